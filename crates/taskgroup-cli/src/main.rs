@@ -1,0 +1,3 @@
+//! The command `taskgroup`.
+
+fn main() {}
