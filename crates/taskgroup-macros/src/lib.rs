@@ -1,1 +1,67 @@
-//! The attribute macros of the `taskgroup` crate.
+//! The attribute macros of the `taskgroup` crate: [`macro@main`] and [`macro@test`].
+//!
+//! Use them through `taskgroup`, which re-exports both. Invariants:
+//!
+//! 1. An attribute only chooses settings. What it expands to is one call into `taskgroup::Runner`, which a program may
+//!    write by hand; nothing is reachable through an attribute alone.
+//! 2. The body of the function is passed on token by token and never parsed here, so an error in it is reported by the
+//!    compiler at its own place, and an editor can complete in a body that is only half written.
+//! 3. Misuse is reported at the token that is wrong, all of it at once, and stays the only error: no complaint about a
+//!    missing `main` follows.
+
+mod expand;
+mod function;
+mod nearest;
+mod options;
+
+use expand::Attribute;
+
+/// Runs an `async fn main` as the root of the program's scope tree.
+///
+/// The function becomes an ordinary `fn main` that builds a `taskgroup::Runner` with the given settings and hands it the
+/// body. The process ends when the body has ended *and* everything below the root has: what is still running then is
+/// cancelled and awaited. The first Ctrl-C or `SIGTERM` cancels the root and waits for its cleanup, the second one ends
+/// the process at once.
+///
+/// The body may return `()`, an `ExitCode`, or a `Result` whose error converts into a boxed error; an `Err` is printed
+/// to stderr as its whole tree and makes the exit code 1.
+///
+/// | option | value | default |
+/// |---|---|---|
+/// | `flavor` | `"multi_thread"` or `"current_thread"` | `"multi_thread"` |
+/// | `worker_threads` | an integer from 1, with `"multi_thread"` only | one per core |
+/// | `start_paused` | `true` or `false`; `true` needs `"current_thread"` and the feature `testing` | `false` |
+/// | `grace` | how long cleanup may take: `"250ms"`, `"5s"`, `"1m"`, `"1h"` | no limit |
+///
+/// Inside a program that already has a runtime, do without the attribute: every type of the crate works there too.
+#[doc(alias = "asyncio.run")]
+#[proc_macro_attribute]
+pub fn main(
+    args: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    expand::expand(Attribute::Main, args.into(), item.into()).into()
+}
+
+/// Runs an `async fn` as a test, on virtual time.
+///
+/// The test gets a scope tree of its own on a current-thread runtime with a paused clock: a sleep of an hour takes no
+/// time, and the order of events does not depend on the machine. The test fails when its body panics or returns an
+/// error, and also when something that it left behind fails.
+///
+/// | option | value | default |
+/// |---|---|---|
+/// | `flavor` | `"current_thread"` or `"multi_thread"` | `"current_thread"` |
+/// | `worker_threads` | an integer from 1, with `"multi_thread"` only | one per core |
+/// | `start_paused` | `true` or `false` | `true`, and `false` with `"multi_thread"`, where time cannot be paused |
+/// | `grace` | how long cleanup may take: `"250ms"`, `"5s"`, `"1m"`, `"1h"` | no limit |
+///
+/// `#[should_panic]`, `#[ignore]` and other attributes stand below it as they do below `#[test]`.
+#[doc(alias = "pytest.mark.asyncio")]
+#[proc_macro_attribute]
+pub fn test(
+    args: proc_macro::TokenStream,
+    item: proc_macro::TokenStream,
+) -> proc_macro::TokenStream {
+    expand::expand(Attribute::Test, args.into(), item.into()).into()
+}

@@ -1,0 +1,2 @@
+#[taskgroup_macros::main]
+async fn serve() {}

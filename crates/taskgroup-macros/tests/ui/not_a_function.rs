@@ -1,0 +1,2 @@
+#[taskgroup_macros::main]
+struct Main;

@@ -1,0 +1,2 @@
+#[taskgroup_macros::main(grace = "5s", grace = "6s")]
+async fn main() {}
