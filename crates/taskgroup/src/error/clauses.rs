@@ -1,0 +1,337 @@
+//! `except*`: handling the errors of a group by clauses.
+//!
+//! Invariants:
+//! 1. Each leaf is given to at most one handler; what no handler took is what the next clause sees.
+//! 2. A leaf that a handler returns is put back where it was; the result has the shape of the original.
+//! 3. The original tree is not held while a handler runs, so a handler that cannot fail owns what it is given.
+
+use super::leaf::{Identity, LeafKey};
+use super::tree::Header;
+use super::{BoxError, ErrorGroup, Leaf, Member, TaskError, TaskInfo, select};
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+
+/// What the handler of a clause may return: nothing, or a `Result<(), E>` whose error is raised.
+///
+/// It is implemented for these two and for `!`, the type of a handler that only panics or exits, and for nothing else.
+pub trait Outcome: sealed::Sealed {
+    #[doc(hidden)]
+    const FALLIBLE: bool;
+    #[doc(hidden)]
+    fn raised(self) -> Option<BoxError>;
+}
+
+impl Outcome for () {
+    const FALLIBLE: bool = false;
+
+    fn raised(self) -> Option<BoxError> {
+        None
+    }
+}
+
+impl<E: Into<BoxError>> Outcome for Result<(), E> {
+    const FALLIBLE: bool = true;
+
+    fn raised(self) -> Option<BoxError> {
+        self.err().map(Into::into)
+    }
+}
+
+/// The type `!`, which stable Rust lets one reach but not name: what a handler returns that only panics or exits.
+type Never = <fn() -> ! as sealed::Returns>::Value;
+
+impl Outcome for Never {
+    const FALLIBLE: bool = false;
+
+    fn raised(self) -> Option<BoxError> {
+        self
+    }
+}
+
+mod sealed {
+    pub trait Returns {
+        type Value;
+    }
+    impl<T> Returns for fn() -> T {
+        type Value = T;
+    }
+
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl Sealed for super::Never {}
+    impl<E> Sealed for Result<(), E> {}
+}
+
+/// The handler of a clause: a closure that takes the matched part and returns an [`Outcome`].
+///
+/// It is implemented for all such closures.
+pub trait Handler: FnOnce(ErrorGroup) -> <Self as Handler>::Outcome {
+    /// `()` or a `Result<(), E>`.
+    type Outcome: Outcome;
+}
+
+impl<F, O> Handler for F
+where
+    F: FnOnce(ErrorGroup) -> O,
+    O: Outcome,
+{
+    type Outcome = O;
+}
+
+impl ErrorGroup {
+    /// Handles the errors of type `E`, like `except* E` in Python; more clauses and [`rest`](Clauses::rest) follow.
+    ///
+    /// The handler is called at most once, with the part of the tree that holds those errors, and not at all when there
+    /// are none. Each clause sees what the clauses before it left, so an error is handled once, by the first clause that
+    /// matches; several clauses may run for one group. [`rest`](Clauses::rest) ends the chain and gives what is left in
+    /// its original shape.
+    ///
+    /// Only the error of each leaf is compared with `E`, as in Python; for errors below a context or inside other errors
+    /// there is [`on_caused_by`](Self::on_caused_by).
+    ///
+    /// # What a handler returns
+    ///
+    /// - Nothing, or `Ok(())`: the part is handled.
+    /// - `Err(part)`, the very group it was given, or a part of it, or one of its leaves: that is *re-raised*, and
+    ///   `rest` gives it back where it was in the original tree, together with what no clause took.
+    /// - Any other `Err(error)`: a *new* error. `rest` adds it to the group as its last member, with the part that was
+    ///   being handled as [`TaskError::handling`].
+    ///
+    /// A handler that returns nothing owns the part: [`into_leaves`](Self::into_leaves) and [`TaskError::into_error`] take
+    /// the errors out by value. A handler that may fail shares the part with the context of the error it may raise.
+    ///
+    /// A handler is not async: where it has to wait, use [`split`](Self::split) and await between the parts.
+    ///
+    /// # Panics
+    ///
+    /// When the handler panics, and then the errors not yet handled are lost with it.
+    #[doc(alias = "except*")]
+    #[doc(alias = "catch")]
+    #[track_caller]
+    pub fn on<E: Error + 'static>(self, handler: impl Handler) -> Clauses {
+        Clauses::new(self).on::<E>(handler)
+    }
+
+    /// Handles the errors that are an `E` or were caused by one, as found by [`TaskError::find`]. Otherwise like
+    /// [`on`](Self::on).
+    #[track_caller]
+    pub fn on_caused_by<E: Error + 'static>(self, handler: impl Handler) -> Clauses {
+        Clauses::new(self).on_caused_by::<E>(handler)
+    }
+
+    /// Handles the tasks that panicked. Otherwise like [`on`](Self::on).
+    #[track_caller]
+    pub fn on_panic(self, handler: impl Handler) -> Clauses {
+        Clauses::new(self).on_panic(handler)
+    }
+
+    /// Handles the leaves for which `wanted` is true. Otherwise like [`on`](Self::on).
+    #[track_caller]
+    pub fn on_match(self, wanted: impl FnMut(&Leaf<'_>) -> bool, handler: impl Handler) -> Clauses {
+        Clauses::new(self).on_match(wanted, handler)
+    }
+}
+
+/// A chain of clauses that is being run over the errors of a group; see [`ErrorGroup::on`].
+///
+/// # Drop
+///
+/// Errors that no clause took are dropped with it: end the chain with [`rest`](Self::rest).
+#[must_use = "errors that no clause took are lost: end the chain with `.rest()`"]
+pub struct Clauses {
+    shape: Vec<Slot>,
+    pending: Option<ErrorGroup>,
+    reraised: Vec<TaskError>,
+    raised: Vec<Member>,
+}
+
+/// The original tree in the order of a walk, without its leaves.
+enum Slot {
+    Enter(Header),
+    Leaf(Identity),
+    Exit,
+}
+
+impl Clauses {
+    fn new(group: ErrorGroup) -> Self {
+        Self {
+            shape: shape_of(&group),
+            pending: Some(group),
+            reraised: Vec::new(),
+            raised: Vec::new(),
+        }
+    }
+
+    /// A clause for the errors of type `E`; see [`ErrorGroup::on`].
+    #[track_caller]
+    pub fn on<E: Error + 'static>(self, handler: impl Handler) -> Self {
+        self.on_match(|leaf| leaf.is::<E>(), handler)
+    }
+
+    /// A clause for the errors that are an `E` or were caused by one; see [`ErrorGroup::on_caused_by`].
+    #[track_caller]
+    pub fn on_caused_by<E: Error + 'static>(self, handler: impl Handler) -> Self {
+        self.on_match(|leaf| leaf.find::<E>().is_some(), handler)
+    }
+
+    /// A clause for the tasks that panicked; see [`ErrorGroup::on_panic`].
+    #[track_caller]
+    pub fn on_panic(self, handler: impl Handler) -> Self {
+        self.on_match(|leaf| leaf.is_panic(), handler)
+    }
+
+    /// A clause for the leaves for which `wanted` is true; see [`ErrorGroup::on_match`].
+    #[track_caller]
+    pub fn on_match(
+        mut self,
+        mut wanted: impl FnMut(&Leaf<'_>) -> bool,
+        handler: impl Handler,
+    ) -> Self {
+        let location = Location::caller();
+        let Some(pending) = self.pending.take() else {
+            return self;
+        };
+        let (matched, rest) = select::partition(&pending, &mut wanted);
+        drop(pending);
+        self.pending = rest;
+        if let Some(matched) = matched {
+            self.handle(matched, handler, location);
+        }
+        self
+    }
+
+    fn handle<H: Handler>(
+        &mut self,
+        matched: ErrorGroup,
+        handler: H,
+        location: &'static Location<'static>,
+    ) {
+        let given: Vec<Identity> = matched.leaves().map(|leaf| leaf.identity()).collect();
+        let handled = H::Outcome::FALLIBLE.then(|| matched.clone());
+        let Some(error) = handler(matched).raised() else {
+            return;
+        };
+        let error = match leaves_among(&given, error) {
+            Ok(again) => {
+                self.reraised.extend(again);
+                return;
+            }
+            Err(error) => error,
+        };
+        let root = self.root();
+        let info = TaskInfo::new("handler", root.id(), Some(root), location);
+        let member = match (Member::from_failure(info, error), handled) {
+            (Member::Task(task), Some(handled)) => Member::Task(task.with_handling(handled)),
+            (Member::Group(group), Some(handled)) => Member::Group(group.with_handling(handled)),
+            (member, None) => member,
+        };
+        self.raised.push(member);
+    }
+
+    fn root(&self) -> &TaskInfo {
+        match &self.shape[0] {
+            Slot::Enter(header) => &header.info,
+            Slot::Leaf(_) | Slot::Exit => unreachable!("a shape starts with the root group"),
+        }
+    }
+
+    /// Ends the chain.
+    ///
+    /// # Errors
+    ///
+    /// What no clause took and what handlers re-raised, merged into the original shape, and the new errors that handlers
+    /// raised after it.
+    pub fn rest(self) -> Result<(), ErrorGroup> {
+        if self.reraised.is_empty() && self.raised.is_empty() {
+            return self.pending.map_or(Ok(()), Err);
+        }
+        let mut left: HashMap<LeafKey, Vec<TaskError>> = HashMap::new();
+        let pending: Vec<TaskError> = self
+            .pending
+            .map(ErrorGroup::into_leaves)
+            .unwrap_or_default();
+        for task in pending.into_iter().chain(self.reraised) {
+            left.entry(task.key()).or_default().push(task);
+        }
+        fill(self.shape, &mut left, self.raised).map_or(Ok(()), Err)
+    }
+}
+
+impl fmt::Debug for Clauses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clauses")
+            .field("pending", &self.pending)
+            .field("reraised", &self.reraised)
+            .field("raised", &self.raised)
+            .finish_non_exhaustive()
+    }
+}
+
+fn shape_of(root: &ErrorGroup) -> Vec<Slot> {
+    let mut shape = vec![Slot::Enter(root.header().clone())];
+    let mut open = vec![root.members().iter()];
+    while let Some(members) = open.last_mut() {
+        match members.next() {
+            Some(Member::Task(task)) => shape.push(Slot::Leaf(task.identity())),
+            Some(Member::Group(group)) => {
+                shape.push(Slot::Enter(group.header().clone()));
+                open.push(group.members().iter());
+            }
+            None => {
+                shape.push(Slot::Exit);
+                open.pop();
+            }
+        }
+    }
+    shape
+}
+
+/// The leaves in `error` when it is made of nothing but leaves that were given to the handler.
+fn leaves_among(given: &[Identity], error: BoxError) -> Result<Vec<TaskError>, BoxError> {
+    let known = |task: &TaskError, keys: &HashMap<LeafKey, ()>| keys.contains_key(&task.key());
+    let keys: HashMap<LeafKey, ()> = given.iter().map(|identity| (identity.key(), ())).collect();
+    let error = match error.downcast::<ErrorGroup>() {
+        Ok(group) if group.leaves().all(|leaf| known(&leaf, &keys)) => {
+            return Ok(group.into_leaves());
+        }
+        Ok(group) => group as BoxError,
+        Err(error) => error,
+    };
+    match error.downcast::<TaskError>() {
+        Ok(task) if known(&task, &keys) => Ok(vec![*task]),
+        Ok(task) => Err(task),
+        Err(error) => Err(error),
+    }
+}
+
+/// Builds the tree of `shape` with the leaves that are `left`, and `raised` at the end of the root.
+fn fill(
+    shape: Vec<Slot>,
+    left: &mut HashMap<LeafKey, Vec<TaskError>>,
+    raised: Vec<Member>,
+) -> Option<ErrorGroup> {
+    let mut open: Vec<(Header, Vec<Member>)> = Vec::new();
+    let mut raised = Some(raised);
+    for slot in shape {
+        match slot {
+            Slot::Enter(header) => open.push((header, Vec::new())),
+            Slot::Leaf(identity) => {
+                let task = left.get_mut(&identity.key()).and_then(Vec::pop);
+                if let Some((_, members)) = open.last_mut() {
+                    members.extend(task.map(Member::Task));
+                }
+            }
+            Slot::Exit => {
+                let (header, mut members) = open.pop()?;
+                let Some((_, parent)) = open.last_mut() else {
+                    members.extend(raised.take().unwrap_or_default());
+                    return ErrorGroup::from_parts(header, members);
+                };
+                parent.extend(ErrorGroup::from_parts(header, members).map(Member::Group));
+            }
+        }
+    }
+    None
+}

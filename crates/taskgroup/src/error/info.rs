@@ -1,0 +1,187 @@
+//! Who failed: ids, names, paths and spawn locations.
+
+use super::chain::Chain;
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+
+/// The number of a task, unique within the process.
+///
+/// It prints as the number of the group, a dot, and the index in that group: `3.17`. Index 0 stands for the group
+/// itself and for its body, which run as one; children count from 1 in spawn order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    group: u32,
+    index: u32,
+}
+
+impl TaskId {
+    pub(crate) fn new(group: u32, index: u32) -> Self {
+        Self { group, index }
+    }
+
+    /// The number of the group.
+    pub fn group(self) -> u32 {
+        self.group
+    }
+
+    /// The position in the group, in spawn order.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.group, self.index)
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+/// Who a task or a group is: its name, its id, its path and the place in the source where it was started.
+///
+/// Every error carries one, so that a report says who failed and where that task came from. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskInfo(Chain<Record>);
+
+struct Record {
+    name: Cow<'static, str>,
+    id: TaskId,
+    location: &'static Location<'static>,
+}
+
+impl TaskInfo {
+    /// `parent` is the scope above: the path of the new one is the parent's path and its own name.
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        id: TaskId,
+        parent: Option<&TaskInfo>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let record = Record {
+            name: name.into(),
+            id,
+            location,
+        };
+        Self(Chain::new(record, parent.map(|parent| &parent.0)))
+    }
+
+    /// The name given by the caller, or the default one.
+    pub fn name(&self) -> &str {
+        &self.0.value().name
+    }
+
+    /// The number of the task.
+    pub fn id(&self) -> TaskId {
+        self.0.value().id
+    }
+
+    /// The names from the root group down to this task; prints as `main/fetch/user_123`.
+    pub fn path(&self) -> TaskPath<'_> {
+        TaskPath(self)
+    }
+
+    /// Where the task was spawned or the group was run.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.value().location
+    }
+}
+
+impl fmt::Debug for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskInfo")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("path", &self.path())
+            .field("location", &format_args!("{}", self.location()))
+            .finish()
+    }
+}
+
+/// The names from the root group down to one task or group.
+///
+/// `Display` joins them with slashes: `main/fetch/user_123`. It compares with strings in that form, and
+/// [`names`](Self::names) gives the single names, for names that hold a slash themselves.
+#[derive(Clone, Copy)]
+pub struct TaskPath<'a>(&'a TaskInfo);
+
+impl<'a> TaskPath<'a> {
+    /// The single names, the root group first.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &'a str> + ExactSizeIterator + use<'a> {
+        let mut names: Vec<&'a str> = Vec::with_capacity(self.depth());
+        names.extend(self.0.0.iter().map(|record| &*record.name));
+        names.into_iter().rev()
+    }
+
+    /// How many names the path has; 1 for the root group.
+    pub fn depth(&self) -> usize {
+        self.0.0.length()
+    }
+
+    /// The last `count` names with an ellipsis for what is above; does not walk the rest of the path.
+    pub(super) fn tail(self, count: usize) -> impl fmt::Display + use<'a> {
+        Tail { path: self, count }
+    }
+}
+
+struct Tail<'a> {
+    path: TaskPath<'a>,
+    count: usize,
+}
+
+impl fmt::Display for Tail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.depth() <= self.count {
+            return self.path.fmt(f);
+        }
+        f.write_str("…")?;
+        let mut names: Vec<&str> = self
+            .path
+            .0
+            .0
+            .iter()
+            .take(self.count)
+            .map(|r| &*r.name)
+            .collect();
+        while let Some(name) = names.pop() {
+            write!(f, "/{name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TaskPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.names().enumerate() {
+            if i > 0 {
+                f.write_str("/")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TaskPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string(), f)
+    }
+}
+
+impl PartialEq<str> for TaskPath<'_> {
+    fn eq(&self, other: &str) -> bool {
+        let printed = self.to_string();
+        printed == other
+    }
+}
+
+impl PartialEq<&str> for TaskPath<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}

@@ -1,0 +1,263 @@
+//! One failed task.
+//!
+//! Invariants:
+//! 1. A leaf is immutable but for a panic payload, which can be taken once.
+//! 2. The group's error and the task's handle share one leaf; two `TaskError`s are the same failure exactly when they
+//!    share it. Selection relies on that to put a re-raised leaf back where it was.
+
+use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The failure of one task: which task it was, and its error or panic.
+///
+/// The [`ErrorGroup`] of the group and the handle of the task share it, so it is cheap to clone and the error in it is
+/// read by reference; [`into_error`](Self::into_error) takes it out when nobody else holds it.
+///
+/// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form `{:#}`, like `Debug`,
+/// adds where the task was spawned and what caused the error. The line holds the message of the error, so
+/// [`source`](Error::source) goes on with the *source* of the error and a printed chain says nothing twice. To get at
+/// the error itself use [`error`](Self::error), [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
+#[derive(Clone)]
+pub struct TaskError(Arc<Leaf>);
+
+struct Leaf {
+    info: TaskInfo,
+    failure: Failure,
+    /// What a handler was handling when it raised this error.
+    handling: Option<ErrorGroup>,
+}
+
+enum Failure {
+    Error(BoxError),
+    Cancelled(BoxError),
+    Panic(Panic),
+}
+
+struct Panic {
+    message: Option<String>,
+    // A payload is `Send` but not `Sync`, and an error has to be both: the lock is what makes it shareable.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl TaskError {
+    pub(crate) fn failed(info: TaskInfo, error: BoxError) -> Self {
+        Self::new(info, Failure::Error(error))
+    }
+
+    /// A task that ended because it was cancelled, where that has to be reported as an error.
+    pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
+        Self::new(info, Failure::Cancelled(error))
+    }
+
+    pub(crate) fn panicked(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
+        let message = payload
+            .downcast_ref::<&'static str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        let payload = Mutex::new(Some(payload));
+        Self::new(info, Failure::Panic(Panic { message, payload }))
+    }
+
+    fn new(info: TaskInfo, failure: Failure) -> Self {
+        Self(Arc::new(Leaf {
+            info,
+            failure,
+            handling: None,
+        }))
+    }
+
+    /// Notes what was being handled. The leaf is fresh and nobody else holds it yet.
+    pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
+        if let Some(leaf) = Arc::get_mut(&mut self.0) {
+            leaf.handling = Some(handled);
+        }
+        self
+    }
+
+    /// The group in `handling` if this was the last owner, so that whoever drops a tree can go on without recursion.
+    pub(super) fn dismantle(self) -> Option<ErrorGroup> {
+        Arc::into_inner(self.0).and_then(|mut leaf| leaf.handling.take())
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity(Arc::downgrade(&self.0))
+    }
+
+    pub(super) fn key(&self) -> LeafKey {
+        LeafKey(Arc::as_ptr(&self.0))
+    }
+
+    /// The task: name, id, path and location in one.
+    pub fn info(&self) -> &TaskInfo {
+        &self.0.info
+    }
+
+    /// The name of the task.
+    pub fn name(&self) -> &str {
+        self.0.info.name()
+    }
+
+    /// The id of the task.
+    pub fn id(&self) -> TaskId {
+        self.0.info.id()
+    }
+
+    /// The names from the root group down to the task; prints as `main/fetch/user_123`.
+    pub fn path(&self) -> TaskPath<'_> {
+        self.0.info.path()
+    }
+
+    /// Where the task was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.info.location()
+    }
+
+    /// The error that the task returned; `None` when it panicked.
+    pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match &self.0.failure {
+            Failure::Error(error) | Failure::Cancelled(error) => Some(&**error),
+            Failure::Panic(_) => None,
+        }
+    }
+
+    /// Takes the error out.
+    ///
+    /// # Errors
+    ///
+    /// Gives `self` back when the task panicked, and when somebody else still shares this failure: its handle, a
+    /// clone, or a clone of the [`ErrorGroup`] it came from.
+    pub fn into_error(self) -> Result<BoxError, Self> {
+        if self.is_panic() {
+            return Err(self);
+        }
+        let leaf = Arc::try_unwrap(self.0).map_err(Self)?;
+        match leaf.failure {
+            Failure::Error(error) | Failure::Cancelled(error) => Ok(error),
+            Failure::Panic(_) => unreachable!("a panic was given back above"),
+        }
+    }
+
+    /// Whether the task was cancelled, and that is all there is to report.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0.failure, Failure::Cancelled(_))
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        matches!(self.0.failure, Failure::Panic(_))
+    }
+
+    /// The text of the panic; `None` when the task returned an error, and when the payload is not text.
+    pub fn panic_message(&self) -> Option<&str> {
+        match &self.0.failure {
+            Failure::Panic(panic) => panic.message.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Takes the panic payload; `None` when the task did not panic, and when the payload was taken before.
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        match &self.0.failure {
+            Failure::Panic(panic) => panic
+                .payload
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+            _ => None,
+        }
+    }
+
+    /// Continues the panic of the task in the caller; returns when the task did not panic.
+    ///
+    /// The payload is the original one, except that a payload already taken is replaced by its text.
+    ///
+    /// # Panics
+    ///
+    /// When the task panicked: that is its purpose.
+    pub fn resume_unwind(&self) {
+        if self.is_panic() {
+            let payload = self.take_panic().unwrap_or_else(|| {
+                Box::new(self.panic_message().unwrap_or("a task panicked").to_owned())
+            });
+            std::panic::resume_unwind(payload);
+        }
+    }
+
+    /// Whether the error of the task is an `E`. What caused that error is not looked at: see [`find`](Self::find).
+    pub fn is<E: Error + 'static>(&self) -> bool {
+        self.downcast_ref::<E>().is_some()
+    }
+
+    /// The error of the task as an `E`. What caused that error is not looked at: see [`find`](Self::find).
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.error()?.downcast_ref::<E>()
+    }
+
+    /// The first `E` in the error of the task and its chain of sources.
+    ///
+    /// This reaches an error under a context or inside another error. One thing no search can reach: `anyhow` and
+    /// `eyre` hide the type of the outermost error when a report becomes a plain boxed error, so an `io::Error` that was
+    /// turned into a report is found below a context that was added to it, but not as the bare report.
+    pub fn find<E: Error + 'static>(&self) -> Option<&E> {
+        let error: &(dyn Error + 'static) = self.error()?;
+        std::iter::successors(Some(error), |error| beneath(*error))
+            .find_map(|error| error.downcast_ref::<E>())
+    }
+
+    /// The errors that were being handled when this one was raised by the handler of a clause; see
+    /// [`ErrorGroup::on`].
+    pub fn handling(&self) -> Option<&ErrorGroup> {
+        self.0.handling.as_ref()
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            render::task_tree(self, f)
+        } else {
+            render::task_line(self, f)
+        }
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render::task_tree(self, f)
+    }
+}
+
+impl Error for TaskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error()?.source()
+    }
+}
+
+/// What caused `error`. A leaf prints the message of its error and leaves that error out of the chain of sources, so a
+/// search has to step into it.
+fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let task = error
+        .downcast_ref::<TaskError>()
+        .or_else(|| error.downcast_ref::<ErrorGroup>().map(ErrorGroup::cause));
+    match task {
+        Some(task) => task.error().map(|error| error as &(dyn Error + 'static)),
+        None => error.source(),
+    }
+}
+
+/// The address of a leaf, to compare with others while both are known to be alive.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct LeafKey(*const Leaf);
+
+/// Remembers a leaf without owning it. While this lives the address is not given to another leaf.
+pub(super) struct Identity(Weak<Leaf>);
+
+impl Identity {
+    pub(super) fn key(&self) -> LeafKey {
+        LeafKey(self.0.as_ptr())
+    }
+}

@@ -1,0 +1,36 @@
+//! Errors: the tree that a group gives back, its leaves, how it prints, and how a part of it is handled.
+//!
+//! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves` (walking it), `select`
+//! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `overrun` (cleanup that took too long).
+//!
+//! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`; nothing
+//! here knows the engine.
+
+#![allow(
+    dead_code,
+    reason = "the engine is what constructs errors, and it is on its way"
+)]
+
+mod chain;
+mod clauses;
+mod info;
+mod layout;
+mod leaf;
+mod leaves;
+mod overrun;
+mod render;
+mod select;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use clauses::{Clauses, Handler, Outcome};
+pub use info::{TaskId, TaskInfo, TaskPath};
+pub use leaf::TaskError;
+pub use leaves::{Leaf, Leaves};
+pub use overrun::Overrun;
+pub use tree::{ErrorGroup, Member};
+
+/// Any error: what tasks and bodies fail with. Every error type converts into it with `?`, and so do strings.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

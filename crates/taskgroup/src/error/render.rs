@@ -1,0 +1,328 @@
+//! Printing: the single line and the tree.
+//!
+//! Invariants:
+//! 1. A line is one line: line breaks inside names and messages become spaces.
+//! 2. The tree has a line for each leaf, whatever its depth, and its size is linear in the number of leaves: below
+//!    `MAX_DEPTH` levels the leaves of a branch follow one after the other with the end of their path.
+//! 3. Both are loops over an explicit stack.
+
+use super::layout::{Hanging, OneLine};
+use super::{ErrorGroup, Leaves, Member, TaskError, TaskInfo};
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::iter::{Peekable, successors};
+
+/// How many failed tasks the single line names.
+const LINE_LEAVES: usize = 5;
+/// How many levels of the tree are drawn as branches.
+const MAX_DEPTH: usize = 24;
+/// How much of a chain of sources is printed; a chain that never ends must not hang the report.
+const MAX_CAUSES: usize = 64;
+/// How many names of a path are printed where the branches above are not drawn.
+const TAIL_NAMES: usize = 4;
+
+pub(super) fn task_line(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
+    one_line(
+        out,
+        format_args!("task `{}` {}", task.name(), Verdict(task)),
+    )
+}
+
+pub(super) fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
+    one_line(out, format_args!("group `{}` failed", group.name()))?;
+    if let Some(reason) = group.context() {
+        one_line(out, format_args!(" while being cancelled: {reason}"))?;
+    }
+    let total = group.leaves().count();
+    if total > 1 {
+        write!(out, ": {total} errors")?;
+    }
+    for (i, leaf) in group.leaves().take(LINE_LEAVES).enumerate() {
+        let separator = if i == 0 { ": " } else { "; " };
+        out.write_str(separator)?;
+        task_line(&leaf, out)?;
+    }
+    if total > LINE_LEAVES {
+        write!(out, "; and {} more", total - LINE_LEAVES)?;
+    }
+    Ok(())
+}
+
+/// Each piece is folded by itself, so that a message with a break at its end leaves no space before what follows.
+fn one_line(out: &mut dyn Write, text: fmt::Arguments<'_>) -> fmt::Result {
+    OneLine::new(out).write_fmt(text)
+}
+
+pub(super) fn task_tree(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
+    Tree::new(out).draw(Node::Task(task))
+}
+
+pub(super) fn group_tree(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
+    Tree::new(out).draw(Node::Group(group))
+}
+
+/// What happened to a task: `failed: …`, `panicked: …`.
+struct Verdict<'a>(&'a TaskError);
+
+impl fmt::Display for Verdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.error(), self.0.panic_message()) {
+            (Some(error), _) if self.0.is_cancelled() => write!(f, "ended: {error}"),
+            (Some(error), _) => write!(f, "failed: {error}"),
+            (None, Some(message)) => write!(f, "panicked: {message}"),
+            (None, None) => f.write_str("panicked with a payload that is not text"),
+        }
+    }
+}
+
+/// A task or a group where it is not the subject of the line.
+struct Who<'a>(&'a TaskInfo);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` [{}]", self.0.name(), self.0.id())
+    }
+}
+
+/// What gets a branch of its own.
+#[derive(Clone, Copy)]
+enum Node<'a> {
+    Task(&'a TaskError),
+    Group(&'a ErrorGroup),
+}
+
+impl<'a> From<&'a Member> for Node<'a> {
+    fn from(member: &'a Member) -> Self {
+        match member {
+            Member::Task(task) => Node::Task(task),
+            Member::Group(group) => Node::Group(group),
+        }
+    }
+}
+
+/// The branches below a node that are still to be drawn: its members, or the leaves when members are too deep to be
+/// drawn, and then what hangs on it (a group it was caused by, a group that was being handled).
+struct Branches<'a> {
+    members: std::slice::Iter<'a, Member>,
+    leaves: Option<Peekable<Leaves<'a>>>,
+    attached: std::vec::IntoIter<(&'static str, &'a ErrorGroup)>,
+    /// What is said before the next branch.
+    mark: &'static str,
+    /// How long the prefix of these branches is.
+    prefix: usize,
+}
+
+impl<'a> Branches<'a> {
+    /// The next branch and what is said before it.
+    fn next(&mut self) -> Option<(&'static str, Node<'a>)> {
+        let mark = std::mem::take(&mut self.mark);
+        if let Some(member) = self.members.next() {
+            return Some((mark, Node::from(member)));
+        }
+        if let Some(leaf) = self.leaves.as_mut().and_then(Iterator::next) {
+            return Some((mark, Node::Task(leaf.task())));
+        }
+        let (label, group) = self.attached.next()?;
+        Some((label, Node::Group(group)))
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.members.len() == 0
+            && self.attached.len() == 0
+            && self
+                .leaves
+                .as_mut()
+                .is_none_or(|leaves| leaves.peek().is_none())
+    }
+}
+
+struct Tree<'w> {
+    out: &'w mut dyn Write,
+    /// What lines start with: the trunks of the branches that go on.
+    prefix: String,
+    started: bool,
+}
+
+impl<'w> Tree<'w> {
+    fn new(out: &'w mut dyn Write) -> Self {
+        Self {
+            out,
+            prefix: String::new(),
+            started: false,
+        }
+    }
+
+    fn draw(&mut self, root: Node<'_>) -> fmt::Result {
+        let mut open = vec![self.node(("", ""), "", root, 0)?];
+        while let Some(branches) = open.last_mut() {
+            self.prefix.truncate(branches.prefix);
+            let Some((mark, node)) = branches.next() else {
+                open.pop();
+                continue;
+            };
+            let edge = if branches.is_done() {
+                ("└─ ", "   ")
+            } else {
+                ("├─ ", "│  ")
+            };
+            let depth = open.len();
+            open.push(self.node(edge, mark, node, depth)?);
+        }
+        Ok(())
+    }
+
+    /// Draws what there is to say of one node and gives the branches below it.
+    fn node<'a>(
+        &mut self,
+        edge: (&str, &str),
+        mark: &str,
+        node: Node<'a>,
+        depth: usize,
+    ) -> Result<Branches<'a>, fmt::Error> {
+        let mut branches = match node {
+            Node::Task(task) => self.task(edge, mark, task, depth)?,
+            Node::Group(group) => self.group(edge, mark, group, depth)?,
+        };
+        branches.prefix = self.prefix.len();
+        Ok(branches)
+    }
+
+    fn task<'a>(
+        &mut self,
+        edge: (&str, &str),
+        mark: &str,
+        task: &'a TaskError,
+        depth: usize,
+    ) -> Result<Branches<'a>, fmt::Error> {
+        let mut attached = Vec::new();
+        let error = task.error().map(|error| error as &(dyn Error + 'static));
+        let own_group = error.and_then(|error| error.downcast_ref::<ErrorGroup>());
+        attached.extend(own_group.map(|group| ("", group)));
+        attached.extend(task.handling().map(|group| ("while handling: ", group)));
+        let causes = own_group.map_or(error, |_| None).and_then(Error::source);
+        let group_below = successors(causes, |error| (*error).source())
+            .take(MAX_CAUSES)
+            .find_map(|error| error.downcast_ref::<ErrorGroup>());
+        attached.extend(group_below.map(|group| ("caused by: ", group)));
+
+        let trunk = if attached.is_empty() { "  " } else { "│ " };
+        let who = Who(task.info());
+        match own_group {
+            Some(_) => self.head(
+                edge,
+                trunk,
+                format_args!("{mark}task {who} failed with the errors of its own group"),
+            )?,
+            None => self.head(
+                edge,
+                trunk,
+                format_args!("{mark}task {who} {}", Verdict(task)),
+            )?,
+        }
+        if depth > MAX_DEPTH {
+            self.detail(trunk, format_args!("in {}", task.path().tail(TAIL_NAMES)))?;
+        }
+        self.detail(trunk, format_args!("spawned at {}", task.location()))?;
+        let mut rest = causes;
+        for _ in 0..MAX_CAUSES {
+            let Some(cause) = rest.filter(|cause| !cause.is::<ErrorGroup>()) else {
+                break;
+            };
+            self.detail(trunk, format_args!("caused by: {cause}"))?;
+            rest = cause.source();
+        }
+        self.below(&[], None, attached, "", depth)
+    }
+
+    fn group<'a>(
+        &mut self,
+        edge: (&str, &str),
+        mark: &str,
+        group: &'a ErrorGroup,
+        depth: usize,
+    ) -> Result<Branches<'a>, fmt::Error> {
+        let total = group.leaves().count();
+        let plural = if total == 1 { "error" } else { "errors" };
+        let who = Who(group.info());
+        self.head(
+            edge,
+            "│ ",
+            format_args!("{mark}group {who} failed: {total} {plural}"),
+        )?;
+        self.detail("│ ", format_args!("run at {}", group.location()))?;
+        if let Some(task) = group.returned_by() {
+            self.detail(
+                "│ ",
+                format_args!(
+                    "returned by task {}, spawned at {}",
+                    Who(task),
+                    task.location()
+                ),
+            )?;
+        }
+        if let Some(reason) = group.context() {
+            self.detail("│ ", format_args!("while being cancelled: {reason}"))?;
+        }
+        let attached: Vec<_> = group
+            .handling()
+            .map(|group| ("while handling: ", group))
+            .into_iter()
+            .collect();
+        let mark = if group.len() > 1 { "(cause) " } else { "" };
+        if depth < MAX_DEPTH {
+            self.below(group.members(), None, attached, mark, depth)
+        } else {
+            self.below(&[], Some(group.leaves().peekable()), attached, mark, depth)
+        }
+    }
+
+    /// The branches below a node. What hangs on nodes that are very deep is told in a line, so that the depth of the
+    /// drawing is bounded.
+    fn below<'a>(
+        &mut self,
+        members: &'a [Member],
+        leaves: Option<Peekable<Leaves<'a>>>,
+        mut attached: Vec<(&'static str, &'a ErrorGroup)>,
+        mark: &'static str,
+        depth: usize,
+    ) -> Result<Branches<'a>, fmt::Error> {
+        if depth > MAX_DEPTH {
+            for (label, group) in attached.drain(..) {
+                self.detail("│ ", format_args!("{label}{group}"))?;
+            }
+        }
+        Ok(Branches {
+            members: members.iter(),
+            leaves,
+            attached: attached.into_iter(),
+            mark,
+            prefix: 0,
+        })
+    }
+
+    /// The first line of a node; the prefix then goes on with the trunk.
+    fn head(
+        &mut self,
+        (elbow, edge): (&str, &str),
+        trunk: &str,
+        text: fmt::Arguments<'_>,
+    ) -> fmt::Result {
+        self.start(elbow)?;
+        self.prefix.push_str(edge);
+        Hanging::new(self.out, &self.prefix, trunk).write_fmt(text)
+    }
+
+    /// A further line of a node.
+    fn detail(&mut self, trunk: &str, text: fmt::Arguments<'_>) -> fmt::Result {
+        self.start(trunk)?;
+        Hanging::new(self.out, &self.prefix, trunk).write_fmt(text)
+    }
+
+    fn start(&mut self, lead: &str) -> fmt::Result {
+        if std::mem::replace(&mut self.started, true) {
+            self.out.write_char('\n')?;
+        }
+        self.out.write_str(&self.prefix)?;
+        self.out.write_str(lead)
+    }
+}

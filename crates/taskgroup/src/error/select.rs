@@ -1,0 +1,121 @@
+//! Splitting a tree in two.
+//!
+//! Invariants:
+//! 1. The predicate is asked once for each leaf, in the order of [`ErrorGroup::leaves`].
+//! 2. Each leaf is in exactly one part, below the same groups and in the same order as before.
+//! 3. A branch that goes to one part as a whole is shared, not copied.
+
+use super::chain::Chain;
+use super::{ErrorGroup, Leaf, Member};
+use std::error::Error;
+
+/// The leaves that were asked for, and the others.
+pub(super) type Parts = (Option<ErrorGroup>, Option<ErrorGroup>);
+
+impl ErrorGroup {
+    /// Splits off the errors of type `E`: first the part that holds them, then the part that holds the others.
+    ///
+    /// Both parts keep the shape, the names, the locations and the context of the whole. Only the error of each leaf is
+    /// looked at, not what caused it, as in Python; to look deeper use
+    /// [`split_by`](Self::split_by)`(|leaf| leaf.find::<E>().is_some())`.
+    #[must_use = "the parts hold every error of the group"]
+    pub fn split<E: Error + 'static>(self) -> (Option<ErrorGroup>, Option<ErrorGroup>) {
+        self.split_by(|leaf| leaf.is::<E>())
+    }
+
+    /// Splits off the leaves for which `wanted` is true.
+    ///
+    /// `wanted` is asked once for each leaf, in the order of [`leaves`](Self::leaves). It sees leaves only; to select a
+    /// whole nested group ask for the [`ancestors`](Leaf::ancestors) of the leaf.
+    #[must_use = "the parts hold every error of the group"]
+    pub fn split_by(
+        self,
+        mut wanted: impl FnMut(&Leaf<'_>) -> bool,
+    ) -> (Option<ErrorGroup>, Option<ErrorGroup>) {
+        partition(&self, &mut wanted)
+    }
+
+    /// The part that holds the errors of type `E`; `None` when there are none. The type is compared as in
+    /// [`split`](Self::split).
+    ///
+    /// Where every leaf matches this is the same group, not a copy.
+    pub fn subgroup<E: Error + 'static>(&self) -> Option<ErrorGroup> {
+        self.subgroup_by(|leaf| leaf.is::<E>())
+    }
+
+    /// The part that holds the leaves for which `wanted` is true; `None` when there are none.
+    pub fn subgroup_by(&self, mut wanted: impl FnMut(&Leaf<'_>) -> bool) -> Option<ErrorGroup> {
+        partition(self, &mut wanted).0
+    }
+}
+
+/// A group whose members are being dealt out.
+struct Open<'a> {
+    group: &'a ErrorGroup,
+    above: Chain<&'a ErrorGroup>,
+    members: std::slice::Iter<'a, Member>,
+    wanted: Vec<Member>,
+    others: Vec<Member>,
+}
+
+impl<'a> Open<'a> {
+    fn new(group: &'a ErrorGroup, above: Option<&Chain<&'a ErrorGroup>>) -> Self {
+        Self {
+            group,
+            above: Chain::new(group, above),
+            members: group.members().iter(),
+            wanted: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    fn close(self) -> Parts {
+        let whole = self.group.members();
+        let rebuild = |part: Vec<Member>| {
+            if part.len() == whole.len()
+                && part.iter().zip(whole).all(|(new, old)| unchanged(new, old))
+            {
+                return Some(self.group.clone());
+            }
+            ErrorGroup::from_parts(self.group.header().clone(), part)
+        };
+        (rebuild(self.wanted), rebuild(self.others))
+    }
+}
+
+/// Leaves are never changed, and a nested group is the same when it went to this part as a whole.
+fn unchanged(new: &Member, old: &Member) -> bool {
+    match (new, old) {
+        (Member::Group(new), Member::Group(old)) => new.same_node(old),
+        _ => true,
+    }
+}
+
+pub(super) fn partition(root: &ErrorGroup, wanted: &mut dyn FnMut(&Leaf<'_>) -> bool) -> Parts {
+    let mut above: Vec<Open<'_>> = Vec::new();
+    let mut open = Open::new(root, None);
+    loop {
+        match open.members.next() {
+            Some(member @ Member::Task(task)) => {
+                let side = if wanted(&Leaf::new(task, open.above.clone())) {
+                    &mut open.wanted
+                } else {
+                    &mut open.others
+                };
+                side.push(member.clone());
+            }
+            Some(Member::Group(group)) => {
+                let nested = Open::new(group, Some(&open.above));
+                above.push(std::mem::replace(&mut open, nested));
+            }
+            None => {
+                let Some(parent) = above.pop() else {
+                    return open.close();
+                };
+                let (wanted, others) = std::mem::replace(&mut open, parent).close();
+                open.wanted.extend(wanted.map(Member::Group));
+                open.others.extend(others.map(Member::Group));
+            }
+        }
+    }
+}

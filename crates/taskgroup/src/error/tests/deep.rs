@@ -1,0 +1,117 @@
+//! Depth: nothing recurses over a tree.
+
+use super::*;
+
+const DEPTH: usize = 100_000;
+
+/// Below each group a leaf and the next group, `DEPTH` times. The stack of a test thread is 2 MiB, which a recursion over
+/// this depth would overflow.
+fn comb() -> ErrorGroup {
+    let mut infos = vec![main_info()];
+    for _ in 1..DEPTH {
+        let parent = infos.last();
+        infos.push(TaskInfo::new(
+            "g",
+            TaskId::new(2, 0),
+            parent,
+            Location::caller(),
+        ));
+    }
+    let mut err: Option<ErrorGroup> = None;
+    for info in infos.iter().rev() {
+        let mut members = vec![Member::from_failure(
+            TaskInfo::new("leaf", TaskId::new(2, 1), Some(info), Location::caller()),
+            if members_are_even(err.as_ref()) {
+                Invalid("x").into()
+            } else {
+                io_error("y").into()
+            },
+        )];
+        members.extend(
+            err.take()
+                .map(|err| Member::from_failure(info.clone(), Box::new(err))),
+        );
+        err = ErrorGroup::new(info.clone(), members);
+    }
+    err.unwrap()
+}
+
+fn members_are_even(below: Option<&ErrorGroup>) -> bool {
+    below.is_some_and(|below| below.cause().is::<io::Error>())
+}
+
+#[test]
+fn a_tree_of_great_depth_is_walked_split_merged_and_dropped() {
+    // S16, S23, EG11, TR20
+    let err = comb();
+    assert_eq!(err.leaves().count(), DEPTH);
+    assert_eq!(err.leaves().map(|leaf| leaf.depth()).max(), Some(DEPTH));
+    let deepest = err.leaves().last().unwrap();
+    assert_eq!(deepest.path().depth(), DEPTH + 1);
+    assert_eq!(deepest.ancestors().count(), DEPTH);
+    drop(deepest);
+
+    let (matched, rest) = err.clone().split::<io::Error>();
+    assert_eq!(
+        matched.unwrap().leaves().count() + rest.unwrap().leaves().count(),
+        DEPTH
+    );
+
+    let merged = err.clone().on::<io::Error>(Err).rest().unwrap_err();
+    assert!(
+        merged
+            .leaves()
+            .map(|l| l.key())
+            .eq(err.leaves().map(|l| l.key()))
+    );
+    drop(merged);
+    drop(err);
+}
+
+#[test]
+fn a_tree_of_great_depth_is_printed() {
+    // S23, EG11
+    let err = comb();
+    assert!(err.to_string().ends_with("and 99995 more"));
+    let text = format!("{err:#}");
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.contains("task `leaf` [2.1] failed: "))
+            .count(),
+        DEPTH
+    );
+    assert!(text.contains("in …/g/g/g/leaf\n"));
+    assert!(text.lines().all(|line| line.chars().count() < 200));
+}
+
+#[test]
+fn a_chain_of_handlers_is_dropped_without_recursion() {
+    // Each turn raises a new error while it handles the one before.
+    let mut err = group("main", vec![failed("a", Invalid("0"))]);
+    for _ in 0..DEPTH {
+        err = err
+            .on::<Invalid>(|_| Err(Invalid("again")))
+            .rest()
+            .unwrap_err();
+    }
+    let text = format!("{err:#}");
+    assert!(text.lines().count() < 1000, "{}", text.lines().count());
+    drop(err);
+}
+
+#[test]
+fn a_wide_tree_is_handled_in_linear_time() {
+    let err = group(
+        "main",
+        (0..DEPTH).map(|_| failed("a", Invalid("x"))).collect(),
+    );
+    assert_eq!(
+        format!("{err:#}")
+            .lines()
+            .filter(|line| line.contains("task `a`"))
+            .count(),
+        DEPTH
+    );
+    let rest = err.on::<Invalid>(Err).rest().unwrap_err();
+    assert_eq!(rest.len(), DEPTH);
+}

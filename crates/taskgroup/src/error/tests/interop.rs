@@ -1,0 +1,102 @@
+use super::*;
+use anyhow::Context as _;
+use std::error::Error;
+
+fn both() -> ErrorGroup {
+    let first = failed("a", Wrapped("loading", Box::new(io_error("refused"))));
+    group("main", vec![first, failed("b", Invalid("y"))])
+}
+
+const LINE: &str = "group `main` failed: 2 errors: task `a` failed: loading; task `b` failed: y";
+
+#[test]
+fn it_is_an_error_that_can_go_anywhere() {
+    // S23
+    fn sound<T: Error + Send + Sync + 'static>() {}
+    sound::<ErrorGroup>();
+    sound::<TaskError>();
+    sound::<Overrun>();
+    fn shareable<T: Send + Sync>() {}
+    shareable::<Member>();
+    shareable::<TaskInfo>();
+    shareable::<Leaves<'_>>();
+    shareable::<Clauses>();
+}
+
+#[test]
+fn question_mark_makes_a_boxed_error() {
+    // S23
+    fn run() -> Result<(), Box<dyn Error>> {
+        Err(both())?;
+        Ok(())
+    }
+    fn run_sync() -> Result<(), BoxError> {
+        Err(both())?;
+        Ok(())
+    }
+    assert_eq!(run().unwrap_err().to_string(), LINE);
+    assert_eq!(
+        run_sync()
+            .unwrap_err()
+            .downcast_ref::<ErrorGroup>()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn question_mark_makes_an_anyhow_error_whose_chain_says_nothing_twice() {
+    // S23
+    fn run() -> anyhow::Result<()> {
+        Err(both()).context("starting up")
+    }
+    let report = run().unwrap_err();
+    assert_eq!(
+        format!("{report:#}"),
+        format!("starting up: {LINE}: refused")
+    );
+    assert_eq!(report.downcast_ref::<ErrorGroup>().unwrap().len(), 2);
+}
+
+#[test]
+fn question_mark_makes_an_eyre_report_whose_chain_says_nothing_twice() {
+    // S23
+    fn run() -> eyre::Result<()> {
+        Err(both())?;
+        Ok(())
+    }
+    let report = run().unwrap_err();
+    assert_eq!(format!("{report:#}"), format!("{LINE}: refused"));
+    assert_eq!(report.downcast_ref::<ErrorGroup>().unwrap().len(), 2);
+}
+
+#[test]
+fn an_error_below_a_context_of_a_report_is_found() {
+    // S24
+    let report = || anyhow::Error::new(io_error("refused")).context("loading the list");
+    let leaf = failed("a", report()).to_task_error();
+    assert_eq!(leaf.to_string(), "task `a` failed: loading the list");
+    assert!(leaf.find::<io::Error>().is_some());
+    let rest = group("main", vec![failed("a", report())])
+        .on_caused_by::<io::Error>(|_| ())
+        .rest();
+    assert!(rest.is_ok());
+
+    let report = eyre::Report::new(io_error("refused")).wrap_err("loading the list");
+    assert!(
+        failed("a", report)
+            .to_task_error()
+            .find::<io::Error>()
+            .is_some()
+    );
+}
+
+#[test]
+fn a_bare_report_hides_its_type() {
+    // What the documentation of `find` says cannot be reached: if this fails, the limit is gone.
+    let leaf = failed("a", anyhow::Error::new(io_error("refused"))).to_task_error();
+    assert!(leaf.find::<io::Error>().is_none());
+    let leaf = failed("a", eyre::Report::new(io_error("refused"))).to_task_error();
+    assert!(leaf.find::<io::Error>().is_none());
+}

@@ -1,0 +1,166 @@
+use super::*;
+
+/// Locations differ from line to line of this file: only that they are there is compared.
+fn drawn(err: &dyn fmt::Display) -> String {
+    let text = format!("{err:#}");
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match line.find(" at ").filter(|_| line.contains(file!())) {
+            Some(at) => lines.push(format!("{} at HERE", &line[..at])),
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn display_is_one_line() {
+    // S23
+    let err = group(
+        "main",
+        vec![failed("a", "x\n  y\r\n"), panicked("b", "p\nq")],
+    );
+    assert_eq!(
+        err.to_string(),
+        "group `main` failed: 2 errors: task `a` failed: x y; task `b` panicked: p q"
+    );
+    assert_eq!(err.cause().to_string(), "task `a` failed: x y");
+    let one = group("main", vec![nested("w", "low", vec![failed("a", "x")])])
+        .with_context("deadline of 5s");
+    assert_eq!(
+        one.to_string(),
+        "group `main` failed while being cancelled: deadline of 5s: task `a` failed: x"
+    );
+    let odd = group("main", vec![panicked("a", 7_u8)]);
+    assert_eq!(
+        odd.to_string(),
+        "group `main` failed: task `a` panicked with a payload that is not text"
+    );
+}
+
+#[test]
+fn a_long_line_is_cut() {
+    let err = group("main", (0..20).map(|_| failed("a", "x")).collect());
+    let text = err.to_string();
+    assert!(
+        text.starts_with("group `main` failed: 20 errors: task `a` failed: x; "),
+        "{text}"
+    );
+    assert!(text.ends_with("; and 15 more"), "{text}");
+}
+
+#[test]
+fn the_alternate_form_draws_the_tree() {
+    // S23
+    let err = group(
+        "main",
+        vec![
+            nested(
+                "crawl",
+                "urls",
+                vec![
+                    failed(
+                        "first",
+                        Wrapped(
+                            "cannot load\nthe list",
+                            Box::new(Wrapped("refused", "no route\nto host".into())),
+                        ),
+                    ),
+                    panicked("second", "index out of range"),
+                ],
+            )
+            .as_group()
+            .map(|urls| Member::Group(urls.clone().with_context("a sibling failed")))
+            .unwrap(),
+            failed("save", Invalid("disk full")),
+        ],
+    );
+    let expected = "\
+group `main` [1.3] failed: 3 errors
+│ run at HERE
+├─ (cause) group `urls` [1.3] failed: 2 errors
+│  │ run at HERE
+│  │ returned by task `crawl` [1.4], spawned at HERE
+│  │ while being cancelled: a sibling failed
+│  ├─ (cause) task `first` [1.1] failed: cannot load
+│  │    the list
+│  │    spawned at HERE
+│  │    caused by: refused
+│  │    caused by: no route
+│  │    to host
+│  └─ task `second` [1.2] panicked: index out of range
+│       spawned at HERE
+└─ task `save` [1.1] failed: disk full
+     spawned at HERE";
+    assert_eq!(drawn(&err), expected);
+    assert_eq!(format!("{err:?}"), format!("{err:#}"));
+}
+
+#[test]
+fn what_was_being_handled_is_drawn_below() {
+    // ES5
+    let err = group("main", vec![failed("a", io_error("x"))])
+        .on::<io::Error>(|_| Err(Invalid("no fallback")))
+        .rest()
+        .unwrap_err();
+    let expected = "\
+group `main` [1.3] failed: 1 error
+│ run at HERE
+└─ task `handler` [1.3] failed: no fallback
+   │ spawned at HERE
+   └─ while handling: group `main` [1.3] failed: 1 error
+      │ run at HERE
+      └─ task `a` [1.1] failed: x
+           spawned at HERE";
+    assert_eq!(drawn(&err), expected);
+}
+
+#[test]
+fn a_group_below_a_context_is_drawn_as_a_tree() {
+    let inner = group(
+        "urls",
+        vec![failed("a", Invalid("x")), failed("b", Invalid("y"))],
+    );
+    let leaf = failed(
+        "crawl",
+        Wrapped(
+            "nightly crawl",
+            Box::new(Wrapped("first part", Box::new(inner))),
+        ),
+    );
+    let expected = "\
+task `crawl` [1.1] failed: nightly crawl
+│ spawned at HERE
+│ caused by: first part
+└─ caused by: group `urls` [1.3] failed: 2 errors
+   │ run at HERE
+   ├─ (cause) task `a` [1.1] failed: x
+   │    spawned at HERE
+   └─ task `b` [1.1] failed: y
+        spawned at HERE";
+    assert_eq!(drawn(&leaf.to_task_error()), expected);
+    let with_handle = nested("worker", "g", vec![failed("a", Invalid("x"))]).to_task_error();
+    assert!(
+        drawn(&with_handle)
+            .starts_with("task `worker` [1.4] failed with the errors of its own group\n│ spawned")
+    );
+    assert!(drawn(&with_handle).contains("\n└─ group `g` [1.3] failed: 1 error\n"));
+}
+
+#[test]
+fn a_chain_of_sources_without_end_is_cut() {
+    #[derive(Debug)]
+    struct Endless;
+    impl fmt::Display for Endless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("again")
+        }
+    }
+    impl std::error::Error for Endless {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(self)
+        }
+    }
+    let err = group("main", vec![failed("a", Endless)]);
+    assert_eq!(drawn(&err).matches("caused by: again").count(), 64);
+}

@@ -1,0 +1,356 @@
+//! The tree of errors.
+//!
+//! Invariants:
+//! 1. A group has at least one member, so it has at least one leaf.
+//! 2. Members are in the order in which they arrived; the first is the cause of the group's failure.
+//! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
+//! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
+
+use super::{BoxError, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render};
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// One member of an [`ErrorGroup`]: a failed task, or the failed group that a task was running.
+#[derive(Clone)]
+pub enum Member {
+    /// A task that returned an error or panicked.
+    Task(TaskError),
+    /// A task that returned the error of a group of its own; [`ErrorGroup::returned_by`] says which task.
+    Group(ErrorGroup),
+}
+
+impl Member {
+    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else is a leaf.
+    pub(crate) fn from_failure(info: TaskInfo, error: BoxError) -> Self {
+        match error.downcast::<ErrorGroup>() {
+            Ok(mut group) => {
+                Arc::make_mut(&mut group.node).header.returned_by = Some(info);
+                Member::Group(*group)
+            }
+            Err(error) => Member::Task(TaskError::failed(info, error)),
+        }
+    }
+
+    /// A task that panicked, with the payload that `catch_unwind` or a join gave.
+    pub(crate) fn from_panic(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
+        Member::Task(TaskError::panicked(info, payload))
+    }
+
+    /// A task for which being cancelled has to be reported as an error.
+    pub(crate) fn from_cancelled(info: TaskInfo, error: BoxError) -> Self {
+        Member::Task(TaskError::cancelled(info, error))
+    }
+
+    /// The same failure for the handle of the task. Only for members made by `from_failure` and its siblings.
+    pub(crate) fn to_task_error(&self) -> TaskError {
+        match self {
+            Member::Task(task) => task.clone(),
+            Member::Group(group) => {
+                let info = group.returned_by().unwrap_or(group.info()).clone();
+                TaskError::failed(info, Box::new(group.clone()))
+            }
+        }
+    }
+
+    /// The failed task: the leaf itself, or the task that returned the group's error.
+    pub fn info(&self) -> &TaskInfo {
+        match self {
+            Member::Task(task) => task.info(),
+            Member::Group(group) => group.returned_by().unwrap_or(group.info()),
+        }
+    }
+
+    /// The leaf, when this member is one.
+    pub fn as_task(&self) -> Option<&TaskError> {
+        match self {
+            Member::Task(task) => Some(task),
+            Member::Group(_) => None,
+        }
+    }
+
+    /// The nested group, when this member is one.
+    pub fn as_group(&self) -> Option<&ErrorGroup> {
+        match self {
+            Member::Task(_) => None,
+            Member::Group(group) => Some(group),
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Task(task) => task.fmt(f),
+            Member::Group(group) => group.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Task(task) => fmt::Debug::fmt(task, f),
+            Member::Group(group) => fmt::Debug::fmt(group, f),
+        }
+    }
+}
+
+/// Everything that went wrong in a task group, as a tree.
+///
+/// Each leaf is a failed task ([`TaskError`]) with its name, id, path, spawn location and error or panic. A task that
+/// failed with the error of a group of its own is a branch. A group is never empty, its members are in the order in
+/// which they arrived, and the first one is the cause: the others failed after it, often in the cleanup that it set off.
+///
+/// # Reading it
+///
+/// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members) gives the direct
+/// ones. `Display` is one line. The alternate form `{:#}` draws the tree with causes and locations, and so does `Debug`,
+/// which is what Rust prints when `main` returns the error.
+///
+/// # Handling a part of it
+///
+/// [`on`](Self::on) is Python's `except*`: it handles the errors of one type and passes on the rest.
+/// [`split`](Self::split) and [`subgroup`](Self::subgroup) give the parts themselves. They all keep the shape: a leaf
+/// stays below the groups that it was in, and branches left without a leaf disappear.
+///
+/// # As an error
+///
+/// It is an ordinary [`Error`], `Send`, `Sync` and `'static`: `?` turns it into a boxed error, `anyhow::Error` or
+/// `eyre::Report`. [`source`](Error::source) is what caused the error of the first leaf, whose own message is in the
+/// printed line. Cloning is cheap and shares the tree.
+///
+/// The idea is the exception group of Python (PEP 654) and Trio's `MultiError` before it.
+#[doc(alias = "ExceptionGroup")]
+#[doc(alias = "BaseExceptionGroup")]
+#[doc(alias = "MultiError")]
+#[derive(Clone)]
+pub struct ErrorGroup {
+    node: Arc<Node>,
+}
+
+struct Node {
+    header: Header,
+    members: Vec<Member>,
+}
+
+/// What a group says of itself, and what each part split off it says too.
+#[derive(Clone)]
+pub(super) struct Header {
+    pub(super) info: TaskInfo,
+    pub(super) returned_by: Option<TaskInfo>,
+    pub(super) context: Option<Arc<dyn fmt::Display + Send + Sync>>,
+    pub(super) handling: Option<ErrorGroup>,
+}
+
+impl ErrorGroup {
+    /// The error of the group `info`; `None` when nothing failed.
+    pub(crate) fn new(info: TaskInfo, members: Vec<Member>) -> Option<Self> {
+        let header = Header {
+            info,
+            returned_by: None,
+            context: None,
+            handling: None,
+        };
+        Self::from_parts(header, members)
+    }
+
+    pub(super) fn from_parts(header: Header, members: Vec<Member>) -> Option<Self> {
+        if members.is_empty() {
+            return None;
+        }
+        let node = Arc::new(Node { header, members });
+        Some(Self { node })
+    }
+
+    /// Notes that the group failed while it was being cancelled, and why it was.
+    pub(crate) fn with_context(
+        mut self,
+        reason: impl fmt::Display + Send + Sync + 'static,
+    ) -> Self {
+        Arc::make_mut(&mut self.node).header.context = Some(Arc::new(reason));
+        self
+    }
+
+    pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
+        Arc::make_mut(&mut self.node).header.handling = Some(handled);
+        self
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.node.header
+    }
+
+    pub(super) fn same_node(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.node, &other.node)
+    }
+
+    /// The group itself: name, id, path and location in one.
+    pub fn info(&self) -> &TaskInfo {
+        &self.node.header.info
+    }
+
+    /// The name of the group.
+    pub fn name(&self) -> &str {
+        self.info().name()
+    }
+
+    /// The id of the group.
+    pub fn id(&self) -> TaskId {
+        self.info().id()
+    }
+
+    /// The names from the root group down to this one.
+    pub fn path(&self) -> TaskPath<'_> {
+        self.info().path()
+    }
+
+    /// Where the group was run.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.info().location()
+    }
+
+    /// The task that returned this group as its error, when it is a branch of a larger tree.
+    pub fn returned_by(&self) -> Option<&TaskInfo> {
+        self.node.header.returned_by.as_ref()
+    }
+
+    /// Why the group was being cancelled when these errors arose; `None` when it was not being cancelled from outside.
+    pub fn context(&self) -> Option<&(dyn fmt::Display + Send + Sync + 'static)> {
+        self.node.header.context.as_deref()
+    }
+
+    /// The errors that were being handled when this group was raised by the handler of a clause; see
+    /// [`on`](Self::on).
+    pub fn handling(&self) -> Option<&ErrorGroup> {
+        self.node.header.handling.as_ref()
+    }
+
+    /// The direct members in order of arrival. Nested groups are members as a whole: see [`leaves`](Self::leaves).
+    #[doc(alias = "exceptions")]
+    pub fn members(&self) -> &[Member] {
+        &self.node.members
+    }
+
+    /// How many direct members there are; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a group is never empty")]
+    pub fn len(&self) -> usize {
+        self.members().len()
+    }
+
+    /// The direct members by value; clones of them when the group is shared.
+    pub fn into_members(mut self) -> Vec<Member> {
+        match Arc::get_mut(&mut self.node) {
+            Some(node) => std::mem::take(&mut node.members),
+            None => self.node.members.clone(),
+        }
+    }
+
+    /// All failed tasks in the tree, depth first, each with the groups above it.
+    pub fn leaves(&self) -> Leaves<'_> {
+        Leaves::new(self)
+    }
+
+    /// All failed tasks by value. When nobody else shares the tree, their errors can be taken by
+    /// [`TaskError::into_error`].
+    pub fn into_leaves(self) -> Vec<TaskError> {
+        self.leaves().map(|leaf| leaf.task().clone()).collect()
+    }
+
+    /// The first member to arrive: the one that made the group fail.
+    pub fn first(&self) -> &Member {
+        &self.node.members[0]
+    }
+
+    /// The first failed task: the first member, or the cause within it when that is a group.
+    pub fn cause(&self) -> &TaskError {
+        let mut group = self;
+        loop {
+            match group.first() {
+                Member::Task(task) => return task,
+                Member::Group(nested) => group = nested,
+            }
+        }
+    }
+
+    /// The failed task when there is exactly one in the whole tree.
+    ///
+    /// # Errors
+    ///
+    /// Gives the group back when more than one task failed.
+    pub fn into_single(self) -> Result<TaskError, Self> {
+        if self.leaves().nth(1).is_some() {
+            return Err(self);
+        }
+        Ok(self.cause().clone())
+    }
+
+    /// Whether being cancelled is all that happened: no leaf is an error of its own.
+    ///
+    /// That is how a group ends that was cancelled before its body was finished.
+    pub fn is_cancelled(&self) -> bool {
+        self.leaves().all(|leaf| leaf.is_cancelled())
+    }
+
+    /// Whether the error of any leaf is an `E`. What caused the errors is not looked at, as in
+    /// [`TaskError::is`].
+    pub fn contains<E: Error + 'static>(&self) -> bool {
+        self.leaves().any(|leaf| leaf.is::<E>())
+    }
+
+    /// The first error of type `E` among the leaves and what caused them, as in [`TaskError::find`].
+    pub fn find<E: Error + 'static>(&self) -> Option<&E> {
+        self.leaves().find_map(|leaf| Leaf::task(&leaf).find::<E>())
+    }
+}
+
+impl fmt::Display for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            render::group_tree(self, f)
+        } else {
+            render::group_line(self, f)
+        }
+    }
+}
+
+impl fmt::Debug for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        render::group_tree(self, f)
+    }
+}
+
+impl Error for ErrorGroup {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause().source()
+    }
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Self {
+            header: self.header.clone(),
+            members: self.members.clone(),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let mut doomed = std::mem::take(&mut self.members);
+        doomed.extend(self.header.handling.take().map(Member::Group));
+        while let Some(member) = doomed.pop() {
+            match member {
+                Member::Task(task) => doomed.extend(task.dismantle().map(Member::Group)),
+                Member::Group(group) => {
+                    if let Some(mut node) = Arc::into_inner(group.node) {
+                        doomed.append(&mut node.members);
+                        doomed.extend(node.header.handling.take().map(Member::Group));
+                    }
+                }
+            }
+        }
+    }
+}
