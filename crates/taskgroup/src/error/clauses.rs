@@ -6,9 +6,10 @@
 //! 3. The original tree is not held while a handler runs, so a handler that cannot fail owns what it is given.
 
 use super::leaf::{Identity, LeafKey};
+use super::origin::group_in;
 use super::tree::Header;
 use super::{BoxError, ErrorGroup, Leaf, Member, TaskError, TaskInfo, select};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -290,17 +291,15 @@ fn shape_of(root: &ErrorGroup) -> Vec<Slot> {
 
 /// The leaves in `error` when it is made of nothing but leaves that were given to the handler.
 fn leaves_among(given: &[Identity], error: BoxError) -> Result<Vec<TaskError>, BoxError> {
-    let known = |task: &TaskError, keys: &HashMap<LeafKey, ()>| keys.contains_key(&task.key());
-    let keys: HashMap<LeafKey, ()> = given.iter().map(|identity| (identity.key(), ())).collect();
-    let error = match error.downcast::<ErrorGroup>() {
-        Ok(group) if group.leaves().all(|leaf| known(&leaf, &keys)) => {
-            return Ok(group.into_leaves());
-        }
-        Ok(group) => group as BoxError,
+    let keys: HashSet<LeafKey> = given.iter().map(Identity::key).collect();
+    let known = |task: &TaskError| keys.contains(&task.key());
+    let error = match group_in(error) {
+        Ok(group) if group.leaves().all(|leaf| known(&leaf)) => return Ok(group.into_leaves()),
+        Ok(group) => return Err(Box::new(group)),
         Err(error) => error,
     };
     match error.downcast::<TaskError>() {
-        Ok(task) if known(&task, &keys) => Ok(vec![*task]),
+        Ok(task) if known(&task) => Ok(vec![*task]),
         Ok(task) => Err(task),
         Err(error) => Err(error),
     }

@@ -5,6 +5,8 @@
 //! 2. The group's error and the task's handle share one leaf; two `TaskError`s are the same failure exactly when they
 //!    share it. Selection relies on that to put a re-raised leaf back where it was.
 
+use super::demolish::Held;
+use super::origin::Origin;
 use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
 use std::any::Any;
 use std::error::Error;
@@ -32,8 +34,8 @@ struct Leaf {
 }
 
 enum Failure {
-    Error(BoxError),
-    Cancelled(BoxError),
+    Error(Held),
+    Cancelled(Held),
     Panic(Panic),
 }
 
@@ -45,12 +47,12 @@ struct Panic {
 
 impl TaskError {
     pub(crate) fn failed(info: TaskInfo, error: BoxError) -> Self {
-        Self::new(info, Failure::Error(error))
+        Self::new(info, Failure::Error(Held::new(error)))
     }
 
     /// A task that ended because it was cancelled, where that has to be reported as an error.
     pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
-        Self::new(info, Failure::Cancelled(error))
+        Self::new(info, Failure::Cancelled(Held::new(error)))
     }
 
     pub(crate) fn panicked(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
@@ -76,11 +78,6 @@ impl TaskError {
             leaf.handling = Some(handled);
         }
         self
-    }
-
-    /// The group in `handling` if this was the last owner, so that whoever drops a tree can go on without recursion.
-    pub(super) fn dismantle(self) -> Option<ErrorGroup> {
-        Arc::into_inner(self.0).and_then(|mut leaf| leaf.handling.take())
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -119,7 +116,7 @@ impl TaskError {
     /// The error that the task returned; `None` when it panicked.
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.failure {
-            Failure::Error(error) | Failure::Cancelled(error) => Some(&**error),
+            Failure::Error(held) | Failure::Cancelled(held) => held.get().map(|error| &**error),
             Failure::Panic(_) => None,
         }
     }
@@ -131,14 +128,12 @@ impl TaskError {
     /// Gives `self` back when the task panicked, and when somebody else still shares this failure: its handle, a
     /// clone, or a clone of the [`ErrorGroup`] it came from.
     pub fn into_error(self) -> Result<BoxError, Self> {
-        if self.is_panic() {
-            return Err(self);
-        }
-        let leaf = Arc::try_unwrap(self.0).map_err(Self)?;
-        match leaf.failure {
-            Failure::Error(error) | Failure::Cancelled(error) => Ok(error),
-            Failure::Panic(_) => unreachable!("a panic was given back above"),
-        }
+        let mut leaf = Arc::try_unwrap(self.0).map_err(Self)?;
+        let error = match &mut leaf.failure {
+            Failure::Error(held) | Failure::Cancelled(held) => held.take(),
+            Failure::Panic(_) => None,
+        };
+        error.ok_or_else(|| Self(Arc::new(leaf)))
     }
 
     /// Whether the task was cancelled, and that is all there is to report.
@@ -242,7 +237,12 @@ impl Error for TaskError {
 fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let task = error
         .downcast_ref::<TaskError>()
-        .or_else(|| error.downcast_ref::<ErrorGroup>().map(ErrorGroup::cause));
+        .or_else(|| error.downcast_ref::<ErrorGroup>().map(ErrorGroup::cause))
+        .or_else(|| {
+            error
+                .downcast_ref::<Origin>()
+                .map(|origin| origin.0.cause())
+        });
     match task {
         Some(task) => task.error().map(|error| error as &(dyn Error + 'static)),
         None => error.source(),

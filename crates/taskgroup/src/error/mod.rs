@@ -1,7 +1,8 @@
 //! Errors: the tree that a group gives back, its leaves, how it prints, and how a part of it is handled.
 //!
 //! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves` (walking it), `select`
-//! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `overrun` (cleanup that took too long).
+//! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `demolish`
+//! (dropping it), `origin` (its source), `overrun` (cleanup that took too long).
 //!
 //! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`; nothing
 //! here knows the engine.
@@ -13,10 +14,12 @@
 
 mod chain;
 mod clauses;
+mod demolish;
 mod info;
 mod layout;
 mod leaf;
 mod leaves;
+mod origin;
 mod overrun;
 mod render;
 mod select;

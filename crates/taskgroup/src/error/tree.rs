@@ -6,6 +6,8 @@
 //! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
 //! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
 
+use super::demolish::{Remains, demolish};
+use super::origin::{Origin, group_in};
 use super::{BoxError, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render};
 use std::any::Any;
 use std::error::Error;
@@ -25,10 +27,10 @@ pub enum Member {
 impl Member {
     /// What becomes of an error returned by a task: a group is a branch of the tree, anything else is a leaf.
     pub(crate) fn from_failure(info: TaskInfo, error: BoxError) -> Self {
-        match error.downcast::<ErrorGroup>() {
+        match group_in(error) {
             Ok(mut group) => {
-                Arc::make_mut(&mut group.node).header.returned_by = Some(info);
-                Member::Group(*group)
+                Arc::make_mut(&mut group.origin.0).header.returned_by = Some(info);
+                Member::Group(group)
             }
             Err(error) => Member::Task(TaskError::failed(info, error)),
         }
@@ -119,8 +121,13 @@ impl fmt::Debug for Member {
 /// # As an error
 ///
 /// It is an ordinary [`Error`], `Send`, `Sync` and `'static`: `?` turns it into a boxed error, `anyhow::Error` or
-/// `eyre::Report`. [`source`](Error::source) is what caused the error of the first leaf, whose own message is in the
-/// printed line. Cloning is cheap and shares the tree.
+/// `eyre::Report`. The printed line holds the messages of the leaves, so its [`source`](Error::source) goes on with what
+/// the line does not say: which task failed first and where it was spawned, then what caused the error of that task.
+/// Cloning is cheap and shares the tree.
+///
+/// A task that returns the error of a group through a bare `anyhow` or `eyre` report, or through a wrapper that shows it
+/// unchanged (`#[error(transparent)]`), returned that group: it becomes a branch. With a context added it is a leaf of
+/// its own, with the tree drawn below it as its cause.
 ///
 /// The idea is the exception group of Python (PEP 654) and Trio's `MultiError` before it.
 #[doc(alias = "ExceptionGroup")]
@@ -128,10 +135,10 @@ impl fmt::Debug for Member {
 #[doc(alias = "MultiError")]
 #[derive(Clone)]
 pub struct ErrorGroup {
-    node: Arc<Node>,
+    origin: Origin,
 }
 
-struct Node {
+pub(super) struct Node {
     header: Header,
     members: Vec<Member>,
 }
@@ -162,7 +169,11 @@ impl ErrorGroup {
             return None;
         }
         let node = Arc::new(Node { header, members });
-        Some(Self { node })
+        Some(Self::from_origin(Origin(node)))
+    }
+
+    pub(super) fn from_origin(origin: Origin) -> Self {
+        Self { origin }
     }
 
     /// Notes that the group failed while it was being cancelled, and why it was.
@@ -170,26 +181,26 @@ impl ErrorGroup {
         mut self,
         reason: impl fmt::Display + Send + Sync + 'static,
     ) -> Self {
-        Arc::make_mut(&mut self.node).header.context = Some(Arc::new(reason));
+        Arc::make_mut(&mut self.origin.0).header.context = Some(Arc::new(reason));
         self
     }
 
     pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
-        Arc::make_mut(&mut self.node).header.handling = Some(handled);
+        Arc::make_mut(&mut self.origin.0).header.handling = Some(handled);
         self
     }
 
     pub(super) fn header(&self) -> &Header {
-        &self.node.header
+        &self.origin.0.header
     }
 
     pub(super) fn same_node(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.node, &other.node)
+        Arc::ptr_eq(&self.origin.0, &other.origin.0)
     }
 
     /// The group itself: name, id, path and location in one.
     pub fn info(&self) -> &TaskInfo {
-        &self.node.header.info
+        &self.origin.0.header.info
     }
 
     /// The name of the group.
@@ -214,24 +225,24 @@ impl ErrorGroup {
 
     /// The task that returned this group as its error, when it is a branch of a larger tree.
     pub fn returned_by(&self) -> Option<&TaskInfo> {
-        self.node.header.returned_by.as_ref()
+        self.origin.0.header.returned_by.as_ref()
     }
 
     /// Why the group was being cancelled when these errors arose; `None` when it was not being cancelled from outside.
     pub fn context(&self) -> Option<&(dyn fmt::Display + Send + Sync + 'static)> {
-        self.node.header.context.as_deref()
+        self.origin.0.header.context.as_deref()
     }
 
     /// The errors that were being handled when this group was raised by the handler of a clause; see
     /// [`on`](Self::on).
     pub fn handling(&self) -> Option<&ErrorGroup> {
-        self.node.header.handling.as_ref()
+        self.origin.0.header.handling.as_ref()
     }
 
     /// The direct members in order of arrival. Nested groups are members as a whole: see [`leaves`](Self::leaves).
     #[doc(alias = "exceptions")]
     pub fn members(&self) -> &[Member] {
-        &self.node.members
+        &self.origin.0.members
     }
 
     /// How many direct members there are; at least one.
@@ -242,9 +253,9 @@ impl ErrorGroup {
 
     /// The direct members by value; clones of them when the group is shared.
     pub fn into_members(mut self) -> Vec<Member> {
-        match Arc::get_mut(&mut self.node) {
+        match Arc::get_mut(&mut self.origin.0) {
             Some(node) => std::mem::take(&mut node.members),
-            None => self.node.members.clone(),
+            None => self.origin.0.members.clone(),
         }
     }
 
@@ -261,18 +272,12 @@ impl ErrorGroup {
 
     /// The first member to arrive: the one that made the group fail.
     pub fn first(&self) -> &Member {
-        &self.node.members[0]
+        &self.origin.0.members[0]
     }
 
     /// The first failed task: the first member, or the cause within it when that is a group.
     pub fn cause(&self) -> &TaskError {
-        let mut group = self;
-        loop {
-            match group.first() {
-                Member::Task(task) => return task,
-                Member::Group(nested) => group = nested,
-            }
-        }
+        self.origin.0.cause()
     }
 
     /// The failed task when there is exactly one in the whole tree.
@@ -324,7 +329,19 @@ impl fmt::Debug for ErrorGroup {
 
 impl Error for ErrorGroup {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause().source()
+        Some(&self.origin)
+    }
+}
+
+impl Node {
+    pub(super) fn cause(&self) -> &TaskError {
+        let mut node = self;
+        loop {
+            match &node.members[0] {
+                Member::Task(task) => return task,
+                Member::Group(nested) => node = &nested.origin.0,
+            }
+        }
     }
 }
 
@@ -339,18 +356,9 @@ impl Clone for Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let mut doomed = std::mem::take(&mut self.members);
-        doomed.extend(self.header.handling.take().map(Member::Group));
-        while let Some(member) = doomed.pop() {
-            match member {
-                Member::Task(task) => doomed.extend(task.dismantle().map(Member::Group)),
-                Member::Group(group) => {
-                    if let Some(mut node) = Arc::into_inner(group.node) {
-                        doomed.append(&mut node.members);
-                        doomed.extend(node.header.handling.take().map(Member::Group));
-                    }
-                }
-            }
+        demolish(Remains::Members(std::mem::take(&mut self.members)));
+        if let Some(handled) = self.header.handling.take() {
+            demolish(Remains::Group(handled));
         }
     }
 }

@@ -100,6 +100,53 @@ fn a_chain_of_handlers_is_dropped_without_recursion() {
 }
 
 #[test]
+fn errors_nested_in_foreign_errors_are_dropped_without_recursion() {
+    let mut task = failed("a", Invalid("x")).to_task_error();
+    let mut context = group("g", vec![failed("a", Invalid("x"))]);
+    for _ in 0..DEPTH {
+        task = failed("a", Wrapped("awaiting", Box::new(task))).to_task_error();
+        context = group(
+            "g",
+            vec![failed("a", anyhow::Error::new(context).context("more"))],
+        );
+    }
+    assert!(task.find::<Invalid>().is_some() && context.find::<Invalid>().is_some());
+    drop(task);
+    drop(context);
+}
+
+#[test]
+fn a_panic_while_an_error_is_dropped_does_not_stop_the_others() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    #[derive(Debug)]
+    struct Bad(bool);
+    impl fmt::Display for Bad {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bad")
+        }
+    }
+    impl std::error::Error for Bad {}
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.0, "the drop of an error panics");
+        }
+    }
+    let members = (0..10).map(|n| failed("a", Bad(n == 4))).collect();
+    let err = group(
+        "main",
+        vec![nested("w", "low", members), failed("b", Bad(false))],
+    );
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(err)));
+    assert!(caught.is_err());
+    assert_eq!(DROPPED.load(Ordering::Relaxed), 11);
+    // The queue is closed again: the next drop runs at once.
+    drop(group("main", vec![failed("b", Bad(false))]));
+    assert_eq!(DROPPED.load(Ordering::Relaxed), 12);
+}
+
+#[test]
 fn a_wide_tree_is_handled_in_linear_time() {
     let err = group(
         "main",

@@ -23,6 +23,22 @@ fn it_is_an_error_that_can_go_anywhere() {
     shareable::<Clauses>();
 }
 
+/// What the source of the group says.
+fn origin(error: &(dyn Error + 'static)) -> String {
+    let group = std::iter::successors(Some(error), |error| (*error).source())
+        .find(|error| error.is::<ErrorGroup>());
+    let text = group.unwrap().source().unwrap().to_string();
+    assert!(
+        text.starts_with(concat!(
+            "first to fail: main/a [1.1], spawned at ",
+            file!(),
+            ":"
+        )),
+        "{text}"
+    );
+    text
+}
+
 #[test]
 fn question_mark_makes_a_boxed_error() {
     // S23
@@ -54,7 +70,7 @@ fn question_mark_makes_an_anyhow_error_whose_chain_says_nothing_twice() {
     let report = run().unwrap_err();
     assert_eq!(
         format!("{report:#}"),
-        format!("starting up: {LINE}: refused")
+        format!("starting up: {LINE}: {}: refused", origin(report.as_ref()))
     );
     assert_eq!(report.downcast_ref::<ErrorGroup>().unwrap().len(), 2);
 }
@@ -67,7 +83,10 @@ fn question_mark_makes_an_eyre_report_whose_chain_says_nothing_twice() {
         Ok(())
     }
     let report = run().unwrap_err();
-    assert_eq!(format!("{report:#}"), format!("{LINE}: refused"));
+    assert_eq!(
+        format!("{report:#}"),
+        format!("{LINE}: {}: refused", origin(report.as_ref()))
+    );
     assert_eq!(report.downcast_ref::<ErrorGroup>().unwrap().len(), 2);
 }
 
@@ -99,4 +118,30 @@ fn a_bare_report_hides_its_type() {
     assert!(leaf.find::<io::Error>().is_none());
     let leaf = failed("a", eyre::Report::new(io_error("refused"))).to_task_error();
     assert!(leaf.find::<io::Error>().is_none());
+}
+
+#[test]
+fn a_group_returned_through_a_report_is_a_branch() {
+    // S23
+    let through_anyhow = failed("crawl", anyhow::Error::new(both()));
+    let through_eyre = failed("crawl", eyre::Report::new(both()));
+    let err = group("root", vec![through_anyhow, through_eyre]);
+    assert_eq!(shape(&err), "root(main(a, b), main(a, b))");
+    assert_eq!(err.first().info().name(), "crawl");
+    let again = err
+        .on::<Invalid>(|matched| Err(anyhow::Error::new(matched)))
+        .rest()
+        .unwrap_err();
+    assert_eq!(shape(&again), "root(main(a, b), main(a, b))");
+}
+
+#[test]
+fn a_group_with_a_context_is_the_cause_of_a_leaf() {
+    // S23
+    let member = failed("crawl", anyhow::Error::new(both()).context("nightly crawl"));
+    let leaf = member.as_task().expect("a leaf");
+    assert_eq!(leaf.to_string(), "task `crawl` failed: nightly crawl");
+    assert_eq!(leaf.find::<ErrorGroup>().unwrap().len(), 2);
+    assert!(leaf.find::<io::Error>().is_some());
+    assert!(format!("{leaf:#}").contains("\n└─ caused by: group `main` [1.3] failed: 2 errors\n"));
 }

@@ -1,0 +1,82 @@
+//! Dropping without recursion.
+//!
+//! A group owns members, a leaf owns an error of any type, and that error may own further leaves and groups: behind a
+//! context, in a type of the user, in the join error of another task. Dropped in the ordinary way the recursion would be
+//! as deep as the errors are nested.
+//!
+//! Invariant: while something of ours is being dropped on this thread, whatever else of ours comes up is queued and
+//! dropped by the outermost drop, before that one returns.
+
+use super::{BoxError, ErrorGroup, Member};
+use std::cell::RefCell;
+
+/// What is waiting to be dropped.
+#[allow(dead_code, reason = "kept only to be dropped")]
+pub(super) enum Remains {
+    Members(Vec<Member>),
+    Group(ErrorGroup),
+    Error(BoxError),
+}
+
+thread_local! {
+    /// `Some` while an outermost drop is running on this thread.
+    static QUEUE: RefCell<Option<Vec<Remains>>> = const { RefCell::new(None) };
+}
+
+pub(super) fn demolish(remains: Remains) {
+    // Nothing is dropped while the queue is borrowed: the drop of a foreign error may come back here. When the thread is
+    // ending and its queue is gone, the closure is dropped unused and `remains` with it, in the ordinary way.
+    let outermost = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
+        Some(queue) => {
+            queue.push(remains);
+            None
+        }
+        empty => {
+            *empty = Some(Vec::new());
+            Some(remains)
+        }
+    });
+    let Ok(Some(first)) = outermost else {
+        return;
+    };
+    let _close = Close;
+    drop(first);
+    while let Some(next) = QUEUE.with(|queue| queue.borrow_mut().as_mut()?.pop()) {
+        drop(next);
+    }
+}
+
+/// Closes the queue, also when the drop of a foreign error panics; what is left is then dropped here.
+struct Close;
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        let left = QUEUE.with(RefCell::take);
+        drop(left);
+    }
+}
+
+/// An error in the keeping of a leaf.
+pub(super) struct Held(Option<BoxError>);
+
+impl Held {
+    pub(super) fn new(error: BoxError) -> Self {
+        Self(Some(error))
+    }
+
+    pub(super) fn get(&self) -> Option<&BoxError> {
+        self.0.as_ref()
+    }
+
+    pub(super) fn take(&mut self) -> Option<BoxError> {
+        self.0.take()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(error) = self.0.take() {
+            demolish(Remains::Error(error));
+        }
+    }
+}
