@@ -1,0 +1,147 @@
+//! The exit codes, all of them.
+//!
+//! 1 and 2 are what nearly every tool means by them; 124 is `timeout`'s, 125 its code for "the
+//! runner itself failed"; 128 + n is what a shell reports for an end by signal n.
+
+use std::process::ExitCode;
+
+use crate::record::{Record, Summary};
+use crate::signals::Stop;
+
+/// How the command ends. Where several hold, the first of: a signal, output, left behind, failure,
+/// timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failed,
+    Usage,
+    LeftBehind,
+    Output,
+    TimedOut,
+    Internal,
+    Hangup,
+    Interrupted,
+    Quit,
+    BrokenPipe,
+    Terminated,
+}
+
+impl Exit {
+    pub(crate) const ALL: [Exit; 12] = [
+        Exit::Success,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::LeftBehind,
+        Exit::Output,
+        Exit::TimedOut,
+        Exit::Internal,
+        Exit::Hangup,
+        Exit::Interrupted,
+        Exit::Quit,
+        Exit::BrokenPipe,
+        Exit::Terminated,
+    ];
+
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::LeftBehind => 3,
+            Exit::Output => 74,
+            Exit::TimedOut => 124,
+            Exit::Internal => 125,
+            Exit::Hangup => 129,
+            Exit::Interrupted => 130,
+            Exit::Quit => 131,
+            Exit::BrokenPipe => 141,
+            Exit::Terminated => 143,
+        }
+    }
+
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Exit::Success => "every command succeeded",
+            Exit::Failed => "a command failed or could not be started",
+            Exit::Usage => "the command line was wrong; nothing was started",
+            Exit::LeftBehind => "a process could not be stopped, not even by SIGKILL",
+            Exit::Output => "the output could not be written",
+            Exit::TimedOut => "every failure was a --timeout that ran out",
+            Exit::Internal => "taskgroup itself could not do its work",
+            Exit::Hangup => "stopped by SIGHUP",
+            Exit::Interrupted => "stopped by SIGINT (Ctrl-C)",
+            Exit::Quit => "stopped by SIGQUIT",
+            Exit::BrokenPipe => "the reader of the output went away",
+            Exit::Terminated => "stopped by SIGTERM",
+        }
+    }
+
+    pub(crate) fn of(summary: &Summary) -> Exit {
+        if let Some(stop) = summary.signal {
+            return match stop {
+                Stop::Hangup => Exit::Hangup,
+                Stop::Interrupt => Exit::Interrupted,
+                Stop::Quit => Exit::Quit,
+                Stop::Terminate => Exit::Terminated,
+            };
+        }
+        if let Some(error) = &summary.output_error {
+            return match error.kind() {
+                std::io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
+                _ => Exit::Output,
+            };
+        }
+        if summary
+            .records
+            .iter()
+            .any(|record| !record.survivors().is_empty())
+        {
+            return Exit::LeftBehind;
+        }
+        let mut failures = summary
+            .records
+            .iter()
+            .filter(|record| record.is_failure())
+            .peekable();
+        if failures.peek().is_none() {
+            Exit::Success
+        } else if failures.all(Record::timed_out) {
+            Exit::TimedOut
+        } else {
+            Exit::Failed
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_what_is_documented() {
+        let table: Vec<(Exit, u8)> = Exit::ALL.iter().map(|&exit| (exit, exit.code())).collect();
+        assert_eq!(
+            table,
+            [
+                (Exit::Success, 0),
+                (Exit::Failed, 1),
+                (Exit::Usage, 2),
+                (Exit::LeftBehind, 3),
+                (Exit::Output, 74),
+                (Exit::TimedOut, 124),
+                (Exit::Internal, 125),
+                (Exit::Hangup, 128 + 1),
+                (Exit::Interrupted, 128 + 2),
+                (Exit::Quit, 128 + 3),
+                (Exit::BrokenPipe, 128 + 13),
+                (Exit::Terminated, 128 + 15),
+            ]
+        );
+    }
+}

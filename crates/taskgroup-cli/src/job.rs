@@ -1,0 +1,191 @@
+//! One command, from its start to its record.
+//!
+//! A [`Job`] is what the group brackets: [`Job::start`] acquires, [`Job::watch`] may be cancelled
+//! at any time, [`Job::finish`] runs on every exit and leaves nothing in the process group.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::flag::Flag;
+use crate::output::{Label, Pump, Pumped, Sink, Stream, pump};
+use crate::plan::TaskSpec;
+use crate::process::{Contained, Pipes, Stopped};
+use crate::record::{Ending, Record};
+
+/// A group may empty itself this long after its leader has exited: a filter that the leader did not
+/// wait for (`command > >(tee log)`) writes its last line, then goes.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// What all jobs of a run share.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) sink: Sink,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    /// Skip the grace.
+    pub(crate) hurry: Flag,
+}
+
+pub(crate) struct Job {
+    process: Contained,
+    output: Output,
+    started: Instant,
+    ending: Option<(Ending, Duration)>,
+    around: Surroundings,
+}
+
+/// Both pumps as one future that is polled wherever the job waits, so that it needs no task of its
+/// own.
+struct Output {
+    pumps: Pin<Box<dyn Future<Output = (Pumped, Pumped)> + Send>>,
+    done: Option<(Pumped, Pumped)>,
+    group_empty: Flag,
+}
+
+impl Job {
+    pub(crate) fn start(
+        spec: &TaskSpec,
+        stdout: Label,
+        stderr: Label,
+        around: Surroundings,
+    ) -> io::Result<Job> {
+        let (process, pipes) = Contained::spawn(&spec.command)?;
+        let output = Output::new(pipes, stdout, stderr, &around.sink);
+        Ok(Job {
+            process,
+            output,
+            started: Instant::now(),
+            ending: None,
+            around,
+        })
+    }
+
+    /// Resolves when the command's leader has exited or its time is over; true for a failure.
+    /// Cancel safe: what was dropped here is taken up by [`Job::finish`].
+    pub(crate) async fn watch(&mut self) -> bool {
+        let limit = self.around.timeout;
+        let ended = async {
+            match limit {
+                Some(limit) => timeout(limit, self.process.leader_ended()).await.ok(),
+                None => Some(self.process.leader_ended().await),
+            }
+        };
+        let ending = match self.output.meanwhile(ended).await {
+            Some(status) => natural(status),
+            None => Ending::TimedOut,
+        };
+        let failure = ending.is_failure();
+        self.ending = Some((ending, self.started.elapsed()));
+        failure
+    }
+
+    /// Stops whatever is left of the command, moves the last of its output, and says what happened.
+    pub(crate) async fn finish(mut self) -> Record {
+        // It may have ended by itself at the moment of the cancel: then that is what happened.
+        if self.ending.is_none() {
+            if let Some(status) = self.process.leader_has_ended() {
+                self.ending = Some((Ending::Exited(status), self.started.elapsed()));
+            }
+        }
+        let Job {
+            mut process,
+            mut output,
+            started,
+            ending,
+            around,
+        } = self;
+        let (left_in_background, stopped) = output
+            .meanwhile(async {
+                let ended_by_itself =
+                    matches!(ending, Some((Ending::Exited(_) | Ending::Lost(_), _)));
+                clear(&mut process, ended_by_itself, &around).await
+            })
+            .await;
+        let (ending, ran) = ending.unwrap_or_else(|| {
+            (
+                Ending::Cancelled(process.leader_has_ended()),
+                started.elapsed(),
+            )
+        });
+        let (out, err) = output.rest().await;
+        Record {
+            ending,
+            ran,
+            stopped,
+            left_in_background,
+            output_held: out.held_open || err.held_open,
+            stderr: err.tail,
+        }
+    }
+}
+
+fn natural(status: io::Result<ExitStatus>) -> Ending {
+    match status {
+        Ok(status) => Ending::Exited(status),
+        Err(error) => Ending::Lost(error),
+    }
+}
+
+/// Leaves the process group empty; who was there when the leader had gone, and what it took.
+async fn clear(
+    process: &mut Contained,
+    leader_gone: bool,
+    around: &Surroundings,
+) -> (Vec<crate::process::Process>, Option<Stopped>) {
+    let mut left_in_background = Vec::new();
+    if leader_gone {
+        if timeout(LINGER, process.emptied()).await.is_ok() {
+            return (left_in_background, None);
+        }
+        left_in_background = process.living();
+    }
+    let stopped = process.stop(around.grace, &around.hurry).await;
+    (left_in_background, Some(stopped))
+}
+
+impl Output {
+    fn new(pipes: Pipes, stdout: Label, stderr: Label, sink: &Sink) -> Output {
+        let group_empty = Flag::new();
+        let to = |stream, label, keep_tail| Pump {
+            stream,
+            label,
+            sink: sink.clone(),
+            group_empty: group_empty.clone(),
+            keep_tail,
+        };
+        let out = pump(pipes.stdout, to(Stream::Out, stdout, false));
+        let err = pump(pipes.stderr, to(Stream::Err, stderr, true));
+        let pumps = Box::pin(async { tokio::join!(out, err) });
+        Output {
+            pumps,
+            done: None,
+            group_empty,
+        }
+    }
+
+    /// Runs `work` while the output flows.
+    async fn meanwhile<F: Future>(&mut self, work: F) -> F::Output {
+        tokio::pin!(work);
+        if self.done.is_none() {
+            tokio::select! {
+                done = &mut self.pumps => self.done = Some(done),
+                result = &mut work => return result,
+            }
+        }
+        work.await
+    }
+
+    /// What is left of the output, now that the process group is empty.
+    async fn rest(self) -> (Pumped, Pumped) {
+        self.group_empty.set();
+        match self.done {
+            Some(done) => done,
+            None => self.pumps.await,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Moves one pipe of one command into the sink.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::unistd::read;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{Label, Sink, Stream, Tail, lines::Lines};
+use crate::flag::Flag;
+
+const CHUNK: usize = 64 << 10;
+
+/// The most that a pipe holds without privileges. When the group is empty, its last words are in
+/// the pipe; whatever comes after that much is from somebody else.
+const PIPE: usize = 1 << 20;
+
+/// Where the bytes go.
+pub(crate) struct Pump {
+    pub(crate) stream: Stream,
+    pub(crate) label: Label,
+    pub(crate) sink: Sink,
+    /// Set when the process group is empty: nobody of the command can write any more.
+    pub(crate) group_empty: Flag,
+    pub(crate) keep_tail: bool,
+}
+
+/// What is known at the end of a pipe.
+#[derive(Default)]
+pub(crate) struct Pumped {
+    pub(crate) tail: Tail,
+    /// The group was empty, and somebody outside of it still held the pipe.
+    pub(crate) held_open: bool,
+}
+
+/// Resolves at the end of `pipe`, or when the group is empty and what its members wrote has been
+/// moved, whichever is first: a stray process that holds the pipe cannot keep us.
+pub(crate) async fn pump<P>(mut pipe: P, to: Pump) -> Pumped
+where
+    P: AsyncRead + AsFd + Unpin,
+{
+    let mut flow = Flow {
+        lines: Lines::default(),
+        pumped: Pumped::default(),
+        to,
+    };
+    let group_empty = flow.to.group_empty.clone();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let read = tokio::select! {
+            read = pipe.read(&mut chunk) => read,
+            () = group_empty.wait() => {
+                flow.pumped.held_open = flow.take_the_rest(&pipe, &mut chunk).await;
+                break;
+            }
+        };
+        match read {
+            Ok(0) => break,
+            Ok(count) => flow.take(&chunk[..count]).await,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A pipe has no other errors; if it had one, there would be nothing more to read.
+            Err(_) => break,
+        }
+    }
+    flow.end().await
+}
+
+struct Flow {
+    lines: Lines,
+    pumped: Pumped,
+    to: Pump,
+}
+
+impl Flow {
+    async fn take(&mut self, bytes: &[u8]) {
+        let mut named = Vec::new();
+        let (label, tail) = (&self.to.label, &mut self.pumped.tail);
+        let keep_tail = self.to.keep_tail;
+        self.lines
+            .push(bytes, |line| note(line, label, tail, keep_tail, &mut named));
+        self.send(named).await;
+    }
+
+    async fn end(mut self) -> Pumped {
+        let mut named = Vec::new();
+        let (label, tail) = (&self.to.label, &mut self.pumped.tail);
+        let keep_tail = self.to.keep_tail;
+        self.lines
+            .finish(|line| note(line, label, tail, keep_tail, &mut named));
+        self.send(named).await;
+        self.pumped
+    }
+
+    async fn send(&self, named: Vec<u8>) {
+        if !named.is_empty() {
+            self.to.sink.send(self.to.stream, named).await;
+        }
+    }
+
+    /// Moves what is in the pipe now; true when it is still open after that.
+    ///
+    /// Asks the descriptor itself: Tokio's readiness may not know yet of bytes that are there, and
+    /// waiting for it would need a time limit.
+    async fn take_the_rest(&mut self, pipe: &impl AsFd, chunk: &mut [u8]) -> bool {
+        let mut taken = 0;
+        while taken < PIPE {
+            match read(pipe, chunk) {
+                Ok(0) => return false,
+                Ok(count) => {
+                    taken += count;
+                    self.take(&chunk[..count]).await;
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return error == Errno::EAGAIN,
+            }
+        }
+        true
+    }
+}
+
+fn note(line: &[u8], label: &Label, tail: &mut Tail, keep_tail: bool, named: &mut Vec<u8>) {
+    if keep_tail {
+        tail.push(line);
+    }
+    label.write(line, named);
+}

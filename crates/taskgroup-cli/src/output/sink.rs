@@ -1,0 +1,149 @@
+//! The only writer to our standard output and error.
+//!
+//! A thread of its own: whoever reads us may stop reading for as long as he likes, and a blocked
+//! write must not keep the runner from signals and from stopping its commands. The queue is short,
+//! so a slow reader slows the commands down, as a plain pipe would.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
+use tokio::sync::{mpsc, watch};
+
+use crate::flag::Flag;
+
+/// Pieces that wait to be written. A piece is what one read of a pipe completed, 64 KiB or a long
+/// line.
+const QUEUE: usize = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// The way to the writer. The writer ends when all clones are dropped.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    queue: mpsc::Sender<(Stream, Vec<u8>)>,
+    hurry: Flag,
+}
+
+/// The other end: what became of the writing.
+pub(crate) struct Writer {
+    failure: watch::Receiver<Option<Arc<io::Error>>>,
+    finished: Flag,
+    hurry: Flag,
+}
+
+impl Sink {
+    /// Starts the writer. Once `hurry` is set nobody waits for a reader any longer.
+    pub(crate) fn start(hurry: &Flag) -> io::Result<(Sink, Writer)> {
+        let (queue, pieces) = mpsc::channel(QUEUE);
+        let (report, failure) = watch::channel(None);
+        let finished = Flag::new();
+        let at_end = finished.clone();
+        thread::Builder::new()
+            .name("output".to_owned())
+            .spawn(move || {
+                write_all_pieces(pieces, &report);
+                at_end.set();
+            })?;
+        let writer = Writer {
+            failure,
+            finished,
+            hurry: hurry.clone(),
+        };
+        Ok((
+            Sink {
+                queue,
+                hurry: hurry.clone(),
+            },
+            writer,
+        ))
+    }
+
+    /// Hands whole lines over; resolves when there was room for them. On a stream that failed they
+    /// are dropped: the failure has been told by [`Writer::failed`].
+    pub(crate) async fn send(&self, stream: Stream, lines: Vec<u8>) {
+        tokio::select! {
+            biased;
+            // An error would mean that the writer has ended, and it outlives every sender.
+            _ = self.queue.send((stream, lines)) => {}
+            () = self.hurry.wait() => {}
+        }
+    }
+}
+
+impl Writer {
+    /// Resolves when writing has failed, and not before. Cancel safe.
+    pub(crate) async fn failed(&mut self) -> Arc<io::Error> {
+        let failure = match self.failure.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone(),
+            // The writer ended in peace.
+            Err(_) => None,
+        };
+        match failure {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Resolves when everything is written, with the first error there was. Every [`Sink`] must
+    /// have been dropped.
+    pub(crate) async fn finished(self) -> Option<Arc<io::Error>> {
+        tokio::select! {
+            biased;
+            () = self.finished.wait() => {}
+            () = self.hurry.wait() => {}
+        }
+        self.failure.borrow().clone()
+    }
+}
+
+fn write_all_pieces(
+    mut pieces: mpsc::Receiver<(Stream, Vec<u8>)>,
+    report: &watch::Sender<Option<Arc<io::Error>>>,
+) {
+    let stdout = io::stdout();
+    let stderr = io::stderr();
+    let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
+    while let Some((stream, lines)) = pieces.blocking_recv() {
+        let target = match stream {
+            Stream::Out => &mut out,
+            Stream::Err => &mut err,
+        };
+        let Some(fd) = *target else { continue };
+        if let Err(error) = write_whole(fd, &lines) {
+            *target = None;
+            report.send_if_modified(|first| {
+                let is_first = first.is_none();
+                first.get_or_insert_with(|| Arc::new(error.into()));
+                is_first
+            });
+        }
+    }
+}
+
+/// Writes past Rust's own buffers; waits where somebody else made the descriptor non-blocking.
+fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(fd, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                // Its result does not matter: the write tells.
+                let _ = poll(
+                    &mut [PollFd::new(fd, PollFlags::POLLOUT)],
+                    PollTimeout::NONE,
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Bytes pass through as they are, and readers may be slow, gone or never there.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::process::Stdio;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded};
+
+#[test]
+fn bytes_that_are_not_utf_8_pass_through() {
+    let ended = Sandbox::new().run(&["--names=b", r"printf 'a\377\376\000\r\033[31mz\n\n\001'"]);
+    ended.code(0);
+    assert_eq!(ended.out, b"b | a\xff\xfe\0\r\x1b[31mz\nb | \nb | \x01\n");
+}
+
+#[test]
+fn bytes_in_the_report_are_made_printable() {
+    let ended = Sandbox::new().run(&[r"printf 'bad \377\007 \033[2Jend\n' >&2; exit 1"]);
+    ended.code(1).says("    | bad \u{fffd} end\n");
+}
+
+#[test]
+fn a_line_of_ten_megabytes_stays_whole() {
+    const SIZE: usize = 10_000_000;
+    let line = format!("head -c {SIZE} /dev/zero | tr '\\0' x; echo; echo end");
+    let ended = Sandbox::new().run(&["--names=big", &line]);
+    ended.code(0);
+    let mut lines = ended.out.split(|&byte| byte == b'\n');
+    let big = lines.next().unwrap().strip_prefix(b"big | ").unwrap();
+    assert!(
+        big.len() == SIZE && big.iter().all(|&byte| byte == b'x'),
+        "{} bytes",
+        big.len()
+    );
+    assert_eq!(lines.next(), Some(&b"big | end"[..]));
+}
+
+#[test]
+fn lines_of_many_commands_do_not_mix() {
+    let command = |name: &str| format!("seq -f '{name} %.0f {name}' 1 20000");
+    let ended = Sandbox::new().run(&["--names=a,b", &command("a"), &command("b")]);
+    ended.code(0);
+    for name in ["a", "b"] {
+        let start = format!("{name} | ");
+        let lines: Vec<&str> = ended
+            .out()
+            .lines()
+            .filter(|l| l.starts_with(&start))
+            .collect();
+        assert_eq!(lines.len(), 20_000);
+        for (index, line) in lines.into_iter().enumerate() {
+            assert_eq!(line, format!("{name} | {name} {} {name}", index + 1));
+        }
+    }
+}
+
+#[test]
+fn commands_have_an_empty_standard_input() {
+    let sandbox = Sandbox::new();
+    // Our own standard input stays open and says nothing: a command that read it would hang.
+    let mut running = Running::of(
+        sandbox
+            .command()
+            .args(["run", "cat; echo end"])
+            .stdin(Stdio::piped()),
+    );
+    let open = running.child().stdin.take();
+    let ended = running.ended();
+    drop(open);
+    ended.code(0);
+    assert_eq!(ended.out(), "cat | end\n");
+}
+
+#[test]
+fn closed_descriptors_are_no_panic() {
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let sandbox = Sandbox::new();
+        let mut shell = sandbox.by_shell(&format!("exec \"$@\" {closed}"));
+        let ended = Running::of(shell.args(["run", "cat; echo out; echo err >&2; exit 1"])).ended();
+        ended.code(1);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_the_run() {
+    let sandbox = Sandbox::new();
+    let mut running = sandbox.start(&[
+        "--names=talk,quiet",
+        NEVER,
+        "echo $$ > \"$DIR/talk\"; until [ -e \"$DIR/quiet\" ]; do sleep 0.01; done; exec yes",
+        "echo $$ > \"$DIR/quiet\"; sleep 100",
+    ]);
+    let mut reader = running.child().stdout.take().unwrap();
+    guarded("the first line", move || {
+        reader.read_exact(&mut [0; 8]).unwrap();
+    });
+    let ended = running.ended();
+    ended
+        .code(141)
+        .says("the output could not be written (")
+        .says("Broken pipe")
+        .says("2 cancelled");
+    ended.says("because the output could not be written");
+    assert_gone(sandbox.pid("talk"));
+    assert_gone(sandbox.pid("quiet"));
+}
+
+#[test]
+fn a_full_disk_stops_the_run() {
+    let sandbox = Sandbox::new();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = sandbox.command();
+    command
+        .args([
+            "run",
+            "--names=talk",
+            "echo $$ > \"$DIR/pid\"; echo x; sleep 100",
+        ])
+        .stdout(full);
+    let ended = Running::of(&mut command).ended();
+    ended.code(74).says("No space left").says("CANCELLED talk");
+    assert_gone(sandbox.pid("pid"));
+}
+
+#[test]
+fn what_fails_to_be_written_at_the_very_end_is_told_too() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = Running::of(
+        Sandbox::new()
+            .command()
+            .args(["run", "echo x"])
+            .stdout(full),
+    )
+    .ended();
+    ended
+        .code(74)
+        .says("could not be written")
+        .says("No space left");
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_signals_out() {
+    let sandbox = Sandbox::new();
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut command = sandbox.command();
+    command.args(["run", NEVER, "echo $$ > \"$DIR/pid\"; exec yes"]);
+    let running = Running::of(command.stdout(File::from(writer.try_clone().unwrap())));
+    guarded("a pipe that never fills", move || {
+        let writable = |timeout| {
+            let mut poll_fds = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
+            poll(&mut poll_fds, PollTimeout::from(timeout)).unwrap() > 0
+        };
+        while writable(0u8) {
+            std::thread::yield_now();
+        }
+    });
+    drop(command);
+    let pgid = sandbox.pid("pid");
+    running.signal(Signal::SIGINT);
+    // The first one has been heard when the group is gone, though nobody reads.
+    guarded("stopping", move || {
+        while !crate::support::living(pgid).is_empty() {
+            std::thread::yield_now();
+        }
+    });
+    running.signal(Signal::SIGINT);
+    running.ended().code(130).says("stopped by SIGINT");
+    drop(reader);
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_those_who_ask() {
+    let sandbox = Sandbox::new();
+    let run = |when: &[&str], variables: &[(&str, &str)]| {
+        let mut command = sandbox.command();
+        command
+            .arg("run")
+            .args(when)
+            .arg("echo x; exit 1")
+            .envs(variables.iter().copied());
+        let ended = Running::of(&mut command).ended();
+        ended.code(1);
+        (ended.out().contains('\x1b'), ended.err.contains('\x1b'))
+    };
+    assert_eq!(run(&[], &[]), (false, false));
+    assert_eq!(run(&["--color=always"], &[]), (true, true));
+    assert_eq!(
+        run(&["--color=never"], &[("CLICOLOR_FORCE", "1")]),
+        (false, false)
+    );
+    assert_eq!(run(&[], &[("CLICOLOR_FORCE", "1")]), (true, true));
+    assert_eq!(
+        run(&[], &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]),
+        (false, false)
+    );
+}

@@ -1,0 +1,207 @@
+//! What comes out: exit codes, the report, names, `-j`, `--keep-going`, `--timeout`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+
+use crate::support::{NEVER, Running, Sandbox, assert_gone, script};
+
+#[test]
+fn exit_codes() {
+    let forever = "exec sleep 100";
+    let cases: [(&[&str], i32); 9] = [
+        (&["true"], 0),
+        (&["true", "exit 0", ":"], 0),
+        (&["exit 7"], 1),
+        (&["true", "kill -KILL $$"], 1),
+        (&["no-such-program-anywhere"], 1),
+        (&["--timeout=50ms", forever], 124),
+        (&["--timeout=50ms", forever, forever], 124),
+        (&["--timeout=50ms", "--keep-going", forever, "exit 1"], 1),
+        (&["if"], 1),
+    ];
+    for (args, code) in cases {
+        Sandbox::new().run(args).code(code);
+    }
+}
+
+#[test]
+fn a_success_says_nothing_of_its_own() {
+    let ended = Sandbox::new().run(&["echo out", "echo err >&2"]);
+    ended.code(0);
+    assert_eq!(
+        (ended.out(), ended.err.as_str()),
+        ("echo-out | out\n", "echo-err | err\n")
+    );
+}
+
+#[test]
+fn a_failure_is_reported_with_code_and_stderr() {
+    let ended = Sandbox::new().run(&["echo first >&2; echo 'second one' >&2; exit 3"]);
+    ended
+        .code(1)
+        .says("1 failed in ")
+        .says("FAILED echo: exit code 3, after ");
+    ended.says("    | first\n    | second one\n");
+}
+
+#[test]
+fn only_the_end_of_a_long_stderr_is_repeated() {
+    let ended = Sandbox::new().run(&["seq 1 100 >&2; exit 1"]);
+    ended
+        .code(1)
+        .says("(90 lines before)")
+        .says("    | 91\n")
+        .says("    | 100\n");
+    ended.says_not("    | 90\n").says("seq | 90\n");
+}
+
+#[test]
+fn an_end_by_a_signal_is_named() {
+    Sandbox::new()
+        .run(&["kill -SEGV $$"])
+        .code(1)
+        .says("ended by SIGSEGV");
+    Sandbox::new()
+        .run(&["sh -c 'kill -KILL $$'; exit $?"])
+        .code(1)
+        .says("137 (128 + SIGKILL)");
+}
+
+#[test]
+fn a_program_that_is_not_there_or_not_executable() {
+    let sandbox = Sandbox::new();
+    script(&sandbox.path("plain.sh"), 0o644);
+    let ended = sandbox.run(&["-k", "no-such-program-anywhere --flag", "\"$DIR/plain.sh\""]);
+    ended.code(1).says("2 failed");
+    ended.says("FAILED no-such-program-anywhere: exit code 127 (command not found)");
+    ended.says("FAILED plain.sh: exit code 126 (not executable)");
+}
+
+#[test]
+fn a_shell_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    let ended = Running::of(
+        sandbox
+            .command()
+            .env("PATH", "/nowhere")
+            .args(["run", "true"]),
+    )
+    .ended();
+    ended.code(1).says("the shell could not be started");
+}
+
+#[test]
+fn what_keeps_the_runner_itself_from_working() {
+    // Enough to load the program, too few for the runtime.
+    let mut starved = Sandbox::new().by_shell("ulimit -n 4; exec \"$@\"");
+    Running::of(starved.args(["run", "true"]))
+        .ended()
+        .code(125)
+        .says("taskgroup: cannot run");
+}
+
+#[test]
+fn keep_going_collects_every_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("go");
+    // The last command ends only after the first has failed.
+    let ended = sandbox.run(&[
+        "--keep-going",
+        "echo go > \"$DIR/go\"; exit 1",
+        "exit 2",
+        "kill -TERM $$",
+        "cat \"$DIR/go\"; echo survived",
+    ]);
+    ended
+        .code(1)
+        .says("3 failed, 1 succeeded in ")
+        .says_not("CANCELLED");
+    ended
+        .says("exit code 1,")
+        .says("exit code 2,")
+        .says("ended by SIGTERM,");
+    assert!(ended.out().contains("survived"));
+}
+
+#[test]
+fn one_job_at_a_time_in_the_order_given() {
+    let sandbox = Sandbox::new();
+    let step =
+        |n: u32| format!("mkdir \"$DIR/busy\" && echo {n} >> \"$DIR/log\"; rmdir \"$DIR/busy\"");
+    let mut args = vec!["-j1".to_owned()];
+    args.extend((1..=20).map(step));
+    // `mkdir` fails when somebody else is at it.
+    sandbox.run(&args).code(0);
+    let expected: String = (1..=20).map(|n| format!("{n}\n")).collect();
+    assert_eq!(fs::read_to_string(sandbox.path("log")).unwrap(), expected);
+}
+
+#[test]
+fn two_jobs_really_run_at_the_same_time_and_no_more() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("meet");
+    // Each of the first two waits for the other; the third would fail beside one of them.
+    let ended = sandbox.run(&[
+        "-j2",
+        "echo x > \"$DIR/meet\"; touch \"$DIR/one\"",
+        "cat \"$DIR/meet\"; until [ -e \"$DIR/one\" ]; do sleep 0.01; done; touch \"$DIR/two\"",
+        "[ -e \"$DIR/one\" ]",
+    ]);
+    ended.code(0);
+}
+
+#[test]
+fn what_waits_for_its_turn_is_not_started_after_a_failure() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&["-j1", "--names=a,b,c", "exit 1", "touch \"$DIR/b\"", "true"]);
+    ended.code(1).says("1 failed, 2 not started in ");
+    ended.says("NOT STARTED b, c: because a failed");
+    assert!(!sandbox.path("b").exists());
+}
+
+#[test]
+fn a_timeout_is_a_failure_and_stops_the_others() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&[
+        "--timeout=100ms",
+        "--names=slow,queue",
+        "-j1",
+        NEVER,
+        "echo $$ > \"$DIR/pid\"; echo last words >&2; exec sleep 100",
+        "true",
+    ]);
+    ended
+        .code(124)
+        .says("TIMED OUT slow: after ")
+        .says("stopped by SIGTERM")
+        .says("| last words");
+    ended.says("NOT STARTED queue: because slow timed out");
+    assert_gone(sandbox.pid("pid"));
+}
+
+#[test]
+fn names_can_be_given() {
+    let ended = Sandbox::new().run(&["--names", "web,ünï", "echo 1", "echo 2 >&2"]);
+    ended.code(0);
+    assert_eq!(
+        (ended.out(), ended.err.as_str()),
+        ("web | 1\n", "ünï | 2\n")
+    );
+}
+
+#[test]
+fn a_command_need_not_be_utf_8() {
+    let command = OsString::from_vec(b"printf '%s' '\xff\xfe'; exit 1".to_vec());
+    let ended = Sandbox::new().run(&[command]);
+    ended.code(1).says("FAILED printf");
+    assert_eq!(ended.out, b"printf | \xff\xfe\n");
+}
+
+#[test]
+fn thousands_wait_their_turn() {
+    let mut args = vec!["-j2".to_owned(), "exit 1".to_owned()];
+    args.extend((0..3000).map(|n| format!(": {n}")));
+    let ended = Sandbox::new().run(&args);
+    ended.code(1).says(" more: because exit failed");
+}

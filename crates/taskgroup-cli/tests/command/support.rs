@@ -1,0 +1,216 @@
+//! A sandbox with FIFOs, a running `taskgroup`, and a look at who lives in a process group.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use tempfile::TempDir;
+
+/// Nothing here takes this long unless it hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// For commands that must be stopped some other way.
+pub(crate) const NEVER: &str = "--grace=1h";
+
+/// Runs `work` and panics when it hangs.
+pub(crate) fn guarded<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = done.send(work());
+    });
+    result
+        .recv_timeout(HANG)
+        .unwrap_or_else(|_| panic!("hangs: {what}"))
+}
+
+/// A folder that the commands know as `$DIR`.
+pub(crate) struct Sandbox(TempDir);
+
+impl Sandbox {
+    pub(crate) fn new() -> Sandbox {
+        Sandbox(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Makes a FIFO: whoever opens it waits for the other side.
+    pub(crate) fn fifo(&self, name: &str) {
+        mkfifo(&self.path(name), Mode::S_IRWXU).unwrap();
+    }
+
+    /// Waits for what a command writes to the FIFO.
+    pub(crate) fn hear(&self, name: &str) -> String {
+        let path = self.path(name);
+        let text = guarded("a FIFO nobody writes to", move || {
+            fs::read_to_string(path).unwrap()
+        });
+        text.trim().to_owned()
+    }
+
+    /// Writes to a FIFO that a command waits for.
+    pub(crate) fn tell(&self, name: &str) {
+        let path = self.path(name);
+        guarded("a FIFO nobody reads", move || {
+            fs::write(path, "go\n").unwrap();
+        });
+    }
+
+    /// The number that a command has written to a file or FIFO: `echo $$ > "$DIR/name"`.
+    pub(crate) fn pid(&self, name: &str) -> i32 {
+        self.hear(name).parse().unwrap()
+    }
+
+    /// A `taskgroup` to be configured further.
+    pub(crate) fn command(&self) -> Command {
+        self.through(Command::new(env!("CARGO_BIN_EXE_taskgroup")))
+    }
+
+    /// A `taskgroup run …` that some shell text starts as `"$@"`.
+    pub(crate) fn by_shell(&self, text: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", text, "sh", env!("CARGO_BIN_EXE_taskgroup")]);
+        self.through(shell)
+    }
+
+    fn through(&self, mut command: Command) -> Command {
+        command
+            .env("DIR", self.0.path())
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR")
+            .env_remove("CLICOLOR_FORCE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// `taskgroup run args…` from start to end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ended {
+        self.start(args).ended()
+    }
+
+    /// `taskgroup run args…`, started.
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, args: &[S]) -> Running {
+        Running::of(self.command().arg("run").args(args))
+    }
+}
+
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn of(command: &mut Command) -> Running {
+        Running(command.spawn().unwrap())
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    pub(crate) fn ended(self) -> Ended {
+        let pid = self.0.id();
+        let output = guarded("the command", move || self.0.wait_with_output().unwrap());
+        let ended = Ended::from(output);
+        assert!(
+            !ended.err.contains("panicked"),
+            "{pid} panicked: {}",
+            ended.err
+        );
+        ended
+    }
+}
+
+/// How it ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        Ended {
+            code: output.status.code(),
+            signal: output.status.signal(),
+            out: output.stdout,
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub(crate) fn code(&self, code: i32) -> &Ended {
+        assert_eq!((self.code, self.signal), (Some(code), None), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says(&self, part: &str) -> &Ended {
+        assert!(self.err.contains(part), "no {part:?} in:\n{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn says_not(&self, part: &str) -> &Ended {
+        assert!(!self.err.contains(part), "{part:?} in:\n{}", self.err);
+        self
+    }
+
+    pub(crate) fn out(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+}
+
+/// Who lives in the process group, zombies aside. Waits for nobody: the promise is that everybody
+/// is gone when `taskgroup` is.
+pub(crate) fn living(pgid: i32) -> Vec<String> {
+    let stats = fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    stats
+        .filter(|stat| {
+            let mut fields = stat[stat.rfind(')').unwrap() + 1..].split_whitespace();
+            let state = fields.next().unwrap();
+            let group: i32 = fields.nth(1).unwrap().parse().unwrap();
+            group == pgid && state != "Z" && state != "X"
+        })
+        .collect()
+}
+
+#[track_caller]
+pub(crate) fn assert_gone(pgid: i32) {
+    assert_eq!(living(pgid), [""; 0]);
+}
+
+/// Makes a script; without `mode`'s execute bits nobody can run it.
+pub(crate) fn script(path: &PathBuf, mode: u32) {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .unwrap();
+    file.write_all(b"#!/bin/sh\n").unwrap();
+    file.set_permissions(fs::Permissions::from_mode(mode))
+        .unwrap();
+}
