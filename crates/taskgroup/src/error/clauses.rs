@@ -90,13 +90,14 @@ impl ErrorGroup {
     /// its original shape.
     ///
     /// Only the error of each leaf is compared with `E`, as in Python; for errors below a context or inside other errors
-    /// there is [`on_caused_by`](Self::on_caused_by).
+    /// there is [`on_caused_by`](Self::on_caused_by). `E` is never `ErrorGroup`: nested groups are branches, not leaves.
     ///
     /// # What a handler returns
     ///
     /// - Nothing, or `Ok(())`: the part is handled.
     /// - `Err(part)`, the very group it was given, or a part of it, or one of its leaves: that is *re-raised*, and
     ///   `rest` gives it back where it was in the original tree, together with what no clause took.
+    ///   To give back the *whole* group as it was, also what other clauses took, keep a clone before the first clause.
     /// - Any other `Err(error)`: a *new* error. `rest` adds it to the group as its last member, with the part that was
     ///   being handled as [`TaskError::handling`].
     ///

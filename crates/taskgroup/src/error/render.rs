@@ -33,7 +33,7 @@ pub(super) fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result
     if let Some(reason) = group.context() {
         one_line(out, format_args!(" while being cancelled: {reason}"))?;
     }
-    let total = group.leaves().count();
+    let total = group.leaf_count();
     if total > 1 {
         write!(out, ": {total} errors")?;
     }
@@ -241,7 +241,7 @@ impl<'w> Tree<'w> {
         group: &'a ErrorGroup,
         depth: usize,
     ) -> Result<Branches<'a>, fmt::Error> {
-        let total = group.leaves().count();
+        let total = group.leaf_count();
         let plural = if total == 1 { "error" } else { "errors" };
         let who = Who(group.info());
         self.head(

@@ -65,6 +65,13 @@ impl Member {
         }
     }
 
+    fn leaf_count(&self) -> usize {
+        match self {
+            Member::Task(_) => 1,
+            Member::Group(group) => group.leaf_count(),
+        }
+    }
+
     /// The leaf, when this member is one.
     pub fn as_task(&self) -> Option<&TaskError> {
         match self {
@@ -141,6 +148,8 @@ pub struct ErrorGroup {
 pub(super) struct Node {
     header: Header,
     members: Vec<Member>,
+    /// How many leaves there are below, counted when the node is made: asking costs nothing at any depth.
+    leaves: usize,
 }
 
 /// What a group says of itself, and what each part split off it says too.
@@ -168,7 +177,12 @@ impl ErrorGroup {
         if members.is_empty() {
             return None;
         }
-        let node = Arc::new(Node { header, members });
+        let leaves = members.iter().map(Member::leaf_count).sum();
+        let node = Arc::new(Node {
+            header,
+            members,
+            leaves,
+        });
         Some(Self::from_origin(Origin(node)))
     }
 
@@ -251,6 +265,11 @@ impl ErrorGroup {
         self.members().len()
     }
 
+    /// How many failed tasks there are in the whole tree; at least one. Does not walk it.
+    pub fn leaf_count(&self) -> usize {
+        self.origin.0.leaves
+    }
+
     /// The direct members by value; clones of them when the group is shared.
     pub fn into_members(mut self) -> Vec<Member> {
         match Arc::get_mut(&mut self.origin.0) {
@@ -286,7 +305,7 @@ impl ErrorGroup {
     ///
     /// Gives the group back when more than one task failed.
     pub fn into_single(self) -> Result<TaskError, Self> {
-        if self.leaves().nth(1).is_some() {
+        if self.leaf_count() > 1 {
             return Err(self);
         }
         Ok(self.cause().clone())
@@ -350,6 +369,7 @@ impl Clone for Node {
         Self {
             header: self.header.clone(),
             members: self.members.clone(),
+            leaves: self.leaves,
         }
     }
 }

@@ -96,6 +96,7 @@ proptest! {
         prop_assert_eq!(places(matched.as_ref()), expected(true));
         prop_assert_eq!(places(rest.as_ref()), expected(false));
         prop_assert!(matched.iter().chain(&rest).all(no_empty_branch));
+        prop_assert!(matched.iter().chain(&rest).all(|part| part.leaf_count() == part.leaves().count()));
         n = 0;
         let part = err.subgroup_by(|_| {
             n += 1;
