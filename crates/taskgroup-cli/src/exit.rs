@@ -121,7 +121,72 @@ impl From<Exit> for ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::process::{Process, Stopped, StoppedBy};
+    use crate::record::Ending;
+
+    fn exited(code: i32) -> Record {
+        Record::without_process(Ending::Exited(ExitStatus::from_raw(code << 8)))
+    }
+
+    fn survived() -> Record {
+        let survivors = vec![Process {
+            pid: 1,
+            name: "rock".to_owned(),
+        }];
+        let stopped = Some(Stopped {
+            by: StoppedBy::KillAtOnce,
+            survivors,
+        });
+        Record {
+            stopped,
+            ..Record::without_process(Ending::Cancelled(None))
+        }
+    }
+
+    fn summary(records: Vec<Record>) -> Summary {
+        Summary {
+            records,
+            cause: None,
+            signal: None,
+            output_error: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_worst_decides() {
+        let timed_out = || Record::without_process(Ending::TimedOut);
+        let mut all = summary(vec![exited(0)]);
+        assert_eq!(Exit::of(&all), Exit::Success);
+        all.records.extend([timed_out(), timed_out()]);
+        assert_eq!(Exit::of(&all), Exit::TimedOut);
+        all.records.push(exited(124));
+        assert_eq!(Exit::of(&all), Exit::Failed);
+        all.records.push(survived());
+        assert_eq!(Exit::of(&all), Exit::LeftBehind);
+        all.output_error = Some(Arc::new(io::ErrorKind::StorageFull.into()));
+        assert_eq!(Exit::of(&all), Exit::Output);
+        all.output_error = Some(Arc::new(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(Exit::of(&all), Exit::BrokenPipe);
+        all.signal = Some(Stop::Terminate);
+        assert_eq!(Exit::of(&all), Exit::Terminated);
+    }
+
+    #[test]
+    fn the_readme_holds_the_whole_table() {
+        let readme = include_str!("../README.md");
+        for exit in Exit::ALL {
+            let row = format!("| {} | {} |", exit.code(), exit.meaning());
+            assert!(readme.contains(&row), "no {row:?}");
+        }
+    }
 
     #[test]
     fn the_table_is_what_is_documented() {

@@ -173,7 +173,8 @@ impl Report<'_> {
             let who = list(&record.left_in_background);
             self.note(&format!("left in the background: {who}; {how}"));
         }
-        if record.output_held {
+        // A survivor holds it too, and is told below.
+        if record.output_held && record.survivors().is_empty() {
             self.note("a process outside of its process group still held its output");
         }
         if !record.survivors().is_empty() {

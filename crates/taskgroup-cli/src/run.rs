@@ -1,8 +1,9 @@
 //! The run: every command a child of one task group.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use tokio::runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,20 +20,26 @@ use crate::signals::{Stop, StopSignals};
 /// started at all.
 pub(crate) fn run(plan: Plan) -> io::Result<Summary> {
     // One thread is enough: the commands work, we wait.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(async {
-            let mut signals = StopSignals::catch()?;
-            let coloured = output::is_coloured(plan.colour, Stream::Err);
-            let plan = Arc::new(plan);
-            let summary = run_plan(&plan, &mut signals).await?;
-            let text = report::render(&plan, &summary, coloured);
-            if !text.is_empty() {
-                deliver(text.into_bytes(), &mut signals).await?;
-            }
-            Ok(summary)
-        })
+        .build()?;
+    runtime.block_on(run_and_report(Arc::new(plan)))
+}
+
+async fn run_and_report(plan: Arc<Plan>) -> io::Result<Summary> {
+    let mut signals = StopSignals::catch()?;
+    let summary = run_plan(&plan, &mut signals).await?;
+    let coloured = output::is_coloured(plan.colour, Stream::Err);
+    let mut text = report::render(&plan, &summary, coloured);
+    if !text.is_empty() {
+        let by_key = matches!(summary.signal, Some(Stop::Interrupt | Stop::Quit));
+        if by_key && io::stderr().is_terminal() {
+            // The terminal has echoed `^C` at the start of the line.
+            text.insert(0, '\n');
+        }
+        deliver(text.into_bytes(), &mut signals).await?;
+    }
+    Ok(summary)
 }
 
 async fn run_plan(plan: &Arc<Plan>, signals: &mut StopSignals) -> io::Result<Summary> {

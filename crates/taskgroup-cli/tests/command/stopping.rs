@@ -201,3 +201,21 @@ fn a_failure_that_comes_with_the_cancel_is_still_a_failure() {
         .says("exit code 1,")
         .says("exit code 2,");
 }
+
+#[test]
+fn a_leader_that_moved_to_another_group_is_stopped_by_its_pid() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    // It joins the group of the runner, which is not ours to signal.
+    let ended = sandbox.run(&[
+        "--names=bad,moved",
+        NEVER,
+        "cat \"$DIR/ready\"; exit 1",
+        "exec perl -e 'setpgrp(0, getpgrp(getppid())) or die;
+         open(F, \">\", \"$ENV{DIR}/ready\"); close(F); sleep 100'",
+    ]);
+    ended
+        .code(1)
+        .says("CANCELLED moved: ")
+        .says("stopped by SIGTERM");
+}
