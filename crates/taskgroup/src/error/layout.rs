@@ -33,11 +33,16 @@ impl Write for OneLine<'_> {
 }
 
 /// Continues lines at an indent: after each line break come the prefix and the hang. A break at the end disappears.
+///
+/// A carriage return counts as a break: on a terminal it would let a message write over the prefix.
 pub(super) struct Hanging<'w> {
     out: &'w mut dyn Write,
     prefix: &'w str,
     hang: &'w str,
+    /// Breaks that have not been written yet, because nothing came after them.
     breaks: usize,
+    /// The last break was a carriage return: a line feed after it is part of it.
+    returned: bool,
 }
 
 impl<'w> Hanging<'w> {
@@ -47,21 +52,29 @@ impl<'w> Hanging<'w> {
             prefix,
             hang,
             breaks: 0,
+            returned: false,
         }
     }
 }
 
 impl Write for Hanging<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive('\n') {
+        for piece in text.split_inclusive(['\n', '\r']) {
             let line = piece.trim_end_matches(['\n', '\r']);
+            let end = &piece[line.len()..];
             if !line.is_empty() {
-                for _ in 0..std::mem::take(&mut self.breaks) {
-                    write!(self.out, "\n{}{}", self.prefix, self.hang)?;
+                let lead = format!("{}{}", self.prefix, self.hang);
+                // An empty line ends with its trunk and not in spaces.
+                for left in (0..std::mem::take(&mut self.breaks)).rev() {
+                    let lead = if left > 0 { lead.trim_end() } else { &lead };
+                    write!(self.out, "\n{lead}")?;
                 }
                 self.out.write_str(line)?;
+                self.returned = false;
             }
-            self.breaks += usize::from(piece.ends_with('\n'));
+            let second_half = end == "\n" && self.returned;
+            self.breaks += usize::from(!end.is_empty() && !second_half);
+            self.returned = end == "\r";
         }
         Ok(())
     }

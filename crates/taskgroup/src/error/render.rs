@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 24;
 /// How much of a chain of sources is printed; a chain that never ends must not hang the report.
 const MAX_CAUSES: usize = 64;
 /// How many names of a path are printed where the branches above are not drawn.
-const TAIL_NAMES: usize = 4;
+const PATH_NAMES: usize = 8;
 
 pub(super) fn task_line(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
     one_line(
@@ -219,9 +219,7 @@ impl<'w> Tree<'w> {
                 format_args!("{mark}task {who} {}", Verdict(task)),
             )?,
         }
-        if depth > MAX_DEPTH {
-            self.detail(trunk, format_args!("in {}", task.path().tail(TAIL_NAMES)))?;
-        }
+        self.path(trunk, task.info(), depth)?;
         self.detail(trunk, format_args!("spawned at {}", task.location()))?;
         let mut rest = causes;
         for _ in 0..MAX_CAUSES {
@@ -249,6 +247,7 @@ impl<'w> Tree<'w> {
             "│ ",
             format_args!("{mark}group {who} failed: {total} {plural}"),
         )?;
+        self.path("│ ", group.info(), depth)?;
         self.detail("│ ", format_args!("run at {}", group.location()))?;
         if let Some(task) = group.returned_by() {
             self.detail(
@@ -274,6 +273,15 @@ impl<'w> Tree<'w> {
         } else {
             self.below(&[], Some(group.leaves().peekable()), attached, mark, depth)
         }
+    }
+
+    /// The path, where the branches above do not tell it: at the root of the drawing and below the drawn levels.
+    fn path(&mut self, trunk: &str, info: &TaskInfo, depth: usize) -> fmt::Result {
+        let path = info.path();
+        if path.depth() > 1 && (depth == 0 || depth > MAX_DEPTH) {
+            self.detail(trunk, format_args!("in {}", path.tail(PATH_NAMES)))?;
+        }
+        Ok(())
     }
 
     /// The branches below a node. What hangs on nodes that are very deep is told in a line, so that the depth of the

@@ -80,7 +80,7 @@ fn a_tree_of_great_depth_is_printed() {
             .count(),
         DEPTH
     );
-    assert!(text.contains("in …/g/g/g/leaf\n"));
+    assert!(text.contains("in …/g/g/g/g/g/g/g/leaf\n"));
     assert!(text.lines().all(|line| line.chars().count() < 200));
 }
 

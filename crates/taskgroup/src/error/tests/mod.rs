@@ -9,6 +9,7 @@ use std::panic::Location;
 mod clauses;
 mod deep;
 mod interop;
+mod layout;
 mod properties;
 mod render;
 mod select;

@@ -77,6 +77,7 @@ fn the_alternate_form_draws_the_tree() {
     );
     let expected = "\
 group `main` [1.3] failed: 3 errors
+│ in main/main
 │ run at HERE
 ├─ (cause) group `urls` [1.3] failed: 2 errors
 │  │ run at HERE
@@ -105,6 +106,7 @@ fn what_was_being_handled_is_drawn_below() {
         .unwrap_err();
     let expected = "\
 group `main` [1.3] failed: 1 error
+│ in main/main
 │ run at HERE
 └─ task `handler` [1.3] failed: no fallback
    │ spawned at HERE
@@ -130,6 +132,7 @@ fn a_group_below_a_context_is_drawn_as_a_tree() {
     );
     let expected = "\
 task `crawl` [1.1] failed: nightly crawl
+│ in main/crawl
 │ spawned at HERE
 │ caused by: first part
 └─ caused by: group `urls` [1.3] failed: 2 errors
@@ -140,10 +143,9 @@ task `crawl` [1.1] failed: nightly crawl
         spawned at HERE";
     assert_eq!(drawn(&leaf.to_task_error()), expected);
     let with_handle = nested("worker", "g", vec![failed("a", Invalid("x"))]).to_task_error();
-    assert!(
-        drawn(&with_handle)
-            .starts_with("task `worker` [1.4] failed with the errors of its own group\n│ spawned")
-    );
+    assert!(drawn(&with_handle).starts_with(
+        "task `worker` [1.4] failed with the errors of its own group\n│ in main/worker\n│ spawned"
+    ));
     assert!(drawn(&with_handle).contains("\n└─ group `g` [1.3] failed: 1 error\n"));
 }
 
