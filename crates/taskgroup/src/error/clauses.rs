@@ -299,10 +299,9 @@ fn leaves_among(given: &[Identity], error: BoxError) -> Result<Vec<TaskError>, B
         Ok(group) => return Err(Box::new(group)),
         Err(error) => error,
     };
-    match error.downcast::<TaskError>() {
-        Ok(task) if known(&task) => Ok(vec![*task]),
-        Ok(task) => Err(task),
-        Err(error) => Err(error),
+    match TaskError::passed_on_by(&*error) {
+        Some(task) if known(&task) => Ok(vec![task]),
+        _ => Err(error),
     }
 }
 

@@ -6,7 +6,7 @@
 //!    share it. Selection relies on that to put a re-raised leaf back where it was.
 
 use super::demolish::Held;
-use super::origin::Origin;
+use super::origin::{Origin, TaskOrigin};
 use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
 use std::any::Any;
 use std::error::Error;
@@ -21,12 +21,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 ///
 /// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form `{:#}`, like `Debug`,
 /// adds where the task was spawned and what caused the error. The line holds the message of the error, so
-/// [`source`](Error::source) goes on with the *source* of the error and a printed chain says nothing twice. To get at
-/// the error itself use [`error`](Self::error), [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
+/// [`source`](Error::source) goes on with what it does not say, the path of the task and where it was spawned, and then
+/// with the *source* of the error: a printed chain says nothing twice. To get at the error itself use
+/// [`error`](Self::error), [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
 #[derive(Clone)]
-pub struct TaskError(Arc<Leaf>);
+pub struct TaskError(TaskOrigin);
 
-struct Leaf {
+pub(super) struct Leaf {
     info: TaskInfo,
     failure: Failure,
     /// What a handler was handling when it raised this error.
@@ -65,23 +66,37 @@ impl TaskError {
     }
 
     fn new(info: TaskInfo, failure: Failure) -> Self {
-        Self(Arc::new(Leaf {
+        Self(TaskOrigin(Arc::new(Leaf {
             info,
             failure,
             handling: None,
-        }))
+        })))
     }
 
     /// Notes what was being handled. The leaf is fresh and nobody else holds it yet.
     pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
-        if let Some(leaf) = Arc::get_mut(&mut self.0) {
+        if let Some(leaf) = Arc::get_mut(&mut self.0.0) {
             leaf.handling = Some(handled);
         }
         self
     }
 
+    /// The failure that `error` is, or that it passes on unchanged: the join error of a sibling, a bare report of one.
+    pub(crate) fn passed_on_by(error: &(dyn Error + 'static)) -> Option<Self> {
+        if let Some(task) = error.downcast_ref::<TaskError>() {
+            return Some(task.clone());
+        }
+        let origin = error.source()?.downcast_ref::<TaskOrigin>()?;
+        Some(Self(origin.clone()))
+    }
+
     pub(super) fn identity(&self) -> Identity {
         Identity(Arc::downgrade(&self.0))
+    }
+
+    /// Whether both are the same failure of the same task.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.key() == other.key()
     }
 
     pub(super) fn key(&self) -> LeafKey {
@@ -128,12 +143,12 @@ impl TaskError {
     /// Gives `self` back when the task panicked, and when somebody else still shares this failure: its handle, a
     /// clone, or a clone of the [`ErrorGroup`] it came from.
     pub fn into_error(self) -> Result<BoxError, Self> {
-        let mut leaf = Arc::try_unwrap(self.0).map_err(Self)?;
+        let mut leaf = Arc::try_unwrap(self.0.0).map_err(|leaf| Self(TaskOrigin(leaf)))?;
         let error = match &mut leaf.failure {
             Failure::Error(held) | Failure::Cancelled(held) => held.take(),
             Failure::Panic(_) => None,
         };
-        error.ok_or_else(|| Self(Arc::new(leaf)))
+        error.ok_or_else(|| Self(TaskOrigin(Arc::new(leaf))))
     }
 
     /// Whether the task was cancelled, and that is all there is to report.
@@ -228,7 +243,7 @@ impl fmt::Debug for TaskError {
 
 impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error()?.source()
+        Some(&self.0)
     }
 }
 
@@ -236,16 +251,35 @@ impl Error for TaskError {
 /// search has to step into it.
 fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let task = error
-        .downcast_ref::<TaskError>()
-        .or_else(|| error.downcast_ref::<ErrorGroup>().map(ErrorGroup::cause))
+        .downcast_ref::<TaskOrigin>()
+        .or_else(|| error.downcast_ref::<TaskError>().map(|task| &task.0))
         .or_else(|| {
             error
                 .downcast_ref::<Origin>()
-                .map(|origin| origin.0.cause())
+                .map(|group| &group.0.cause().0)
+        })
+        .or_else(|| {
+            error
+                .downcast_ref::<ErrorGroup>()
+                .map(|group| &group.cause().0)
         });
     match task {
-        Some(task) => task.error().map(|error| error as &(dyn Error + 'static)),
+        Some(task) => task.error(),
         None => error.source(),
+    }
+}
+
+impl TaskOrigin {
+    /// The error that the task returned.
+    pub(super) fn error(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.failure {
+            Failure::Error(held) | Failure::Cancelled(held) => Some(&**held.get()?),
+            Failure::Panic(_) => None,
+        }
+    }
+
+    pub(super) fn info(&self) -> &TaskInfo {
+        &self.0.info
     }
 }
 

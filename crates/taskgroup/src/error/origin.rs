@@ -1,13 +1,15 @@
-//! The source of a group's error: a line that says where it started.
+//! The sources of our errors: lines that say where a failure started.
 //!
-//! It has a second purpose. `anyhow` and `eyre` hide the type of the error in a report that becomes a plain boxed error,
-//! so a group that a task returned through a report could not be told from any other error. What such a wrapper passes
-//! on is the *source*, and the source of a group leads back to the group.
+//! They have a second purpose. `anyhow` and `eyre` hide the type of the error in a report that becomes a plain boxed error,
+//! so a group that a task returned through a report could not be told from any other error, nor the failure of a sibling
+//! that it awaited. What such a wrapper passes on is the *source*, and these sources lead back to what they belong to.
 
+use super::leaf::Leaf;
 use super::tree::Node;
-use super::{BoxError, ErrorGroup};
+use super::{BoxError, ErrorGroup, TaskInfo};
 use std::error::Error;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// How many names of the path are printed.
@@ -17,23 +19,34 @@ const PATH_NAMES: usize = 8;
 #[derive(Clone)]
 pub(super) struct Origin(pub(super) Arc<Node>);
 
-impl Origin {
-    pub(super) fn group(&self) -> ErrorGroup {
-        ErrorGroup::from_origin(self.clone())
+/// What a failure owns: its leaf. As an error it says which task it was.
+#[derive(Clone)]
+pub(super) struct TaskOrigin(pub(super) Arc<Leaf>);
+
+impl Deref for TaskOrigin {
+    type Target = Arc<Leaf>;
+
+    fn deref(&self) -> &Arc<Leaf> {
+        &self.0
     }
+}
+
+fn who_and_where(info: &TaskInfo, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let path = info.path().tail(PATH_NAMES);
+    write!(f, "{path} [{}], spawned at {}", info.id(), info.location())
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = self.group();
-        let cause = group.cause();
-        let path = cause.path().tail(PATH_NAMES);
-        write!(
-            f,
-            "first to fail: {path} [{}], spawned at {}",
-            cause.id(),
-            cause.location()
-        )
+        f.write_str("first to fail: ")?;
+        who_and_where(self.0.cause().info(), f)
+    }
+}
+
+impl fmt::Display for TaskOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("in ")?;
+        who_and_where(self.info(), f)
     }
 }
 
@@ -43,9 +56,21 @@ impl fmt::Debug for Origin {
     }
 }
 
+impl fmt::Debug for TaskOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error for Origin {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.cause().source()
+        self.0.cause().error()?.source()
+    }
+}
+
+impl Error for TaskOrigin {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error()?.source()
     }
 }
 
@@ -55,11 +80,11 @@ pub(super) fn group_in(error: BoxError) -> Result<ErrorGroup, BoxError> {
         Ok(group) => return Ok(*group),
         Err(error) => error,
     };
-    match error
+    let source = error
         .source()
-        .and_then(|source| source.downcast_ref::<Origin>())
-    {
-        Some(origin) => Ok(origin.group()),
+        .and_then(|source| source.downcast_ref::<Origin>());
+    match source.cloned() {
+        Some(origin) => Ok(ErrorGroup::from_origin(origin)),
         None => Err(error),
     }
 }

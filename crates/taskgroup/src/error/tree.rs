@@ -46,6 +46,16 @@ impl Member {
         Member::Task(TaskError::cancelled(info, error))
     }
 
+    /// Whether `failure`, as a handle gave it out by [`to_task_error`](Self::to_task_error), is this member.
+    pub(crate) fn is_same(&self, failure: &TaskError) -> bool {
+        match self {
+            Member::Task(task) => task.is_same(failure),
+            Member::Group(group) => failure
+                .downcast_ref::<ErrorGroup>()
+                .is_some_and(|other| other.same_node(group)),
+        }
+    }
+
     /// The same failure for the handle of the task. Only for members made by `from_failure` and its siblings.
     pub(crate) fn to_task_error(&self) -> TaskError {
         match self {

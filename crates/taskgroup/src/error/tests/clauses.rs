@@ -118,7 +118,7 @@ fn a_part_of_the_matched_group_or_one_leaf_of_it_is_put_back_too() {
             let (again, _) = matched.split_by(|leaf| leaf.name() == "io2");
             again.map_or(Ok(()), Err)
         })
-        .on_panic(|matched| Err(matched.into_single().unwrap()))
+        .on_panic(|matched| Err(anyhow::Error::new(matched.into_single().unwrap())))
         .on::<Invalid>(|_| ())
         .rest()
         .unwrap_err();

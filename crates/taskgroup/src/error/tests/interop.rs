@@ -145,3 +145,60 @@ fn a_group_with_a_context_is_the_cause_of_a_leaf() {
     assert!(leaf.find::<io::Error>().is_some());
     assert!(format!("{leaf:#}").contains("\n└─ caused by: group `main` [1.3] failed: 2 errors\n"));
 }
+
+/// Shows a failure unchanged, as the join error of a handle does.
+#[derive(Debug)]
+struct Passed(TaskError);
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Passed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+#[test]
+fn a_failure_passed_on_is_known_again() {
+    // S6
+    let member = failed("a", Wrapped("loading", Box::new(io_error("refused"))));
+    let passed = || Passed(member.to_task_error());
+    let forms: [BoxError; 4] = [
+        Box::new(member.to_task_error()),
+        Box::new(passed()),
+        anyhow::Error::new(passed()).into(),
+        eyre::Report::new(passed()).into(),
+    ];
+    for error in forms {
+        let same = TaskError::passed_on_by(&*error).unwrap();
+        assert!(member.is_same(&same));
+    }
+    let wrapped: BoxError = anyhow::Error::new(passed()).context("user 7").into();
+    assert!(TaskError::passed_on_by(&*wrapped).is_none());
+    let leaf = failed("b", wrapped).to_task_error();
+    assert!(leaf.find::<Wrapped>().is_some() && leaf.find::<io::Error>().is_some());
+    let other: BoxError = Box::new(io_error("x"));
+    assert!(TaskError::passed_on_by(&*other).is_none());
+
+    let branch = nested("w", "g", vec![failed("a", Invalid("x"))]);
+    let error: BoxError = anyhow::Error::new(Passed(branch.to_task_error())).into();
+    assert!(branch.is_same(&TaskError::passed_on_by(&*error).unwrap()));
+    assert!(!member.is_same(&branch.to_task_error()) && !branch.is_same(&member.to_task_error()));
+}
+
+#[test]
+fn the_chain_of_a_failure_says_nothing_twice() {
+    // S23
+    let task = failed("a", Wrapped("loading", Box::new(io_error("refused")))).to_task_error();
+    let (place, line) = (format!("{}", task.source().unwrap()), task.to_string());
+    assert!(
+        place.starts_with(concat!("in main/a [1.1], spawned at ", file!(), ":")),
+        "{place}"
+    );
+    let report = anyhow::Error::new(task);
+    assert_eq!(format!("{report:#}"), format!("{line}: {place}: refused"));
+}
