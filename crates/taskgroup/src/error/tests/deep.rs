@@ -4,8 +4,13 @@ use super::*;
 
 const DEPTH: usize = 100_000;
 
-/// Below each group a leaf and the next group, `DEPTH` times. The stack of a test thread is 2 MiB, which a recursion over
-/// this depth would overflow.
+/// Runs `test` on a stack that a recursion over `DEPTH` overflows, whatever the settings of the test threads.
+fn on_a_small_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(512 * 1024);
+    thread.spawn(test).unwrap().join().unwrap();
+}
+
+/// Below each group a leaf and the next group, `DEPTH` times.
 fn comb() -> ErrorGroup {
     let mut infos = vec![main_info()];
     for _ in 1..DEPTH {
@@ -21,7 +26,7 @@ fn comb() -> ErrorGroup {
     for info in infos.iter().rev() {
         let mut members = vec![Member::from_failure(
             TaskInfo::new("leaf", TaskId::new(2, 1), Some(info), Location::caller()),
-            if members_are_even(err.as_ref()) {
+            if is_below_io(err.as_ref()) {
                 Invalid("x").into()
             } else {
                 io_error("y").into()
@@ -36,12 +41,16 @@ fn comb() -> ErrorGroup {
     err.unwrap()
 }
 
-fn members_are_even(below: Option<&ErrorGroup>) -> bool {
+fn is_below_io(below: Option<&ErrorGroup>) -> bool {
     below.is_some_and(|below| below.cause().is::<io::Error>())
 }
 
 #[test]
 fn a_tree_of_great_depth_is_walked_split_merged_and_dropped() {
+    on_a_small_stack(walk_split_merge_drop);
+}
+
+fn walk_split_merge_drop() {
     // S16, S23, EG11, TR20
     let err = comb();
     assert_eq!(err.leaves().count(), DEPTH);
@@ -70,6 +79,10 @@ fn a_tree_of_great_depth_is_walked_split_merged_and_dropped() {
 
 #[test]
 fn a_tree_of_great_depth_is_printed() {
+    on_a_small_stack(print);
+}
+
+fn print() {
     // S23, EG11
     let err = comb();
     assert!(err.to_string().ends_with("and 99995 more"));
@@ -86,6 +99,10 @@ fn a_tree_of_great_depth_is_printed() {
 
 #[test]
 fn a_chain_of_handlers_is_dropped_without_recursion() {
+    on_a_small_stack(chain_of_handlers);
+}
+
+fn chain_of_handlers() {
     // Each turn raises a new error while it handles the one before.
     let mut err = group("main", vec![failed("a", Invalid("0"))]);
     for _ in 0..DEPTH {
@@ -101,6 +118,10 @@ fn a_chain_of_handlers_is_dropped_without_recursion() {
 
 #[test]
 fn errors_nested_in_foreign_errors_are_dropped_without_recursion() {
+    on_a_small_stack(nest_in_foreign_errors);
+}
+
+fn nest_in_foreign_errors() {
     let mut task = failed("a", Invalid("x")).to_task_error();
     let mut context = group("g", vec![failed("a", Invalid("x"))]);
     for _ in 0..DEPTH {
