@@ -1,0 +1,459 @@
+"""The oracle on asyncio: TaskGroup, timeout and Task.cancel of CPython, under a loop whose clock jumps.
+
+asyncio delivers a cancellation once, as an exception thrown into the task; the interpreter keeps the scopes that a task
+is in beside asyncio's own state, and where asyncio has lost what a level-triggered model still knows, it bridges the gap
+and counts the bridge under a name.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import selectors
+import sys
+
+from oracle import Fail, Panic, TimedOut, Trace, error_tree, label, serve
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    """A loop in virtual time: when nothing is ready, the clock goes to the next timer."""
+
+    def __init__(self):
+        super().__init__(selectors.SelectSelector())
+        self.instant = 0.0
+        # The base loop takes timers due before now plus this: far less than a variation shifts.
+        self._clock_resolution = 1e-6
+
+    def time(self):
+        return self.instant
+
+    def _run_once(self):
+        if not self._ready:
+            while self._scheduled and self._scheduled[0]._cancelled:
+                handle = heapq.heappop(self._scheduled)
+                handle._scheduled = False
+                self._timer_cancelled_count -= 1
+            if not self._scheduled:
+                raise RuntimeError("the program never ends")
+            self.instant = max(self.instant, self._scheduled[0]._when)
+        super()._run_once()
+
+
+class Scope:
+    """One scope of the mirrored tree. `cancelled` says whether it was cancelled on its own account."""
+
+    def __init__(self, parent, *, shield=False, group=None):
+        self.parent = parent
+        self.shield = shield
+        self.group = group
+        self.flag = False
+        # Is to be cancelled in asyncio's next pass: a child has failed, or the deadline was moved to the past.
+        self.doomed = False
+        self.timeout = None
+
+    def cancelled(self):
+        if self.group is not None and self.group._aborting:
+            return True
+        if self.timeout is not None and self.timeout.expired():
+            return True
+        return self.flag
+
+
+def cancelled_above(scope):
+    """The outermost cancelled scope that `scope` sees through no shield, or None."""
+    found = None
+    while scope is not None:
+        if scope.cancelled():
+            found = scope
+        if scope.shield:
+            break
+        scope = scope.parent
+    return found
+
+
+def doomed_above(scope):
+    """Whether a scope above is about to be cancelled."""
+    while scope is not None and not scope.shield:
+        if scope.doomed:
+            return True
+        scope = scope.parent
+    return False
+
+
+class Group(asyncio.TaskGroup):
+    """TaskGroup with the `cancel` that CPython got in 3.15, and without the leak that 3.13 closed."""
+
+    def __init__(self, trace):
+        super().__init__()
+        self.trace = trace
+
+    def cancel(self):
+        if not self._aborting and not self._parent_cancel_requested:
+            self._abort()
+            self._parent_cancel_requested = True
+            self._parent_task.cancel()
+
+    async def __aexit__(self, et, exc, tb):
+        requested = self._parent_cancel_requested
+        parent = self._parent_task
+        try:
+            await super().__aexit__(et, exc, tb)
+        finally:
+            if self._parent_cancel_requested and not requested:
+                self.trace.rule("asyncio-group-leaves-its-cancel-counted")
+                parent.uncancel()
+            if self._parent_cancel_requested and parent._must_cancel and parent.cancelling() == 0:
+                self.trace.rule("asyncio-group-leaves-its-cancel-pending")
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    pass
+        # Here nothing was raised: a CancelledError of the body was this group's own doing.
+        return et is asyncio.CancelledError and requested
+
+
+class Handle:
+    def __init__(self, loop):
+        self.loop = loop
+        self.waiters = []
+        self.outcome = None
+        self.task = None
+        self.scope = None
+
+    def wait(self):
+        """A future of the waiter's own: one that is cancelled takes nothing from the others."""
+        waiter = self.loop.create_future()
+        self.waiters.append(waiter)
+        return waiter
+
+
+class Leave(asyncio.Future):
+    """Resolves when a section is over; a cancellation of the task that waits for it is put off."""
+
+    def __init__(self, interpreter, scope):
+        super().__init__(loop=interpreter.loop)
+        self.interpreter = interpreter
+        self.scope = scope
+
+    def cancel(self, msg=None):
+        self.interpreter.trace.rule("asyncio-shield-defers-the-cancel")
+        # A timeout says that it has expired only after it has cancelled.
+        self.interpreter.loop.call_soon(self.interpreter.spread, self.scope)
+        return True
+
+
+def tree_of(error):
+    return error_tree(error, asyncio.CancelledError)
+
+
+class Interpreter:
+    def __init__(self, loop, variation):
+        self.loop = loop
+        self.trace = Trace(loop.time, variation)
+        self.groups = {}
+        self.deadlines = {}
+        self.handles = {}
+        self.tasks = []
+        # Deadlines that were moved to the past and have yet to be seen so.
+        self.fired = set()
+
+    async def main(self, program):
+        try:
+            await self.block(0, Scope(None), program)
+            outcome = "ok"
+        except BaseException as error:
+            outcome = tree_of(error) or "cancelled"
+        self.trace.log(0, "end", 0, outcome)
+
+    async def block(self, task, scope, statements):
+        for statement in statements:
+            await getattr(self, statement["op"])(task, scope, statement)
+
+    def spread(self, scope):
+        """Cancel at once what a cancelled outer scope reaches: the groups between it and here.
+
+        asyncio cancels the children of an inner group only when the exception has travelled through the group's body.
+        """
+        top = cancelled_above(scope)
+        while top is not None and scope is not top:
+            group = scope.group
+            if group is not None and not group._aborting:
+                if group._tasks:
+                    self.trace.rule("asyncio-cancel-travels-through-the-body")
+                group._abort()
+            scope = scope.parent
+
+    async def suspend(self, scope, awaitable, ready):
+        """A suspension point: every wait of a program goes through here."""
+        if cancelled_above(scope) is not None and not asyncio.current_task()._must_cancel:
+            # TG37, TG42 and every wait in a cancelled scope after the first.
+            self.trace.rule("asyncio-cancel-is-delivered-once")
+            close = getattr(awaitable, "close", None)
+            if close is not None:
+                close()
+            self.spread(scope)
+            raise asyncio.CancelledError
+        try:
+            await awaitable
+        except asyncio.CancelledError:
+            self.spread(scope)
+            for _ in range(self.trace.lag()):
+                # Cancelled once more meanwhile, it is cancelled all the same.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+            if not (ready() and self.trace.due_first()):
+                raise
+            # Of a wait that is over and a cancellation at one instant asyncio prefers the latter; ours takes what is there.
+            self.trace.rule("asyncio-cancel-beats-what-is-ready")
+
+    async def shielded(self, scope, run):
+        """Run a coroutine in a scope that outer cancellations do not reach, and stay until it is done.
+
+        asyncio.shield would leave it running in the background; a task of its own that is waited for is what its
+        documentation recommends for a critical section.
+        """
+        ended = waiting = False
+        error = None
+        leave = Leave(self, scope)
+
+        async def section():
+            nonlocal ended, error
+            try:
+                await run
+            except BaseException as raised:
+                error = raised
+            ended = True
+            if waiting:
+                # Leaving is no suspension point either: the task goes on before anything else.
+                leave.set_result(None)
+                ready = self.loop._ready
+                ready.appendleft(ready.pop())
+
+        self.step_now(section())
+        if not ended:
+            waiting = True
+            await leave
+        if error is not None:
+            raise error
+
+    def step_now(self, run):
+        """Start a task and run its first step at once: entering a section is no suspension point."""
+        me = asyncio.current_task()
+        self.tasks.append(self.loop.create_task(run))
+        first_step = self.loop._ready.pop()
+        asyncio.tasks._leave_task(self.loop, me)
+        try:
+            first_step._run()
+        finally:
+            asyncio.tasks._enter_task(self.loop, me)
+
+    async def sleep(self, task, scope, s):
+        try:
+            delay = self.trace.delay(s["ms"])
+            due = self.loop.time() + delay
+            await self.suspend(scope, asyncio.sleep(delay), lambda: self.loop.time() >= due)
+        except asyncio.CancelledError:
+            self.trace.log(task, "interrupted", s["id"])
+            raise
+        self.trace.log(task, "slept", s["id"])
+
+    async def fail(self, task, scope, s):
+        self.trace.log(task, "fail", s["id"])
+        raise Fail(s["id"])
+
+    async def panic(self, task, scope, s):
+        self.trace.log(task, "panic", s["id"])
+        raise Panic(s["id"])
+
+    async def group(self, task, scope, s):
+        done = waited = False
+        group = Group(self.trace)
+        inner = Scope(scope, group=group)
+        try:
+            async with group:
+                self.groups[s["id"]] = (group, inner)
+                await self.block(task, inner, s["body"])
+                done = True
+                waited = any(not child.done() for child in group._tasks)
+            if (waited or not done) and cancelled_above(scope) is not None:
+                # TG42: an outer cancel that came while the group was being cancelled is forgotten.
+                self.trace.rule("asyncio-group-forgets-the-outer-cancel")
+                raise asyncio.CancelledError
+        except BaseException as error:
+            label(error, s["id"])
+            tree = tree_of(error)
+            if done and not waited and tree is None:
+                # The last child is through, but its group will hear of that in the next pass.
+                self.trace.rule("asyncio-waits-for-a-task-that-is-done")
+                self.trace.log(task, "group", s["id"], "ok")
+                return
+            self.trace.log(task, "group", s["id"], tree or "cancelled")
+            raise
+        self.trace.log(task, "group", s["id"], "ok" if done else "cancelled")
+
+    async def spawn(self, task, scope, s):
+        group, group_scope = self.groups[s["group"]]
+        handle = self.handles[s["id"]] = Handle(self.loop)
+        handle.scope = Scope(group_scope)
+        run = self.child(handle, s)
+        try:
+            late = cancelled_above(group_scope) is not None or doomed_above(group_scope)
+            if late and not group._aborting:
+                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                raise RuntimeError
+            handle.task = group.create_task(run)
+        except RuntimeError:
+            # TG28: asyncio raises, ours gives a handle that ends cancelled.
+            self.trace.rule("asyncio-spawn-into-a-cancelled-group-raises")
+            run.close()
+            self.end(s["id"], handle, "cancelled")
+            return
+        # CA3: a task cancelled before its first step never runs, so its end is seen here only.
+        handle.task.add_done_callback(lambda _: handle.outcome or self.end(s["id"], handle, "cancelled"))
+
+    def end(self, ident, handle, outcome):
+        handle.outcome = outcome
+        self.trace.log(ident, "end", ident, outcome)
+        for waiter in handle.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def child(self, handle, s):
+        ident = s["id"]
+        outcome = "cancelled"
+        try:
+            for _ in range(self.trace.lag()):
+                await asyncio.sleep(0)
+            if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
+                # The failure is seen in the loop's next pass, and the cancellation has to travel through the parent first; ours reaches the child at once.
+                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                return
+            self.trace.log(ident, "start", ident)
+            await self.block(ident, handle.scope, s["body"])
+            outcome = "ok"
+        except BaseException as error:
+            outcome = tree_of(error) or "cancelled"
+            if outcome != "cancelled":
+                handle.scope.parent.doomed = True
+                if not self.trace.tell_first():
+                    self.groups[s["group"]][0].cancel()
+                raise
+        finally:
+            self.end(ident, handle, outcome)
+
+    async def join(self, task, scope, s):
+        handle = self.handles.get(s["task"])
+        if handle is None:
+            self.trace.log(task, "absent", s["id"])
+            return
+        if handle.outcome is None:
+            try:
+                await self.suspend(scope, handle.wait(), lambda: handle.outcome is not None)
+            except asyncio.CancelledError:
+                self.trace.log(task, "interrupted", s["id"])
+                raise
+        self.trace.log(task, "joined", s["id"], handle.outcome)
+
+    async def cancel_task(self, task, scope, s):
+        handle = self.handles.get(s["task"])
+        self.trace.log(task, "cancels" if handle else "absent", s["id"])
+        if handle and handle.task and not handle.scope.flag:
+            handle.scope.flag = True
+            handle.task.cancel()
+
+    async def cancel_group(self, task, scope, s):
+        self.trace.log(task, "cancels", s["id"])
+        self.groups[s["group"]][0].cancel()
+
+    async def shield(self, task, scope, s):
+        await self.shielded(scope, self.block(task, Scope(scope, shield=True), s["body"]))
+        self.trace.log(task, "unshielded", s["id"])
+
+    def when(self, units):
+        return None if units is None else self.loop.time() + self.trace.delay(units)
+
+    async def deadline(self, task, scope, s):
+        done = False
+        inner = Scope(scope)
+        outcome = None
+        try:
+            async with asyncio.timeout_at(self.when(s["ms"])) as timeout:
+                inner.timeout = timeout
+                self.deadlines[s["id"]] = timeout, inner
+                await self.block(task, inner, s["body"])
+                done = True
+        except TimeoutError:
+            if cancelled_above(scope) is not None:
+                self.trace.rule("asyncio-timeout-takes-the-outer-cancel")
+                raise asyncio.CancelledError from None
+            outcome = "expired"
+        if done:
+            outcome = "ok"
+        self.trace.log(task, "deadline", s["id"], outcome)
+        if not done and s["kind"] == "timeout":
+            raise TimedOut(s["id"])
+
+    async def reschedule(self, task, scope, s):
+        timeout, inner = self.deadlines[s["deadline"]]
+        self.trace.log(task, "reschedules", s["id"])
+        if s["deadline"] in self.fired and not timeout.expired():
+            self.trace.rule("asyncio-past-deadline-can-be-moved")
+        elif not timeout.expired():
+            timeout.reschedule(self.when(s["ms"]))
+            if s["ms"] == 0:
+                self.fired.add(s["deadline"])
+                inner.doomed = True
+
+    async def ensure(self, task, scope, s):
+        try:
+            await self.block(task, scope, s["body"])
+        finally:
+            self.trace.log(task, "cleanup", s["id"])
+
+    async def bracket(self, task, scope, s):
+        async def release():
+            self.trace.log(task, "release", s["id"])
+            await self.block(task, Scope(scope, shield=True), s["release"])
+            self.trace.log(task, "released", s["id"])
+
+        try:
+            await self.block(task, scope, s["body"])
+        finally:
+            await self.shielded(scope, release())
+
+    async def on_cancel(self, task, scope, s):
+        async def cleanup():
+            self.trace.log(task, "oncancel", s["id"])
+            await self.block(task, Scope(scope, shield=True), s["cleanup"])
+            self.trace.log(task, "cleaned", s["id"])
+
+        try:
+            await self.block(task, scope, s["body"])
+        except asyncio.CancelledError:
+            await self.shielded(scope, cleanup())
+            if s["then"] == "fail":
+                raise Fail(s["id"]) from None
+            if s["then"] == "leave":
+                raise
+
+    async def catch(self, task, scope, s):
+        try:
+            await self.block(task, scope, s["body"])
+        except Exception as error:
+            self.trace.log(task, "caught", s["id"], tree_of(error))
+
+
+def run(program, variation):
+    loop = JumpLoop()
+    try:
+        interpreter = Interpreter(loop, variation)
+        loop.run_until_complete(interpreter.main(program))
+        return interpreter.trace.answer()
+    finally:
+        loop.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--version"]:
+        print(f"asyncio of CPython {sys.version.split()[0]}")
+    else:
+        serve(run)

@@ -1,0 +1,125 @@
+"""What both oracles share: the trace, the error tree, the line protocol.
+
+A request is one JSON line `{"program": [statements], "variation": k}`; the answer is one JSON line with the trace, the
+named differences that were met, and whether two timers were ever due at the same instant.
+One unit of program time is one second of virtual time, so every instant is an exact integer in a float.
+Variation 0 is the plain schedule; every other one breaks ties between timers in another way.
+"""
+
+import json
+import random
+import sys
+
+
+class Fail(Exception):
+    """A statement `fail` was reached."""
+
+    def __init__(self, ident):
+        super().__init__(ident)
+        self.ident = ident
+
+
+class Panic(Exception):
+    """A statement `panic` was reached."""
+
+    def __init__(self, ident):
+        super().__init__(ident)
+        self.ident = ident
+
+
+class TimedOut(Exception):
+    """A statement `deadline` of kind `timeout` ran out."""
+
+    def __init__(self, ident):
+        super().__init__(ident)
+        self.ident = ident
+
+
+LEAVES = {Fail: "fail", Panic: "panic", TimedOut: "timeout"}
+NOTE = "group:"
+
+
+def label(error, group):
+    """Remember which statement raised an exception group; notes survive `split`."""
+    if isinstance(error, BaseExceptionGroup) and not any(
+        note.startswith(NOTE) for note in getattr(error, "__notes__", ())
+    ):
+        error.add_note(f"{NOTE}{group}")
+
+
+def error_tree(error, cancelled):
+    """The neutral form of an error; None when nothing but cancellation is in it."""
+    if isinstance(error, cancelled):
+        return None
+    if isinstance(error, BaseExceptionGroup):
+        members = [error_tree(member, cancelled) for member in error.exceptions]
+        members = [member for member in members if member is not None]
+        if not members:
+            return None
+        ident = next(int(n[len(NOTE):]) for n in error.__notes__ if n.startswith(NOTE))
+        return {"group": ident, "members": members}
+    kind = LEAVES.get(type(error))
+    if kind is None:
+        raise error  # a mistake in the oracle: let it be seen
+    return {kind: error.ident}
+
+
+class Trace:
+    """The record of one run."""
+
+    def __init__(self, now, variation):
+        self.now = now
+        self.events = []
+        self.rules = {}
+        self.armed = {}
+        self.tie = False
+        self.variation = variation
+        # The first two variations keep exact times, and take the two ways out of an exact tie.
+        self.jitter = random.Random(variation) if variation > 1 else None
+        if self.jitter is not None:
+            # Each variation has its own leaning, so that the rare combinations are not rare in all of them.
+            self.exact, self.due, self.tell = (self.jitter.choice((0.1, 0.5, 0.9)) for _ in range(3))
+
+    def log(self, task, kind, ident, outcome=None):
+        self.events.append([int(self.now()), task, kind, ident, outcome])
+
+    def rule(self, name):
+        """Count a named difference that the adapter had to bridge."""
+        self.rules[name] = self.rules.get(name, 0) + 1
+
+    def delay(self, units):
+        """The length of a timer that is armed now; the variation shifts it by far less than a unit."""
+        if units <= 0:
+            return 0
+        instant = int(self.now()) + units
+        self.armed[instant] = self.armed.get(instant, 0) + 1
+        if self.armed[instant] > 1:
+            self.tie = True
+        if self.jitter is None or self.jitter.random() < self.exact:
+            return instant - self.now()
+        # Anew from the whole unit, so that shifts never add up to a unit.
+        return instant + 0.9 * self.jitter.random() - self.now()
+
+    def due_first(self):
+        """Whether a timer that is due at the very instant of a cancellation comes before it."""
+        return self.variation == 0 if self.jitter is None else self.jitter.random() < self.due
+
+    def tell_first(self):
+        """Whether those who wait for a task that fails hear of it before its siblings are cancelled."""
+        return self.variation == 0 if self.jitter is None else self.jitter.random() < self.tell
+
+    def lag(self):
+        """How many passes of the scheduler go by, at the same instant, before a new or a cancelled task runs."""
+        return 0 if self.jitter is None else self.jitter.choice((0, 0, 1, 2, 4))
+
+    def answer(self):
+        return {"events": self.events, "rules": self.rules, "tie": self.tie}
+
+
+def serve(run):
+    """Answer requests until standard input ends."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = run(request["program"], request["variation"])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,19 @@
+//! The library checked by random programs against other people's implementations of structured concurrency.
+//!
+//! ```text
+//! generate ──► program ──► oracle (Trio or asyncio, in Python) ──► trace ─┐
+//!                     └──► subject (the other of them)         ──► trace ─┴─► compare ──► counts, or shrink
+//! ```
+//!
+//! [`program`] is the neutral form, [`rules`] names every difference that is meant.
+
+pub mod campaign;
+pub mod compare;
+pub mod generate;
+pub mod oracle;
+pub mod print;
+pub mod program;
+pub mod random;
+pub mod rules;
+pub mod shrink;
+pub mod trace;

@@ -1,0 +1,135 @@
+//! The command `taskgroup-proof`.
+
+use std::process::ExitCode;
+
+use taskgroup_proof::campaign::{Campaign, Subject};
+use taskgroup_proof::oracle::{Error, Oracle, version};
+
+const USAGE: &str = "\
+taskgroup-proof differential --against trio|asyncio|both [--programs N] [--seed S] [--jobs J] [--subject trio|asyncio]
+
+Runs N random structured programs (default 2000), of the seeds S, S + 1, …, on the oracle and on the
+subject (default asyncio), under virtual time, and compares what was observed. Without --seed the programs are fresh ones.
+
+taskgroup-proof rules --against trio|asyncio|both [--programs N] [--seed S]
+
+Prints, for every named difference that is met, a small program that shows it.
+
+Exit codes: 0 no unexplained difference, 1 otherwise, 2 it could not be run.";
+
+fn main() -> ExitCode {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("taskgroup-proof: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<bool, Error> {
+    match args {
+        [command, options @ ..] if command == "differential" => {
+            differential(&Options::parse(options)?)
+        }
+        [command, options @ ..] if command == "rules" => {
+            rules(&Options::parse(options)?).map(|()| true)
+        }
+        [flag] if flag == "--help" || flag == "-h" => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+struct Options {
+    against: Vec<Oracle>,
+    subject: Subject,
+    programs: u64,
+    seed: u64,
+    jobs: u64,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Self, Error> {
+        let mut options = Self {
+            against: Vec::new(),
+            subject: Subject::Oracle(Oracle::Asyncio),
+            programs: 2000,
+            seed: fresh_seed()?,
+            jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+        };
+        let mut args = args.iter().map(String::as_str);
+        while let Some(flag) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
+            match flag {
+                "--against" if value == "both" => {
+                    options.against = vec![Oracle::Trio, Oracle::Asyncio];
+                }
+                "--against" => options.against = vec![oracle(value)?],
+                "--subject" => options.subject = Subject::Oracle(oracle(value)?),
+                "--programs" => options.programs = number(flag, value)?,
+                "--seed" => options.seed = number(flag, value)?,
+                "--jobs" => options.jobs = number(flag, value)?.max(1),
+                _ => return Err(format!("unknown option {flag}\n\n{USAGE}").into()),
+            }
+        }
+        if options.against.is_empty() {
+            return Err(format!("--against is missing\n\n{USAGE}").into());
+        }
+        Ok(options)
+    }
+
+    fn campaign(&self, against: Oracle, subject: Subject) -> Campaign {
+        Campaign {
+            against,
+            subject,
+            programs: self.programs,
+            seed: self.seed,
+            jobs: self.jobs,
+            shrink: true,
+        }
+    }
+}
+
+fn differential(options: &Options) -> Result<bool, Error> {
+    let mut explained = true;
+    for &against in &options.against {
+        println!("against {}, seeds from {}", version(against)?, options.seed);
+        let report = options.campaign(against, options.subject).run()?;
+        print!("{report}");
+        explained &= report.difference.is_none();
+    }
+    Ok(explained)
+}
+
+fn rules(options: &Options) -> Result<(), Error> {
+    for &against in &options.against {
+        for (rule, program) in options.campaign(against, options.subject).examples()? {
+            println!("{rule} {against} {}", serde_json::to_string(&program)?);
+        }
+    }
+    Ok(())
+}
+
+fn oracle(name: &str) -> Result<Oracle, Error> {
+    match name {
+        "trio" => Ok(Oracle::Trio),
+        "asyncio" => Ok(Oracle::Asyncio),
+        _ => Err(format!("no oracle is called {name}: trio, asyncio or both").into()),
+    }
+}
+
+fn number(flag: &str, value: &str) -> Result<u64, Error> {
+    value
+        .parse()
+        .map_err(|_| format!("{flag} needs a number, not {value}").into())
+}
+
+fn fresh_seed() -> Result<u64, Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    // Far enough apart that two runs hardly share a program.
+    Ok(now.as_secs() * 1_000_000)
+}
