@@ -1,8 +1,34 @@
-//! Structured concurrency on Tokio.
+//! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is skipped.
 
+mod bracket;
+mod cancel;
+mod deadline;
 mod error;
+mod group;
+mod handle;
+mod observe;
+mod policy;
+#[cfg(feature = "runner")]
+mod runner;
+#[allow(unsafe_code)]
+mod scope;
+mod shield;
+mod sync;
 
+pub use bracket::{bracket, defer, drain};
+pub use cancel::{CancelReason, Cancelled, ReasonKind, checkpoint, is_cancelled, until_cancelled};
+pub use deadline::{
+    Deadline, TimedOut, current_deadline, move_on_after, timeout, timeout_at, timeout_with,
+};
 pub use error::{
     BoxError, Clauses, ErrorGroup, Handler, Leaf, Leaves, Member, Outcome, Overrun, TaskError,
     TaskId, TaskInfo, TaskPath,
 };
+pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
+pub use handle::{ByRef, JoinError, TaskHandle};
+#[cfg(feature = "runner")]
+pub use runner::{MainOutput, RunError, Runner, run};
+pub use scope::task::TaskOutput;
+pub use shield::shield;
+#[cfg(feature = "macros")]
+pub use taskgroup_macros::{main, test};

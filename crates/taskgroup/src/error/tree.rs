@@ -160,6 +160,8 @@ pub(super) struct Node {
     members: Vec<Member>,
     /// How many leaves there are below, counted when the node is made: asking costs nothing at any depth.
     leaves: usize,
+    /// Whether all of them are cancellations; likewise.
+    cancelled: bool,
 }
 
 /// What a group says of itself, and what each part split off it says too.
@@ -188,10 +190,15 @@ impl ErrorGroup {
             return None;
         }
         let leaves = members.iter().map(Member::leaf_count).sum();
+        let cancelled = members.iter().all(|member| match member {
+            Member::Task(task) => task.is_cancelled(),
+            Member::Group(group) => group.is_cancelled(),
+        });
         let node = Arc::new(Node {
             header,
             members,
             leaves,
+            cancelled,
         });
         Some(Self::from_origin(Origin(node)))
     }
@@ -325,7 +332,7 @@ impl ErrorGroup {
     ///
     /// That is how a group ends that was cancelled before its body was finished.
     pub fn is_cancelled(&self) -> bool {
-        self.leaves().all(|leaf| leaf.is_cancelled())
+        self.origin.0.cancelled
     }
 
     /// Whether the error of any leaf is an `E`. What caused the errors is not looked at, as in
@@ -380,6 +387,7 @@ impl Clone for Node {
             header: self.header.clone(),
             members: self.members.clone(),
             leaves: self.leaves,
+            cancelled: self.cancelled,
         }
     }
 }

@@ -1,0 +1,214 @@
+//! Cleanup that cannot be skipped: `bracket` and `defer`.
+
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::error::{BoxError, Member};
+use crate::scope::section::{Ended, Ends, Section, adopt};
+use crate::scope::task::TaskOutput;
+use crate::scope::tree::{Deferred, Kind, Scope};
+use crate::scope::{current, group};
+use crate::shield::shield;
+
+/// Acquires a resource, uses it, and releases it exactly once, whatever happens in between.
+///
+/// `acquire` and `release` are shielded, `work` can be cancelled. `release` runs when `work` returned a value or an error, when it
+/// panicked, when the task was cancelled, and also when this future itself is dropped half-way: then it runs as a task of
+/// the enclosing scope, which does not end before it. That is why `release` has to be `Send + 'static`.
+///
+/// When `acquire` fails there is nothing to release and its error comes out.
+///
+/// ```
+/// use taskgroup::bracket;
+/// # struct Connection;
+/// # impl Connection { async fn query(&mut self) -> Result<u32, std::io::Error> { Ok(7) } async fn close(self) {} }
+/// # async fn connect() -> Result<Connection, std::io::Error> { Ok(Connection) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let rows = bracket(
+///     connect(),
+///     async |connection: &mut Connection| connection.query().await,
+///     |connection| connection.close(),
+/// );
+/// assert_eq!(rows.await.unwrap(), 7);
+/// # }
+/// ```
+///
+/// # Errors
+/// That of `acquire` or of `work`. `release` returns `()` or a `Result`; an error of it fails the enclosing group or task.
+///
+/// # Panics
+/// A panic of `work` passes through after the release.
+///
+/// # Drop
+/// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope. Without a Tokio runtime it
+/// cannot run, and the resource is dropped.
+///
+/// Haskell's `bracket`; Python's `async with` and `try`/`finally`, which loses the second half when its own cleanup is cancelled.
+#[track_caller]
+#[doc(alias = "finally")]
+#[doc(alias = "AsyncExitStack")]
+pub fn bracket<A, T, E, U, R, F>(
+    acquire: impl Future<Output = Result<A, E>>,
+    work: U,
+    release: R,
+) -> impl Future<Output = Result<T, E>>
+where
+    A: Send + 'static,
+    U: AsyncFnOnce(&mut A) -> Result<T, E>,
+    R: FnOnce(A) -> F + Send + 'static,
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    let location = Location::caller();
+    async move {
+        let scope = current::scope();
+        let resource = shield(acquire).await?;
+        let mut held = Held {
+            scope: scope.clone(),
+            state: State::Acquired(resource, release),
+        };
+        let worked = {
+            let State::Acquired(resource, _) = &mut held.state else {
+                unreachable!("just acquired")
+            };
+            // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
+            // unwinds.
+            let section = Scope::open(Kind::Section, &scope, location);
+            let mut section = pin!(Section::new(section, Ends::Any, work(resource)));
+            std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await
+        };
+        let released = shield(std::future::poll_fn(|cx| held.poll_release(cx))).await;
+        if let Err(error) = released {
+            let info = group::info_at(&scope, "release", location);
+            scope.adopt_failure(Member::from_failure(info, error));
+        }
+        match worked {
+            Ended::Value(result) => result,
+            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+            // The guard rule drops what is around us now.
+            Ended::Dropped => std::future::pending().await,
+        }
+    }
+}
+
+/// A resource that is released by whoever has it last.
+struct Held<A, R, F>
+where
+    A: Send + 'static,
+    R: FnOnce(A) -> F + Send + 'static,
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    scope: Arc<Scope>,
+    state: State<A, R>,
+}
+
+enum State<A, R> {
+    Acquired(A, R),
+    /// Dropped in the middle of this, it goes on elsewhere.
+    Releasing(Deferred),
+    Released,
+}
+
+impl<A, R, F> Held<A, R, F>
+where
+    A: Send + 'static,
+    R: FnOnce(A) -> F + Send + 'static,
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    fn start(&mut self) {
+        if let State::Acquired(..) = self.state {
+            let State::Acquired(resource, release) =
+                std::mem::replace(&mut self.state, State::Released)
+            else {
+                return;
+            };
+            self.state = State::Releasing(boxed(release(resource)));
+        }
+    }
+
+    fn poll_release(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.start();
+        let State::Releasing(future) = &mut self.state else {
+            return Poll::Ready(Ok(()));
+        };
+        let released = std::task::ready!(future.as_mut().poll(cx));
+        self.state = State::Released;
+        Poll::Ready(released)
+    }
+}
+
+impl<A, R, F> Drop for Held<A, R, F>
+where
+    A: Send + 'static,
+    R: FnOnce(A) -> F + Send + 'static,
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    fn drop(&mut self) {
+        self.start();
+        if let State::Releasing(future) = std::mem::replace(&mut self.state, State::Released) {
+            adopt(&self.scope, future);
+        }
+    }
+}
+
+fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred {
+    Box::pin(async move { future.await.into_result().map(drop) })
+}
+
+/// Runs `future` when the current scope ends: after its code and its children, last deferred first.
+///
+/// The current scope is the innermost one: the task, the body of the group, or the deadline or shield that the call stands in. What
+/// is deferred runs whether the scope ends by itself, by an error, a cancellation or a panic, and also when the future
+/// around it is dropped half-way. It runs shielded; only the end of a grace cuts it short. An error or panic of one fails the scope
+/// and skips none of the others.
+///
+/// Outside any scope it runs at the next [`drain`].
+///
+/// ```
+/// use taskgroup::{TaskGroup, defer};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     defer(async { println!("closed last") });
+///     group.spawn(async { println!("worked") });
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
+///
+/// Go's `defer`, for async code and for scopes; `AsyncExitStack.push_async_callback` in Python.
+pub fn defer<F>(future: F)
+where
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    current::scope().defer(boxed(future));
+}
+
+/// Waits for everything that was left below the process root: by futures of ours that were dropped half-way outside any scope, and
+/// by [`defer`] outside any scope.
+///
+/// Inside [`run`](crate::run) and inside groups nothing is ever left there: the enclosing scope adopts it.
+///
+/// # Errors
+/// The failures of what was waited for.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub async fn drain() -> Result<(), crate::ErrorGroup> {
+    let root = Scope::root();
+    crate::scope::section::adopt_deferred(root, root.take_deferred());
+    std::future::poll_fn(|cx| {
+        if root.poll_drained(cx.waker()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
+        None => Ok(()),
+        Some(error) => Err(error),
+    }
+}

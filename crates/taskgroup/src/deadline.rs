@@ -1,0 +1,396 @@
+//! Deadlines: the inner work is cancelled when the time has come, and cleans up before the word goes out.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cancel::CancelReason;
+use crate::scope::current;
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::timer::Alarm;
+use crate::scope::tree::{self, DeadlineState, Dropping, Kind, Scope};
+
+/// A deadline passed before the work was done.
+#[derive(Clone, Debug)]
+#[doc(alias = "TimeoutError")]
+#[doc(alias = "TooSlowError")]
+pub struct TimedOut {
+    at: Instant,
+    limit: Option<Duration>,
+    location: &'static Location<'static>,
+}
+
+impl TimedOut {
+    /// The deadline that passed.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.at
+    }
+
+    /// The time that was granted, where it was given as a duration.
+    #[must_use]
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
+    /// Where the deadline was set up.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Some(limit) => write!(f, "timed out after {limit:?}"),
+            None => write!(f, "the deadline passed"),
+        }
+    }
+}
+
+impl Error for TimedOut {}
+
+/// The deadline around the code that got it from [`timeout_with`]; lets that code look at it and move it.
+///
+/// Clones share the deadline. After the work is done all of this is without effect.
+#[derive(Clone)]
+#[doc(alias = "Timeout")]
+#[doc(alias = "CancelScope")]
+pub struct Deadline {
+    scope: Arc<Scope>,
+}
+
+impl Deadline {
+    /// When it is; `None` while it is disabled.
+    #[must_use]
+    pub fn when(&self) -> Option<Instant> {
+        state(&self.scope).and_then(|state| state.lock().at)
+    }
+
+    /// The time left, zero once it has passed; `None` while it is disabled.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.when()
+            .map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Moves it; `None` disables it. An instant in the past fires at the next suspension point.
+    ///
+    /// Returns whether that took effect: once it has fired or the work is done it cannot be moved any more.
+    pub fn reschedule(&self, at: impl Into<Option<Instant>>) -> bool {
+        let Some(state) = state(&self.scope) else {
+            return false;
+        };
+        let at = at.into();
+        let old = {
+            let mut state = state.lock();
+            if state.expired || self.scope.is_closed() {
+                return false;
+            }
+            state.at = at;
+            state.timer.take()
+        };
+        if let (Some(old), Some(runtime)) = (old, self.scope.runtime_if_any()) {
+            runtime.timers().disarm(old);
+        }
+        arm(&self.scope);
+        true
+    }
+
+    /// Moves it to so long from now. As [`reschedule`](Self::reschedule).
+    pub fn reschedule_after(&self, duration: Duration) -> bool {
+        self.reschedule(far(Instant::now(), duration))
+    }
+
+    /// Whether it has fired.
+    #[must_use]
+    pub fn expired(&self) -> bool {
+        state(&self.scope).is_some_and(|state| state.lock().expired)
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline")
+            .field("remaining", &self.remaining())
+            .field("expired", &self.expired())
+            .finish()
+    }
+}
+
+fn state(scope: &Scope) -> Option<&crate::sync::Mutex<DeadlineState>> {
+    match &scope.kind {
+        Kind::Deadline(state) => Some(state),
+        _ => None,
+    }
+}
+
+/// `start + duration`, or never when that is beyond what an instant can say.
+fn far(start: Instant, duration: Duration) -> Option<Instant> {
+    start.checked_add(duration)
+}
+
+/// Sets the alarm for where the deadline stands now. What is due already fires on the spot.
+fn arm(scope: &Arc<Scope>) {
+    let Some(state) = state(scope) else { return };
+    let at = {
+        let state = state.lock();
+        match state.at {
+            Some(at) if state.timer.is_none() && !state.expired => at,
+            _ => return,
+        }
+    };
+    if at <= Instant::now() {
+        return expire(scope);
+    }
+    let runtime = scope.runtime();
+    let key = runtime
+        .timers()
+        .arm(runtime, at, Alarm::Deadline(Arc::downgrade(scope)));
+    let stale = {
+        let mut state = state.lock();
+        if state.at == Some(at) && state.timer.is_none() {
+            state.timer = Some(key);
+            None
+        } else {
+            Some(key)
+        }
+    };
+    if let Some(stale) = stale {
+        runtime.timers().disarm(stale);
+    }
+}
+
+/// The alarm of a deadline rang. It may have been moved meanwhile.
+pub(crate) fn expire(scope: &Arc<Scope>) {
+    let Some(state) = state(scope) else { return };
+    let at = {
+        let mut state = state.lock();
+        state.timer = None;
+        match state.at {
+            Some(at) if at <= Instant::now() && !state.expired => {
+                state.expired = true;
+                at
+            }
+            _ => return,
+        }
+    };
+    let _ = at;
+    let reason = CancelReason::deadline("a deadline passed".to_owned(), scope.location);
+    scope.cancel(&reason, Dropping::Scheduled);
+}
+
+/// For one that may be due with its alarm still to ring.
+pub(crate) fn expire_if_due(scope: &Arc<Scope>) {
+    let due = state(scope).is_some_and(|state| {
+        let state = state.lock();
+        !state.expired && state.at.is_some_and(|at| at <= Instant::now())
+    });
+    if due {
+        expire(scope);
+    }
+}
+
+fn disarm(scope: &Arc<Scope>) {
+    let key = state(scope).and_then(|state| state.lock().timer.take());
+    if let (Some(key), Some(runtime)) = (key, scope.runtime_if_any()) {
+        runtime.timers().disarm(key);
+    }
+}
+
+/// Takes the alarm back when the work is over, however it ends.
+struct Disarm(Arc<Scope>);
+
+impl Drop for Disarm {
+    fn drop(&mut self) {
+        disarm(&self.0);
+    }
+}
+
+/// When a deadline is: at an instant, or so long after the first suspension of the work.
+enum When {
+    At(Option<Instant>),
+    After(Duration),
+}
+
+async fn limited<T>(
+    when: When,
+    location: &'static Location<'static>,
+    work: impl AsyncFnOnce(Deadline) -> T,
+) -> Result<T, TimedOut> {
+    let (at, limit) = match when {
+        When::At(at) => (at, None),
+        When::After(limit) => (far(Instant::now(), limit), Some(limit)),
+    };
+    let state = DeadlineState {
+        at,
+        ..DeadlineState::default()
+    };
+    let kind = Kind::Deadline(crate::sync::Mutex::new(state));
+    let scope = Scope::open(kind, &current::scope(), location);
+    let _disarm = Disarm(scope.clone());
+    let future = work(Deadline {
+        scope: scope.clone(),
+    });
+    let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Own, future));
+    let mut armed = false;
+    let ended = std::future::poll_fn(|cx| {
+        let mut polled = section.as_mut().poll_ended(cx);
+        if polled.is_pending() && !armed {
+            armed = true;
+            arm(&scope);
+            if self::state(&scope).is_some_and(|state| state.lock().expired) {
+                // It was due from the start: the first suspension point is here (S21).
+                polled = section.as_mut().poll_dropped(cx);
+            }
+        }
+        polled
+    })
+    .await;
+    match ended {
+        // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
+        Ended::Value(value) if !(scope.is_origin() && scope.is_masked()) => Ok(value),
+        Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+        Ended::Value(_) | Ended::Dropped => {
+            // Polled again only when something around us was about to drop us and then did not.
+            std::future::poll_fn(|_| {
+                if scope.yields_to_outer() {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(())
+                }
+            })
+            .await;
+            let at = self::state(&scope).and_then(|state| state.lock().at);
+            Err(TimedOut {
+                at: at.unwrap_or_else(Instant::now),
+                limit,
+                location,
+            })
+        }
+    }
+}
+
+/// Runs `future` for at most `duration`.
+///
+/// At the deadline the work is cancelled: it is dropped at its next suspension point, or cleans up first where it holds a guard or a
+/// shield. Once everything it started has ended, `Err(TimedOut)` comes out, so never before the inner work is really
+/// over. A value that the work still produced is returned, not thrown away; an error that its cleanup raised is such
+/// a value, and says in its context that a deadline cancelled it. Only a value that carries the
+/// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, say) is one more way to say that it timed out.
+///
+/// Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
+/// keeps quiet and the outer one speaks.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::timeout;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let quick = timeout(Duration::from_secs(1), async { 42 }).await;
+/// assert_eq!(quick.unwrap(), 42);
+///
+/// let slow = timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
+/// assert_eq!(slow.unwrap_err().to_string(), "timed out after 1s");
+/// # }
+/// ```
+///
+/// # Errors
+/// [`TimedOut`] when the deadline cut the work off.
+///
+/// # Panics
+/// Outside a Tokio runtime with a timer, when `future` does not finish at once. A panic of `future` passes through.
+///
+/// # Cancel safety
+/// As `future`.
+///
+/// asyncio's `timeout`, Trio's `fail_after`.
+#[track_caller]
+#[doc(alias = "fail_after")]
+#[doc(alias = "wait_for")]
+pub fn timeout<F: Future>(
+    duration: Duration,
+    future: F,
+) -> impl Future<Output = Result<F::Output, TimedOut>> {
+    limited(When::After(duration), Location::caller(), |_| future)
+}
+
+/// As [`timeout`], with the deadline as an instant.
+///
+/// # Errors
+/// [`TimedOut`] when the deadline cut the work off.
+#[track_caller]
+#[doc(alias = "fail_at")]
+pub fn timeout_at<F: Future>(
+    at: Instant,
+    future: F,
+) -> impl Future<Output = Result<F::Output, TimedOut>> {
+    limited(When::At(Some(at)), Location::caller(), |_| future)
+}
+
+/// As [`timeout`], for work that wants to look at its deadline or move it.
+///
+/// `None` starts without a deadline; [`Deadline::reschedule`] can set one.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{Deadline, timeout_with};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let pages = timeout_with(Duration::from_secs(1), async |deadline: Deadline| {
+///     for _page in 0..5 {
+///         tokio::time::sleep(Duration::from_millis(800)).await;
+///         deadline.reschedule_after(Duration::from_secs(1)); // each page may take a second
+///     }
+///     5
+/// });
+/// assert_eq!(pages.await.unwrap(), 5);
+/// # }
+/// ```
+///
+/// # Errors
+/// [`TimedOut`] when the deadline cut the work off.
+#[track_caller]
+pub fn timeout_with<T, B>(
+    duration: impl Into<Option<Duration>>,
+    work: B,
+) -> impl Future<Output = Result<T, TimedOut>>
+where
+    B: AsyncFnOnce(Deadline) -> T,
+{
+    let when = duration.into().map_or(When::At(None), When::After);
+    limited(when, Location::caller(), work)
+}
+
+/// As [`timeout`] where silence is fine: `None` when the deadline cut the work off.
+///
+/// Trio's `move_on_after`.
+#[track_caller]
+pub fn move_on_after<F: Future>(
+    duration: Duration,
+    future: F,
+) -> impl Future<Output = Option<F::Output>> {
+    let limited = limited(When::After(duration), Location::caller(), |_| future);
+    async move { limited.await.ok() }
+}
+
+/// The earliest deadline that binds the code that asks: the minimum over the scopes above, up to the nearest shield.
+///
+/// `None` when nothing limits it. Where the current scope is cancelled already, the answer is now.
+///
+/// Trio's `current_effective_deadline`.
+#[must_use]
+pub fn current_deadline() -> Option<Instant> {
+    if current::is_cancelled() {
+        return Some(Instant::now());
+    }
+    let scope = current::scope();
+    tree::ancestors(&scope)
+        .take_while(|scope| !matches!(scope.kind, Kind::Shield | Kind::Run))
+        .filter_map(|scope| state(scope).and_then(|state| state.lock().at))
+        .min()
+}

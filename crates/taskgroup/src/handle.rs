@@ -1,0 +1,233 @@
+//! The handle of a task.
+
+use std::error::Error;
+use std::fmt;
+use std::future::IntoFuture;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::cancel::{CancelReason, Cancelled};
+use crate::error::{TaskError, TaskId, TaskInfo};
+use crate::scope::task::{self, Header, Joinable};
+use crate::scope::tree::Dropping;
+
+/// Why the value of a task is not to be had.
+#[derive(Debug)]
+pub enum JoinError {
+    /// The task was cancelled before it had a value.
+    Cancelled(Cancelled),
+    /// The task failed. Its group has the same failure, and counts it once when it comes back by `?`.
+    Failed(TaskError),
+}
+
+impl JoinError {
+    /// Whether the task was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_))
+    }
+
+    /// The failure, if the task failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<&TaskError> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Cancelled(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(cancelled) => write!(f, "the awaited task was {cancelled}"),
+            Self::Failed(failure) => fmt::Display::fmt(failure, f),
+        }
+    }
+}
+
+impl Error for JoinError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Cancelled(_) => None,
+            Self::Failed(failure) => failure.source(),
+        }
+    }
+}
+
+/// A child of a group: a future of its value.
+///
+/// Awaited, it resolves once the task has ended with everything below it: `Ok` with the value, or a [`JoinError`]. It may be
+/// awaited in the body, in another child, or after the group, by value, by `&mut` (in a `select!` loop, say), or by `&` as
+/// often as one likes, which gives a reference to the value.
+///
+/// # Cancel safety
+/// Cancel safe: a wait that is given up takes nothing with it.
+///
+/// # Drop
+/// Detaches nothing: the group still owns the task. Its value is dropped when the task ends.
+///
+/// asyncio's `Task`, as seen from outside.
+#[doc(alias = "Task")]
+#[doc(alias = "JoinHandle")]
+pub struct TaskHandle<T> {
+    task: Arc<dyn Joinable<T>>,
+}
+
+// A shared handle gives out `&T`, an owned one gives out `T`.
+#[allow(unsafe_code)]
+mod markers {
+    use super::TaskHandle;
+    // SAFETY: the handle is an `Arc` of a task that is `Sync` by the rules K1–K3 of `scope::task`, and what it hands out to the thread
+    // that owns it is the value, which is `Send`.
+    unsafe impl<T: Send> Send for TaskHandle<T> {}
+    // SAFETY: as above; through `&TaskHandle` only `&T` is handed out, and `T` is `Sync`.
+    unsafe impl<T: Send + Sync> Sync for TaskHandle<T> {}
+}
+
+impl<T> TaskHandle<T> {
+    pub(crate) fn new(task: Arc<dyn Joinable<T>>) -> Self {
+        Self { task }
+    }
+
+    fn header(&self) -> &Header {
+        self.task.header()
+    }
+
+    /// Whether the task has ended, with everything below it.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.header().is_done()
+    }
+
+    /// The task's name, or `#` and its number in the group.
+    #[must_use]
+    pub fn name(&self) -> std::borrow::Cow<'static, str> {
+        crate::scope::group::display_name(self.header())
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.info().id()
+    }
+
+    /// Name, id, path and spawn location of the task.
+    #[must_use]
+    pub fn info(&self) -> TaskInfo {
+        self.header().info()
+    }
+
+    /// The count of the task in its group, from 1 in spawn order.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.header().index
+    }
+}
+
+impl<T: 'static> TaskHandle<T> {
+    /// Cancels this task only; its siblings go on and the group does not fail.
+    ///
+    /// The task is dropped at its next suspension point, or cleans up first where it holds a guard. Idempotent; without effect on a
+    /// task that has ended.
+    #[track_caller]
+    pub fn cancel(&self) {
+        if self.is_finished() {
+            return;
+        }
+        let reason = CancelReason::called(Location::caller());
+        let task = self.task.clone().as_task();
+        let inside = task.clone().inside();
+        inside.cancel(&reason, Dropping::Scheduled);
+        task.cancel_alone();
+    }
+
+    /// Resolves when the task has ended, and leaves the value where it is. For any number of waiters.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            if self.header().poll_done(cx.waker()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// The outcome in place, once the task has ended.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Result<&T, &JoinError>> {
+        // SAFETY: `self` is the one handle, borrowed for as long as the reference lives; taking needs it exclusively.
+        #[allow(unsafe_code)]
+        let outcome = unsafe { self.task.outcome() };
+        outcome.map(Result::as_ref)
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// # Panics
+    /// When the value was already taken by an earlier `.await` of `&mut` this handle.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.header().poll_done(cx.waker()) {
+            return Poll::Pending;
+        }
+        // SAFETY: `self` is the one handle, borrowed exclusively. An outcome that is gone is noticed, not read twice.
+        #[allow(unsafe_code)]
+        let outcome = unsafe { self.task.take_outcome() };
+        match outcome {
+            Some(outcome) => Poll::Ready(outcome),
+            None => panic!("the value of task `{}` was already taken", self.name()),
+        }
+    }
+}
+
+impl<T> Unpin for TaskHandle<T> {}
+
+/// The outcome of a task by reference; made by awaiting `&TaskHandle`.
+#[derive(Debug)]
+pub struct ByRef<'a, T>(&'a TaskHandle<T>);
+
+impl<'a, T: 'static> Future for ByRef<'a, T> {
+    type Output = Result<&'a T, &'a JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.0.header().poll_done(cx.waker()) {
+            return Poll::Pending;
+        }
+        match self.0.outcome() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => panic!("the value of task `{}` was already taken", self.0.name()),
+        }
+    }
+}
+
+impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
+    type Output = Result<&'a T, &'a JoinError>;
+    type IntoFuture = ByRef<'a, T>;
+
+    fn into_future(self) -> ByRef<'a, T> {
+        ByRef(self)
+    }
+}
+
+impl<T> Drop for TaskHandle<T> {
+    fn drop(&mut self) {
+        task::detach(&self.task);
+    }
+}
+
+impl<T> fmt::Debug for TaskHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskHandle")
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}

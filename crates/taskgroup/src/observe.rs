@@ -1,0 +1,40 @@
+//! Reports about what does not end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::scope::tree::Scope;
+
+/// The grace of a group is over and something in it still runs: says what.
+pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
+    let mut names = Vec::new();
+    let mut queue = std::collections::VecDeque::from([scope.clone()]);
+    while let Some(scope) = queue.pop_front() {
+        let (tasks, scopes) = scope.children();
+        queue.extend(scopes);
+        for task in tasks {
+            let inside = task.header().scope().cloned();
+            match inside {
+                Some(inside) if inside.below() > 0 => queue.push_back(inside),
+                _ => {
+                    let info = task.header().info();
+                    names.push(format!("`{}` ({})", info.path(), info.location()));
+                }
+            }
+        }
+    }
+    let group = crate::scope::group::info(scope);
+    let what = if names.is_empty() {
+        "its body".to_owned()
+    } else {
+        names.join(", ")
+    };
+    warn(&format!(
+        "group `{}`: {since:.0?} after its grace still waiting for {what}",
+        group.path()
+    ));
+}
+
+fn warn(message: &str) {
+    eprintln!("taskgroup: {message}");
+}

@@ -1,0 +1,375 @@
+//! The root of a program: a runtime, signals, and no leftovers.
+
+use std::panic::Location;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::cancel::{CancelReason, ReasonKind};
+use crate::error::{BoxError, ErrorGroup};
+use crate::scope::group;
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::tree::{Dropping, Kind, Scope};
+
+/// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As [`Runner::run`] with its defaults.
+///
+/// ```no_run
+/// let answer = taskgroup::run(async || {
+///     // groups, deadlines, …
+///     42
+/// });
+/// assert_eq!(answer.unwrap(), 42);
+/// ```
+///
+/// # Errors
+/// [`RunError`], see there.
+///
+/// # Panics
+/// When the runtime cannot be built, or inside another one; and with a panic of `main`.
+#[track_caller]
+#[doc(alias = "asyncio.run")]
+pub fn run<T>(main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
+    Runner::new().run(main)
+}
+
+/// Builds a Tokio runtime and runs a program on it as the root of the scope tree.
+///
+/// The first Ctrl-C (or `SIGTERM`) cancels the root and waits for its cleanup, the second one ends the process at once. What is left when
+/// `main` is done (by futures that were dropped half-way) is cancelled and awaited.
+///
+/// This is a convenience: everything works as well inside a plain `#[tokio::main]`, without the signals.
+#[derive(Debug)]
+#[must_use = "a runner does nothing until `run`"]
+pub struct Runner {
+    current_thread: bool,
+    workers: Option<usize>,
+    #[cfg_attr(not(feature = "testing"), allow(dead_code))]
+    paused: bool,
+    grace: Option<Duration>,
+    signals: bool,
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A run that was stopped, or that left failures behind.
+#[derive(Debug)]
+pub struct RunError<T> {
+    value: Option<T>,
+    reason: Option<CancelReason>,
+    failures: Option<ErrorGroup>,
+}
+
+impl<T> RunError<T> {
+    /// The value of `main`, if it came to one.
+    pub fn into_value(self) -> Option<T> {
+        self.value
+    }
+
+    /// Why the run was stopped, if it was.
+    pub fn reason(&self) -> Option<&CancelReason> {
+        self.reason.as_ref()
+    }
+
+    /// Failures of what `main` had left behind, or of cleanup that took too long.
+    pub fn failures(&self) -> Option<&ErrorGroup> {
+        self.failures.as_ref()
+    }
+}
+
+impl<T> std::fmt::Display for RunError<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.reason, &self.failures) {
+            (Some(reason), None) => write!(f, "the run was cancelled: {reason}"),
+            (Some(reason), Some(failures)) => {
+                write!(f, "the run was cancelled: {reason}; and {failures}")
+            }
+            (None, Some(failures)) => write!(f, "what the run left behind failed: {failures}"),
+            (None, None) => write!(f, "the run ended without a value"),
+        }
+    }
+}
+
+impl<T: std::fmt::Debug> std::error::Error for RunError<T> {}
+
+impl Runner {
+    /// A multi-thread runtime with one worker per core, signals handled, no limit for cleanup.
+    pub fn new() -> Self {
+        Self {
+            current_thread: false,
+            workers: None,
+            paused: false,
+            grace: None,
+            signals: true,
+        }
+    }
+
+    /// Runs everything on the calling thread.
+    pub fn current_thread(mut self) -> Self {
+        self.current_thread = true;
+        self
+    }
+
+    /// The number of worker threads.
+    pub fn worker_threads(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Bounds the cleanup after the run was cancelled: after that, guards and shields hold no longer.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// Whether Ctrl-C and `SIGTERM` cancel the run. They do unless this says no.
+    pub fn signals(mut self, handle: bool) -> Self {
+        self.signals = handle;
+        self
+    }
+
+    /// Starts with the clock paused: time passes only when nothing else can happen.
+    #[cfg(feature = "testing")]
+    pub fn start_paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
+        self
+    }
+
+    fn build(&self) -> tokio::runtime::Runtime {
+        let mut builder = if self.current_thread {
+            tokio::runtime::Builder::new_current_thread()
+        } else {
+            tokio::runtime::Builder::new_multi_thread()
+        };
+        if let (Some(workers), false) = (self.workers, self.current_thread) {
+            builder.worker_threads(workers);
+        }
+        #[cfg(feature = "testing")]
+        builder.start_paused(self.paused);
+        match builder.enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => panic!("cannot build a Tokio runtime: {error}"),
+        }
+    }
+
+    /// Runs `main` to its end, and whatever it leaves behind.
+    ///
+    /// # Errors
+    /// [`RunError`] when a signal cancelled the run before `main` had a value, and when something failed that no group answers for.
+    ///
+    /// # Panics
+    /// When the runtime cannot be built, or inside another one; and with a panic of `main`.
+    #[track_caller]
+    pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
+        let location = Location::caller();
+        let runtime = self.build();
+        let ended = runtime.block_on(self.root(main, location));
+        // Ours has all ended. What a program spawned past us gets a moment; a blocking read of a terminal may never end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        let (value, scope) = ended;
+        let failures = ErrorGroup::new(group::info(&scope), scope.take_adopted());
+        let value = match value {
+            Ended::Value(value) => Some(value),
+            Ended::Dropped => None,
+            Ended::Panicked(payload) => {
+                if let Some(failures) = failures {
+                    eprintln!("{failures:#}");
+                }
+                std::panic::resume_unwind(payload)
+            }
+        };
+        match (value, failures) {
+            (Some(value), None) => Ok(value),
+            (value, failures) => Err(RunError {
+                reason: scope.reason().filter(|_| value.is_none()),
+                value,
+                failures,
+            }),
+        }
+    }
+
+    async fn root<T>(
+        &self,
+        main: impl AsyncFnOnce() -> T,
+        location: &'static Location<'static>,
+    ) -> (Ended<T>, Arc<Scope>) {
+        let scope = Scope::open(Kind::Run, Scope::root(), location);
+        let watch = self
+            .signals
+            .then(|| tokio::spawn(watch_signals(scope.clone(), self.grace, location)));
+        let below = scope.clone();
+        let grace = self.grace;
+        let body = async move {
+            let value = main().await;
+            // Whatever is below now was left behind by a future that was dropped half-way.
+            let reason = CancelReason::of(ReasonKind::GroupEnded, &below, None);
+            cancel_run(&below, &reason, grace);
+            value
+        };
+        let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
+        let ended =
+            std::future::poll_fn(|cx| -> Poll<Ended<T>> { section.as_mut().poll_ended(cx) });
+        let ended = ended.await;
+        if let Some(watch) = watch {
+            watch.abort();
+        }
+        (ended, scope)
+    }
+
+    /// What `#[taskgroup::main]` calls: as [`run`](Self::run), with everything that went wrong printed to stderr.
+    ///
+    /// The exit code is that of `main`; 1 for an error; 128 and the number of the signal that stopped it.
+    #[track_caller]
+    pub fn run_main<T: MainOutput>(self, main: impl AsyncFnOnce() -> T) -> ExitCode {
+        match self.run(main) {
+            Ok(value) => value.report(),
+            Err(error) => {
+                if let Some(failures) = &error.failures {
+                    eprintln!("Error: {failures:#}");
+                }
+                if let Some(reason) = &error.reason {
+                    eprintln!("Error: cancelled: {reason}");
+                }
+                let stopped = error.reason.as_ref().map(exit_code);
+                let value = error.value.map(MainOutput::report);
+                stopped
+                    .or(value.filter(|code| *code != ExitCode::SUCCESS))
+                    .unwrap_or(ExitCode::FAILURE)
+            }
+        }
+    }
+
+    /// What `#[taskgroup::test]` calls: without signals, and what is left behind failing fails the test.
+    ///
+    /// # Panics
+    /// With a panic of the test, and when something that it left behind failed.
+    #[track_caller]
+    pub fn run_test<T>(self, test: impl AsyncFnOnce() -> T) -> T {
+        match self.signals(false).run(test) {
+            Ok(value) => value,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn cancel_run(scope: &Arc<Scope>, reason: &CancelReason, grace: Option<Duration>) {
+    scope.cancel(reason, Dropping::Scheduled);
+    if let Some(grace) = grace {
+        crate::scope::timer::arm_grace(scope, grace);
+    }
+}
+
+fn exit_code(reason: &CancelReason) -> ExitCode {
+    ExitCode::from(128 + reason.signal())
+}
+
+/// What the `main` of a program may return: `()`, an [`ExitCode`], or a `Result` of one of them.
+pub trait MainOutput: sealed::Sealed {
+    #[doc(hidden)]
+    fn report(self) -> ExitCode;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl Sealed for std::process::ExitCode {}
+    impl<T, E> Sealed for Result<T, E> {}
+}
+
+impl MainOutput for () {
+    fn report(self) -> ExitCode {
+        ExitCode::SUCCESS
+    }
+}
+
+impl MainOutput for ExitCode {
+    fn report(self) -> ExitCode {
+        self
+    }
+}
+
+impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
+    fn report(self) -> ExitCode {
+        match self.map_err(Into::into) {
+            Ok(value) => value.report(),
+            Err(error) => {
+                match error.downcast_ref::<ErrorGroup>() {
+                    Some(group) => eprintln!("Error: {group:#}"),
+                    None => {
+                        eprintln!("Error: {error}");
+                        let mut source = error.source();
+                        while let Some(cause) = source {
+                            eprintln!("  caused by: {cause}");
+                            source = cause.source();
+                        }
+                    }
+                }
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// The first signal cancels the run, the second ends the process.
+async fn watch_signals(
+    scope: Arc<Scope>,
+    grace: Option<Duration>,
+    location: &'static Location<'static>,
+) {
+    let Ok(mut signals) = Signals::new() else {
+        return;
+    };
+    let (name, number) = signals.next().await;
+    cancel_run(
+        &scope,
+        &CancelReason::shutdown(name, number, location),
+        grace,
+    );
+    let (_, number) = signals.next().await;
+    std::process::exit(128 + i32::from(number));
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> (&'static str, u8) {
+        tokio::select! {
+            _ = self.interrupt.recv() => ("Ctrl-C", 2),
+            _ = self.terminate.recv() => ("SIGTERM", 15),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> (&'static str, u8) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        ("Ctrl-C", 2)
+    }
+}

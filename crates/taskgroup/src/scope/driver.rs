@@ -1,0 +1,423 @@
+//! How children are driven: the seam between the tree and Tokio.
+//!
+//! The tree knows three things of a driver: [`submit`] puts a scheduled task where it will be run, [`Runtime::current`] finds the
+//! driver of the runtime that one is in, and [`is_shut_down`] says that nothing will be polled there any more. A driver
+//! knows of a task that it can be [`run`](super::task::TaskObject::run).
+//!
+//! Two drivers stand behind it. *Pumps*: per runtime a few Tokio tasks poll children from queues of their own, so a
+//! child costs no Tokio task. *Tokio tasks*: each child is driven by a Tokio task of its own.
+//!
+//! Invariants:
+//!
+//! - **D1** A task is in at most one queue: it is submitted only by whoever set `SCHEDULED` on an idle task.
+//! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more, then sleeps; a submitter puts the
+//!   task in, then looks for idle pumps. Both use sequentially consistent operations on `idle`, so one sees the other.
+//! - **D3** A runtime that shuts down drops its pumps; the first to go marks it, and from then on every task that is submitted is
+//!   dropped on the submitter's stack instead of polled. So nothing stays alive in a dead runtime.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll, Waker};
+
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
+
+use super::task::{Header, TOKIO, TaskRef};
+use super::timer::Timers;
+use super::tree::{Dropping, Scope};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+/// How many children a pump polls before other Tokio tasks get their turn.
+const QUOTA: usize = 16;
+/// Every so many turns a pump goes behind the runtime's timers and I/O too.
+const YIELD: u32 = 4;
+/// How many tasks a pump takes at once from the common queue or from another pump.
+const BATCH: usize = 32;
+
+/// The children of one Tokio runtime and what drives them.
+pub(crate) struct Runtime {
+    handle: Handle,
+    timers: Timers,
+    common: Mutex<VecDeque<TaskRef>>,
+    pumps: Box<[Pump]>,
+    /// Pumps that sleep; D2.
+    idle: AtomicUsize,
+    sleeping: Mutex<Vec<usize>>,
+    started: std::sync::Once,
+    /// Whether the runtime shuts down; D3.
+    shut_down: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Pump {
+    queue: Mutex<VecDeque<TaskRef>>,
+    waker: Mutex<Option<Waker>>,
+}
+
+thread_local! {
+    /// The pump that this thread polls right now: its runtime's address and its number.
+    static PUMP: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    /// The runtime that was asked for last on this thread.
+    static LAST: Cell<Option<(Id, Weak<Runtime>)>> = const { Cell::new(None) };
+    /// Tasks of dead runtimes that are being dropped on this stack, one after the other.
+    static DEAD: Cell<Option<VecDeque<TaskRef>>> = const { Cell::new(None) };
+}
+
+impl Runtime {
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub(crate) fn current() -> Arc<Self> {
+        Self::of(&Handle::current())
+    }
+
+    pub(crate) fn try_current() -> Option<Arc<Self>> {
+        Handle::try_current().ok().map(|handle| Self::of(&handle))
+    }
+
+    fn of(handle: &Handle) -> Arc<Self> {
+        let id = handle.id();
+        let last = LAST.try_with(Cell::take).ok().flatten();
+        if let Some((known, runtime)) = last {
+            if let (true, Some(found)) = (known == id, runtime.upgrade()) {
+                let _ = LAST.try_with(|last| last.set(Some((known, runtime))));
+                return found;
+            }
+        }
+        let runtime = Self::look_up(handle, id);
+        let _ = LAST.try_with(|last| last.set(Some((id, Arc::downgrade(&runtime)))));
+        runtime
+    }
+
+    fn look_up(handle: &Handle, id: Id) -> Arc<Self> {
+        static ALL: OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = OnceLock::new();
+        let mut all = ALL.get_or_init(Mutex::default).lock();
+        if let Some(known) = all.get(&id).and_then(Weak::upgrade) {
+            return known;
+        }
+        all.retain(|_, runtime| runtime.strong_count() > 0);
+        let pumps = match handle.runtime_flavor() {
+            RuntimeFlavor::CurrentThread => 1,
+            _ => handle.metrics().num_workers(),
+        };
+        let runtime = Arc::new(Self {
+            handle: handle.clone(),
+            timers: Timers::default(),
+            common: Mutex::default(),
+            pumps: (0..pumps).map(|_| Pump::default()).collect(),
+            idle: AtomicUsize::new(0),
+            sleeping: Mutex::default(),
+            started: std::sync::Once::new(),
+            shut_down: AtomicUsize::new(0),
+        });
+        all.insert(id, Arc::downgrade(&runtime));
+        runtime
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self) as usize
+    }
+
+    fn start(self: &Arc<Self>) {
+        self.started.call_once(|| {
+            for number in 0..self.pumps.len() {
+                self.handle.spawn(Pumping {
+                    runtime: self.clone(),
+                    number,
+                    turns: 0,
+                });
+            }
+        });
+    }
+
+    fn push(self: &Arc<Self>, task: TaskRef) {
+        self.start();
+        let own = PUMP.try_with(Cell::get).ok().flatten();
+        match own {
+            Some((runtime, number)) if runtime == self.address() => {
+                self.pumps[number].queue.lock().push_back(task);
+            }
+            _ => self.common.lock().push_back(task),
+        }
+        // D2: the task is in; now look for somebody to run it.
+        crate::sync::fence(Ordering::SeqCst);
+        if self.idle.load(Ordering::SeqCst) > 0 {
+            self.wake_one();
+        }
+        if self.is_shut_down() {
+            self.drop_queues();
+        }
+    }
+
+    fn wake_one(&self) {
+        let Some(number) = self.sleeping.lock().pop() else {
+            return;
+        };
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        let waker = self.pumps[number].waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next task for a pump: its own, the common ones, those of another pump.
+    fn next(&self, number: usize, common_first: bool) -> Option<TaskRef> {
+        if common_first {
+            if let Some(task) = self.take_common(number) {
+                return Some(task);
+            }
+        }
+        let own = self.pumps[number].queue.lock().pop_front();
+        own.or_else(|| self.take_common(number))
+            .or_else(|| self.steal(number))
+    }
+
+    fn take_common(&self, number: usize) -> Option<TaskRef> {
+        let (first, more) = {
+            let mut common = self.common.lock();
+            let first = common.pop_front()?;
+            // A fair share, so that the other pumps find something too.
+            let share = (common.len() / self.pumps.len()).min(BATCH);
+            let more: VecDeque<_> = common.drain(..share).collect();
+            (first, more)
+        };
+        if !more.is_empty() {
+            self.pumps[number].queue.lock().extend(more);
+        }
+        Some(first)
+    }
+
+    fn steal(&self, number: usize) -> Option<TaskRef> {
+        let others = self.pumps.len();
+        for victim in (1..others).map(|step| (number + step) % others) {
+            let mut stolen: VecDeque<TaskRef> = {
+                let mut queue = self.pumps[victim].queue.lock();
+                let half = queue.len().div_ceil(2).min(BATCH);
+                queue.drain(..half).collect()
+            };
+            if let Some(first) = stolen.pop_front() {
+                if !stolen.is_empty() {
+                    self.pumps[number].queue.lock().extend(stolen);
+                }
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    fn has_work(&self) -> bool {
+        !self.common.lock().is_empty()
+            || self.pumps.iter().any(|pump| !pump.queue.lock().is_empty())
+    }
+
+    /// D2: `false` when there is something to do after all.
+    fn go_idle(&self, number: usize, waker: &Waker) -> bool {
+        *self.pumps[number].waker.lock() = Some(waker.clone());
+        {
+            let mut sleeping = self.sleeping.lock();
+            if !sleeping.contains(&number) {
+                sleeping.push(number);
+                self.idle.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        crate::sync::fence(Ordering::SeqCst);
+        if !self.has_work() {
+            return true;
+        }
+        self.not_idle(number);
+        false
+    }
+
+    fn not_idle(&self, number: usize) {
+        let mut sleeping = self.sleeping.lock();
+        if let Some(at) = sleeping.iter().position(|&other| other == number) {
+            sleeping.swap_remove(at);
+            self.idle.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::SeqCst) != 0
+    }
+
+    /// D3.
+    fn drop_queues(&self) {
+        let mut all = std::mem::take(&mut *self.common.lock());
+        for pump in &self.pumps {
+            all.append(&mut pump.queue.lock());
+        }
+        all.into_iter().for_each(run_dead);
+    }
+}
+
+/// Puts a scheduled task where it will be run.
+pub(crate) fn submit(task: TaskRef) {
+    let runtime = task.header().owner.runtime().clone();
+    if !task.header().has(TOKIO) {
+        runtime.push(task);
+    } else if runtime.is_shut_down() {
+        run_dead(task);
+    } else if task.header().first_drive() {
+        runtime.handle().spawn(Drive(task));
+    } else {
+        task.header().wake_drive();
+    }
+}
+
+/// Whether nothing is polled any more where this task lives.
+pub(crate) fn is_shut_down(header: &Header) -> bool {
+    header.owner.runtime().is_shut_down()
+}
+
+/// Runs a task of a dead runtime, which drops it, without recursion.
+fn run_dead(task: TaskRef) {
+    let mut mine = match DEAD.try_with(Cell::take) {
+        Ok(Some(mut queue)) => {
+            queue.push_back(task);
+            DEAD.set(Some(queue));
+            return;
+        }
+        Ok(None) => VecDeque::from([task]),
+        Err(_) => return task.run(),
+    };
+    while let Some(task) = mine.pop_front() {
+        DEAD.set(Some(VecDeque::new()));
+        task.run();
+        mine.extend(DEAD.take().into_iter().flatten());
+    }
+}
+
+/// One pump: a Tokio task that polls children.
+struct Pumping {
+    runtime: Arc<Runtime>,
+    number: usize,
+    turns: u32,
+}
+
+/// Says which pump this thread polls, until it does not.
+struct OnPump(Option<(usize, usize)>);
+
+impl OnPump {
+    fn enter(pump: (usize, usize)) -> Self {
+        Self(PUMP.replace(Some(pump)))
+    }
+}
+
+impl Drop for OnPump {
+    fn drop(&mut self) {
+        PUMP.set(self.0);
+    }
+}
+
+impl Future for Pumping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let runtime = self.runtime.clone();
+        let number = self.number;
+        let on_pump = OnPump::enter((runtime.address(), number));
+        runtime.not_idle(number);
+        self.turns = self.turns.wrapping_add(1);
+        let mut common_first = self.turns % YIELD == 0;
+        for _ in 0..QUOTA {
+            let task = loop {
+                if let Some(task) = runtime.next(number, common_first) {
+                    break task;
+                }
+                if runtime.go_idle(number, cx.waker()) {
+                    return Poll::Pending;
+                }
+            };
+            common_first = false;
+            task.run();
+            if !tokio::task::coop::has_budget_remaining() {
+                break;
+            }
+        }
+        drop(on_pump);
+        if self.turns % YIELD == 0 {
+            // To the very back: timers and I/O are looked at before this pump runs again.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+        } else {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Pumping {
+    /// A pump never ends by itself: the runtime goes down.
+    fn drop(&mut self) {
+        self.runtime.shut_down.store(1, Ordering::SeqCst);
+        self.runtime.drop_queues();
+        abort_below(Scope::root(), &self.runtime);
+    }
+}
+
+/// Drops the idle tasks of a dead runtime wherever they stand in the tree. Those that run are dropped by their own thread.
+fn abort_below(root: &Arc<Scope>, runtime: &Arc<Runtime>) {
+    let mut queue = VecDeque::from([root.clone()]);
+    let mut dead = Vec::new();
+    while let Some(scope) = queue.pop_front() {
+        let (tasks, scopes) = scope.children();
+        queue.extend(scopes);
+        for task in tasks {
+            queue.extend(task.header().scope().cloned());
+            let owner = &task.header().owner;
+            if owner
+                .runtime_if_set()
+                .is_some_and(|own| Arc::ptr_eq(own, runtime))
+            {
+                dead.push(task);
+            }
+        }
+    }
+    for task in dead {
+        task.header().force();
+        task.cancelled(Dropping::InPlace);
+    }
+}
+
+/// Drives one child as a Tokio task.
+struct Drive(TaskRef);
+
+impl Future for Drive {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let header = self.0.header();
+        header.set_drive_waker(cx.waker());
+        if header.is_scheduled() {
+            self.0.clone().run();
+        }
+        if self.0.header().is_done() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        if !self.0.header().is_done() {
+            // The runtime goes down with the child alive.
+            let header = self.0.header();
+            header.owner.runtime().shut_down.store(1, Ordering::SeqCst);
+            header.force();
+            if header.is_scheduled() {
+                run_dead(self.0.clone());
+            } else {
+                self.0.clone().cancelled(Dropping::InPlace);
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! What a group adds to its scope: the errors, the policy's verdicts, the grace, the queue of children over the limit.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::driver;
+use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
+use super::timer::TimerKey;
+use super::tree::{self, Dropping, Kind, Refusal, Scope};
+use crate::cancel::{CancelReason, ReasonKind};
+use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
+use crate::policy::{Policy, Tally, Verdict};
+use crate::sync::{AtomicU32, Mutex, Ordering};
+
+pub(crate) struct GroupState {
+    number: u32,
+    pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) tokio_tasks: bool,
+    limit: Option<usize>,
+    policy: Policy,
+    next: AtomicU32,
+    background: AtomicU32,
+    /// The body has ended, or its end was already reported.
+    body_over: std::sync::atomic::AtomicBool,
+    info: OnceLock<TaskInfo>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    failures: Vec<Member>,
+    tally: Tally,
+    grace_timer: Option<TimerKey>,
+    /// Children that hold one of the limit's places.
+    placed: usize,
+    /// Children that wait for a place, in spawn order.
+    queued: VecDeque<TaskRef>,
+    /// Those who wait for a place before they spawn.
+    waiting: VecDeque<std::task::Waker>,
+}
+
+/// What the builder of a group decides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupOptions {
+    pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) tokio_tasks: bool,
+    pub(crate) limit: Option<usize>,
+    pub(crate) policy: Policy,
+}
+
+impl GroupState {
+    pub(crate) fn new(options: GroupOptions) -> Self {
+        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+        Self {
+            number: NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            name: options.name,
+            grace: options.grace,
+            tokio_tasks: options.tokio_tasks,
+            limit: options.limit,
+            policy: options.policy,
+            next: AtomicU32::new(1),
+            background: AtomicU32::new(0),
+            body_over: std::sync::atomic::AtomicBool::new(false),
+            info: OnceLock::new(),
+            inner: Mutex::new(Inner::default()),
+        }
+    }
+
+    pub(crate) fn next_index(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId::new(self.number, 0)
+    }
+
+    // ---- spawning ----
+
+    /// Takes everything that a child needs before it may start: a token and, below a limit, maybe a place in the queue.
+    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: u32) -> Result<(), Refusal> {
+        scope.enter_child()?;
+        if scope.is_cancelled() {
+            let reason = scope.reason();
+            scope.leave();
+            return Err(reason.map_or(Refusal::Closed, Refusal::Cancelled));
+        }
+        if bits & BACKGROUND != 0 {
+            self.background.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Hands a child to its driver, or to the queue when the group is at its limit.
+    pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef) {
+        let Some(limit) = self.limit else {
+            return driver::submit(task);
+        };
+        if !task.header().has(LIMITED) {
+            return driver::submit(task);
+        }
+        {
+            let mut inner = self.inner.lock();
+            // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
+            if inner.placed >= limit && !scope.is_cancelled() {
+                inner.queued.push_back(task);
+                return;
+            }
+            inner.placed += 1;
+        }
+        driver::submit(task);
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
+    /// Ready when a limited child would start at once.
+    pub(crate) fn poll_place(&self, waker: &std::task::Waker) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let mut inner = self.inner.lock();
+        if inner.placed + inner.queued.len() < limit {
+            return true;
+        }
+        if !inner.waiting.iter().any(|known| known.will_wake(waker)) {
+            inner.waiting.push_back(waker.clone());
+        }
+        false
+    }
+
+    pub(super) fn take_queued(&self) -> Vec<TaskRef> {
+        let mut inner = self.inner.lock();
+        let queued = std::mem::take(&mut inner.queued);
+        // They run their (empty) course on places of their own.
+        inner.placed += queued.len();
+        let waiting = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        waiting.into_iter().for_each(std::task::Waker::wake);
+        for task in &queued {
+            driver::submit(task.clone());
+        }
+        queued.into()
+    }
+
+    /// A limited child has ended: the next one starts.
+    fn place_free(&self) {
+        let (next, wakers) = {
+            let mut inner = self.inner.lock();
+            match inner.queued.pop_front() {
+                Some(task) => (Some(task), VecDeque::new()),
+                None => {
+                    inner.placed -= 1;
+                    (None, std::mem::take(&mut inner.waiting))
+                }
+            }
+        };
+        if let Some(task) = next {
+            driver::submit(task);
+        }
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    // ---- background children ----
+
+    pub(super) fn background(&self) -> usize {
+        self.background.load(Ordering::SeqCst) as usize
+    }
+
+    /// Nothing but background children is left: they have served.
+    pub(super) fn end_background(&self, scope: &Arc<Scope>) {
+        let (tasks, _) = scope.children();
+        let reason = CancelReason::of(ReasonKind::GroupEnded, scope, None);
+        // Closing first is not possible while they live; a spawn by one of them finds the group cancelled.
+        if !tasks.is_empty() || self.background() > 0 {
+            scope.cancel(&reason, Dropping::InPlace);
+        }
+    }
+
+    // ---- outcomes ----
+
+    /// A child, or what the group has adopted, failed.
+    pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member) {
+        let mut inner = self.inner.lock();
+        inner.tally.failed += 1;
+        let stop = self.policy.judge(&inner.tally) == Verdict::Stop && !scope.is_cancelled();
+        let told = stop.then(|| member.clone());
+        inner.failures.push(member);
+        drop(inner);
+        if let Some(member) = told {
+            scope.cancel(&CancelReason::failed(&member), Dropping::InPlace);
+        }
+    }
+
+    fn succeeded(&self, scope: &Arc<Scope>, header: &Header) {
+        if !self.policy.counts_successes() {
+            return;
+        }
+        let verdict = {
+            let mut inner = self.inner.lock();
+            inner.tally.succeeded += 1;
+            self.policy.judge(&inner.tally)
+        };
+        if verdict == Verdict::Stop {
+            let reason = CancelReason::of(ReasonKind::Satisfied, scope, Some(header.info()));
+            scope.cancel(&reason, Dropping::InPlace);
+        }
+    }
+
+    /// The body returned an error.
+    pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError) {
+        if let Some(failed) = TaskError::passed_on_by(&*error) {
+            // The failure of a child, passed on: counted once.
+            return pass_on(scope, &failed);
+        }
+        let member = Member::from_failure(body_info(scope), error);
+        let reason = CancelReason::failed(&member);
+        self.inner.lock().failures.push(member);
+        scope.cancel(&reason, Dropping::Scheduled);
+    }
+
+    /// The body is over: a failed one takes its children with it.
+    pub(super) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
+        self.body_over
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+        if !with_value && !scope.is_cancelled() {
+            let reason = CancelReason::of(ReasonKind::BodyPanicked, scope, Some(info(scope)));
+            scope.cancel(&reason, Dropping::Scheduled);
+        }
+    }
+
+    /// All failures as one error; the group has ended.
+    pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        let (failures, timer) = {
+            let mut inner = self.inner.lock();
+            (
+                std::mem::take(&mut inner.failures),
+                inner.grace_timer.take(),
+            )
+        };
+        if let (Some(timer), Some(runtime)) = (timer, scope.runtime_if_any()) {
+            runtime.timers().disarm(timer);
+        }
+        if failures.is_empty() {
+            return None;
+        }
+        let error = ErrorGroup::new(info(scope), failures)?;
+        // Cancelled by its own failing child is no news; cancelled from outside is the context of the errors.
+        Some(match scope.reason() {
+            Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
+            _ => error,
+        })
+    }
+
+    // ---- grace ----
+
+    pub(super) fn arm_grace(&self, scope: &Arc<Scope>) {
+        if let Some(grace) = self.grace {
+            let key = super::timer::arm_grace(scope, grace);
+            self.inner.lock().grace_timer = key;
+        }
+    }
+
+    /// The grace is over and the body has not ended: who is to be named, unless a child is.
+    pub(super) fn late_body(&self, scope: &Arc<Scope>) -> Option<TaskInfo> {
+        let reported = self
+            .body_over
+            .swap(true, std::sync::atomic::Ordering::SeqCst);
+        (!reported).then(|| body_info(scope))
+    }
+}
+
+/// The grace is over: what still runs is dropped at its next suspension point and reported by name (S18).
+pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
+    if scope.is_closed() {
+        return;
+    }
+    let reason = CancelReason::of(ReasonKind::GraceOver, scope, Some(info(scope)));
+    let mut late = tree::force_and_find(scope, &reason);
+    let body = scope.group().and_then(|group| group.late_body(scope));
+    if late.is_empty() {
+        late.extend(body);
+    }
+    for task in late {
+        let member = Member::from_failure(task, Box::new(Overrun::new(grace)));
+        scope.adopt_failure(member);
+    }
+    super::timer::watch(scope);
+}
+
+/// The next number of a child below `scope`; 0 where children have none.
+pub(super) fn next_index(scope: &Scope) -> u32 {
+    scope.group().map_or(0, GroupState::next_index)
+}
+
+/// A task has ended, in every sense: its group hears of it last.
+pub(super) fn child_ended(header: &Header, value: bool) {
+    let owner = &header.owner;
+    if let Some(group) = owner.group() {
+        if value {
+            group.succeeded(owner, header);
+        }
+        if header.has(LIMITED) {
+            group.place_free();
+        }
+        if header.has(BACKGROUND) {
+            group.background.fetch_sub(1, Ordering::SeqCst);
+        }
+    } else if matches!(owner.kind, Kind::Root) {
+        owner.root_orphan_ended();
+    }
+    owner.leave();
+}
+
+/// A task ended with the failure of a sibling in hand: counted once.
+pub(super) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
+    if let Some(group) = owner.group() {
+        let known = group
+            .inner
+            .lock()
+            .failures
+            .iter()
+            .any(|member| member.is_same(failed));
+        if known {
+            return;
+        }
+    }
+    owner.adopt_failure(Member::Task(failed.clone()));
+}
+
+/// What a scope that is not a group has adopted, as one member for the scope above.
+pub(super) fn merge(scope: &Arc<Scope>, mut members: Vec<Member>) -> Option<Member> {
+    if members.len() > 1 {
+        return ErrorGroup::new(info(scope), members).map(Member::Group);
+    }
+    members.pop()
+}
+
+// ---- who is who ----
+
+pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
+    match &header.name {
+        Some(name) => (**name).clone(),
+        None => Cow::Owned(format!("#{}", header.index)),
+    }
+}
+
+pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {
+    group
+        .name
+        .clone()
+        .unwrap_or_else(|| Cow::Owned(format!("group {}", group.number)))
+}
+
+pub(super) fn task_info(header: &Header) -> TaskInfo {
+    let parent = info(&header.owner);
+    let number = header.owner.group().map_or(0, |group| group.number);
+    let id = TaskId::new(number, header.index);
+    TaskInfo::new(display_name(header), id, Some(&parent), header.location)
+}
+
+/// Who a scope is: the group, the task around it, or the root. Found by a walk, kept by groups.
+pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
+    // Top down from the nearest ancestor that knows its own: no recursion (T7).
+    let mut chain = Vec::new();
+    let mut known = None;
+    for above in tree::ancestors(scope) {
+        if let Some(cached) = above.group().and_then(|group| group.info.get()) {
+            known = Some(cached.clone());
+            break;
+        }
+        chain.push(above);
+    }
+    for above in chain.into_iter().rev() {
+        let parent = known.as_ref();
+        let own = match &above.kind {
+            Kind::Group(group) => {
+                let fresh = TaskInfo::new(group_name(group), group.id(), parent, above.location);
+                Some(group.info.get_or_init(|| fresh).clone())
+            }
+            Kind::Task(task) => task.upgrade().map(|task| {
+                let header = task.header();
+                let number = header.owner.group().map_or(0, |group| group.number);
+                let id = TaskId::new(number, header.index);
+                TaskInfo::new(display_name(header), id, parent, header.location)
+            }),
+            Kind::Run => Some(TaskInfo::new(
+                "main",
+                TaskId::new(0, 0),
+                None,
+                above.location,
+            )),
+            _ => None,
+        };
+        known = own.or(known);
+    }
+    known.unwrap_or_else(|| process_info(Location::caller()))
+}
+
+/// Something below `scope` that is not a task.
+pub(crate) fn info_at(
+    scope: &Arc<Scope>,
+    name: &'static str,
+    location: &'static Location<'static>,
+) -> TaskInfo {
+    let above = info(scope);
+    TaskInfo::new(name, above.id(), Some(&above), location)
+}
+
+/// The body of a group, as the member of its error.
+pub(crate) fn body_info(scope: &Arc<Scope>) -> TaskInfo {
+    let group = info(scope);
+    TaskInfo::new("body", group.id(), Some(&group), scope.location)
+}
+
+fn process_info(location: &'static Location<'static>) -> TaskInfo {
+    static PROCESS: OnceLock<TaskInfo> = OnceLock::new();
+    PROCESS
+        .get_or_init(|| TaskInfo::new("process", TaskId::new(0, 0), None, location))
+        .clone()
+}

@@ -1,0 +1,324 @@
+//! A scope that is polled inline by its task: the body of a group, the inside of a deadline, a shield, a section.
+//!
+//! Invariants:
+//!
+//! - **N1** The guard rule: after a poll that returned pending, a section whose scope is to end here and has no holds drops its
+//!   future on the spot. Which cancellations end it here is its [`Ends`]; the others are left to whoever they are
+//!   addressed to further out, who drops this section together with everything around it.
+//! - **N2** After its future has ended, a section winds up: deferred work last in first out, then everything below. As long as that
+//!   takes it holds its parent, so that what it has to report can still be reported.
+//! - **N3** A section that is dropped before it has closed abandons its scope to the parent.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::current::{self, Ambient};
+use super::driver;
+use super::task::{SHIELDED, Spec, Task};
+use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
+use crate::error::Member;
+
+/// Which cancellations of its scope make a section drop its future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Those asked of this very scope.
+    Own,
+    /// Those from above as well.
+    Any,
+}
+
+/// How the future of a section ended.
+pub(crate) enum Ended<T> {
+    Value(T),
+    /// Dropped by the guard rule.
+    Dropped,
+    /// It panicked while it was polled or dropped.
+    Panicked(Box<dyn Any + Send>),
+}
+
+pin_project! {
+    /// Polls `future` as the code of `scope`; ready once everything below has ended.
+    pub(crate) struct Section<F: Future> {
+        open: Open,
+        ends: Ends,
+        #[pin]
+        future: Option<F>,
+        ended: Option<Ended<F::Output>>,
+    }
+
+    impl<F: Future> PinnedDrop for Section<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                let _ambient = current::enter(Ambient::Scope(this.open.scope.clone()));
+                this.future.set(None);
+            }
+            // What is open is abandoned by the drop of `open`.
+        }
+    }
+}
+
+/// The section's side of an open scope.
+struct Open {
+    scope: Arc<Scope>,
+    /// N2: the parent is held.
+    holding: bool,
+    closed: bool,
+}
+
+impl Open {
+    fn hold(&mut self) {
+        if !self.holding {
+            if let Some(parent) = self.scope.parent() {
+                parent.hold();
+                self.holding = true;
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        if std::mem::take(&mut self.holding) {
+            if let Some(parent) = self.scope.parent() {
+                parent.release();
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.scope.finish_section();
+        self.release();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.scope.abandon();
+            self.release();
+        }
+    }
+}
+
+impl<F: Future> Section<F> {
+    pub(crate) fn new(scope: Arc<Scope>, ends: Ends, future: F) -> Self {
+        let mut open = Open {
+            scope,
+            holding: false,
+            closed: false,
+        };
+        if matches!(open.scope.kind, Kind::Shield | Kind::Section) {
+            // These answer for what happens inside, so nothing around them may be dropped before they have.
+            open.hold();
+        }
+        Self {
+            open,
+            ends,
+            future: Some(future),
+            ended: None,
+        }
+    }
+
+    /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
+    pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
+        let mut this = self.project();
+        if let Some(mut future) = this.future.as_mut().as_pin_mut() {
+            let scope = &this.open.scope;
+            let ambient = current::enter(Ambient::Scope(scope.clone()));
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+            let ended = match polled {
+                Ok(Poll::Ready(value)) => Ended::Value(value),
+                Err(payload) => Ended::Panicked(payload),
+                Ok(Poll::Pending) => {
+                    scope.set_waker(cx.waker());
+                    if !to_drop(scope, *this.ends) {
+                        drop(ambient);
+                        if matches!(this.open.scope.kind, Kind::Group(_))
+                            && this.open.scope.below() > 0
+                        {
+                            // N2 from the start: a group with children gets to report what their cleanup says.
+                            this.open.hold();
+                        }
+                        return Poll::Pending;
+                    }
+                    Ended::Dropped
+                }
+            };
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+            drop(ambient);
+            *this.ended = Some(match (ended, dropped) {
+                (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
+                (ended, _) => ended,
+            });
+            if let (Kind::Group(group), Some(ended)) = (&scope.kind, &*this.ended) {
+                group.body_ended(scope, matches!(ended, Ended::Value(_)));
+            }
+        }
+        if poll_winding_held(this.open, cx).is_pending() {
+            return Poll::Pending;
+        }
+        this.open.close();
+        let ended = this.ended.take();
+        Poll::Ready(ended.expect("a section is not polled again after it was ready"))
+    }
+
+    /// The drop rule alone: as [`poll_ended`](Self::poll_ended) when the future has just been polled and is pending.
+    pub(crate) fn poll_dropped(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Ended<F::Output>> {
+        let mut this = self.as_mut().project();
+        if this.future.is_some() {
+            if !to_drop(&this.open.scope, *this.ends) {
+                return Poll::Pending;
+            }
+            let ambient = current::enter(Ambient::Scope(this.open.scope.clone()));
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
+            drop(ambient);
+            *this.ended = Some(dropped.map_or_else(Ended::Panicked, |()| Ended::Dropped));
+        }
+        self.poll_ended(cx)
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.open.scope
+    }
+}
+
+/// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the waker.
+fn to_drop(scope: &Scope, ends: Ends) -> bool {
+    let flags = scope.flags();
+    let here = match ends {
+        Ends::Own => flags & OWN != 0,
+        Ends::Any => flags & CANCELLED != 0,
+    };
+    flags & FORCED != 0 || (here && scope.holds() == 0)
+}
+
+fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
+    if open.scope.below() > 0 {
+        open.hold();
+    }
+    let scope = open.scope.clone();
+    scope.set_waker(cx.waker());
+    match poll_winding(&scope, cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => {
+            open.hold();
+            Poll::Pending
+        }
+    }
+}
+
+/// Runs what was deferred, then waits for everything below, then closes the scope.
+pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
+    scope.start_draining();
+    if matches!(scope.kind, Kind::Task(_)) {
+        scope.set_waker(cx.waker());
+    }
+    loop {
+        if let Some(group) = scope.group() {
+            if scope.only_background() {
+                group.end_background(scope);
+            }
+        }
+        if scope.below() > 0 {
+            return Poll::Pending;
+        }
+        let deferred = scope.take_deferred();
+        if deferred.is_empty() {
+            if scope.try_close() {
+                return Poll::Ready(());
+            }
+            continue;
+        }
+        // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
+        adopt_deferred(scope, deferred);
+    }
+}
+
+/// Has `scope` run `cleanup` and wait for it: in a shielded task, after those that were left there before. Without a runtime it
+/// is dropped.
+pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
+    if scope.runtime_if_any().is_none() || scope.enter_child().is_err() {
+        return drop(cleanup);
+    }
+    if !scope.push_adopted(cleanup) {
+        return scope.leave();
+    }
+    if matches!(scope.kind, Kind::Root) {
+        scope.root_orphan_added();
+    }
+    let spec = Spec {
+        owner: scope.clone(),
+        index: super::group::next_index(scope),
+        name: Some("cleanup".into()),
+        location: scope.location,
+        bits: SHIELDED,
+    };
+    let cleanups = Cleanups {
+        scope: scope.clone(),
+        current: None,
+    };
+    driver::submit(Task::new(spec, cleanups));
+}
+
+/// The deferred work of a scope, last in first out.
+pub(crate) fn adopt_deferred(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
+    for cleanup in deferred.into_iter().rev() {
+        adopt(scope, cleanup);
+    }
+}
+
+/// Works through the cleanups of a scope, one after the other; one that fails or panics skips none of the others.
+struct Cleanups {
+    scope: Arc<Scope>,
+    current: Option<Deferred>,
+}
+
+impl Future for Cleanups {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Some(cleanup) = &mut self.current else {
+                self.current = self.scope.pop_adopted();
+                if self.current.is_none() {
+                    return Poll::Ready(());
+                }
+                continue;
+            };
+            let step = catch_unwind(AssertUnwindSafe(|| cleanup.as_mut().poll(cx)));
+            let failure = match step {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Ok(()))) => None,
+                Ok(Poll::Ready(Err(error))) => Some(Ok(error)),
+                Err(payload) => Some(Err(payload)),
+            };
+            if let (Some(failure), Some(task)) = (failure, current::task()) {
+                let info = task.header().info();
+                let member = match failure {
+                    Ok(error) => Member::from_failure(info, error),
+                    Err(payload) => Member::from_panic(info, payload),
+                };
+                self.scope.adopt_failure(member);
+            }
+            let done = self.current.take();
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(done)));
+        }
+    }
+}
+
+impl Drop for Cleanups {
+    /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is dropped too.
+    fn drop(&mut self) {
+        while let Some(cleanup) = self.scope.pop_adopted() {
+            drop(cleanup);
+        }
+    }
+}

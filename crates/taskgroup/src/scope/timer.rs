@@ -1,0 +1,152 @@
+//! Alarms: deadlines, graces and the reports of what does not end. One sleeping Tokio task per runtime, however many there are.
+//!
+//! The sleeper is armed for the earliest alarm that it knew when it went to sleep. An alarm that is taken away again leaves it
+//! as it is (it wakes, finds nothing due, and sleeps on), so a deadline that is met costs two map operations and no timer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::driver::Runtime;
+use super::tree::Scope;
+use crate::sync::Mutex;
+
+/// What to do when the time has come.
+pub(crate) enum Alarm {
+    Deadline(Weak<Scope>),
+    Grace(Weak<Scope>, Duration),
+    /// The grace was over at this instant and the group has not ended.
+    Watch(Weak<Scope>, Instant),
+}
+
+/// Names an alarm, to disarm it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TimerKey(Instant, u64);
+
+#[derive(Default)]
+pub(crate) struct Timers {
+    inner: Mutex<Inner>,
+    earlier: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    alarms: BTreeMap<TimerKey, Alarm>,
+    next: u64,
+    /// When the sleeper will wake; `None` while there is no sleeper.
+    sleeper: Option<Instant>,
+}
+
+/// How often the report of what does not end is repeated.
+const WATCH: Duration = Duration::from_secs(5);
+
+impl Timers {
+    pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
+        let mut inner = self.inner.lock();
+        inner.next += 1;
+        let key = TimerKey(at, inner.next);
+        inner.alarms.insert(key, alarm);
+        match inner.sleeper {
+            None => {
+                inner.sleeper = Some(at);
+                drop(inner);
+                runtime.handle().spawn(sleeper(runtime.clone()));
+            }
+            Some(wakes) if at < wakes => {
+                inner.sleeper = Some(at);
+                drop(inner);
+                self.earlier.notify_one();
+            }
+            Some(_) => {}
+        }
+        key
+    }
+
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let gone = self.inner.lock().alarms.remove(&key);
+        drop(gone);
+    }
+
+    /// Takes what is due; says when to look again.
+    fn due(&self) -> Result<Vec<Alarm>, Option<Instant>> {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        let mut due = Vec::new();
+        while let Some(entry) = inner.alarms.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            due.push(entry.remove());
+        }
+        if !due.is_empty() {
+            return Ok(due);
+        }
+        let next = inner.alarms.first_key_value().map(|(key, _)| key.0);
+        inner.sleeper = next;
+        Err(next)
+    }
+}
+
+async fn sleeper(runtime: Arc<Runtime>) {
+    let timers = runtime.timers();
+    loop {
+        match timers.due() {
+            Ok(due) => due.into_iter().for_each(fire),
+            Err(Some(next)) => {
+                tokio::select! {
+                    biased;
+                    () = timers.earlier.notified() => {}
+                    () = tokio::time::sleep_until(next) => {}
+                }
+            }
+            Err(None) => return,
+        }
+    }
+}
+
+fn fire(alarm: Alarm) {
+    match alarm {
+        Alarm::Deadline(scope) => {
+            if let Some(scope) = scope.upgrade() {
+                crate::deadline::expire(&scope);
+            }
+        }
+        Alarm::Grace(scope, grace) => {
+            if let Some(scope) = scope.upgrade() {
+                super::group::grace_over(&scope, grace);
+            }
+        }
+        Alarm::Watch(scope, since) => {
+            if let Some(scope) = scope.upgrade() {
+                crate::observe::still_waiting(&scope, since.elapsed());
+                watch_since(&scope, since);
+            }
+        }
+    }
+}
+
+/// So long from now, guards and shields below `scope` hold no longer. Without a runtime there is no clock to tell.
+pub(crate) fn arm_grace(scope: &Arc<Scope>, grace: Duration) -> Option<TimerKey> {
+    let runtime = scope.runtime_if_any()?;
+    let at = Instant::now().checked_add(grace)?;
+    let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+    Some(runtime.timers().arm(runtime, at, alarm))
+}
+
+/// Reports every few seconds what still runs below `scope`, until nothing does.
+pub(super) fn watch(scope: &Arc<Scope>) {
+    watch_since(scope, Instant::now());
+}
+
+fn watch_since(scope: &Arc<Scope>, since: Instant) {
+    if scope.is_closed() {
+        return;
+    }
+    if let Some(runtime) = scope.runtime_if_any() {
+        let alarm = Alarm::Watch(Arc::downgrade(scope), since);
+        runtime.timers().arm(runtime, Instant::now() + WATCH, alarm);
+    }
+}

@@ -1,0 +1,773 @@
+//! The scope tree: who is below whom, who is cancelled, who must not be dropped, who has ended.
+//!
+//! Invariants (the tests of this room and the schedule models name them):
+//!
+//! - **T1** `live` counts the tokens of a scope: one for its own section while that is polled by somebody, one for each
+//!   task spawned into it, one for each scope opened below it. A scope finishes once, after its last foreign token.
+//! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's last act, so
+//!   `live` never reads "quiet" while something below can still run.
+//! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either took its token before
+//!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
+//! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
+//!   under the same lock either is in the list that the canceller walks or sees the flag when it links.
+//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped, and no two `inner`
+//!   locks are held at once. So there is no lock order to get wrong.
+//! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's future: a live
+//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its parent,
+//!   up to the task.
+//! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Waker;
+
+use super::driver::Runtime;
+use super::group::GroupState;
+use super::slots::Slots;
+use super::task::{Header, TaskRef};
+use super::timer::TimerKey;
+use crate::cancel::CancelReason;
+use crate::error::{Member, TaskInfo};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
+use tokio::time::Instant;
+
+/// What a scope is for, with what only that kind needs.
+pub(crate) enum Kind {
+    /// The process root: adopts what is left by futures outside any scope.
+    Root,
+    /// One run of a program: `taskgroup::run`.
+    #[cfg_attr(not(feature = "runner"), allow(dead_code))]
+    Run,
+    /// A task group; its section polls the body.
+    Group(Box<GroupState>),
+    /// The inside of a task, made when the task first needs one.
+    Task(Weak<dyn super::task::TaskObject>),
+    /// A deadline.
+    Deadline(Mutex<DeadlineState>),
+    /// A shield: outer cancellations stop here.
+    Shield,
+    /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
+    Section,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct DeadlineState {
+    pub(crate) at: Option<Instant>,
+    pub(crate) timer: Option<TimerKey>,
+    pub(crate) expired: bool,
+}
+
+/// Cancelled, by itself or from above.
+pub(crate) const CANCELLED: u32 = 1;
+/// The cancellation was asked of this very scope.
+pub(crate) const OWN: u32 = 1 << 1;
+/// The grace is over: holds no longer count.
+pub(crate) const FORCED: u32 = 1 << 2;
+/// The section waits for what is below: whoever gives the last token back wakes it.
+const DRAINING: u32 = 1 << 3;
+/// The section was dropped half-way; the parent waits instead of it.
+const ORPHAN: u32 = 1 << 4;
+
+/// In `live`: nothing may be added any more.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+pub(super) const NO_SLOT: u32 = u32::MAX;
+
+/// A future that was deferred to the end of a scope.
+pub(crate) type Deferred =
+    std::pin::Pin<Box<dyn Future<Output = Result<(), crate::error::BoxError>> + Send>>;
+
+pub(crate) struct Scope {
+    pub(crate) kind: Kind,
+    parent: Option<Arc<Scope>>,
+    pub(crate) location: &'static Location<'static>,
+    flags: AtomicU32,
+    holds: AtomicU32,
+    live: AtomicUsize,
+    slot: AtomicU32,
+    runtime: OnceLock<Arc<Runtime>>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    tasks: Slots<TaskRef>,
+    scopes: Slots<Arc<Scope>>,
+    reason: Option<CancelReason>,
+    /// The section's waker, or those that wait in `drain`.
+    wakers: Vec<Waker>,
+    /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
+    masks: u32,
+    /// At the process root: sections that were dropped half-way and have not ended.
+    orphans: usize,
+    deferred: Vec<Deferred>,
+    /// Cleanups that were left here by futures dropped half-way, in the order of the drops: inside out.
+    adopted: VecDeque<Deferred>,
+    /// A task works through `adopted`.
+    adopting: bool,
+    errors: Vec<Member>,
+}
+
+/// Why a scope takes no new child.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    Cancelled(CancelReason),
+    Closed,
+}
+
+impl Scope {
+    fn bare(kind: Kind, parent: Option<Arc<Scope>>, location: &'static Location<'static>) -> Self {
+        Self {
+            kind,
+            parent,
+            location,
+            flags: AtomicU32::new(0),
+            holds: AtomicU32::new(0),
+            live: AtomicUsize::new(1),
+            slot: AtomicU32::new(NO_SLOT),
+            runtime: OnceLock::new(),
+            inner: Mutex::new(Inner {
+                tasks: Slots::new(),
+                scopes: Slots::new(),
+                reason: None,
+                wakers: Vec::new(),
+                masks: 0,
+                orphans: 0,
+                deferred: Vec::new(),
+                adopted: VecDeque::new(),
+                adopting: false,
+                errors: Vec::new(),
+            }),
+        }
+    }
+
+    /// The process root, which never ends.
+    pub(crate) fn root() -> &'static Arc<Scope> {
+        static ROOT: OnceLock<Arc<Scope>> = OnceLock::new();
+        ROOT.get_or_init(|| Arc::new(Self::bare(Kind::Root, None, Location::caller())))
+    }
+
+    /// Opens a scope below `parent`. It inherits a cancellation of its parent unless it is a shield or a live
+    /// [`Cancelled`](crate::Cancelled) masks it.
+    pub(crate) fn open(
+        kind: Kind,
+        parent: &Arc<Scope>,
+        location: &'static Location<'static>,
+    ) -> Arc<Self> {
+        let scope = Arc::new(Self::bare(kind, Some(parent.clone()), location));
+        // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
+        parent.live.fetch_add(1, Ordering::SeqCst);
+        let inherited = {
+            let mut inner = parent.inner.lock();
+            let slot = inner.scopes.insert(scope.clone());
+            scope.slot.store(slot, Ordering::Relaxed);
+            let flags = parent.flags();
+            let barrier = matches!(scope.kind, Kind::Shield | Kind::Run);
+            let mut inherited = flags & FORCED;
+            if flags & CANCELLED != 0 && inner.masks == 0 && !barrier {
+                inherited |= CANCELLED;
+            }
+            (inherited != 0).then(|| (inherited | CANCELLED, inner.reason.clone()))
+        };
+        if let Some((bits, reason)) = inherited {
+            scope.mark(bits, reason.as_ref());
+        }
+        scope
+    }
+
+    /// The scope inside a task. It is not linked below the group's scope: the task is.
+    pub(super) fn for_task(
+        task: Weak<dyn super::task::TaskObject>,
+        owner: Arc<Scope>,
+        location: &'static Location<'static>,
+    ) -> Arc<Self> {
+        Arc::new(Self::bare(Kind::Task(task), Some(owner), location))
+    }
+
+    pub(crate) fn parent(&self) -> Option<&Arc<Scope>> {
+        self.parent.as_ref()
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flags() & CANCELLED != 0
+    }
+
+    pub(crate) fn reason(&self) -> Option<CancelReason> {
+        self.inner.lock().reason.clone()
+    }
+
+    pub(crate) fn group(&self) -> Option<&GroupState> {
+        match &self.kind {
+            Kind::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// The runtime that drives what is spawned here: of the first ask.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        self.runtime.get_or_init(Runtime::current)
+    }
+
+    pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
+        self.runtime.get()
+    }
+
+    pub(crate) fn runtime_if_any(&self) -> Option<&Arc<Runtime>> {
+        if let Some(runtime) = self.runtime.get() {
+            return Some(runtime);
+        }
+        let runtime = Runtime::try_current()?;
+        Some(self.runtime.get_or_init(|| runtime))
+    }
+
+    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own.
+    pub(crate) fn is_task_root(&self) -> bool {
+        matches!(self.kind, Kind::Task(_) | Kind::Run | Kind::Root)
+    }
+
+    // ---- tokens (T1–T3) ----
+
+    /// Takes a token for something new below. `Err` when the scope is closed.
+    pub(crate) fn enter_child(self: &Arc<Self>) -> Result<(), Refusal> {
+        let before = self.live.fetch_add(1, Ordering::SeqCst);
+        if before & CLOSED != 0 {
+            self.leave();
+            return Err(Refusal::Closed);
+        }
+        Ok(())
+    }
+
+    /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
+    pub(crate) fn leave(self: &Arc<Self>) {
+        let mut scope = self.clone();
+        while scope.give_back() {
+            let Some(parent) = scope.finish() else { return };
+            scope = parent;
+        }
+    }
+
+    /// Returns whether the caller has to finish the scope.
+    fn give_back(&self) -> bool {
+        let left = (self.live.fetch_sub(1, Ordering::SeqCst) & !CLOSED) - 1;
+        if left == 0 {
+            return self.flags() & ORPHAN != 0
+                && self
+                    .live
+                    .compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok();
+        }
+        if self.flags() & DRAINING != 0 && left <= self.quiet() {
+            self.wake();
+        }
+        false
+    }
+
+    /// The number of tokens at which nothing ordinary is left: the section's own and the background children's.
+    fn quiet(&self) -> usize {
+        1 + self.group().map_or(0, GroupState::background)
+    }
+
+    /// Tokens of others: tasks and scopes below that have not ended.
+    pub(crate) fn below(&self) -> usize {
+        (self.live.load(Ordering::SeqCst) & !CLOSED).saturating_sub(1)
+    }
+
+    /// Only background children are left.
+    pub(crate) fn only_background(&self) -> bool {
+        let group = self.group().map_or(0, GroupState::background);
+        group > 0 && self.below() <= group
+    }
+
+    /// From here on, whoever makes the scope quiet wakes its section.
+    pub(crate) fn start_draining(&self) {
+        self.flags.fetch_or(DRAINING, Ordering::SeqCst);
+    }
+
+    /// Closes a scope below which nothing is left (T3).
+    pub(crate) fn try_close(&self) -> bool {
+        self.live
+            .compare_exchange(1, 1 | CLOSED, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.live.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
+    /// The section has ended and everything below too: out of the tree.
+    pub(crate) fn finish_section(self: &Arc<Self>) {
+        debug_assert!(
+            self.is_closed(),
+            "T3: a section ends only after it has closed"
+        );
+        if let Some(parent) = self.finish() {
+            parent.leave();
+        }
+    }
+
+    /// Unlinks the scope and hands what nobody has collected to the parent, which gets its token back by the caller.
+    fn finish(self: &Arc<Self>) -> Option<Arc<Scope>> {
+        let orphan = self.flags() & ORPHAN != 0;
+        if orphan {
+            let left = self.take_orphan_failure();
+            if let (Some(member), Some(parent)) = (left, &self.parent) {
+                parent.adopt_failure(member);
+            }
+        }
+        let parent = self.parent.clone()?;
+        let slot = self.slot.swap(NO_SLOT, Ordering::Relaxed);
+        let mut wakers = Vec::new();
+        let unlinked = {
+            let mut inner = parent.inner.lock();
+            if orphan && matches!(parent.kind, Kind::Root) {
+                wakers = inner.orphan_ended();
+            }
+            inner.scopes.remove(slot)
+        };
+        drop(unlinked);
+        wakers.into_iter().for_each(Waker::wake);
+        Some(parent)
+    }
+
+    /// The section was dropped before its end: cancels what is below; the parent waits for it from now on (S15).
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        let deferred = std::mem::take(&mut self.inner.lock().deferred);
+        self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
+        self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
+        if let Some(parent) = &self.parent {
+            if matches!(parent.kind, Kind::Root) {
+                parent.inner.lock().orphans += 1;
+            }
+        }
+        // The section's own token keeps the scope open while its deferred work is handed over.
+        super::section::adopt_deferred(self, deferred);
+        self.leave();
+    }
+
+    // ---- errors that nobody polls for any more ----
+
+    fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
+        if let Some(group) = self.group() {
+            return group.take_failure(self).map(Member::Group);
+        }
+        let errors = std::mem::take(&mut self.inner.lock().errors);
+        super::group::merge(self, errors)
+    }
+
+    /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
+    pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
+        let mut scope = self;
+        loop {
+            match (&scope.kind, &scope.parent) {
+                (Kind::Group(group), _) => return group.failed(scope, member),
+                (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
+                    return scope.inner.lock().errors.push(member);
+                }
+                (_, Some(parent)) => scope = parent,
+            }
+        }
+    }
+
+    /// The failures of orphans that this task, run or root has adopted.
+    pub(crate) fn take_adopted(&self) -> Vec<Member> {
+        std::mem::take(&mut self.inner.lock().errors)
+    }
+
+    // ---- deferred work ----
+
+    pub(crate) fn defer(&self, future: Deferred) {
+        self.inner.lock().deferred.push(future);
+    }
+
+    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
+        std::mem::take(&mut self.inner.lock().deferred)
+    }
+
+    /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
+    /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
+    pub(crate) fn yields_to_outer(self: &Arc<Self>) -> bool {
+        let Some(mut scope) = self.parent.as_ref() else {
+            return false;
+        };
+        if !super::current::is(scope) {
+            // Polled by somebody else than whoever opened it: nobody out there would drop it.
+            return false;
+        }
+        loop {
+            let flags = scope.flags();
+            let acts = match &scope.kind {
+                Kind::Shield => return flags & FORCED != 0,
+                Kind::Root => return false,
+                Kind::Task(task) => task
+                    .upgrade()
+                    .is_some_and(|task| task.header().is_cancelled()),
+                Kind::Deadline(_) => {
+                    crate::deadline::expire_if_due(scope);
+                    scope.flags() & OWN != 0
+                }
+                Kind::Group(_) | Kind::Section | Kind::Run => flags & CANCELLED != 0,
+            };
+            if flags & FORCED != 0 || (acts && scope.holds() == 0) {
+                return true;
+            }
+            match &scope.parent {
+                Some(parent) if !scope.is_task_root() => scope = parent,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Tasks directly below that have not ended.
+    pub(crate) fn live_tasks(&self) -> usize {
+        let scopes = self.inner.lock().scopes.len();
+        self.below().saturating_sub(scopes)
+    }
+
+    /// Queues a cleanup; returns whether somebody has to be set to work on the queue.
+    pub(super) fn push_adopted(&self, cleanup: Deferred) -> bool {
+        let mut inner = self.inner.lock();
+        inner.adopted.push_back(cleanup);
+        !std::mem::replace(&mut inner.adopting, true)
+    }
+
+    /// The next cleanup. With the last one the work on the queue is over.
+    pub(super) fn pop_adopted(&self) -> Option<Deferred> {
+        let mut inner = self.inner.lock();
+        let next = inner.adopted.pop_front();
+        inner.adopting = next.is_some();
+        next
+    }
+
+    // ---- wakers ----
+
+    /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let old = {
+            let mut inner = self.inner.lock();
+            match inner.wakers.first_mut() {
+                Some(known) if known.will_wake(waker) => None,
+                Some(known) => Some(std::mem::replace(known, waker.clone())),
+                None => {
+                    inner.wakers.push(waker.clone());
+                    None
+                }
+            }
+        };
+        drop(old);
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.inner.lock().wakers.first().cloned();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    // ---- holds and masks (T6) ----
+
+    pub(crate) fn holds(&self) -> u32 {
+        self.holds.load(Ordering::SeqCst)
+    }
+
+    /// Forbids dropping this scope's future and those around it in the same task.
+    pub(crate) fn hold(self: &Arc<Self>) {
+        let mut scope = self;
+        while scope.holds.fetch_add(1, Ordering::SeqCst) == 0 && !scope.is_task_root() {
+            let Some(parent) = &scope.parent else { return };
+            scope = parent;
+        }
+    }
+
+    pub(crate) fn release(self: &Arc<Self>) {
+        let mut scope = self;
+        loop {
+            if scope.holds.fetch_sub(1, Ordering::SeqCst) != 1 {
+                return;
+            }
+            if scope.is_cancelled() {
+                // The drop rule may apply now: have whoever polls this look again.
+                match &scope.kind {
+                    Kind::Task(task) => {
+                        if let Some(task) = task.upgrade() {
+                            task.wake();
+                        }
+                    }
+                    _ => scope.wake(),
+                }
+            }
+            match &scope.parent {
+                Some(parent) if !scope.is_task_root() => scope = parent,
+                _ => return,
+            }
+        }
+    }
+
+    /// Whether the cancellation was asked of this very scope.
+    pub(crate) fn is_origin(&self) -> bool {
+        self.flags() & OWN != 0
+    }
+
+    /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.inner.lock().masks > 0
+    }
+
+    /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
+    pub(crate) fn mask(self: &Arc<Self>) {
+        self.inner.lock().masks += 1;
+        self.hold();
+    }
+
+    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
+    /// below meanwhile.
+    pub(crate) fn unmask(self: &Arc<Self>) {
+        let again = {
+            let mut inner = self.inner.lock();
+            inner.masks -= 1;
+            (inner.masks == 0 && self.is_cancelled()).then(|| {
+                let below: Vec<_> = inner.scopes.iter().cloned().collect();
+                (below, inner.reason.clone())
+            })
+        };
+        if let Some((below, Some(reason))) = again {
+            for scope in below {
+                if !matches!(scope.kind, Kind::Shield | Kind::Run) {
+                    spread(&scope, CANCELLED, &reason, Dropping::Scheduled);
+                }
+            }
+        }
+        self.release();
+    }
+
+    // ---- links ----
+
+    /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take over (T4).
+    pub(super) fn link_task(&self, task: TaskRef) -> (u32, u32) {
+        let mut inner = self.inner.lock();
+        let slot = inner.tasks.insert(task);
+        (slot, self.flags())
+    }
+
+    pub(super) fn unlink_task(&self, slot: u32) -> Option<TaskRef> {
+        self.inner.lock().tasks.remove(slot)
+    }
+
+    /// Snapshot of what is linked directly below: tasks in spawn order, then scopes in the order of opening.
+    pub(crate) fn children(&self) -> (Vec<TaskRef>, Vec<Arc<Scope>>) {
+        let inner = self.inner.lock();
+        let mut tasks: Vec<_> = inner.tasks.iter().cloned().collect();
+        let scopes = inner.scopes.iter().cloned().collect();
+        drop(inner);
+        tasks.sort_by_key(|task| task.header().index);
+        (tasks, scopes)
+    }
+
+    // ---- the process root ----
+
+    pub(crate) fn root_orphan_added(&self) {
+        self.inner.lock().orphans += 1;
+    }
+
+    pub(crate) fn root_orphan_ended(&self) {
+        let wakers = self.inner.lock().orphan_ended();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// `Some` when no orphan is left at the process root; otherwise the waker is remembered.
+    pub(crate) fn poll_drained(&self, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.orphans == 0 {
+            return true;
+        }
+        if !inner.wakers.iter().any(|known| known.will_wake(waker)) {
+            inner.wakers.push(waker.clone());
+        }
+        false
+    }
+
+    // ---- cancellation ----
+
+    /// Cancels this scope and everything below that no shield protects. Idempotent; the first reason stays.
+    pub(crate) fn cancel(self: &Arc<Self>, reason: &CancelReason, dropping: Dropping) {
+        spread(self, CANCELLED | OWN, reason, dropping);
+    }
+
+    /// The grace is over: what is below is dropped at its next suspension point, shielded or not.
+    /// Returns the tasks that had not ended.
+    pub(crate) fn force(self: &Arc<Self>, reason: &CancelReason) -> Vec<TaskRef> {
+        spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
+    }
+
+    /// Takes over a cancellation that reached the task around this scope.
+    pub(super) fn cancel_from_above(self: &Arc<Self>, bits: u32, reason: &CancelReason) {
+        spread(self, bits, reason, Dropping::Scheduled);
+    }
+
+    /// Sets flags without waking anybody; for a scope that nobody else knows yet.
+    pub(super) fn mark(&self, bits: u32, reason: Option<&CancelReason>) {
+        let mut inner = self.inner.lock();
+        if inner.reason.is_none() {
+            inner.reason = reason.cloned();
+        }
+        self.flags.fetch_or(bits, Ordering::SeqCst);
+    }
+}
+
+impl Inner {
+    fn orphan_ended(&mut self) -> Vec<Waker> {
+        self.orphans -= 1;
+        if self.orphans == 0 {
+            std::mem::take(&mut self.wakers)
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// Where the futures of cancelled idle tasks are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropping {
+    /// On the canceller's stack: only where no user code is below on it.
+    InPlace,
+    /// By whoever drives the task. A user who cancels may hold a lock that a destructor wants.
+    Scheduled,
+}
+
+/// Marks `start` and what is below it, then wakes or drops it: breadth first, tasks in spawn order (S16, S25).
+fn spread(
+    start: &Arc<Scope>,
+    bits: u32,
+    reason: &CancelReason,
+    dropping: Dropping,
+) -> Vec<TaskRef> {
+    let inherited = bits & !OWN;
+    let force = bits & FORCED != 0;
+    let mut queue = VecDeque::new();
+    queue.push_back((start.clone(), bits));
+    let mut tasks: Vec<TaskRef> = Vec::new();
+    let mut sections: Vec<Waker> = Vec::new();
+    let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
+    while let Some((scope, bits)) = queue.pop_front() {
+        let first_task = tasks.len();
+        {
+            let mut inner = scope.inner.lock();
+            let before = scope.flags.fetch_or(bits, Ordering::SeqCst);
+            if before & bits == bits {
+                continue;
+            }
+            if inner.reason.is_none() {
+                inner.reason = Some(reason.clone());
+            }
+            if !matches!(scope.kind, Kind::Root) {
+                sections.extend(inner.wakers.first().cloned());
+            }
+            if before & inherited == inherited {
+                // Already spread from above; only this scope itself learns something new.
+                continue;
+            }
+            for task in inner.tasks.iter() {
+                tasks.push(task.clone());
+            }
+            for below in inner.scopes.iter() {
+                if force || !matches!(below.kind, Kind::Shield | Kind::Run) {
+                    queue.push_back((below.clone(), inherited));
+                }
+            }
+        }
+        if let Some(group) = scope.group() {
+            cancelled_groups.push(scope.clone());
+            tasks.extend(group.take_queued());
+        }
+        tasks[first_task..].sort_by_key(|task| task.header().index);
+        let mut kept = first_task;
+        for at in first_task..tasks.len() {
+            // A shielded task (an adopted cleanup) only listens to force.
+            if tasks[at].header().mark(inherited) {
+                if let Some(inside) = tasks[at].header().scope() {
+                    queue.push_back((inside.clone(), inherited));
+                }
+                tasks.swap(kept, at);
+                kept += 1;
+            }
+        }
+        tasks.truncate(kept);
+    }
+    for group in &cancelled_groups {
+        if let Some(state) = group.group() {
+            state.arm_grace(group);
+        }
+    }
+    sections.into_iter().for_each(Waker::wake);
+    for task in &tasks {
+        task.clone().cancelled(dropping);
+    }
+    if force { tasks } else { Vec::new() }
+}
+
+/// A chain of parents is taken apart in a loop: a deep tree must not be dropped by recursion (T7).
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            match Arc::into_inner(parent) {
+                Some(mut scope) => next = scope.parent.take(),
+                None => break,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope")
+            .field("flags", &self.flags())
+            .field("holds", &self.holds())
+            .field("below", &self.below())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task whose inside `scope` is, if it is that of a task.
+pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
+    match &scope.kind {
+        Kind::Task(task) => task.upgrade(),
+        _ => None,
+    }
+}
+
+/// Ends the grace of `scope`: what still runs is dropped at its next suspension point. Says who that is: the innermost
+/// tasks, not those that only wait for them.
+pub(super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason) -> Vec<TaskInfo> {
+    let running = scope.force(reason);
+    let waiting: std::collections::HashSet<*const Header> = running
+        .iter()
+        .filter_map(|task| {
+            let owner = &task.header().owner;
+            let around = ancestors(owner).find_map(|above| task_of(above))?;
+            Some(std::ptr::from_ref(around.header()))
+        })
+        .collect();
+    running
+        .iter()
+        .map(|task| task.header())
+        .filter(|header| !header.is_done() && !waiting.contains(&std::ptr::from_ref(*header)))
+        .map(Header::info)
+        .collect()
+}
+
+/// Walks from `scope` to the root.
+pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
+    std::iter::successors(Some(scope), |scope| scope.parent())
+}
+
+/// Used by the header of a task to take over what its owner knows.
+pub(super) fn inherit(header: &Header, owner_flags: u32) {
+    header.mark(owner_flags & (CANCELLED | FORCED));
+}
