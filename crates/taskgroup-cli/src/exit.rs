@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use crate::record::{Record, Summary};
 use crate::signals::Stop;
 
-/// How the command ends. Where several hold, the first of: a signal, output, left behind, failure,
+/// How the command ends. Where several hold, the first of: internal, a signal, output, left behind,
 /// timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -77,6 +77,9 @@ impl Exit {
     }
 
     pub(crate) fn of(summary: &Summary) -> Exit {
+        if summary.internal.is_some() {
+            return Exit::Internal;
+        }
         if let Some(stop) = summary.signal {
             return match stop {
                 Stop::Hangup => Exit::Hangup,
@@ -156,6 +159,7 @@ mod tests {
             cause: None,
             signal: None,
             output_error: None,
+            internal: None,
             elapsed: Duration::ZERO,
         }
     }

@@ -71,7 +71,9 @@ impl Job {
         let limit = self.around.timeout;
         let ended = async {
             match limit {
-                Some(limit) => timeout(limit, self.process.leader_ended()).await.ok(),
+                Some(limit) => taskgroup::timeout(limit, self.process.leader_ended())
+                    .await
+                    .ok(),
                 None => Some(self.process.leader_ended().await),
             }
         };

@@ -1,9 +1,9 @@
 //! The command `taskgroup`: run commands as one group and leave nothing behind.
 //!
-//! Data flows one way: `args` (what was typed) → `plan` (what is meant, validated) → `run` (the
-//! task group, one `job` for each command) → `record` (what happened) → `report` and `exit` (what
-//! is told). `process` holds everything that knows process groups and signals, `output` everything
-//! that touches the bytes of the commands.
+//! Data flows one way: `args` (what was typed) → `plan` (what is meant, validated) → `run` (around
+//! it all), `group` (the task group), `job` (one command of it) → `record` (what happened) →
+//! `report` and `exit` (what is told). `process` holds everything that knows process groups and
+//! signals, `output` everything that touches the bytes of the commands.
 
 #[cfg(not(unix))]
 compile_error!("the command `taskgroup` is built on the process groups of Unix");
@@ -12,6 +12,7 @@ mod args;
 mod duration;
 mod exit;
 mod flag;
+mod group;
 mod job;
 mod names;
 mod output;

@@ -5,6 +5,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use taskgroup::ErrorGroup;
+
 use crate::output::Tail;
 use crate::process::{Process, Stopped};
 use crate::signals::Stop;
@@ -54,6 +56,8 @@ pub(crate) struct Summary {
     /// The first signal, also when something else had cancelled the run before.
     pub(crate) signal: Option<Stop>,
     pub(crate) output_error: Option<Arc<io::Error>>,
+    /// What went wrong in the runner itself: a panic, say.
+    pub(crate) internal: Option<ErrorGroup>,
     pub(crate) elapsed: Duration,
 }
 

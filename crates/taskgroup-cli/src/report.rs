@@ -25,6 +25,7 @@ pub(crate) fn render(plan: &Plan, summary: &Summary, coloured: bool) -> String {
         text: String::new(),
     };
     if summary.cause.is_some()
+        || summary.internal.is_some()
         || summary.output_error.is_some()
         || summary
             .records
@@ -34,6 +35,7 @@ pub(crate) fn render(plan: &Plan, summary: &Summary, coloured: bool) -> String {
         report.headline();
         report.records();
         report.not_started();
+        report.internal();
     }
     report.text
 }
@@ -230,6 +232,13 @@ impl Report<'_> {
         let _ = writeln!(self.text, "{word} {names}{more}: {}", self.because());
     }
 
+    fn internal(&mut self) {
+        if let Some(error) = &self.summary.internal {
+            let word = self.paint(BAD, "taskgroup itself failed, please report this:");
+            let _ = writeln!(self.text, "{word}\n{error:#}");
+        }
+    }
+
     fn because(&self) -> String {
         match &self.summary.cause {
             Some(Cause::Task(index)) => {
@@ -241,7 +250,8 @@ impl Report<'_> {
             }
             Some(Cause::Signal(stop)) => format!("because of {stop}"),
             Some(Cause::Output(_)) => "because the output could not be written".to_owned(),
-            None => unreachable!("nothing is cancelled without a cause"),
+            // After a failure of the runner itself.
+            None => "without a cause".to_owned(),
         }
     }
 
@@ -319,7 +329,76 @@ fn list(processes: &[Process]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::args::Colour;
+    use crate::exit::Exit;
+    use crate::plan::{OnFailure, TaskSpec};
+    use crate::signals::Stop;
+
+    /// Two commands, one of which fails for the given reason.
+    fn summary(ending: Ending, cause: Option<Cause>) -> (Plan, Summary) {
+        let task = |name: &str| TaskSpec {
+            name: name.to_owned(),
+            command: "true".into(),
+        };
+        let plan = Plan {
+            tasks: vec![task("one"), task("two")],
+            jobs: None,
+            timeout: None,
+            grace: Duration::ZERO,
+            on_failure: OnFailure::Cancel,
+            colour: Colour::Never,
+        };
+        let records = vec![
+            Record::without_process(ending),
+            Record::without_process(Ending::NotStarted),
+        ];
+        let summary = Summary {
+            records,
+            cause,
+            signal: None,
+            output_error: None,
+            internal: None,
+            elapsed: Duration::from_millis(1500),
+        };
+        (plan, summary)
+    }
+
+    #[test]
+    fn a_whole_report() {
+        let (plan, mut summary) = summary(
+            Ending::Exited(ExitStatus::from_raw(3 << 8)),
+            Some(Cause::Task(0)),
+        );
+        summary.records[0].ran = Duration::from_millis(250);
+        summary.records[0].stderr.push(b"why");
+        summary.signal = Some(Stop::Interrupt);
+        assert_eq!(
+            render(&plan, &summary, false),
+            "taskgroup: 1 failed, 1 not started in 1.50s\n    \
+             SIGINT came while the run was ending\n\
+             FAILED one: exit code 3, after 0.25s\n    \
+             its standard error:\n    \
+             | why\n\
+             NOT STARTED two: because one failed\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_the_runner_itself_is_told_whole() {
+        let (plan, mut summary) = summary(Ending::NotStarted, None);
+        let broken = taskgroup::TaskGroup::run(async |_| Err::<(), _>("a bug".into()));
+        summary.internal = broken.await.err();
+        let report = render(&plan, &summary, false);
+        assert!(
+            report.contains("taskgroup itself failed, please report this:"),
+            "{report}"
+        );
+        assert!(report.contains("a bug"), "{report}");
+        assert_eq!(Exit::of(&summary), Exit::Internal);
+    }
 
     #[test]
     fn every_kind_of_ending_is_told_apart() {

@@ -1,18 +1,16 @@
-//! The run: every command a child of one task group.
+//! The run around the group: runtime, signals, output, and the report at the end.
 
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use tokio::runtime;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::flag::Flag;
-use crate::job::{Job, Surroundings};
-use crate::output::{self, Label, Sink, Stream, Writer};
-use crate::plan::{OnFailure, Plan, TaskSpec};
-use crate::record::{Cause, Ending, Record, Summary};
+use crate::group::Commands;
+use crate::output::{self, Sink, Stream, Writer};
+use crate::plan::Plan;
+use crate::record::{Cause, Summary};
 use crate::report;
 use crate::signals::{Stop, StopSignals};
 
@@ -46,47 +44,44 @@ async fn run_plan(plan: &Arc<Plan>, signals: &mut StopSignals) -> io::Result<Sum
     let begin = Instant::now();
     let hurry = Flag::new();
     let (sink, mut writer) = Sink::start(&hurry)?;
-    let run = Arc::new(Run::new(Arc::clone(plan), sink, hurry.clone()));
+    let commands = Arc::new(Commands::new(Arc::clone(plan), sink, hurry.clone()));
 
     let mut signal = None;
-    {
-        let group = run_group(Arc::clone(&run));
+    let internal = {
+        let group = Arc::clone(&commands).run();
         tokio::pin!(group);
         let mut output_failed = false;
         loop {
             tokio::select! {
+                // The group first: after its first poll there is something to cancel.
                 biased;
-                () = &mut group => break,
+                internal = &mut group => break internal,
                 stop = signals.next() => match signal {
                     None => {
                         signal = Some(stop);
-                        run.cancel(Cause::Signal(stop));
+                        commands.cancel(Cause::Signal(stop));
                     }
                     Some(_) => hurry.set(),
                 },
                 error = writer.failed(), if !output_failed => {
                     output_failed = true;
-                    run.cancel(Cause::Output(error));
+                    commands.cancel(Cause::Output(error));
                 }
             }
         }
-    }
-    let run = Arc::into_inner(run).expect("every child of the group has ended");
-    drop(run.around);
+    };
+    let commands = Arc::into_inner(commands).expect("every child of the group has ended");
+    // With it goes the last way to the writer, which ends when it has written everything.
+    let (records, cause) = commands.into_records();
     let output_error = flush(writer, signals, &hurry, &mut signal).await;
-    let records = run
-        .records
-        .into_inner()
-        .expect("nothing panics while it records");
+    let elapsed = begin.elapsed();
     Ok(Summary {
-        records: records
-            .into_iter()
-            .map(|record| record.expect("each task leaves one"))
-            .collect(),
-        cause: run.cause.into_inner(),
+        records,
+        cause,
         signal,
         output_error,
-        elapsed: begin.elapsed(),
+        internal,
+        elapsed,
     })
 }
 
@@ -120,93 +115,4 @@ async fn deliver(report: Vec<u8>, signals: &mut StopSignals) -> io::Result<()> {
     drop(sink);
     flush(writer, signals, &hurry, &mut None).await;
     Ok(())
-}
-
-async fn run_group(run: Arc<Run>) {
-    let mut children = JoinSet::new();
-    for index in 0..run.plan.tasks.len() {
-        children.spawn(Arc::clone(&run).supervise(index));
-    }
-    children.join_all().await;
-}
-
-/// What the children share.
-struct Run {
-    plan: Arc<Plan>,
-    stdout: Vec<Label>,
-    stderr: Vec<Label>,
-    around: Surroundings,
-    slots: Semaphore,
-    cancelled: Flag,
-    /// The first reason to cancel; the later ones change nothing.
-    cause: OnceLock<Cause>,
-    records: Mutex<Vec<Option<Record>>>,
-}
-
-impl Run {
-    fn new(plan: Arc<Plan>, sink: Sink, hurry: Flag) -> Run {
-        let names = || plan.tasks.iter().map(|task| task.name.as_str());
-        let labels = |stream| output::labels(names(), output::is_coloured(plan.colour, stream));
-        let slots = plan.jobs.map_or(Semaphore::MAX_PERMITS, |jobs| {
-            jobs.get().min(Semaphore::MAX_PERMITS)
-        });
-        Run {
-            stdout: labels(Stream::Out),
-            stderr: labels(Stream::Err),
-            around: Surroundings {
-                sink,
-                timeout: plan.timeout,
-                grace: plan.grace,
-                hurry,
-            },
-            slots: Semaphore::new(slots),
-            cancelled: Flag::new(),
-            cause: OnceLock::new(),
-            records: Mutex::new(plan.tasks.iter().map(|_| None).collect()),
-            plan,
-        }
-    }
-
-    async fn supervise(self: Arc<Self>, index: usize) {
-        let record = self.bracketed(index).await;
-        self.records
-            .lock()
-            .expect("nothing panics while it records")[index] = Some(record);
-    }
-
-    async fn bracketed(&self, index: usize) -> Record {
-        let _slot = tokio::select! {
-            biased;
-            () = self.cancelled.wait() => return Record::without_process(Ending::NotStarted),
-            slot = self.slots.acquire() => slot,
-        };
-        let spec: &TaskSpec = &self.plan.tasks[index];
-        let (stdout, stderr) = (self.stdout[index].clone(), self.stderr[index].clone());
-        let mut job = match Job::start(spec, stdout, stderr, self.around.clone()) {
-            Ok(job) => job,
-            Err(error) => {
-                self.failed(index);
-                return Record::without_process(Ending::CouldNotStart(error));
-            }
-        };
-        tokio::select! {
-            failed = job.watch() => if failed { self.failed(index) },
-            () = self.cancelled.wait() => {}
-        }
-        job.finish().await
-    }
-
-    /// Called as soon as a command has failed, before its group is empty: the others shall not run
-    /// on while it is cleaned up.
-    fn failed(&self, index: usize) {
-        if self.plan.on_failure == OnFailure::Cancel {
-            self.cancel(Cause::Task(index));
-        }
-    }
-
-    fn cancel(&self, cause: Cause) {
-        // Refused when there is a cause already.
-        let _ = self.cause.set(cause);
-        self.cancelled.set();
-    }
 }
