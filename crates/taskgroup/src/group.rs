@@ -426,10 +426,10 @@ where
         }
     };
     let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
-    let mut suspended = false;
+    let mut waited = false;
     let ended = std::future::poll_fn(|cx| {
         let polled = section.as_mut().poll_ended(cx);
-        suspended |= polled.is_pending();
+        waited |= polled.is_pending() && section.is_winding();
         polled
     })
     .await;
@@ -447,9 +447,9 @@ where
     if let Some(failure) = failure {
         return (Err(failure), scope);
     }
-    if suspended && scope.is_cancelled() {
-        // Cancelled from outside while it was suspended, and nothing to say: whoever was cancelled out there is dropped now, with
-        // us in it.
+    if scope.is_cancelled() && (value.is_none() || waited) {
+        // Cancelled from outside, cut short or while it waited, and nothing to say: whoever was cancelled out there is dropped now,
+        // with us in it.
         std::future::poll_fn(|_| {
             if scope.yields_to_outer() {
                 Poll::Pending

@@ -185,6 +185,11 @@ impl<F: Future> Section<F> {
         self.poll_ended(cx)
     }
 
+    /// Whether the future has ended and the section waits for what is below.
+    pub(crate) fn is_winding(&self) -> bool {
+        self.future.is_none()
+    }
+
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.open.scope
     }
