@@ -104,6 +104,66 @@ impl ErrorGroup {
     /// A handler that returns nothing owns the part: [`into_leaves`](Self::into_leaves) and [`TaskError::into_error`] take
     /// the errors out by value. A handler that may fail shares the part with the context of the error it may raise.
     ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = save_and_load().await;
+    /// let rest = err
+    ///     .on::<io::Error>(|matched| {
+    ///         for leaf in matched.leaves() {
+    ///             eprintln!("will be tried again: {leaf}");
+    ///         }
+    ///     })
+    ///     .rest();
+    /// // What no clause took is still an error, below its group.
+    /// assert_eq!(
+    ///     rest.unwrap_err().to_string(),
+    ///     "group `pair` failed: task `save` failed: half of the file is missing",
+    /// );
+    /// # }
+    /// ```
+    ///
+    /// Handling and re-raising when it is critical:
+    ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let critical = |part: &ErrorGroup| part.leaves().any(|leaf| leaf.name() == "load");
+    /// let rest = save_and_load()
+    ///     .await
+    ///     .on::<io::Error>(|matched| if critical(&matched) { Err(matched) } else { Ok(()) })
+    ///     .rest()
+    ///     .unwrap_err();
+    /// assert_eq!(rest.leaf_count(), 2); // both, in the original order
+    /// # let names: Vec<_> = rest.leaves().map(|leaf| leaf.name().to_owned()).collect();
+    /// # assert_eq!(names, ["load", "save"]);
+    /// # }
+    /// ```
+    ///
     /// A handler is not async: where it has to wait, use [`split`](Self::split) and await between the parts.
     ///
     /// # Panics
@@ -118,18 +178,69 @@ impl ErrorGroup {
 
     /// Handles the errors that are an `E` or were caused by one, as found by [`TaskError::find`]. Otherwise like
     /// [`on`](Self::on).
+    ///
+    /// ```
+    /// # use anyhow::Context as _;
+    /// # use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.spawn(async { std::fs::read("no/such/file").map(drop).context("reading the list") });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// let err = err.on::<std::io::Error>(|_| unreachable!("the error itself is the context")).rest().unwrap_err();
+    /// assert!(err.on_caused_by::<std::io::Error>(|_| ()).rest().is_ok());
+    /// # }
+    /// ```
     #[track_caller]
     pub fn on_caused_by<E: Error + 'static>(self, handler: impl Handler) -> Clauses {
         Clauses::new(self).on_caused_by::<E>(handler)
     }
 
     /// Handles the tasks that panicked. Otherwise like [`on`](Self::on).
+    ///
+    /// ```
+    /// # use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.spawn(async { assert_eq!(1, 1 + 1, "a bug") });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// let rest = err.on_panic(|bugs| assert!(bugs.cause().panic_message().unwrap().contains("a bug"))).rest();
+    /// assert!(rest.is_ok());
+    /// # }
+    /// ```
     #[track_caller]
     pub fn on_panic(self, handler: impl Handler) -> Clauses {
         Clauses::new(self).on_panic(handler)
     }
 
     /// Handles the leaves for which `wanted` is true. Otherwise like [`on`](Self::on).
+    ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// # use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let rest = save_and_load().await.on_match(|leaf| leaf.name() == "save", |_| ()).rest();
+    /// assert_eq!(rest.unwrap_err().cause().name(), "load");
+    /// # }
+    /// ```
     #[track_caller]
     pub fn on_match(self, wanted: impl FnMut(&Leaf<'_>) -> bool, handler: impl Handler) -> Clauses {
         Clauses::new(self).on_match(wanted, handler)

@@ -185,6 +185,22 @@ impl TaskError {
     ///
     /// The payload is the original one, except that a payload already taken is replaced by its text.
     ///
+    /// ```
+    /// # use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.spawn(async { assert!(2 < 1, "a bug") });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// let bug = err.cause().clone();
+    /// let again = std::thread::spawn(move || bug.resume_unwind());
+    /// assert_eq!(again.join().unwrap_err().downcast_ref(), Some(&"a bug"));
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the task panicked: that is its purpose.
@@ -208,6 +224,24 @@ impl TaskError {
     }
 
     /// The first `E` in the error of the task and its chain of sources.
+    ///
+    /// ```
+    /// # use anyhow::Context as _;
+    /// # use taskgroup::TaskGroup;
+    /// use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.spawn(async { std::fs::read("no/such/file").map(drop).context("reading the list") });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// assert!(!err.cause().is::<io::Error>()); // it is the context
+    /// assert_eq!(err.cause().find::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+    /// # }
+    /// ```
     ///
     /// This reaches an error under a context or inside another error. One thing no search can reach: `anyhow` and
     /// `eyre` hide the type of the outermost error when a report becomes a plain boxed error, so an `io::Error` that was

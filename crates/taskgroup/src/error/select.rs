@@ -18,6 +18,29 @@ impl ErrorGroup {
     /// Both parts keep the shape, the names, the locations and the context of the whole. Only the error of each leaf is
     /// looked at, not what caused it, as in Python; to look deeper use
     /// [`split_by`](Self::split_by)`(|leaf| leaf.find::<E>().is_some())`.
+    ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// // `load` failed with an `io::Error`, and then `save` failed in its cleanup.
+    /// let err = save_and_load().await;
+    /// let (io_errors, others) = err.split::<io::Error>();
+    /// assert_eq!(io_errors.unwrap().to_string(), "group `pair` failed: task `load` failed: connection reset");
+    /// assert_eq!(others.unwrap().cause().name(), "save");
+    /// # }
+    /// ```
     #[must_use = "the parts hold every error of the group"]
     pub fn split<E: Error + 'static>(self) -> (Option<ErrorGroup>, Option<ErrorGroup>) {
         self.split_by(|leaf| leaf.is::<E>())
@@ -27,6 +50,28 @@ impl ErrorGroup {
     ///
     /// `wanted` is asked once for each leaf, in the order of [`leaves`](Self::leaves). It sees leaves only; to select a
     /// whole nested group ask for the [`ancestors`](Leaf::ancestors) of the leaf.
+    ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// # use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = save_and_load().await;
+    /// let (saving, others) = err.split_by(|leaf| leaf.name() == "save");
+    /// assert_eq!(saving.unwrap().leaf_count(), 1);
+    /// assert_eq!(others.unwrap().cause().name(), "load");
+    /// # }
+    /// ```
     #[must_use = "the parts hold every error of the group"]
     pub fn split_by(
         self,
@@ -39,6 +84,28 @@ impl ErrorGroup {
     /// [`split`](Self::split).
     ///
     /// Where every leaf matches this is the same group, not a copy.
+    ///
+    /// ```
+    /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
+    /// # use std::io;
+    /// # async fn save_and_load() -> ErrorGroup {
+    /// #     let pair = async |group: TaskGroup| {
+    /// #         group.task("save").spawn(async {
+    /// #             let _cleaning_up = until_cancelled(std::future::pending::<()>()).await;
+    /// #             Err::<(), _>("half of the file is missing")
+    /// #         });
+    /// #         group.task("load").spawn(async { Err::<(), _>(io::Error::other("connection reset")) });
+    /// #         Ok(())
+    /// #     };
+    /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = save_and_load().await;
+    /// assert_eq!(err.subgroup::<io::Error>().unwrap().leaf_count(), 1);
+    /// assert!(err.subgroup::<std::fmt::Error>().is_none());
+    /// assert_eq!(err.leaf_count(), 2); // still whole
+    /// # }
+    /// ```
     pub fn subgroup<E: Error + 'static>(&self) -> Option<ErrorGroup> {
         self.subgroup_by(|leaf| leaf.is::<E>())
     }

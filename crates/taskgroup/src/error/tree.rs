@@ -123,6 +123,24 @@ impl fmt::Debug for Member {
 /// failed with the error of a group of its own is a branch. A group is never empty, its members are in the order in
 /// which they arrived, and the first one is the cause: the others failed after it, often in the cleanup that it set off.
 ///
+/// ```
+/// use taskgroup::TaskGroup;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let shop = async |group: TaskGroup| {
+///     group.task("fetch_user").spawn(async { Err::<(), _>("connection refused") });
+///     Ok(())
+/// };
+/// let err = TaskGroup::builder().name("shop").run(shop).await.unwrap_err();
+///
+/// assert_eq!(err.to_string(), "group `shop` failed: task `fetch_user` failed: connection refused");
+/// assert_eq!(err.cause().name(), "fetch_user");
+/// assert_eq!(err.cause().location().file(), file!());
+/// println!("{err:#}"); // the tree
+/// # assert!(format!("{err:#}").contains("\n└─ task `fetch_user` ["));
+/// # }
+/// ```
+///
 /// # Reading it
 ///
 /// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members) gives the direct
@@ -296,6 +314,34 @@ impl ErrorGroup {
     }
 
     /// All failed tasks in the tree, depth first, each with the groups above it.
+    ///
+    /// ```
+    /// use taskgroup::{ErrorGroup, TaskGroup};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// // A group in a task of a group: the error of the inner one is a branch of the error of the outer one.
+    /// let crawl = async {
+    ///     let urls = async |group: TaskGroup| {
+    ///         group.task("url_7").spawn(async { Err::<(), _>("not found") });
+    ///         Ok(())
+    ///     };
+    ///     TaskGroup::builder().name("urls").run(urls).await
+    /// };
+    /// let nightly = async |group: TaskGroup| {
+    ///     group.task("crawl").spawn(crawl);
+    ///     Ok(())
+    /// };
+    /// let err = TaskGroup::builder().name("nightly").run(nightly).await.unwrap_err();
+    ///
+    /// for leaf in err.leaves() {
+    ///     assert_eq!(leaf.to_string(), "task `url_7` failed: not found");
+    ///     let groups: Vec<&str> = leaf.ancestors().map(ErrorGroup::name).collect();
+    ///     assert_eq!(groups, ["urls", "nightly"]);
+    /// }
+    /// assert_eq!(err.members().len(), 1); // the group `urls`
+    /// # assert_eq!(err.leaf_count(), 1);
+    /// # }
+    /// ```
     pub fn leaves(&self) -> Leaves<'_> {
         Leaves::new(self)
     }
@@ -318,6 +364,22 @@ impl ErrorGroup {
 
     /// The failed task when there is exactly one in the whole tree.
     ///
+    /// ```
+    /// # use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.spawn(async { "seven".parse::<u32>().map(drop) });
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// let task = err.into_single().expect("only one task failed");
+    /// let error = task.into_error().expect("nobody else holds the error");
+    /// assert!(error.is::<std::num::ParseIntError>());
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Gives the group back when more than one task failed.
@@ -331,6 +393,21 @@ impl ErrorGroup {
     /// Whether being cancelled is all that happened: no leaf is an error of its own.
     ///
     /// That is how a group ends that was cancelled before its body was finished.
+    ///
+    /// ```
+    /// # use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let err = TaskGroup::run(async |group| {
+    ///     group.cancel();
+    ///     std::future::pending::<()>().await;
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap_err();
+    ///
+    /// assert!(err.is_cancelled());
+    /// # }
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.origin.0.cancelled
     }
