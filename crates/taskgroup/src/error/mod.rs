@@ -4,8 +4,8 @@
 //! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `demolish`
 //! (dropping it), `origin` (its source), `overrun` (cleanup that took too long).
 //!
-//! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`; nothing
-//! here knows the engine.
+//! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
+//! engine nothing is known here but the reason of a cancellation.
 
 #![allow(
     dead_code,

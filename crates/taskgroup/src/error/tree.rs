@@ -9,6 +9,7 @@
 use super::demolish::{Remains, demolish};
 use super::origin::{Origin, group_in};
 use super::{BoxError, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render};
+use crate::cancel::CancelReason;
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -187,7 +188,7 @@ pub(super) struct Node {
 pub(super) struct Header {
     pub(super) info: TaskInfo,
     pub(super) returned_by: Option<TaskInfo>,
-    pub(super) context: Option<Arc<dyn fmt::Display + Send + Sync>>,
+    pub(super) context: Option<CancelReason>,
     pub(super) handling: Option<ErrorGroup>,
 }
 
@@ -226,11 +227,8 @@ impl ErrorGroup {
     }
 
     /// Notes that the group failed while it was being cancelled, and why it was.
-    pub(crate) fn with_context(
-        mut self,
-        reason: impl fmt::Display + Send + Sync + 'static,
-    ) -> Self {
-        Arc::make_mut(&mut self.origin.0).header.context = Some(Arc::new(reason));
+    pub(crate) fn with_context(mut self, reason: CancelReason) -> Self {
+        Arc::make_mut(&mut self.origin.0).header.context = Some(reason);
         self
     }
 
@@ -278,8 +276,8 @@ impl ErrorGroup {
     }
 
     /// Why the group was being cancelled when these errors arose; `None` when it was not being cancelled from outside.
-    pub fn context(&self) -> Option<&(dyn fmt::Display + Send + Sync + 'static)> {
-        self.origin.0.header.context.as_deref()
+    pub fn context(&self) -> Option<&CancelReason> {
+        self.origin.0.header.context.as_ref()
     }
 
     /// The errors that were being handled when this group was raised by the handler of a clause; see

@@ -1,6 +1,7 @@
 //! Tests of the error tree. Trees are built as the engine builds them, through the constructors of the crate.
 
 use super::*;
+use crate::cancel::{CancelReason, ReasonKind};
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -46,6 +47,12 @@ fn group(name: &'static str, members: Vec<Member>) -> ErrorGroup {
 #[track_caller]
 fn nested(by: &'static str, name: &'static str, members: Vec<Member>) -> Member {
     Member::from_failure(info(by, 4), Box::new(group(name, members)))
+}
+
+/// Why a group was being cancelled; prints as `what` and this location.
+#[track_caller]
+fn reason(what: &str) -> CancelReason {
+    CancelReason::deadline(what.to_owned(), Location::caller())
 }
 
 fn io_error(text: &str) -> io::Error {

@@ -5,8 +5,8 @@ fn drawn(err: &dyn fmt::Display) -> String {
     let text = format!("{err:#}");
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
-        match line.find(" at ").filter(|_| line.contains(file!())) {
-            Some(at) => lines.push(format!("{} at HERE", &line[..at])),
+        match line.find(file!()) {
+            Some(at) => lines.push(format!("{}HERE", &line[..at])),
             None => lines.push(line.to_owned()),
         }
     }
@@ -26,10 +26,13 @@ fn display_is_one_line() {
     );
     assert_eq!(err.cause().to_string(), "task `a` failed: x y");
     let one = group("main", vec![nested("w", "low", vec![failed("a", "x")])])
-        .with_context("deadline of 5s");
+        .with_context(reason("deadline of 5s"));
     assert_eq!(
         one.to_string(),
-        "group `main` failed while being cancelled: deadline of 5s: task `a` failed: x"
+        format!(
+            "group `main` failed while being cancelled: {}: task `a` failed: x",
+            one.context().unwrap()
+        )
     );
     let odd = group("main", vec![panicked("a", 7_u8)]);
     assert_eq!(
@@ -70,7 +73,7 @@ fn the_alternate_form_draws_the_tree() {
                 ],
             )
             .as_group()
-            .map(|urls| Member::Group(urls.clone().with_context("a sibling failed")))
+            .map(|urls| Member::Group(urls.clone().with_context(reason("a deadline"))))
             .unwrap(),
             failed("save", Invalid("disk full")),
         ],
@@ -82,7 +85,7 @@ group `main` [1.3] failed: 3 errors
 ├─ (cause) group `urls` [1.3] failed: 2 errors
 │  │ run at HERE
 │  │ returned by task `crawl` [1.4], spawned at HERE
-│  │ while being cancelled: a sibling failed
+│  │ while being cancelled: a deadline (HERE
 │  ├─ (cause) task `first` [1.1] failed: cannot load
 │  │    the list
 │  │    spawned at HERE

@@ -17,7 +17,7 @@ fn mixed() -> ErrorGroup {
             nested("u", "bads", vec![failed("bad2", Invalid("5"))]),
         ],
     )
-    .with_context("deadline")
+    .with_context(reason("deadline"))
 }
 
 #[test]
@@ -40,7 +40,10 @@ fn both_parts_say_what_the_whole_said() {
         assert_eq!(part.path(), "main/main");
         assert_eq!(part.id(), whole.id());
         assert_eq!(part.location(), whole.location());
-        assert_eq!(part.context().unwrap().to_string(), "deadline");
+        assert_eq!(
+            part.context().unwrap().to_string(),
+            whole.context().unwrap().to_string()
+        );
         let branch = part.members().iter().find_map(Member::as_group).unwrap();
         assert!(branch.returned_by().is_some());
     }
