@@ -63,7 +63,7 @@ impl Commands {
                 for (index, task) in self.plan.tasks.iter().enumerate() {
                     let child = Arc::clone(&self).supervise(index);
                     // Its handle has nothing to say: the record has it all.
-                    drop(group.task(task.name.clone()).spawn(child));
+                    group.task(task.name.clone()).spawn(child);
                 }
                 Ok(())
             })
