@@ -18,8 +18,8 @@ use crate::process::{Contained, Pipes, Stopped};
 use crate::record::{Ending, Record};
 
 /// A group may empty itself this long after its leader has exited: a filter that the leader did not
-/// wait for (`command > >(tee log)`) writes its last line, then goes.
-const LINGER: Duration = Duration::from_millis(100);
+/// wait for (`command > >(tee log)`) writes its last line, then goes. It is a part of the grace.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What all jobs of a run share.
 #[derive(Clone)]
@@ -139,14 +139,22 @@ async fn clear(
     leader_gone: bool,
     around: &Surroundings,
 ) -> (Vec<crate::process::Process>, Option<Stopped>) {
+    let mut grace = around.grace;
     let mut left_in_background = Vec::new();
     if leader_gone {
-        if timeout(LINGER, process.emptied()).await.is_ok() {
+        let linger = LINGER.min(grace);
+        let emptied = tokio::select! {
+            biased;
+            emptied = timeout(linger, process.emptied()) => emptied.is_ok(),
+            () = around.hurry.wait() => false,
+        };
+        if emptied {
             return (left_in_background, None);
         }
         left_in_background = process.living();
+        grace -= linger;
     }
-    let stopped = process.stop(around.grace, &around.hurry).await;
+    let stopped = process.stop(grace, &around.hurry).await;
     (left_in_background, Some(stopped))
 }
 

@@ -219,3 +219,21 @@ fn a_leader_that_moved_to_another_group_is_stopped_by_its_pid() {
         .says("CANCELLED moved: ")
         .says("stopped by SIGTERM");
 }
+
+#[test]
+fn no_grace_is_an_immediate_end_and_no_false_report() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let ended = sandbox.run(&[
+        "--names=bad,deaf",
+        "--grace=0s",
+        "cat \"$DIR/ready\"; exit 1",
+        "trap '' TERM; echo $$ > \"$DIR/deaf\"; echo x > \"$DIR/ready\"; sleep 100",
+    ]);
+    ended
+        .code(1)
+        .says("CANCELLED deaf: ")
+        .says("stopped by SIGKILL after its grace")
+        .says_not("background");
+    assert_gone(sandbox.pid("deaf"));
+}
