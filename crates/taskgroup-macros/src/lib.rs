@@ -33,6 +33,20 @@ use expand::Attribute;
 /// | `start_paused` | `true` or `false`; `true` needs `"current_thread"` and the feature `testing` | `false` |
 /// | `grace` | how long cleanup may take: `"250ms"`, `"5s"`, `"1m"`, `"1h"` | no limit |
 ///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{ErrorGroup, TaskGroup};
+///
+/// #[taskgroup::main(flavor = "current_thread", grace = "5s")]
+/// async fn main() -> Result<(), ErrorGroup> {
+///     TaskGroup::run(async |group| {
+///         group.spawn(tokio::time::sleep(Duration::from_millis(1)));
+///         Ok(())
+///     })
+///     .await
+/// }
+/// ```
+///
 /// Inside a program that already has a runtime, do without the attribute: every type of the crate works there too.
 #[doc(alias = "asyncio.run")]
 #[proc_macro_attribute]
@@ -55,6 +69,20 @@ pub fn main(
 /// | `worker_threads` | an integer from 1, with `"multi_thread"` only | one per core |
 /// | `start_paused` | `true` or `false` | `true`, and `false` with `"multi_thread"`, where time cannot be paused |
 /// | `grace` | how long cleanup may take: `"250ms"`, `"5s"`, `"1m"`, `"1h"` | no limit |
+///
+/// ```
+/// use std::time::Duration;
+/// use tokio::time::{Instant, sleep};
+///
+/// #[taskgroup::test]
+/// async fn an_hour_is_over_at_once() {
+///     let start = Instant::now();
+///     sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
+/// }
+/// # // A doctest is no test run: the function above is compiled there, and run in tests/run.rs.
+/// # fn main() {}
+/// ```
 ///
 /// `#[should_panic]`, `#[ignore]` and other attributes stand below it as they do below `#[test]`.
 #[doc(alias = "pytest.mark.asyncio")]
