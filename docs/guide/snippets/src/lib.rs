@@ -1,0 +1,17 @@
+//! The code of README.md and of the guide, as doctests: `cargo test -p taskgroup-book` compiles and runs it.
+//!
+//! A chapter is a module here whose documentation is the chapter. tests/chapters.rs fails when one is missing.
+
+#![cfg(doctest)]
+
+#[doc = include_str!("../../../../README.md")]
+mod readme {}
+
+#[doc = include_str!("../../src/from-asyncio.md")]
+mod from_asyncio {}
+
+#[doc = include_str!("../../src/from-trio.md")]
+mod from_trio {}
+
+#[doc = include_str!("../../src/from-joinset.md")]
+mod from_joinset {}

@@ -1,0 +1,110 @@
+//! The guide is whole: each chapter is in the table of contents and among the doctests, and none of its code is skipped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn guide() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../src")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of the guide but for the table of contents.
+fn chapters() -> BTreeSet<String> {
+    let files = fs::read_dir(guide()).unwrap();
+    let mut names: BTreeSet<String> = files
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    assert!(names.remove("SUMMARY.md"), "the guide has no SUMMARY.md");
+    assert!(!names.is_empty(), "the guide has no chapter");
+    names
+}
+
+/// What stands between `open` and `close`, wherever they occur in the text.
+fn between(text: &str, open: &str, close: &str) -> BTreeSet<String> {
+    let after_each = text.split(open).skip(1);
+    after_each
+        .filter_map(|rest| Some(rest.split_once(close)?.0.to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_table_of_contents_lists_every_chapter_and_no_other() {
+    let listed = between(&read(&guide().join("SUMMARY.md")), "](", ")");
+    assert_eq!(listed, chapters());
+}
+
+#[test]
+fn every_chapter_is_among_the_doctests() {
+    let source = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    assert_eq!(
+        between(&source, "include_str!(\"../../src/", "\")"),
+        chapters()
+    );
+    assert!(source.contains("README.md"));
+}
+
+#[test]
+fn no_code_is_skipped() {
+    let readme = guide().join("../../../README.md");
+    let files = chapters().into_iter().map(|chapter| guide().join(chapter));
+    for file in files.chain([readme]) {
+        for (number, line) in read(&file).lines().enumerate() {
+            // Code that must not compile is `compile_fail`, which is checked, too.
+            for skipped in ["ignore", "no_run"] {
+                assert!(
+                    !(line.starts_with("```") && line.contains(skipped)),
+                    "{}:{}: a block is marked `{skipped}`",
+                    file.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn links_between_chapters_lead_somewhere() {
+    for chapter in chapters() {
+        for target in between(&read(&guide().join(&chapter)), "](", ")") {
+            let Some(file) = target
+                .split('#')
+                .next()
+                .filter(|file| file.ends_with(".md"))
+            else {
+                continue;
+            };
+            if !file.contains("://") {
+                assert!(guide().join(file).exists(), "{chapter} links to {target}");
+            }
+        }
+    }
+}
+
+/// The first program of README.md prints what stands below it, because both are those of an example.
+#[test]
+fn the_program_of_the_readme_is_the_first_example() {
+    let root = guide().join("../../..");
+    let readme = read(&root.join("README.md"));
+    let source = read(&root.join("crates/taskgroup/examples/00_readme.rs"));
+    let output = read(&root.join("crates/taskgroup/examples/00_readme.out"));
+    assert_eq!(block(&readme, "```rust\n"), source);
+    let printed = block(&readme, "<!-- what it prints -->\n```text\n");
+    assert_eq!(
+        printed,
+        output.replace("crates/taskgroup/examples/00_readme.rs", "src/main.rs")
+    );
+}
+
+/// What stands in the first block that begins so.
+fn block<'a>(text: &'a str, begin: &str) -> &'a str {
+    let (_, rest) = text
+        .split_once(begin)
+        .unwrap_or_else(|| panic!("no {begin:?}"));
+    let (code, _) = rest.split_once("```\n").expect("the block ends");
+    code
+}
