@@ -31,4 +31,6 @@ pub use runner::{MainOutput, RunError, Runner, run};
 pub use scope::task::TaskOutput;
 pub use shield::shield;
 #[cfg(feature = "macros")]
-pub use taskgroup_macros::{main, test};
+pub use taskgroup_macros::main;
+#[cfg(all(feature = "macros", feature = "testing"))]
+pub use taskgroup_macros::test;
