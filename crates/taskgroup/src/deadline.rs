@@ -257,7 +257,9 @@ async fn limited<T>(
         // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
         Ended::Value(value) if !(scope.is_origin() && scope.is_masked()) => Ok(value),
         Ended::Panicked(payload) => std::panic::resume_unwind(payload),
-        Ended::Value(_) | Ended::Dropped => {
+        ended => {
+            // The guard in it would hide the outer cancellation.
+            drop(ended);
             // Polled again only when something around us was about to drop us and then did not.
             std::future::poll_fn(|_| {
                 if scope.yields_to_outer() {
