@@ -1,0 +1,78 @@
+//! A timeout that does not fire, one after the other: ours, Tokio's, and none.
+
+use std::future::ready;
+
+use super::{Measured, Peer};
+use crate::row::Row;
+use crate::work::{MINUTE, YieldOnce};
+
+pub(super) const TASKGROUP: Peer = Peer {
+    name: "taskgroup",
+    programs: &[
+        (Row::TimeoutReady, |n| {
+            Box::pin(async move {
+                for index in 0..n {
+                    let value = taskgroup::timeout(MINUTE, ready(index)).await;
+                    assert!(value.is_ok_and(|value| value == index));
+                }
+                Measured::whole()
+            })
+        }),
+        (Row::TimeoutWoken, |n| {
+            Box::pin(async move {
+                for _ in 0..n {
+                    let value = taskgroup::timeout(MINUTE, YieldOnce::default()).await;
+                    assert!(value.is_ok());
+                }
+                Measured::whole()
+            })
+        }),
+    ],
+};
+
+pub(super) const TOKIO: Peer = Peer {
+    name: "tokio",
+    programs: &[
+        (Row::TimeoutReady, |n| {
+            Box::pin(async move {
+                for index in 0..n {
+                    let value = tokio::time::timeout(MINUTE, ready(index)).await;
+                    assert!(value.is_ok_and(|value| value == index));
+                }
+                Measured::whole()
+            })
+        }),
+        (Row::TimeoutWoken, |n| {
+            Box::pin(async move {
+                for _ in 0..n {
+                    let value = tokio::time::timeout(MINUTE, YieldOnce::default()).await;
+                    assert!(value.is_ok());
+                }
+                Measured::whole()
+            })
+        }),
+    ],
+};
+
+/// What the same work costs without any timeout: the part of both figures that no timeout can avoid.
+pub(super) const NONE: Peer = Peer {
+    name: "no timeout",
+    programs: &[
+        (Row::TimeoutReady, |n| {
+            Box::pin(async move {
+                for index in 0..n {
+                    assert_eq!(std::hint::black_box(ready(index)).await, index);
+                }
+                Measured::whole()
+            })
+        }),
+        (Row::TimeoutWoken, |n| {
+            Box::pin(async move {
+                for _ in 0..n {
+                    YieldOnce::default().await;
+                }
+                Measured::whole()
+            })
+        }),
+    ],
+};
