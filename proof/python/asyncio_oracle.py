@@ -196,14 +196,17 @@ class Interpreter:
             await awaitable
         except asyncio.CancelledError:
             self.spread(scope)
-            for _ in range(self.trace.lag()):
-                # Cancelled once more meanwhile, it is cancelled all the same.
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
+            await self.lag()
             if not (ready() and self.trace.due_first()):
                 raise
             # Of a wait that is over and a cancellation at one instant asyncio prefers the latter; ours takes what is there.
             self.trace.rule("asyncio-cancel-beats-what-is-ready")
+
+    async def lag(self):
+        """Let a few passes go by. Cancelled meanwhile, the task finds out at its next wait."""
+        for _ in range(self.trace.lag()):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
 
     async def shielded(self, scope, run):
         """Run a coroutine in a scope that outer cancellations do not reach, and stay until it is done.
@@ -269,11 +272,15 @@ class Interpreter:
         group = Group(self.trace)
         inner = Scope(scope, group=group)
         try:
-            async with group:
-                self.groups[s["id"]] = (group, inner)
-                await self.block(task, inner, s["body"])
-                done = True
-                waited = any(not child.done() for child in group._tasks)
+            try:
+                async with group:
+                    self.groups[s["id"]] = (group, inner)
+                    await self.block(task, inner, s["body"])
+                    done = True
+                    waited = any(not child.done() for child in group._tasks)
+            finally:
+                if waited or not done:
+                    await self.lag()
             if (waited or not done) and cancelled_above(scope) is not None:
                 # TG42: an outer cancel that came while the group was being cancelled is forgotten.
                 self.trace.rule("asyncio-group-forgets-the-outer-cancel")

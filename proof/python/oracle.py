@@ -109,7 +109,7 @@ class Trace:
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.tell
 
     def lag(self):
-        """How many passes of the scheduler go by, at the same instant, before a new or a cancelled task runs."""
+        """How many passes of the scheduler go by, at the same instant, before a task that has cause to run does."""
         return 0 if self.jitter is None else self.jitter.choice((0, 0, 1, 2, 4))
 
     def answer(self):

@@ -79,11 +79,15 @@ class Interpreter:
     async def group(self, task, s):
         done = waited = False
         try:
-            async with trio.open_nursery() as nursery:
-                self.groups[s["id"]] = nursery
-                await self.block(task, s["body"])
-                done = True
-                waited = bool(nursery.child_tasks)
+            try:
+                async with trio.open_nursery() as nursery:
+                    self.groups[s["id"]] = nursery
+                    await self.block(task, s["body"])
+                    done = True
+                    waited = bool(nursery.child_tasks)
+            finally:
+                if waited or not done:
+                    await self.lag()
             if waited and cancelled_here():
                 # The wait at the end of a nursery lets the children end first and then forgets the cancellation that
                 # reached the parent meanwhile, until the next checkpoint.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::compare::{Verdict, compare};
 use crate::generate::generate;
 use crate::oracle::{Error, Interpreter, Oracle, Process};
+use crate::ours::{Library, Planted};
 use crate::program::{Block, size};
 use crate::rules::{Counts, Rule};
 use crate::shrink::shrink;
@@ -34,6 +35,10 @@ pub struct Campaign {
 /// What is compared with an oracle.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject {
+    /// The library.
+    Library,
+    /// The library with a bug, which tests the test.
+    Buggy(Planted),
     /// Another oracle, which tests the neutral form itself.
     Oracle(Oracle),
 }
@@ -41,6 +46,10 @@ pub enum Subject {
 impl Subject {
     fn start(self) -> Result<Box<dyn Interpreter>, Error> {
         Ok(match self {
+            Self::Library => Box::new(Library::default()),
+            Self::Buggy(planted) => Box::new(Library {
+                planted: Some(planted),
+            }),
             Self::Oracle(oracle) => Box::new(Process::start(oracle)?),
         })
     }

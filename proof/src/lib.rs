@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! generate ──► program ──► oracle (Trio or asyncio, in Python) ──► trace ─┐
-//!                     └──► subject (the other of them)         ──► trace ─┴─► compare ──► counts, or shrink
+//!                     └──► ours   (the library, on Tokio)      ──► trace ─┴─► compare ──► counts, or shrink
 //! ```
 //!
 //! [`program`] is the neutral form, [`rules`] names every difference that is meant.
@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod compare;
 pub mod generate;
 pub mod oracle;
+pub mod ours;
 pub mod print;
 pub mod program;
 pub mod random;

@@ -3,19 +3,31 @@
 use std::process::ExitCode;
 
 use taskgroup_proof::campaign::{Campaign, Subject};
-use taskgroup_proof::oracle::{Error, Oracle, version};
+use taskgroup_proof::oracle::{Error, Interpreter, Oracle, Process, version};
+use taskgroup_proof::ours::{Library, Planted};
+use taskgroup_proof::print;
+use taskgroup_proof::program::{Block, is_valid};
 
 const USAGE: &str = "\
 taskgroup-proof differential --against trio|asyncio|both [--programs N] [--seed S] [--jobs J] [--subject trio|asyncio]
 
-Runs N random structured programs (default 2000), of the seeds S, S + 1, …, on the oracle and on the
-subject (default asyncio), under virtual time, and compares what was observed. Without --seed the programs are fresh ones.
+Runs N random structured programs (default 2000), of the seeds S, S + 1, …, on the library and on the oracle,
+under virtual time, and compares what was observed. Without --seed the programs are fresh ones.
+--subject puts another oracle in the library's place, which tests the neutral form itself.
+
+taskgroup-proof planted --against trio|asyncio|both [--programs N] [--seed S]
+
+Puts one bug after the other between the programs and the library, and prints how many programs it takes to find it.
 
 taskgroup-proof rules --against trio|asyncio|both [--programs N] [--seed S]
 
 Prints, for every named difference that is met, a small program that shows it.
 
-Exit codes: 0 no unexplained difference, 1 otherwise, 2 it could not be run.";
+taskgroup-proof show JSON
+
+Runs one program, in the form that a difference is printed in, on the library and both oracles, and prints the traces.
+
+Exit codes: 0 no unexplained difference (planted: every bug found), 1 otherwise, 2 it could not be run.";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -33,9 +45,11 @@ fn run(args: &[String]) -> Result<bool, Error> {
         [command, options @ ..] if command == "differential" => {
             differential(&Options::parse(options)?)
         }
+        [command, options @ ..] if command == "planted" => planted(&Options::parse(options)?),
         [command, options @ ..] if command == "rules" => {
             rules(&Options::parse(options)?).map(|()| true)
         }
+        [command, json] if command == "show" => show(json).map(|()| true),
         [flag] if flag == "--help" || flag == "-h" => {
             println!("{USAGE}");
             Ok(true)
@@ -56,7 +70,7 @@ impl Options {
     fn parse(args: &[String]) -> Result<Self, Error> {
         let mut options = Self {
             against: Vec::new(),
-            subject: Subject::Oracle(Oracle::Asyncio),
+            subject: Subject::Library,
             programs: 2000,
             seed: fresh_seed()?,
             jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
@@ -105,10 +119,61 @@ fn differential(options: &Options) -> Result<bool, Error> {
     Ok(explained)
 }
 
+fn planted(options: &Options) -> Result<bool, Error> {
+    let mut all_found = true;
+    for &against in &options.against {
+        println!("against {}, seeds from {}", version(against)?, options.seed);
+        for bug in Planted::ALL {
+            // One job, so that the programs are counted in their order.
+            let campaign = options.campaign(against, Subject::Buggy(bug));
+            let report = Campaign {
+                jobs: 1,
+                shrink: false,
+                ..campaign
+            }
+            .run()?;
+            match report.difference {
+                Some(_) => println!("{bug:?}: found by program {}", report.programs + 1),
+                None => println!("{bug:?}: not found by {} programs", report.programs),
+            }
+            all_found &= report.difference.is_some();
+        }
+    }
+    Ok(all_found)
+}
+
 fn rules(options: &Options) -> Result<(), Error> {
     for &against in &options.against {
         for (rule, program) in options.campaign(against, options.subject).examples()? {
             println!("{rule} {against} {}", serde_json::to_string(&program)?);
+        }
+    }
+    Ok(())
+}
+
+fn show(json: &str) -> Result<(), Error> {
+    let program: Block = serde_json::from_str(json)?;
+    if !is_valid(&program) {
+        return Err("the program breaks an invariant of the neutral form".into());
+    }
+    println!("{}", print::program(&program));
+    let (mut trio, mut asyncio) = (
+        Process::start(Oracle::Trio)?,
+        Process::start(Oracle::Asyncio)?,
+    );
+    let all: [(&str, &mut dyn Interpreter); 3] = [
+        ("taskgroup", &mut Library::default()),
+        ("Trio", &mut trio),
+        ("asyncio", &mut asyncio),
+    ];
+    for (name, interpreter) in all {
+        let answer = interpreter.run(&program, 0)?;
+        println!("{name}");
+        for line in answer.trace.lines() {
+            println!("{line}");
+        }
+        for (rule, times) in &answer.rules {
+            println!("{times:>8} × {rule}");
         }
     }
     Ok(())

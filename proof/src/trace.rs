@@ -151,6 +151,8 @@ pub enum Kind {
     Cleaned,
     /// A `catch` took an error.
     Caught,
+    /// The program never ended. No oracle reports that: it dies of such a program.
+    Stuck,
 }
 
 /// One observation: instant, task, what, which statement, how it ended.

@@ -1,0 +1,373 @@
+//! Our side: programs run on the public API of the library, under Tokio's paused clock.
+//!
+//! One unit of program time is a millisecond. Every task is watched from outside the library, by a plain Tokio task that waits for
+//! its handle: so the end of a task is seen when the library says so, with everything below it.
+
+mod outcome;
+mod planted;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use taskgroup::{
+    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, shield, timeout_with,
+    until_cancelled,
+};
+use tokio::time::Instant;
+
+use outcome::{join_outcome, outcome_of, tree_of};
+pub use planted::Planted;
+
+use crate::oracle::{Answer, Error, Interpreter};
+use crate::program::{Block, DeadlineKind, Id, Stmt, Then};
+use crate::rules::Counts;
+use crate::trace::{Event, Kind, Outcome, Trace};
+
+/// Longer than any program, in milliseconds: what has not ended by then waits for something that never comes.
+const FOREVER: Duration = Duration::from_millis(10_000_000_000);
+
+/// The library as an interpreter.
+#[derive(Debug, Default)]
+pub struct Library {
+    /// A bug to be found, for the test of the test.
+    pub planted: Option<Planted>,
+}
+
+impl Interpreter for Library {
+    fn run(&mut self, program: &Block, _variation: u64) -> Result<Answer, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()?;
+        let world = runtime.block_on(async {
+            let world = Arc::new(World::new(self.planted));
+            world.run(program).await;
+            world
+        });
+        let events = std::mem::take(&mut *lock(&world.events));
+        Ok(Answer {
+            trace: Trace::new(events),
+            rules: Counts::new(),
+            tie: false,
+        })
+    }
+}
+
+/// How a block ends; the error of a cancelled one is a [`Cancelled`].
+type Flow = Result<(), BoxError>;
+type Running<'a> = Pin<Box<dyn Future<Output = Flow> + Send + 'a>>;
+
+/// An error that a statement makes.
+#[derive(Clone, Copy, Debug)]
+enum Raised {
+    Fail(Id),
+    Timeout(Id),
+}
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fail(id) => write!(f, "fail {id}"),
+            Self::Timeout(id) => write!(f, "timeout {id}"),
+        }
+    }
+}
+
+impl std::error::Error for Raised {}
+
+/// What the statements of one program share.
+struct World {
+    planted: Option<Planted>,
+    start: Instant,
+    events: Mutex<Vec<Event>>,
+    groups: Mutex<HashMap<Id, TaskGroup>>,
+    deadlines: Mutex<HashMap<Id, Deadline>>,
+    handles: Mutex<HashMap<Id, Arc<TaskHandle<()>>>>,
+    watchers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl World {
+    fn new(planted: Option<Planted>) -> Self {
+        Self {
+            planted,
+            start: Instant::now(),
+            events: Mutex::default(),
+            groups: Mutex::default(),
+            deadlines: Mutex::default(),
+            handles: Mutex::default(),
+            watchers: Mutex::default(),
+        }
+    }
+
+    async fn run(self: &Arc<Self>, program: &Block) {
+        let main = async {
+            let outcome = match self.block(0, program).await {
+                Ok(()) => Outcome::OK,
+                Err(error) => outcome_of(error.as_ref()),
+            };
+            self.log(0, Kind::End, 0, Some(outcome));
+            loop {
+                let Some(watcher) = lock(&self.watchers).pop() else {
+                    break;
+                };
+                if watcher.await.is_err() {
+                    self.log(0, Kind::Stuck, 0, None);
+                }
+            }
+        };
+        if tokio::time::timeout(FOREVER, main).await.is_err() {
+            self.log(0, Kind::Stuck, 0, None);
+        }
+    }
+
+    fn log(&self, task: Id, kind: Kind, id: Id, outcome: Option<Outcome>) {
+        let instant = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        lock(&self.events).push(Event(instant, task, kind, id, outcome));
+    }
+
+    /// Logs when it is dropped, unless it is disarmed.
+    fn on_drop(&self, task: Id, kind: Kind, id: Id, outcome: Option<Outcome>) -> OnDrop<'_> {
+        OnDrop {
+            world: self,
+            event: Some((task, kind, id, outcome)),
+        }
+    }
+
+    fn block<'a>(self: &'a Arc<Self>, task: Id, block: &'a [Stmt]) -> Running<'a> {
+        Box::pin(async move {
+            for stmt in block {
+                self.stmt(task, stmt).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn stmt(self: &Arc<Self>, task: Id, stmt: &Stmt) -> Flow {
+        let id = stmt.id();
+        match stmt {
+            Stmt::Sleep { ms, .. } => {
+                let interrupted = self.on_drop(task, Kind::Interrupted, id, None);
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+                interrupted.disarm();
+                self.log(task, Kind::Slept, id, None);
+            }
+            Stmt::Fail { .. } => {
+                self.log(task, Kind::Fail, id, None);
+                return Err(Raised::Fail(id).into());
+            }
+            Stmt::Panic { .. } => {
+                self.log(task, Kind::Panic, id, None);
+                // As `panic!`, without the message on standard error.
+                resume_unwind(Box::new(id.to_string()));
+            }
+            Stmt::Group { body, .. } => self.group(task, id, body).await?,
+            Stmt::Spawn { group, body, .. } => self.spawn(id, *group, body.clone()),
+            Stmt::Join { task: other, .. } => self.join(task, id, *other).await,
+            Stmt::CancelTask { task: other, .. } => {
+                let handle = lock(&self.handles).get(other).cloned();
+                self.log(
+                    task,
+                    if handle.is_some() {
+                        Kind::Cancels
+                    } else {
+                        Kind::Absent
+                    },
+                    id,
+                    None,
+                );
+                if let Some(handle) = handle {
+                    handle.cancel();
+                }
+            }
+            Stmt::CancelGroup { group, .. } => {
+                self.log(task, Kind::Cancels, id, None);
+                let group = lock(&self.groups)[group].clone();
+                group.cancel();
+            }
+            Stmt::Shield { body, .. } => {
+                shield(self.block(task, body)).await?;
+                self.log(task, Kind::Unshielded, id, None);
+            }
+            Stmt::Deadline { ms, kind, body, .. } => {
+                self.deadline(task, id, *ms, *kind, body).await?;
+            }
+            Stmt::Reschedule { deadline, ms, .. } => {
+                self.log(task, Kind::Reschedules, id, None);
+                let deadline = lock(&self.deadlines)[deadline].clone();
+                deadline.reschedule(ms.map(|ms| Instant::now() + Duration::from_millis(ms)));
+            }
+            Stmt::Ensure { body, .. } => {
+                let _cleanup = self.on_drop(task, Kind::Cleanup, id, None);
+                self.block(task, body).await?;
+            }
+            Stmt::Bracket { body, release, .. } => self.bracket(task, id, body, release).await?,
+            Stmt::OnCancel {
+                body,
+                cleanup,
+                then,
+                ..
+            } => self.on_cancel(task, id, body, cleanup, *then).await?,
+            Stmt::Catch { body, .. } => {
+                if let Err(error) = self.block(task, body).await {
+                    let Some(tree) = tree_of(error.as_ref()) else {
+                        return Err(error);
+                    };
+                    self.log(task, Kind::Caught, id, Some(Outcome::Failed(tree)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn group(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt]) -> Flow {
+        let cancelled = self.on_drop(task, Kind::Group, id, Some(Outcome::CANCELLED));
+        let ended = TaskGroup::builder()
+            .name(id.to_string())
+            .run_cancellable(async |group: TaskGroup| {
+                lock(&self.groups).insert(id, group);
+                self.block(task, body).await
+            })
+            .await;
+        cancelled.disarm();
+        let outcome = match &ended {
+            Ok(Some(())) => Outcome::OK,
+            Ok(None) => Outcome::CANCELLED,
+            Err(error) => outcome_of(error),
+        };
+        self.log(task, Kind::Group, id, Some(outcome));
+        ended?;
+        Ok(())
+    }
+
+    fn spawn(self: &Arc<Self>, id: Id, group: Id, body: Block) {
+        let group = lock(&self.groups)[&group].clone();
+        let world = self.clone();
+        let handle = group.task(id.to_string()).spawn(async move {
+            let planted = world.planted;
+            let run = async move {
+                world.log(id, Kind::Start, id, None);
+                world.block(id, &body).await
+            };
+            match planted {
+                None => run.await,
+                Some(planted) => planted.spoil_task(run).await,
+            }
+        });
+        let handle = Arc::new(handle);
+        lock(&self.handles).insert(id, handle.clone());
+        let world = self.clone();
+        let watcher = tokio::spawn(async move {
+            handle.ended().await;
+            world.log(id, Kind::End, id, handle.outcome().map(join_outcome));
+        });
+        lock(&self.watchers).push(watcher);
+    }
+
+    async fn join(&self, task: Id, id: Id, other: Id) {
+        let Some(handle) = lock(&self.handles).get(&other).cloned() else {
+            self.log(task, Kind::Absent, id, None);
+            return;
+        };
+        let interrupted = self.on_drop(task, Kind::Interrupted, id, None);
+        if self.planted == Some(Planted::LostWakeup) {
+            Planted::wait_without_waker(&handle).await;
+        }
+        let outcome = join_outcome((&*handle).await);
+        interrupted.disarm();
+        self.log(task, Kind::Joined, id, Some(outcome));
+    }
+
+    async fn deadline(
+        self: &Arc<Self>,
+        task: Id,
+        id: Id,
+        ms: Option<u64>,
+        kind: DeadlineKind,
+        body: &[Stmt],
+    ) -> Flow {
+        let work = async |deadline: Deadline| {
+            lock(&self.deadlines).insert(id, deadline);
+            self.block(task, body).await
+        };
+        let late = u64::from(self.planted == Some(Planted::LateDeadline));
+        let ended = timeout_with(ms.map(|ms| Duration::from_millis(ms + late)), work).await;
+        let outcome = match ended {
+            Ok(Ok(())) => Outcome::OK,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Outcome::EXPIRED,
+        };
+        let expired = outcome == Outcome::EXPIRED;
+        self.log(task, Kind::Deadline, id, Some(outcome));
+        if expired && kind == DeadlineKind::Timeout {
+            Err(Raised::Timeout(id).into())
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn bracket(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt], release: &[Stmt]) -> Flow {
+        if self.planted == Some(Planted::SkippedCleanup) && taskgroup::is_cancelled() {
+            return self.block(task, body).await;
+        }
+        let (world, release) = (self.clone(), release.to_vec());
+        let acquire = async { Ok::<_, BoxError>(()) };
+        let work = async |_: &mut ()| self.block(task, body).await;
+        bracket(acquire, work, move |()| async move {
+            world.log(task, Kind::Release, id, None);
+            let released = world.block(task, &release).await;
+            world.log(task, Kind::Released, id, None);
+            released
+        })
+        .await
+    }
+
+    async fn on_cancel(
+        self: &Arc<Self>,
+        task: Id,
+        id: Id,
+        body: &[Stmt],
+        cleanup: &[Stmt],
+        then: Then,
+    ) -> Flow {
+        let guard: BoxError = match until_cancelled(self.block(task, body)).await {
+            Ok(Err(error)) if error.is::<Cancelled>() => error,
+            Ok(flow) => return flow,
+            Err(cancelled) => cancelled.into(),
+        };
+        self.log(task, Kind::Oncancel, id, None);
+        self.block(task, cleanup).await?;
+        self.log(task, Kind::Cleaned, id, None);
+        match then {
+            Then::Leave => Err(guard),
+            Then::Fail => Err(Raised::Fail(id).into()),
+            Then::GoOn => Ok(()),
+        }
+    }
+}
+
+struct OnDrop<'a> {
+    world: &'a World,
+    event: Option<(Id, Kind, Id, Option<Outcome>)>,
+}
+
+impl OnDrop<'_> {
+    fn disarm(mut self) {
+        self.event = None;
+    }
+}
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some((task, kind, id, outcome)) = self.event.take() {
+            self.world.log(task, kind, id, outcome);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,65 @@
+//! The library's errors in the neutral form.
+
+use taskgroup::{Cancelled, ErrorGroup, JoinError, Member, TaskError};
+
+use super::Raised;
+use crate::trace::{Outcome, Tree};
+
+pub(super) fn outcome_of(error: &(dyn std::error::Error + 'static)) -> Outcome {
+    tree_of(error).map_or(Outcome::CANCELLED, Outcome::Failed)
+}
+
+pub(super) fn join_outcome(joined: Result<&(), &JoinError>) -> Outcome {
+    match joined {
+        Ok(()) => Outcome::OK,
+        Err(JoinError::Cancelled(_)) => Outcome::CANCELLED,
+        Err(JoinError::Failed(failure)) => {
+            leaf_tree(failure).map_or(Outcome::CANCELLED, Outcome::Failed)
+        }
+    }
+}
+
+/// The neutral form of an error; `None` when it only says that something was cancelled.
+pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree> {
+    if let Some(group) = error.downcast_ref::<ErrorGroup>() {
+        let members: Vec<Tree> = group.members().iter().filter_map(member_tree).collect();
+        let ident = group
+            .name()
+            .parse()
+            .expect("a group of a program is named by its number");
+        return if members.is_empty() {
+            None
+        } else {
+            Some(Tree::Group {
+                group: ident,
+                members,
+            })
+        };
+    }
+    if error.is::<Cancelled>() {
+        return None;
+    }
+    match error.downcast_ref::<Raised>() {
+        Some(Raised::Fail(fail)) => Some(Tree::Fail { fail: *fail }),
+        Some(Raised::Timeout(timeout)) => Some(Tree::Timeout { timeout: *timeout }),
+        None => panic!("no statement makes this error: {error}"),
+    }
+}
+
+fn member_tree(member: &Member) -> Option<Tree> {
+    match member {
+        Member::Task(failure) => leaf_tree(failure),
+        Member::Group(group) => tree_of(group),
+    }
+}
+
+fn leaf_tree(failure: &TaskError) -> Option<Tree> {
+    if failure.is_panic() {
+        let panic = failure
+            .panic_message()?
+            .parse()
+            .expect("a panic of a program says its number");
+        return Some(Tree::Panic { panic });
+    }
+    failure.error().and_then(|error| tree_of(error))
+}

@@ -1,0 +1,110 @@
+//! The library against Trio and asyncio, the oracles against each other, and the test against bugs.
+//!
+//! Nothing is skipped: without Python or Trio these tests fail and say so.
+
+use std::collections::BTreeSet;
+
+use taskgroup_proof::campaign::{Campaign, Subject};
+use taskgroup_proof::compare::{Verdict, compare};
+use taskgroup_proof::oracle::{Oracle, Process};
+use taskgroup_proof::ours::{Library, Planted};
+use taskgroup_proof::program::{Block, is_valid};
+use taskgroup_proof::rules::Rule;
+
+const PROGRAMS: u64 = 400;
+
+fn campaign(against: Oracle, subject: Subject) -> Campaign {
+    Campaign {
+        against,
+        subject,
+        programs: PROGRAMS,
+        seed: 1,
+        jobs: 1,
+        shrink: true,
+    }
+}
+
+fn agree(against: Oracle, subject: Subject) {
+    let report = campaign(against, subject)
+        .run()
+        .expect("the oracle can be had");
+    assert!(report.difference.is_none(), "{report}");
+    assert_eq!(report.programs, PROGRAMS);
+}
+
+#[test]
+fn the_library_agrees_with_trio() {
+    agree(Oracle::Trio, Subject::Library);
+}
+
+#[test]
+fn the_library_agrees_with_asyncio() {
+    agree(Oracle::Asyncio, Subject::Library);
+}
+
+#[test]
+fn the_neutral_form_means_the_same_to_both_oracles() {
+    agree(Oracle::Trio, Subject::Oracle(Oracle::Asyncio));
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for bug in Planted::ALL {
+        let campaign = Campaign {
+            shrink: false,
+            ..campaign(Oracle::Trio, Subject::Buggy(bug))
+        };
+        let report = campaign.run().expect("the oracle can be had");
+        assert!(
+            report.difference.is_some(),
+            "{bug:?} got through {PROGRAMS} programs"
+        );
+    }
+}
+
+/// A planted bug shrinks to a program that a person can read.
+#[test]
+fn a_difference_comes_out_small() {
+    let report = campaign(Oracle::Trio, Subject::Buggy(Planted::LostWakeup))
+        .run()
+        .unwrap();
+    let difference = report.difference.expect("the bug is found");
+    let printed = difference.to_string();
+    assert!(
+        taskgroup_proof::program::size(&difference.program) <= 4,
+        "{printed}"
+    );
+    assert!(printed.contains("join"), "{printed}");
+}
+
+/// One small program for each named difference, so that no rule is there without need.
+#[test]
+fn every_rule_has_a_program_that_needs_it() {
+    let mut trio = Process::start(Oracle::Trio).expect("Trio can be had");
+    let mut asyncio = Process::start(Oracle::Asyncio).expect("Python can be had");
+    let mut met = BTreeSet::new();
+    for line in include_str!("rules.txt").lines() {
+        let mut words = line.splitn(3, ' ');
+        let (Some(name), Some(oracle), Some(json)) = (words.next(), words.next(), words.next())
+        else {
+            panic!("a line is a rule, an oracle and a program: {line}");
+        };
+        let program: Block = serde_json::from_str(json).unwrap();
+        assert!(is_valid(&program), "{line}");
+        let rule = taskgroup_proof::rules::by_name(name).expect(name);
+        let oracle = if oracle == "Trio" {
+            &mut trio
+        } else {
+            &mut asyncio
+        };
+        match compare(&program, oracle, &mut Library::default()).unwrap() {
+            Verdict::Same { rules, .. } => {
+                assert!(rules.contains_key(&rule), "{line}\nmet {rules:?}")
+            }
+            Verdict::Different { .. } => panic!("unexplained: {line}"),
+        }
+        met.insert(rule);
+    }
+    let all: BTreeSet<Rule> = Rule::ALL.iter().copied().collect();
+    assert_eq!(met, all);
+}
