@@ -99,7 +99,7 @@ fn every_rule_has_a_program_that_needs_it() {
         };
         match compare(&program, oracle, &mut Library::default()).unwrap() {
             Verdict::Same { rules, .. } => {
-                assert!(rules.contains_key(&rule), "{line}\nmet {rules:?}")
+                assert!(rules.contains_key(&rule), "{line}\nmet {rules:?}");
             }
             Verdict::Different { .. } => panic!("unexplained: {line}"),
         }
