@@ -57,7 +57,7 @@ pub fn main(
     expand::expand(Attribute::Main, args.into(), item.into()).into()
 }
 
-/// Runs an `async fn` as a test, on virtual time.
+/// Runs an `async fn` as a test, on virtual time. Needs the feature `testing` of `taskgroup`.
 ///
 /// The test gets a scope tree of its own on a current-thread runtime with a paused clock: a sleep of an hour takes no
 /// time, and the order of events does not depend on the machine. The test fails when its body panics or returns an
