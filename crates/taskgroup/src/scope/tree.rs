@@ -405,9 +405,11 @@ impl Scope {
             let acts = match &scope.kind {
                 Kind::Shield => return flags & FORCED != 0,
                 Kind::Root => return false,
-                Kind::Task(task) => task
-                    .upgrade()
-                    .is_some_and(|task| task.header().is_cancelled()),
+                // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
+                Kind::Task(task) => {
+                    let marked = |task: TaskRef| task.header().is_cancelled();
+                    flags & CANCELLED != 0 || task.upgrade().is_some_and(marked)
+                }
                 Kind::Deadline(_) => {
                     crate::deadline::expire_if_due(scope);
                     scope.flags() & OWN != 0
