@@ -1,4 +1,9 @@
-//! The contract, rule by rule: each test names the rules of `semantics.md` that it proves.
+//! The contract, rule by rule: each test names the rules of the contract (`S12`) or the behaviour of asyncio or Trio
+//! (`TG05`, `TO3`) that it proves.
+//!
+//! With `TASKGROUP_TEST_DRIVER=tokio` in the environment each child is driven by a Tokio task of its own, otherwise by pumps; both
+//! have to pass.
 
-mod group;
+mod asyncio;
+mod scale;
 mod support;

@@ -1,10 +1,16 @@
 //! What the tests share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use taskgroup::{BoxError, ErrorGroup, GroupBuilder, TaskGroup};
+use tokio::runtime::Builder;
+
+pub(crate) type Outcome<T = ()> = Result<T, BoxError>;
 
 /// A list of what happened, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>, Steps);
 
 impl Log {
     pub(crate) fn add(&self, line: impl Into<String>) {
@@ -15,9 +21,31 @@ impl Log {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
+    /// For what happens on several threads at once.
+    pub(crate) fn take_sorted(&self) -> Vec<String> {
+        let mut lines = self.take();
+        lines.sort();
+        lines
+    }
+
+    /// Waits until so many of its [`forever`](Self::forever) futures have been polled.
+    pub(crate) async fn started(&self, count: usize) {
+        self.1.reached(count).await;
+    }
+
     /// Adds `line` when it is dropped.
     pub(crate) fn on_drop(&self, line: &str) -> OnDrop {
         OnDrop(self.clone(), line.to_owned())
+    }
+
+    /// Never ready; counts as started when it is polled, and adds `line` when it is dropped, polled or not.
+    pub(crate) fn forever(&self, line: &str) -> impl Future<Output = ()> + Send + use<> {
+        let (dropped, steps) = (self.on_drop(line), self.1.clone());
+        async move {
+            let _dropped = dropped;
+            steps.step();
+            forever().await;
+        }
     }
 }
 
@@ -29,17 +57,139 @@ impl Drop for OnDrop {
     }
 }
 
-/// Runs a test on both Tokio flavours, with real time.
-pub(crate) fn on_both_flavours<F: Future<Output = ()>>(test: impl Fn() -> F) {
-    let current = tokio::runtime::Builder::new_current_thread()
+/// Counts up; lets the tasks of a test wait for each other without sleeping.
+#[derive(Clone)]
+pub(crate) struct Steps(Arc<tokio::sync::watch::Sender<usize>>);
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self(Arc::new(tokio::sync::watch::Sender::new(0)))
+    }
+}
+
+impl Steps {
+    pub(crate) fn step(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) async fn reached(&self, count: usize) {
+        let mut receiver = self.0.subscribe();
+        receiver
+            .wait_for(|reached| *reached >= count)
+            .await
+            .unwrap();
+    }
+
+    /// Counts the suspensions of `future`, each when it has nothing left to do in that poll.
+    pub(crate) fn at_each_suspension<F: Future>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let steps = self.clone();
+        async move {
+            let mut future = std::pin::pin!(future);
+            std::future::poll_fn(|cx| {
+                let polled = future.as_mut().poll(cx);
+                if polled.is_pending() {
+                    steps.step();
+                }
+                polled
+            })
+            .await
+        }
+    }
+}
+
+/// Settings of a group, with the driver that the environment asks for.
+pub(crate) fn builder() -> GroupBuilder {
+    static TOKIO: OnceLock<bool> = OnceLock::new();
+    let tokio = TOKIO.get_or_init(|| match std::env::var("TASKGROUP_TEST_DRIVER") {
+        Ok(driver) if driver == "tokio" => true,
+        Ok(driver) if driver == "pump" => false,
+        Ok(other) => panic!("TASKGROUP_TEST_DRIVER is `{other}`; there are `pump` and `tokio`"),
+        Err(_) => false,
+    });
+    let builder = TaskGroup::builder();
+    if *tokio {
+        builder.tokio_tasks()
+    } else {
+        builder
+    }
+}
+
+/// [`TaskGroup::run`] with the driver that the environment asks for.
+#[track_caller]
+pub(crate) fn group<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+where
+    B: AsyncFnOnce(TaskGroup) -> Outcome<R>,
+{
+    builder().run(body)
+}
+
+/// Never ready.
+pub(crate) async fn forever() {
+    std::future::pending::<()>().await;
+}
+
+/// Lets everybody else have some turns.
+pub(crate) async fn turns(count: usize) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// So many milliseconds of virtual time.
+pub(crate) async fn sleep(millis: u64) {
+    tokio::time::sleep(ms(millis)).await;
+}
+
+/// The milliseconds of virtual time that `future` took, and its output.
+pub(crate) async fn took<F: Future>(future: F) -> (u128, F::Output) {
+    let start = tokio::time::Instant::now();
+    let output = future.await;
+    (start.elapsed().as_millis(), output)
+}
+
+/// Runs a test on one thread in virtual time: it jumps when nothing else can happen, so a test that hangs fails at once.
+pub(crate) fn paused<F: Future>(test: F) -> F::Output {
+    let runtime = Builder::new_current_thread()
         .enable_all()
+        .start_paused(true)
         .build()
         .unwrap();
-    current.block_on(test());
-    let multi = tokio::runtime::Builder::new_multi_thread()
+    runtime.block_on(bounded(test))
+}
+
+/// Runs a test on both Tokio flavours, in real time. (S3)
+pub(crate) fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    let current = Builder::new_current_thread().enable_all().build().unwrap();
+    current.block_on(bounded(test()));
+    let multi = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .unwrap();
-    multi.block_on(test());
+    multi.block_on(bounded(test()));
+}
+
+/// Turns a hang into a failure. No test comes near this limit.
+async fn bounded<F: Future>(test: F) -> F::Output {
+    match tokio::time::timeout(Duration::from_secs(300), test).await {
+        Ok(output) => output,
+        Err(_) => panic!("the test hangs"),
+    }
+}
+
+/// The messages of all failures below, in order.
+pub(crate) fn messages(error: &ErrorGroup) -> Vec<String> {
+    let message =
+        |leaf: taskgroup::Leaf<'_>| match (leaf.task().error(), leaf.task().panic_message()) {
+            (Some(error), _) => error.to_string(),
+            (None, message) => format!("panic: {}", message.unwrap_or("?")),
+        };
+    error.leaves().map(message).collect()
 }
