@@ -10,8 +10,9 @@
 //! Invariants:
 //!
 //! - **D1** A task is in at most one queue: it is submitted only by whoever set `SCHEDULED` on an idle task.
-//! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more, then sleeps; a submitter puts the
-//!   task in, then looks for idle pumps. Both use sequentially consistent operations on `idle`, so one sees the other.
+//! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more under their locks, then sleeps; a
+//!   submitter puts the task in under the queue's lock, then looks for idle pumps. Whichever of the two has that lock second
+//!   sees what the other did before it.
 //! - **D3** A runtime that shuts down drops its pumps; the first to go marks it, and from then on every task that is submitted is
 //!   dropped on the submitter's stack instead of polled. So nothing stays alive in a dead runtime.
 
@@ -23,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
-use super::task::{Header, TOKIO, TaskRef};
+use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
 use super::tree::{Dropping, Scope};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -148,7 +149,6 @@ impl Runtime {
             _ => self.common.lock().push_back(task),
         }
         // D2: the task is in; now look for somebody to run it.
-        crate::sync::fence(Ordering::SeqCst);
         if self.idle.load(Ordering::SeqCst) > 0 {
             self.wake_one();
         }
@@ -181,17 +181,13 @@ impl Runtime {
     }
 
     fn take_common(&self, number: usize) -> Option<TaskRef> {
-        let (first, more) = {
-            let mut common = self.common.lock();
-            let first = common.pop_front()?;
-            // A fair share, so that the other pumps find something too.
-            let share = (common.len() / self.pumps.len()).min(BATCH);
-            let more: VecDeque<_> = common.drain(..share).collect();
-            (first, more)
-        };
-        if !more.is_empty() {
-            self.pumps[number].queue.lock().extend(more);
-        }
+        // Locked in this order everywhere: a pump's own queue, then the common one.
+        let mut own = self.pumps[number].queue.lock();
+        let mut common = self.common.lock();
+        let first = common.pop_front()?;
+        // A fair share, so that the other pumps find something too.
+        let share = (common.len() / self.pumps.len()).min(BATCH);
+        own.extend(common.drain(..share));
         Some(first)
     }
 
@@ -228,7 +224,6 @@ impl Runtime {
                 self.idle.fetch_add(1, Ordering::SeqCst);
             }
         }
-        crate::sync::fence(Ordering::SeqCst);
         if !self.has_work() {
             return true;
         }
@@ -261,6 +256,11 @@ impl Runtime {
 /// Puts a scheduled task where it will be run.
 pub(crate) fn submit(task: TaskRef) {
     let runtime = task.header().owner.runtime().clone();
+    submit_to(&runtime, task);
+}
+
+/// As [`submit`], for whoever knows the runtime of the task's owner.
+pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
     if !task.header().has(TOKIO) {
         runtime.push(task);
     } else if runtime.is_shut_down() {
@@ -272,11 +272,6 @@ pub(crate) fn submit(task: TaskRef) {
     }
 }
 
-/// Whether nothing is polled any more where this task lives.
-pub(crate) fn is_shut_down(header: &Header) -> bool {
-    header.owner.runtime().is_shut_down()
-}
-
 /// Runs a task of a dead runtime, which drops it, without recursion.
 fn run_dead(task: TaskRef) {
     let mut mine = match DEAD.try_with(Cell::take) {
@@ -286,11 +281,11 @@ fn run_dead(task: TaskRef) {
             return;
         }
         Ok(None) => VecDeque::from([task]),
-        Err(_) => return task.run(),
+        Err(_) => return task.run(false),
     };
     while let Some(task) = mine.pop_front() {
         DEAD.set(Some(VecDeque::new()));
-        task.run();
+        task.run(false);
         mine.extend(DEAD.take().into_iter().flatten());
     }
 }
@@ -337,7 +332,7 @@ impl Future for Pumping {
                 }
             };
             common_first = false;
-            task.run();
+            task.run(true);
             if !tokio::task::coop::has_budget_remaining() {
                 break;
             }
@@ -396,7 +391,7 @@ impl Future for Drive {
         let header = self.0.header();
         header.set_drive_waker(cx.waker());
         if header.is_scheduled() {
-            self.0.clone().run();
+            self.0.clone().run(true);
         }
         if self.0.header().is_done() {
             Poll::Ready(())

@@ -98,11 +98,8 @@ impl GroupState {
     /// Hands a child to its driver, or to the queue when the group is at its limit.
     pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef) {
         let Some(limit) = self.limit else {
-            return driver::submit(task);
+            return driver::submit_to(scope.runtime(), task);
         };
-        if !task.header().has(LIMITED) {
-            return driver::submit(task);
-        }
         {
             let mut inner = self.inner.lock();
             // A canceller sets the flag before it takes the queue, so nothing is left behind in it.

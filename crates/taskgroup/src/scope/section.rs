@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::current::{self, Ambient};
+use super::current;
 use super::driver;
 use super::task::{SHIELDED, Spec, Task};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
@@ -55,7 +55,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() {
-                let _ambient = current::enter(Ambient::Scope(this.open.scope.clone()));
+                let _ambient = current::enter_scope(&this.open.scope);
                 this.future.set(None);
             }
             // What is open is abandoned by the drop of `open`.
@@ -129,7 +129,7 @@ impl<F: Future> Section<F> {
         let mut this = self.project();
         if let Some(mut future) = this.future.as_mut().as_pin_mut() {
             let scope = &this.open.scope;
-            let ambient = current::enter(Ambient::Scope(scope.clone()));
+            let ambient = current::enter_scope(scope);
             let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
@@ -177,7 +177,7 @@ impl<F: Future> Section<F> {
             if !to_drop(&this.open.scope, *this.ends) {
                 return Poll::Pending;
             }
-            let ambient = current::enter(Ambient::Scope(this.open.scope.clone()));
+            let ambient = current::enter_scope(&this.open.scope);
             let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
             drop(ambient);
             *this.ended = Some(dropped.map_or_else(Ended::Panicked, |()| Ended::Dropped));

@@ -22,12 +22,13 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::current::{self, Ambient};
+use super::current;
 use super::driver;
 use super::section::poll_winding;
 use super::tree::{self, CANCELLED, Dropping, FORCED, NO_SLOT, Scope};
@@ -51,6 +52,8 @@ pub(crate) const LIMITED: u32 = 1 << 15;
 
 /// The Tokio task that drives this one exists.
 const DRIVEN: u32 = 1 << 16;
+/// There may be wakers in `waiters`.
+const AWAITED: u32 = 1 << 17;
 
 /// What a child may return: `()` or a `Result` whose error converts into [`BoxError`].
 ///
@@ -87,8 +90,8 @@ pub(crate) type TaskRef = Arc<dyn TaskObject>;
 /// A task, whatever its future.
 pub(crate) trait TaskObject: Send + Sync {
     fn header(&self) -> &Header;
-    /// Polls once. The caller took the task from its queue.
-    fn run(self: Arc<Self>);
+    /// Polls once, or only drops when the runtime is dead. The caller took the task from its queue.
+    fn run(self: Arc<Self>, may_poll: bool);
     /// The task was just marked as cancelled: drop it if it is idle and may be dropped here, wake it otherwise.
     fn cancelled(self: Arc<Self>, dropping: Dropping);
     /// Marks and wakes this task only; its scope knows already.
@@ -259,8 +262,8 @@ impl Header {
                 join.push(waker.clone());
             }
         }
-        // The end may have come before the waker was there.
-        self.is_done()
+        // The end may have come before the waker and the bit were there.
+        self.state.fetch_or(AWAITED, Ordering::SeqCst) & DONE != 0
     }
 
     fn wake_waiters(&self) {
@@ -300,7 +303,7 @@ impl Header {
 
     /// Whether this is the first time that the Tokio driver sees the task.
     pub(super) fn first_drive(&self) -> bool {
-        self.state.fetch_or(DRIVEN, Ordering::SeqCst) & DRIVEN == 0
+        self.state.fetch_or(DRIVEN | AWAITED, Ordering::SeqCst) & DRIVEN == 0
     }
 
     /// Its runtime is dead: guards and shields hold no longer.
@@ -338,6 +341,13 @@ where
         driver::submit(self);
     }
 
+    /// A second `Arc` of the task that is not counted, so it must never be dropped and not outlive `self`.
+    #[allow(unsafe_code)]
+    fn alias(self: &Arc<Self>) -> ManuallyDrop<Arc<Self>> {
+        // SAFETY: the pointer is that of a live `Arc`; the count stays right because the result is never dropped.
+        ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(self)) })
+    }
+
     /// Runs one step as the thread that has set `RUNNING`, then gives the stage up.
     fn step_and_yield(self: Arc<Self>, may_poll: bool) {
         if self.step(may_poll) {
@@ -351,9 +361,10 @@ where
 
     /// Returns whether the task has ended. `RUNNING` is ours (K1).
     fn step(self: &Arc<Self>, may_poll: bool) -> bool {
-        let waker = Waker::from(self.clone());
+        let waker = ManuallyDrop::new(Waker::from(ManuallyDrop::into_inner(self.alias())));
         let mut cx = Context::from_waker(&waker);
-        let _ambient = current::enter(Ambient::Task(self.clone()));
+        let task = ManuallyDrop::new(ManuallyDrop::into_inner(self.alias()) as TaskRef);
+        let _ambient = current::enter_task(&task);
         // SAFETY: K1: this thread has set RUNNING and DONE is unset; nobody else touches the stage until we clear it.
         #[allow(unsafe_code)]
         let stage = unsafe { &mut *self.stage.get() };
@@ -480,7 +491,9 @@ where
                     .adopt_failure(Member::from_panic(header.info(), payload));
             }
         }
-        header.wake_waiters();
+        if before & AWAITED != 0 {
+            header.wake_waiters();
+        }
         super::group::child_ended(header, value);
     }
 }
@@ -499,7 +512,7 @@ where
         &self.header
     }
 
-    fn run(self: Arc<Self>) {
+    fn run(self: Arc<Self>, may_poll: bool) {
         let before = self
             .header
             .state
@@ -509,7 +522,6 @@ where
             SCHEDULED,
             "K1: only a scheduled task is taken from a queue"
         );
-        let may_poll = !driver::is_shut_down(&self.header);
         self.step_and_yield(may_poll);
     }
 
@@ -623,9 +635,9 @@ where
 
 /// The handle is gone: the outcome is dropped now if it is there, or else when it comes (K3).
 pub(crate) fn detach<V>(task: &Arc<dyn Joinable<V>>) {
-    let before = task.header().state.fetch_or(DETACHED, Ordering::SeqCst);
-    if before & DONE != 0 {
-        // SAFETY: K3: we set the second of the two bits, as the handle whose drop this is.
+    let header = task.header();
+    if header.is_done() || header.state.fetch_or(DETACHED, Ordering::SeqCst) & DONE != 0 {
+        // SAFETY: DONE came first, so the outcome is the handle's (K2), whose drop this is.
         #[allow(unsafe_code)]
         let outcome = unsafe { task.take_outcome() };
         drop(outcome);

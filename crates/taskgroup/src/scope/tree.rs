@@ -246,9 +246,14 @@ impl Scope {
 
     /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
     pub(crate) fn leave(self: &Arc<Self>) {
+        if !self.give_back() {
+            return;
+        }
         let mut scope = self.clone();
-        while scope.give_back() {
-            let Some(parent) = scope.finish() else { return };
+        while let Some(parent) = scope.finish() {
+            if !parent.give_back() {
+                return;
+            }
             scope = parent;
         }
     }
