@@ -13,13 +13,11 @@
 //! | `current` | whose code is being polled on this thread |
 //! | `driver` | who polls children: pumps, or Tokio tasks |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
-//! | `slots` | a list with stable keys |
 
 pub(crate) mod current;
 pub(crate) mod driver;
 pub(crate) mod group;
 pub(crate) mod section;
-mod slots;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;

@@ -208,6 +208,20 @@ impl Header {
         self.has(CANCELLED | FORCED)
     }
 
+    /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is ours; which one it is, under
+    /// the owner's lock.
+    pub(super) fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn slot_cell(&self) -> &AtomicU32 {
+        &self.slot
+    }
+
+    pub(super) fn set_slot(&self, slot: u32) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
     /// The scope inside the task, if anything asked for one yet.
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
         self.inside.get()
@@ -369,7 +383,7 @@ where
         #[allow(unsafe_code)]
         let stage = unsafe { &mut *self.stage.get() };
         if let Stage::Future(future) = stage {
-            let first = self.header.slot.load(Ordering::Relaxed) == NO_SLOT;
+            let first = self.header.slot() == NO_SLOT;
             if first {
                 // S16: a task that was cancelled before its first poll never runs.
                 tree::inherit(&self.header, self.header.owner.flags());
@@ -420,11 +434,10 @@ where
 
     /// Makes the task visible to cancellers and to the tree, once.
     fn link(self: &Arc<Self>) {
-        if self.header.slot.load(Ordering::Relaxed) != NO_SLOT {
+        if self.header.slot() != NO_SLOT {
             return;
         }
-        let (slot, flags) = self.header.owner.link_task(self.clone());
-        self.header.slot.store(slot, Ordering::Relaxed);
+        let flags = self.header.owner.link_task(self.clone());
         tree::inherit(&self.header, flags);
         self.header.pass_down();
     }
@@ -476,9 +489,10 @@ where
         let value = result.is_ok();
         *stage = Stage::Outcome(result);
 
-        let slot = header.slot.load(Ordering::Relaxed);
-        let unlinked = (slot != NO_SLOT).then(|| header.owner.unlink_task(slot));
-        drop(unlinked);
+        if header.slot() != NO_SLOT {
+            let unlinked = header.owner.unlink_task(header);
+            drop(unlinked);
+        }
         // RUNNING is set and DONE is not, so one addition-free word change does both.
         let before = header.state.fetch_xor(DONE | RUNNING, Ordering::SeqCst);
         if before & DETACHED != 0 {

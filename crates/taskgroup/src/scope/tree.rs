@@ -24,7 +24,6 @@ use std::task::Waker;
 
 use super::driver::Runtime;
 use super::group::GroupState;
-use super::slots::Slots;
 use super::task::{Header, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
@@ -72,6 +71,7 @@ const ORPHAN: u32 = 1 << 4;
 /// In `live`: nothing may be added any more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
+/// The place of what is not linked.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
 /// A future that was deferred to the end of a scope.
@@ -91,21 +91,30 @@ pub(crate) struct Scope {
 }
 
 struct Inner {
-    tasks: Slots<TaskRef>,
-    scopes: Slots<Arc<Scope>>,
+    /// What is linked below; each knows its place here, which changes when another one leaves.
+    tasks: Vec<TaskRef>,
+    scopes: Vec<Arc<Scope>>,
     reason: Option<CancelReason>,
-    /// The section's waker, or those that wait in `drain`.
-    wakers: Vec<Waker>,
+    /// The section's.
+    waker: Option<Waker>,
     /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
     masks: u32,
-    /// At the process root: sections that were dropped half-way and have not ended.
-    orphans: usize,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few scopes ever have.
+#[derive(Default)]
+struct Rare {
     deferred: Vec<Deferred>,
     /// Cleanups that were left here by futures dropped half-way, in the order of the drops: inside out.
     adopted: VecDeque<Deferred>,
     /// A task works through `adopted`.
     adopting: bool,
+    /// Failures of orphans that this task, run or root has adopted.
     errors: Vec<Member>,
+    /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
+    orphans: usize,
+    drains: Vec<Waker>,
 }
 
 /// Why a scope takes no new child.
@@ -127,16 +136,12 @@ impl Scope {
             slot: AtomicU32::new(NO_SLOT),
             runtime: OnceLock::new(),
             inner: Mutex::new(Inner {
-                tasks: Slots::new(),
-                scopes: Slots::new(),
+                tasks: Vec::new(),
+                scopes: Vec::new(),
                 reason: None,
-                wakers: Vec::new(),
+                waker: None,
                 masks: 0,
-                orphans: 0,
-                deferred: Vec::new(),
-                adopted: VecDeque::new(),
-                adopting: false,
-                errors: Vec::new(),
+                rare: None,
             }),
         }
     }
@@ -159,8 +164,8 @@ impl Scope {
         parent.live.fetch_add(1, Ordering::SeqCst);
         let inherited = {
             let mut inner = parent.inner.lock();
-            let slot = inner.scopes.insert(scope.clone());
-            scope.slot.store(slot, Ordering::Relaxed);
+            scope.slot.store(place(&inner.scopes), Ordering::Relaxed);
+            inner.scopes.push(scope.clone());
             let flags = parent.flags();
             let barrier = matches!(scope.kind, Kind::Shield | Kind::Run);
             let mut inherited = flags & FORCED;
@@ -327,28 +332,26 @@ impl Scope {
             }
         }
         let parent = self.parent.clone()?;
-        let slot = self.slot.swap(NO_SLOT, Ordering::Relaxed);
-        let mut wakers = Vec::new();
         let unlinked = {
             let mut inner = parent.inner.lock();
-            if orphan && matches!(parent.kind, Kind::Root) {
-                wakers = inner.orphan_ended();
-            }
-            inner.scopes.remove(slot)
+            let slot = self.slot.swap(NO_SLOT, Ordering::Relaxed);
+            take_at(&mut inner.scopes, slot, |scope| &scope.slot)
         };
         drop(unlinked);
-        wakers.into_iter().for_each(Waker::wake);
+        if orphan && matches!(parent.kind, Kind::Root) {
+            parent.root_orphan_ended();
+        }
         Some(parent)
     }
 
     /// The section was dropped before its end: cancels what is below; the parent waits for it from now on (S15).
     pub(crate) fn abandon(self: &Arc<Self>) {
-        let deferred = std::mem::take(&mut self.inner.lock().deferred);
+        let deferred = self.take_deferred();
         self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
         self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
         if let Some(parent) = &self.parent {
             if matches!(parent.kind, Kind::Root) {
-                parent.inner.lock().orphans += 1;
+                parent.root_orphan_added();
             }
         }
         // The section's own token keeps the scope open while its deferred work is handed over.
@@ -362,8 +365,7 @@ impl Scope {
         if let Some(group) = self.group() {
             return group.take_failure(self).map(Member::Group);
         }
-        let errors = std::mem::take(&mut self.inner.lock().errors);
-        super::group::merge(self, errors)
+        super::group::merge(self, self.take_adopted())
     }
 
     /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
@@ -373,7 +375,7 @@ impl Scope {
             match (&scope.kind, &scope.parent) {
                 (Kind::Group(group), _) => return group.failed(scope, member),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
-                    return scope.inner.lock().errors.push(member);
+                    return scope.inner.lock().rare().errors.push(member);
                 }
                 (_, Some(parent)) => scope = parent,
             }
@@ -382,17 +384,23 @@ impl Scope {
 
     /// The failures of orphans that this task, run or root has adopted.
     pub(crate) fn take_adopted(&self) -> Vec<Member> {
-        std::mem::take(&mut self.inner.lock().errors)
+        match &mut self.inner.lock().rare {
+            Some(rare) => std::mem::take(&mut rare.errors),
+            None => Vec::new(),
+        }
     }
 
     // ---- deferred work ----
 
     pub(crate) fn defer(&self, future: Deferred) {
-        self.inner.lock().deferred.push(future);
+        self.inner.lock().rare().deferred.push(future);
     }
 
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
-        std::mem::take(&mut self.inner.lock().deferred)
+        match &mut self.inner.lock().rare {
+            Some(rare) => std::mem::take(&mut rare.deferred),
+            None => Vec::new(),
+        }
     }
 
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
@@ -440,15 +448,17 @@ impl Scope {
     /// Queues a cleanup; returns whether somebody has to be set to work on the queue.
     pub(super) fn push_adopted(&self, cleanup: Deferred) -> bool {
         let mut inner = self.inner.lock();
-        inner.adopted.push_back(cleanup);
-        !std::mem::replace(&mut inner.adopting, true)
+        let rare = inner.rare();
+        rare.adopted.push_back(cleanup);
+        !std::mem::replace(&mut rare.adopting, true)
     }
 
     /// The next cleanup. With the last one the work on the queue is over.
     pub(super) fn pop_adopted(&self) -> Option<Deferred> {
         let mut inner = self.inner.lock();
-        let next = inner.adopted.pop_front();
-        inner.adopting = next.is_some();
+        let rare = inner.rare();
+        let next = rare.adopted.pop_front();
+        rare.adopting = next.is_some();
         next
     }
 
@@ -458,20 +468,17 @@ impl Scope {
     pub(crate) fn set_waker(&self, waker: &Waker) {
         let old = {
             let mut inner = self.inner.lock();
-            match inner.wakers.first_mut() {
+            match &inner.waker {
                 Some(known) if known.will_wake(waker) => None,
-                Some(known) => Some(std::mem::replace(known, waker.clone())),
-                None => {
-                    inner.wakers.push(waker.clone());
-                    None
-                }
+                _ => inner.waker.replace(waker.clone()),
             }
         };
         drop(old);
     }
 
     pub(crate) fn wake(&self) {
-        let waker = self.inner.lock().wakers.first().cloned();
+        // Whoever polls again stores a waker again, so this one can be used up.
+        let waker = self.inner.lock().waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -539,7 +546,7 @@ impl Scope {
             let mut inner = self.inner.lock();
             inner.masks -= 1;
             (inner.masks == 0 && self.is_cancelled()).then(|| {
-                let below: Vec<_> = inner.scopes.iter().cloned().collect();
+                let below = inner.scopes.clone();
                 (below, inner.reason.clone())
             })
         };
@@ -556,22 +563,25 @@ impl Scope {
     // ---- links ----
 
     /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take over (T4).
-    pub(super) fn link_task(&self, task: TaskRef) -> (u32, u32) {
+    pub(super) fn link_task(&self, task: TaskRef) -> u32 {
         let mut inner = self.inner.lock();
-        let slot = inner.tasks.insert(task);
-        (slot, self.flags())
+        task.header().set_slot(place(&inner.tasks));
+        inner.tasks.push(task);
+        self.flags()
     }
 
-    pub(super) fn unlink_task(&self, slot: u32) -> Option<TaskRef> {
-        self.inner.lock().tasks.remove(slot)
+    pub(super) fn unlink_task(&self, header: &Header) -> Option<TaskRef> {
+        let mut inner = self.inner.lock();
+        let slot = header.slot();
+        take_at(&mut inner.tasks, slot, |task| task.header().slot_cell())
     }
 
-    /// Snapshot of what is linked directly below: tasks in spawn order, then scopes in the order of opening.
+    /// Snapshot of what is linked directly below: tasks in spawn order, then scopes.
     pub(crate) fn children(&self) -> (Vec<TaskRef>, Vec<Arc<Scope>>) {
-        let inner = self.inner.lock();
-        let mut tasks: Vec<_> = inner.tasks.iter().cloned().collect();
-        let scopes = inner.scopes.iter().cloned().collect();
-        drop(inner);
+        let (mut tasks, scopes) = {
+            let inner = self.inner.lock();
+            (inner.tasks.clone(), inner.scopes.clone())
+        };
         tasks.sort_by_key(|task| task.header().index);
         (tasks, scopes)
     }
@@ -579,22 +589,32 @@ impl Scope {
     // ---- the process root ----
 
     pub(crate) fn root_orphan_added(&self) {
-        self.inner.lock().orphans += 1;
+        self.inner.lock().rare().orphans += 1;
     }
 
     pub(crate) fn root_orphan_ended(&self) {
-        let wakers = self.inner.lock().orphan_ended();
-        wakers.into_iter().for_each(Waker::wake);
+        let drains = {
+            let mut inner = self.inner.lock();
+            let rare = inner.rare();
+            rare.orphans -= 1;
+            if rare.orphans == 0 {
+                std::mem::take(&mut rare.drains)
+            } else {
+                Vec::new()
+            }
+        };
+        drains.into_iter().for_each(Waker::wake);
     }
 
-    /// `Some` when no orphan is left at the process root; otherwise the waker is remembered.
+    /// Whether no orphan is left at the process root; otherwise the waker is remembered.
     pub(crate) fn poll_drained(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
-        if inner.orphans == 0 {
+        let rare = inner.rare();
+        if rare.orphans == 0 {
             return true;
         }
-        if !inner.wakers.iter().any(|known| known.will_wake(waker)) {
-            inner.wakers.push(waker.clone());
+        if !rare.drains.iter().any(|known| known.will_wake(waker)) {
+            rare.drains.push(waker.clone());
         }
         false
     }
@@ -628,14 +648,30 @@ impl Scope {
 }
 
 impl Inner {
-    fn orphan_ended(&mut self) -> Vec<Waker> {
-        self.orphans -= 1;
-        if self.orphans == 0 {
-            std::mem::take(&mut self.wakers)
-        } else {
-            Vec::new()
-        }
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
+}
+
+/// The place that the next one in `list` will have.
+fn place<T>(list: &[T]) -> u32 {
+    u32::try_from(list.len()).expect("fewer than 2^32 live children")
+}
+
+/// Takes the one at `slot` out; the last one moves there and learns of it. Gives the memory of a wide moment back, so that a
+/// group that lives long stays at the size of what lives in it.
+fn take_at<T>(list: &mut Vec<T>, slot: u32, slot_of: impl Fn(&T) -> &AtomicU32) -> Option<T> {
+    if slot == NO_SLOT {
+        return None;
+    }
+    let taken = list.swap_remove(slot as usize);
+    if let Some(moved) = list.get(slot as usize) {
+        slot_of(moved).store(slot, Ordering::Relaxed);
+    }
+    if list.capacity() > 64 && list.len() < list.capacity() / 4 {
+        list.shrink_to(list.capacity() / 2);
+    }
+    Some(taken)
 }
 
 /// Where the futures of cancelled idle tasks are dropped.
@@ -672,9 +708,7 @@ fn spread(
             if inner.reason.is_none() {
                 inner.reason = Some(reason.clone());
             }
-            if !matches!(scope.kind, Kind::Root) {
-                sections.extend(inner.wakers.first().cloned());
-            }
+            sections.extend(inner.waker.clone());
             if before & inherited == inherited {
                 // Already spread from above; only this scope itself learns something new.
                 continue;
