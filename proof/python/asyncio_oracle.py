@@ -48,6 +48,8 @@ class Scope:
         self.flag = False
         # Is to be cancelled in asyncio's next pass: a child has failed, or the deadline was moved to the past.
         self.doomed = False
+        # When a child of the group ended last.
+        self.ended = None
         self.timeout = None
 
     def cancelled(self):
@@ -277,7 +279,7 @@ class Interpreter:
                     self.groups[s["id"]] = (group, inner)
                     await self.block(task, inner, s["body"])
                     done = True
-                    waited = any(not child.done() for child in group._tasks)
+                    waited = any(not child.done() for child in group._tasks) or self.trace.still_counts(inner.ended)
             finally:
                 if waited or not done:
                     await self.lag()
@@ -304,10 +306,17 @@ class Interpreter:
         run = self.child(handle, s)
         try:
             late = cancelled_above(group_scope) is not None or doomed_above(group_scope)
-            if late and not group._aborting:
-                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
-                raise RuntimeError
-            handle.task = group.create_task(run)
+            if late and self.trace.spawn_first():
+                # As if the cancellation of this instant came right after.
+                aborting, group._aborting = group._aborting, False
+                handle.task = group.create_task(run)
+                group._aborting = aborting
+                handle.task.cancel()
+            else:
+                if late and not group._aborting:
+                    self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                    raise RuntimeError
+                handle.task = group.create_task(run)
         except RuntimeError:
             # TG28: asyncio raises, ours gives a handle that ends cancelled.
             self.trace.rule("asyncio-spawn-into-a-cancelled-group-raises")
@@ -319,6 +328,7 @@ class Interpreter:
 
     def end(self, ident, handle, outcome):
         handle.outcome = outcome
+        handle.scope.parent.ended = int(self.loop.time())
         self.trace.log(ident, "end", ident, outcome)
         for waiter in handle.waiters:
             if not waiter.done():

@@ -108,6 +108,14 @@ class Trace:
         """Whether those who wait for a task that fails hear of it before its siblings are cancelled."""
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.tell
 
+    def spawn_first(self):
+        """Whether a task that is spawned at an instant at which several timers are due comes before a cancellation."""
+        return self.jitter is not None and self.armed.get(int(self.now()), 0) > 1 and self.jitter.random() < 0.5
+
+    def still_counts(self, ended):
+        """Whether a child that ended at this very instant is still waited for."""
+        return self.jitter is not None and ended == int(self.now()) and self.jitter.random() < 0.5
+
     def lag(self):
         """How many passes of the scheduler go by, at the same instant, before a task that has cause to run does."""
         return 0 if self.jitter is None else self.jitter.choice((0, 0, 1, 2, 4))

@@ -108,7 +108,7 @@ class Interpreter:
     async def spawn(self, task, s):
         handle = self.handles[s["id"]] = Handle()
         nursery = self.groups[s["group"]]
-        if nursery.cancel_scope._cancel_status.effectively_cancelled:
+        if nursery.cancel_scope._cancel_status.effectively_cancelled and not self.trace.spawn_first():
             # TR7: Trio takes the task and runs it to its first checkpoint, ours refuses it.
             self.trace.rule("trio-runs-cancelled-task-to-first-checkpoint")
             handle.outcome = "cancelled"
