@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::compare::{Verdict, compare};
 use crate::generate::generate;
 use crate::oracle::{Error, Interpreter, Oracle, Process};
-use crate::ours::{Library, Planted};
+use crate::ours::Library;
 use crate::program::{Block, size};
 use crate::rules::{Counts, Rule};
 use crate::shrink::shrink;
@@ -36,9 +36,7 @@ pub struct Campaign {
 #[derive(Clone, Copy, Debug)]
 pub enum Subject {
     /// The library.
-    Library,
-    /// The library with a bug, which tests the test.
-    Buggy(Planted),
+    Library(Library),
     /// Another oracle, which tests the neutral form itself.
     Oracle(Oracle),
 }
@@ -46,10 +44,7 @@ pub enum Subject {
 impl Subject {
     fn start(self) -> Result<Box<dyn Interpreter>, Error> {
         Ok(match self {
-            Self::Library => Box::new(Library::default()),
-            Self::Buggy(planted) => Box::new(Library {
-                planted: Some(planted),
-            }),
+            Self::Library(library) => Box::new(library),
             Self::Oracle(oracle) => Box::new(Process::start(oracle)?),
         })
     }

@@ -9,10 +9,12 @@ use taskgroup_proof::print;
 use taskgroup_proof::program::{Block, is_valid};
 
 const USAGE: &str = "\
-taskgroup-proof differential --against trio|asyncio|both [--programs N] [--seed S] [--jobs J] [--subject trio|asyncio]
+taskgroup-proof differential --against trio|asyncio|both [--programs N] [--seed S] [--jobs J]
+                             [--driver pump|tokio | --subject trio|asyncio]
 
 Runs N random structured programs (default 2000), of the seeds S, S + 1, …, on the library and on the oracle,
 under virtual time, and compares what was observed. Without --seed the programs are fresh ones.
+--driver says whether the library drives its tasks itself (the default) or makes each a Tokio task.
 --subject puts another oracle in the library's place, which tests the neutral form itself.
 
 taskgroup-proof planted --against trio|asyncio|both [--programs N] [--seed S]
@@ -70,7 +72,7 @@ impl Options {
     fn parse(args: &[String]) -> Result<Self, Error> {
         let mut options = Self {
             against: Vec::new(),
-            subject: Subject::Library,
+            subject: Subject::Library(Library::default()),
             programs: 2000,
             seed: fresh_seed()?,
             jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
@@ -84,6 +86,20 @@ impl Options {
                 }
                 "--against" => options.against = vec![oracle(value)?],
                 "--subject" => options.subject = Subject::Oracle(oracle(value)?),
+                "--driver" => {
+                    options.subject = Subject::Library(Library {
+                        tokio_tasks: match value {
+                            "pump" => false,
+                            "tokio" => true,
+                            _ => {
+                                return Err(
+                                    format!("no driver is called {value}: pump or tokio").into()
+                                );
+                            }
+                        },
+                        ..Library::default()
+                    });
+                }
                 "--programs" => options.programs = number(flag, value)?,
                 "--seed" => options.seed = number(flag, value)?,
                 "--jobs" => options.jobs = number(flag, value)?.max(1),
@@ -125,7 +141,13 @@ fn planted(options: &Options) -> Result<bool, Error> {
         println!("against {}, seeds from {}", version(against)?, options.seed);
         for bug in Planted::ALL {
             // One job, so that the programs are counted in their order.
-            let campaign = options.campaign(against, Subject::Buggy(bug));
+            let campaign = options.campaign(
+                against,
+                Subject::Library(Library {
+                    planted: Some(bug),
+                    ..Library::default()
+                }),
+            );
             let report = Campaign {
                 jobs: 1,
                 shrink: false,
@@ -161,8 +183,14 @@ fn show(json: &str) -> Result<(), Error> {
         Process::start(Oracle::Trio)?,
         Process::start(Oracle::Asyncio)?,
     );
-    let all: [(&str, &mut dyn Interpreter); 3] = [
-        ("taskgroup", &mut Library::default()),
+    let library = |tokio_tasks| Library {
+        planted: None,
+        tokio_tasks,
+        verbose: true,
+    };
+    let all: [(&str, &mut dyn Interpreter); 4] = [
+        ("taskgroup", &mut library(false)),
+        ("taskgroup on Tokio tasks", &mut library(true)),
         ("Trio", &mut trio),
         ("asyncio", &mut asyncio),
     ];

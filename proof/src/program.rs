@@ -228,6 +228,14 @@ pub fn size(block: &[Stmt]) -> usize {
         .sum()
 }
 
+/// Whether a deadline is moved by some statement of its body.
+pub fn moves(body: &[Stmt], id: Id) -> bool {
+    body.iter().any(|stmt| {
+        matches!(stmt, Stmt::Reschedule { deadline, .. } if *deadline == id)
+            || stmt.blocks().into_iter().any(|inner| moves(inner, id))
+    })
+}
+
 /// What a statement may name, and where it stands.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {

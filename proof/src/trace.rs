@@ -151,6 +151,8 @@ pub enum Kind {
     Cleaned,
     /// A `catch` took an error.
     Caught,
+    /// The library itself panicked. Programs panic without anybody hearing.
+    Broken,
     /// The program never ended. No oracle reports that: it dies of such a program.
     Stuck,
 }

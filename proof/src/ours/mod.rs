@@ -3,6 +3,7 @@
 //! One unit of program time is a millisecond. Every task is watched from outside the library, by a plain Tokio task that waits for
 //! its handle: so the end of a task is seen when the library says so, with everything below it.
 
+mod alarm;
 mod outcome;
 mod planted;
 
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{
-    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, shield, timeout_with,
-    until_cancelled,
+    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, move_on_after, shield, timeout,
+    timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
 
@@ -23,7 +24,7 @@ use outcome::{join_outcome, outcome_of, tree_of};
 pub use planted::Planted;
 
 use crate::oracle::{Answer, Error, Interpreter};
-use crate::program::{Block, DeadlineKind, Id, Stmt, Then};
+use crate::program::{Block, DeadlineKind, Id, Stmt, Then, moves};
 use crate::rules::Counts;
 use crate::trace::{Event, Kind, Outcome, Trace};
 
@@ -31,10 +32,14 @@ use crate::trace::{Event, Kind, Outcome, Trace};
 const FOREVER: Duration = Duration::from_millis(10_000_000_000);
 
 /// The library as an interpreter.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Library {
     /// A bug to be found, for the test of the test.
     pub planted: Option<Planted>,
+    /// Whether each task is a Tokio task of its own.
+    pub tokio_tasks: bool,
+    /// Whether panics of the library itself are printed.
+    pub verbose: bool,
 }
 
 impl Interpreter for Library {
@@ -43,11 +48,21 @@ impl Interpreter for Library {
             .enable_time()
             .start_paused(true)
             .build()?;
-        let world = runtime.block_on(async {
-            let world = Arc::new(World::new(self.planted));
-            world.run(program).await;
+        let (world, panics) = alarm::listen(|| {
+            let world = runtime.block_on(async {
+                let world = Arc::new(World::new(self.planted, self.tokio_tasks));
+                world.run(program).await;
+                world
+            });
+            drop(runtime);
             world
         });
+        if self.verbose {
+            panics.iter().for_each(|panic| eprintln!("{panic}"));
+        }
+        for _ in panics {
+            world.log(0, Kind::Broken, 0, None);
+        }
         let events = std::mem::take(&mut *lock(&world.events));
         Ok(Answer {
             trace: Trace::new(events),
@@ -82,6 +97,7 @@ impl std::error::Error for Raised {}
 /// What the statements of one program share.
 struct World {
     planted: Option<Planted>,
+    tokio_tasks: bool,
     start: Instant,
     events: Mutex<Vec<Event>>,
     groups: Mutex<HashMap<Id, TaskGroup>>,
@@ -91,9 +107,10 @@ struct World {
 }
 
 impl World {
-    fn new(planted: Option<Planted>) -> Self {
+    fn new(planted: Option<Planted>, tokio_tasks: bool) -> Self {
         Self {
             planted,
+            tokio_tasks,
             start: Instant::now(),
             events: Mutex::default(),
             groups: Mutex::default(),
@@ -225,8 +242,11 @@ impl World {
 
     async fn group(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt]) -> Flow {
         let cancelled = self.on_drop(task, Kind::Group, id, Some(Outcome::CANCELLED));
-        let ended = TaskGroup::builder()
-            .name(id.to_string())
+        let mut builder = TaskGroup::builder().name(id.to_string());
+        if self.tokio_tasks {
+            builder = builder.tokio_tasks();
+        }
+        let ended = builder
             .run_cancellable(async |group: TaskGroup| {
                 lock(&self.groups).insert(id, group);
                 self.block(task, body).await
@@ -294,11 +314,21 @@ impl World {
             self.block(task, body).await
         };
         let late = u64::from(self.planted == Some(Planted::LateDeadline));
-        let ended = timeout_with(ms.map(|ms| Duration::from_millis(ms + late)), work).await;
+        let limit = ms.map(|ms| Duration::from_millis(ms + late));
+        let ended = match (limit, kind) {
+            _ if moves(body, id) => timeout_with(limit, work).await.ok(),
+            (None, _) => timeout_with(None, work).await.ok(),
+            (Some(limit), DeadlineKind::Timeout) => {
+                timeout(limit, self.block(task, body)).await.ok()
+            }
+            (Some(limit), DeadlineKind::MoveOn) => {
+                move_on_after(limit, self.block(task, body)).await
+            }
+        };
         let outcome = match ended {
-            Ok(Ok(())) => Outcome::OK,
-            Ok(Err(error)) => return Err(error),
-            Err(_) => Outcome::EXPIRED,
+            Some(Ok(())) => Outcome::OK,
+            Some(Err(error)) => return Err(error),
+            None => Outcome::EXPIRED,
         };
         let expired = outcome == Outcome::EXPIRED;
         self.log(task, Kind::Deadline, id, Some(outcome));
