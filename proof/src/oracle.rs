@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The pinned requirements of the Trio oracle.
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// The file in an environment that says what it was made of; written last.
+const STAMP: &str = "requirements.txt";
 
 /// Whose semantics to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,25 +189,25 @@ fn check_python() -> Result<(), Error> {
 
 /// The Python of a virtual environment under `target/` that has the pinned Trio, made on first use.
 fn environment() -> Result<PathBuf, Error> {
-    // Tests of one process run side by side; two processes (cargo test and a run by hand) rename into place.
-    static ONCE: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = ONCE
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    // The tests of one process wait here for the first of them; of two processes the last one's rename holds.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let target = here().parent().unwrap_or(here()).join("target");
     let home = target.join("proof-python");
     let python = home.join("bin").join("python");
-    let stamp = home.join("requirements.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+    let complete =
+        || std::fs::read_to_string(home.join(STAMP)).is_ok_and(|made_of| made_of == REQUIREMENTS);
+    if complete() {
         return Ok(python);
     }
     check_python()?;
     std::fs::create_dir_all(&target)?;
+    let fresh = target.join(format!("proof-python-{}", std::process::id()));
     step(
         "make a virtual environment",
         Command::new("python3")
             .args(["-m", "venv", "--clear"])
-            .arg(&home),
+            .arg(&fresh),
     )?;
     let pip = [
         "-m",
@@ -218,10 +221,22 @@ fn environment() -> Result<PathBuf, Error> {
     let requirements = here().join("python").join("requirements.txt");
     step(
         "install Trio from PyPI",
-        Command::new(&python).args(pip).arg(requirements),
+        Command::new(fresh.join("bin").join("python"))
+            .args(pip)
+            .arg(requirements),
     )?;
-    std::fs::write(&stamp, REQUIREMENTS)?;
-    Ok(python)
+    std::fs::write(fresh.join(STAMP), REQUIREMENTS)?;
+    if !complete() {
+        // Of an older Trio, or half-made, or not there.
+        let _ = std::fs::remove_dir_all(&home);
+        let _ = std::fs::rename(&fresh, &home);
+    }
+    let _ = std::fs::remove_dir_all(&fresh);
+    if complete() {
+        Ok(python)
+    } else {
+        Err(format!("cannot put the Python environment at {}", home.display()).into())
+    }
 }
 
 fn step(what: &str, command: &mut Command) -> Result<(), Error> {
