@@ -98,7 +98,7 @@ pub(crate) fn is(scope: &Arc<Scope>) -> bool {
 pub(crate) fn is_cancelled() -> bool {
     with(|inside| match inside {
         Inside::Nothing => false,
-        Inside::Task(task) => task.header().is_cancelled(),
+        Inside::Task(task) => task.header().sees_cancel(),
         Inside::Scope(scope) => scope.is_cancelled(),
     })
 }

@@ -222,6 +222,18 @@ impl Header {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
+    /// As [`is_cancelled`](Self::is_cancelled), for whoever polls the task: a handle's cancel marks the scope inside first and the task
+    /// right after, and between the two the word is out already.
+    fn is_told(&self) -> bool {
+        self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
+    }
+
+    /// Whether the code of the task is to see itself as cancelled. In its first poll it is not linked, so no canceller of the owner
+    /// finds it.
+    pub(super) fn sees_cancel(&self) -> bool {
+        self.is_told() || (!self.has(SHIELDED) && self.owner.is_cancelled())
+    }
+
     /// The scope inside the task, if anything asked for one yet.
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
         self.inside.get()
@@ -408,7 +420,7 @@ where
                 Poll::Pending => {
                     self.link();
                     let forced = self.header.has(FORCED) || !may_poll;
-                    let drop_it = forced || self.header.is_cancelled() && self.header.holds() == 0;
+                    let drop_it = forced || self.header.is_told() && self.header.holds() == 0;
                     if !drop_it {
                         return false;
                     }
@@ -447,7 +459,7 @@ where
         let Stage::Winding(end) = std::mem::replace(stage, Stage::Empty) else {
             unreachable!("K1: a task is completed once, after its future has ended");
         };
-        let own = header.is_cancelled();
+        let own = header.sees_cancel();
         let outcome = match end {
             End::Value(value) => Ok(value),
             End::Cancelled => Err(Failure::Cancelled),

@@ -5,5 +5,7 @@
 //! have to pass.
 
 mod asyncio;
+mod cancelling;
+mod panics;
 mod scale;
 mod support;

@@ -80,6 +80,10 @@ impl Steps {
             .unwrap();
     }
 
+    pub(crate) fn is_at(&self, count: usize) -> bool {
+        *self.0.borrow() == count
+    }
+
     /// Counts the suspensions of `future`, each when it has nothing left to do in that poll.
     pub(crate) fn at_each_suspension<F: Future>(
         &self,

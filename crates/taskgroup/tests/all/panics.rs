@@ -1,0 +1,253 @@
+//! Panics wherever user code runs. S10.
+
+use std::panic::AssertUnwindSafe;
+
+use taskgroup::{shield, until_cancelled};
+
+use crate::support::{Log, Outcome, Steps, builder, everywhere, forever, group, messages, turns};
+
+/// Panics when it is dropped, unless something panics already.
+struct Bomb(&'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("{}", self.0);
+        }
+    }
+}
+
+/// Polls until a panic, which it gives.
+async fn caught<F: Future>(future: F) -> Option<String> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
+            Ok(std::task::Poll::Ready(_)) => std::task::Poll::Ready(None),
+            Err(payload) => {
+                let message = payload.downcast_ref::<&str>().map(ToString::to_string);
+                std::task::Poll::Ready(
+                    message.or_else(|| payload.downcast_ref::<String>().cloned()),
+                )
+            }
+        }
+    })
+    .await
+}
+
+// S10: the body's panic goes on after the children have ended.
+#[test]
+fn a_panic_of_the_body_waits_for_the_children() {
+    everywhere(|| async {
+        let log = Log::default();
+        let message = caught(group(async |group| -> Outcome {
+            let (work, seen) = (log.forever("work dropped"), log.clone());
+            group.spawn(async move {
+                let cancelled = until_cancelled(work).await;
+                turns(5).await;
+                seen.add("cleaned up");
+                cancelled
+            });
+            log.started(1).await;
+            panic!("body");
+        }))
+        .await;
+        assert_eq!(message.as_deref(), Some("body"));
+        assert_eq!(log.take(), ["work dropped", "cleaned up"]);
+    });
+}
+
+// S10: the payload of a child is kept and can go on.
+#[test]
+fn the_panic_of_a_child_can_be_resumed() {
+    everywhere(|| async {
+        let error = group(async |group| {
+            group.spawn(async {
+                turns(1).await;
+                if true {
+                    panic!("child {}", 7);
+                }
+            });
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        let leaf = error.into_single().unwrap();
+        assert_eq!(leaf.panic_message(), Some("child 7"));
+        let resumed = caught(async { leaf.resume_unwind() }).await;
+        assert_eq!(resumed.as_deref(), Some("child 7"));
+    });
+}
+
+// S6, S10: a panic and an error of siblings both come out.
+#[test]
+fn a_panic_beside_an_error() {
+    everywhere(|| async {
+        let error = group(async |group| {
+            let ready = Steps::default();
+            for number in 0..2 {
+                let ready = ready.clone();
+                group.spawn(async move {
+                    let cancelled = until_cancelled(async {
+                        ready.step();
+                        ready.reached(2).await;
+                        forever().await;
+                    })
+                    .await;
+                    assert_ne!(number, 0, "panic in cleanup");
+                    drop(cancelled);
+                    Outcome::<()>::Err("error in cleanup".into())
+                });
+            }
+            ready.reached(2).await;
+            Outcome::<()>::Err("body".into())
+        })
+        .await
+        .unwrap_err();
+        let mut all = messages(&error);
+        assert_eq!(all.remove(0), "body");
+        all.sort();
+        assert_eq!(all[0], "error in cleanup");
+        assert!(all[1].contains("panic in cleanup"), "{all:?}");
+    });
+}
+
+// S10: destructors that panic while their tasks are cancelled: parked ones (dropped by the canceller)...
+#[test]
+fn destructors_that_panic_during_cancellation_hang_nothing() {
+    everywhere(|| async {
+        let log = Log::default();
+        let steps = Steps::default();
+        let error = group(async |group| {
+            for _ in 0..3 {
+                let steps = steps.clone();
+                group.spawn(async move {
+                    let _bomb = Bomb("destructor");
+                    steps.step();
+                    forever().await;
+                });
+            }
+            group.spawn(log.forever("the one without"));
+            steps.reached(3).await;
+            log.started(1).await;
+            group.spawn(async { Outcome::<()>::Err("boom".into()) });
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(
+            messages(&error),
+            [
+                "boom",
+                "panic: destructor",
+                "panic: destructor",
+                "panic: destructor"
+            ]
+        );
+        assert_eq!(log.take(), ["the one without"]);
+    });
+}
+
+// S10: ... and ones that were never polled.
+#[test]
+fn destructors_that_panic_before_the_first_poll() {
+    everywhere(|| async {
+        let ended = builder().run_cancellable(async |group| {
+            let bomb = Bomb("destructor");
+            let child = group.spawn(async move {
+                let _bomb = bomb;
+                forever().await;
+            });
+            child.cancel();
+            Ok(())
+        });
+        assert_eq!(messages(&ended.await.unwrap_err()), ["panic: destructor"]);
+    });
+}
+
+// S10: a destructor in the body, dropped because a child failed.
+#[test]
+fn a_destructor_of_the_body_that_panics() {
+    everywhere(|| async {
+        let log = Log::default();
+        let message = caught(group(async |group| {
+            let _bomb = Bomb("body's destructor");
+            group.spawn(log.forever("child dropped"));
+            log.started(1).await;
+            group.spawn(async { Outcome::<()>::Err("boom".into()) });
+            forever().await;
+            Ok(())
+        }))
+        .await;
+        assert_eq!(message.as_deref(), Some("body's destructor"));
+        assert_eq!(log.take(), ["child dropped"]);
+    });
+}
+
+// S5, S10: the value of a child whose handle was dropped.
+#[test]
+fn a_value_whose_destructor_panics() {
+    everywhere(|| async {
+        let error = group(async |group| {
+            group.spawn(async {
+                turns(1).await;
+                Outcome::Ok(Bomb("value"))
+            });
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["panic: value"]);
+    });
+}
+
+// S10, S12, S13: sections pass panics on after what is below them has ended.
+#[test]
+fn panics_pass_sections() {
+    everywhere(|| async {
+        let log = Log::default();
+        let inside = || async {
+            let _ = group(async |inner| {
+                inner.spawn(log.forever("child dropped"));
+                log.started(1).await;
+                if true {
+                    panic!("inside");
+                }
+                Ok(())
+            })
+            .await;
+        };
+        assert_eq!(
+            caught(until_cancelled(inside())).await.as_deref(),
+            Some("inside")
+        );
+        assert_eq!(caught(shield(inside())).await.as_deref(), Some("inside"));
+        let limited = taskgroup::timeout(std::time::Duration::from_secs(3600), inside());
+        assert_eq!(caught(limited).await.as_deref(), Some("inside"));
+        assert_eq!(log.take(), ["child dropped"; 3]);
+    });
+}
+
+// S10: a spawn from a destructor that runs while its task panics.
+#[test]
+fn spawning_while_unwinding() {
+    struct Spawns(taskgroup::TaskGroup, Log);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            self.0.spawn(self.1.forever("dropped"));
+        }
+    }
+    everywhere(|| async {
+        let log = Log::default();
+        let error = group(async |group| {
+            let spawns = Spawns(group.clone(), log.clone());
+            group.spawn(async move {
+                let _spawns = spawns;
+                if true {
+                    panic!("boom");
+                }
+            });
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["panic: boom"]);
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
