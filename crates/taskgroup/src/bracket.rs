@@ -1,9 +1,9 @@
 //! Cleanup that cannot be skipped: `bracket` and `defer`.
 
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::error::{BoxError, Member};
 use crate::scope::section::{Ended, Ends, Section, adopt};
@@ -39,7 +39,8 @@ use crate::shield::shield;
 /// That of `acquire` or of `work`. `release` returns `()` or a `Result`; an error of it fails the enclosing group or task.
 ///
 /// # Panics
-/// A panic of `work` passes through after the release.
+/// A panic of `work` passes through after the release. A panic of `release` passes through where the work came to a value, and
+/// otherwise fails the enclosing group or task, so that it does not hide how the work ended.
 ///
 /// # Drop
 /// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope. Without a Tokio runtime it
@@ -78,14 +79,18 @@ where
             let mut section = pin!(Section::new(section, Ends::Any, work(resource)));
             std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await
         };
-        let released = shield(std::future::poll_fn(|cx| held.poll_release(cx))).await;
-        if let Err(error) = released {
-            let info = group::info_at(&scope, "release", location);
-            scope.adopt_failure(Member::from_failure(info, error));
+        let info = || group::info_at(&scope, "release", location);
+        let release = std::future::poll_fn(|cx| held.poll_release(cx));
+        match shield(release).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => scope.adopt_failure(Member::from_failure(info(), error)),
+            Err(payload) if matches!(worked, Ended::Value(Ok(_))) => resume_unwind(payload),
+            // It must not hide how the work ended.
+            Err(payload) => scope.adopt_failure(Member::from_panic(info(), payload)),
         }
         match worked {
             Ended::Value(result) => result,
-            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+            Ended::Panicked(payload) => resume_unwind(payload),
             // The guard rule drops what is around us now.
             Ended::Dropped => std::future::pending().await,
         }
@@ -102,6 +107,9 @@ where
     scope: Arc<Scope>,
     state: State<A, R>,
 }
+
+/// What a release gave back.
+type Released = Result<(), BoxError>;
 
 enum State<A, R> {
     Acquired(A, R),
@@ -127,14 +135,25 @@ where
         }
     }
 
-    fn poll_release(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.start();
-        let State::Releasing(future) = &mut self.state else {
-            return Poll::Ready(Ok(()));
-        };
-        let released = std::task::ready!(future.as_mut().poll(cx));
-        self.state = State::Released;
-        Poll::Ready(released)
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<std::thread::Result<Released>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            self.start();
+            match &mut self.state {
+                State::Releasing(future) => future.as_mut().poll(cx),
+                State::Acquired(..) | State::Released => Poll::Ready(Ok(())),
+            }
+        }));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(released)) => {
+                self.state = State::Released;
+                Poll::Ready(Ok(released))
+            }
+            Err(payload) => {
+                self.state = State::Released;
+                Poll::Ready(Err(payload))
+            }
+        }
     }
 }
 

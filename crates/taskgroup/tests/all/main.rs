@@ -6,6 +6,7 @@
 
 mod asyncio;
 mod cancelling;
+mod cleanup;
 mod panics;
 mod scale;
 mod support;
