@@ -188,11 +188,15 @@ class Interpreter:
         """A suspension point: every wait of a program goes through here."""
         if cancelled_above(scope) is not None and not asyncio.current_task()._must_cancel:
             # TG37, TG42 and every wait in a cancelled scope after the first.
-            self.trace.rule("asyncio-cancel-is-delivered-once")
             close = getattr(awaitable, "close", None)
             if close is not None:
                 close()
             self.spread(scope)
+            await self.lag()
+            if ready() and self.trace.due_first():
+                self.trace.rule("asyncio-cancel-beats-what-is-ready")
+                return
+            self.trace.rule("asyncio-cancel-is-delivered-once")
             raise asyncio.CancelledError
         try:
             await awaitable
