@@ -2,21 +2,47 @@
 //!
 //! `cargo run --release -p taskgroup-bench -- --help` says what can be asked for.
 
+mod allocator;
+mod foreign;
+mod fresh;
+mod machine;
 mod measure;
 mod peers;
+mod report;
 mod row;
 mod stats;
 mod table;
+mod targets;
 mod work;
 
-use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use measure::{Flavour, Plan};
+use clap::{Parser, ValueEnum};
+
+use machine::{Machine, load, workspace};
+use measure::{Bench, Flavour, Plan};
+use report::Report;
 use row::Row;
 
-/// taskgroup measured side by side with its peers.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Measure all contenders, print a table, write a report
+    Compare,
+    /// Measure what the targets name; succeeds only if all are met
+    Targets,
+}
+
+/// taskgroup measured side by side with its peers
 #[derive(Parser)]
 struct Arguments {
+    /// What to do; without it, the comparison
+    #[arg(value_enum, default_value_t = What::Compare)]
+    what: What,
     /// Only these kinds of work
     #[arg(long, value_delimiter = ',')]
     only: Vec<Row>,
@@ -38,27 +64,130 @@ struct Arguments {
     /// Small sizes, few repetitions: shows that everything works, in under a minute
     #[arg(long)]
     quick: bool,
+    /// Where to write the report (else bench/results for a whole run, target/bench for a part of it)
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Build and run with mimalloc instead of the system's allocator
+    #[arg(long)]
+    mimalloc: bool,
+    /// Judge this report instead of measuring (targets)
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// One program in this process: row:peer:n
+    #[arg(long, hide = true)]
+    fresh: Option<String>,
 }
 
 impl Arguments {
     fn plan(&self) -> Plan {
+        let repetitions = self.reps.unwrap_or(if self.quick { 1 } else { 7 });
         Plan {
-            rows: or_all(&self.only, Row::ALL),
-            flavours: or_all(&self.flavour, Flavour::ALL),
+            rows: or_all(&self.only),
+            flavours: or_all(&self.flavour),
             sizes: self.n.clone(),
             peers: self.peers.clone(),
-            repetitions: self.reps.unwrap_or(if self.quick { 1 } else { 7 }),
-            workers: self.workers,
+            repetitions: repetitions.max(1),
+            workers: self.workers.max(1),
             quick: self.quick,
+        }
+    }
+
+    /// Whether this is the whole comparison.
+    fn is_whole(&self) -> bool {
+        !self.quick
+            && self.only.is_empty()
+            && self.n.is_empty()
+            && self.peers.is_empty()
+            && self.flavour.is_empty()
+    }
+
+    fn report_path(&self) -> PathBuf {
+        let name = format!("{}.json", machine::ALLOCATOR);
+        match &self.json {
+            Some(path) => path.clone(),
+            None if self.is_whole() => workspace().join("bench/results").join(name),
+            None => workspace().join("target/bench").join(name),
         }
     }
 }
 
-fn or_all<T: Copy>(given: &[T], all: &[T]) -> Vec<T> {
-    if given.is_empty() { all } else { given }.to_vec()
+fn or_all<T: ValueEnum>(given: &[T]) -> Vec<T> {
+    if given.is_empty() {
+        T::value_variants()
+    } else {
+        given
+    }
+    .to_vec()
 }
 
-fn main() {
-    let arguments = Arguments::parse();
-    measure::measure(&arguments.plan(), table::print);
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether it came out as it should.
+fn run(arguments: &Arguments) -> Result<bool, String> {
+    if let Some(order) = &arguments.fresh {
+        return fresh::run(order, arguments.workers).map(|()| true);
+    }
+    if arguments.mimalloc && !cfg!(feature = "mimalloc") {
+        let others = std::env::args().skip(1);
+        let others = others.filter(|argument| argument != allocator::FLAG);
+        return allocator::run_with_mimalloc(others).map(|()| true);
+    }
+    match arguments.what {
+        What::Compare => compare(arguments).map(|()| true),
+        What::Targets => targets(arguments),
+    }
+}
+
+fn targets(arguments: &Arguments) -> Result<bool, String> {
+    let folder = workspace().join("target/bench");
+    let other = folder.join("targets-mimalloc.json");
+    if let Some(path) = &arguments.from {
+        return Ok(targets::judge(
+            &Report::read(path)?,
+            Report::read(&other).ok().as_ref(),
+        ));
+    }
+    let report = measured(&targets::plan(&arguments.plan()));
+    table::print_left_out(&report.left_out);
+    report.write(&folder.join("targets.json"))?;
+    println!("\nthe same with mimalloc:");
+    let path = other.display().to_string();
+    let order = targets::MIMALLOC.iter().copied();
+    allocator::run_with_mimalloc(order.chain(["--json", &path]))?;
+    Ok(targets::judge(&report, Some(&Report::read(&other)?)))
+}
+
+/// Measures, prints, and writes the report.
+fn compare(arguments: &Arguments) -> Result<(), String> {
+    let report = measured(&arguments.plan());
+    table::print_left_out(&report.left_out);
+    let path = arguments.report_path();
+    report.write(&path)?;
+    println!("\nwritten to {}", path.display());
+    Ok(())
+}
+
+fn measured(plan: &Plan) -> Report {
+    let mut machine = Machine::read(plan.workers, plan.repetitions, plan.quick);
+    if machine.was_loaded() {
+        eprintln!("This machine is busy with something else: what follows is an example only.");
+    }
+    let mut bench = Bench::new(plan);
+    machine.versions.extend(bench.versions());
+    bench.run(table::print);
+    machine.load_after = load();
+    Report {
+        machine,
+        series: bench.series,
+        left_out: bench.left_out,
+    }
 }

@@ -1,32 +1,35 @@
-//! Runs the programs, all peers in turn, and keeps what each run took.
+//! Runs the programs, all contenders in turn, and keeps what each run took.
 //!
-//! - One repetition runs each peer once, the next begins with another peer: what the machine does meanwhile hits all alike.
+//! - One repetition runs each contender once, the next begins with another one: what the machine does meanwhile hits all alike.
 //! - A small program runs many times over within one repetition, so that the clock is read rarely.
 //! - A first run that is not counted warms caches and the allocator.
+//! - A contender whose next size would take longer than [`PATIENCE`] is left out from there on, and the report says so.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tokio::runtime::Runtime;
 
-use crate::peers::{PEERS, Peer, Program};
-use crate::row::Row;
+use crate::foreign::{self, Foreign};
+use crate::fresh;
+use crate::peers::{Measured, PEERS, Peer, Program};
+use crate::report::{LeftOut, Series};
+use crate::row::{Kind, Row};
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Flavour {
-    /// On a worker of the multi-thread runtime, as a task.
+    /// On a worker of the multi-thread runtime, as a task
     Multi,
-    /// On the multi-thread runtime, inside `block_on`, as `#[tokio::main]` does.
+    /// On the multi-thread runtime, inside `block_on`, as `#[tokio::main]` does
     Main,
-    /// On the current-thread runtime.
+    /// On the current-thread runtime
     Current,
 }
 
 impl Flavour {
-    pub(crate) const ALL: &'static [Self] = &[Self::Multi, Self::Main, Self::Current];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Multi => "multi",
@@ -34,126 +37,285 @@ impl Flavour {
             Self::Current => "current",
         }
     }
+
+    /// Where the work is worth measuring: memory is the same everywhere, and a hog needs a second worker to be beside.
+    fn suits(self, row: Row) -> bool {
+        match row {
+            Row::Memory => self == Self::Multi,
+            Row::BesideHog => self != Self::Current,
+            Row::Names => self != Self::Main,
+            _ => true,
+        }
+    }
 }
 
 /// What to measure.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
     pub(crate) flavours: Vec<Flavour>,
     /// Instead of the sizes of each row.
     pub(crate) sizes: Vec<usize>,
-    /// Only these peers; empty for all.
+    /// Only these contenders; empty for all.
     pub(crate) peers: Vec<String>,
     pub(crate) repetitions: usize,
     pub(crate) workers: usize,
     pub(crate) quick: bool,
 }
 
-/// One peer at one row, flavour and size.
-pub(crate) struct Series {
-    pub(crate) row: Row,
-    pub(crate) flavour: Flavour,
-    pub(crate) n: usize,
-    pub(crate) peer: &'static str,
-    /// Nanoseconds per part, one value for each repetition.
-    pub(crate) values: Vec<f64>,
+impl Plan {
+    fn contends(&self, name: &str) -> bool {
+        self.peers.is_empty() || self.peers.iter().any(|peer| peer == name)
+    }
 }
 
-struct Runtimes {
+/// No single run is begun that would take longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a contender is run.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Here(Program),
+    /// A process of its own of this same program.
+    Fresh(&'static str),
+    Foreign(&'a Foreign),
+}
+
+struct Contender<'a> {
+    name: &'static str,
+    way: Way<'a>,
+    values: Vec<f64>,
+    /// Of a row that has single waits beside its throughput.
+    waits: Vec<f64>,
+}
+
+/// How many parts a size had, and the nanoseconds that one took.
+type Size = (f64, f64);
+
+pub(crate) struct Bench<'a> {
+    plan: &'a Plan,
     multi: Runtime,
     current: Runtime,
+    foreign: Vec<Foreign>,
+    /// The sizes so far.
+    before: HashMap<(Row, Flavour, &'static str), Vec<Size>>,
+    pub(crate) series: Vec<Series>,
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// At least so many parts are run before the clock is read again.
-const PARTS_PER_READING: usize = 20_000;
-
-/// Measures the plan; `done` gets the series of one row, flavour and size at a time.
-pub(crate) fn measure(plan: &Plan, mut done: impl FnMut(&[Series])) -> Vec<Series> {
-    let runtimes = Runtimes::new(plan.workers);
-    let mut all = Vec::new();
-    for &row in &plan.rows {
-        let sizes = match &plan.sizes[..] {
-            [] => row.sizes(plan.quick),
-            given => given,
-        };
-        for &flavour in &plan.flavours {
-            for &n in sizes {
-                let series = runtimes.side_by_side(plan, row, flavour, n);
-                done(&series);
-                all.extend(series);
-            }
-        }
+impl<'a> Bench<'a> {
+    /// Versions of the programs in other languages.
+    pub(crate) fn versions(&self) -> Vec<(String, String)> {
+        let versions = self.foreign.iter();
+        let versions = versions.map(|foreign| (foreign.name.to_owned(), foreign.version.clone()));
+        versions.collect()
     }
-    all
-}
 
-impl Runtimes {
-    fn new(workers: usize) -> Self {
-        let mut multi = tokio::runtime::Builder::new_multi_thread();
-        let mut current = tokio::runtime::Builder::new_current_thread();
+    pub(crate) fn new(plan: &'a Plan) -> Self {
+        let (multi, current) = runtimes(plan.workers);
+        let mut left_out = Vec::new();
+        let contends = |name: &str| plan.contends(name);
+        let foreign = foreign::available(plan.quick, contends, &mut left_out);
         Self {
-            multi: multi
-                .worker_threads(workers)
-                .enable_all()
-                .build()
-                .expect("a runtime"),
-            current: current.enable_all().build().expect("a runtime"),
+            plan,
+            multi,
+            current,
+            foreign,
+            before: HashMap::new(),
+            series: Vec::new(),
+            left_out,
         }
     }
 
-    fn side_by_side(&self, plan: &Plan, row: Row, flavour: Flavour, n: usize) -> Vec<Series> {
-        let contends =
-            |peer: &&Peer| plan.peers.is_empty() || plan.peers.iter().any(|name| name == peer.name);
-        let (programs, mut series): (Vec<Program>, Vec<Series>) = PEERS
-            .iter()
-            .filter(contends)
-            .filter_map(|peer| {
-                let series = Series {
-                    row,
-                    flavour,
-                    n,
-                    peer: peer.name,
-                    values: Vec::with_capacity(plan.repetitions),
-                };
-                Some((peer.program(row)?, series))
-            })
-            .unzip();
-        for repetition in 0..=plan.repetitions {
-            for turn in 0..programs.len() {
-                let turn = (turn + repetition) % programs.len();
-                let value = self.once(row, flavour, n, programs[turn]);
-                if repetition > 0 {
-                    series[turn].values.push(value);
+    /// Measures the plan; `done` gets the series of one row, flavour and size at a time.
+    pub(crate) fn run(&mut self, mut done: impl FnMut(&[Series])) {
+        for &row in &self.plan.rows {
+            let sizes = match &self.plan.sizes[..] {
+                [] => row.sizes(self.plan.quick),
+                given => given,
+            };
+            for &flavour in &self.plan.flavours {
+                for &n in sizes {
+                    if flavour.suits(row) && row.takes(n) {
+                        let before = self.series.len();
+                        self.side_by_side(row, flavour, n);
+                        done(&self.series[before..]);
+                    }
                 }
             }
         }
-        series
     }
 
-    /// Nanoseconds per part.
-    fn once(&self, row: Row, flavour: Flavour, n: usize, program: Program) -> f64 {
-        let parts = row.parts(n);
-        let times = PARTS_PER_READING.div_ceil(parts);
-        let spent = match flavour {
+    fn side_by_side(&mut self, row: Row, flavour: Flavour, n: usize) {
+        let foreign = std::mem::take(&mut self.foreign);
+        let mut contenders = self.contenders(&foreign, row, flavour, n);
+        for repetition in 0..=self.plan.repetitions {
+            for turn in 0..contenders.len() {
+                let turn = (turn + repetition) % contenders.len();
+                let contender = &mut contenders[turn];
+                let warm = matches!(contender.way, Way::Here(_));
+                if repetition == 0 && !warm {
+                    continue;
+                }
+                match self.once(row, flavour, n, contender.way) {
+                    Ok((values, waits)) if repetition > 0 => {
+                        contender.values.extend(values);
+                        contender.waits.extend(waits);
+                    }
+                    Ok(_) => {}
+                    Err(why) => {
+                        eprintln!("{}: {why}", contender.name);
+                        self.left_out.push(LeftOut::new(
+                            contender.name,
+                            Some((row, flavour, n)),
+                            why,
+                        ));
+                        contenders.remove(turn);
+                        break;
+                    }
+                }
+            }
+        }
+        let mut throughput: Vec<Series> = Vec::new();
+        let mut latency: Vec<Series> = Vec::new();
+        for contender in contenders {
+            let name = contender.name;
+            let series = Series::new(row, flavour, n, name, &contender.values);
+            if let Some(series) = series {
+                let sizes = self.before.entry((row, flavour, name)).or_default();
+                sizes.push((row.parts(n) as f64, series.median));
+                throughput.push(series);
+            }
+            latency.extend(Series::new(
+                Row::HttpLatency,
+                flavour,
+                n,
+                name,
+                &contender.waits,
+            ));
+        }
+        for series in [&mut throughput, &mut latency] {
+            Series::compare(series);
+            self.series.append(series);
+        }
+        self.foreign = foreign;
+    }
+
+    fn contenders<'b>(
+        &mut self,
+        foreign: &'b [Foreign],
+        row: Row,
+        flavour: Flavour,
+        n: usize,
+    ) -> Vec<Contender<'b>> {
+        let here = PEERS.iter().filter_map(|peer: &Peer| {
+            let program = peer.program(row)?;
+            let way = match row.kind() {
+                Kind::Memory => Way::Fresh(peer.name),
+                _ => Way::Here(program),
+            };
+            let runs = !peer.needs_workers || flavour != Flavour::Current;
+            runs.then_some((peer.name, way))
+        });
+        let elsewhere = foreign
+            .iter()
+            .filter(|foreign| flavour == Flavour::Multi && foreign.can(row, n))
+            .map(|foreign| (foreign.name, Way::Foreign(foreign)));
+        let mut contenders = Vec::new();
+        for (name, way) in here.chain(elsewhere) {
+            if self.plan.contends(name) && self.in_time(row, flavour, n, name) {
+                contenders.push(Contender {
+                    name,
+                    way,
+                    values: Vec::new(),
+                    waits: Vec::new(),
+                });
+            }
+        }
+        contenders
+    }
+
+    /// Whether a contender can be expected to end in time; says so in the report if not.
+    fn in_time(&mut self, row: Row, flavour: Flavour, n: usize, name: &'static str) -> bool {
+        let sizes = self.before.get(&(row, flavour, name));
+        let Some(&[.., (last_parts, last)]) = sizes.map(Vec::as_slice) else {
+            return true;
+        };
+        // The price of a part may grow with the size: assume that it goes on as from the size before.
+        let growth = match sizes.map(Vec::as_slice) {
+            Some(&[.., (_, earlier), _]) if last > 1.5 * earlier => last / earlier,
+            _ => 1.0,
+        };
+        let expected = row.parts(n) as f64 * last * growth;
+        let expected = Duration::from_nanos(expected as u64);
+        if expected <= PATIENCE {
+            return true;
+        }
+        let why = format!(
+            "one run would take about {expected:.1?}: for {last_parts} it was {last:.0} ns each"
+        );
+        self.left_out
+            .push(LeftOut::new(name, Some((row, flavour, n)), why));
+        false
+    }
+
+    /// The values of one repetition, and waits that come beside them.
+    fn once(
+        &self,
+        row: Row,
+        flavour: Flavour,
+        n: usize,
+        way: Way<'_>,
+    ) -> Result<(Vec<f64>, Vec<f64>), String> {
+        let program = match way {
+            Way::Here(program) => program,
+            Way::Fresh(name) => return fresh::measure(row, name, n, self.plan.workers).map(one),
+            Way::Foreign(foreign) => return foreign.measure(row, n).map(one),
+        };
+        let times = row.times(n);
+        let (spent, measured) = match flavour {
             Flavour::Multi => {
                 let task = self.multi.spawn(again(program, n, times));
-                self.multi.block_on(task).expect("a program panicked")
+                self.multi
+                    .block_on(task)
+                    .map_err(|error| error.to_string())?
             }
             Flavour::Main => self.multi.block_on(again(program, n, times)),
             Flavour::Current => self.current.block_on(again(program, n, times)),
         };
-        spent.as_nanos() as f64 / (parts * times) as f64
+        let waits = measured.waits.iter().map(|wait| wait.as_nanos() as f64);
+        let waits = waits.collect();
+        if row.kind() == Kind::Latency {
+            return Ok((waits, Vec::new()));
+        }
+        let per_part = spent.as_nanos() as f64 / (row.parts(n) * times) as f64;
+        Ok((vec![per_part], waits))
     }
 }
 
-/// Runs a program several times and adds up what counts.
-async fn again(program: Program, n: usize, times: usize) -> Duration {
+fn one(value: f64) -> (Vec<f64>, Vec<f64>) {
+    (vec![value], Vec::new())
+}
+
+/// A multi-thread runtime with so many workers, and a current-thread one.
+pub(crate) fn runtimes(workers: usize) -> (Runtime, Runtime) {
+    let mut multi = tokio::runtime::Builder::new_multi_thread();
+    let multi = multi.worker_threads(workers).enable_all().build();
+    let mut current = tokio::runtime::Builder::new_current_thread();
+    let current = current.enable_all().build();
+    (multi.expect("a runtime"), current.expect("a runtime"))
+}
+
+/// Runs a program several times and adds up what counts; what else it measured comes from the last time.
+async fn again(program: Program, n: usize, times: usize) -> (Duration, Measured) {
     let mut stretches = None;
+    let mut last = Measured::whole();
     let begin = Instant::now();
     for _ in 0..times {
-        if let Some(stretch) = program(n).await.stretch {
+        last = program(n).await;
+        if let Some(stretch) = last.stretch {
             *stretches.get_or_insert(Duration::ZERO) += stretch;
         }
     }
-    stretches.unwrap_or_else(|| begin.elapsed())
+    (stretches.unwrap_or_else(|| begin.elapsed()), last)
 }

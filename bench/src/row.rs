@@ -8,54 +8,100 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Row {
-    /// n children that end at once; all results are read.
+    /// n children that end at once; all results are read
     SpawnJoin,
-    /// The same, each child yields once.
+    /// The same, each child yields once
     YieldsOnce,
-    /// n parked children, one fails: from there until all have ended.
+    /// n parked children, one more fails: from there until all have ended
     FailFast,
-    /// A binary tree of groups, two children in each.
+    /// Resident memory per parked child, each contender in a fresh process
+    Memory,
+    /// A binary tree of groups, two children in each; the size is its depth
     Nested,
-    /// A timeout of a minute around a future that is ready.
+    /// A timeout of a minute around a future that is ready
     TimeoutReady,
-    /// The same around a future that is woken once.
+    /// The same around a future that is woken once
     TimeoutWoken,
+    /// 64 children that compute for 100 µs
+    Cpu100us,
+    /// 64 children that compute for 1 ms
+    Cpu1ms,
+    /// How long a child that does nothing takes while a sibling computes for 20 ms
+    BesideHog,
+    /// How late a task outside the group wakes from 1 ms of sleep while the group is busy
+    Sleeper,
+    /// Requests to an HTTP server on this machine, 100 at a time: time per request
+    Http,
+    /// Of the same requests: how long one takes
+    #[value(skip)]
+    HttpLatency,
+    /// Spawn and join with and without names
+    Names,
+}
+
+/// What the values of a row are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Time divided by the number of parts, one value for each repetition.
+    Throughput,
+    /// Single waits: the p99 counts beside the median.
+    Latency,
+    /// Bytes per child, one value for each fresh process.
+    Memory,
 }
 
 impl Row {
-    pub(crate) const ALL: &'static [Self] = &[
-        Self::SpawnJoin,
-        Self::YieldsOnce,
-        Self::FailFast,
-        Self::Nested,
-        Self::TimeoutReady,
-        Self::TimeoutWoken,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SpawnJoin => "spawn_join",
             Self::YieldsOnce => "yields_once",
             Self::FailFast => "fail_fast",
+            Self::Memory => "memory",
             Self::Nested => "nested",
             Self::TimeoutReady => "timeout_ready",
             Self::TimeoutWoken => "timeout_woken",
+            Self::Cpu100us => "cpu100us",
+            Self::Cpu1ms => "cpu1ms",
+            Self::BesideHog => "beside_hog",
+            Self::Sleeper => "sleeper",
+            Self::Http => "http",
+            Self::HttpLatency => "http_latency",
+            Self::Names => "names",
         }
     }
 
-    /// What one part of the work is: values are nanoseconds for each.
-    pub(crate) fn part(self) -> &'static str {
+    pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::SpawnJoin | Self::YieldsOnce | Self::FailFast => "child",
-            Self::Nested => "group",
-            Self::TimeoutReady | Self::TimeoutWoken => "timeout",
+            Self::Memory => Kind::Memory,
+            Self::BesideHog | Self::Sleeper | Self::HttpLatency => Kind::Latency,
+            _ => Kind::Throughput,
         }
     }
 
-    /// The peer that ratios refer to.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::SpawnJoin
+            | Self::YieldsOnce
+            | Self::FailFast
+            | Self::Cpu100us
+            | Self::Cpu1ms
+            | Self::Names => "ns per child",
+            Self::Memory => "bytes per child",
+            Self::Nested => "ns per group",
+            Self::TimeoutReady | Self::TimeoutWoken => "ns per timeout",
+            Self::BesideHog => "ns until the quick child has ended",
+            Self::Sleeper => "ns later than asked for",
+            Self::Http => "ns per request",
+            Self::HttpLatency => "ns from request to answer",
+        }
+    }
+
+    /// The contender that ratios refer to.
     pub(crate) fn yardstick(self) -> &'static str {
         match self {
             Self::TimeoutReady | Self::TimeoutWoken => "tokio",
+            Self::Cpu100us | Self::Cpu1ms | Self::BesideHog | Self::Sleeper => "raw",
+            Self::Names => "taskgroup",
             _ => "joinset",
         }
     }
@@ -64,14 +110,32 @@ impl Row {
     pub(crate) fn sizes(self, quick: bool) -> &'static [usize] {
         match self {
             Self::SpawnJoin | Self::YieldsOnce | Self::FailFast if quick => &[10, 1_000],
-            Self::SpawnJoin | Self::YieldsOnce => &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
-            Self::FailFast => &[10, 1_000, 100_000, 1_000_000],
-            // The depth of the tree.
+            Self::SpawnJoin | Self::YieldsOnce | Self::FailFast => {
+                &[10, 100, 1_000, 10_000, 100_000, 1_000_000]
+            }
+            Self::Memory if quick => &[10_000],
+            Self::Memory => &[1_000_000],
             Self::Nested if quick => &[8],
             Self::Nested => &[14],
-            Self::TimeoutReady | Self::TimeoutWoken if quick => &[1_000],
+            Self::TimeoutReady | Self::TimeoutWoken | Self::Names if quick => &[1_000],
             Self::TimeoutReady | Self::TimeoutWoken => &[100_000],
+            Self::Names => &[1_000, 100_000],
+            Self::Cpu100us | Self::Cpu1ms => &[64],
+            Self::BesideHog if quick => &[2],
+            Self::BesideHog => &[20],
+            Self::Sleeper if quick => &[10],
+            Self::Sleeper => &[100],
+            Self::Http | Self::HttpLatency if quick => &[500],
+            Self::Http | Self::HttpLatency => &[10_000],
         }
+    }
+
+    /// The deepest tree that is built: two million groups.
+    const DEEPEST: usize = 20;
+
+    /// Whether there is a program of this size.
+    pub(crate) fn takes(self, n: usize) -> bool {
+        n > 0 && (self != Self::Nested || n <= Self::DEEPEST)
     }
 
     /// How many parts a program of this size has.
@@ -79,6 +143,21 @@ impl Row {
         match self {
             Self::Nested => (1 << (n + 1)) - 1,
             _ => n,
+        }
+    }
+
+    /// How often a program runs within one repetition, so that the clock is read rarely.
+    pub(crate) fn times(self, n: usize) -> usize {
+        const PARTS_PER_READING: usize = 20_000;
+        match self {
+            Self::SpawnJoin
+            | Self::YieldsOnce
+            | Self::FailFast
+            | Self::Nested
+            | Self::TimeoutReady
+            | Self::TimeoutWoken
+            | Self::Names => PARTS_PER_READING.div_ceil(self.parts(n)),
+            _ => 1,
         }
     }
 }

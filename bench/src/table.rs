@@ -1,40 +1,54 @@
 //! The table on the terminal.
 
-use crate::measure::Series;
-use crate::stats::Summary;
+use crate::report::{LeftOut, Series};
 
-/// Prints the contenders of one row, flavour and size.
+/// Prints the contenders of one row, flavour and size; rows that came out of the same run one after the other.
 pub(crate) fn print(series: &[Series]) {
+    for table in series.chunk_by(|one, other| one.row == other.row) {
+        print_one(table);
+    }
+}
+
+fn print_one(series: &[Series]) {
     let Some(first) = series.first() else {
         return;
     };
-    let (row, yardstick) = (first.row, first.row.yardstick());
+    let (row, flavour, n, unit) = (&first.row, &first.flavour, first.n, &first.unit);
+    println!("\n{row}, {flavour}, n = {n}: {unit}");
+    let yardstick = first.yardstick().unwrap_or_default();
+    let ratio = format!("÷ {yardstick}");
+    let waits = if first.p99.is_some() { "p99" } else { "" };
+    let (median, min, max) = ("median", "min", "max");
     println!(
-        "\n{row}, {}, n = {}: ns per {}",
-        first.flavour.name(),
-        first.n,
-        row.part()
+        "  {:<20} {median:>12} {min:>12} {max:>12} {ratio:>12} {waits:>12}",
+        ""
     );
-    println!(
-        "  {:<20} {:>10} {:>10} {:>10} {:>11}",
-        "",
-        "median",
-        "min",
-        "max",
-        format!("÷ {yardstick}")
-    );
-    let base = series.iter().find(|series| series.peer == yardstick);
-    let base = base.and_then(|series| Summary::of(&series.values));
     for one in series {
-        let Some(summary) = Summary::of(&one.values) else {
-            continue;
-        };
-        let ratio = base.map_or_else(String::new, |base| {
-            format!("{:.3}", summary.median / base.median)
-        });
-        println!(
-            "  {:<20} {:>10.1} {:>10.1} {:>10.1} {ratio:>11}",
-            one.peer, summary.median, summary.min, summary.max
+        let ratio = one
+            .ratio
+            .map_or_else(String::new, |ratio| format!("{ratio:.3}"));
+        print!(
+            "  {:<20} {:>12.1} {:>12.1} {:>12.1} {ratio:>12}",
+            one.peer, one.median, one.min, one.max
         );
+        match (one.p99, one.ratio_p99) {
+            (Some(p99), Some(ratio)) => println!(" {p99:>12.1} {ratio:>8.3}"),
+            (Some(p99), None) => println!(" {p99:>12.1}"),
+            _ => println!(),
+        }
+    }
+}
+
+/// Prints who was not measured, and why.
+pub(crate) fn print_left_out(left_out: &[LeftOut]) {
+    if !left_out.is_empty() {
+        println!("\nleft out:");
+    }
+    for one in left_out {
+        print!("  {}", one.peer);
+        if let (Some(row), Some(flavour), Some(n)) = (&one.row, &one.flavour, one.n) {
+            print!(", {row}, {flavour}, from n = {n}");
+        }
+        println!(": {}", one.why);
     }
 }

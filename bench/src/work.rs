@@ -1,13 +1,17 @@
 //! What the children do: the same futures for every peer.
 
+use std::hint::black_box;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any program runs: a timeout that does not fire.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+/// For how long a hog computes.
+pub(crate) const HOG: Duration = Duration::from_millis(20);
 
 /// Goes once behind the other tasks of its runtime.
 ///
@@ -45,9 +49,18 @@ impl Parking {
         }
     }
 
+    /// One more is there.
+    pub(crate) fn arrive(&self) {
+        self.parked.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.parked.load(Ordering::Acquire)
+    }
+
     /// Waits until `n` children are parked.
     pub(crate) async fn full(&self, n: usize) {
-        while self.parked.load(Ordering::Acquire) < n {
+        while self.count() < n {
             tokio::task::yield_now().await;
         }
     }
@@ -65,13 +78,89 @@ impl Future for Parked {
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         if !self.parked {
             self.parked = true;
-            self.parking.parked.fetch_add(1, Ordering::AcqRel);
+            self.parking.arrive();
         }
         Poll::Pending
     }
 }
 
+/// Keeps children busy until it is told to stop.
+#[derive(Clone, Default)]
+pub(crate) struct Busy {
+    stopped: Arc<AtomicBool>,
+}
+
+impl Busy {
+    pub(crate) const CHILDREN: usize = 1_000;
+
+    /// A child that computes for a microsecond, yields, and so on.
+    pub(crate) fn child(&self) -> impl Future<Output = ()> + Send + use<> {
+        let busy = self.clone();
+        async move {
+            while !busy.stopped.load(Ordering::Acquire) {
+                compute(Duration::from_micros(1));
+                YieldOnce::default().await;
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// Sleeps for a millisecond `n` times, and says by how much each took longer.
+pub(crate) async fn late(n: usize) -> Vec<Duration> {
+    const SLEEP: Duration = Duration::from_millis(1);
+    let mut late = Vec::with_capacity(n);
+    for _ in 0..n {
+        let begin = Instant::now();
+        tokio::time::sleep(SLEEP).await;
+        late.push(begin.elapsed().saturating_sub(SLEEP));
+    }
+    late
+}
+
 /// The sum that the results of `n` children have.
 pub(crate) fn sum_below(n: usize) -> usize {
     n * n.saturating_sub(1) / 2
+}
+
+/// Computes for about this long on an idle core: a fixed number of steps, so that it takes longer where the core is shared.
+pub(crate) fn compute(duration: Duration) {
+    /// Steps in a microsecond.
+    static SPEED: OnceLock<f64> = OnceLock::new();
+    let speed = SPEED.get_or_init(|| {
+        const STEPS: u64 = 200_000;
+        let fastest = (0..20).map(|_| {
+            let begin = Instant::now();
+            steps(STEPS);
+            begin.elapsed()
+        });
+        let fastest = fastest.min().unwrap_or_default();
+        STEPS as f64 / (fastest.as_nanos() as f64 / 1_000.0)
+    });
+    steps((speed * duration.as_nanos() as f64 / 1_000.0) as u64);
+}
+
+fn steps(count: u64) {
+    let mut value = 1_u64;
+    for _ in 0..count {
+        value = black_box(
+            value
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1),
+        );
+    }
+    black_box(value);
+}
+
+/// The memory of this process that is resident, in bytes; `None` where there is no /proc.
+pub(crate) fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
 }

@@ -1,18 +1,18 @@
 //! `tokio::task::JoinSet`: the yardstick.
 
 use std::pin::Pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use taskgroup::BoxError;
 use tokio::task::JoinSet;
 
-use super::{Measured, Peer};
+use super::{Measured, Peer, parked};
 use crate::row::Row;
-use crate::work::{Parking, YieldOnce, sum_below};
+use crate::work::{Parking, YieldOnce, compute, sum_below};
 
-pub(super) const PEER: Peer = Peer {
-    name: "joinset",
-    programs: &[
+pub(super) const PEER: Peer = Peer::new(
+    "joinset",
+    &[
         (Row::SpawnJoin, |n| Box::pin(spawn_join(n))),
         (Row::YieldsOnce, |n| Box::pin(yields_once(n))),
         (Row::FailFast, |n| Box::pin(fail_fast(n))),
@@ -22,8 +22,16 @@ pub(super) const PEER: Peer = Peer {
                 Measured::whole()
             })
         }),
+        (Row::Memory, |n| {
+            Box::pin(async move {
+                let mut set = JoinSet::new();
+                parked(n, |child| drop(set.spawn(child))).await
+            })
+        }),
+        (Row::Cpu100us, |n| Box::pin(cpu(n, 100))),
+        (Row::Cpu1ms, |n| Box::pin(cpu(n, 1_000))),
     ],
-};
+);
 
 async fn spawn_join(n: usize) -> Measured {
     let mut set = JoinSet::new();
@@ -57,20 +65,20 @@ async fn sum(mut set: JoinSet<usize>) -> usize {
 async fn fail_fast(n: usize) -> Measured {
     let parking = Parking::default();
     let mut set = JoinSet::new();
-    for _ in 1..n {
+    for _ in 0..n {
         let child = parking.child();
         set.spawn(async move {
             child.await;
             Ok::<(), BoxError>(())
         });
     }
-    parking.full(n - 1).await;
+    parking.full(n).await;
     let begin = Instant::now();
     set.spawn(async { Err("one fails".into()) });
     let first = set.join_next().await;
     assert!(matches!(first, Some(Ok(Err(_)))));
     set.shutdown().await;
-    Measured::stretch(begin.elapsed())
+    Measured::since(begin)
 }
 
 fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -84,4 +92,15 @@ fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
             joined.expect("no child panics");
         }
     })
+}
+
+async fn cpu(n: usize, microseconds: u64) -> Measured {
+    let mut set = JoinSet::new();
+    for _ in 0..n {
+        set.spawn(async move { compute(Duration::from_micros(microseconds)) });
+    }
+    while let Some(joined) = set.join_next().await {
+        joined.expect("no child panics");
+    }
+    Measured::whole()
 }

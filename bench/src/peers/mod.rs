@@ -2,21 +2,31 @@
 //!
 //! Every program checks its own result, so that a peer that loses work is not called fast.
 
+mod async_scoped;
+mod http;
 mod joinset;
+mod moro;
 mod raw;
+mod streams;
 mod taskgroup;
 mod timeouts;
+mod tracker;
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::row::Row;
+use crate::work::{Parking, resident};
 
 /// What a program measured itself.
 #[derive(Default)]
 pub(crate) struct Measured {
     /// The stretch that counts; without it, the whole program.
     pub(crate) stretch: Option<Duration>,
+    /// Single waits.
+    pub(crate) waits: Vec<Duration>,
+    /// Bytes of memory.
+    pub(crate) bytes: Option<u64>,
 }
 
 impl Measured {
@@ -25,25 +35,64 @@ impl Measured {
         Self::default()
     }
 
-    pub(crate) fn stretch(stretch: Duration) -> Self {
+    /// From `begin` until now.
+    pub(crate) fn since(begin: Instant) -> Self {
         Self {
-            stretch: Some(stretch),
+            stretch: Some(begin.elapsed()),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn waits(waits: Vec<Duration>) -> Self {
+        Self {
+            waits,
+            ..Self::default()
+        }
+    }
+
+    /// By how much the resident memory has grown.
+    pub(crate) fn grown(before: Option<u64>) -> Self {
+        let grown = resident().zip(before);
+        Self {
+            bytes: grown.map(|(now, before)| now.saturating_sub(before)),
+            ..Self::default()
         }
     }
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = Measured> + Send + 'a>>;
+/// Spawns `n` children that park, by `spawn`, and says how much memory that took.
+async fn parked(n: usize, mut spawn: impl FnMut(crate::work::Parked)) -> Measured {
+    let before = resident();
+    let parking = Parking::default();
+    for _ in 0..n {
+        spawn(parking.child());
+    }
+    parking.full(n).await;
+    Measured::grown(before)
+}
+
+type Running = Pin<Box<dyn Future<Output = Measured> + Send>>;
 
 /// A program of the comparison: what it runs for a given size.
-pub(crate) type Program = fn(usize) -> Running<'static>;
+pub(crate) type Program = fn(usize) -> Running;
 
 /// One contender, with a program for each row that it can do.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) programs: &'static [(Row, Program)],
+    /// Whether it needs the multi-thread runtime.
+    pub(crate) needs_workers: bool,
 }
 
 impl Peer {
+    const fn new(name: &'static str, programs: &'static [(Row, Program)]) -> Self {
+        Self {
+            name,
+            programs,
+            needs_workers: false,
+        }
+    }
+
     pub(crate) fn program(&self, row: Row) -> Option<Program> {
         let mut programs = self.programs.iter();
         programs
@@ -56,10 +105,21 @@ impl Peer {
 pub(crate) const PEERS: &[Peer] = &[
     taskgroup::PUMPS,
     taskgroup::TOKIO_TASKS,
+    taskgroup::NAMED,
+    taskgroup::FORMATTED,
     joinset::PEER,
     raw::PEER,
     raw::LATCH,
+    tracker::PEER,
+    streams::UNORDERED,
+    streams::BUFFERED,
+    streams::CONCURRENCY,
+    moro::PEER,
+    async_scoped::PEER,
     timeouts::TASKGROUP,
     timeouts::TOKIO,
     timeouts::NONE,
+    http::TASKGROUP,
+    http::TOKIO_TASKS,
+    http::JOINSET,
 ];

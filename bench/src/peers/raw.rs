@@ -3,19 +3,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use taskgroup::BoxError;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::{Measured, Peer};
+use super::{Measured, Peer, parked};
 use crate::row::Row;
-use crate::work::{Parking, YieldOnce, sum_below};
+use crate::work::{Busy, HOG, Parking, YieldOnce, compute, late, sum_below};
 
-pub(super) const PEER: Peer = Peer {
-    name: "raw",
-    programs: &[
+pub(super) const PEER: Peer = Peer::new(
+    "raw",
+    &[
         (Row::SpawnJoin, |n| Box::pin(spawn_join(n))),
         (Row::YieldsOnce, |n| Box::pin(yields_once(n))),
         (Row::FailFast, |n| Box::pin(fail_fast(n))),
@@ -25,17 +25,29 @@ pub(super) const PEER: Peer = Peer {
                 Measured::whole()
             })
         }),
+        (Row::Memory, |n| {
+            Box::pin(async move {
+                let mut handles = Vec::with_capacity(n);
+                let measured = parked(n, |child| handles.push(tokio::spawn(child))).await;
+                handles.iter().for_each(JoinHandle::abort);
+                measured
+            })
+        }),
+        (Row::Cpu100us, |n| Box::pin(cpu(n, 100))),
+        (Row::Cpu1ms, |n| Box::pin(cpu(n, 1_000))),
+        (Row::BesideHog, |n| Box::pin(beside_hog(n))),
+        (Row::Sleeper, |n| Box::pin(sleeper(n))),
     ],
-};
+);
 
 /// Results go into slots, the last child wakes the parent.
-pub(super) const LATCH: Peer = Peer {
-    name: "raw.latch",
-    programs: &[
+pub(super) const LATCH: Peer = Peer::new(
+    "raw.latch",
+    &[
         (Row::SpawnJoin, |n| Box::pin(latched(n, false))),
         (Row::YieldsOnce, |n| Box::pin(latched(n, true))),
     ],
-};
+);
 
 async fn spawn_join(n: usize) -> Measured {
     let child = |index| tokio::spawn(async move { index });
@@ -64,8 +76,8 @@ async fn sum(handles: Vec<JoinHandle<usize>>) -> usize {
 
 async fn fail_fast(n: usize) -> Measured {
     let parking = Parking::default();
-    let handles: Vec<_> = (1..n).map(|_| tokio::spawn(parking.child())).collect();
-    parking.full(n - 1).await;
+    let handles: Vec<_> = (0..n).map(|_| tokio::spawn(parking.child())).collect();
+    parking.full(n).await;
     let begin = Instant::now();
     let failing = tokio::spawn(async { Err::<(), BoxError>("one fails".into()) });
     assert!(matches!(failing.await, Ok(Err(_))));
@@ -76,7 +88,7 @@ async fn fail_fast(n: usize) -> Measured {
         let joined = handle.await;
         assert!(joined.is_err_and(|error| error.is_cancelled()));
     }
-    Measured::stretch(begin.elapsed())
+    Measured::since(begin)
 }
 
 fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -88,6 +100,46 @@ fn nested(depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
             other.await.expect("no child panics");
         }
     })
+}
+
+async fn cpu(n: usize, microseconds: u64) -> Measured {
+    let child = |_| tokio::spawn(async move { compute(Duration::from_micros(microseconds)) });
+    let handles: Vec<_> = (0..n).map(child).collect();
+    for handle in handles {
+        handle.await.expect("no child panics");
+    }
+    Measured::whole()
+}
+
+async fn beside_hog(n: usize) -> Measured {
+    let mut waits = Vec::with_capacity(n);
+    for _ in 0..n {
+        let parking = Parking::default();
+        let started = parking.clone();
+        let hog = tokio::spawn(async move {
+            started.arrive();
+            compute(HOG);
+        });
+        parking.full(1).await;
+        let begin = Instant::now();
+        let quick = tokio::spawn(async {});
+        quick.await.expect("no child panics");
+        waits.push(begin.elapsed());
+        hog.await.expect("no child panics");
+    }
+    Measured::waits(waits)
+}
+
+async fn sleeper(n: usize) -> Measured {
+    let busy = Busy::default();
+    let spawn = |_| tokio::spawn(busy.child());
+    let children: Vec<_> = (0..Busy::CHILDREN).map(spawn).collect();
+    let late = tokio::spawn(late(n)).await.expect("no child panics");
+    busy.stop();
+    for child in children {
+        child.await.expect("no child panics");
+    }
+    Measured::waits(late)
 }
 
 struct Latch {

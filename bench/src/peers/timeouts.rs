@@ -6,9 +6,9 @@ use super::{Measured, Peer};
 use crate::row::Row;
 use crate::work::{MINUTE, YieldOnce};
 
-pub(super) const TASKGROUP: Peer = Peer {
-    name: "taskgroup",
-    programs: &[
+pub(super) const TASKGROUP: Peer = Peer::new(
+    "taskgroup",
+    &[
         (Row::TimeoutReady, |n| {
             Box::pin(async move {
                 for index in 0..n {
@@ -28,11 +28,11 @@ pub(super) const TASKGROUP: Peer = Peer {
             })
         }),
     ],
-};
+);
 
-pub(super) const TOKIO: Peer = Peer {
-    name: "tokio",
-    programs: &[
+pub(super) const TOKIO: Peer = Peer::new(
+    "tokio",
+    &[
         (Row::TimeoutReady, |n| {
             Box::pin(async move {
                 for index in 0..n {
@@ -52,12 +52,12 @@ pub(super) const TOKIO: Peer = Peer {
             })
         }),
     ],
-};
+);
 
 /// What the same work costs without any timeout: the part of both figures that no timeout can avoid.
-pub(super) const NONE: Peer = Peer {
-    name: "no timeout",
-    programs: &[
+pub(super) const NONE: Peer = Peer::new(
+    "no timeout",
+    &[
         (Row::TimeoutReady, |n| {
             Box::pin(async move {
                 for index in 0..n {
@@ -75,4 +75,4 @@ pub(super) const NONE: Peer = Peer {
             })
         }),
     ],
-};
+);

@@ -1,0 +1,236 @@
+//! The targets: what each row has to reach, and whether it does.
+//!
+//! A target is a ratio of two medians (or two p99s) of the same run. Where a row is measured at several sizes, the worst one counts.
+
+use std::fmt;
+
+use crate::foreign;
+use crate::measure::{Flavour, Plan};
+use crate::report::{Report, Series};
+use crate::row::Row;
+
+/// Sizes at which the ratios to `JoinSet` have to hold.
+const SIZES: &[usize] = &[1_000, 100_000, 1_000_000];
+/// Sizes at which other languages are met.
+const FOREIGN_SIZES: &[usize] = &[1_000, 100_000];
+
+const PUMPS: &str = "taskgroup";
+const TOKIO_TASKS: &str = "taskgroup.tokio";
+
+/// One line of the table.
+struct Target {
+    work: String,
+    bound: f64,
+    /// Measured ratios, each with the place where it was measured.
+    ratios: Vec<(String, f64)>,
+}
+
+/// What has to be measured to judge.
+pub(crate) fn plan(given: &Plan) -> Plan {
+    Plan {
+        rows: clap::ValueEnum::value_variants().to_vec(),
+        flavours: vec![Flavour::Multi],
+        sizes: Vec::new(),
+        peers: [PUMPS, TOKIO_TASKS, "joinset", "raw", "tokio", "named"]
+            .into_iter()
+            .chain(foreign::NAMES.iter().copied())
+            .map(Into::into)
+            .collect(),
+        ..given.clone()
+    }
+}
+
+/// What has to be measured with the other allocator.
+pub(crate) const MIMALLOC: &[&str] = &[
+    "--only",
+    "spawn_join",
+    "--flavour",
+    "multi",
+    "--peers",
+    "taskgroup,joinset",
+    "--n",
+    "1000,100000,1000000",
+];
+
+/// Prints the table; whether all targets are met. A target that was not measured is not met.
+pub(crate) fn judge(report: &Report, mimalloc: Option<&Report>) -> bool {
+    let targets = all(report, mimalloc);
+    println!(
+        "\n{:<58} {:>8} {:>9}  {:<7} where",
+        "work", "target", "measured", ""
+    );
+    for target in &targets {
+        println!("{target}");
+    }
+    let missed = targets.iter().filter(|target| !target.is_met()).count();
+    println!(
+        "\n{} of {} targets met",
+        targets.len() - missed,
+        targets.len()
+    );
+    missed == 0
+}
+
+impl Target {
+    fn worst(&self) -> Option<&(String, f64)> {
+        let ratios = self.ratios.iter();
+        ratios.max_by(|(_, one), (_, other)| one.total_cmp(other))
+    }
+
+    fn is_met(&self) -> bool {
+        self.worst().is_some_and(|(_, ratio)| *ratio <= self.bound)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<58} {:>8}", self.work, format!("≤ {:.2}", self.bound))?;
+        match self.worst() {
+            Some((place, ratio)) => {
+                let verdict = if self.is_met() { "met" } else { "MISSED" };
+                write!(f, " {ratio:>9.3}  {verdict:<7} {place}")
+            }
+            None => write!(f, " {:>9}  {:<7}", "none", "MISSED"),
+        }
+    }
+}
+
+fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut add = |work: String, bound, ratios| {
+        targets.push(Target {
+            work,
+            bound,
+            ratios,
+        });
+    };
+    // Pumps, then Tokio tasks.
+    let beside_joinset: &[(Row, &str, f64, f64)] = &[
+        (Row::SpawnJoin, "spawn + join + results, no-op", 0.12, 0.70),
+        (Row::YieldsOnce, "each yields once", 0.30, 0.75),
+        (Row::FailFast, "fail fast to quiet", 0.15, 1.2),
+        (Row::Memory, "memory per parked child", 0.45, 1.4),
+        (Row::Nested, "nested groups, depth 14", 0.6, 1.4),
+    ];
+    for &(row, work, pumps, tokio_tasks) in beside_joinset {
+        let sizes = match row {
+            Row::SpawnJoin | Row::YieldsOnce | Row::FailFast => SIZES,
+            _ => row.sizes(false),
+        };
+        for (peer, bound) in [(PUMPS, pumps), (TOKIO_TASKS, tokio_tasks)] {
+            let ratios = medians(report, row, sizes, peer);
+            add(format!("{work}: {peer} ÷ JoinSet"), bound, ratios);
+        }
+    }
+    let small = medians(report, Row::SpawnJoin, &[10], PUMPS);
+    add(
+        "the same, 10 children on a worker ÷ JoinSet".into(),
+        0.30,
+        small,
+    );
+    let other = mimalloc.map(|report| medians(report, Row::SpawnJoin, SIZES, PUMPS));
+    add(
+        "the same, mimalloc on both sides ÷ JoinSet".into(),
+        0.15,
+        other.unwrap_or_default(),
+    );
+    let timeouts = [
+        (Row::TimeoutReady, "ready", 0.5),
+        (Row::TimeoutWoken, "woken once", 0.3),
+    ];
+    for (row, work, bound) in timeouts {
+        let ratios = medians(report, row, row.sizes(false), PUMPS);
+        add(
+            format!("timeout that does not fire, {work} ÷ Tokio's"),
+            bound,
+            ratios,
+        );
+    }
+    let beside_spawn = [
+        (Row::Cpu100us, "64 children compute 100 µs"),
+        (Row::Cpu1ms, "64 children compute 1 ms"),
+        (Row::BesideHog, "quick child beside a hog, median"),
+        (Row::Sleeper, "1 ms sleeper beside a busy group, median"),
+    ];
+    for (row, work) in beside_spawn {
+        let ratios = medians(report, row, row.sizes(false), PUMPS);
+        add(format!("{work} ÷ tokio::spawn"), 1.1, ratios);
+    }
+    let waits = [
+        (Row::BesideHog, "quick child beside a hog, p99"),
+        (Row::Sleeper, "1 ms sleeper beside a busy group, p99"),
+    ];
+    for (row, work) in waits {
+        add(format!("{work} ÷ tokio::spawn"), 1.1, p99s(report, row));
+    }
+    let requests = medians(report, Row::Http, Row::Http.sizes(false), PUMPS);
+    add(
+        "HTTP requests, time each ÷ JoinSet + Semaphore".into(),
+        1.0,
+        requests,
+    );
+    add(
+        "HTTP requests, p99 ÷ JoinSet + Semaphore".into(),
+        1.0,
+        p99s(report, Row::HttpLatency),
+    );
+    for peer in foreign::NAMES {
+        add(
+            format!("all work that it can do ÷ {peer}"),
+            1.0,
+            against(report, peer),
+        );
+    }
+    let names = medians(report, Row::Names, Row::Names.sizes(false), "named");
+    add("names given ÷ none given".into(), 1.05, names);
+    add(
+        "growth: a child of 1 000 000 ÷ one of 1 000".into(),
+        1.5,
+        growth(report),
+    );
+    targets
+}
+
+fn place(series: &Series) -> String {
+    format!("{}, n = {}", series.row, series.n)
+}
+
+fn medians(report: &Report, row: Row, sizes: &[usize], peer: &str) -> Vec<(String, f64)> {
+    let found = sizes
+        .iter()
+        .filter_map(|&n| report.find(row, Flavour::Multi, n, peer));
+    let ratios = found.filter_map(|series| Some((place(series), series.ratio?)));
+    ratios.collect()
+}
+
+fn p99s(report: &Report, row: Row) -> Vec<(String, f64)> {
+    let found = row.sizes(false).iter();
+    let found = found.filter_map(|&n| report.find(row, Flavour::Multi, n, PUMPS));
+    let ratios = found.filter_map(|series| Some((place(series), series.ratio_p99?)));
+    ratios.collect()
+}
+
+/// Our time for each part of all work that a program in another language did, as ratio to its own.
+fn against(report: &Report, peer: &str) -> Vec<(String, f64)> {
+    let theirs = report.series.iter().filter(|series| series.peer == peer);
+    let met = theirs
+        .filter(|series| series.row.starts_with("nested") || FOREIGN_SIZES.contains(&series.n));
+    let ratios = met.filter_map(|theirs| {
+        let mut series = report.series.iter();
+        let own = series.find(|one| {
+            one.peer == PUMPS
+                && one.row == theirs.row
+                && one.n == theirs.n
+                && one.flavour == theirs.flavour
+        })?;
+        Some((place(own), own.median / theirs.median))
+    });
+    ratios.collect()
+}
+
+fn growth(report: &Report) -> Vec<(String, f64)> {
+    let at = |n| report.find(Row::SpawnJoin, Flavour::Multi, n, PUMPS);
+    let ends = at(1_000).zip(at(1_000_000));
+    let ratio = ends.map(|(small, large)| (place(large), large.median / small.median));
+    ratio.into_iter().collect()
+}
