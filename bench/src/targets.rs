@@ -124,13 +124,13 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
     }
     let small = medians(report, Row::SpawnJoin, &[10], PUMPS);
     add(
-        "the same, 10 children on a worker ÷ JoinSet".into(),
+        "spawn + join, 10 children on a worker ÷ JoinSet".into(),
         0.30,
         small,
     );
     let other = mimalloc.map(|report| medians(report, Row::SpawnJoin, SIZES, PUMPS));
     add(
-        "the same, mimalloc on both sides ÷ JoinSet".into(),
+        "spawn + join, mimalloc on both sides ÷ JoinSet".into(),
         0.15,
         other.unwrap_or_default(),
     );
