@@ -75,8 +75,8 @@ where
             };
             // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
             // unwinds.
-            let section = Scope::open(Kind::Section, &scope, location);
-            let mut section = pin!(Section::new(section, Ends::Any, work(resource)));
+            let section = Section::unopened(Kind::Section, location, Ends::Any, work(resource));
+            let mut section = pin!(section);
             std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await
         };
         let info = || group::info_at(&scope, "release", location);

@@ -338,14 +338,16 @@ pub(crate) fn classify(
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
     async move {
-        let parent = current::scope();
-        let scope = Scope::open(Kind::Section, &parent, location);
-        let mut section = std::pin::pin!(Section::new(scope, Ends::Any, future));
+        let section = Section::unopened(Kind::Section, location, Ends::Any, future);
+        let mut section = std::pin::pin!(section);
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => Ok(value),
             Ended::Panicked(payload) => std::panic::resume_unwind(payload),
             Ended::Dropped => {
-                let reason = section.scope().reason();
+                let scope = section.scope();
+                let parent = scope.and_then(|scope| scope.parent()).cloned();
+                let parent = parent.unwrap_or_else(current::scope);
+                let reason = scope.and_then(|scope| scope.reason());
                 let reason = reason.unwrap_or_else(|| CancelReason::dropped(&parent));
                 Err(Cancelled::guarding(&parent, reason))
             }

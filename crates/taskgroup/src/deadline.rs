@@ -213,46 +213,43 @@ impl Drop for Disarm {
     }
 }
 
-/// When a deadline is: at an instant, or so long after the first suspension of the work.
-enum When {
-    At(Option<Instant>),
-    After(Duration),
+fn kind(at: Option<Instant>, after: Option<Duration>) -> Kind {
+    Kind::Deadline(crate::sync::Mutex::new(DeadlineState {
+        at,
+        after,
+        ..DeadlineState::default()
+    }))
 }
 
-async fn limited<T>(
-    when: When,
+/// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending.
+async fn limited<F: Future>(
+    section: Section<F>,
+    limit: Option<Duration>,
     location: &'static Location<'static>,
-    work: impl AsyncFnOnce(Deadline) -> T,
-) -> Result<T, TimedOut> {
-    let (at, limit) = match when {
-        When::At(at) => (at, None),
-        When::After(limit) => (far(Instant::now(), limit), Some(limit)),
-    };
-    let state = DeadlineState {
-        at,
-        ..DeadlineState::default()
-    };
-    let kind = Kind::Deadline(crate::sync::Mutex::new(state));
-    let scope = Scope::open(kind, &current::scope(), location);
-    let _disarm = Disarm(scope.clone());
-    let future = work(Deadline {
-        scope: scope.clone(),
-    });
-    let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Own, future));
-    let mut armed = false;
+) -> Result<F::Output, TimedOut> {
+    let mut section = std::pin::pin!(section);
+    let mut armed: Option<Disarm> = None;
     let ended = std::future::poll_fn(|cx| {
         let mut polled = section.as_mut().poll_ended(cx);
-        if polled.is_pending() && !armed {
-            armed = true;
+        if let (true, None, Some(scope)) = (polled.is_pending(), &armed, section.scope()) {
+            let scope = scope.clone();
             arm(&scope);
-            if self::state(&scope).is_some_and(|state| state.lock().expired) {
+            if state(&scope).is_some_and(|state| state.lock().expired) {
                 // It was due from the start: the first suspension point is here (S21).
                 polled = section.as_mut().poll_dropped(cx);
             }
+            armed = Some(Disarm(scope));
         }
         polled
     })
     .await;
+    let Some(scope) = section.scope() else {
+        return match ended {
+            Ended::Value(value) => Ok(value),
+            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+            Ended::Dropped => unreachable!("only what is open is dropped"),
+        };
+    };
     match ended {
         // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
         Ended::Value(value) if !(scope.is_origin() && scope.is_masked()) => Ok(value),
@@ -269,7 +266,7 @@ async fn limited<T>(
                 }
             })
             .await;
-            let at = self::state(&scope).and_then(|state| state.lock().at);
+            let at = state(scope).and_then(|state| state.lock().at);
             Err(TimedOut {
                 at: at.unwrap_or_else(Instant::now),
                 limit,
@@ -287,7 +284,8 @@ async fn limited<T>(
 /// a value, and says in its context that a deadline cancelled it. Only a value that carries the
 /// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, say) is one more way to say that it timed out.
 ///
-/// Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
+/// The time counts from the first suspension of the work, or from when it first asks for its scope: what is ready at once costs no look at
+/// the clock. Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
 /// keeps quiet and the outer one speaks.
 ///
 /// ```
@@ -319,7 +317,9 @@ pub fn timeout<F: Future>(
     duration: Duration,
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    limited(When::After(duration), Location::caller(), |_| future)
+    let location = Location::caller();
+    let section = Section::unopened(kind(None, Some(duration)), location, Ends::Own, future);
+    limited(section, Some(duration), location)
 }
 
 /// As [`timeout`], with the deadline as an instant.
@@ -332,7 +332,9 @@ pub fn timeout_at<F: Future>(
     at: Instant,
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
-    limited(When::At(Some(at)), Location::caller(), |_| future)
+    let location = Location::caller();
+    let section = Section::unopened(kind(Some(at), None), location, Ends::Own, future);
+    limited(section, None, location)
 }
 
 /// As [`timeout`], for work that wants to look at its deadline or move it.
@@ -364,8 +366,21 @@ pub fn timeout_with<T, B>(
 where
     B: AsyncFnOnce(Deadline) -> T,
 {
-    let when = duration.into().map_or(When::At(None), When::After);
-    limited(when, Location::caller(), work)
+    let location = Location::caller();
+    let limit = duration.into();
+    async move {
+        // The work may keep the handle, so here the scope is there from the start.
+        let scope = Scope::open(kind(None, limit), &current::scope(), location);
+        let deadline = Deadline {
+            scope: scope.clone(),
+        };
+        limited(
+            Section::new(scope, Ends::Own, work(deadline)),
+            limit,
+            location,
+        )
+        .await
+    }
 }
 
 /// As [`timeout`] where silence is fine: `None` when the deadline cut the work off.
@@ -376,8 +391,9 @@ pub fn move_on_after<F: Future>(
     duration: Duration,
     future: F,
 ) -> impl Future<Output = Option<F::Output>> {
-    let limited = limited(When::After(duration), Location::caller(), |_| future);
-    async move { limited.await.ok() }
+    let location = Location::caller();
+    let section = Section::unopened(kind(None, Some(duration)), location, Ends::Own, future);
+    async move { limited(section, Some(duration), location).await.ok() }
 }
 
 /// The earliest deadline that binds the code that asks: the minimum over the scopes above, up to the nearest shield.

@@ -2,9 +2,8 @@
 
 use std::panic::Location;
 
-use crate::scope::current;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::tree::{Kind, Scope};
+use crate::scope::tree::Kind;
 
 /// Runs `future` to its end whatever happens to the scopes around it.
 ///
@@ -37,8 +36,8 @@ use crate::scope::tree::{Kind, Scope};
 pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let location = Location::caller();
     async move {
-        let scope = Scope::open(Kind::Shield, &current::scope(), location);
-        let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
+        let section = Section::unopened(Kind::Shield, location, Ends::Own, future);
+        let mut section = std::pin::pin!(section);
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => value,
             Ended::Panicked(payload) => std::panic::resume_unwind(payload),

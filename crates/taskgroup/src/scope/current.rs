@@ -1,11 +1,12 @@
 //! The ambient scope: what the code that is being polled on this thread belongs to.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::Arc;
 
 use super::task::TaskRef;
-use super::tree::{self, Scope};
+use super::tree::{self, Kind, Scope};
 
 /// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
 ///
@@ -17,13 +18,113 @@ enum Ambient {
     Outside,
     Task(*const TaskRef),
     Scope(*const Arc<Scope>),
+    Unopened(*const Unopened),
 }
 
-/// What [`with`] shows.
+/// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
+pub(crate) struct Unopened {
+    /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (C1).
+    around: Ambient,
+    kind: Cell<Option<Kind>>,
+    barrier: bool,
+    location: &'static Location<'static>,
+    scope: OnceCell<Arc<Scope>>,
+}
+
+impl Unopened {
+    pub(crate) fn new(kind: Kind, location: &'static Location<'static>) -> Self {
+        Self {
+            around: AMBIENT.try_with(Cell::get).unwrap_or_default(),
+            barrier: matches!(kind, Kind::Shield),
+            kind: Cell::new(Some(kind)),
+            location,
+            scope: OnceCell::new(),
+        }
+    }
+
+    /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
+    pub(crate) fn open(&self) -> &Arc<Scope> {
+        self.scope.get_or_init(|| {
+            let parent = self.around.scope();
+            let kind = self.kind.take().unwrap_or(Kind::Section);
+            Scope::open(kind, &parent, self.location)
+        })
+    }
+
+    /// The scope if anybody asked, or else the means to make one later.
+    pub(crate) fn into_parts(self) -> Result<Arc<Scope>, Option<Kind>> {
+        self.scope.into_inner().ok_or(self.kind.into_inner())
+    }
+}
+
+/// What an ambient pointer shows.
 enum Inside<'a> {
     Nothing,
     Task(&'a TaskRef),
     Scope(&'a Arc<Scope>),
+    Unopened(&'a Unopened),
+}
+
+impl Ambient {
+    #[allow(unsafe_code)]
+    fn look(&self) -> Inside<'_> {
+        match *self {
+            Self::Outside => Inside::Nothing,
+            // SAFETY: C1.
+            Self::Task(task) => Inside::Task(unsafe { &*task }),
+            // SAFETY: C1.
+            Self::Scope(scope) => Inside::Scope(unsafe { &*scope }),
+            // SAFETY: C1.
+            Self::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened }),
+        }
+    }
+
+    fn scope(&self) -> Arc<Scope> {
+        match self.look() {
+            Inside::Nothing => Scope::root().clone(),
+            Inside::Task(task) => task.clone().inside_running(),
+            Inside::Scope(scope) => scope.clone(),
+            Inside::Unopened(unopened) => unopened.open().clone(),
+        }
+    }
+
+    fn is(&self, scope: &Arc<Scope>) -> bool {
+        match self.look() {
+            Inside::Nothing => Arc::ptr_eq(scope, Scope::root()),
+            Inside::Task(task) => task
+                .header()
+                .scope()
+                .is_some_and(|inside| Arc::ptr_eq(inside, scope)),
+            Inside::Scope(current) => Arc::ptr_eq(current, scope),
+            Inside::Unopened(unopened) => unopened
+                .scope
+                .get()
+                .is_some_and(|opened| Arc::ptr_eq(opened, scope)),
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        match self.look() {
+            Inside::Nothing => false,
+            Inside::Task(task) => task.header().sees_cancel(),
+            Inside::Scope(scope) => scope.is_cancelled(),
+            Inside::Unopened(unopened) => match unopened.scope.get() {
+                Some(scope) => scope.is_cancelled(),
+                None => !unopened.barrier && unopened.around.is_cancelled(),
+            },
+        }
+    }
+
+    fn task(&self) -> Option<TaskRef> {
+        match self.look() {
+            Inside::Nothing => None,
+            Inside::Task(task) => Some(task.clone()),
+            Inside::Scope(scope) => tree::ancestors(scope)
+                .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
+                .find_map(|scope| tree::task_of(scope)),
+            Inside::Unopened(unopened) => unopened.around.task(),
+        }
+    }
 }
 
 thread_local! {
@@ -49,6 +150,10 @@ pub(super) fn enter_task(task: &TaskRef) -> Entered<'_> {
     enter(Ambient::Task(task))
 }
 
+pub(crate) fn enter_unopened(unopened: &Unopened) -> Entered<'_> {
+    enter(Ambient::Unopened(unopened))
+}
+
 pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
     enter(Ambient::Scope(scope))
 }
@@ -61,55 +166,26 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// `look` runs no foreign code, and nothing that enters or leaves.
-#[allow(unsafe_code)]
-fn with<R>(look: impl FnOnce(Inside<'_>) -> R) -> R {
-    match AMBIENT.try_with(Cell::get).unwrap_or_default() {
-        Ambient::Outside => look(Inside::Nothing),
-        // SAFETY: C1.
-        Ambient::Task(task) => look(Inside::Task(unsafe { &*task })),
-        // SAFETY: C1.
-        Ambient::Scope(scope) => look(Inside::Scope(unsafe { &*scope })),
-    }
+fn ambient() -> Ambient {
+    AMBIENT.try_with(Cell::get).unwrap_or_default()
 }
 
 /// The current scope: the process root outside everything.
 pub(crate) fn scope() -> Arc<Scope> {
-    with(|inside| match inside {
-        Inside::Nothing => Scope::root().clone(),
-        Inside::Task(task) => task.clone().inside_running(),
-        Inside::Scope(scope) => scope.clone(),
-    })
+    ambient().scope()
 }
 
 /// Whether `scope` is the innermost scope that polls right now.
 pub(crate) fn is(scope: &Arc<Scope>) -> bool {
-    with(|inside| match inside {
-        Inside::Nothing => Arc::ptr_eq(scope, Scope::root()),
-        Inside::Task(task) => task
-            .header()
-            .scope()
-            .is_some_and(|inside| Arc::ptr_eq(inside, scope)),
-        Inside::Scope(current) => Arc::ptr_eq(current, scope),
-    })
+    ambient().is(scope)
 }
 
 /// Whether the current scope is cancelled.
 pub(crate) fn is_cancelled() -> bool {
-    with(|inside| match inside {
-        Inside::Nothing => false,
-        Inside::Task(task) => task.header().sees_cancel(),
-        Inside::Scope(scope) => scope.is_cancelled(),
-    })
+    ambient().is_cancelled()
 }
 
 /// The task whose code is being polled, if any.
 pub(crate) fn task() -> Option<TaskRef> {
-    with(|inside| match inside {
-        Inside::Nothing => None,
-        Inside::Task(task) => Some(task.clone()),
-        Inside::Scope(scope) => tree::ancestors(scope)
-            .take_while(|scope| !matches!(scope.kind, tree::Kind::Run | tree::Kind::Root))
-            .find_map(|scope| tree::task_of(scope)),
-    })
+    ambient().task()
 }

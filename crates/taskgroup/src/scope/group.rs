@@ -306,8 +306,6 @@ pub(super) fn child_ended(header: &Header, value: bool) {
         if header.has(BACKGROUND) {
             group.background.fetch_sub(1, Ordering::SeqCst);
         }
-    } else if matches!(owner.kind, Kind::Root) {
-        owner.root_orphan_ended();
     }
     owner.leave();
 }

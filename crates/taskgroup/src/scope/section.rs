@@ -10,14 +10,14 @@
 //! - **N3** A section that is dropped before it has closed abandons its scope to the parent.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::current;
+use super::current::{self, Unopened};
 use super::driver;
 use super::task::{SHIELDED, Spec, Task};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
@@ -42,9 +42,9 @@ pub(crate) enum Ended<T> {
 }
 
 pin_project! {
-    /// Polls `future` as the code of `scope`; ready once everything below has ended.
+    /// Polls `future` as the code of a scope; ready once everything below has ended.
     pub(crate) struct Section<F: Future> {
-        open: Open,
+        state: State,
         ends: Ends,
         #[pin]
         future: Option<F>,
@@ -54,13 +54,19 @@ pin_project! {
     impl<F: Future> PinnedDrop for Section<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.future.is_some() {
-                let _ambient = current::enter_scope(&this.open.scope);
+            if let (true, State::Open(open)) = (this.future.is_some(), &*this.state) {
+                let _ambient = current::enter_scope(&open.scope);
                 this.future.set(None);
             }
-            // What is open is abandoned by the drop of `open`.
+            // What is open is abandoned by the drop of `Open`.
         }
     }
+}
+
+enum State {
+    /// Not polled yet: the scope is made when the first poll is pending, or when somebody inside asks for it.
+    Unopened(Option<Kind>, &'static Location<'static>),
+    Open(Open),
 }
 
 /// The section's side of an open scope.
@@ -72,6 +78,19 @@ struct Open {
 }
 
 impl Open {
+    fn new(scope: Arc<Scope>) -> Self {
+        let mut open = Self {
+            scope,
+            holding: false,
+            closed: false,
+        };
+        if matches!(open.scope.kind, Kind::Shield | Kind::Section) {
+            // These answer for what happens inside, so nothing around them may be dropped before they have.
+            open.hold();
+        }
+        open
+    }
+
     fn hold(&mut self) {
         if !self.holding {
             if let Some(parent) = self.scope.parent() {
@@ -106,18 +125,25 @@ impl Drop for Open {
 }
 
 impl<F: Future> Section<F> {
+    /// A section of an open scope.
     pub(crate) fn new(scope: Arc<Scope>, ends: Ends, future: F) -> Self {
-        let mut open = Open {
-            scope,
-            holding: false,
-            closed: false,
-        };
-        if matches!(open.scope.kind, Kind::Shield | Kind::Section) {
-            // These answer for what happens inside, so nothing around them may be dropped before they have.
-            open.hold();
-        }
         Self {
-            open,
+            state: State::Open(Open::new(scope)),
+            ends,
+            future: Some(future),
+            ended: None,
+        }
+    }
+
+    /// A section whose scope is opened below the current one when it is needed: not at all when `future` is ready at once.
+    pub(crate) fn unopened(
+        kind: Kind,
+        location: &'static Location<'static>,
+        ends: Ends,
+        future: F,
+    ) -> Self {
+        Self {
+            state: State::Unopened(Some(kind), location),
             ends,
             future: Some(future),
             ended: None,
@@ -127,42 +153,64 @@ impl<F: Future> Section<F> {
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
-        if let Some(mut future) = this.future.as_mut().as_pin_mut() {
-            let scope = &this.open.scope;
-            let ambient = current::enter_scope(scope);
-            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        if let Some(future) = this.future.as_mut().as_pin_mut() {
+            let poll = || catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+            let polled = match this.state {
+                State::Open(open) => {
+                    let _ambient = current::enter_scope(&open.scope);
+                    poll()
+                }
+                State::Unopened(kind, location) => {
+                    let kind = kind.take().unwrap_or(Kind::Section);
+                    let unopened = Unopened::new(kind, location);
+                    let polled = {
+                        let _ambient = current::enter_unopened(&unopened);
+                        poll()
+                    };
+                    if matches!(polled, Ok(Poll::Pending)) {
+                        unopened.open();
+                    }
+                    if let Ok(scope) = unopened.into_parts() {
+                        *this.state = State::Open(Open::new(scope));
+                    }
+                    polled
+                }
+            };
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
                 Err(payload) => Ended::Panicked(payload),
                 Ok(Poll::Pending) => {
-                    scope.set_waker(cx.waker());
-                    if !to_drop(scope, *this.ends) {
-                        drop(ambient);
-                        if matches!(this.open.scope.kind, Kind::Group(_))
-                            && this.open.scope.below() > 0
-                        {
+                    let State::Open(open) = this.state else {
+                        unreachable!("what is pending is open")
+                    };
+                    open.scope.set_waker(cx.waker());
+                    if !to_drop(&open.scope, *this.ends) {
+                        if matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0 {
                             // N2 from the start: a group with children gets to report what their cleanup says.
-                            this.open.hold();
+                            open.hold();
                         }
                         return Poll::Pending;
                     }
                     Ended::Dropped
                 }
             };
-            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            drop(ambient);
-            *this.ended = Some(match (ended, dropped) {
-                (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
-                (ended, _) => ended,
-            });
-            if let (Kind::Group(group), Some(ended)) = (&scope.kind, &*this.ended) {
-                group.body_ended(scope, matches!(ended, Ended::Value(_)));
+            let ended = drop_future(this.state, this.future.as_mut(), ended);
+            let State::Open(open) = this.state else {
+                // Nobody has asked for the scope, so there is nothing below and nothing to tell.
+                return Poll::Ready(ended);
+            };
+            if let Kind::Group(group) = &open.scope.kind {
+                group.body_ended(&open.scope, matches!(ended, Ended::Value(_)));
             }
+            *this.ended = Some(ended);
         }
-        if poll_winding_held(this.open, cx).is_pending() {
+        let State::Open(open) = this.state else {
+            unreachable!("a section that was not opened is not polled again after it was ready")
+        };
+        if poll_winding_held(open, cx).is_pending() {
             return Poll::Pending;
         }
-        this.open.close();
+        open.close();
         let ended = this.ended.take();
         Poll::Ready(ended.expect("a section is not polled again after it was ready"))
     }
@@ -172,15 +220,12 @@ impl<F: Future> Section<F> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Ended<F::Output>> {
-        let mut this = self.as_mut().project();
-        if this.future.is_some() {
-            if !to_drop(&this.open.scope, *this.ends) {
+        let this = self.as_mut().project();
+        if let (true, State::Open(open)) = (this.future.is_some(), &*this.state) {
+            if !to_drop(&open.scope, *this.ends) {
                 return Poll::Pending;
             }
-            let ambient = current::enter_scope(&this.open.scope);
-            let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-            drop(ambient);
-            *this.ended = Some(dropped.map_or_else(Ended::Panicked, |()| Ended::Dropped));
+            *this.ended = Some(drop_future(this.state, this.future, Ended::Dropped));
         }
         self.poll_ended(cx)
     }
@@ -190,8 +235,28 @@ impl<F: Future> Section<F> {
         self.future.is_none()
     }
 
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.open.scope
+    /// The scope, if it was ever needed.
+    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
+        match &self.state {
+            State::Open(open) => Some(&open.scope),
+            State::Unopened(..) => None,
+        }
+    }
+}
+
+/// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended worse.
+fn drop_future<F: Future>(
+    state: &State,
+    mut future: Pin<&mut Option<F>>,
+    ended: Ended<F::Output>,
+) -> Ended<F::Output> {
+    let _ambient = match state {
+        State::Open(open) => Some(current::enter_scope(&open.scope)),
+        State::Unopened(..) => None,
+    };
+    match (ended, catch_unwind(AssertUnwindSafe(|| future.set(None)))) {
+        (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
+        (ended, _) => ended,
     }
 }
 
@@ -250,14 +315,17 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
 /// Has `scope` run `cleanup` and wait for it: in a shielded task, after those that were left there before. Without a runtime it
 /// is dropped.
 pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
+    if matches!(scope.kind, Kind::Root) {
+        // The root belongs to no runtime. A scope of its own stands for the one that we are in.
+        let orphan = Scope::open(Kind::Section, scope, scope.location);
+        adopt(&orphan, cleanup);
+        return orphan.orphan();
+    }
     if scope.runtime_if_any().is_none() || scope.enter_child().is_err() {
         return drop(cleanup);
     }
     if !scope.push_adopted(cleanup) {
         return scope.leave();
-    }
-    if matches!(scope.kind, Kind::Root) {
-        scope.root_orphan_added();
     }
     let spec = Spec {
         owner: scope.clone(),

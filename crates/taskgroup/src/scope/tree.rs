@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
+use std::time::Duration;
 
 use super::driver::Runtime;
 use super::group::GroupState;
@@ -53,8 +54,19 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct DeadlineState {
     pub(crate) at: Option<Instant>,
+    /// So long after the scope was opened; then it is in `at`.
+    pub(crate) after: Option<Duration>,
     pub(crate) timer: Option<TimerKey>,
     pub(crate) expired: bool,
+}
+
+impl DeadlineState {
+    /// A duration that ends beyond what an instant can say means never.
+    fn start(&mut self) {
+        if let Some(after) = self.after.take() {
+            self.at = Instant::now().checked_add(after);
+        }
+    }
 }
 
 /// Cancelled, by itself or from above.
@@ -159,6 +171,9 @@ impl Scope {
         parent: &Arc<Scope>,
         location: &'static Location<'static>,
     ) -> Arc<Self> {
+        if let Kind::Deadline(state) = &kind {
+            state.lock().start();
+        }
         let scope = Arc::new(Self::bare(kind, Some(parent.clone()), location));
         // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
         parent.live.fetch_add(1, Ordering::SeqCst);
@@ -212,24 +227,35 @@ impl Scope {
         }
     }
 
-    /// The runtime that drives what is spawned here: of the first ask.
+    /// The runtime that drives what is spawned here: that of the scopes around it, or the one that the first ask came from.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
-        self.runtime.get_or_init(Runtime::current)
+    pub(crate) fn runtime(self: &Arc<Self>) -> &Arc<Runtime> {
+        match self.runtime.get() {
+            Some(runtime) => runtime,
+            None => {
+                let runtime = self.runtime_around().unwrap_or_else(Runtime::current);
+                self.runtime.get_or_init(|| runtime)
+            }
+        }
     }
 
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
         self.runtime.get()
     }
 
-    pub(crate) fn runtime_if_any(&self) -> Option<&Arc<Runtime>> {
+    pub(crate) fn runtime_if_any(self: &Arc<Self>) -> Option<&Arc<Runtime>> {
         if let Some(runtime) = self.runtime.get() {
             return Some(runtime);
         }
-        let runtime = Runtime::try_current()?;
+        let runtime = self.runtime_around().or_else(Runtime::try_current)?;
         Some(self.runtime.get_or_init(|| runtime))
+    }
+
+    /// What the nearest scope around that knows its runtime has found.
+    fn runtime_around(self: &Arc<Self>) -> Option<Arc<Runtime>> {
+        ancestors(self).find_map(|above| above.runtime.get().cloned())
     }
 
     /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own.
@@ -348,14 +374,20 @@ impl Scope {
     pub(crate) fn abandon(self: &Arc<Self>) {
         let deferred = self.take_deferred();
         self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
+        // The section's own token keeps the scope open while its deferred work is handed over.
+        super::section::adopt_deferred(self, deferred);
+        self.orphan();
+    }
+
+    /// From now on nobody polls this scope: it ends by itself after what is below, and the parent waits for that. Gives the section's
+    /// token back.
+    pub(super) fn orphan(self: &Arc<Self>) {
         self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
         if let Some(parent) = &self.parent {
             if matches!(parent.kind, Kind::Root) {
                 parent.root_orphan_added();
             }
         }
-        // The section's own token keeps the scope open while its deferred work is handed over.
-        super::section::adopt_deferred(self, deferred);
         self.leave();
     }
 
