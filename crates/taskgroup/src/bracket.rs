@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::{BoxError, Member};
+use crate::scope::current::{self, Lazy};
+use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section, adopt};
 use crate::scope::task::TaskOutput;
-use crate::scope::tree::{Deferred, Kind, Scope};
-use crate::scope::{current, group};
+use crate::scope::tree::{Deferred, Scope};
 use crate::shield::shield;
 
 /// Acquires a resource, uses it, and releases it exactly once, whatever happens in between.
@@ -75,7 +76,7 @@ where
             };
             // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
             // unwinds.
-            let section = Section::unopened(Kind::Section, location, Ends::Any, work(resource));
+            let section = Section::unopened(Lazy::Section, location, Ends::Any, work(resource));
             let mut section = pin!(section);
             std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await
         };

@@ -6,9 +6,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Member, TaskInfo};
-use crate::scope::current;
+use crate::scope::current::{self, Lazy};
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::tree::{self, Kind, Scope};
+use crate::scope::tree::{self, Scope};
 
 /// What kind of event cancelled a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -338,7 +338,7 @@ pub(crate) fn classify(
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
     async move {
-        let section = Section::unopened(Kind::Section, location, Ends::Any, future);
+        let section = Section::unopened(Lazy::Section, location, Ends::Any, future);
         let mut section = std::pin::pin!(section);
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => Ok(value),

@@ -4,15 +4,16 @@ use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::cancel::CancelReason;
-use crate::scope::current;
+use crate::scope::current::{self, Lazy};
+use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::timer::Alarm;
+use crate::scope::timer::{Alarm, TimerKey};
 use crate::scope::tree::{self, DeadlineState, Dropping, Kind, Scope};
 
 /// A deadline passed before the work was done.
@@ -213,67 +214,118 @@ impl Drop for Disarm {
     }
 }
 
-fn kind(at: Option<Instant>, after: Option<Duration>) -> Kind {
-    Kind::Deadline(crate::sync::Mutex::new(DeadlineState {
-        at,
-        after,
-        ..DeadlineState::default()
-    }))
+/// The alarm of a deadline that has no scope: it wakes whoever polls.
+struct Bell {
+    runtime: Arc<Runtime>,
+    key: TimerKey,
+    waker: Waker,
 }
 
-/// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending.
+impl Bell {
+    fn new(at: Instant, waker: &Waker) -> Self {
+        let runtime = Runtime::current();
+        let key = runtime
+            .timers()
+            .arm(&runtime, at, Alarm::Wake(waker.clone()));
+        Self {
+            runtime,
+            key,
+            waker: waker.clone(),
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.runtime.timers().disarm(self.key);
+    }
+}
+
+/// What will ring at the deadline.
+enum Armed {
+    Not,
+    Bell(Bell),
+    Scope(#[allow(dead_code)] Disarm),
+}
+
+/// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending, and as
+/// long as nothing inside asks for the scope there is none: then the end of the work is the end of the matter.
 async fn limited<F: Future>(
     section: Section<F>,
     limit: Option<Duration>,
     location: &'static Location<'static>,
 ) -> Result<F::Output, TimedOut> {
     let mut section = std::pin::pin!(section);
-    let mut armed: Option<Disarm> = None;
+    let mut armed = Armed::Not;
+    let mut deadline = None;
     let ended = std::future::poll_fn(|cx| {
-        let mut polled = section.as_mut().poll_ended(cx);
-        if let (true, None, Some(scope)) = (polled.is_pending(), &armed, section.scope()) {
-            let scope = scope.clone();
-            arm(&scope);
-            if state(&scope).is_some_and(|state| state.lock().expired) {
-                // It was due from the start: the first suspension point is here (S21).
-                polled = section.as_mut().poll_dropped(cx);
-            }
-            armed = Some(Disarm(scope));
+        let polled = section.as_mut().poll_ended(cx);
+        if polled.is_ready() {
+            return polled;
         }
-        polled
+        match (section.scope(), &armed) {
+            (Some(_), Armed::Scope(_)) => polled,
+            (Some(scope), _) => {
+                let scope = scope.clone();
+                arm(&scope);
+                let expired = state(&scope).is_some_and(|state| state.lock().expired);
+                armed = Armed::Scope(Disarm(scope));
+                if expired {
+                    // It was due already: the suspension point is here (S21).
+                    section.as_mut().poll_dropped(cx)
+                } else {
+                    polled
+                }
+            }
+            (None, _) => {
+                deadline = section.as_mut().unopened_deadline();
+                let Some(at) = deadline else { return polled };
+                if at <= Instant::now() {
+                    return section.as_mut().poll_dropped(cx);
+                }
+                if !matches!(&armed, Armed::Bell(bell) if bell.waker.will_wake(cx.waker())) {
+                    armed = Armed::Bell(Bell::new(at, cx.waker()));
+                }
+                polled
+            }
+        }
     })
     .await;
-    let Some(scope) = section.scope() else {
-        return match ended {
-            Ended::Value(value) => Ok(value),
-            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
-            Ended::Dropped => unreachable!("only what is open is dropped"),
-        };
-    };
+    drop(armed);
     match ended {
         // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
-        Ended::Value(value) if !(scope.is_origin() && scope.is_masked()) => Ok(value),
+        Ended::Value(value) if !section.scope().is_some_and(told_itself) => Ok(value),
         Ended::Panicked(payload) => std::panic::resume_unwind(payload),
         ended => {
             // The guard in it would hide the outer cancellation.
             drop(ended);
+            let scope = section.scope().cloned();
             // Polled again only when something around us was about to drop us and then did not.
             std::future::poll_fn(|_| {
-                if scope.yields_to_outer() {
+                let outer = match &scope {
+                    Some(scope) => scope.yields_to_outer(),
+                    None => current::scope().is_about_to_drop(),
+                };
+                if outer {
                     Poll::Pending
                 } else {
                     Poll::Ready(())
                 }
             })
             .await;
-            let at = state(scope).and_then(|state| state.lock().at);
+            let at = scope.and_then(|scope| state(&scope)?.lock().at);
             Err(TimedOut {
-                at: at.unwrap_or_else(Instant::now),
+                at: at.or(deadline).unwrap_or_else(Instant::now),
                 limit,
                 location,
             })
         }
     }
+}
+
+/// Whether the deadline has fired and the [`Cancelled`](crate::Cancelled) that said so inside lives.
+fn told_itself(scope: &Arc<Scope>) -> bool {
+    scope.is_origin() && scope.is_masked()
 }
 
 /// Runs `future` for at most `duration`.
@@ -318,7 +370,12 @@ pub fn timeout<F: Future>(
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
     let location = Location::caller();
-    let section = Section::unopened(kind(None, Some(duration)), location, Ends::Own, future);
+    let section = Section::unopened(
+        Lazy::Deadline(None, Some(duration)),
+        location,
+        Ends::Own,
+        future,
+    );
     limited(section, Some(duration), location)
 }
 
@@ -333,7 +390,7 @@ pub fn timeout_at<F: Future>(
     future: F,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
     let location = Location::caller();
-    let section = Section::unopened(kind(Some(at), None), location, Ends::Own, future);
+    let section = Section::unopened(Lazy::Deadline(Some(at), None), location, Ends::Own, future);
     limited(section, None, location)
 }
 
@@ -370,7 +427,7 @@ where
     let limit = duration.into();
     async move {
         // The work may keep the handle, so here the scope is there from the start.
-        let scope = Scope::open(kind(None, limit), &current::scope(), location);
+        let scope = Scope::open(Kind::deadline(None, limit), &current::scope(), location);
         let deadline = Deadline {
             scope: scope.clone(),
         };
@@ -392,7 +449,12 @@ pub fn move_on_after<F: Future>(
     future: F,
 ) -> impl Future<Output = Option<F::Output>> {
     let location = Location::caller();
-    let section = Section::unopened(kind(None, Some(duration)), location, Ends::Own, future);
+    let section = Section::unopened(
+        Lazy::Deadline(None, Some(duration)),
+        location,
+        Ends::Own,
+        future,
+    );
     async move { limited(section, Some(duration), location).await.ok() }
 }
 

@@ -2,8 +2,8 @@
 
 use std::panic::Location;
 
+use crate::scope::current::Lazy;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::tree::Kind;
 
 /// Runs `future` to its end whatever happens to the scopes around it.
 ///
@@ -36,7 +36,7 @@ use crate::scope::tree::Kind;
 pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let location = Location::caller();
     async move {
-        let section = Section::unopened(Kind::Shield, location, Ends::Own, future);
+        let section = Section::unopened(Lazy::Shield, location, Ends::Own, future);
         let mut section = std::pin::pin!(section);
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => value,

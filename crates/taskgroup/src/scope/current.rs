@@ -4,6 +4,9 @@ use std::cell::{Cell, OnceCell};
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
@@ -25,18 +28,35 @@ enum Ambient {
 pub(crate) struct Unopened {
     /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (C1).
     around: Ambient,
-    kind: Cell<Option<Kind>>,
-    barrier: bool,
+    kind: Lazy,
     location: &'static Location<'static>,
     scope: OnceCell<Arc<Scope>>,
 }
 
+/// The kinds of scopes that are opened when they are needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lazy {
+    Shield,
+    Section,
+    /// At an instant, or else so long after the opening.
+    Deadline(Option<Instant>, Option<Duration>),
+}
+
+impl Lazy {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Shield => Kind::Shield,
+            Self::Section => Kind::Section,
+            Self::Deadline(at, after) => Kind::deadline(at, after),
+        }
+    }
+}
+
 impl Unopened {
-    pub(crate) fn new(kind: Kind, location: &'static Location<'static>) -> Self {
+    pub(crate) fn new(kind: Lazy, location: &'static Location<'static>) -> Self {
         Self {
-            around: AMBIENT.try_with(Cell::get).unwrap_or_default(),
-            barrier: matches!(kind, Kind::Shield),
-            kind: Cell::new(Some(kind)),
+            around: ambient(),
+            kind,
             location,
             scope: OnceCell::new(),
         }
@@ -44,16 +64,13 @@ impl Unopened {
 
     /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
-        self.scope.get_or_init(|| {
-            let parent = self.around.scope();
-            let kind = self.kind.take().unwrap_or(Kind::Section);
-            Scope::open(kind, &parent, self.location)
-        })
+        self.scope
+            .get_or_init(|| Scope::open(self.kind.kind(), &self.around.scope(), self.location))
     }
 
-    /// The scope if anybody asked, or else the means to make one later.
-    pub(crate) fn into_parts(self) -> Result<Arc<Scope>, Option<Kind>> {
-        self.scope.into_inner().ok_or(self.kind.into_inner())
+    /// The scope if anybody asked.
+    pub(crate) fn into_scope(self) -> Option<Arc<Scope>> {
+        self.scope.into_inner()
     }
 }
 
@@ -110,7 +127,7 @@ impl Ambient {
             Inside::Scope(scope) => scope.is_cancelled(),
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.is_cancelled(),
-                None => !unopened.barrier && unopened.around.is_cancelled(),
+                None => !matches!(unopened.kind, Lazy::Shield) && unopened.around.is_cancelled(),
             },
         }
     }

@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
-use super::current::{self, Unopened};
+use super::current::{self, Lazy, Unopened};
 use super::driver;
 use super::task::{SHIELDED, Spec, Task};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
@@ -64,8 +65,8 @@ pin_project! {
 }
 
 enum State {
-    /// Not polled yet: the scope is made when the first poll is pending, or when somebody inside asks for it.
-    Unopened(Option<Kind>, &'static Location<'static>),
+    /// The scope is made when somebody inside asks for it, and for all but deadlines when the first poll is pending.
+    Unopened(Lazy, &'static Location<'static>),
     Open(Open),
 }
 
@@ -135,15 +136,16 @@ impl<F: Future> Section<F> {
         }
     }
 
-    /// A section whose scope is opened below the current one when it is needed: not at all when `future` is ready at once.
+    /// A section whose scope is opened below the current one when it is needed: not at all when `future` is ready at once, or
+    /// when it is a deadline and nothing inside asks.
     pub(crate) fn unopened(
-        kind: Kind,
+        kind: Lazy,
         location: &'static Location<'static>,
         ends: Ends,
         future: F,
     ) -> Self {
         Self {
-            state: State::Unopened(Some(kind), location),
+            state: State::Unopened(kind, location),
             ends,
             future: Some(future),
             ended: None,
@@ -161,16 +163,15 @@ impl<F: Future> Section<F> {
                     poll()
                 }
                 State::Unopened(kind, location) => {
-                    let kind = kind.take().unwrap_or(Kind::Section);
-                    let unopened = Unopened::new(kind, location);
+                    let unopened = Unopened::new(*kind, location);
                     let polled = {
                         let _ambient = current::enter_unopened(&unopened);
                         poll()
                     };
-                    if matches!(polled, Ok(Poll::Pending)) {
+                    if matches!(polled, Ok(Poll::Pending)) && !matches!(kind, Lazy::Deadline(..)) {
                         unopened.open();
                     }
-                    if let Ok(scope) = unopened.into_parts() {
+                    if let Some(scope) = unopened.into_scope() {
                         *this.state = State::Open(Open::new(scope));
                     }
                     polled
@@ -181,7 +182,8 @@ impl<F: Future> Section<F> {
                 Err(payload) => Ended::Panicked(payload),
                 Ok(Poll::Pending) => {
                     let State::Open(open) = this.state else {
-                        unreachable!("what is pending is open")
+                        // A deadline that nobody has asked for: its alarm is the caller's business.
+                        return Poll::Pending;
                     };
                     open.scope.set_waker(cx.waker());
                     if !to_drop(&open.scope, *this.ends) {
@@ -221,13 +223,31 @@ impl<F: Future> Section<F> {
         cx: &mut Context<'_>,
     ) -> Poll<Ended<F::Output>> {
         let this = self.as_mut().project();
-        if let (true, State::Open(open)) = (this.future.is_some(), &*this.state) {
-            if !to_drop(&open.scope, *this.ends) {
-                return Poll::Pending;
+        if this.future.is_some() {
+            match this.state {
+                State::Unopened(..) => {
+                    return Poll::Ready(drop_future(this.state, this.future, Ended::Dropped));
+                }
+                State::Open(open) if !to_drop(&open.scope, *this.ends) => return Poll::Pending,
+                State::Open(_) => {
+                    *this.ended = Some(drop_future(this.state, this.future, Ended::Dropped));
+                }
             }
-            *this.ended = Some(drop_future(this.state, this.future, Ended::Dropped));
         }
         self.poll_ended(cx)
+    }
+
+    /// When the deadline is that nobody has asked for; a duration counts from the first call.
+    pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<Instant> {
+        match self.project().state {
+            State::Unopened(Lazy::Deadline(at, after), _) => {
+                if let Some(after) = after.take() {
+                    *at = Instant::now().checked_add(after);
+                }
+                *at
+            }
+            _ => None,
+        }
     }
 
     /// Whether the future has ended and the section waits for what is below.

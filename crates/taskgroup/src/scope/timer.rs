@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ use crate::sync::Mutex;
 
 /// What to do when the time has come.
 pub(crate) enum Alarm {
+    /// A deadline without a scope: whoever polls it looks at the clock.
+    Wake(Waker),
     Deadline(Weak<Scope>),
     Grace(Weak<Scope>, Duration),
     /// The grace was over at this instant and the group has not ended.
@@ -109,6 +112,7 @@ async fn sleeper(runtime: Arc<Runtime>) {
 
 fn fire(alarm: Alarm) {
     match alarm {
+        Alarm::Wake(waker) => waker.wake(),
         Alarm::Deadline(scope) => {
             if let Some(scope) = scope.upgrade() {
                 crate::deadline::expire(&scope);

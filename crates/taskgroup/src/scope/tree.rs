@@ -60,6 +60,16 @@ pub(crate) struct DeadlineState {
     pub(crate) expired: bool,
 }
 
+impl Kind {
+    pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
+        Self::Deadline(Mutex::new(DeadlineState {
+            at,
+            after,
+            ..DeadlineState::default()
+        }))
+    }
+}
+
 impl DeadlineState {
     /// A duration that ends beyond what an instant can say means never.
     fn start(&mut self) {
@@ -437,14 +447,17 @@ impl Scope {
 
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
     /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
-    pub(crate) fn yields_to_outer(self: &Arc<Self>) -> bool {
-        let Some(mut scope) = self.parent.as_ref() else {
-            return false;
-        };
-        if !super::current::is(scope) {
+    pub(crate) fn yields_to_outer(&self) -> bool {
+        match &self.parent {
             // Polled by somebody else than whoever opened it: nobody out there would drop it.
-            return false;
+            Some(parent) => super::current::is(parent) && parent.is_about_to_drop(),
+            None => false,
         }
+    }
+
+    /// Whether this scope, or one around it in the same task, is about to drop what it runs.
+    pub(crate) fn is_about_to_drop(self: &Arc<Self>) -> bool {
+        let mut scope = self;
         loop {
             let flags = scope.flags();
             let acts = match &scope.kind {
