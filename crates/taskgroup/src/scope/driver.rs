@@ -274,6 +274,12 @@ pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
 
 /// Runs a task of a dead runtime, which drops it, without recursion.
 fn run_dead(task: TaskRef) {
+    fn drop_now(task: TaskRef) {
+        // Two may get here with the same task: its driver that is dropped, and whoever wakes it.
+        if task.header().claim() {
+            task.run_claimed(false);
+        }
+    }
     let mut mine = match DEAD.try_with(Cell::take) {
         Ok(Some(mut queue)) => {
             queue.push_back(task);
@@ -281,11 +287,11 @@ fn run_dead(task: TaskRef) {
             return;
         }
         Ok(None) => VecDeque::from([task]),
-        Err(_) => return task.run(false),
+        Err(_) => return drop_now(task),
     };
     while let Some(task) = mine.pop_front() {
         DEAD.set(Some(VecDeque::new()));
-        task.run(false);
+        drop_now(task);
         mine.extend(DEAD.take().into_iter().flatten());
     }
 }
@@ -332,7 +338,7 @@ impl Future for Pumping {
                 }
             };
             common_first = false;
-            task.run(true);
+            task.run();
             if !tokio::task::coop::has_budget_remaining() {
                 break;
             }
@@ -390,8 +396,8 @@ impl Future for Drive {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let header = self.0.header();
         header.set_drive_waker(cx.waker());
-        if header.is_scheduled() {
-            self.0.clone().run(true);
+        if header.claim() {
+            self.0.clone().run_claimed(true);
         }
         if self.0.header().is_done() {
             Poll::Ready(())
@@ -408,8 +414,8 @@ impl Drop for Drive {
             let header = self.0.header();
             header.owner.runtime().shut_down.store(1, Ordering::SeqCst);
             header.force();
-            if header.is_scheduled() {
-                run_dead(self.0.clone());
+            if header.claim() {
+                self.0.clone().run_claimed(false);
             } else {
                 self.0.clone().cancelled(Dropping::InPlace);
             }

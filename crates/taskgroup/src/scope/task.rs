@@ -90,8 +90,10 @@ pub(crate) type TaskRef = Arc<dyn TaskObject>;
 /// A task, whatever its future.
 pub(crate) trait TaskObject: Send + Sync {
     fn header(&self) -> &Header;
-    /// Polls once, or only drops when the runtime is dead. The caller took the task from its queue.
-    fn run(self: Arc<Self>, may_poll: bool);
+    /// Polls once. The caller took the task from its queue.
+    fn run(self: Arc<Self>);
+    /// Polls once, or only drops when the runtime is dead. The caller has [claimed](Header::claim) the task.
+    fn run_claimed(self: Arc<Self>, may_poll: bool);
     /// The task was just marked as cancelled: drop it if it is idle and may be dropped here, wake it otherwise.
     fn cancelled(self: Arc<Self>, dropping: Dropping);
     /// Marks and wakes this task only; its scope knows already.
@@ -337,9 +339,16 @@ impl Header {
         self.state.fetch_or(CANCELLED | FORCED, Ordering::SeqCst);
     }
 
-    /// For the Tokio driver, which has no queue of its own: whether there is something to run.
-    pub(super) fn is_scheduled(&self) -> bool {
-        self.has(SCHEDULED)
+    /// For the Tokio driver, which has no queue of its own: takes `RUNNING` if the task is scheduled and nobody else has it. If
+    /// somebody has, they wake the driver again when they give it up.
+    pub(super) fn claim(&self) -> bool {
+        let claimed = self
+            .state
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                (state & (SCHEDULED | RUNNING | DONE) == SCHEDULED)
+                    .then_some(state ^ (SCHEDULED | RUNNING))
+            });
+        claimed.is_ok()
     }
 }
 
@@ -538,7 +547,7 @@ where
         &self.header
     }
 
-    fn run(self: Arc<Self>, may_poll: bool) {
+    fn run(self: Arc<Self>) {
         let before = self
             .header
             .state
@@ -548,6 +557,10 @@ where
             SCHEDULED,
             "K1: only a scheduled task is taken from a queue"
         );
+        self.step_and_yield(true);
+    }
+
+    fn run_claimed(self: Arc<Self>, may_poll: bool) {
         self.step_and_yield(may_poll);
     }
 
