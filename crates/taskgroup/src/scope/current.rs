@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::polling::{self, Before};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
 
@@ -136,9 +137,7 @@ impl Ambient {
         match self.look() {
             Inside::Nothing => None,
             Inside::Task(task) => Some(task.clone()),
-            Inside::Scope(scope) => tree::ancestors(scope)
-                .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
-                .find_map(|scope| tree::task_of(scope)),
+            Inside::Scope(scope) => tree::task_around(scope),
             Inside::Unopened(unopened) => unopened.around.task(),
         }
     }
@@ -152,6 +151,8 @@ thread_local! {
 /// never leaked.
 pub(crate) struct Entered<'a> {
     previous: Option<Ambient>,
+    /// It was published (P1), and what stood there before.
+    published: Option<Before>,
     borrowed: PhantomData<&'a Arc<Scope>>,
 }
 
@@ -159,7 +160,25 @@ fn enter<'a>(ambient: Ambient) -> Entered<'a> {
     Entered {
         // While a thread ends its locals may be gone; a future dropped there just runs without an ambient scope.
         previous: AMBIENT.try_with(|cell| cell.replace(ambient)).ok(),
+        published: if polling::is_on() {
+            publish(ambient)
+        } else {
+            None
+        },
         borrowed: PhantomData,
+    }
+}
+
+#[cold]
+#[allow(unsafe_code)]
+fn publish(ambient: Ambient) -> Option<Before> {
+    match ambient {
+        // What is not open stands for what is around it.
+        Ambient::Outside | Ambient::Unopened(_) => None,
+        // SAFETY: C1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
+        Ambient::Task(task) => unsafe { polling::enter_task(task) },
+        // SAFETY: C1, as above.
+        Ambient::Scope(scope) => unsafe { polling::enter_scope(scope) },
     }
 }
 
@@ -177,6 +196,9 @@ pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        if let Some(before) = self.published {
+            polling::leave(before);
+        }
         if let Some(previous) = self.previous {
             let _ = AMBIENT.try_with(|cell| cell.set(previous));
         }
@@ -200,6 +222,26 @@ pub(crate) fn is(scope: &Arc<Scope>) -> bool {
 /// Whether the current scope is cancelled.
 pub(crate) fn is_cancelled() -> bool {
     ambient().is_cancelled()
+}
+
+/// The current scope for those who only look: the nearest one that is open.
+pub(crate) fn nearest() -> Arc<Scope> {
+    let mut ambient = ambient();
+    loop {
+        let inside = match ambient.look() {
+            Inside::Nothing => Scope::root(),
+            Inside::Task(task) => task.header().scope().unwrap_or(&task.header().owner),
+            Inside::Scope(scope) => scope,
+            Inside::Unopened(unopened) => match unopened.scope.get() {
+                Some(scope) => scope,
+                None => {
+                    ambient = unopened.around;
+                    continue;
+                }
+            },
+        };
+        return inside.clone();
+    }
 }
 
 /// The task whose code is being polled, if any.

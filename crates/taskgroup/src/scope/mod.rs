@@ -11,12 +11,14 @@
 //! | `task` | one child: state word, future, outcome |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
+//! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | who polls children: pumps, or Tokio tasks |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 
 pub(crate) mod current;
 pub(crate) mod driver;
 pub(crate) mod group;
+pub(crate) mod polling;
 pub(crate) mod section;
 pub(crate) mod task;
 pub(crate) mod timer;

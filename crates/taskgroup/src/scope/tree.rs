@@ -336,6 +336,11 @@ impl Scope {
         self.flags.fetch_or(DRAINING, Ordering::SeqCst);
     }
 
+    /// Its own code has ended, and it waits for what is below.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.flags() & DRAINING != 0
+    }
+
     /// Closes a scope below which nothing is left (T3).
     pub(crate) fn try_close(&self) -> bool {
         self.live
@@ -826,6 +831,13 @@ pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
         Kind::Task(task) => task.upgrade(),
         _ => None,
     }
+}
+
+/// The task whose code opened `scope`, if a task of ours did.
+pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
+    ancestors(scope)
+        .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
+        .find_map(|scope| task_of(scope))
 }
 
 /// Ends the grace of `scope`: what still runs is dropped at its next suspension point. Says who that is: the innermost
