@@ -124,6 +124,11 @@ impl CancelReason {
         self.0.signal
     }
 
+    /// Whether it is the very same event.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What happened.
     pub fn kind(&self) -> ReasonKind {
         self.0.kind

@@ -204,6 +204,12 @@ impl TaskGroup {
         self.scope.live_tasks()
     }
 
+    /// What is alive in the group right now: see [`tree`](crate::tree).
+    #[must_use]
+    pub fn tree(&self) -> crate::Tree {
+        crate::Tree::of(&self.scope)
+    }
+
     /// Name, id, path and location of the group.
     #[must_use]
     pub fn info(&self) -> TaskInfo {

@@ -26,6 +26,10 @@ pub use error::{
 };
 pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{ByRef, JoinError, TaskHandle};
+pub use observe::{
+    Node, NodeKind, State, Tree, Warning, WarningKind, current, live_tasks, report_blocking,
+    reset_warning_hook, set_warning_hook, tree,
+};
 #[cfg(feature = "runner")]
 pub use runner::{MainOutput, RunError, Runner, run};
 pub use scope::task::TaskOutput;

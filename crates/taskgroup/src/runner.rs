@@ -48,6 +48,8 @@ pub struct Runner {
     paused: bool,
     grace: Option<Duration>,
     signals: bool,
+    #[cfg(unix)]
+    tree_on: Vec<tokio::signal::unix::SignalKind>,
 }
 
 impl Default for Runner {
@@ -105,6 +107,8 @@ impl Runner {
             paused: false,
             grace: None,
             signals: true,
+            #[cfg(unix)]
+            tree_on: Vec::new(),
         }
     }
 
@@ -123,6 +127,29 @@ impl Runner {
     /// Bounds the cleanup after the run was cancelled: after that, guards and shields hold no longer.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
+        self
+    }
+
+    /// Has the live [`tree`](crate::tree) of the process printed to standard error whenever `signal` comes: for a program that does
+    /// not end and nobody knows why.
+    ///
+    /// `SIGQUIT` (Ctrl-\ on a terminal) and `SIGUSR1` are usual. A thread of its own prints, so the tree comes also when every worker
+    /// is blocked.
+    ///
+    /// ```
+    /// use taskgroup::Runner;
+    /// use tokio::signal::unix::SignalKind;
+    ///
+    /// let runner = Runner::new().tree_on_signal(SignalKind::user_defined1());
+    /// runner.run(async || println!("kill -USR1 {}", std::process::id())).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// [`run`](Self::run) panics when the signal cannot be handled: `SIGKILL`, for one.
+    #[cfg(unix)]
+    #[doc(alias = "faulthandler")]
+    pub fn tree_on_signal(mut self, signal: tokio::signal::unix::SignalKind) -> Self {
+        self.tree_on.push(signal);
         self
     }
 
@@ -167,6 +194,8 @@ impl Runner {
     pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
         let location = Location::caller();
         let runtime = self.build();
+        #[cfg(unix)]
+        let _printer = crate::observe::TreeOnSignal::start(&self.tree_on);
         let ended = runtime.block_on(self.root(main, location));
         // Ours has all ended. What a program spawned past us gets a moment; a blocking read of a terminal may never end.
         runtime.shutdown_timeout(Duration::from_secs(1));

@@ -3,13 +3,13 @@
 use std::fmt::{self, Write};
 
 /// Joins lines: a line break and the white space after it become one space; a break at the end disappears.
-pub(super) struct OneLine<'w> {
+pub(crate) struct OneLine<'w> {
     out: &'w mut dyn Write,
     broken: bool,
 }
 
 impl<'w> OneLine<'w> {
-    pub(super) fn new(out: &'w mut dyn Write) -> Self {
+    pub(crate) fn new(out: &'w mut dyn Write) -> Self {
         Self { out, broken: false }
     }
 }

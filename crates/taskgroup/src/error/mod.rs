@@ -30,6 +30,7 @@ mod tests;
 
 pub use clauses::{Clauses, Handler, Outcome};
 pub use info::{TaskId, TaskInfo, TaskPath};
+pub(crate) use layout::OneLine;
 pub use leaf::TaskError;
 pub use leaves::{Leaf, Leaves};
 pub use overrun::Overrun;

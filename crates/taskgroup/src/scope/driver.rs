@@ -27,6 +27,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
 use super::tree::{Dropping, Scope};
+use crate::observe::clock::{self, Stamp};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// How many children a pump polls before other Tokio tasks get their turn.
@@ -134,6 +135,7 @@ impl Runtime {
                     runtime: self.clone(),
                     number,
                     turns: 0,
+                    stamp: 0,
                 });
             }
         });
@@ -301,13 +303,16 @@ struct Pumping {
     runtime: Arc<Runtime>,
     number: usize,
     turns: u32,
+    /// The time, taken now and then; 0 after a sleep.
+    stamp: Stamp,
 }
 
 /// Says which pump this thread polls, until it does not.
 struct OnPump(Option<(usize, usize)>);
 
 impl OnPump {
-    fn enter(pump: (usize, usize)) -> Self {
+    fn enter(pump: (usize, usize), stamp: Stamp) -> Self {
+        clock::set_turn(stamp);
         Self(PUMP.replace(Some(pump)))
     }
 }
@@ -315,6 +320,7 @@ impl OnPump {
 impl Drop for OnPump {
     fn drop(&mut self) {
         PUMP.set(self.0);
+        clock::set_turn(0);
     }
 }
 
@@ -324,9 +330,12 @@ impl Future for Pumping {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let runtime = self.runtime.clone();
         let number = self.number;
-        let on_pump = OnPump::enter((runtime.address(), number));
-        runtime.not_idle(number);
         self.turns = self.turns.wrapping_add(1);
+        if self.stamp == 0 || self.turns % YIELD == 0 {
+            self.stamp = clock::take();
+        }
+        let on_pump = OnPump::enter((runtime.address(), number), self.stamp);
+        runtime.not_idle(number);
         let mut common_first = self.turns % YIELD == 0;
         for _ in 0..QUOTA {
             let task = loop {
@@ -334,6 +343,7 @@ impl Future for Pumping {
                     break task;
                 }
                 if runtime.go_idle(number, cx.waker()) {
+                    self.stamp = 0;
                     return Poll::Pending;
                 }
             };

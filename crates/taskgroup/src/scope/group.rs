@@ -12,6 +12,7 @@ use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use crate::cancel::{CancelReason, ReasonKind};
 use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
+use crate::observe::clock::{self, Stamp};
 use crate::policy::{Policy, Tally, Verdict};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
@@ -20,6 +21,8 @@ pub(crate) struct GroupState {
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) grace: Option<Duration>,
     pub(crate) tokio_tasks: bool,
+    /// When it was opened.
+    pub(crate) since: Stamp,
     limit: Option<usize>,
     policy: Policy,
     next: AtomicU32,
@@ -61,6 +64,7 @@ impl GroupState {
             name: options.name,
             grace: options.grace,
             tokio_tasks: options.tokio_tasks,
+            since: clock::stamp(),
             limit: options.limit,
             policy: options.policy,
             next: AtomicU32::new(1),
@@ -355,6 +359,30 @@ pub(super) fn task_info(header: &Header) -> TaskInfo {
     let number = header.owner.group().map_or(0, |group| group.number);
     let id = TaskId::new(number, header.index);
     TaskInfo::new(display_name(header), id, Some(&parent), header.location)
+}
+
+/// As [`task_info`] for whoever knows what is above.
+pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
+    let number = header.owner.group().map_or(0, |group| group.number);
+    let id = TaskId::new(number, header.index);
+    TaskInfo::new(display_name(header), id, Some(parent), header.location)
+}
+
+/// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.
+pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<TaskInfo> {
+    match &scope.kind {
+        Kind::Group(group) => Some(match group.info.get() {
+            Some(known) => known.clone(),
+            None => TaskInfo::new(group_name(group), group.id(), parent, scope.location),
+        }),
+        Kind::Run => Some(TaskInfo::new(
+            "main",
+            TaskId::new(0, 0),
+            None,
+            scope.location,
+        )),
+        _ => None,
+    }
 }
 
 /// Who a scope is: the group, the task around it, or the root. Found by a walk, kept by groups.

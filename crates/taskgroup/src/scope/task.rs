@@ -35,6 +35,7 @@ use super::tree::{self, CANCELLED, Dropping, FORCED, NO_SLOT, Scope};
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Member, TaskError, TaskInfo};
 use crate::handle::JoinError;
+use crate::observe::clock::{self, Stamp};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 const SCHEDULED: u32 = 1 << 8;
@@ -128,6 +129,8 @@ pub(crate) struct Header {
     state: AtomicU32,
     pub(crate) index: u32,
     slot: AtomicU32,
+    /// When it was linked.
+    since: AtomicU32,
     pub(crate) owner: Arc<Scope>,
     pub(crate) location: &'static Location<'static>,
     pub(crate) name: Option<Box<Cow<'static, str>>>,
@@ -185,6 +188,7 @@ impl Header {
             state: AtomicU32::new(state | spec.bits),
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
+            since: AtomicU32::new(0),
             owner: spec.owner,
             location: spec.location,
             name: spec.name.map(Box::new),
@@ -203,6 +207,21 @@ impl Header {
 
     pub(crate) fn is_done(&self) -> bool {
         self.has(DONE)
+    }
+
+    /// Whether it is being polled or about to be.
+    pub(crate) fn is_active(&self) -> bool {
+        self.has(SCHEDULED | RUNNING)
+    }
+
+    /// Whether it is in its owner's list.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.slot() != NO_SLOT
+    }
+
+    /// When it first parked; 0 before that.
+    pub(crate) fn since(&self) -> Stamp {
+        self.since.load(Ordering::Relaxed)
     }
 
     /// Whether the task is to end: not asked of shielded ones unless forced.
@@ -458,6 +477,7 @@ where
         if self.header.slot() != NO_SLOT {
             return;
         }
+        self.header.since.store(clock::stamp(), Ordering::Relaxed);
         let flags = self.header.owner.link_task(self.clone());
         tree::inherit(&self.header, flags);
         self.header.pass_down();

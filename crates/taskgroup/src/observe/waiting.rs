@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::warning::{Warning, WarningKind, warn};
+use crate::scope::group;
 use crate::scope::tree::Scope;
 
 /// The grace of a group is over and something in it still runs: says what.
@@ -23,18 +25,15 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
             }
         }
     }
-    let group = crate::scope::group::info(scope);
+    let group = group::info(scope);
     let what = if names.is_empty() {
         "its body".to_owned()
     } else {
         names.join(", ")
     };
-    warn(&format!(
+    let message = format!(
         "group `{}`: {since:.0?} after its grace still waiting for {what}",
         group.path()
-    ));
-}
-
-fn warn(message: &str) {
-    eprintln!("taskgroup: {message}");
+    );
+    warn(&Warning::new(WarningKind::StillWaiting, group, message));
 }

@@ -1,0 +1,31 @@
+//! Seeing what runs: the live tree, warnings, reports of what blocks or does not end.
+//!
+//! The engine knows nothing of this room but four words: it tells the [`clock`] when a pump begins its turn, and calls
+//! [`still_waiting`] when a grace was not enough. Everything else is read from the scope tree on demand,
+//! through the accessors of its nodes, so a tree that nobody looks at costs nothing.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `tree` | what is alive: the nodes and how they are gathered |
+//! | `text` | the tree as text |
+//! | `signal` | the tree when a signal asks for it |
+//! | `stall` | who blocks its worker |
+//! | `waiting` | who does not end although its grace is over |
+//! | `warning` | where such reports go |
+//! | `clock` | a clock that costs nothing to read |
+
+pub(crate) mod clock;
+#[cfg(all(feature = "runner", unix))]
+mod signal;
+mod stall;
+mod text;
+mod tree;
+mod waiting;
+mod warning;
+
+#[cfg(all(feature = "runner", unix))]
+pub(crate) use signal::TreeOnSignal;
+pub use stall::report_blocking;
+pub use tree::{Node, NodeKind, State, Tree, current, live_tasks, tree};
+pub(crate) use waiting::still_waiting;
+pub use warning::{Warning, WarningKind, reset_warning_hook, set_warning_hook};

@@ -1,0 +1,108 @@
+//! Where reports go that are nobody's result.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::TaskInfo;
+use crate::sync::Mutex;
+
+/// What a [`Warning`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// The grace of a group is over, and something in it still runs.
+    StillWaiting,
+    /// A task has kept its worker for longer than is good for the others: see [`report_blocking`](crate::report_blocking).
+    Blocking,
+}
+
+/// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
+#[derive(Clone)]
+pub struct Warning {
+    kind: WarningKind,
+    task: TaskInfo,
+    message: String,
+}
+
+impl Warning {
+    pub(super) fn new(kind: WarningKind, task: TaskInfo, message: String) -> Self {
+        Self {
+            kind,
+            task,
+            message,
+        }
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> WarningKind {
+        self.kind
+    }
+
+    /// The task that blocks, or the group that does not end.
+    pub fn task(&self) -> &TaskInfo {
+        &self.task
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Warning({:?}: {})", self.kind, self.message)
+    }
+}
+
+type Hook = Arc<dyn Fn(&Warning) + Send + Sync>;
+
+fn hook() -> &'static Mutex<Option<Hook>> {
+    static HOOK: std::sync::OnceLock<Mutex<Option<Hook>>> = std::sync::OnceLock::new();
+    HOOK.get_or_init(Mutex::default)
+}
+
+/// Has all warnings of this process go to `hook`, in place of standard error (with the feature `tracing`: of a `WARN` event).
+///
+/// The hook is called on whichever thread notices, one that drives tasks included, so it must not block. It stays until the next
+/// call, or [`reset_warning_hook`]. As [`std::panic::set_hook`] for panics.
+///
+/// ```
+/// taskgroup::set_warning_hook(|warning| {
+///     println!("{:?}: {warning}", warning.kind());
+/// });
+/// # taskgroup::reset_warning_hook();
+/// ```
+pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
+    let old = self::hook().lock().replace(Arc::new(hook));
+    drop(old);
+}
+
+/// Has warnings go where they go by default.
+///
+/// ```
+/// taskgroup::reset_warning_hook();
+/// ```
+pub fn reset_warning_hook() {
+    let old = hook().lock().take();
+    drop(old);
+}
+
+pub(super) fn warn(warning: &Warning) {
+    let hook = hook().lock().clone();
+    match hook {
+        Some(hook) => hook(warning),
+        None => by_default(warning),
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn by_default(warning: &Warning) {
+    tracing::warn!(target: "taskgroup", task = %warning.task.path(), id = %warning.task.id(), "{warning}");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn by_default(warning: &Warning) {
+    eprintln!("taskgroup: {warning}");
+}

@@ -1,0 +1,132 @@
+//! S36: a task that blocks its worker is reported while it does.
+//!
+//! Nothing here waits for a time to pass: what blocks goes on until it has been reported, however long that takes.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use taskgroup::{State, TaskGroup, WarningKind, report_blocking, set_warning_hook, tree};
+
+use super::alone;
+
+/// Turns the reports on and gives those about tasks with this name, until it is dropped.
+struct Reports(mpsc::Receiver<taskgroup::Warning>);
+
+impl Reports {
+    fn about(name: &'static str) -> Self {
+        let (send, receive) = mpsc::channel();
+        set_warning_hook(move |warning| {
+            // On a loaded machine an innocent thread may stand still, too.
+            if warning.kind() == WarningKind::Blocking && warning.task().name() == name {
+                let _ = send.send(warning.clone());
+            }
+        });
+        report_blocking(Duration::from_millis(10));
+        Self(receive)
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        report_blocking(None);
+        taskgroup::reset_warning_hook();
+    }
+}
+
+fn on_both_flavours(test: impl AsyncFn()) {
+    let current = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    current.block_on(test());
+    let multi = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    multi.block_on(test());
+}
+
+#[test]
+fn a_blocking_task_is_named_while_it_blocks() {
+    let _alone = alone();
+    on_both_flavours(async || {
+        for tokio_tasks in [false, true] {
+            let reports = Reports::about("culprit");
+            let mut group = TaskGroup::builder().name("group");
+            if tokio_tasks {
+                group = group.tokio_tasks();
+            }
+            let run = group.run(async |group| {
+                group.task("culprit").spawn(async move {
+                    let report = reports.0.recv().unwrap();
+                    assert_eq!(report.task().path(), "group/culprit");
+                    assert_eq!(report.task().location().file(), file!());
+                    let text = report.to_string();
+                    assert!(
+                        text.contains("task `group/culprit` [") && text.contains(file!()),
+                        "{text}"
+                    );
+                    // The tree knows it too: although this is the task's first poll, it is no longer one of the queued.
+                    let tree = tree();
+                    let node = tree.nodes().iter().find(|node| node.name() == "culprit");
+                    assert_eq!(
+                        node.map(taskgroup::Node::state),
+                        Some(State::Blocked),
+                        "{tree}"
+                    );
+                    // It goes on, and so do the reports, more and more rarely.
+                    assert_eq!(reports.0.recv().unwrap().task().name(), "culprit");
+                });
+                Ok(())
+            });
+            run.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_body_of_a_group_is_watched_like_a_task() {
+    let _alone = alone();
+    on_both_flavours(async || {
+        let reports = Reports::about("body at fault");
+        let run = TaskGroup::builder()
+            .name("body at fault")
+            .run(async |group| {
+                let report = reports.0.recv().unwrap();
+                assert_eq!(report.task().id(), group.id());
+                assert_eq!(group.tree().nodes()[0].state(), State::Blocked);
+                Ok(())
+            });
+        run.await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_inside_a_task_counts_as_the_task() {
+    let _alone = alone();
+    on_both_flavours(async || {
+        let reports = Reports::about("outer");
+        let run = TaskGroup::run(async |group| {
+            group.task("outer").spawn(async move {
+                taskgroup::shield(async move {
+                    tokio::task::yield_now().await;
+                    reports.0.recv().unwrap();
+                    let blocked = |node: &&taskgroup::Node| node.state() == State::Blocked;
+                    let tree = tree();
+                    let blocked: Vec<_> = tree.nodes().iter().filter(blocked).collect();
+                    assert_eq!(blocked.len(), 2, "the task and its shield\n{tree}");
+                })
+                .await;
+            });
+            Ok(())
+        });
+        run.await.unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "a threshold of zero")]
+fn a_threshold_of_zero_is_refused() {
+    report_blocking(Duration::ZERO);
+}
