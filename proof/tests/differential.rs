@@ -24,6 +24,14 @@ fn campaign(against: Oracle, subject: Subject) -> Campaign {
     }
 }
 
+/// The library with each task as a Tokio task of its own.
+fn on_tokio_tasks() -> Subject {
+    Subject::Library(Library {
+        tokio_tasks: true,
+        ..Library::default()
+    })
+}
+
 fn buggy(bug: Planted) -> Subject {
     Subject::Library(Library {
         planted: Some(bug),
@@ -47,6 +55,16 @@ fn the_library_agrees_with_trio() {
 #[test]
 fn the_library_agrees_with_asyncio() {
     agree(Oracle::Asyncio, Subject::Library(Library::default()));
+}
+
+#[test]
+fn the_library_on_tokio_tasks_agrees_with_trio() {
+    agree(Oracle::Trio, on_tokio_tasks());
+}
+
+#[test]
+fn the_library_on_tokio_tasks_agrees_with_asyncio() {
+    agree(Oracle::Asyncio, on_tokio_tasks());
 }
 
 #[test]
