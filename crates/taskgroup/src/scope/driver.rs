@@ -13,6 +13,9 @@
 //! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more under their locks, then sleeps; a
 //!   submitter puts the task in under the queue's lock, then looks for idle pumps. Whichever of the two has that lock second
 //!   sees what the other did before it.
+//! - **D4** `PUMP` is null, or points to the turn of the innermost pump that is being polled on this thread: it is set by an
+//!   [`OnPump`] that borrows the turn and resets it when it is dropped, also when the poll unwinds.
+//! - **D5** Tokens of ended children wait in the turn only while children of the same group run (the group is not quiet then anyway).
 //! - **D3** A runtime that shuts down drops its pumps; the first to go marks it, and from then on every task that is submitted is
 //!   dropped on the submitter's stack instead of polled. So nothing stays alive in a dead runtime.
 
@@ -58,8 +61,8 @@ struct Pump {
 }
 
 thread_local! {
-    /// The pump that this thread polls right now: its runtime's address and its number.
-    static PUMP: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    /// The pump that this thread polls right now (D4).
+    static PUMP: Cell<*const Turn> = const { Cell::new(std::ptr::null()) };
     /// The runtime that was asked for last on this thread.
     static LAST: Cell<Option<(Id, Weak<Runtime>)>> = const { Cell::new(None) };
     /// Tasks of dead runtimes that are being dropped on this stack, one after the other.
@@ -70,11 +73,16 @@ impl Runtime {
     /// # Panics
     /// Outside a Tokio runtime.
     pub(crate) fn current() -> Arc<Self> {
-        Self::of(&Handle::current())
+        Self::of_turn().unwrap_or_else(|| Self::of(&Handle::current()))
+    }
+
+    /// The runtime whose pump polls us, which is no other than Tokio's current one but in a `block_on` inside a child.
+    fn of_turn() -> Option<Arc<Self>> {
+        Turn::with(|turn| turn.map(|turn| turn.runtime.clone()))
     }
 
     pub(crate) fn try_current() -> Option<Arc<Self>> {
-        Handle::try_current().ok().map(|handle| Self::of(&handle))
+        Self::of_turn().or_else(|| Handle::try_current().ok().map(|handle| Self::of(&handle)))
     }
 
     fn of(handle: &Handle) -> Arc<Self> {
@@ -124,10 +132,6 @@ impl Runtime {
         &self.timers
     }
 
-    fn address(self: &Arc<Self>) -> usize {
-        Arc::as_ptr(self) as usize
-    }
-
     fn start(self: &Arc<Self>) {
         self.started.call_once(|| {
             for number in 0..self.pumps.len() {
@@ -142,16 +146,19 @@ impl Runtime {
     }
 
     fn push(self: &Arc<Self>, task: TaskRef) {
-        self.start();
-        let own = PUMP.try_with(Cell::get).ok().flatten();
-        match own {
-            Some((runtime, number)) if runtime == self.address() => {
-                self.pumps[number].queue.lock().push_back(task);
+        let here = Turn::with(|turn| {
+            turn.filter(|turn| Arc::ptr_eq(&turn.runtime, self))
+                .map(|turn| turn.number)
+        });
+        match here {
+            Some(number) => self.pumps[number].queue.lock().push_back(task),
+            None => {
+                self.start();
+                self.common.lock().push_back(task);
             }
-            _ => self.common.lock().push_back(task),
         }
         // D2: the task is in; now look for somebody to run it.
-        if self.idle.load(Ordering::SeqCst) > 0 {
+        if self.idle.load(Ordering::Relaxed) > 0 {
             self.wake_one();
         }
         if self.is_shut_down() {
@@ -257,8 +264,17 @@ impl Runtime {
 
 /// Puts a scheduled task where it will be run.
 pub(crate) fn submit(task: TaskRef) {
-    let runtime = task.header().owner.runtime().clone();
-    submit_to(&runtime, task);
+    let home = Arc::as_ptr(task.header().owner.runtime());
+    Turn::with(|turn| match turn {
+        // Most wake-ups come from children on the same runtime: they need not count a reference to it.
+        Some(turn) if std::ptr::eq(Arc::as_ptr(&turn.runtime), home) => {
+            submit_to(&turn.runtime, task);
+        }
+        _ => {
+            let runtime = task.header().owner.runtime().clone();
+            submit_to(&runtime, task);
+        }
+    });
 }
 
 /// As [`submit`], for whoever knows the runtime of the task's owner.
@@ -307,19 +323,79 @@ struct Pumping {
     stamp: Stamp,
 }
 
-/// Says which pump this thread polls, until it does not.
-struct OnPump(Option<(usize, usize)>);
+/// One poll of a pump.
+struct Turn {
+    runtime: Arc<Runtime>,
+    number: usize,
+    /// Children of this group have ended in this turn, so many; their tokens go back together.
+    ended: Cell<Option<(Arc<Scope>, usize)>>,
+}
 
-impl OnPump {
-    fn enter(pump: (usize, usize), stamp: Stamp) -> Self {
-        clock::set_turn(stamp);
-        Self(PUMP.replace(Some(pump)))
+impl Turn {
+    /// Shows the turn that this thread is in.
+    #[allow(unsafe_code)]
+    fn with<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
+        let turn = PUMP.try_with(Cell::get).unwrap_or_default();
+        // SAFETY: D4: a pointer in PUMP is to a turn further up this thread's stack.
+        look(unsafe { turn.as_ref() })
+    }
+
+    /// Gives back the tokens of ended children. Before anything of another group runs: whatever that takes, this group must
+    /// not wait for it.
+    fn settle(&self) {
+        if let Some((group, count)) = self.ended.take() {
+            group.leave_many(count);
+        }
+    }
+
+    fn settle_others(&self, owner: &Arc<Scope>) {
+        match self.ended.take() {
+            Some((group, count)) if !Arc::ptr_eq(&group, owner) => group.leave_many(count),
+            ended => self.ended.set(ended),
+        }
     }
 }
 
-impl Drop for OnPump {
+/// A child of `group` has ended. Its token may go back a little later, together with those of its siblings.
+pub(super) fn child_ended(group: &Arc<Scope>) {
+    Turn::with(|turn| match turn {
+        Some(turn) => {
+            let count = match turn.ended.take() {
+                Some((other, count)) if Arc::ptr_eq(&other, group) => {
+                    return turn.ended.set(Some((other, count + 1)));
+                }
+                Some((other, count)) => {
+                    other.leave_many(count);
+                    1
+                }
+                None => 1,
+            };
+            turn.ended.set(Some((group.clone(), count)));
+        }
+        None => group.leave(),
+    });
+}
+
+/// Makes a turn known to this thread until it is dropped (D4).
+struct OnPump<'a> {
+    turn: &'a Turn,
+    before: *const Turn,
+}
+
+impl<'a> OnPump<'a> {
+    fn enter(turn: &'a Turn, stamp: Stamp) -> Self {
+        clock::set_turn(stamp);
+        Self {
+            turn,
+            before: PUMP.replace(turn),
+        }
+    }
+}
+
+impl Drop for OnPump<'_> {
     fn drop(&mut self) {
-        PUMP.set(self.0);
+        self.turn.settle();
+        PUMP.set(self.before);
         clock::set_turn(0);
     }
 }
@@ -328,13 +404,17 @@ impl Future for Pumping {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let runtime = self.runtime.clone();
-        let number = self.number;
+        let turn = Turn {
+            runtime: self.runtime.clone(),
+            number: self.number,
+            ended: Cell::new(None),
+        };
+        let (runtime, number) = (&turn.runtime, turn.number);
         self.turns = self.turns.wrapping_add(1);
         if self.stamp == 0 || self.turns % YIELD == 0 {
             self.stamp = clock::take();
         }
-        let on_pump = OnPump::enter((runtime.address(), number), self.stamp);
+        let on_pump = OnPump::enter(&turn, self.stamp);
         runtime.not_idle(number);
         let mut common_first = self.turns % YIELD == 0;
         for _ in 0..QUOTA {
@@ -342,12 +422,14 @@ impl Future for Pumping {
                 if let Some(task) = runtime.next(number, common_first) {
                     break task;
                 }
+                turn.settle();
                 if runtime.go_idle(number, cx.waker()) {
                     self.stamp = 0;
                     return Poll::Pending;
                 }
             };
             common_first = false;
+            turn.settle_others(&task.header().owner);
             task.run();
             if !tokio::task::coop::has_budget_remaining() {
                 break;

@@ -310,6 +310,9 @@ pub(super) fn child_ended(header: &Header, value: bool) {
         if header.has(BACKGROUND) {
             group.background.fetch_sub(1, Ordering::SeqCst);
         }
+        if group.background() == 0 {
+            return driver::child_ended(owner);
+        }
     }
     owner.leave();
 }

@@ -504,7 +504,10 @@ where
                 },
             ),
         };
-        let adopted = header.inside.get().map(|scope| scope.take_adopted());
+        let adopted = match header.inside.get() {
+            Some(scope) => scope.take_adopted(),
+            None => Vec::new(),
+        };
         let mut result = match outcome {
             Ok(value) => Ok(value),
             Err(Failure::Cancelled) => Err(JoinError::Cancelled(Cancelled::plain(header.reason()))),
@@ -518,7 +521,7 @@ where
                 Err(JoinError::Failed(failed))
             }
         };
-        for member in adopted.into_iter().flatten() {
+        for member in adopted {
             // What was left by futures that this task dropped half-way failed in it.
             if !matches!(result, Err(JoinError::Failed(_))) {
                 let lost =

@@ -287,12 +287,17 @@ impl Scope {
 
     /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
     pub(crate) fn leave(self: &Arc<Self>) {
-        if !self.give_back() {
+        self.leave_many(1);
+    }
+
+    /// Gives back several tokens at once.
+    pub(super) fn leave_many(self: &Arc<Self>, count: usize) {
+        if !self.give_back(count) {
             return;
         }
         let mut scope = self.clone();
         while let Some(parent) = scope.finish() {
-            if !parent.give_back() {
+            if !parent.give_back(1) {
                 return;
             }
             scope = parent;
@@ -300,8 +305,8 @@ impl Scope {
     }
 
     /// Returns whether the caller has to finish the scope.
-    fn give_back(&self) -> bool {
-        let left = (self.live.fetch_sub(1, Ordering::SeqCst) & !CLOSED) - 1;
+    fn give_back(&self, count: usize) -> bool {
+        let left = (self.live.fetch_sub(count, Ordering::SeqCst) & !CLOSED) - count;
         if left == 0 {
             return self.flags() & ORPHAN != 0
                 && self
