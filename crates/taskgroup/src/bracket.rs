@@ -44,7 +44,8 @@ use crate::shield::shield;
 /// otherwise fails the enclosing group or task, so that it does not hide how the work ended.
 ///
 /// # Drop
-/// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope. Without a Tokio runtime it
+/// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope, once what the work left behind
+/// has ended. Without a Tokio runtime it
 /// cannot run, and the resource is dropped.
 ///
 /// Haskell's `bracket`; Python's `async with` and `try`/`finally`, which loses the second half when its own cleanup is cancelled.
@@ -68,6 +69,7 @@ where
         let resource = shield(acquire).await?;
         let mut held = Held {
             scope: scope.clone(),
+            work: None,
             state: State::Acquired(resource, release),
         };
         let worked = {
@@ -78,7 +80,15 @@ where
             // unwinds.
             let section = Section::unopened(Lazy::Section, location, Ends::Any, work(resource));
             let mut section = pin!(section);
-            std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await
+            let inside = &mut held.work;
+            std::future::poll_fn(|cx| {
+                let polled = section.as_mut().poll_ended(cx);
+                if polled.is_pending() && inside.is_none() {
+                    *inside = section.scope().cloned();
+                }
+                polled
+            })
+            .await
         };
         let info = || group::info_at(&scope, "release", location);
         let release = std::future::poll_fn(|cx| held.poll_release(cx));
@@ -106,6 +116,8 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     scope: Arc<Scope>,
+    /// Dropped during the work, what that leaves behind may still use the resource.
+    work: Option<Arc<Scope>>,
     state: State<A, R>,
 }
 
@@ -167,7 +179,13 @@ where
     fn drop(&mut self) {
         self.start();
         if let State::Releasing(future) = std::mem::replace(&mut self.state, State::Released) {
-            adopt(&self.scope, future);
+            let left = match &self.work {
+                Some(work) => work.defer_to_orphan(future),
+                None => Err(future),
+            };
+            if let Err(future) = left {
+                adopt(&self.scope, future);
+            }
         }
     }
 }

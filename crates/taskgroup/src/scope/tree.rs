@@ -146,6 +146,16 @@ pub(crate) enum Refusal {
     Closed,
 }
 
+/// What giving a token back left to do.
+enum Left {
+    /// Nothing: others are there, or the section sees to it.
+    Others,
+    /// The scope is closed and to be finished.
+    Nobody,
+    /// Nobody is left, but deferred work is.
+    Deferred,
+}
+
 impl Scope {
     fn bare(kind: Kind, parent: Option<Arc<Scope>>, location: &'static Location<'static>) -> Self {
         Self {
@@ -292,32 +302,54 @@ impl Scope {
 
     /// Gives back several tokens at once.
     pub(super) fn leave_many(self: &Arc<Self>, count: usize) {
-        if !self.give_back(count) {
+        if !self.give_back_and_defer(count) {
             return;
         }
         let mut scope = self.clone();
         while let Some(parent) = scope.finish() {
-            if !parent.give_back(1) {
+            if !parent.give_back_and_defer(1) {
                 return;
             }
             scope = parent;
         }
     }
 
-    /// Returns whether the caller has to finish the scope.
-    fn give_back(&self, count: usize) -> bool {
+    /// As [`give_back`](Self::give_back), but an orphan that is quiet first has its deferred work done. Returns whether the caller has to
+    /// finish the scope.
+    fn give_back_and_defer(self: &Arc<Self>, mut count: usize) -> bool {
+        loop {
+            match self.give_back(count) {
+                Left::Others => return false,
+                Left::Nobody => return true,
+                Left::Deferred => {
+                    // The token comes first: nobody finds the scope quiet and the work gone before it is handed over.
+                    count = 1;
+                    if self.live.fetch_add(count, Ordering::SeqCst) & CLOSED == 0 {
+                        super::section::adopt_deferred(self, self.take_deferred());
+                    }
+                }
+            }
+        }
+    }
+
+    fn give_back(&self, count: usize) -> Left {
         let left = (self.live.fetch_sub(count, Ordering::SeqCst) & !CLOSED) - count;
         if left == 0 {
-            return self.flags() & ORPHAN != 0
-                && self
-                    .live
-                    .compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
-                    .is_ok();
+            if self.flags() & ORPHAN == 0 {
+                return Left::Others;
+            }
+            if self.has_deferred() && !self.is_closed() {
+                return Left::Deferred;
+            }
+            let closed = self
+                .live
+                .compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst);
+            return closed.map_or(Left::Others, |_| Left::Nobody);
         }
         if self.flags() & DRAINING != 0 && left <= self.quiet() {
             self.wake();
         }
-        false
+        Left::Others
     }
 
     /// The number of tokens at which nothing ordinary is left: the section's own and the background children's.
@@ -392,15 +424,12 @@ impl Scope {
 
     /// The section was dropped before its end: cancels what is below; the parent waits for it from now on (S15).
     pub(crate) fn abandon(self: &Arc<Self>) {
-        let deferred = self.take_deferred();
         self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
-        // The section's own token keeps the scope open while its deferred work is handed over.
-        super::section::adopt_deferred(self, deferred);
         self.orphan();
     }
 
-    /// From now on nobody polls this scope: it ends by itself after what is below, and the parent waits for that. Gives the section's
-    /// token back.
+    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and the parent waits for
+    /// that. Gives the section's token back.
     pub(super) fn orphan(self: &Arc<Self>) {
         self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
         if let Some(parent) = &self.parent {
@@ -446,6 +475,24 @@ impl Scope {
 
     pub(crate) fn defer(&self, future: Deferred) {
         self.inner.lock().rare().deferred.push(future);
+    }
+
+    /// Defers `future` to the end of an orphan. Gives it back when that has ended.
+    pub(crate) fn defer_to_orphan(self: &Arc<Self>, future: Deferred) -> Result<(), Deferred> {
+        if self.enter_child().is_err() {
+            return Err(future);
+        }
+        self.defer(future);
+        self.leave();
+        Ok(())
+    }
+
+    fn has_deferred(&self) -> bool {
+        let inner = self.inner.lock();
+        inner
+            .rare
+            .as_ref()
+            .is_some_and(|rare| !rare.deferred.is_empty())
     }
 
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {

@@ -143,6 +143,42 @@ fn bracket_releases_when_its_future_is_dropped() {
     });
 }
 
+// S14, S15: what the work leaves behind may use the resource, so it is released after that.
+#[test]
+fn bracket_releases_after_the_children_that_its_work_left() {
+    everywhere(|| async {
+        let log = Log::default();
+        group(async |_| {
+            let used = held(&log, async |_| {
+                group(async |inner| {
+                    let (work, seen) = (log.forever("work dropped"), log.clone());
+                    inner.spawn(async move {
+                        let cancelled = until_cancelled(work).await;
+                        turns(5).await;
+                        seen.add("child cleaned up");
+                        cancelled
+                    });
+                    forever().await;
+                    Ok(())
+                })
+                .await?;
+                Ok(())
+            });
+            tokio::select! {
+                _ = used => unreachable!("it has no end"),
+                () = log.started(1) => {}
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(
+            log.take(),
+            ["work dropped", "child cleaned up", "released 1"]
+        );
+    });
+}
+
 // S14, S15: the future is dropped in the middle of the release, which goes on where it was and is not begun again.
 #[test]
 fn bracket_goes_on_with_a_release_that_was_dropped() {

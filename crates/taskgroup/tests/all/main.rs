@@ -9,4 +9,5 @@ mod cancelling;
 mod cleanup;
 mod panics;
 mod scale;
+mod seeds;
 mod support;

@@ -182,7 +182,7 @@ pub(crate) fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
 
 /// Turns a hang into a failure. No test comes near this limit.
 async fn bounded<F: Future>(test: F) -> F::Output {
-    match tokio::time::timeout(Duration::from_secs(300), test).await {
+    match tokio::time::timeout(Duration::from_secs(100), test).await {
         Ok(output) => output,
         Err(_) => panic!("the test hangs"),
     }
