@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use crate::args::{Colour, RunArgs};
 use crate::names;
-use crate::process::Level;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -19,7 +18,6 @@ pub(crate) struct Plan {
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) on_failure: OnFailure,
-    pub(crate) contain: Level,
     pub(crate) colour: Colour,
 }
 
@@ -93,7 +91,6 @@ impl TryFrom<RunArgs> for Plan {
             } else {
                 OnFailure::Cancel
             },
-            contain: raw.contain,
             colour: raw.color,
         })
     }

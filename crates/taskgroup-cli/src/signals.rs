@@ -35,6 +35,9 @@ pub(crate) struct StopSignals {
     interrupt: Signal,
     quit: Signal,
     terminate: Signal,
+    /// Only kept: where SIGCHLD was ignored at the start, the kernel would throw away how the
+    /// commands ended.
+    _child: Signal,
 }
 
 impl StopSignals {
@@ -49,6 +52,7 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
+            _child: signal(SignalKind::child())?,
         })
     }
 

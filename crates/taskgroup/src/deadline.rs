@@ -100,7 +100,10 @@ impl Deadline {
         if let (Some(old), Some(runtime)) = (old, self.scope.runtime_if_any()) {
             runtime.timers().disarm(old);
         }
-        arm(&self.scope);
+        if self.scope.runtime_if_any().is_some() {
+            arm(&self.scope);
+        }
+        // Otherwise this is another thread, and the work has not been suspended yet; that will arm it.
         true
     }
 
@@ -267,6 +270,7 @@ async fn limited<F: Future>(
             (Some(_), Armed::Scope(_)) => polled,
             (Some(scope), _) => {
                 let scope = scope.clone();
+                scope.runtime_if_any();
                 arm(&scope);
                 let expired = state(&scope).is_some_and(|state| state.lock().expired);
                 armed = Armed::Scope(Disarm(scope));

@@ -410,6 +410,8 @@ where
 {
     let kind = Kind::Group(Box::new(GroupState::new(options)));
     let scope = Scope::open(kind, &current::scope(), location);
+    // Children belong where the body runs, whichever thread spawns the first of them.
+    scope.runtime_if_any();
     let group = TaskGroup {
         scope: scope.clone(),
     };

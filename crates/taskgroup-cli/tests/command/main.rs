@@ -12,5 +12,4 @@ mod outcome;
 mod signals;
 mod stopping;
 mod support;
-mod torture;
 mod usage;

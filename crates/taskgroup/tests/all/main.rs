@@ -4,9 +4,11 @@
 //! With `TASKGROUP_TEST_DRIVER=tokio` in the environment each child is driven by a Tokio task of its own, otherwise by pumps; both
 //! have to pass.
 
+mod adoption;
 mod asyncio;
 mod cancelling;
 mod cleanup;
+mod groups;
 mod panics;
 mod scale;
 mod seeds;
