@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit;
+use crate::process::Level;
 
 /// Run commands as one group: when one fails, the others are stopped and nothing is left behind.
 #[derive(Debug, Parser)]
@@ -49,6 +50,10 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) keep_going: bool,
 
+    /// How commands are kept together, so that nothing is left behind
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
+    pub(crate) contain: Level,
+
     /// When to colour the names and the report
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub(crate) color: Colour,
@@ -71,10 +76,10 @@ Examples:
 fn long_help() -> String {
     let mut text = format!(
         "{EXAMPLES}\n\n\
-         Every command gets a process group of its own. To stop it, the whole group gets SIGTERM; \
-         when somebody is still in it after the grace, SIGKILL. A command has ended when its \
-         process group is empty: what it left in the background is stopped too, and the report \
-         says so. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
+         Every command runs in a process group of its own, under a guard process that adopts what \
+         the command leaves behind. To stop it, all of it gets SIGTERM; what is still there after \
+         the grace, SIGKILL. A command has ended when nothing of it is left: what it left in the \
+         background, a daemon too, is stopped, and the report says so. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
          one skips the grace.\n\n\
          Every line of output carries the name of its command. The report of the failures goes to \
          the standard error.\n\n\

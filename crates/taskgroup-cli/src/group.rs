@@ -12,6 +12,7 @@ use crate::flag::Flag;
 use crate::job::{Job, Surroundings};
 use crate::output::{self, Label, Sink, Stream};
 use crate::plan::{OnFailure, Plan};
+use crate::process::Guards;
 use crate::record::{Cause, Ending, Record};
 
 /// What the children share.
@@ -29,7 +30,7 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    pub(crate) fn new(plan: Arc<Plan>, sink: Sink, hurry: Flag) -> Commands {
+    pub(crate) fn new(plan: Arc<Plan>, guards: Guards, sink: Sink, hurry: Flag) -> Commands {
         let names = || plan.tasks.iter().map(|task| task.name.as_str());
         let labels = |stream| output::labels(names(), output::is_coloured(plan.colour, stream));
         let slots = plan
@@ -40,6 +41,7 @@ impl Commands {
             stdout: labels(Stream::Out),
             stderr: labels(Stream::Err),
             around: Surroundings {
+                guards,
                 sink,
                 timeout: plan.timeout,
                 grace: plan.grace,
@@ -102,7 +104,7 @@ impl Commands {
         checkpoint().await;
         let commands = Arc::clone(&self);
         let ended = bracket(
-            async { self.start(index) },
+            self.start(index),
             async |job: &mut Job| match job.watch().await {
                 true => Err(self.failed(index)),
                 false => Ok(()),
@@ -117,10 +119,11 @@ impl Commands {
         }
     }
 
-    fn start(&self, index: usize) -> Result<Job, CommandFailed> {
+    async fn start(&self, index: usize) -> Result<Job, CommandFailed> {
         let spec = &self.plan.tasks[index];
         let (stdout, stderr) = (self.stdout[index].clone(), self.stderr[index].clone());
-        Job::start(spec, stdout, stderr, self.around.clone()).map_err(|error| {
+        let started = Job::start(spec, stdout, stderr, self.around.clone()).await;
+        started.map_err(|error| {
             self.record(index, Record::without_process(Ending::CouldNotStart(error)));
             self.failed(index)
         })

@@ -1,10 +1,11 @@
 //! One command, from its start to its record.
 //!
 //! A [`Job`] is what the group brackets: [`Job::start`] acquires, [`Job::watch`] may be cancelled
-//! at any time, [`Job::finish`] runs on every exit and leaves nothing in the process group.
+//! at any time, [`Job::finish`] runs on every exit and leaves nothing of the command.
 
 use std::future::Future;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -14,16 +15,17 @@ use tokio::time::{Instant, timeout};
 use crate::flag::Flag;
 use crate::output::{Label, Pump, Pumped, Sink, Stream, pump};
 use crate::plan::TaskSpec;
-use crate::process::{Contained, Pipes, Stopped};
+use crate::process::{Contained, Guards, Pipes, Process, Start, Stopped};
 use crate::record::{Ending, Record};
 
-/// A group may empty itself this long after its leader has exited: a filter that the leader did not
+/// The rest of a command may end by itself this long after its leader: a filter that the leader did not
 /// wait for (`command > >(tee log)`) writes its last line, then goes. It is a part of the grace.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// What all jobs of a run share.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
+    pub(crate) guards: Guards,
     pub(crate) sink: Sink,
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
@@ -44,17 +46,24 @@ pub(crate) struct Job {
 struct Output {
     pumps: Pin<Box<dyn Future<Output = (Pumped, Pumped)> + Send>>,
     done: Option<(Pumped, Pumped)>,
-    group_empty: Flag,
+    all_gone: Flag,
 }
 
 impl Job {
-    pub(crate) fn start(
+    pub(crate) async fn start(
         spec: &TaskSpec,
         stdout: Label,
         stderr: Label,
         around: Surroundings,
     ) -> io::Result<Job> {
-        let (process, pipes) = Contained::spawn(&spec.command)?;
+        let command = spec.command.as_bytes().to_vec();
+        let start = Start {
+            argv: vec![b"sh".to_vec(), b"-c".to_vec(), command],
+            env: Vec::new(),
+            cwd: None,
+            grace: around.grace,
+        };
+        let (process, pipes) = Contained::start(&around.guards, start).await?;
         let output = Output::new(pipes, stdout, stderr, &around.sink);
         Ok(Job {
             process,
@@ -90,7 +99,7 @@ impl Job {
     pub(crate) async fn finish(mut self) -> Record {
         // It may have ended by itself at the moment of the cancel: then that is what happened.
         if self.ending.is_none() {
-            if let Some(status) = self.process.leader_has_ended() {
+            if let Some(status) = self.process.ended_by_itself() {
                 self.ending = Some((Ending::Exited(status), self.started.elapsed()));
             }
         }
@@ -109,10 +118,11 @@ impl Job {
             })
             .await;
         let (ending, ran) = ending.unwrap_or_else(|| {
-            (
-                Ending::Cancelled(process.leader_has_ended()),
-                started.elapsed(),
-            )
+            let ending = match process.ended_by_itself() {
+                Some(status) => Ending::Exited(status),
+                None => Ending::Cancelled(process.leader_status()),
+            };
+            (ending, started.elapsed())
         });
         let (out, err) = output.rest().await;
         Record {
@@ -133,12 +143,12 @@ fn natural(status: io::Result<ExitStatus>) -> Ending {
     }
 }
 
-/// Leaves the process group empty; who was there when the leader had gone, and what it took.
+/// Leaves nothing of the command; who was there when the leader had gone, and what it took.
 async fn clear(
     process: &mut Contained,
     leader_gone: bool,
     around: &Surroundings,
-) -> (Vec<crate::process::Process>, Option<Stopped>) {
+) -> (Vec<Process>, Option<Stopped>) {
     let mut grace = around.grace;
     let mut left_in_background = Vec::new();
     if leader_gone {
@@ -151,7 +161,7 @@ async fn clear(
         if emptied {
             return (left_in_background, None);
         }
-        left_in_background = process.living();
+        left_in_background = process.living().await;
         grace -= linger;
     }
     let stopped = process.stop(grace, &around.hurry).await;
@@ -160,12 +170,12 @@ async fn clear(
 
 impl Output {
     fn new(pipes: Pipes, stdout: Label, stderr: Label, sink: &Sink) -> Output {
-        let group_empty = Flag::new();
+        let all_gone = Flag::new();
         let to = |stream, label, keep_tail| Pump {
             stream,
             label,
             sink: sink.clone(),
-            group_empty: group_empty.clone(),
+            all_gone: all_gone.clone(),
             keep_tail,
         };
         let out = pump(pipes.stdout, to(Stream::Out, stdout, false));
@@ -174,7 +184,7 @@ impl Output {
         Output {
             pumps,
             done: None,
-            group_empty,
+            all_gone,
         }
     }
 
@@ -190,9 +200,9 @@ impl Output {
         work.await
     }
 
-    /// What is left of the output, now that the process group is empty.
+    /// What is left of the output, now that nothing is left of the command.
     async fn rest(self) -> (Pumped, Pumped) {
-        self.group_empty.set();
+        self.all_gone.set();
         match self.done {
             Some(done) => done,
             None => self.pumps.await,

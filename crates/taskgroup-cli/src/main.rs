@@ -2,11 +2,11 @@
 //!
 //! Data flows one way: `args` (what was typed) → `plan` (what is meant, validated) → `run` (around
 //! it all), `group` (the task group), `job` (one command of it) → `record` (what happened) →
-//! `report` and `exit` (what is told). `process` holds everything that knows process groups and
+//! `report` and `exit` (what is told). `process` holds everything that knows processes and
 //! signals, `output` everything that touches the bytes of the commands.
 
-#[cfg(not(unix))]
-compile_error!("the command `taskgroup` is built on the process groups of Unix");
+#[cfg(not(target_os = "linux"))]
+compile_error!("the command `taskgroup` is built on Linux's subreapers");
 
 mod args;
 mod duration;
@@ -31,6 +31,9 @@ use crate::args::{Args, Verb};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    if let Some(ended) = process::guard_if_asked() {
+        return ended;
+    }
     let Args {
         verb: Verb::Run(raw),
     } = Args::parse();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::args::{Colour, RunArgs};
 use crate::names;
+use crate::process::Level;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -18,6 +19,7 @@ pub(crate) struct Plan {
     pub(crate) timeout: Option<Duration>,
     pub(crate) grace: Duration,
     pub(crate) on_failure: OnFailure,
+    pub(crate) contain: Level,
     pub(crate) colour: Colour,
 }
 
@@ -91,6 +93,7 @@ impl TryFrom<RunArgs> for Plan {
             } else {
                 OnFailure::Cancel
             },
+            contain: raw.contain,
             colour: raw.color,
         })
     }

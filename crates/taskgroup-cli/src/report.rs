@@ -94,7 +94,9 @@ impl Report<'_> {
         };
         let elapsed = Human(self.summary.elapsed);
         let bold = self.paint(Style::new().bold(), "taskgroup:");
-        let _ = writeln!(self.text, "{bold} {why}{} in {elapsed}", counts.join(", "));
+        let counts = counts.join(", ");
+        let contained = self.plan.contain.described();
+        let _ = writeln!(self.text, "{bold} {why}{counts} in {elapsed}, {contained}");
         if let (Some(stop), Some(Cause::Task(_) | Cause::Output(_)) | None) =
             (self.summary.signal, &self.summary.cause)
         {
@@ -177,7 +179,7 @@ impl Report<'_> {
         }
         // A survivor holds it too, and is told below.
         if record.output_held && record.survivors().is_empty() {
-            self.note("a process outside of its process group still held its output");
+            self.note("a process that it did not start still held its output");
         }
         if !record.survivors().is_empty() {
             let who = list(record.survivors());
@@ -335,6 +337,7 @@ mod tests {
     use crate::args::Colour;
     use crate::exit::Exit;
     use crate::plan::{OnFailure, TaskSpec};
+    use crate::process::Level;
     use crate::signals::Stop;
 
     /// Two commands, one of which fails for the given reason.
@@ -349,6 +352,7 @@ mod tests {
             timeout: None,
             grace: Duration::ZERO,
             on_failure: OnFailure::Cancel,
+            contain: Level::Guard,
             colour: Colour::Never,
         };
         let records = vec![
@@ -377,7 +381,7 @@ mod tests {
         summary.signal = Some(Stop::Interrupt);
         assert_eq!(
             render(&plan, &summary, false),
-            "taskgroup: 1 failed, 1 not started in 1.50s\n    \
+            "taskgroup: 1 failed, 1 not started in 1.50s, contained by guard processes\n    \
              SIGINT came while the run was ending\n\
              FAILED one: exit code 3, after 0.25s\n    \
              its standard error:\n    \

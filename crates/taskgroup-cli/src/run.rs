@@ -10,6 +10,7 @@ use crate::flag::Flag;
 use crate::group::Commands;
 use crate::output::{self, Sink, Stream, Writer};
 use crate::plan::Plan;
+use crate::process::{Guards, Level};
 use crate::record::{Cause, Summary};
 use crate::report;
 use crate::signals::{Stop, StopSignals};
@@ -42,9 +43,18 @@ async fn run_and_report(plan: Arc<Plan>) -> io::Result<Summary> {
 
 async fn run_plan(plan: &Arc<Plan>, signals: &mut StopSignals) -> io::Result<Summary> {
     let begin = Instant::now();
+    let guards = Guards::new(plan.contain)?;
+    if plan.contain != Level::default() {
+        guards.probe().await?;
+    }
     let hurry = Flag::new();
     let (sink, mut writer) = Sink::start(&hurry)?;
-    let commands = Arc::new(Commands::new(Arc::clone(plan), sink, hurry.clone()));
+    let commands = Arc::new(Commands::new(
+        Arc::clone(plan),
+        guards.clone(),
+        sink,
+        hurry.clone(),
+    ));
 
     let mut signal = None;
     let internal = {
@@ -73,6 +83,7 @@ async fn run_plan(plan: &Arc<Plan>, signals: &mut StopSignals) -> io::Result<Sum
     let commands = Arc::into_inner(commands).expect("every child of the group has ended");
     // With it goes the last way to the writer, which ends when it has written everything.
     let (records, cause) = commands.into_records();
+    guards.close().await;
     let output_error = flush(writer, signals, &hurry, &mut signal).await;
     let elapsed = begin.elapsed();
     Ok(Summary {

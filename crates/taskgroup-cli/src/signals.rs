@@ -35,9 +35,6 @@ pub(crate) struct StopSignals {
     interrupt: Signal,
     quit: Signal,
     terminate: Signal,
-    /// Only kept: where SIGCHLD was ignored at the start, the kernel would throw away how the
-    /// commands ended.
-    _child: Signal,
 }
 
 impl StopSignals {
@@ -52,7 +49,6 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
-            _child: signal(SignalKind::child())?,
         })
     }
 

@@ -12,7 +12,7 @@ use crate::flag::Flag;
 
 const CHUNK: usize = 64 << 10;
 
-/// The most that a pipe holds without privileges. When the group is empty, its last words are in
+/// The most that a pipe holds without privileges. When nothing is left of a command, its last words are in
 /// the pipe; whatever comes after that much is from somebody else.
 const PIPE: usize = 1 << 20;
 
@@ -21,8 +21,8 @@ pub(crate) struct Pump {
     pub(crate) stream: Stream,
     pub(crate) label: Label,
     pub(crate) sink: Sink,
-    /// Set when the process group is empty: nobody of the command can write any more.
-    pub(crate) group_empty: Flag,
+    /// Set when nothing is left of the command: nobody of it can write any more.
+    pub(crate) all_gone: Flag,
     pub(crate) keep_tail: bool,
 }
 
@@ -30,11 +30,11 @@ pub(crate) struct Pump {
 #[derive(Default)]
 pub(crate) struct Pumped {
     pub(crate) tail: Tail,
-    /// The group was empty, and somebody outside of it still held the pipe.
+    /// Nothing was left of the command, and somebody else still held the pipe.
     pub(crate) held_open: bool,
 }
 
-/// Resolves at the end of `pipe`, or when the group is empty and what its members wrote has been
+/// Resolves at the end of `pipe`, or when nothing is left of the command and what it wrote has been
 /// moved, whichever is first: a stray process that holds the pipe cannot keep us.
 pub(crate) async fn pump<P>(mut pipe: P, to: Pump) -> Pumped
 where
@@ -45,12 +45,12 @@ where
         pumped: Pumped::default(),
         to,
     };
-    let group_empty = flow.to.group_empty.clone();
+    let all_gone = flow.to.all_gone.clone();
     let mut chunk = vec![0; CHUNK];
     loop {
         let read = tokio::select! {
             read = pipe.read(&mut chunk) => read,
-            () = group_empty.wait() => {
+            () = all_gone.wait() => {
                 flow.pumped.held_open = flow.take_the_rest(&pipe, &mut chunk).await;
                 break;
             }

@@ -1,188 +1,253 @@
-//! One command in its process group: start, wait, stop.
+//! One command under its guard: start, wait, stop.
 
-use std::ffi::OsStr;
 use std::io;
-use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::time::{sleep, timeout};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::unix::pipe::Receiver;
 
-use super::census::{Census, Process};
+use super::pool::{Guard, Guards};
+use super::wire::{Event, Process, Request, Start, Stopped, StoppedBy};
 use crate::flag::Flag;
-
-/// How often an emptying group is looked at: there is no event for "the last member has gone",
-/// since only the leader is our child. Starts short, because most groups are empty with their
-/// leader.
-const FIRST_POLL: Duration = Duration::from_millis(1);
-const LAST_POLL: Duration = Duration::from_millis(64);
-/// The pause before the first look that also tells zombies from the living; later ones do at
-/// [`LAST_POLL`] only, since it costs a walk through `/proc`.
-const FIRST_CENSUS: Duration = Duration::from_millis(4);
-
-/// SIGKILL acts at once, unless a process hangs inside the kernel or belongs to somebody else. It
-/// is sent again at this interval, for members that join late, …
-const KILL_AGAIN: Duration = Duration::from_millis(100);
-/// … until this is over. Whoever is left then is reported as a survivor.
-const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// The read ends of what the command writes to.
 pub(crate) struct Pipes {
-    pub(crate) stdout: ChildStdout,
-    pub(crate) stderr: ChildStderr,
+    pub(crate) stdout: Receiver,
+    pub(crate) stderr: Receiver,
 }
 
-/// A started command. Dropped before its group was seen empty, it sends SIGKILL to the group.
+/// A started command. Dropped before its end, it leaves its guard to stop it.
 pub(crate) struct Contained {
-    leader: Child,
-    pgid: Pid,
-    /// The leader was reaped: its pid is no longer ours to signal.
-    reaped: bool,
-    /// The group was seen empty: `pgid` is no longer ours to signal.
-    empty: bool,
+    /// Until the end of the command.
+    guard: Option<Guard>,
+    guards: Guards,
+    /// How the leader ended.
+    leader: Option<Leader>,
+    /// The guard has gone.
+    lost: Option<(io::ErrorKind, String)>,
+    end: Option<End>,
 }
 
-/// What it took to empty a group.
-#[derive(Debug)]
-pub(crate) struct Stopped {
-    pub(crate) by: StoppedBy,
-    /// Who was still there when we gave up.
-    pub(crate) survivors: Vec<Process>,
+struct Leader {
+    status: ExitStatus,
+    /// Whether it was asked to end before.
+    asked: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoppedBy {
-    Term,
-    /// SIGKILL, after SIGTERM had its grace.
-    KillAfterGrace,
-    /// SIGKILL, because nobody wanted to wait (any longer).
-    KillAtOnce,
+struct End {
+    by: Option<StoppedBy>,
+    survivors: Vec<Process>,
 }
 
 impl Contained {
-    /// Starts `sh -c command` in a new process group, its standard input empty.
-    pub(crate) fn spawn(command: &OsStr) -> io::Result<(Contained, Pipes)> {
-        let mut leader = Command::new("sh")
-            .arg("-c")
-            .arg(command)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        let pid = leader.id().expect("not waited for yet");
-        let pipes = Pipes {
-            stdout: leader.stdout.take().expect("piped"),
-            stderr: leader.stderr.take().expect("piped"),
-        };
-        let pgid = Pid::from_raw(i32::try_from(pid).expect("a pid fits"));
-        Ok((
-            Contained {
-                leader,
-                pgid,
-                reaped: false,
-                empty: false,
-            },
-            pipes,
-        ))
-    }
-
-    /// Resolves when the leader has exited. Cancel safe; may be called again.
-    pub(crate) async fn leader_ended(&mut self) -> io::Result<ExitStatus> {
-        let status = self.leader.wait().await;
-        self.reaped = true;
-        status
-    }
-
-    /// The leader's status, if it has exited by now.
-    pub(crate) fn leader_has_ended(&mut self) -> Option<ExitStatus> {
-        let status = self.leader.try_wait().ok().flatten();
-        self.reaped |= status.is_some();
-        status
-    }
-
-    /// Resolves when the group is empty. Cancel safe; may be called again.
-    pub(crate) async fn emptied(&mut self) {
-        // Waiting fails only when there is nothing left to wait for.
-        let _ = self.leader_ended().await;
-        let mut pause = FIRST_POLL;
-        while !self.look(pause == FIRST_CENSUS || pause == LAST_POLL) {
-            sleep(pause).await;
-            pause = LAST_POLL.min(pause * 2);
-        }
-    }
-
-    /// Who lives in the group now.
-    pub(crate) fn living(&self) -> Vec<Process> {
-        if self.empty {
-            Vec::new()
-        } else {
-            Census::of_group(self.pgid).living
-        }
-    }
-
-    /// SIGTERM, `grace`, SIGKILL; resolves when the group is empty, or [`KILL_LIMIT`] after
-    /// SIGKILL. `hurry` cuts the grace short.
-    pub(crate) async fn stop(&mut self, grace: Duration, hurry: &Flag) -> Stopped {
-        let mut by = StoppedBy::KillAtOnce;
-        if !hurry.is_set() {
-            self.signal(Signal::SIGTERM);
-            // A stopped process could not act on it.
-            self.signal(Signal::SIGCONT);
-            tokio::select! {
-                () = self.emptied() => {
-                    return Stopped { by: StoppedBy::Term, survivors: Vec::new() };
-                }
-                () = sleep(grace) => by = StoppedBy::KillAfterGrace,
-                () = hurry.wait() => {}
+    /// Starts the command under a guard, its standard input empty. Not cancel safe.
+    pub(crate) async fn start(guards: &Guards, start: Start) -> io::Result<(Contained, Pipes)> {
+        let request = Request::Start(start);
+        loop {
+            let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+            let mut guard = guards.get()?;
+            // Somebody may have killed it while it was idle: another one, then.
+            if guard.ask_with(&request, &[stdout, stderr]).await.is_err() {
+                guards.bury(&mut guard).await;
+                continue;
             }
-        }
-        let killing = async {
-            loop {
-                self.signal(Signal::SIGKILL);
-                if timeout(KILL_AGAIN, self.emptied()).await.is_ok() {
-                    break;
-                }
-            }
-        };
-        // On giving up, an unreaped leader is left to Tokio's orphan queue.
-        let _ = timeout(KILL_LIMIT, killing).await;
-        Stopped {
-            by,
-            survivors: self.living(),
-        }
-    }
-
-    /// Is the group empty? `thorough` also asks whether only zombies are left, which costs a walk
-    /// through `/proc`.
-    fn look(&mut self, thorough: bool) -> bool {
-        self.empty = self.empty
-            || match killpg(self.pgid, None) {
-                Err(Errno::ESRCH) => true,
-                // EPERM: there are members, and none that we may signal.
-                Err(_) => false,
-                Ok(()) => thorough && Census::of_group(self.pgid).is_dead(),
+            let pipes = Pipes {
+                stdout: Receiver::from_owned_fd(out)?,
+                stderr: Receiver::from_owned_fd(err)?,
             };
-        self.empty
+            let answer = loop {
+                match guard.event().await {
+                    Ok(Event::Ready) => {}
+                    answer => break answer,
+                }
+            };
+            return match answer {
+                Ok(Event::Started) => Ok((Contained::new(guard, guards.clone()), pipes)),
+                Ok(Event::NotStarted { code, text }) => {
+                    guards.give_back(guard);
+                    Err(code.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error))
+                }
+                Ok(Event::Refused(text)) => {
+                    guards.retire(guard);
+                    Err(io::Error::other(text))
+                }
+                Ok(event) => {
+                    guards.retire(guard);
+                    Err(io::Error::other(format!("a guard said {event:?}")))
+                }
+                Err(error) => {
+                    guards.bury(&mut guard).await;
+                    Err(error)
+                }
+            };
+        }
     }
 
-    fn signal(&self, signal: Signal) {
-        if self.empty {
+    fn new(guard: Guard, guards: Guards) -> Contained {
+        Contained {
+            guard: Some(guard),
+            guards,
+            leader: None,
+            lost: None,
+            end: None,
+        }
+    }
+
+    /// Resolves when the leader has ended. Cancel safe; may be called again.
+    pub(crate) async fn leader_ended(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            match (&self.leader, &self.lost) {
+                (Some(leader), _) => return Ok(leader.status),
+                (None, Some((kind, text))) => return Err(io::Error::new(*kind, text.clone())),
+                (None, None) => self.next().await,
+            }
+        }
+    }
+
+    /// The leader's status, if it is known by now.
+    pub(crate) fn leader_status(&mut self) -> Option<ExitStatus> {
+        while let Some(event) = self.guard.as_mut().and_then(Guard::event_now) {
+            self.take(event);
+        }
+        self.leader.as_ref().map(|leader| leader.status)
+    }
+
+    /// The leader's status, if it ended before it was asked to.
+    pub(crate) fn ended_by_itself(&mut self) -> Option<ExitStatus> {
+        self.leader_status();
+        let leader = self.leader.as_ref().filter(|leader| !leader.asked);
+        leader.map(|leader| leader.status)
+    }
+
+    /// Resolves when nothing is left of the command, or when nothing helps any more. Cancel safe;
+    /// may be called again.
+    pub(crate) async fn emptied(&mut self) {
+        while self.end.is_none() {
+            self.next().await;
+        }
+    }
+
+    /// Who is left of the command now; those, that is, whose parents have ended.
+    pub(crate) async fn living(&mut self) -> Vec<Process> {
+        if !self.ask(&Request::Census).await {
+            return Vec::new();
+        }
+        loop {
+            let Some(guard) = &mut self.guard else {
+                return Vec::new();
+            };
+            match guard.event().await {
+                Ok(Event::Living(living)) => return living,
+                Ok(event) => self.take(event),
+                Err(error) => {
+                    self.lose(&error);
+                    return Vec::new();
+                }
+            }
+        }
+    }
+
+    /// SIGTERM, `grace`, SIGKILL; resolves when nothing is left of the command, or when nothing
+    /// helps any more. `hurry` cuts the grace short.
+    pub(crate) async fn stop(&mut self, grace: Duration, hurry: &Flag) -> Stopped {
+        if !hurry.is_set() {
+            self.ask(&Request::Stop { grace }).await;
+            let in_time = tokio::select! {
+                biased;
+                () = self.emptied() => true,
+                () = hurry.wait() => false,
+            };
+            if in_time {
+                return self.stopped();
+            }
+        }
+        self.ask(&Request::Kill).await;
+        self.emptied().await;
+        self.stopped()
+    }
+
+    fn stopped(&mut self) -> Stopped {
+        let end = self.end.as_mut().expect("it has ended");
+        Stopped {
+            // It may have ended by itself before the request came.
+            by: end.by.unwrap_or(StoppedBy::Term),
+            survivors: std::mem::take(&mut end.survivors),
+        }
+    }
+
+    /// False when there is nobody to ask.
+    async fn ask(&mut self, request: &Request) -> bool {
+        match &self.guard {
+            // That it has gone shows in its events.
+            Some(guard) => guard.ask(request).await.is_ok(),
+            None => false,
+        }
+    }
+
+    async fn next(&mut self) {
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        if self.lost.is_some() {
+            // Cancelled here, it begins again.
+            let survivors = self.guards.bury(guard).await;
+            self.guard = None;
+            self.end = Some(End {
+                by: Some(StoppedBy::KillAtOnce),
+                survivors,
+            });
             return;
         }
-        // A leader may move to another group; while it is not reaped its pid is still ours.
-        // Errors have no answer here: whoever cannot be signalled comes out as a survivor.
-        if killpg(self.pgid, signal) == Err(Errno::ESRCH) && !self.reaped {
-            let _ = kill(self.pgid, signal);
+        match guard.event().await {
+            Ok(event) => self.take(event),
+            Err(error) => self.lose(&error),
         }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::LeaderEnded { status, asked } => {
+                let status = ExitStatus::from_raw(status);
+                self.leader = Some(Leader { status, asked });
+            }
+            Event::Empty(by) => {
+                if let Some(guard) = self.guard.take() {
+                    self.guards.give_back(guard);
+                }
+                self.end = Some(End {
+                    by,
+                    survivors: Vec::new(),
+                });
+            }
+            Event::Survived(by, survivors) => {
+                if let Some(guard) = self.guard.take() {
+                    self.guards.retire(guard);
+                }
+                self.end = Some(End {
+                    by: Some(by),
+                    survivors,
+                });
+            }
+            // An answer that nobody waits for any more.
+            Event::Living(_) => {}
+            Event::Ready | Event::Refused(_) | Event::Started | Event::NotStarted { .. } => {
+                debug_assert!(false, "a guard said it at the wrong time: {event:?}");
+            }
+        }
+    }
+
+    fn lose(&mut self, error: &io::Error) {
+        self.lost = Some((error.kind(), error.to_string()));
     }
 }
 
 impl Drop for Contained {
     fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
+        if let Some(guard) = self.guard.take() {
+            self.guards.retire(guard);
+        }
     }
 }

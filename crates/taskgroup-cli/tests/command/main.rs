@@ -12,4 +12,5 @@ mod outcome;
 mod signals;
 mod stopping;
 mod support;
+mod torture;
 mod usage;

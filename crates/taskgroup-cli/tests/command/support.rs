@@ -86,7 +86,7 @@ impl Sandbox {
         self.through(shell)
     }
 
-    fn through(&self, mut command: Command) -> Command {
+    pub(crate) fn through(&self, mut command: Command) -> Command {
         command
             .env("DIR", self.0.path())
             .env_remove("NO_COLOR")

@@ -1,0 +1,129 @@
+//! One's own children, as the kernel lists them: those we started and those we adopted.
+
+use std::fs;
+use std::io;
+
+use rustix::process::Pid;
+
+use super::wire::Process;
+
+/// The children of this process. The kernel may skip some while others come and go, so this list
+/// says whom to signal, and `waitid` says whether anybody is left.
+pub(super) fn own() -> io::Result<Vec<Pid>> {
+    let mut children = Vec::new();
+    let mut listed = false;
+    for task in fs::read_dir("/proc/self/task")?.flatten() {
+        let Ok(text) = fs::read_to_string(task.path().join("children")) else {
+            continue;
+        };
+        listed = true;
+        children.extend(text.split_ascii_whitespace().filter_map(pid));
+    }
+    if listed {
+        Ok(children)
+    } else {
+        // A kernel without CONFIG_PROC_CHILDREN.
+        by_their_parent()
+    }
+}
+
+fn by_their_parent() -> io::Result<Vec<Pid>> {
+    let me = i32::try_from(std::process::id()).ok();
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries
+        .filter_map(|entry| {
+            let child = entry.file_name().to_str().and_then(pid)?;
+            let stat = Stat::of(child)?;
+            (Some(stat.parent) == me).then_some(child)
+        })
+        .collect())
+}
+
+fn pid(text: &str) -> Option<Pid> {
+    text.parse().ok().and_then(Pid::from_raw)
+}
+
+/// The living among `children`, as the report names them.
+pub(super) fn describe(children: &[Pid]) -> Vec<Process> {
+    let mut living: Vec<Process> = children
+        .iter()
+        .filter_map(|&child| {
+            let stat = Stat::of(child)?;
+            (!matches!(stat.state, b'Z' | b'X')).then(|| Process {
+                pid: child.as_raw_nonzero().get(),
+                name: stat.name,
+            })
+        })
+        .collect();
+    living.sort_by_key(|process| process.pid);
+    living
+}
+
+pub(super) struct Stat {
+    name: String,
+    state: u8,
+    parent: i32,
+    pub(super) group: i32,
+}
+
+impl Stat {
+    pub(super) fn of(pid: Pid) -> Option<Stat> {
+        let raw = pid.as_raw_nonzero();
+        parse(&fs::read(format!("/proc/{raw}/stat")).ok()?)
+    }
+}
+
+/// `pid (name) state ppid pgrp …`, where the name may hold anything, parentheses included.
+fn parse(stat: &[u8]) -> Option<Stat> {
+    let open = stat.iter().position(|&byte| byte == b'(')?;
+    let close = stat.iter().rposition(|&byte| byte == b')')?;
+    let name = String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned();
+    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    Some(Stat {
+        name,
+        state,
+        parent,
+        group,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_name_may_hold_parentheses() {
+        let stat = parse(b"17 (a) S 1 ) b) Z 3 42 42 0 -1").unwrap();
+        assert_eq!(
+            (stat.name.as_str(), stat.state, stat.parent, stat.group),
+            ("a) S 1 ) b", b'Z', 3, 42)
+        );
+        assert!(parse(b"17 (a").is_none());
+        assert!(parse(b"").is_none());
+        assert!(parse(b") (").is_none());
+    }
+
+    #[test]
+    fn both_ways_find_a_child_and_tell_it_from_a_zombie() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        assert!(own().unwrap().contains(&pid));
+        assert!(by_their_parent().unwrap().contains(&pid));
+        let named = |name: &str| describe(&[pid]).iter().any(|process| process.name == name);
+        assert!(named("cat"));
+        drop(child.stdin.take());
+        // Ended, and not reaped yet.
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
+        assert!(own().unwrap().contains(&pid));
+        assert!(describe(&[pid]).is_empty());
+        child.wait().unwrap();
+        assert!(!own().unwrap().contains(&pid));
+    }
+}

@@ -1,0 +1,245 @@
+//! The guard process: one thread that waits for its runner, its children and the clock.
+//!
+//! Its standard input is the socket to the runner. It takes no part in job control: it has a process
+//! group of its own, and the signals that end a run mean nothing to it. It ends when the runner has
+//! gone and nothing is left of the command.
+
+mod charge;
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use self::charge::Charge;
+use super::cgroup::Cgroup;
+use super::level::Level;
+use super::namespace;
+use super::wire::{Event, Inbox, Request, Start, frame};
+
+/// The first argument of a guard; no command line of a user begins with it by accident.
+pub(super) const MARK: &str = "--taskgroup-guard-process";
+/// The second one in the inner process of [`Level::Namespace`].
+const INSIDE: &str = "inside";
+
+/// The arguments that start a guard for `level`.
+pub(super) fn arguments(level: Level) -> [&'static str; 2] {
+    [MARK, level.word()]
+}
+
+/// Is this process to be a guard? Then it is one until its end.
+pub(crate) fn run_if_asked() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != MARK {
+        return None;
+    }
+    let ended = start(args.next().as_deref()).and_then(|guard| match guard {
+        Some(guard) => guard.run(),
+        None => Ok(()),
+    });
+    // Nobody hears a guard but its runner, and that has gone when there is an error.
+    Some(ExitCode::from(u8::from(ended.is_err())))
+}
+
+fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
+    // As `ps` and `top` show it.
+    nix::sys::prctl::set_name(c"taskgroup-guard")?;
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let level = level.and_then(OsStr::to_str);
+    if level == Some(Level::Namespace.word()) {
+        // The process inside speaks for itself.
+        if let Err(error) = namespace::enter_and_wait(&[MARK, INSIDE]) {
+            tell(&socket, &Event::Refused(error.to_string()))?;
+        }
+        return Ok(None);
+    }
+    let prepared = match level {
+        Some(INSIDE) => namespace::inside().map(|()| None),
+        Some(word) if word == Level::Cgroup.word() => Cgroup::for_guard().map(Some),
+        _ => Ok(None),
+    };
+    let ready = prepared.and_then(|cgroup| Ok((cgroup, wakes_on_signals()?)));
+    match ready {
+        Ok((cgroup, wakes)) => {
+            tell(&socket, &Event::Ready)?;
+            Ok(Some(Guard {
+                socket,
+                wakes,
+                inbox: Inbox::default(),
+                charge: None,
+                cgroup,
+                runner_gone: false,
+            }))
+        }
+        Err(error) => {
+            tell(&socket, &Event::Refused(error.to_string()))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Becomes a subreaper and hears SIGCHLD. The others are caught and not ignored or blocked, since
+/// commands would inherit that.
+fn wakes_on_signals() -> io::Result<UnixStream> {
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let (wakes, by_handler) = UnixStream::pair()?;
+    wakes.set_nonblocking(true)?;
+    for signal in [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+        pipe::register(signal, by_handler.try_clone()?)?;
+    }
+    Ok(wakes)
+}
+
+fn tell(mut socket: &UnixStream, event: &Event) -> io::Result<()> {
+    socket.write_all(&frame(event))
+}
+
+struct Guard {
+    socket: UnixStream,
+    /// Has a byte when a signal came.
+    wakes: UnixStream,
+    inbox: Inbox,
+    charge: Option<Charge>,
+    cgroup: Option<Cgroup>,
+    runner_gone: bool,
+}
+
+impl Guard {
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            let wait = self.charge.as_ref().and_then(Charge::next_look);
+            let heard = self.wait(wait)?;
+            // Before the requests: who has ended was not ended by them.
+            self.look()?;
+            if heard {
+                self.hear();
+                self.look()?;
+            }
+            if self.runner_gone && self.charge.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        let mut events = Vec::new();
+        if let Some(charge) = &mut self.charge {
+            if charge.look(&mut events)? {
+                self.charge = None;
+            }
+        }
+        for event in events {
+            self.say(&event);
+        }
+        Ok(())
+    }
+
+    /// Until a request, a signal or the clock; true for a request.
+    fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
+        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+            // Rounded up, or it would turn in a circle for the last millisecond.
+            let millis = limit.as_micros().div_ceil(1000);
+            PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
+                .unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = [
+            PollFd::new(self.wakes.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+        ];
+        // With the runner gone, the socket would be ready for ever.
+        let count = if self.runner_gone { 1 } else { 2 };
+        match poll(&mut fds[..count], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let heard = !self.runner_gone && fds[1].any().unwrap_or(false);
+        let mut wakes = &self.wakes;
+        while matches!(wakes.read(&mut [0; 64]), Ok(1..)) {}
+        Ok(heard)
+    }
+
+    fn hear(&mut self) {
+        match self.inbox.receive(&self.socket) {
+            Ok(true) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Ok(false) | Err(_) => self.lose_runner(),
+        }
+        loop {
+            match self.inbox.next() {
+                Ok(Some(request)) => self.obey(request),
+                Ok(None) => return,
+                Err(_) => return self.lose_runner(),
+            }
+        }
+    }
+
+    fn obey(&mut self, request: Request) {
+        match (request, &mut self.charge) {
+            (Request::Start(start), _) => self.begin(&start),
+            (Request::Stop { grace }, Some(charge)) => charge.stop(grace, Instant::now()),
+            (Request::Kill, Some(charge)) => charge.kill(Instant::now()),
+            (Request::Census, Some(charge)) => {
+                let living = charge.living();
+                self.say(&Event::Living(living));
+            }
+            // It crossed with the end of the command.
+            (Request::Census, None) => self.say(&Event::Living(Vec::new())),
+            (Request::Stop { .. } | Request::Kill, None) => {}
+        }
+    }
+
+    fn begin(&mut self, start: &Start) {
+        let (Some(stdout), Some(stderr)) = (self.inbox.fd(), self.inbox.fd()) else {
+            return self.say(&not_started(&io::Error::other("its pipes got lost")));
+        };
+        match self.spawn(start, stdout, stderr) {
+            Ok(charge) => {
+                self.charge = Some(charge);
+                self.say(&Event::Started);
+            }
+            Err(error) => self.say(&not_started(&error)),
+        }
+    }
+
+    fn spawn(&self, start: &Start, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Charge> {
+        let Some(cgroup) = &self.cgroup else {
+            return Charge::spawn(start, stdout, stderr, None);
+        };
+        // What is born in there stays in there; the guard itself goes back.
+        let inside = cgroup.visit()?;
+        let charge = Charge::spawn(start, stdout, stderr, Some(cgroup.clone()));
+        inside.leave()?;
+        charge
+    }
+
+    fn say(&mut self, event: &Event) {
+        if !self.runner_gone && tell(&self.socket, event).is_err() {
+            self.lose_runner();
+        }
+    }
+
+    fn lose_runner(&mut self) {
+        self.runner_gone = true;
+        if let Some(charge) = &mut self.charge {
+            charge.lose_runner(Instant::now());
+        }
+    }
+}
+
+fn not_started(error: &io::Error) -> Event {
+    Event::NotStarted {
+        code: error.raw_os_error(),
+        text: error.to_string(),
+    }
+}

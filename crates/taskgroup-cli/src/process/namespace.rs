@@ -1,0 +1,97 @@
+//! A pid namespace for a guard: the guard is its pid 1, and when that ends, whoever is left in the
+//! namespace is killed by the kernel.
+//!
+//! A process enters a new pid namespace by being born into it, so there are two: the outer one makes
+//! the namespaces and waits, the inner one is the guard.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, set_capabilities,
+};
+
+/// Makes the namespaces, starts this program in them with `arguments` and the same standard
+/// input, and waits for its end.
+pub(super) fn enter_and_wait(arguments: &[&str]) -> io::Result<()> {
+    make().map_err(|error| {
+        let text = format!(
+            "this system does not let {} make a pid namespace ({error}); \
+             see user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns",
+            if geteuid().is_root() {
+                "root"
+            } else {
+                "a plain user"
+            }
+        );
+        io::Error::new(error.kind(), text)
+    })?;
+    let mut inner = Command::new("/proc/self/exe")
+        .arg0("taskgroup-guard")
+        .args(arguments)
+        .stdin(io::stdin().as_fd().try_clone_to_owned()?)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    inner.wait()?;
+    Ok(())
+}
+
+fn make() -> io::Result<()> {
+    let (user, group) = (geteuid(), getegid());
+    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    // Who may do it as he is keeps all his users and groups.
+    if unshare(namespaces).is_ok() {
+        return Ok(());
+    }
+    unshare(namespaces | CloneFlags::CLONE_NEWUSER)?;
+    // Everybody stays who he is. Groups can be mapped only by those who cannot change them.
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", identity(user.as_raw()))?;
+    fs::write("/proc/self/gid_map", identity(group.as_raw()))?;
+    // Capabilities end with `exec`, for everybody but root; the inner process needs one.
+    let mut capabilities = capabilities(None)?;
+    capabilities.inheritable |= CapabilitySet::SYS_ADMIN;
+    set_capabilities(None, capabilities)?;
+    configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)?;
+    Ok(())
+}
+
+fn identity(id: u32) -> String {
+    format!("{id} {id} 1")
+}
+
+/// Called by the inner process: gives the namespace a `/proc` that speaks of its own processes.
+pub(super) fn inside() -> io::Result<()> {
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(none, "/", none, private, none)
+        .and_then(|()| mount(Some("proc"), "/proc", Some("proc"), safe, none))
+        .map_err(|error| {
+            let text =
+                format!("this system does not let a pid namespace have its own /proc ({error})");
+            io::Error::new(io::Error::from(error).kind(), text)
+        })?;
+    if !geteuid().is_root() {
+        // The commands get what a plain user has.
+        clear_ambient_capability_set()?;
+        let none = CapabilitySet::empty();
+        set_capabilities(
+            None,
+            CapabilitySets {
+                effective: none,
+                permitted: none,
+                inheritable: none,
+            },
+        )?;
+    }
+    Ok(())
+}

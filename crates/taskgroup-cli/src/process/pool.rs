@@ -1,0 +1,210 @@
+//! The guards of a run: started when there is no idle one, ended with the run.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::process::Pid;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::level::Level;
+use super::wire::{Event, Inbox, Process, Request, frame, send};
+use super::{cgroup, children, guard, sweep};
+
+/// All guards of a run. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Guards {
+    level: Level,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    idle: Vec<Guard>,
+    /// Told to end, not reaped yet.
+    leaving: Vec<Child>,
+    /// Who is a child of ours and no stray: guards that are not reaped, and who was here before us.
+    ours: HashSet<Pid>,
+}
+
+/// The runner's end of one guard.
+pub(super) struct Guard {
+    process: Child,
+    socket: UnixStream,
+    inbox: Inbox,
+}
+
+impl Guards {
+    /// Makes the runner the heir of its guards. Needs a Tokio runtime.
+    pub(crate) fn new(level: Level) -> io::Result<Guards> {
+        nix::sys::prctl::set_child_subreaper(true)?;
+        let state = State {
+            idle: Vec::new(),
+            leaving: Vec::new(),
+            ours: children::own()?.into_iter().collect(),
+        };
+        let guards = Guards {
+            level,
+            state: Arc::new(Mutex::new(state)),
+        };
+        Ok(guards)
+    }
+
+    /// Starts a first guard and waits for what it says: an error when the level is not to be had.
+    pub(crate) async fn probe(&self) -> io::Result<()> {
+        let mut guard = self.start()?;
+        match guard.event().await {
+            Ok(Event::Ready) => {
+                self.lock().idle.push(guard);
+                Ok(())
+            }
+            answer => {
+                self.retire(guard);
+                Err(match answer {
+                    Ok(Event::Refused(text)) => io::Error::new(io::ErrorKind::Unsupported, text),
+                    Ok(event) => io::Error::other(format!("a guard began with {event:?}")),
+                    Err(error) => error,
+                })
+            }
+        }
+    }
+
+    /// A guard without a command.
+    pub(super) fn get(&self) -> io::Result<Guard> {
+        let idle = self.lock().idle.pop();
+        match idle {
+            Some(guard) => Ok(guard),
+            None => self.start(),
+        }
+    }
+
+    /// For a guard whose command has ended.
+    pub(super) fn give_back(&self, guard: Guard) {
+        self.lock().idle.push(guard);
+    }
+
+    /// For a guard that shall take no more commands: the end of its socket tells it to stop what it
+    /// has and to end.
+    pub(super) fn retire(&self, guard: Guard) {
+        self.lock().leaving.push(guard.process);
+    }
+
+    /// For a guard that has gone. What it was in charge of is ours now; kills that. Who is still
+    /// there when we gave up. Cancel safe; may be called again.
+    pub(super) async fn bury(&self, guard: &mut Guard) -> Vec<Process> {
+        // Whatever went wrong with the socket, nobody guards any longer.
+        let _ = guard.process.kill();
+        self.reap(&mut guard.process);
+        self.sweep().await
+    }
+
+    /// Ends the guards, which are idle by now. What is still a child of ours after that, though
+    /// nothing should be, is killed.
+    pub(crate) async fn close(&self) {
+        let (idle, mut leaving) = {
+            let mut state = self.lock();
+            (
+                std::mem::take(&mut state.idle),
+                std::mem::take(&mut state.leaving),
+            )
+        };
+        // All sockets first, so that they end side by side.
+        leaving.extend(idle.into_iter().map(|guard| guard.process));
+        for mut process in leaving {
+            self.reap(&mut process);
+        }
+        self.sweep().await;
+    }
+
+    async fn sweep(&self) -> Vec<Process> {
+        sweep::sweep(|| self.lock().ours.clone()).await
+    }
+
+    fn start(&self) -> io::Result<Guard> {
+        let (socket, theirs) = std::os::unix::net::UnixStream::pair()?;
+        socket.set_nonblocking(true)?;
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("taskgroup-guard")
+            .args(guard::arguments(self.level))
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        // Under the lock, or a sweep could take it for a stray.
+        let mut state = self.lock();
+        let process = command.spawn()?;
+        state.ours.insert(Pid::from_child(&process));
+        drop(state);
+        Ok(Guard {
+            process,
+            socket: UnixStream::from_std(socket)?,
+            inbox: Inbox::default(),
+        })
+    }
+
+    fn reap(&self, process: &mut Child) {
+        // It fails only where somebody ignores SIGCHLD, and then there is nothing to reap.
+        let _ = process.wait();
+        self.lock().ours.remove(&Pid::from_child(process));
+        if self.level == Level::Cgroup {
+            cgroup::remove_of(process.id());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guard {
+    /// The next event; an error when the guard has gone. Cancel safe.
+    pub(super) async fn event(&mut self) -> io::Result<Event> {
+        let (socket, inbox) = (&self.socket, &mut self.inbox);
+        loop {
+            if let Some(event) = inbox.next()? {
+                return Ok(event);
+            }
+            let readable = Interest::READABLE;
+            let more = socket.async_io(readable, || inbox.receive(socket)).await?;
+            if !more {
+                return Err(gone());
+            }
+        }
+    }
+
+    /// The next event that is here by now.
+    pub(super) fn event_now(&mut self) -> Option<Event> {
+        // The end and errors are for `event` to find.
+        let _ = self.inbox.receive(&self.socket);
+        self.inbox.next().ok().flatten()
+    }
+
+    pub(super) async fn ask(&self, request: &Request) -> io::Result<()> {
+        self.ask_with(request, &[]).await
+    }
+
+    /// Sends the request and its descriptors.
+    pub(super) async fn ask_with(&self, request: &Request, fds: &[OwnedFd]) -> io::Result<()> {
+        let frame = frame(request);
+        let mut fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        let mut sent = 0;
+        while sent < frame.len() {
+            let write = || send(&self.socket, &frame[sent..], &fds);
+            sent += self.socket.async_io(Interest::WRITABLE, write).await?;
+            // They went with the first piece.
+            fds.clear();
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn gone() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "its guard process was killed, and so were all that it guarded",
+    )
+}
