@@ -6,11 +6,9 @@ use tokio::time::sleep;
 #[tokio::main]
 async fn main() {
     let outcome = TaskGroup::run(async |group| {
-        let failing = async { Err::<(), _>("the disk is full") };
-        group.task("quick").spawn(failing);
+        group.task("log").spawn(async { Err::<(), _>("disk full") });
         group.task("slow").spawn(sleep(Duration::from_secs(100)));
         Ok(())
-    })
-    .await; // at once: "slow" was cancelled, and has ended
-    println!("{:#}", outcome.unwrap_err());
+    });
+    println!("{:#}", outcome.await.unwrap_err()); // at once: "slow" was cancelled, and has ended
 }
