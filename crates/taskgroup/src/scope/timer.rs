@@ -37,7 +37,9 @@ pub(crate) struct Timers {
 
 #[derive(Default)]
 struct Inner {
-    alarms: BTreeMap<TimerKey, Alarm>,
+    /// In the order of their ringing. Behind all of them stands one entry without an alarm, so that the map is never empty and its
+    /// node is not given back and fetched again for each deadline of a program that has one at a time.
+    alarms: BTreeMap<TimerKey, Option<Alarm>>,
     next: u64,
     /// When the sleeper will wake; `None` while there is no sleeper.
     sleeper: Option<Instant>,
@@ -51,7 +53,10 @@ impl Timers {
         let mut inner = self.inner.lock();
         inner.next += 1;
         let key = TimerKey(at, inner.next);
-        inner.alarms.insert(key, alarm);
+        if inner.alarms.is_empty() {
+            inner.alarms.insert(TimerKey(far_future(), 0), None);
+        }
+        inner.alarms.insert(key, Some(alarm));
         match inner.sleeper {
             None => {
                 inner.sleeper = Some(at);
@@ -82,15 +87,21 @@ impl Timers {
             if entry.key().0 > now {
                 break;
             }
-            due.push(entry.remove());
+            due.extend(entry.remove());
         }
         if !due.is_empty() {
             return Ok(due);
         }
-        let next = inner.alarms.first_key_value().map(|(key, _)| key.0);
+        let first = inner.alarms.first_key_value();
+        let next = first.and_then(|(key, alarm)| alarm.as_ref().map(|_| key.0));
         inner.sleeper = next;
         Err(next)
     }
+}
+
+/// Later than any alarm that is worth setting: a thousand years.
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(86400 * 365 * 1000)
 }
 
 async fn sleeper(runtime: Arc<Runtime>) {

@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     /// The inside of a task, made when the task first needs one.
     Task(Weak<dyn super::task::TaskObject>),
     /// A deadline.
-    Deadline(Mutex<DeadlineState>),
+    Deadline(Box<Mutex<DeadlineState>>),
     /// A shield: outer cancellations stop here.
     Shield,
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
@@ -62,11 +62,11 @@ pub(crate) struct DeadlineState {
 
 impl Kind {
     pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
-        Self::Deadline(Mutex::new(DeadlineState {
+        Self::Deadline(Box::new(Mutex::new(DeadlineState {
             at,
             after,
             ..DeadlineState::default()
-        }))
+        })))
     }
 }
 
