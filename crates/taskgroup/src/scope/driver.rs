@@ -178,26 +178,27 @@ impl Runtime {
     }
 
     /// The next task for a pump: its own, the common ones, those of another pump.
-    fn next(&self, number: usize, common_first: bool) -> Option<TaskRef> {
-        if common_first {
-            if let Some(task) = self.take_common(number) {
-                return Some(task);
-            }
+    fn next(&self, number: usize, look_at_common: bool) -> Option<TaskRef> {
+        let own = &self.pumps[number].queue;
+        if look_at_common {
+            // Behind what is there: what was submitted in order runs in order, and nothing starves.
+            self.take_common(&mut own.lock());
         }
-        let own = self.pumps[number].queue.lock().pop_front();
-        own.or_else(|| self.take_common(number))
-            .or_else(|| self.steal(number))
+        let next = own.lock().pop_front();
+        next.or_else(|| {
+            let mut own = own.lock();
+            self.take_common(&mut own);
+            own.pop_front()
+        })
+        .or_else(|| self.steal(number))
     }
 
-    fn take_common(&self, number: usize) -> Option<TaskRef> {
-        // Locked in this order everywhere: a pump's own queue, then the common one.
-        let mut own = self.pumps[number].queue.lock();
+    /// Moves a fair share of the common tasks behind a pump's own, and leaves the others something too. The locks are taken in
+    /// this order everywhere: a pump's own queue, then the common one.
+    fn take_common(&self, own: &mut VecDeque<TaskRef>) {
         let mut common = self.common.lock();
-        let first = common.pop_front()?;
-        // A fair share, so that the other pumps find something too.
-        let share = (common.len() / self.pumps.len()).min(BATCH);
+        let share = common.len().div_ceil(self.pumps.len()).min(BATCH);
         own.extend(common.drain(..share));
-        Some(first)
     }
 
     fn steal(&self, number: usize) -> Option<TaskRef> {
@@ -416,10 +417,10 @@ impl Future for Pumping {
         }
         let on_pump = OnPump::enter(&turn, self.stamp);
         runtime.not_idle(number);
-        let mut common_first = self.turns % YIELD == 0;
+        let mut look_at_common = self.turns % YIELD == 0;
         for _ in 0..QUOTA {
             let task = loop {
-                if let Some(task) = runtime.next(number, common_first) {
+                if let Some(task) = runtime.next(number, look_at_common) {
                     break task;
                 }
                 turn.settle();
@@ -428,7 +429,7 @@ impl Future for Pumping {
                     return Poll::Pending;
                 }
             };
-            common_first = false;
+            look_at_common = false;
             turn.settle_others(&task.header().owner);
             task.run();
             if !tokio::task::coop::has_budget_remaining() {
