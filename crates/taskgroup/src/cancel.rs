@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Member, TaskInfo};
+use crate::observe::events;
 use crate::scope::current::{self, Lazy};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{self, Scope};
@@ -212,6 +213,7 @@ impl Guard {
         let mut masked = Vec::new();
         for above in tree::ancestors(scope) {
             above.mask();
+            events::scope_cleaning(above);
             masked.push(above.clone());
             if above.is_origin() || above.is_task_root() {
                 break;

@@ -26,6 +26,8 @@ pub use error::{
 };
 pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{ByRef, JoinError, TaskHandle};
+#[cfg(feature = "recorder")]
+pub use observe::recorder;
 pub use observe::{
     Node, NodeKind, State, Tree, Warning, WarningKind, current, live_tasks, report_blocking,
     reset_warning_hook, set_warning_hook, tree,

@@ -1,7 +1,7 @@
 //! Seeing what runs: the live tree, warnings, reports of what blocks or does not end.
 //!
-//! The engine knows nothing of this room but four words: it tells the [`clock`] when a pump begins its turn, and calls
-//! [`still_waiting`] when a grace was not enough. Everything else is read from the scope tree on demand,
+//! The engine knows little of this room: it tells the [`clock`] when a pump begins its turn, calls [`still_waiting`] when a grace was
+//! not enough, and names the turns in the life of a task to [`events`], which is empty unless somebody records. Everything else is read from the scope tree on demand,
 //! through the accessors of its nodes, so a tree that nobody looks at costs nothing.
 //!
 //! | file | what it answers |
@@ -12,11 +12,19 @@
 //! | `stall` | who blocks its worker |
 //! | `waiting` | who does not end although its grace is over |
 //! | `warning` | where such reports go |
+//! | `events` | what the engine tells whoever records |
+//! | `recorder` | what happened, as data, a trace, a page |
+//! | `spans` | `tracing` spans |
 //! | `clock` | a clock that costs nothing to read |
 
 pub(crate) mod clock;
+pub(crate) mod events;
+#[cfg(feature = "recorder")]
+pub mod recorder;
 #[cfg(all(feature = "runner", unix))]
 mod signal;
+#[cfg(feature = "tracing")]
+pub(crate) mod spans;
 mod stall;
 mod text;
 mod tree;

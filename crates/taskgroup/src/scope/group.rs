@@ -23,6 +23,8 @@ pub(crate) struct GroupState {
     pub(crate) tokio_tasks: bool,
     /// When it was opened.
     pub(crate) since: Stamp,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: tracing::Span,
     limit: Option<usize>,
     policy: Policy,
     next: AtomicU32,
@@ -59,8 +61,11 @@ pub(crate) struct GroupOptions {
 impl GroupState {
     pub(crate) fn new(options: GroupOptions) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Self {
-            number: NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            number,
+            #[cfg(feature = "tracing")]
+            span: crate::observe::spans::of_group(number, options.name.as_deref()),
             name: options.name,
             grace: options.grace,
             tokio_tasks: options.tokio_tasks,
@@ -77,6 +82,11 @@ impl GroupState {
 
     pub(crate) fn next_index(&self) -> u32 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -233,6 +243,12 @@ impl GroupState {
         }
     }
 
+    /// Whether anything below it has failed, whatever the policy says to that.
+    #[cfg_attr(not(feature = "recorder"), allow(dead_code))]
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.inner.lock().failures.is_empty()
+    }
+
     /// All failures as one error; the group has ended.
     pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
         let (failures, timer) = {
@@ -358,17 +374,18 @@ pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {
 }
 
 pub(super) fn task_info(header: &Header) -> TaskInfo {
-    let parent = info(&header.owner);
+    task_info_below(header, &info(&header.owner))
+}
+
+pub(crate) fn task_id(header: &Header) -> TaskId {
     let number = header.owner.group().map_or(0, |group| group.number);
-    let id = TaskId::new(number, header.index);
-    TaskInfo::new(display_name(header), id, Some(&parent), header.location)
+    TaskId::new(number, header.index)
 }
 
 /// As [`task_info`] for whoever knows what is above.
 pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
-    let number = header.owner.group().map_or(0, |group| group.number);
-    let id = TaskId::new(number, header.index);
-    TaskInfo::new(display_name(header), id, Some(parent), header.location)
+    let name = display_name(header);
+    TaskInfo::new(name, task_id(header), Some(parent), header.location)
 }
 
 /// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.

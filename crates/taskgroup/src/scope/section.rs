@@ -160,6 +160,8 @@ impl<F: Future> Section<F> {
             let polled = match this.state {
                 State::Open(open) => {
                     let _ambient = current::enter_scope(&open.scope);
+                    #[cfg(feature = "tracing")]
+                    let _span = open.scope.group().map(|group| group.span.enter());
                     poll()
                 }
                 State::Unopened(kind, location) => {

@@ -36,6 +36,9 @@ use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Member, TaskError, TaskInfo};
 use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
+use crate::observe::events::{self, Ending};
+#[cfg(feature = "tracing")]
+use crate::observe::spans;
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 const SCHEDULED: u32 = 1 << 8;
@@ -136,6 +139,8 @@ pub(crate) struct Header {
     pub(crate) name: Option<Box<Cow<'static, str>>>,
     inside: OnceLock<Arc<Scope>>,
     waiters: Mutex<Option<Box<Waiters>>>,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: tracing::Span,
 }
 
 #[derive(Default)]
@@ -185,6 +190,8 @@ pub(crate) struct Spec {
 impl Header {
     fn new(spec: Spec, state: u32) -> Self {
         Self {
+            #[cfg(feature = "tracing")]
+            span: spans::of_task(&spec),
             state: AtomicU32::new(state | spec.bits),
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
@@ -377,10 +384,12 @@ where
 {
     /// A task that is about to be handed to its driver. Its owner's token has been taken.
     pub(crate) fn new(spec: Spec, future: F) -> Arc<Self> {
-        Arc::new(Self {
+        let task = Arc::new(Self {
             header: Header::new(spec, SCHEDULED),
             stage: UnsafeCell::new(Stage::Future(future)),
-        })
+        });
+        events::spawned(&task.header);
+        task
     }
 
     /// A task that was refused: it has ended before it began.
@@ -419,6 +428,8 @@ where
         let mut cx = Context::from_waker(&waker);
         let task = ManuallyDrop::new(ManuallyDrop::into_inner(self.alias()) as TaskRef);
         let _ambient = current::enter_task(&task);
+        #[cfg(feature = "tracing")]
+        let _span = self.header.span.enter();
         // SAFETY: K1: this thread has set RUNNING and DONE is unset; nobody else touches the stage until we clear it.
         #[allow(unsafe_code)]
         let stage = unsafe { &mut *self.stage.get() };
@@ -431,6 +442,9 @@ where
             let polled = if !may_poll || (first && self.header.is_cancelled()) {
                 Poll::Pending
             } else {
+                if first {
+                    events::started(&self.header);
+                }
                 // SAFETY: the future stays where it is until it is dropped in place below: the task is behind an `Arc` and
                 // nothing moves out of `Stage::Future`.
                 #[allow(unsafe_code)]
@@ -465,6 +479,9 @@ where
         }
         if let Some(inside) = self.header.inside.get() {
             if poll_winding(inside, &mut cx).is_pending() {
+                if self.header.is_cancelled() {
+                    events::cleaning(&self.header);
+                }
                 return false;
             }
         }
@@ -504,6 +521,12 @@ where
                 },
             ),
         };
+        events::ended(header, || match &outcome {
+            Ok(_) => Ending::Value,
+            Err(Failure::Cancelled) => Ending::Cancelled,
+            Err(Failure::Real(member)) => Ending::Failed(member.to_task_error()),
+            Err(Failure::PassedOn(failed)) => Ending::Failed(failed.clone()),
+        });
         let adopted = match header.inside.get() {
             Some(scope) => scope.take_adopted(),
             None => Vec::new(),
@@ -607,6 +630,7 @@ where
 
     fn cancel_alone(self: Arc<Self>) {
         if self.header.mark(CANCELLED) {
+            events::found_cancelled(&self.header);
             self.cancelled(Dropping::Scheduled);
         }
     }

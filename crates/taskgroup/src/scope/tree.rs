@@ -29,6 +29,7 @@ use super::task::{Header, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
 use crate::error::{Member, TaskInfo};
+use crate::observe::events;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
 
@@ -209,8 +210,12 @@ impl Scope {
             }
             (inherited != 0).then(|| (inherited | CANCELLED, inner.reason.clone()))
         };
+        events::opened(&scope);
         if let Some((bits, reason)) = inherited {
             scope.mark(bits, reason.as_ref());
+            if let Some(reason) = &reason {
+                events::scope_cancelled(&scope, reason);
+            }
         }
         scope
     }
@@ -409,6 +414,7 @@ impl Scope {
                 parent.adopt_failure(member);
             }
         }
+        events::closed(self);
         let parent = self.parent.clone()?;
         let unlinked = {
             let mut inner = parent.inner.lock();
@@ -824,6 +830,7 @@ fn spread(
                 }
             }
         }
+        events::scope_cancelled(&scope, reason);
         if let Some(group) = scope.group() {
             cancelled_groups.push(scope.clone());
             tasks.extend(group.take_queued());
@@ -848,6 +855,12 @@ fn spread(
         }
     }
     sections.into_iter().for_each(Waker::wake);
+    for task in &tasks {
+        events::cancelled(task.header(), reason);
+        if force {
+            events::forced(task.header());
+        }
+    }
     for task in &tasks {
         task.clone().cancelled(dropping);
     }
@@ -919,5 +932,7 @@ pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>>
 
 /// Used by the header of a task to take over what its owner knows.
 pub(super) fn inherit(header: &Header, owner_flags: u32) {
-    header.mark(owner_flags & (CANCELLED | FORCED));
+    if header.mark(owner_flags & (CANCELLED | FORCED)) {
+        events::found_cancelled(header);
+    }
 }

@@ -1,0 +1,270 @@
+//! What is recorded while it happens.
+//!
+//! Invariants:
+//!
+//! - **R1** The lock of the recorders is the innermost: nothing foreign runs and nothing of the engine is locked while it is held.
+//! - **R2** A record is found by the address of its task or scope from the spawn to the end, during which that address is taken; with the
+//!   end it is forgotten. So an address that is used again means the new one.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::time::Instant;
+
+use super::model::{Outcome, Recording, TaskRecord};
+use crate::cancel::{CancelReason, ReasonKind};
+use crate::error::TaskId;
+use crate::observe::events::Ending;
+use crate::scope::group;
+use crate::scope::task::Header;
+use crate::scope::tree::{self, Kind, Scope};
+use crate::sync::Mutex;
+
+/// How many recorders there are.
+static RECORDERS: AtomicUsize = AtomicUsize::new(0);
+
+#[inline]
+pub(crate) fn is_on() -> bool {
+    RECORDERS.load(Ordering::Relaxed) > 0
+}
+
+fn recorders() -> &'static Mutex<Vec<Live>> {
+    static LIVE: OnceLock<Mutex<Vec<Live>>> = OnceLock::new();
+    LIVE.get_or_init(Mutex::default)
+}
+
+/// Stands for a live task or scope (R2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(usize);
+
+impl Key {
+    pub(crate) fn of_task(header: &Header) -> Self {
+        Self(std::ptr::from_ref(header).addr())
+    }
+
+    pub(crate) fn of_scope(scope: &Arc<Scope>) -> Self {
+        Self(Arc::as_ptr(scope).addr())
+    }
+}
+
+/// One recording in the making.
+struct Live {
+    number: usize,
+    begin: Instant,
+    limit: usize,
+    recording: Recording,
+    keys: HashMap<Key, usize>,
+    ids: HashMap<TaskId, usize>,
+}
+
+/// Returns the number under which it is taken out again.
+pub(super) fn start(limit: usize) -> usize {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    recorders().lock().push(Live {
+        number,
+        begin: Instant::now(),
+        limit,
+        recording: Recording::default(),
+        keys: HashMap::new(),
+        ids: HashMap::new(),
+    });
+    RECORDERS.fetch_add(1, Ordering::Relaxed);
+    number
+}
+
+pub(super) fn finish(number: usize) -> Option<Recording> {
+    let now = Instant::now();
+    let mut live = {
+        let mut recorders = recorders().lock();
+        let at = recorders.iter().position(|live| live.number == number)?;
+        RECORDERS.fetch_sub(1, Ordering::Relaxed);
+        recorders.swap_remove(at)
+    };
+    live.recording.duration_ns = live.since(now);
+    Some(live.recording)
+}
+
+impl Live {
+    fn since(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.begin).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    fn add(&mut self, key: Key, id: TaskId, parents: &[Key], mut record: TaskRecord, now: Instant) {
+        if self.recording.tasks.len() >= self.limit {
+            self.recording.omitted += 1;
+            return;
+        }
+        record.parent = parents
+            .iter()
+            .find_map(|parent| self.keys.get(parent).copied());
+        record.id = id.to_string();
+        record.spawned_ns = self.since(now);
+        let index = self.recording.tasks.len();
+        self.recording.tasks.push(record);
+        self.keys.insert(key, index);
+        self.ids.insert(id, index);
+    }
+}
+
+/// Changes the record of `key` in each recording that has one.
+fn change(key: Key, mut how: impl FnMut(&mut TaskRecord, u64, &HashMap<TaskId, usize>)) {
+    let now = Instant::now();
+    for live in recorders().lock().iter_mut() {
+        let since = live.since(now);
+        if let Some(&index) = live.keys.get(&key) {
+            how(&mut live.recording.tasks[index], since, &live.ids);
+        }
+    }
+}
+
+fn add(key: Key, id: TaskId, around: &Arc<Scope>, record: &TaskRecord) {
+    let now = Instant::now();
+    // What stands between that is not recorded itself is passed over.
+    let parents: Vec<Key> = tree::ancestors(around)
+        .filter_map(|scope| match &scope.kind {
+            Kind::Group(_) | Kind::Run => Some(Key::of_scope(scope)),
+            Kind::Task(_) => tree::task_of(scope).map(|task| Key::of_task(task.header())),
+            _ => None,
+        })
+        .take(1)
+        .collect();
+    for live in recorders().lock().iter_mut() {
+        live.add(key, id, &parents, record.clone(), now);
+    }
+}
+
+pub(crate) fn spawned(header: &Header) {
+    let record = TaskRecord {
+        kind: "task".to_owned(),
+        name: group::display_name(header).into_owned(),
+        location: header.location.to_string(),
+        ..TaskRecord::default()
+    };
+    add(
+        Key::of_task(header),
+        group::task_id(header),
+        &header.owner,
+        &record,
+    );
+}
+
+pub(crate) fn started(header: &Header) {
+    change(Key::of_task(header), |record, now, _| {
+        record.started_ns = Some(now);
+    });
+}
+
+pub(crate) fn opened(scope: &Arc<Scope>) {
+    let (kind, name, id) = match &scope.kind {
+        Kind::Group(group) => ("group", group::group_name(group), group.id()),
+        Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
+        _ => return,
+    };
+    let record = TaskRecord {
+        kind: kind.to_owned(),
+        name: name.into_owned(),
+        location: scope.location.to_string(),
+        ..TaskRecord::default()
+    };
+    let around = scope.parent().unwrap_or_else(|| Scope::root());
+    add(Key::of_scope(scope), id, around, &record);
+    change(Key::of_scope(scope), |record, now, _| {
+        record.started_ns = Some(now);
+    });
+}
+
+pub(crate) fn cancelled(key: Key, reason: &CancelReason) {
+    let text = reason.to_string();
+    let who = reason.task().map(crate::error::TaskInfo::id);
+    change(key, |record, now, ids| {
+        if record.cancelled_ns.is_none() {
+            record.cancelled_ns = Some(now);
+            record.reason = Some(text.clone());
+            record.caused_by = who.and_then(|who| ids.get(&who).copied());
+        }
+    });
+}
+
+pub(crate) fn cleaning(key: Key) {
+    change(key, |record, now, _| {
+        if record.cancelled_ns.is_some() && record.cleanup_ns.is_none() {
+            record.cleanup_ns = Some(now);
+        }
+    });
+}
+
+pub(crate) fn forced(key: Key) {
+    change(key, |record, now, _| {
+        record.killed_ns.get_or_insert(now);
+    });
+}
+
+pub(crate) fn scope_cancelled(scope: &Arc<Scope>, reason: &CancelReason) {
+    // A run is always cancelled when its main is over, for what may have been left behind.
+    if !matches!(scope.kind, Kind::Run) || reason.kind() != ReasonKind::GroupEnded {
+        cancelled(Key::of_scope(scope), reason);
+    }
+}
+
+pub(crate) fn scope_cleaning(scope: &Arc<Scope>) {
+    match tree::task_of(scope) {
+        Some(task) => cleaning(Key::of_task(task.header())),
+        None => cleaning(Key::of_scope(scope)),
+    }
+}
+
+pub(crate) fn ended(header: &Header, how: &Ending) {
+    let (outcome, message) = match how {
+        Ending::Value => (Outcome::Succeeded, None),
+        Ending::Cancelled => (Outcome::Cancelled, None),
+        Ending::Failed(failure) => match (failure.error(), failure.panic_message()) {
+            // Somebody else's code prints it.
+            (Some(error), _) => match catch_unwind(AssertUnwindSafe(|| error.to_string())) {
+                Ok(message) => (Outcome::Failed, Some(message)),
+                Err(_) => (Outcome::Failed, None),
+            },
+            (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
+        },
+    };
+    end(Key::of_task(header), outcome, message.as_deref());
+}
+
+pub(crate) fn closed(scope: &Arc<Scope>) {
+    let failed = match &scope.kind {
+        Kind::Group(group) => group.has_failed(),
+        Kind::Run => false,
+        _ => return,
+    };
+    let cut_short = |reason: CancelReason| {
+        !matches!(
+            reason.kind(),
+            ReasonKind::GroupEnded | ReasonKind::Satisfied
+        )
+    };
+    let outcome = if failed {
+        Outcome::Failed
+    } else if scope.is_cancelled() && scope.reason().is_some_and(cut_short) {
+        Outcome::Cancelled
+    } else {
+        Outcome::Succeeded
+    };
+    end(Key::of_scope(scope), outcome, None);
+}
+
+fn end(key: Key, outcome: Outcome, message: Option<&str>) {
+    change(key, |record, now, _| {
+        record.ended_ns = Some(now);
+        record.error = message.map(str::to_owned);
+        record.outcome = Some(match outcome {
+            Outcome::Cancelled if record.killed_ns.is_some() => Outcome::Killed,
+            outcome => outcome,
+        });
+    });
+    for live in recorders().lock().iter_mut() {
+        live.keys.remove(&key);
+    }
+}

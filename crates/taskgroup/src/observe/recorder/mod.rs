@@ -1,0 +1,115 @@
+//! Records a run: who ran when, who failed first, who was cancelled because of it, how long cleanup took.
+//!
+//! A [`Recorder`] takes down what happens to every task and group of the process while it exists, and gives a [`Recording`]. That is
+//! plain data (`serde`), and it knows two ways to be looked at: [`write_html`](Recording::write_html) writes one self-contained page with
+//! a timeline, [`write_trace`](Recording::write_trace) the trace format that Perfetto and `chrome://tracing` open.
+//!
+//! ```
+//! use taskgroup::recorder::{Outcome, Recorder};
+//! use taskgroup::{TaskGroup, until_cancelled};
+//! use tokio::time::{Duration, sleep};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> std::io::Result<()> {
+//! let recorder = Recorder::start();
+//! let group = TaskGroup::builder().name("fetch");
+//! let failed = group.run(async |group| {
+//!     group.task("users").spawn(async {
+//!         sleep(Duration::from_millis(20)).await;
+//!         Err::<(), _>("connection refused")
+//!     });
+//!     group.task("orders").spawn(async {
+//!         let cancelled = until_cancelled(sleep(Duration::from_secs(10))).await.unwrap_err();
+//!         sleep(Duration::from_millis(5)).await; // says goodbye
+//!         Err::<(), _>(cancelled)
+//!     });
+//!     Ok(())
+//! });
+//! assert!(failed.await.is_err());
+//!
+//! let recording = recorder.finish().titled("fetch, with a failure");
+//! let [group, users, orders] = &recording.tasks[..] else { panic!() };
+//! assert_eq!(users.outcome, Some(Outcome::Failed));
+//! assert_eq!(orders.caused_by, Some(1)); // because of `users`
+//! assert_eq!(orders.cleanup(recording.duration_ns), Some(Duration::from_millis(5)));
+//! assert_eq!(group.name, "fetch");
+//!
+//! let mut page = Vec::new(); // a file, rather
+//! recording.write_html(&mut page)?;
+//! # Ok(()) }
+//! ```
+//!
+//! While nobody records, each event costs one relaxed load. While somebody does, it costs a lock and a look into a map; times
+//! are those of Tokio's clock, so virtual time is recorded as such.
+
+mod html;
+pub(crate) mod live;
+mod model;
+mod trace;
+
+pub use model::{Outcome, Phase, Recording, TaskRecord};
+
+/// Takes down what happens in this process, from [`start`](Self::start) to [`finish`](Self::finish).
+///
+/// It sees what is spawned after its start. Any number of recorders may exist at once.
+///
+/// # Drop
+/// What it has recorded is gone.
+#[derive(Debug)]
+#[must_use = "what is recorded is to be had by `finish`"]
+pub struct Recorder {
+    number: usize,
+}
+
+/// How many tasks and groups a recorder keeps if nothing else is said.
+const LIMIT: usize = 100_000;
+
+impl Recorder {
+    /// Starts to record, up to 100 000 tasks and groups.
+    pub fn start() -> Self {
+        Self::with_limit(LIMIT)
+    }
+
+    /// Starts to record. What is spawned after so many tasks and groups is only counted: a program that runs for days must not fill the
+    /// memory with its past.
+    ///
+    /// ```
+    /// # use taskgroup::{TaskGroup, recorder::Recorder};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let recorder = Recorder::with_limit(3);
+    /// let group = TaskGroup::run(async |group| {
+    ///     for _ in 0..10 {
+    ///         group.spawn(async {});
+    ///     }
+    ///     Ok(())
+    /// });
+    /// group.await.unwrap();
+    /// let recording = recorder.finish();
+    /// assert_eq!((recording.tasks.len(), recording.omitted), (3, 8)); // a group and ten tasks
+    /// # }
+    /// ```
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            number: live::start(limit),
+        }
+    }
+
+    /// Stops recording. What has not ended has no end in the recording.
+    pub fn finish(self) -> Recording {
+        live::finish(self.number).unwrap_or_default()
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        live::finish(self.number);
+    }
+}
+
+impl Recording {
+    /// The same under a title.
+    #[must_use]
+    pub fn titled(mut self, title: impl Into<String>) -> Self {
+        self.title = title.into();
+        self
+    }
+}

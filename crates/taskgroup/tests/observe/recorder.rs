@@ -1,0 +1,525 @@
+//! S34: a run recorded, and the two ways to look at it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use taskgroup::recorder::{Outcome, Phase, Recorder, Recording, TaskRecord};
+use taskgroup::{BoxError, TaskGroup, timeout, until_cancelled};
+use tokio::time::sleep;
+
+use super::{alone, forever, paused};
+
+const MS: u64 = 1_000_000;
+
+fn record<'a>(recording: &'a Recording, name: &str) -> &'a TaskRecord {
+    let mut found = recording.tasks.iter().filter(|task| task.name == name);
+    let task = found
+        .next()
+        .unwrap_or_else(|| panic!("no `{name}` in {recording:#?}"));
+    assert!(found.next().is_none(), "two of `{name}`");
+    task
+}
+
+fn phases(recording: &Recording, name: &str) -> Vec<(Phase, u64)> {
+    let phases = record(recording, name).phases(recording.duration_ns);
+    phases
+        .into_iter()
+        .map(|(phase, from, to)| (phase, (to - from) / MS))
+        .collect()
+}
+
+/// Runs `body` as a group under a recorder, in virtual time.
+fn recorded(grace: u64, body: impl AsyncFnOnce(TaskGroup) -> Result<(), BoxError>) -> Recording {
+    paused(async {
+        let recorder = Recorder::start();
+        let group = TaskGroup::builder()
+            .name("group")
+            .grace(Duration::from_millis(grace));
+        let _ = group.run(body).await;
+        recorder.finish()
+    })
+}
+
+async fn ms(millis: u64) {
+    sleep(Duration::from_millis(millis)).await;
+}
+
+/// Cleans up for so long.
+async fn careful(millis: u64) -> Result<(), taskgroup::Cancelled> {
+    let cancelled = until_cancelled(forever()).await.unwrap_err();
+    ms(millis).await;
+    Err(cancelled)
+}
+
+#[test]
+fn every_turn_in_the_life_of_a_task_is_recorded() {
+    let recording = recorded(100, async |group| {
+        group.task("ready").spawn(ms(10));
+        group.task("careful").spawn(careful(30));
+        group.task("stubborn").spawn(careful(1000));
+        group.task("idle").spawn(forever());
+        group.task("shielded").spawn(taskgroup::shield(ms(60)));
+        group.task("culprit").spawn(async {
+            ms(50).await;
+            Err::<(), _>("no luck")
+        });
+        Ok(())
+    });
+    use Phase::{Cancelling, Cleanup, Running};
+    assert_eq!(phases(&recording, "ready"), [(Running, 10)]);
+    assert_eq!(
+        phases(&recording, "careful"),
+        [(Running, 50), (Cleanup, 30)]
+    );
+    assert_eq!(
+        phases(&recording, "stubborn"),
+        [(Running, 50), (Cleanup, 100)]
+    );
+    assert_eq!(phases(&recording, "idle"), [(Running, 50)]);
+    assert_eq!(
+        phases(&recording, "shielded"),
+        [(Running, 50), (Cancelling, 10)]
+    );
+    assert_eq!(phases(&recording, "culprit"), [(Running, 50)]);
+    assert_eq!(
+        phases(&recording, "group"),
+        [(Running, 50), (Cancelling, 100)]
+    );
+    let outcome = |name| record(&recording, name).outcome.unwrap();
+    assert_eq!(outcome("ready"), Outcome::Succeeded);
+    assert_eq!(outcome("careful"), Outcome::Cancelled);
+    assert_eq!(outcome("stubborn"), Outcome::Killed);
+    assert_eq!(outcome("idle"), Outcome::Cancelled);
+    assert_eq!(outcome("shielded"), Outcome::Succeeded);
+    assert_eq!(outcome("culprit"), Outcome::Failed);
+    assert_eq!(outcome("group"), Outcome::Failed);
+    // Who was cancelled because of whom.
+    let culprit = recording
+        .tasks
+        .iter()
+        .position(|task| task.name == "culprit");
+    for name in ["careful", "stubborn", "idle", "shielded", "group"] {
+        assert_eq!(record(&recording, name).caused_by, culprit, "{name}");
+        let reason = record(&recording, name).reason.as_deref().unwrap();
+        assert!(
+            reason.starts_with("task `group/culprit` failed: no luck"),
+            "{reason}"
+        );
+    }
+    assert_eq!(
+        record(&recording, "culprit").error.as_deref(),
+        Some("no luck")
+    );
+    assert!(
+        record(&recording, "culprit")
+            .location
+            .contains("recorder.rs:")
+    );
+    assert_eq!(
+        record(&recording, "careful").cleanup(0),
+        Some(Duration::from_millis(30))
+    );
+    for name in ["ready", "careful", "culprit"] {
+        assert_eq!(
+            record(&recording, name).parent,
+            Some(0),
+            "{name} is in the group"
+        );
+    }
+}
+
+#[test]
+fn what_never_starts_was_queued_only() {
+    let recording = recorded(0, async |group| {
+        group.task("late").spawn(ms(10));
+        group.cancel();
+        Ok(())
+    });
+    assert_eq!(record(&recording, "late").started_ns, None);
+    assert_eq!(record(&recording, "late").outcome, Some(Outcome::Cancelled));
+}
+
+fn group_is_fine() -> bool {
+    false
+}
+
+#[test]
+fn a_panic_and_a_cancel_by_handle_are_told_apart_from_failures() {
+    let recording = recorded(0, async |group| {
+        let one = group.task("one").spawn(forever());
+        ms(5).await;
+        one.cancel();
+        ms(5).await;
+        group.task("two").spawn(async {
+            assert!(group_is_fine(), "oh");
+        });
+        ms(5).await;
+        Ok(())
+    });
+    assert_eq!(record(&recording, "one").outcome, Some(Outcome::Cancelled));
+    assert_eq!(phases(&recording, "one"), [(Phase::Running, 5)]);
+    assert!(
+        record(&recording, "one")
+            .reason
+            .as_deref()
+            .unwrap()
+            .starts_with("cancel was called")
+    );
+    assert_eq!(record(&recording, "two").outcome, Some(Outcome::Panicked));
+    assert_eq!(record(&recording, "two").error.as_deref(), Some("oh"));
+}
+
+#[test]
+fn nested_groups_and_deadlines_keep_their_place() {
+    let recording = recorded(0, async |group| {
+        group.task("outer").spawn(async {
+            let inner = TaskGroup::builder().name("inner");
+            let inner = inner.run(async |inner| {
+                inner.task("leaf").spawn(forever());
+                Ok(())
+            });
+            let _ = timeout(Duration::from_millis(20), inner).await;
+        });
+        Ok(())
+    });
+    let names: Vec<_> = recording
+        .rows()
+        .into_iter()
+        .map(|(index, depth)| (depth, recording.tasks[index].name.as_str()))
+        .collect();
+    assert_eq!(
+        names,
+        [(0, "group"), (1, "outer"), (2, "inner"), (3, "leaf")]
+    );
+    assert_eq!(
+        record(&recording, "inner").outcome,
+        Some(Outcome::Cancelled)
+    );
+    assert_eq!(
+        record(&recording, "outer").outcome,
+        Some(Outcome::Succeeded)
+    );
+    assert_eq!(
+        record(&recording, "group").outcome,
+        Some(Outcome::Succeeded)
+    );
+}
+
+#[test]
+fn what_is_going_on_has_no_end_and_nothing_is_seen_after_the_end() {
+    let recording = paused(async {
+        let recorder = Recorder::start();
+        let other = Recorder::start();
+        let mut first = None;
+        let run = TaskGroup::builder().name("group").run(async |group| {
+            group.task("long").spawn(forever());
+            ms(30).await;
+            first = Some(recorder.finish());
+            group.task("later").spawn(async {});
+            ms(30).await;
+            group.cancel();
+            Ok(())
+        });
+        run.await.unwrap();
+        let second = other.finish();
+        assert_eq!((second.tasks.len(), second.duration_ns / MS), (3, 60));
+        assert!(second.tasks.iter().all(|task| task.outcome.is_some()));
+        first.unwrap()
+    });
+    assert_eq!((recording.tasks.len(), recording.duration_ns / MS), (2, 30));
+    assert_eq!(record(&recording, "long").outcome, None);
+    assert_eq!(phases(&recording, "long"), [(Phase::Running, 30)]);
+}
+
+#[test]
+fn tasks_on_many_threads_are_recorded_once_each() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for tokio_tasks in [false, true] {
+            let recorder = Recorder::start();
+            let mut group = TaskGroup::builder();
+            if tokio_tasks {
+                group = group.tokio_tasks();
+            }
+            let run = group.run(async |group| {
+                for _ in 0..2000 {
+                    group.spawn(tokio::task::yield_now());
+                }
+                Ok(())
+            });
+            run.await.unwrap();
+            let recording = recorder.finish();
+            assert_eq!(recording.tasks.len(), 2001);
+            for task in &recording.tasks {
+                assert_eq!(task.outcome, Some(Outcome::Succeeded));
+                assert!(task.spawned_ns <= task.started_ns.unwrap());
+                assert!(task.started_ns <= task.ended_ns);
+            }
+        }
+    });
+}
+
+// ---- recordings made by others ----
+
+fn bar(parent: Option<usize>, spawned_ns: u64, ended_ns: u64) -> TaskRecord {
+    TaskRecord {
+        parent,
+        kind: "process".into(),
+        name: format!("{spawned_ns}-{ended_ns}"),
+        spawned_ns,
+        started_ns: Some(spawned_ns),
+        ended_ns: Some(ended_ns),
+        outcome: Some(Outcome::Succeeded),
+        ..TaskRecord::default()
+    }
+}
+
+#[test]
+fn phases_have_no_gaps_whatever_the_times_are() {
+    let task = TaskRecord {
+        spawned_ns: 100,
+        started_ns: Some(50),
+        cancelled_ns: Some(700),
+        cleanup_ns: Some(600),
+        killed_ns: Some(9999),
+        ended_ns: Some(800),
+        ..TaskRecord::default()
+    };
+    assert_eq!(
+        task.phases(0),
+        [(Phase::Running, 100, 700), (Phase::Cleanup, 700, 800)]
+    );
+    assert_eq!(TaskRecord::default().phases(0), []);
+    assert_eq!(TaskRecord::default().phases(7), [(Phase::Queued, 0, 7)]);
+}
+
+#[test]
+fn parents_that_make_no_sense_count_as_none() {
+    let tasks = vec![
+        bar(Some(0), 0, 1),
+        bar(Some(2), 1, 2),
+        bar(Some(1), 2, 3),
+        bar(Some(99), 3, 4),
+        bar(Some(2), 4, 5),
+    ];
+    let recording = Recording {
+        tasks,
+        duration_ns: 5,
+        ..Recording::default()
+    };
+    assert_eq!(recording.rows(), [(0, 0), (3, 0), (1, 0), (2, 1), (4, 2)]);
+    check_trace(&recording);
+    page(&recording);
+}
+
+#[test]
+fn a_recording_survives_json() {
+    let recording = recorded(0, async |group| {
+        group
+            .task("\"quoted\"\n</script>")
+            .spawn(async { Err::<(), _>("<b>") });
+        Ok(())
+    });
+    let json = serde_json::to_string(&recording).unwrap();
+    assert_eq!(serde_json::from_str::<Recording>(&json).unwrap(), recording);
+    // What others write may leave out what they do not know.
+    let little: Recording = serde_json::from_str(r#"{"tasks":[{"name":"make"}]}"#).unwrap();
+    assert_eq!(little.tasks[0].name, "make");
+}
+
+/// Checks what the Trace Event Format asks for, and that the slices of a lane nest; returns the events.
+fn check_trace(recording: &Recording) -> Vec<Value> {
+    let mut trace = Vec::new();
+    recording.write_trace(&mut trace).unwrap();
+    let trace: Value = serde_json::from_slice(&trace).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap().clone();
+    let mut lanes: HashMap<(u64, u64), Vec<(u64, u64)>> = HashMap::new();
+    let mut flows: HashMap<u64, Vec<(String, f64)>> = HashMap::new();
+    for event in &events {
+        let lane = (
+            event["pid"].as_u64().unwrap(),
+            event["tid"].as_u64().unwrap(),
+        );
+        assert!(event["name"].is_string(), "{event}");
+        match event["ph"].as_str().unwrap() {
+            "M" => assert!(event["args"].is_object(), "{event}"),
+            "X" => {
+                let nanos = |key: &str| (event[key].as_f64().unwrap() * 1000.0).round() as u64;
+                lanes
+                    .entry(lane)
+                    .or_default()
+                    .push((nanos("ts"), nanos("ts") + nanos("dur")));
+            }
+            phase @ ("s" | "f") => {
+                let flow = flows.entry(event["id"].as_u64().unwrap()).or_default();
+                flow.push((phase.to_owned(), event["ts"].as_f64().unwrap()));
+            }
+            other => panic!("no event of phase {other} is written"),
+        }
+    }
+    for (lane, slices) in lanes {
+        let mut open: Vec<u64> = Vec::new();
+        // In the order of writing, which is that of spawning, with each task before its phases.
+        let mut slices = slices;
+        slices.sort_by_key(|&(from, to)| (from, std::cmp::Reverse(to)));
+        for (from, to) in slices {
+            while open.last().is_some_and(|&end| end <= from) {
+                open.pop();
+            }
+            assert!(
+                open.last().is_none_or(|&end| to <= end),
+                "slices of lane {lane:?} overlap"
+            );
+            open.push(to);
+        }
+    }
+    for (id, flow) in flows {
+        let [(start, from), (finish, to)] = &flow[..] else {
+            panic!("flow {id} has not two ends: {flow:?}")
+        };
+        assert!(
+            start == "s" && finish == "f" && from <= to,
+            "flow {id}: {flow:?}"
+        );
+    }
+    events
+}
+
+#[test]
+fn the_trace_is_one_that_viewers_open() {
+    let recording = recorded(40, async |group| {
+        for index in 0..20 {
+            group.spawn(ms(index * 7 % 50));
+        }
+        group.task("careful").spawn(careful(20));
+        group.task("stubborn").spawn(careful(500));
+        ms(60).await;
+        group
+            .task("culprit")
+            .spawn(async { Err::<(), _>("no luck") });
+        Ok(())
+    });
+    let events = check_trace(&recording);
+    let slices = events
+        .iter()
+        .filter(|event| event["ph"] == "X" && event["cat"] != "phase");
+    assert_eq!(slices.count(), recording.tasks.len());
+    let culprit = events
+        .iter()
+        .find(|event| event["name"] == "culprit")
+        .unwrap();
+    assert_eq!(culprit["args"]["error"], "no luck");
+    assert!(
+        events.iter().any(|event| event["ph"] == "s"),
+        "the cause is marked"
+    );
+    check_trace(&Recording::default());
+}
+
+/// The page and the data in it.
+fn page(recording: &Recording) -> (String, Value) {
+    let mut page = Vec::new();
+    recording.write_html(&mut page).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    let (_, data) = page
+        .split_once(r#"<script id="data" type="application/json">"#)
+        .unwrap();
+    let (data, _) = data.split_once("</script>").unwrap();
+    let data = serde_json::from_str(data).unwrap();
+    (page, data)
+}
+
+#[test]
+fn the_page_holds_all_it_needs_and_no_markup_from_names() {
+    let mut recording = recorded(0, async |group| {
+        group
+            .task("</script><script>alert(1)</script>")
+            .spawn(forever());
+        group
+            .task("culprit")
+            .spawn(async { Err::<(), _>("<img src=x onerror=alert(2)>") });
+        Ok(())
+    });
+    recording.title = "<i>{{data}}</i>".into();
+    let (page, data) = page(&recording);
+    assert!(!page.contains("alert(1)</script>") && !page.contains("<img") && !page.contains("<i>"));
+    assert!(!page.contains("{{title}}"));
+    let (bare, _) = self::page(&Recording::default());
+    for outside in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(
+            !bare.contains(outside),
+            "the page is self-contained, but has {outside}"
+        );
+    }
+    let rows = data["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[1]["name"], "</script><script>alert(1)</script>");
+    assert_eq!(rows[1]["by"], 2);
+    assert_eq!(rows[2]["cause"], true);
+    assert_eq!(data["title"], "<i>{{data}}</i>");
+}
+
+/// The page in a real browser. `TASKGROUP_CHROMIUM` names it; `chromium` in the path otherwise.
+#[test]
+#[ignore = "needs Chromium"]
+fn chromium_draws_the_page() {
+    let browser = std::env::var("TASKGROUP_CHROMIUM").unwrap_or_else(|_| "chromium".into());
+    let folder = std::env::temp_dir().join(format!("taskgroup-timeline-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut tasks = vec![bar(None, 0, 10_000)];
+    tasks.extend((0..10_000).map(|index| bar(Some(0), index, index + 900)));
+    tasks[7777].outcome = Some(Outcome::Failed);
+    tasks[7777].error = Some("this one".into());
+    let recording = Recording {
+        tasks,
+        duration_ns: 10_000,
+        ..Recording::default()
+    }
+    .titled("many");
+    let file = folder.join("page.html");
+    recording
+        .write_html(std::fs::File::create(&file).unwrap())
+        .unwrap();
+    let dump = std::process::Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.join("profile").display()
+        ))
+        .args(["--virtual-time-budget=2000", "--dump-dom"])
+        .arg(format!("file://{}#7777", file.display()))
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let dom = String::from_utf8_lossy(&dump.stdout);
+    let shown = dom.split("<script").next().unwrap();
+    assert!(
+        dom.contains(r#"data-rows="10001""#),
+        "the script did not run to its end:\n{shown}"
+    );
+    assert!(
+        shown.contains("10001 tasks in 10.9 µs: 10000 succeeded, 1 failed"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains(r#"<dd class="bad">this one</dd>"#),
+        "{shown}"
+    );
+}
