@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use crate::record::{Record, Summary};
+use crate::record::{Cause, Entry, Summary};
 use crate::signals::Stop;
 
 /// How the command ends. Where several hold, the first of: internal, a signal, output, left behind,
@@ -62,11 +62,11 @@ impl Exit {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Exit::Success => "every command succeeded",
-            Exit::Failed => "a command failed or could not be started",
-            Exit::Usage => "the command line was wrong; nothing was started",
+            Exit::Failed => "a command failed or could not be started; in a race, all of them",
+            Exit::Usage => "the command line or the file of tasks was wrong; nothing was started",
             Exit::LeftBehind => "a process could not be stopped, not even by SIGKILL",
-            Exit::Output => "the output could not be written",
-            Exit::TimedOut => "every failure was a --timeout that ran out",
+            Exit::Output => "the output or a file could not be written",
+            Exit::TimedOut => "every failure was a timeout or deadline that ran out",
             Exit::Internal => "taskgroup itself could not do its work",
             Exit::Hangup => "stopped by SIGHUP",
             Exit::Interrupted => "stopped by SIGINT (Ctrl-C)",
@@ -94,21 +94,21 @@ impl Exit {
                 _ => Exit::Output,
             };
         }
-        if summary
-            .records
-            .iter()
-            .any(|record| !record.survivors().is_empty())
-        {
+        let mut entries = summary.entries.iter();
+        if entries.any(|entry| !entry.record.survivors().is_empty()) {
             return Exit::LeftBehind;
         }
-        let mut failures = summary
-            .records
-            .iter()
-            .filter(|record| record.is_failure())
-            .peekable();
-        if failures.peek().is_none() {
-            Exit::Success
-        } else if failures.all(Record::timed_out) {
+        if !summary.failed {
+            return match summary.report_errors.is_empty() {
+                true => Exit::Success,
+                false => Exit::Output,
+            };
+        }
+        let counted = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
+        let mut failures = summary.entries.iter().filter(counted).peekable();
+        let too_late = matches!(summary.cause, Some(Cause::Deadline { .. }));
+        let any = failures.peek().is_some() || too_late;
+        if any && summary.input_error.is_none() && failures.all(|entry| entry.record.timed_out()) {
             Exit::TimedOut
         } else {
             Exit::Failed
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::process::{Process, Stopped, StoppedBy};
-    use crate::record::Ending;
+    use crate::record::{Counts, Ending, Record};
 
     fn exited(code: i32) -> Record {
         Record::without_process(Ending::Exited(ExitStatus::from_raw(code << 8)))
@@ -153,12 +153,29 @@ mod tests {
         }
     }
 
+    fn entry(record: Record) -> Entry {
+        Entry {
+            id: 0,
+            name: String::new(),
+            command: String::new(),
+            key: String::new(),
+            record,
+            attempts: 1,
+            because: None,
+            ignored: false,
+        }
+    }
+
     fn summary(records: Vec<Record>) -> Summary {
         Summary {
-            records,
+            failed: records.iter().any(Record::is_failure),
+            entries: records.into_iter().map(entry).collect(),
+            counts: Counts::default(),
             cause: None,
             signal: None,
             output_error: None,
+            report_errors: Vec::new(),
+            input_error: None,
             internal: None,
             elapsed: Duration::ZERO,
         }
@@ -169,11 +186,13 @@ mod tests {
         let timed_out = || Record::without_process(Ending::TimedOut);
         let mut all = summary(vec![exited(0)]);
         assert_eq!(Exit::of(&all), Exit::Success);
-        all.records.extend([timed_out(), timed_out()]);
+        all.report_errors.push("no space".to_owned());
+        assert_eq!(Exit::of(&all), Exit::Output);
+        all = summary(vec![exited(0), timed_out(), timed_out()]);
         assert_eq!(Exit::of(&all), Exit::TimedOut);
-        all.records.push(exited(124));
+        all.entries.push(entry(exited(124)));
         assert_eq!(Exit::of(&all), Exit::Failed);
-        all.records.push(survived());
+        all.entries.push(entry(survived()));
         assert_eq!(Exit::of(&all), Exit::LeftBehind);
         all.output_error = Some(Arc::new(io::ErrorKind::StorageFull.into()));
         assert_eq!(Exit::of(&all), Exit::Output);
@@ -181,6 +200,19 @@ mod tests {
         assert_eq!(Exit::of(&all), Exit::BrokenPipe);
         all.signal = Some(Stop::Terminate);
         assert_eq!(Exit::of(&all), Exit::Terminated);
+    }
+
+    #[test]
+    fn what_does_not_count_is_no_failure() {
+        let mut all = summary(vec![exited(1)]);
+        all.failed = false;
+        assert_eq!(Exit::of(&all), Exit::Success);
+        let mut late = summary(vec![]);
+        late.cause = Some(Cause::Deadline {
+            group: String::new(),
+        });
+        late.failed = true;
+        assert_eq!(Exit::of(&late), Exit::TimedOut);
     }
 
     #[test]

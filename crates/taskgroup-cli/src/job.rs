@@ -5,17 +5,17 @@
 
 use std::future::Future;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use crate::args::Show;
 use crate::flag::Flag;
-use crate::output::{Label, Pump, Pumped, Sink, Stream, pump};
-use crate::plan::TaskSpec;
-use crate::process::{Contained, Guards, Pipes, Process, Start, Stopped};
+use crate::output::{Label, Outlet, Pump, Pumped, Sink, Stream, pump};
+use crate::plan::Work;
+use crate::process::{Contained, Guards, Pipes, Process, Stopped};
 use crate::record::{Ending, Record};
 
 /// The rest of a command may end by itself this long after its leader: a filter that the leader did not
@@ -27,8 +27,7 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(crate) struct Surroundings {
     pub(crate) guards: Guards,
     pub(crate) sink: Sink,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) grace: Duration,
+    pub(crate) show: Show,
     /// Skip the grace.
     pub(crate) hurry: Flag,
 }
@@ -37,6 +36,8 @@ pub(crate) struct Job {
     process: Contained,
     output: Output,
     started: Instant,
+    timeout: Option<Duration>,
+    grace: Duration,
     ending: Option<(Ending, Duration)>,
     around: Surroundings,
 }
@@ -47,37 +48,39 @@ struct Output {
     pumps: Pin<Box<dyn Future<Output = (Pumped, Pumped)> + Send>>,
     done: Option<(Pumped, Pumped)>,
     all_gone: Flag,
+    outlet: Outlet,
 }
 
 impl Job {
     pub(crate) async fn start(
-        spec: &TaskSpec,
-        stdout: Label,
-        stderr: Label,
+        work: &Work,
+        timeout: Option<Duration>,
+        label: Label,
         around: Surroundings,
     ) -> io::Result<Job> {
-        let command = spec.command.as_bytes().to_vec();
-        let start = Start {
-            argv: vec![b"sh".to_vec(), b"-c".to_vec(), command],
-            env: Vec::new(),
-            cwd: None,
-            grace: around.grace,
-        };
-        let (process, pipes) = Contained::start(&around.guards, start).await?;
-        let output = Output::new(pipes, stdout, stderr, &around.sink);
+        let (process, pipes) = Contained::start(&around.guards, work.start())
+            .await
+            .map_err(|error| told(work, &error))?;
+        let outlet = Outlet::new(around.show, around.sink.clone());
         Ok(Job {
             process,
-            output,
+            output: Output::new(pipes, &label, outlet),
             started: Instant::now(),
+            timeout,
+            grace: work.grace,
             ending: None,
             around,
         })
     }
 
+    pub(crate) fn timed_out(&self) -> bool {
+        matches!(self.ending, Some((Ending::TimedOut, _)))
+    }
+
     /// Resolves when the command's leader has exited or its time is over; true for a failure.
     /// Cancel safe: what was dropped here is taken up by [`Job::finish`].
     pub(crate) async fn watch(&mut self) -> bool {
-        let limit = self.around.timeout;
+        let limit = self.timeout;
         let ended = async {
             match limit {
                 Some(limit) => taskgroup::timeout(limit, self.process.leader_ended())
@@ -107,14 +110,16 @@ impl Job {
             mut process,
             mut output,
             started,
+            grace,
             ending,
             around,
+            ..
         } = self;
         let (left_in_background, stopped) = output
             .meanwhile(async {
                 let ended_by_itself =
                     matches!(ending, Some((Ending::Exited(_) | Ending::Lost(_), _)));
-                clear(&mut process, ended_by_itself, &around).await
+                clear(&mut process, ended_by_itself, grace, &around.hurry).await
             })
             .await;
         let (ending, ran) = ending.unwrap_or_else(|| {
@@ -124,16 +129,31 @@ impl Job {
             };
             (ending, started.elapsed())
         });
+        let gone = started.elapsed();
+        let outlet = output.outlet.clone();
         let (out, err) = output.rest().await;
+        outlet.release(ending.is_failure()).await;
         Record {
             ending,
+            began: None,
             ran,
+            gone,
             stopped,
             left_in_background,
             output_held: out.held_open || err.held_open,
             stderr: err.tail,
         }
     }
+}
+
+/// The system says what is missing, not of what.
+fn told(work: &Work, error: &io::Error) -> io::Error {
+    let place = match &work.cwd {
+        Some(cwd) => format!(" in {}", cwd.display()),
+        None => String::new(),
+    };
+    let text = format!("`{}`{place}: {error}", work.command.program());
+    io::Error::new(error.kind(), text)
 }
 
 fn natural(status: io::Result<ExitStatus>) -> Ending {
@@ -147,16 +167,16 @@ fn natural(status: io::Result<ExitStatus>) -> Ending {
 async fn clear(
     process: &mut Contained,
     leader_gone: bool,
-    around: &Surroundings,
+    mut grace: Duration,
+    hurry: &Flag,
 ) -> (Vec<Process>, Option<Stopped>) {
-    let mut grace = around.grace;
     let mut left_in_background = Vec::new();
     if leader_gone {
         let linger = LINGER.min(grace);
         let emptied = tokio::select! {
             biased;
             emptied = timeout(linger, process.emptied()) => emptied.is_ok(),
-            () = around.hurry.wait() => false,
+            () = hurry.wait() => false,
         };
         if emptied {
             return (left_in_background, None);
@@ -164,27 +184,28 @@ async fn clear(
         left_in_background = process.living().await;
         grace -= linger;
     }
-    let stopped = process.stop(grace, &around.hurry).await;
+    let stopped = process.stop(grace, hurry).await;
     (left_in_background, Some(stopped))
 }
 
 impl Output {
-    fn new(pipes: Pipes, stdout: Label, stderr: Label, sink: &Sink) -> Output {
+    fn new(pipes: Pipes, label: &Label, outlet: Outlet) -> Output {
         let all_gone = Flag::new();
-        let to = |stream, label, keep_tail| Pump {
+        let to = |stream, keep_tail| Pump {
             stream,
-            label,
-            sink: sink.clone(),
+            label: label.clone(),
+            outlet: outlet.clone(),
             all_gone: all_gone.clone(),
             keep_tail,
         };
-        let out = pump(pipes.stdout, to(Stream::Out, stdout, false));
-        let err = pump(pipes.stderr, to(Stream::Err, stderr, true));
+        let out = pump(pipes.stdout, to(Stream::Out, false));
+        let err = pump(pipes.stderr, to(Stream::Err, true));
         let pumps = Box::pin(async { tokio::join!(out, err) });
         Output {
             pumps,
             done: None,
             all_gone,
+            outlet,
         }
     }
 

@@ -1,5 +1,6 @@
-//! What happened: one [`Record`] for each command, one [`Summary`] for the run.
+//! What happened: one [`Entry`] for each task, one [`Summary`] for the run.
 
+use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -11,51 +12,107 @@ use crate::output::Tail;
 use crate::process::{Process, Stopped};
 use crate::signals::Stop;
 
+/// One task, or one step of cleanup, at its end.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// In the order in which tasks were written or read; decides the colour.
+    pub(crate) id: usize,
+    pub(crate) name: String,
+    /// As people would type it.
+    pub(crate) command: String,
+    /// See [`Work::key`](crate::plan::Work::key).
+    pub(crate) key: String,
+    pub(crate) record: Record,
+    pub(crate) attempts: u32,
+    /// Why it was cancelled or not started.
+    pub(crate) because: Option<Cause>,
+    /// It failed, and that does not count.
+    pub(crate) ignored: bool,
+}
+
+/// One attempt.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) ending: Ending,
+    /// From the begin of the run to the start; none for what was not started.
+    pub(crate) began: Option<Duration>,
     /// From the start to the ending; zero for what was not started.
     pub(crate) ran: Duration,
-    /// What it took to empty the process group, where it did not empty by itself.
+    /// From the start until nothing was left of it.
+    pub(crate) gone: Duration,
+    /// What it took to end what was left, where it did not end by itself.
     pub(crate) stopped: Option<Stopped>,
-    /// Who was in the group when the command itself had ended.
+    /// Who was left when the command itself had ended.
     pub(crate) left_in_background: Vec<Process>,
-    /// Somebody outside of the group still held the command's output.
+    /// Somebody whom it did not start still held the command's output.
     pub(crate) output_held: bool,
     pub(crate) stderr: Tail,
 }
 
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// Cancelled while it waited for its turn.
+    /// Cancelled while it waited for its turn, or something before it failed.
     NotStarted,
+    /// An earlier run did it.
+    DoneBefore,
     CouldNotStart(io::Error),
     /// The command ended by itself, well or not.
     Exited(ExitStatus),
     TimedOut,
     /// Stopped; with what its leader made of it.
     Cancelled(Option<ExitStatus>),
-    /// The operating system would not tell how it ended.
+    /// Nobody can tell how it ended.
     Lost(io::Error),
 }
 
-/// Why the run was cancelled.
+/// Why something was cancelled or not started.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
-    /// The command at this index failed.
-    Task(usize),
+    Failed {
+        name: String,
+        timed_out: bool,
+    },
+    /// What it waited for did not succeed.
+    Before {
+        name: String,
+    },
+    /// The first success of a race.
+    Won {
+        name: String,
+    },
+    /// Of the group with this name; empty for the run.
+    Deadline {
+        group: String,
+    },
     Signal(Stop),
     Output(Arc<io::Error>),
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) not_started: u64,
+    pub(crate) done_before: u64,
+}
+
+#[derive(Debug)]
 pub(crate) struct Summary {
-    /// In the order of the command line.
-    pub(crate) records: Vec<Record>,
-    /// The first thing that cancelled the run.
+    /// In the order of their ids; of a long `map` only those with something to tell.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) counts: Counts,
+    /// The first thing that cancelled the whole run.
     pub(crate) cause: Option<Cause>,
+    /// The run has not done what it should.
+    pub(crate) failed: bool,
     /// The first signal, also when something else had cancelled the run before.
     pub(crate) signal: Option<Stop>,
     pub(crate) output_error: Option<Arc<io::Error>>,
+    /// Files that could not be written.
+    pub(crate) report_errors: Vec<String>,
+    /// The input of `map` could not be read to its end.
+    pub(crate) input_error: Option<io::Error>,
     /// What went wrong in the runner itself: a panic, say.
     pub(crate) internal: Option<ErrorGroup>,
     pub(crate) elapsed: Duration,
@@ -64,9 +121,17 @@ pub(crate) struct Summary {
 impl Ending {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
-            Ending::NotStarted | Ending::Cancelled(_) => false,
+            Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => false,
             Ending::CouldNotStart(_) | Ending::TimedOut | Ending::Lost(_) => true,
             Ending::Exited(status) => !status.success(),
+        }
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        match self {
+            Ending::Exited(status) => status.success(),
+            Ending::DoneBefore => true,
+            _ => false,
         }
     }
 }
@@ -76,7 +141,9 @@ impl Record {
     pub(crate) fn without_process(ending: Ending) -> Record {
         Record {
             ending,
+            began: None,
             ran: Duration::ZERO,
+            gone: Duration::ZERO,
             stopped: None,
             left_in_background: Vec::new(),
             output_held: false,
@@ -97,5 +164,46 @@ impl Record {
         self.stopped
             .as_ref()
             .map_or(&[], |stopped| &stopped.survivors)
+    }
+
+    /// Something happened that a success would not show.
+    pub(crate) fn has_notes(&self) -> bool {
+        !self.left_in_background.is_empty() || self.output_held || !self.survivors().is_empty()
+    }
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, ending: &Ending) {
+        *match ending {
+            Ending::NotStarted => &mut self.not_started,
+            Ending::DoneBefore => &mut self.done_before,
+            Ending::Cancelled(_) => &mut self.cancelled,
+            ending if ending.is_failure() => &mut self.failed,
+            _ => &mut self.succeeded,
+        } += 1;
+    }
+
+    pub(crate) fn ended(&self) -> u64 {
+        self.succeeded + self.failed + self.cancelled + self.not_started + self.done_before
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Failed {
+                name,
+                timed_out: true,
+            } => write!(f, "because {name} timed out"),
+            Cause::Failed { name, .. } => write!(f, "because {name} failed"),
+            Cause::Before { name } => write!(f, "because {name} did not succeed"),
+            Cause::Won { name } => write!(f, "because {name} was first"),
+            Cause::Deadline { group } if group.is_empty() => {
+                f.write_str("because the deadline was over")
+            }
+            Cause::Deadline { group } => write!(f, "because the deadline of {group} was over"),
+            Cause::Signal(stop) => write!(f, "because of {stop}"),
+            Cause::Output(_) => f.write_str("because the output could not be written"),
+        }
     }
 }

@@ -9,35 +9,67 @@ use nix::sys::signal::Signal;
 
 use crate::duration::Human;
 use crate::output::task_style;
-use crate::plan::Plan;
-use crate::process::{Process, Stopped, StoppedBy};
-use crate::record::{Cause, Ending, Record, Summary};
+use crate::process::{Level, Process, Stopped, StoppedBy};
+use crate::record::{Cause, Ending, Entry, Record, Summary};
 
 /// Names of commands that were not started, at most.
 const NAMED: usize = 10;
 
 /// The report; empty when every command succeeded and left nothing behind.
-pub(crate) fn render(plan: &Plan, summary: &Summary, coloured: bool) -> String {
+pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> String {
     let mut report = Report {
-        plan,
+        contain,
         summary,
         coloured,
         text: String::new(),
     };
-    if summary.cause.is_some()
+    let noted = |entry: &Entry| entry.record.is_failure() || entry.record.has_notes();
+    if summary.failed
+        || !matches!(summary.cause, None | Some(Cause::Won { .. }))
+        || summary.signal.is_some()
         || summary.internal.is_some()
         || summary.output_error.is_some()
-        || summary
-            .records
-            .iter()
-            .any(|record| record.is_failure() || has_notes(record))
+        || !summary.report_errors.is_empty()
+        || summary.entries.iter().any(noted)
     {
         report.headline();
-        report.records();
+        report.entries();
         report.not_started();
         report.internal();
     }
     report.text
+}
+
+/// In a few words, how a task ended.
+pub(crate) fn what(entry: &Entry) -> String {
+    let record = &entry.record;
+    let ran = Human(record.ran);
+    let how = record.stopped.as_ref().map_or("", how);
+    let because = || {
+        let because = entry.because.as_ref().map(ToString::to_string);
+        // After a failure of the runner itself.
+        because.unwrap_or_else(|| "without a cause".to_owned())
+    };
+    let attempts = match entry.attempts {
+        0 | 1 => String::new(),
+        attempts => format!(", attempt {attempts}"),
+    };
+    match &record.ending {
+        Ending::NotStarted => format!("not started, {}", because()),
+        Ending::DoneBefore => "done in an earlier run".to_owned(),
+        Ending::CouldNotStart(error) => format!("could not be started: {error}"),
+        Ending::Lost(error) => format!("nobody knows how it ended, after {ran}: {error}"),
+        Ending::Exited(status) if status.success() => format!("after {ran}{attempts}"),
+        Ending::Exited(status) => format!("{}, after {ran}{attempts}", ending(*status)),
+        Ending::TimedOut => format!("after {ran}, {how}{attempts}"),
+        Ending::Cancelled(status) => {
+            let ended = match status {
+                Some(status) if status.signal().is_none() => format!(" ({})", ending(*status)),
+                _ => String::new(),
+            };
+            format!("after {ran}, {how}{ended}, {}", because())
+        }
+    }
 }
 
 /// For what kept `taskgroup` itself from working.
@@ -50,7 +82,7 @@ pub(crate) fn internal(error: &std::io::Error) {
 }
 
 struct Report<'a> {
-    plan: &'a Plan,
+    contain: Level,
     summary: &'a Summary,
     coloured: bool,
     text: String,
@@ -63,24 +95,13 @@ const FAINT: Style = Style::new().dimmed();
 
 impl Report<'_> {
     fn headline(&mut self) {
-        let count = |what: fn(&Record) -> bool| {
-            self.summary
-                .records
-                .iter()
-                .filter(|record| what(record))
-                .count()
-        };
+        let counts = self.summary.counts;
         let counts = [
-            (count(Record::is_failure), "failed"),
-            (
-                count(|r| matches!(r.ending, Ending::Cancelled(_))),
-                "cancelled",
-            ),
-            (
-                count(|r| matches!(r.ending, Ending::NotStarted)),
-                "not started",
-            ),
-            (count(succeeded), "succeeded"),
+            (counts.failed, "failed"),
+            (counts.cancelled, "cancelled"),
+            (counts.not_started, "not started"),
+            (counts.succeeded, "succeeded"),
+            (counts.done_before, "done before"),
         ];
         let counts: Vec<String> = counts
             .into_iter()
@@ -90,90 +111,61 @@ impl Report<'_> {
         let why = match &self.summary.cause {
             Some(Cause::Signal(stop)) => format!("stopped by {stop}: "),
             Some(Cause::Output(error)) => format!("the output could not be written ({error}): "),
-            Some(Cause::Task(_)) | None => String::new(),
+            Some(Cause::Deadline { .. }) => "the deadline was over: ".to_owned(),
+            Some(Cause::Failed { .. } | Cause::Before { .. } | Cause::Won { .. }) | None => {
+                String::new()
+            }
         };
         let elapsed = Human(self.summary.elapsed);
         let bold = self.paint(Style::new().bold(), "taskgroup:");
         let counts = counts.join(", ");
-        let contained = self.plan.contain.described();
+        let contained = self.contain.described();
         let _ = writeln!(self.text, "{bold} {why}{counts} in {elapsed}, {contained}");
-        if let (Some(stop), Some(Cause::Task(_) | Cause::Output(_)) | None) =
-            (self.summary.signal, &self.summary.cause)
+        let cause = &self.summary.cause;
+        if let (Some(stop), false) = (self.summary.signal, matches!(cause, Some(Cause::Signal(_))))
         {
             self.note(&format!("{stop} came while the run was ending"));
         }
-        if let (Some(error), Some(Cause::Task(_) | Cause::Signal(_)) | None) =
-            (&self.summary.output_error, &self.summary.cause)
-        {
+        let by_output = matches!(cause, Some(Cause::Output(_)));
+        if let (Some(error), false) = (&self.summary.output_error, by_output) {
             self.note(&format!("some output could not be written: {error}"));
+        }
+        if let Some(error) = &self.summary.input_error {
+            self.note(&format!("the input was not read to its end: {error}"));
+        }
+        for error in &self.summary.report_errors {
+            self.note(&format!("could not be written: {error}"));
         }
     }
 
-    fn records(&mut self) {
+    fn entries(&mut self) {
         let of = |what: fn(&Record) -> bool| {
-            self.summary
-                .records
-                .iter()
-                .enumerate()
-                .filter(move |(_, record)| what(record))
+            let entries = self.summary.entries.iter();
+            entries.filter(move |entry| what(&entry.record))
         };
         let failed = of(Record::is_failure);
         let cancelled = of(|r| matches!(r.ending, Ending::Cancelled(_)));
-        let noted = of(|r| succeeded(r) && has_notes(r));
-        for (index, record) in failed.chain(cancelled).chain(noted) {
-            self.record(index, record);
+        let noted = of(|r| r.ending.is_success() && r.has_notes());
+        for entry in failed.chain(cancelled).chain(noted) {
+            self.entry(entry);
         }
     }
 
-    fn record(&mut self, index: usize, record: &Record) {
-        let ran = Human(record.ran);
-        let (style, word, what) = match &record.ending {
-            Ending::NotStarted => return,
-            Ending::CouldNotStart(error) => (
-                BAD,
-                "FAILED",
-                format!("the shell could not be started: {error}"),
-            ),
-            Ending::Lost(error) => (
-                BAD,
-                "FAILED",
-                format!("nobody knows how it ended, after {ran}: {error}"),
-            ),
-            Ending::Exited(status) if status.success() => (GOOD, "OK", format!("after {ran}")),
-            Ending::Exited(status) => (BAD, "FAILED", format!("{}, after {ran}", ending(*status))),
-            Ending::TimedOut => {
-                let how = record
-                    .stopped
-                    .as_ref()
-                    .map_or("", |stopped| self.how(stopped));
-                (BAD, "TIMED OUT", format!("after {ran}, {how}"))
-            }
-            Ending::Cancelled(status) => {
-                let how = record
-                    .stopped
-                    .as_ref()
-                    .map_or("", |stopped| self.how(stopped));
-                let ended = match status {
-                    Some(status) if status.signal().is_none() => {
-                        format!(" ({})", ending(*status))
-                    }
-                    _ => String::new(),
-                };
-                (
-                    STOPPED,
-                    "CANCELLED",
-                    format!("after {ran}, {how}{ended}, {}", self.because()),
-                )
-            }
+    fn entry(&mut self, entry: &Entry) {
+        let record = &entry.record;
+        let (style, word) = match &record.ending {
+            Ending::NotStarted | Ending::DoneBefore => return,
+            Ending::Exited(status) if status.success() => (GOOD, "OK"),
+            _ if entry.ignored => (STOPPED, "FAILED (ignored)"),
+            Ending::CouldNotStart(_) | Ending::Lost(_) | Ending::Exited(_) => (BAD, "FAILED"),
+            Ending::TimedOut => (BAD, "TIMED OUT"),
+            Ending::Cancelled(_) => (STOPPED, "CANCELLED"),
         };
         let word = self.paint(style, word);
-        let name = self.name(index);
-        let _ = writeln!(self.text, "{word} {name}: {what}");
+        let name = self.name(entry);
+        let _ = writeln!(self.text, "{word} {name}: {}", what(entry));
         if !record.left_in_background.is_empty() {
-            let how = record
-                .stopped
-                .as_ref()
-                .map_or("", |stopped| self.how(stopped));
+            let how = record.stopped.as_ref().map_or("", how);
             let who = list(&record.left_in_background);
             self.note(&format!("left in the background: {who}; {how}"));
         }
@@ -213,25 +205,30 @@ impl Report<'_> {
         }
     }
 
+    /// Those with the same cause together.
     fn not_started(&mut self) {
-        let waiting: Vec<String> = self
-            .summary
-            .records
-            .iter()
-            .enumerate()
-            .filter(|(_, record)| matches!(record.ending, Ending::NotStarted))
-            .map(|(index, _)| self.name(index))
-            .collect();
-        if waiting.is_empty() {
-            return;
+        let mut by_cause: Vec<(String, Vec<&Entry>)> = Vec::new();
+        for entry in &self.summary.entries {
+            if !matches!(entry.record.ending, Ending::NotStarted) {
+                continue;
+            }
+            let because = entry.because.as_ref();
+            let because = because.map_or("without a cause".to_owned(), ToString::to_string);
+            match by_cause.iter_mut().find(|(cause, _)| *cause == because) {
+                Some((_, entries)) => entries.push(entry),
+                None => by_cause.push((because, vec![entry])),
+            }
         }
-        let more = match waiting.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let word = self.paint(STOPPED, "NOT STARTED");
-        let names = waiting[..waiting.len().min(NAMED)].join(", ");
-        let _ = writeln!(self.text, "{word} {names}{more}: {}", self.because());
+        for (because, entries) in by_cause {
+            let more = match entries.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = entries.iter().take(NAMED).map(|entry| self.name(entry));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let word = self.paint(STOPPED, "NOT STARTED");
+            let _ = writeln!(self.text, "{word} {names}{more}: {because}");
+        }
     }
 
     fn internal(&mut self) {
@@ -241,33 +238,8 @@ impl Report<'_> {
         }
     }
 
-    fn because(&self) -> String {
-        match &self.summary.cause {
-            Some(Cause::Task(index)) => {
-                let what = match self.summary.records[*index].ending {
-                    Ending::TimedOut => "timed out",
-                    _ => "failed",
-                };
-                format!("because {} {what}", self.name(*index))
-            }
-            Some(Cause::Signal(stop)) => format!("because of {stop}"),
-            Some(Cause::Output(_)) => "because the output could not be written".to_owned(),
-            // After a failure of the runner itself.
-            None => "without a cause".to_owned(),
-        }
-    }
-
-    fn how(&self, stopped: &Stopped) -> &'static str {
-        match stopped.by {
-            _ if !stopped.survivors.is_empty() => "could not be stopped",
-            StoppedBy::Term => "stopped by SIGTERM",
-            StoppedBy::KillAfterGrace => "stopped by SIGKILL after its grace",
-            StoppedBy::KillAtOnce => "stopped by SIGKILL at once",
-        }
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.paint(task_style(index), &self.plan.tasks[index].name)
+    fn name(&self, entry: &Entry) -> String {
+        self.paint(task_style(entry.id), &entry.name)
     }
 
     fn note(&mut self, text: &str) {
@@ -283,13 +255,13 @@ impl Report<'_> {
     }
 }
 
-fn succeeded(record: &Record) -> bool {
-    matches!(&record.ending, Ending::Exited(status) if status.success())
-}
-
-/// Something happened that a success would not show.
-fn has_notes(record: &Record) -> bool {
-    !record.left_in_background.is_empty() || record.output_held || !record.survivors().is_empty()
+fn how(stopped: &Stopped) -> &'static str {
+    match stopped.by {
+        _ if !stopped.survivors.is_empty() => "could not be stopped",
+        StoppedBy::Term => "stopped by SIGTERM",
+        StoppedBy::KillAfterGrace => "stopped by SIGKILL after its grace",
+        StoppedBy::KillAtOnce => "stopped by SIGKILL at once",
+    }
 }
 
 /// `exit code 3`, `exit code 127 (command not found)`, `ended by SIGSEGV (core dumped)`.
@@ -334,53 +306,57 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::args::Colour;
     use crate::exit::Exit;
-    use crate::plan::{OnFailure, TaskSpec};
-    use crate::process::Level;
+    use crate::record::Counts;
     use crate::signals::Stop;
 
-    /// Two commands, one of which fails for the given reason.
-    fn summary(ending: Ending, cause: Option<Cause>) -> (Plan, Summary) {
-        let task = |name: &str| TaskSpec {
+    fn entry(id: usize, name: &str, ending: Ending, because: Option<Cause>) -> Entry {
+        Entry {
+            id,
             name: name.to_owned(),
-            command: "true".into(),
-        };
-        let plan = Plan {
-            tasks: vec![task("one"), task("two")],
-            jobs: None,
-            timeout: None,
-            grace: Duration::ZERO,
-            on_failure: OnFailure::Cancel,
-            contain: Level::Guard,
-            colour: Colour::Never,
-        };
-        let records = vec![
-            Record::without_process(ending),
-            Record::without_process(Ending::NotStarted),
-        ];
-        let summary = Summary {
-            records,
+            command: "true".to_owned(),
+            key: String::new(),
+            record: Record::without_process(ending),
+            attempts: 1,
+            because,
+            ignored: false,
+        }
+    }
+
+    fn summary(entries: Vec<Entry>, cause: Option<Cause>) -> Summary {
+        let mut counts = Counts::default();
+        entries
+            .iter()
+            .for_each(|entry| counts.add(&entry.record.ending));
+        Summary {
+            entries,
+            counts,
+            failed: cause.is_some(),
             cause,
             signal: None,
             output_error: None,
+            report_errors: Vec::new(),
+            input_error: None,
             internal: None,
             elapsed: Duration::from_millis(1500),
-        };
-        (plan, summary)
+        }
     }
 
     #[test]
     fn a_whole_report() {
-        let (plan, mut summary) = summary(
-            Ending::Exited(ExitStatus::from_raw(3 << 8)),
-            Some(Cause::Task(0)),
-        );
-        summary.records[0].ran = Duration::from_millis(250);
-        summary.records[0].stderr.push(b"why");
+        let cause = Cause::Failed {
+            name: "one".to_owned(),
+            timed_out: false,
+        };
+        let failed = Ending::Exited(ExitStatus::from_raw(3 << 8));
+        let mut one = entry(0, "one", failed, None);
+        one.record.ran = Duration::from_millis(250);
+        one.record.stderr.push(b"why");
+        let two = entry(1, "two", Ending::NotStarted, Some(cause.clone()));
+        let mut summary = summary(vec![one, two], Some(cause));
         summary.signal = Some(Stop::Interrupt);
         assert_eq!(
-            render(&plan, &summary, false),
+            render(&summary, Level::Guard, false),
             "taskgroup: 1 failed, 1 not started in 1.50s, contained by guard processes\n    \
              SIGINT came while the run was ending\n\
              FAILED one: exit code 3, after 0.25s\n    \
@@ -392,10 +368,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_of_the_runner_itself_is_told_whole() {
-        let (plan, mut summary) = summary(Ending::NotStarted, None);
+        let mut summary = summary(vec![entry(0, "one", Ending::NotStarted, None)], None);
         let broken = taskgroup::TaskGroup::run(async |_| Err::<(), _>("a bug".into()));
         summary.internal = broken.await.err();
-        let report = render(&plan, &summary, false);
+        let report = render(&summary, Level::Guard, false);
         assert!(
             report.contains("taskgroup itself failed, please report this:"),
             "{report}"

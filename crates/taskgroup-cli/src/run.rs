@@ -1,35 +1,47 @@
-//! The run around the group: runtime, signals, output, and the report at the end.
+//! The run around the groups: runtime, signals, output, files, and the report at the end.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime;
-use tokio::time::Instant;
+use tokio::time::sleep;
 
+use crate::args::{Common, Show};
+use crate::engine::{Engine, Ledger, Memory};
+use crate::exit::Exit;
 use crate::flag::Flag;
-use crate::group::Commands;
-use crate::output::{self, Sink, Stream, Writer};
+use crate::input::{Reading, Source};
+use crate::job::Surroundings;
+use crate::output::{self, Labels, Sink, Stream, Writer};
 use crate::plan::Plan;
 use crate::process::{Guards, Level};
 use crate::record::{Cause, Summary};
 use crate::report;
 use crate::signals::{Stop, StopSignals};
+use crate::tell::{self, Journal, Past, Progress};
 
 /// Runs the plan to its end, whatever the end is, and reports. Fails only when nothing could be
 /// started at all.
-pub(crate) fn run(plan: Plan) -> io::Result<Summary> {
+pub(crate) fn run(plan: Plan, source: Option<Source>, common: &Common) -> io::Result<Exit> {
     // One thread is enough: the commands work, we wait.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run_and_report(Arc::new(plan)))
+    runtime.block_on(run_and_report(plan, source, common))
 }
 
-async fn run_and_report(plan: Arc<Plan>) -> io::Result<Summary> {
+async fn run_and_report(plan: Plan, source: Option<Source>, common: &Common) -> io::Result<Exit> {
     let mut signals = StopSignals::catch()?;
-    let summary = run_plan(&plan, &mut signals).await?;
-    let coloured = output::is_coloured(plan.colour, Stream::Err);
-    let mut text = report::render(&plan, &summary, coloured);
+    let (summary, journal) = run_plan(plan, source, common, &mut signals).await?;
+    let mut summary = summary;
+    write_files(&mut summary, common);
+    let code = Exit::of(&summary).code();
+    summary
+        .report_errors
+        .extend(journal.end(summary.elapsed, code, summary.counts));
+    let coloured = output::is_coloured(common.color, Stream::Err);
+    let mut text = report::render(&summary, common.contain, coloured);
     if !text.is_empty() {
         let by_key = matches!(summary.signal, Some(Stop::Interrupt | Stop::Quit));
         if by_key && io::stderr().is_terminal() {
@@ -38,62 +50,142 @@ async fn run_and_report(plan: Arc<Plan>) -> io::Result<Summary> {
         }
         deliver(text.into_bytes(), &mut signals).await?;
     }
-    Ok(summary)
+    Ok(Exit::of(&summary))
 }
 
-async fn run_plan(plan: &Arc<Plan>, signals: &mut StopSignals) -> io::Result<Summary> {
-    let begin = Instant::now();
-    let guards = Guards::new(plan.contain)?;
-    if plan.contain != Level::default() {
+async fn run_plan(
+    plan: Plan,
+    source: Option<Source>,
+    common: &Common,
+    signals: &mut StopSignals,
+) -> io::Result<(Summary, Journal)> {
+    let named = |path: &Path, error: io::Error| {
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    let (past, mut journal) = match (&common.resume, &common.json) {
+        (Some(path), _) => (
+            Past::read(path).map_err(|error| named(path, error))?,
+            Journal::open(path, true).map_err(|error| named(path, error))?,
+        ),
+        (None, Some(path)) => (
+            Past::default(),
+            Journal::open(path, false).map_err(|error| named(path, error))?,
+        ),
+        (None, None) => (Past::default(), Journal::default()),
+    };
+    let guards = Guards::new(common.contain)?;
+    if common.contain != Level::default() {
         guards.probe().await?;
     }
+    let total = source.is_none().then_some(plan.tasks.len());
+    journal.begin(common.contain, total);
     let hurry = Flag::new();
-    let (sink, mut writer) = Sink::start(&hurry)?;
-    let commands = Arc::new(Commands::new(
-        Arc::clone(plan),
-        guards.clone(),
+    let on_terminal = common.output != Show::Quiet && io::stderr().is_terminal();
+    let total = total.map(|total| total as u64);
+    let (progress, bar) = if on_terminal {
+        let (progress, bar) = Progress::bar(total);
+        (Some(progress), Some(bar))
+    } else {
+        (None, None)
+    };
+    let (sink, mut writer) = Sink::start(&hurry, bar)?;
+    let progress = progress.unwrap_or_else(|| match common.output {
+        Show::Stream | Show::Quiet => Progress::nothing(),
+        Show::Group | Show::Failures => Progress::lines(sink.ticker(), total),
+    });
+    let for_files = common.junit.is_some() || common.trace.is_some();
+    let memory = if source.is_none() || for_files {
+        Memory::Everything
+    } else {
+        Memory::Notable
+    };
+    let ledger = Arc::new(Ledger::new(memory, past, journal, progress));
+    let around = Surroundings {
+        guards: guards.clone(),
         sink,
-        hurry.clone(),
-    ));
+        show: common.output,
+        hurry: hurry.clone(),
+    };
+    let names = plan.tasks.iter().map(|task| task.name.as_str());
+    let labels = Labels::fitting(names, common.color);
+    let engine = Engine::new(plan, labels, around, Arc::clone(&ledger));
+    let reading = source.map(Reading::start).transpose()?;
+    let (input, reading) = reading.map_or((None, None), |(input, reading)| {
+        (Some(input), Some(reading))
+    });
 
     let mut signal = None;
-    let internal = {
-        let group = Arc::clone(&commands).run();
-        tokio::pin!(group);
-        let mut output_failed = false;
+    {
+        let work = Arc::clone(&engine).run(input);
+        let deadline = async {
+            match common.deadline {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(work, deadline);
+        let (mut output_failed, mut too_late) = (false, false);
         loop {
             tokio::select! {
-                // The group first: after its first poll there is something to cancel.
+                // The work first: after its first poll there is something to cancel.
                 biased;
-                internal = &mut group => break internal,
+                () = &mut work => break,
                 stop = signals.next() => match signal {
                     None => {
                         signal = Some(stop);
-                        commands.cancel(Cause::Signal(stop));
+                        engine.cancel(Cause::Signal(stop));
                     }
                     Some(_) => hurry.set(),
                 },
                 error = writer.failed(), if !output_failed => {
                     output_failed = true;
-                    commands.cancel(Cause::Output(error));
+                    engine.cancel(Cause::Output(error));
+                }
+                () = &mut deadline, if !too_late => {
+                    too_late = true;
+                    engine.cancel(Cause::Deadline { group: String::new() });
                 }
             }
         }
-    };
-    let commands = Arc::into_inner(commands).expect("every child of the group has ended");
-    // With it goes the last way to the writer, which ends when it has written everything.
-    let (records, cause) = commands.into_records();
+    }
+    let elapsed = engine.elapsed();
+    let (cause, internal) = (engine.cause(), engine.take_internal());
+    let failed = engine.has_failed() || matches!(cause, Some(Cause::Deadline { .. }));
+    let (entries, counts, journal) = ledger.close();
+    let input_error = reading.and_then(|reading| reading.error());
+    // With them goes the last way to the writer, which ends when it has written everything.
+    drop((engine, ledger));
     guards.close().await;
     let output_error = flush(writer, signals, &hurry, &mut signal).await;
-    let elapsed = begin.elapsed();
-    Ok(Summary {
-        records,
+    let summary = Summary {
+        failed: failed || input_error.is_some(),
+        entries,
+        counts,
         cause,
         signal,
         output_error,
+        report_errors: Vec::new(),
+        input_error,
         internal,
         elapsed,
-    })
+    };
+    Ok((summary, journal))
+}
+
+/// The files that are written at the end.
+fn write_files(summary: &mut Summary, common: &Common) {
+    type Write = fn(&Path, &Summary) -> io::Result<()>;
+    let files: [(_, Write); 2] = [
+        (&common.junit, tell::write_junit),
+        (&common.trace, tell::write_trace),
+    ];
+    for (path, write) in files {
+        let Some(path) = path else { continue };
+        if let Err(error) = write(path, summary) {
+            let error = format!("{}: {error}", path.display());
+            summary.report_errors.push(error);
+        }
+    }
 }
 
 /// Waits until everything is written. Nothing is left to be stopped by now, so a signal ends the
@@ -121,7 +213,7 @@ async fn flush(
 /// Writes the report, after everything else. What cannot be written has nowhere else to go.
 async fn deliver(report: Vec<u8>, signals: &mut StopSignals) -> io::Result<()> {
     let hurry = Flag::new();
-    let (sink, writer) = Sink::start(&hurry)?;
+    let (sink, writer) = Sink::start(&hurry, None)?;
     sink.send(Stream::Err, report).await;
     drop(sink);
     flush(writer, signals, &hurry, &mut None).await;

@@ -1,7 +1,12 @@
 //! The name in front of a line.
 
+use std::sync::Arc;
+
 use anstyle::{AnsiColor, Reset, Style};
 use memchr::memchr;
+
+use super::{Stream, is_coloured};
+use crate::args::Colour;
 
 /// Names are padded to the widest, up to here.
 const WIDEST: usize = 24;
@@ -20,39 +25,60 @@ const PALETTE: [AnsiColor; 10] = [
     AnsiColor::BrightYellow,
 ];
 
+/// `name | ` for each of our streams; one of them may be coloured and the other not.
+#[derive(Clone, Debug)]
+pub(crate) struct Label(Arc<(Prefix, Prefix)>);
+
 /// `name | `, ready to be written.
 #[derive(Clone, Debug)]
-pub(crate) struct Label {
+pub(crate) struct Prefix {
     text: Vec<u8>,
     coloured: bool,
 }
 
-/// One label for each name, padded to the same width.
-pub(crate) fn labels<'a>(
-    names: impl Iterator<Item = &'a str> + Clone,
-    coloured: bool,
-) -> Vec<Label> {
-    let width = names
-        .clone()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(WIDEST);
-    names
-        .enumerate()
-        .map(|(index, name)| {
-            let text = if coloured {
+/// Makes labels of the same width.
+pub(crate) struct Labels {
+    width: usize,
+    out_coloured: bool,
+    err_coloured: bool,
+}
+
+impl Labels {
+    /// As wide as the widest of `names`.
+    pub(crate) fn fitting<'a>(names: impl Iterator<Item = &'a str>, colour: Colour) -> Labels {
+        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        Labels {
+            width: width.min(WIDEST),
+            out_coloured: is_coloured(colour, Stream::Out),
+            err_coloured: is_coloured(colour, Stream::Err),
+        }
+    }
+
+    pub(crate) fn of(&self, index: usize, name: &str) -> Label {
+        let width = self.width;
+        let prefix = |coloured| Prefix {
+            text: if coloured {
                 let style = task_style(index);
-                format!("{style}{name:<width$} |{style:#} ")
+                format!("{style}{name:<width$} |{style:#} ").into_bytes()
             } else {
-                format!("{name:<width$} | ")
-            };
-            Label {
-                text: text.into_bytes(),
-                coloured,
-            }
-        })
-        .collect()
+                format!("{name:<width$} | ").into_bytes()
+            },
+            coloured,
+        };
+        Label(Arc::new((
+            prefix(self.out_coloured),
+            prefix(self.err_coloured),
+        )))
+    }
+}
+
+impl Label {
+    pub(crate) fn on(&self, stream: Stream) -> &Prefix {
+        match stream {
+            Stream::Out => &self.0.0,
+            Stream::Err => &self.0.1,
+        }
+    }
 }
 
 /// The colour of the task at `index`, in labels and in the report.
@@ -60,7 +86,7 @@ pub(crate) fn task_style(index: usize) -> Style {
     PALETTE[index % PALETTE.len()].on_default()
 }
 
-impl Label {
+impl Prefix {
     /// Appends the line, named, to `out`.
     pub(crate) fn write(&self, line: &[u8], out: &mut Vec<u8>) {
         out.reserve(self.text.len() + line.len() + 8);
@@ -78,26 +104,26 @@ impl Label {
 mod tests {
     use super::*;
 
-    fn written(label: &Label, line: &[u8]) -> Vec<u8> {
+    fn written(colour: Colour, names: &[&str], line: &[u8]) -> Vec<u8> {
+        let labels = Labels::fitting(names.iter().copied(), colour);
         let mut out = Vec::new();
-        label.write(line, &mut out);
+        labels.of(0, names[0]).on(Stream::Out).write(line, &mut out);
         out
     }
 
     #[test]
     fn labels_are_padded_and_bytes_are_left_alone() {
-        let labels = labels(["a", "build"].into_iter(), false);
         assert_eq!(
-            written(&labels[0], b"\xff\x1b[31m\r"),
+            written(Colour::Never, &["a", "build"], b"\xff\x1b[31m\r"),
             b"a     | \xff\x1b[31m\r\n"
         );
-        assert_eq!(written(&labels[1], b""), b"build | \n");
+        assert_eq!(written(Colour::Never, &["build", "a"], b""), b"build | \n");
     }
 
     #[test]
     fn a_colour_left_on_ends_with_its_line() {
-        let labels = labels(["a"].into_iter(), true);
-        assert!(written(&labels[0], b"\x1b[31mred").ends_with(b"red\x1b[0m\n"));
-        assert!(written(&labels[0], b"plain").ends_with(b"plain\n"));
+        let written = |line: &[u8]| written(Colour::Always, &["a"], line);
+        assert!(written(b"\x1b[31mred").ends_with(b"red\x1b[0m\n"));
+        assert!(written(b"plain").ends_with(b"plain\n"));
     }
 }

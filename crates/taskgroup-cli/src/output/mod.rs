@@ -2,17 +2,19 @@
 //!
 //! Bytes stay what they are; only whole lines are moved, each with the name of its command in
 //! front. `pump` reads one pipe, `lines` cuts, `label` names, `tail` remembers for the report,
-//! `sink` writes.
+//! `outlet` holds back what is not to be shown yet, `sink` writes.
 
 mod label;
 mod lines;
+mod outlet;
 mod pump;
 mod sink;
 mod tail;
 
-pub(crate) use label::{Label, labels, task_style};
+pub(crate) use label::{Label, Labels, Prefix, task_style};
+pub(crate) use outlet::Outlet;
 pub(crate) use pump::{Pump, Pumped, pump};
-pub(crate) use sink::{Sink, Stream, Writer};
+pub(crate) use sink::{Sink, Stream, Ticker, Writer};
 pub(crate) use tail::Tail;
 
 use crate::args::Colour;

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::read;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Label, Sink, Stream, Tail, lines::Lines};
+use super::{Label, Outlet, Prefix, Stream, Tail, lines::Lines};
 use crate::flag::Flag;
 
 const CHUNK: usize = 64 << 10;
@@ -20,7 +20,7 @@ const PIPE: usize = 1 << 20;
 pub(crate) struct Pump {
     pub(crate) stream: Stream,
     pub(crate) label: Label,
-    pub(crate) sink: Sink,
+    pub(crate) outlet: Outlet,
     /// Set when nothing is left of the command: nobody of it can write any more.
     pub(crate) all_gone: Flag,
     pub(crate) keep_tail: bool,
@@ -75,7 +75,7 @@ struct Flow {
 impl Flow {
     async fn take(&mut self, bytes: &[u8]) {
         let mut named = Vec::new();
-        let (label, tail) = (&self.to.label, &mut self.pumped.tail);
+        let (label, tail) = (self.to.label.on(self.to.stream), &mut self.pumped.tail);
         let keep_tail = self.to.keep_tail;
         self.lines
             .push(bytes, |line| note(line, label, tail, keep_tail, &mut named));
@@ -84,7 +84,7 @@ impl Flow {
 
     async fn end(mut self) -> Pumped {
         let mut named = Vec::new();
-        let (label, tail) = (&self.to.label, &mut self.pumped.tail);
+        let (label, tail) = (self.to.label.on(self.to.stream), &mut self.pumped.tail);
         let keep_tail = self.to.keep_tail;
         self.lines
             .finish(|line| note(line, label, tail, keep_tail, &mut named));
@@ -94,7 +94,7 @@ impl Flow {
 
     async fn send(&self, named: Vec<u8>) {
         if !named.is_empty() {
-            self.to.sink.send(self.to.stream, named).await;
+            self.to.outlet.send(self.to.stream, named).await;
         }
     }
 
@@ -119,7 +119,7 @@ impl Flow {
     }
 }
 
-fn note(line: &[u8], label: &Label, tail: &mut Tail, keep_tail: bool, named: &mut Vec<u8>) {
+fn note(line: &[u8], label: &Prefix, tail: &mut Tail, keep_tail: bool, named: &mut Vec<u8>) {
     if keep_tail {
         tail.push(line);
     }

@@ -6,9 +6,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use indicatif::ProgressBar;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
@@ -30,7 +31,15 @@ pub(crate) enum Stream {
 #[derive(Clone)]
 pub(crate) struct Sink {
     queue: mpsc::Sender<(Stream, Vec<u8>)>,
+    pending: Arc<Mutex<Vec<u8>>>,
     hurry: Flag,
+}
+
+/// A way to the writer for those who cannot wait: short lines that pile up while it is busy.
+#[derive(Clone)]
+pub(crate) struct Ticker {
+    pending: Arc<Mutex<Vec<u8>>>,
+    queue: mpsc::Sender<(Stream, Vec<u8>)>,
 }
 
 /// The other end: what became of the writing.
@@ -41,16 +50,19 @@ pub(crate) struct Writer {
 }
 
 impl Sink {
-    /// Starts the writer. Once `hurry` is set nobody waits for a reader any longer.
-    pub(crate) fn start(hurry: &Flag) -> io::Result<(Sink, Writer)> {
+    /// Starts the writer. Once `hurry` is set nobody waits for a reader any longer. The bar is taken
+    /// off the terminal while something is written.
+    pub(crate) fn start(hurry: &Flag, bar: Option<ProgressBar>) -> io::Result<(Sink, Writer)> {
         let (queue, pieces) = mpsc::channel(QUEUE);
         let (report, failure) = watch::channel(None);
         let finished = Flag::new();
         let at_end = finished.clone();
+        let pending = Arc::new(Mutex::new(Vec::new()));
+        let of_tickers = Arc::clone(&pending);
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
-                write_all_pieces(pieces, &report);
+                write_all_pieces(pieces, &of_tickers, bar.as_ref(), &report);
                 at_end.set();
             })?;
         let writer = Writer {
@@ -61,6 +73,7 @@ impl Sink {
         Ok((
             Sink {
                 queue,
+                pending,
                 hurry: hurry.clone(),
             },
             writer,
@@ -76,6 +89,25 @@ impl Sink {
             _ = self.queue.send((stream, lines)) => {}
             () = self.hurry.wait() => {}
         }
+    }
+}
+
+impl Sink {
+    pub(crate) fn ticker(&self) -> Ticker {
+        Ticker {
+            pending: Arc::clone(&self.pending),
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl Ticker {
+    /// For the standard error.
+    pub(crate) fn send(&self, line: &[u8]) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.extend_from_slice(line);
+        // Only to wake the writer. With a full queue it is awake, and looks here first.
+        let _ = self.queue.try_send((Stream::Err, Vec::new()));
     }
 }
 
@@ -107,24 +139,39 @@ impl Writer {
 
 fn write_all_pieces(
     mut pieces: mpsc::Receiver<(Stream, Vec<u8>)>,
+    pending: &Mutex<Vec<u8>>,
+    bar: Option<&ProgressBar>,
     report: &watch::Sender<Option<Arc<io::Error>>>,
 ) {
     let stdout = io::stdout();
     let stderr = io::stderr();
     let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
-    while let Some((stream, lines)) = pieces.blocking_recv() {
+    let mut write = |stream, lines: &[u8]| {
         let target = match stream {
             Stream::Out => &mut out,
             Stream::Err => &mut err,
         };
-        let Some(fd) = *target else { continue };
-        if let Err(error) = write_whole(fd, &lines) {
+        let Some(fd) = *target else { return };
+        let written = match bar {
+            Some(bar) => bar.suspend(|| write_whole(fd, lines)),
+            None => write_whole(fd, lines),
+        };
+        if let Err(error) = written {
             *target = None;
             report.send_if_modified(|first| {
                 let is_first = first.is_none();
                 first.get_or_insert_with(|| Arc::new(error.into()));
                 is_first
             });
+        }
+    };
+    loop {
+        let piece = pieces.blocking_recv();
+        let ticked = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
+        write(Stream::Err, &ticked);
+        match piece {
+            Some((stream, lines)) => write(stream, &lines),
+            None => return,
         }
     }
 }

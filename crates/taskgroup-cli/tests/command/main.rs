@@ -8,9 +8,13 @@
 //! and is lost.
 
 mod bytes;
+mod files;
+mod map;
 mod outcome;
+mod policies;
 mod signals;
 mod stopping;
 mod support;
+mod tasks;
 mod torture;
 mod usage;

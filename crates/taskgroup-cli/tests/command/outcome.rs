@@ -88,7 +88,9 @@ fn a_shell_that_is_not_there() {
             .args(["run", "true"]),
     )
     .ended();
-    ended.code(1).says("the shell could not be started");
+    ended
+        .code(1)
+        .says("could not be started: `sh`: No such file");
 }
 
 #[test]

@@ -103,6 +103,21 @@ impl Sandbox {
         self.start(args).ended()
     }
 
+    /// `taskgroup verb args…` from start to end.
+    pub(crate) fn verb<S: AsRef<OsStr>>(&self, verb: &str, args: &[S]) -> Ended {
+        Running::of(self.command().arg(verb).args(args)).ended()
+    }
+
+    /// Writes a file of the sandbox, and gives its path.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name).into_os_string().into_string().unwrap()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
     /// `taskgroup run args…`, started.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, args: &[S]) -> Running {
         Running::of(self.command().arg("run").args(args))

@@ -1,41 +1,13 @@
-//! What is meant: the validated form of [`RunArgs`]. Past this point no input can be wrong.
+//! A plan from the words of the command line.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::args::{Colour, RunArgs};
-use crate::names;
-use crate::process::Level;
-
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// In the order of the command line; never empty.
-    pub(crate) tasks: Vec<TaskSpec>,
-    pub(crate) jobs: Option<NonZeroUsize>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) grace: Duration,
-    pub(crate) on_failure: OnFailure,
-    pub(crate) contain: Level,
-    pub(crate) colour: Colour,
-}
-
-#[derive(Debug)]
-pub(crate) struct TaskSpec {
-    /// Unique in its plan, one line, printable.
-    pub(crate) name: String,
-    /// For `sh -c`; not blank.
-    pub(crate) command: OsString,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFailure {
-    Cancel,
-    KeepGoing,
-}
+use super::{GroupSpec, Plan, Policy, ROOT, Retry, TaskSpec, Work, names};
+use crate::args::{Common, RunArgs};
 
 /// What is wrong with the command line, and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +15,9 @@ pub(crate) enum PlanError {
     BlankCommand {
         position: usize,
     },
-    ZeroTimeout,
+    ZeroTime {
+        flag: &'static str,
+    },
     NameCount {
         names: usize,
         commands: usize,
@@ -62,44 +36,66 @@ pub(crate) enum PlanError {
     },
 }
 
-impl TryFrom<RunArgs> for Plan {
-    type Error = PlanError;
-
-    fn try_from(raw: RunArgs) -> Result<Plan, PlanError> {
+impl Plan {
+    /// Commands side by side.
+    pub(crate) fn of_words(
+        raw: RunArgs,
+        common: &Common,
+        policy: Policy,
+    ) -> Result<Plan, PlanError> {
         if let Some(blank) = raw.commands.iter().position(|command| is_blank(command)) {
             return Err(PlanError::BlankCommand {
                 position: blank + 1,
             });
         }
-        if raw.timeout == Some(Duration::ZERO) {
-            return Err(PlanError::ZeroTimeout);
-        }
         let names = match raw.names {
             Some(names) => checked_names(names, raw.commands.len())?,
             None => names::derive(&raw.commands),
         };
-        let tasks = names
-            .into_iter()
-            .zip(raw.commands)
-            .map(|(name, command)| TaskSpec { name, command })
-            .collect();
+        let commands = names.into_iter().zip(raw.commands);
+        let retry = retry(common);
+        let tasks = commands.map(|(name, command)| TaskSpec {
+            name,
+            group: ROOT,
+            work: Work::shell(command, common.grace()),
+            timeout: common.timeout,
+            retry,
+            after: Vec::new(),
+        });
+        let root = GroupSpec {
+            policy,
+            on_failure: common.on_failure(),
+            jobs: common.jobs,
+            ..GroupSpec::root()
+        };
         Ok(Plan {
-            tasks,
-            jobs: raw.jobs,
-            timeout: raw.timeout,
-            grace: raw.grace,
-            on_failure: if raw.keep_going {
-                OnFailure::KeepGoing
-            } else {
-                OnFailure::Cancel
-            },
-            contain: raw.contain,
-            colour: raw.color,
+            tasks: tasks.collect(),
+            groups: vec![root],
         })
     }
 }
 
-fn is_blank(command: &OsStr) -> bool {
+pub(crate) fn retry(common: &Common) -> Retry {
+    Retry {
+        times: common.retries.unwrap_or(Retry::NEVER.times),
+        backoff: common.backoff.unwrap_or(Retry::NEVER.backoff),
+    }
+}
+
+/// The rules that all verbs share.
+pub(crate) fn check(common: &Common) -> Result<(), PlanError> {
+    for (flag, value) in [
+        ("--timeout", common.timeout),
+        ("--deadline", common.deadline),
+    ] {
+        if value == Some(Duration::ZERO) {
+            return Err(PlanError::ZeroTime { flag });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn is_blank(command: &OsStr) -> bool {
     command
         .as_encoded_bytes()
         .iter()
@@ -142,57 +138,65 @@ impl fmt::Display for PlanError {
             PlanError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
-            PlanError::ZeroTimeout => {
-                write!(
-                    f,
-                    "--timeout must be longer than zero: no command could ever succeed"
-                )
-            }
+            PlanError::ZeroTime { flag } => write!(
+                f,
+                "{flag} must be longer than zero: no command could ever succeed"
+            ),
             PlanError::NameCount { names, commands } => write!(
                 f,
                 "--names must have one name for each command: {names} given for {commands}"
             ),
             PlanError::BlankName { position } => write!(f, "--names: name {position} is empty"),
-            PlanError::UnprintableName { position, name } => {
-                write!(
-                    f,
-                    "--names: name {position} has a control character: {name:?}"
-                )
-            }
+            PlanError::UnprintableName { position, name } => write!(
+                f,
+                "--names: name {position} has a control character: {name:?}"
+            ),
             PlanError::DuplicateName {
                 first,
                 second,
                 name,
-            } => {
-                write!(
-                    f,
-                    "--names: names {first} and {second} are the same: {name:?}"
-                )
-            }
+            } => write!(
+                f,
+                "--names: names {first} and {second} are the same: {name:?}"
+            ),
         }
     }
 }
 
 impl Error for PlanError {}
 
+/// A short name for what `map` makes of one argument.
+pub(crate) fn name_of_argument(argument: &OsStr, number: u64) -> String {
+    names::of_argument(&argument.to_string_lossy()).unwrap_or_else(|| number.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::args::{Args, Verb};
+    use crate::plan::OnFailure;
     use clap::Parser;
 
-    fn plan(args: &[&str]) -> Result<Plan, PlanError> {
+    fn plan(args: &[&str]) -> Result<(Plan, Common), PlanError> {
         let all = ["taskgroup", "run"].iter().chain(args);
-        let Verb::Run(raw) = Args::try_parse_from(all).expect("clap takes it").verb;
-        Plan::try_from(raw)
+        let Verb::Run(raw) = Args::try_parse_from(all).expect("clap takes it").verb else {
+            panic!("it is a run");
+        };
+        let common = raw.common.clone();
+        check(&common)?;
+        Ok((Plan::of_words(raw, &common, Policy::All)?, common))
     }
 
     #[test]
     fn defaults() {
-        let plan = plan(&["true", "false"]).unwrap();
-        assert_eq!(plan.grace, Duration::from_secs(5));
-        assert_eq!((plan.jobs, plan.timeout), (None, None));
-        assert_eq!(plan.on_failure, OnFailure::Cancel);
+        let (plan, common) = plan(&["true", "false"]).unwrap();
+        assert_eq!(common.grace(), Duration::from_secs(5));
+        assert_eq!(
+            (plan.groups[ROOT].jobs, plan.tasks[0].timeout),
+            (None, None)
+        );
+        assert_eq!(plan.groups[ROOT].on_failure, OnFailure::Cancel);
+        assert_eq!(plan.tasks[0].retry, Retry::NEVER);
         assert_eq!(plan.tasks[1].name, "false");
     }
 
@@ -238,11 +242,9 @@ mod tests {
     fn a_timeout_of_zero_is_refused_and_a_grace_of_zero_is_not() {
         assert_eq!(
             plan(&["--timeout", "0s", "true"]).unwrap_err(),
-            PlanError::ZeroTimeout
+            PlanError::ZeroTime { flag: "--timeout" }
         );
-        assert_eq!(
-            plan(&["--grace", "0s", "true"]).unwrap().grace,
-            Duration::ZERO
-        );
+        let (_, common) = plan(&["--grace", "0s", "true"]).unwrap();
+        assert_eq!(common.grace(), Duration::ZERO);
     }
 }

@@ -29,6 +29,17 @@ pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
     number_the_alike(names)
 }
 
+/// A name for one argument; none where nothing in it can be in a name. It need not be unique.
+pub(crate) fn of_argument(argument: &str) -> Option<String> {
+    let words: Vec<String> = argument
+        .split_whitespace()
+        .map(slug)
+        .filter(|word| !word.is_empty())
+        .take(MAX_WORDS)
+        .collect();
+    (!words.is_empty()).then(|| joined(&words, MAX_WORDS))
+}
+
 fn words(command: &str) -> Vec<String> {
     let mut words = command.split_whitespace().peekable();
     // `CC=clang make` is about make.

@@ -1,0 +1,264 @@
+//! One group of the plan as one task group.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+
+use taskgroup::{BoxError, TaskGroup, bracket};
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Engine, Input, Running, Task, Turn};
+use crate::plan::{Node, OnFailure, ROOT};
+use crate::record::Cause;
+
+/// Tells the group that something in it has failed. What there is to say about it is in the ledger.
+#[derive(Debug)]
+struct Failed;
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a command failed")
+    }
+}
+
+impl Error for Failed {}
+
+/// Settles a group also where its future is dropped, or never polled.
+struct Settles {
+    engine: Arc<Engine>,
+    id: usize,
+    well: bool,
+}
+
+impl Settles {
+    fn as_well(&mut self, well: bool) {
+        self.well = well;
+    }
+}
+
+impl Drop for Settles {
+    fn drop(&mut self) {
+        self.engine.nodes.settle(Node::Group(self.id), self.well);
+    }
+}
+
+impl Engine {
+    /// A group below another one.
+    fn nested(self: Arc<Self>, id: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut settles = Settles {
+            engine: Arc::clone(&self),
+            id,
+            well: false,
+        };
+        Box::pin(async move {
+            let spec = &self.plan.groups[id];
+            if let Err(before) = self.nodes.wait(&spec.after).await {
+                return self.skip(id, before);
+            }
+            Arc::clone(&self).group(id, None).await;
+            let failed = self.groups[id].failed.is_set();
+            settles.as_well(!failed);
+            let Some(parent) = spec.parent else { return };
+            if failed {
+                let timed_out = matches!(self.groups[id].cause.get(), Some(Cause::Deadline { .. }));
+                self.failed_in(parent, &spec.name, timed_out);
+            } else if self.why(parent).is_none() {
+                self.succeeded_in(parent, &spec.name);
+            }
+        })
+    }
+
+    /// What the group waited for did not succeed: nothing in it is started.
+    fn skip(self: &Arc<Self>, id: usize, before: Node) {
+        let name = self.name(before).to_owned();
+        self.cancel_group(id, Cause::Before { name });
+        let below = |mut group: usize| loop {
+            if group == id {
+                return true;
+            }
+            match self.plan.groups[group].parent {
+                Some(parent) => group = parent,
+                None => return false,
+            }
+        };
+        for (task, spec) in self.plan.tasks.iter().enumerate() {
+            if below(spec.group) {
+                drop(Turn::new(self, self.planned(task)));
+            }
+        }
+        self.incomplete(self.plan.groups[id].parent.unwrap_or(ROOT));
+    }
+
+    /// Something in the group was not done, because of a failure elsewhere.
+    pub(super) fn incomplete(&self, group: usize) {
+        if !self.is_race(group) && !self.ignores_failures(group) {
+            self.groups[group].failed.set();
+        }
+    }
+
+    /// What a child that has failed says to its group.
+    pub(super) fn after_failure_in(&self, group: usize) -> Result<(), BoxError> {
+        let cancels = self.plan.groups[group].on_failure == OnFailure::Cancel;
+        if cancels && !self.is_race(group) {
+            Err(Failed.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn planned(&self, id: usize) -> Task {
+        Task {
+            id,
+            spec: self.plan.tasks[id].clone(),
+        }
+    }
+
+    /// Runs the group and its cleanup. Resolves when nothing is left of either.
+    pub(super) async fn group(self: Arc<Self>, id: usize, input: Option<Input>) {
+        let engine = Arc::clone(&self);
+        let nothing = async { Ok::<_, BoxError>(()) };
+        let members = async |(): &mut ()| {
+            self.within_deadline(id, input).await;
+            Ok(())
+        };
+        let clean_up = move |()| async move {
+            let spec = &engine.plan.groups[id];
+            let name = if id == ROOT { "run" } else { &spec.name };
+            if !engine.clean_up(name, id, &spec.cleanup).await {
+                engine.groups[id].failed.set();
+            }
+        };
+        let ended = bracket(nothing, members, clean_up).await;
+        debug_assert!(ended.is_ok(), "nothing in there fails");
+    }
+
+    async fn within_deadline(self: &Arc<Self>, id: usize, input: Option<Input>) {
+        let members = self.members(id, input);
+        tokio::pin!(members);
+        let spec = &self.plan.groups[id];
+        let deadline = spec
+            .deadline
+            .and_then(|limit| Instant::now().checked_add(limit));
+        if let Some(deadline) = deadline {
+            tokio::select! {
+                biased;
+                () = &mut members => return self.judge_race(id),
+                () = sleep_until(deadline) => {
+                    let group = spec.name.clone();
+                    if self.why(id).is_none() {
+                        self.groups[id].failed.set();
+                    }
+                    self.cancel_group(id, Cause::Deadline { group });
+                }
+            }
+        }
+        members.await;
+        self.judge_race(id);
+    }
+
+    /// A race that nobody won has failed.
+    fn judge_race(&self, id: usize) {
+        if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
+            self.groups[id].failed.set();
+        }
+    }
+
+    async fn members(self: &Arc<Self>, id: usize, input: Option<Input>) {
+        let name = if id == ROOT {
+            "run"
+        } else {
+            &self.plan.groups[id].name
+        };
+        let ended = TaskGroup::builder()
+            .name(name.to_owned())
+            .run_cancellable(async |group| {
+                let group = self.groups[id].group.get_or_init(|| group);
+                self.spawn_planned(id, group).await;
+                if let Some(input) = input {
+                    self.spawn_input(group, input).await;
+                }
+                Ok(())
+            })
+            .await;
+        let Err(error) = ended else { return };
+        let (_told_by_the_ledger, ours) = error.split::<Failed>();
+        if let Some(ours) = ours {
+            let mut internal = self.internal.lock().unwrap_or_else(PoisonError::into_inner);
+            internal.get_or_insert(ours);
+        }
+    }
+
+    /// Tasks that wait for others and groups at once, then the other tasks in their order, each when
+    /// there is a slot for it: a task that waits for a slot costs nothing.
+    async fn spawn_planned(self: &Arc<Self>, id: usize, group: &TaskGroup) {
+        let of_group = |task: &usize| self.plan.tasks[*task].group == id;
+        let (waiting, ready): (Vec<usize>, Vec<usize>) = (0..self.plan.tasks.len())
+            .filter(of_group)
+            .partition(|&task| !self.plan.tasks[task].after.is_empty());
+        for child in (0..self.plan.groups.len()).filter(|&g| self.plan.groups[g].parent == Some(id))
+        {
+            let child_group = Arc::clone(self).nested(child);
+            let name = self.plan.groups[child].name.clone();
+            group.task(name).spawn(child_group);
+        }
+        for task in waiting {
+            let turn = Turn::new(self, self.planned(task));
+            let name = turn.name().to_owned();
+            group
+                .task(name)
+                .spawn(async move { turn.run_when_ready().await });
+        }
+        // Those that are not reached have their entries, too.
+        let mut turns: Vec<Turn> = ready
+            .iter()
+            .rev()
+            .map(|&task| Turn::new(self, self.planned(task)))
+            .collect();
+        while let Some(turn) = turns.pop() {
+            let slot = self.groups[id].slot().await;
+            // The permit goes to the child as a number, and comes back with it.
+            slot.forget();
+            let name = turn.name().to_owned();
+            let returns = ReturnsSlot(Arc::clone(self), id);
+            group.task(name).spawn(async move {
+                let _returns = returns;
+                turn.run().await
+            });
+        }
+    }
+
+    async fn spawn_input(self: &Arc<Self>, group: &TaskGroup, mut input: Input) {
+        for id in self.plan.tasks.len().. {
+            let slot = self.groups[ROOT].slot().await;
+            let Some(spec) = input.recv().await else {
+                return;
+            };
+            slot.forget();
+            let returns = ReturnsSlot(Arc::clone(self), ROOT);
+            let turn = Turn::new(self, Task { id, spec });
+            let name = turn.name().to_owned();
+            group.task(name).spawn(async move {
+                let _returns = returns;
+                turn.run().await
+            });
+        }
+    }
+}
+
+struct ReturnsSlot(Arc<Engine>, usize);
+
+impl Drop for ReturnsSlot {
+    fn drop(&mut self) {
+        self.0.groups[self.1].slots.add_permits(1);
+    }
+}
+
+impl Running {
+    /// A slot among the group's own. Cancel safe.
+    pub(super) async fn slot(&self) -> SemaphorePermit<'_> {
+        self.slots.acquire().await.expect("nobody closes it")
+    }
+}

@@ -1,0 +1,184 @@
+//! The plan as task groups: groups, tasks and attempts as children of each other.
+//!
+//! Invariants
+//! 1. Every task gets exactly one entry in the ledger, when its [`Turn`] is dropped: after its last
+//!    process and its cleanup, whether it was run, cancelled or never polled.
+//! 2. The cause of a group is set before the group is cancelled, and only once; a failure below a
+//!    group that is being cancelled changes nothing.
+//! 3. A group or task that others wait for is settled on every way out.
+
+mod group;
+mod ledger;
+mod nodes;
+mod task;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use taskgroup::{ErrorGroup, TaskGroup};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use crate::flag::Flag;
+use crate::job::Surroundings;
+use crate::output::Labels;
+use crate::plan::{Node, OnFailure, Plan, ROOT, TaskSpec};
+use crate::record::Cause;
+
+pub(crate) use ledger::{Ledger, Memory};
+use nodes::Nodes;
+use task::Turn;
+
+/// One task on its way.
+pub(crate) struct Task {
+    pub(crate) id: usize,
+    pub(crate) spec: TaskSpec,
+}
+
+/// Where the tasks of the root come from, beside those of the plan.
+pub(crate) type Input = mpsc::Receiver<TaskSpec>;
+
+/// What the children share.
+pub(crate) struct Engine {
+    plan: Plan,
+    begin: Instant,
+    labels: Labels,
+    around: Surroundings,
+    ledger: Arc<Ledger>,
+    groups: Vec<Running>,
+    nodes: Nodes,
+    /// What went wrong in here, aside from the commands.
+    internal: Mutex<Option<ErrorGroup>>,
+}
+
+/// A group of the plan, at work.
+struct Running {
+    slots: Semaphore,
+    /// Set before the first child is spawned.
+    group: OnceLock<TaskGroup>,
+    /// The first reason to cancel; the later ones change nothing.
+    cause: OnceLock<Cause>,
+    /// Something in it did not succeed, and that counts.
+    failed: Flag,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        plan: Plan,
+        labels: Labels,
+        around: Surroundings,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Engine> {
+        let slots = |jobs: Option<NonZeroUsize>| {
+            let jobs = jobs.map_or(usize::MAX, NonZeroUsize::get);
+            Semaphore::new(jobs.min(Semaphore::MAX_PERMITS))
+        };
+        let running = |jobs| Running {
+            slots: slots(jobs),
+            group: OnceLock::new(),
+            cause: OnceLock::new(),
+            failed: Flag::new(),
+        };
+        Arc::new(Engine {
+            groups: plan.groups.iter().map(|spec| running(spec.jobs)).collect(),
+            nodes: Nodes::of(&plan),
+            begin: Instant::now(),
+            plan,
+            labels,
+            around,
+            ledger,
+            internal: Mutex::new(None),
+        })
+    }
+
+    /// Runs everything. Resolves when nothing is left of it.
+    pub(crate) async fn run(self: Arc<Self>, input: Option<Input>) {
+        self.group(ROOT, input).await;
+    }
+
+    /// Stops everything, unless that is under way already. Before the first poll of
+    /// [`run`](Self::run) there is nothing to stop.
+    pub(crate) fn cancel(&self, cause: Cause) {
+        self.cancel_group(ROOT, cause);
+    }
+
+    /// Why the whole run was cancelled.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.groups[ROOT].cause.get().cloned()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.groups[ROOT].failed.is_set()
+    }
+
+    pub(crate) fn take_internal(&self) -> Option<ErrorGroup> {
+        let mut internal = self.internal.lock().unwrap_or_else(PoisonError::into_inner);
+        internal.take()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begin.elapsed()
+    }
+
+    fn cancel_group(&self, id: usize, cause: Cause) {
+        if self.why(id).is_none() {
+            // Nobody else can have set it: there is one thread.
+            let _ = self.groups[id].cause.set(cause);
+        }
+        if let Some(group) = self.groups[id].group.get() {
+            group.cancel();
+        }
+    }
+
+    /// Why the group is being cancelled: itself, or the nearest around it.
+    fn why(&self, id: usize) -> Option<&Cause> {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            if let Some(cause) = self.groups[id].cause.get() {
+                return Some(cause);
+            }
+            next = self.plan.groups[id].parent;
+        }
+        None
+    }
+
+    /// Something in the group has failed. Called as soon as that is known, before its processes are
+    /// gone: the others shall not run on while they are cleaned up.
+    fn failed_in(&self, group: usize, name: &str, timed_out: bool) {
+        let spec = &self.plan.groups[group];
+        if self.is_race(group) || spec.on_failure == OnFailure::Ignore {
+            return;
+        }
+        if self.why(group).is_none() {
+            self.groups[group].failed.set();
+        }
+        if spec.on_failure == OnFailure::Cancel {
+            let name = name.to_owned();
+            self.cancel_group(group, Cause::Failed { name, timed_out });
+        }
+    }
+
+    fn succeeded_in(&self, group: usize, name: &str) {
+        if self.is_race(group) {
+            let name = name.to_owned();
+            self.cancel_group(group, Cause::Won { name });
+        }
+    }
+
+    /// A failure in the group is told and does not count.
+    fn ignores_failures(&self, group: usize) -> bool {
+        self.plan.groups[group].on_failure == OnFailure::Ignore
+    }
+
+    fn is_race(&self, group: usize) -> bool {
+        self.plan.groups[group].policy == crate::plan::Policy::Race
+    }
+
+    fn name(&self, node: Node) -> &str {
+        match node {
+            Node::Task(id) => &self.plan.tasks[id].name,
+            Node::Group(id) => &self.plan.groups[id].name,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! One task: its turn, its attempts, its cleanup, its entry.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use taskgroup::{BoxError, bracket, checkpoint};
+use tokio::time::sleep;
+
+use super::{Engine, Task};
+use crate::job::Job;
+use crate::plan::{Node, Retry, TaskSpec, Work};
+use crate::record::{Cause, Ending, Entry, Record};
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A task that will get its entry when the last clone of this is dropped.
+#[derive(Clone)]
+pub(super) struct Turn(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<Engine>,
+    task: Task,
+    latest: Mutex<Latest>,
+}
+
+#[derive(Default)]
+struct Latest {
+    record: Option<Record>,
+    attempts: u32,
+    because: Option<Cause>,
+}
+
+impl Turn {
+    pub(super) fn new(engine: &Arc<Engine>, task: Task) -> Turn {
+        Turn(Arc::new(Inner {
+            engine: Arc::clone(engine),
+            task,
+            latest: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0.task.spec.name
+    }
+
+    fn spec(&self) -> &TaskSpec {
+        &self.0.task.spec
+    }
+
+    fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    /// For a task that waits for others, and so is spawned before there is a slot for it.
+    pub(super) async fn run_when_ready(self) -> Result<(), BoxError> {
+        let engine = self.engine();
+        if let Err(before) = engine.nodes.wait(&self.spec().after).await {
+            let name = engine.name(before).to_owned();
+            self.latest(|latest| latest.because = Some(Cause::Before { name }));
+            engine.incomplete(self.spec().group);
+            return Ok(());
+        }
+        let _slot = engine.groups[self.spec().group].slot().await;
+        self.clone().run().await
+    }
+
+    /// From the slot in its own group to its end. Cancelled before its turn, it is not started.
+    pub(super) async fn run(self) -> Result<(), BoxError> {
+        let engine = Arc::clone(self.engine());
+        let mut slots = Vec::new();
+        let mut around = engine.plan.groups[self.spec().group].parent;
+        while let Some(group) = around {
+            slots.push(engine.groups[group].slot().await);
+            around = engine.plan.groups[group].parent;
+        }
+        // A cancelled task gives its turn on while it is still being stopped: nobody takes it.
+        checkpoint().await;
+        let spec = self.spec();
+        if engine.ledger.was_done(&spec.name, &spec.work) {
+            let record = Record::without_process(Ending::DoneBefore);
+            self.latest(|latest| latest.record = Some(record));
+            engine.succeeded_in(spec.group, &spec.name);
+            return Ok(());
+        }
+        let turn = self.clone();
+        let nothing = async { Ok::<_, BoxError>(()) };
+        let attempts = async |(): &mut ()| self.attempts().await;
+        let clean_up = move |()| async move {
+            let (engine, spec) = (turn.engine(), turn.spec());
+            let well = engine
+                .clean_up(&spec.name, spec.group, &spec.work.cleanup)
+                .await;
+            if !well {
+                let name = format!("the cleanup of {}", spec.name);
+                engine.failed_in(spec.group, &name, false);
+            }
+        };
+        bracket(nothing, attempts, clean_up).await
+    }
+
+    async fn attempts(&self) -> Result<(), BoxError> {
+        let spec = self.spec();
+        let mut pauses = pauses(spec.retry);
+        loop {
+            let attempt = self.latest(|latest| {
+                latest.attempts += 1;
+                latest.attempts
+            });
+            if self.attempt(attempt).await? {
+                self.engine().succeeded_in(spec.group, &spec.name);
+                return Ok(());
+            }
+            let Some(pause) = pauses.next() else {
+                return self.engine().after_failure_in(spec.group);
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// True for a success.
+    async fn attempt(&self, attempt: u32) -> Result<bool, BoxError> {
+        let (engine, spec) = (self.engine(), self.spec());
+        let is_last = attempt > spec.retry.times;
+        engine
+            .ledger
+            .started(&self.0.task, attempt, engine.elapsed());
+        let began = engine.elapsed();
+        let start = async {
+            let label = engine.labels.of(self.0.task.id, &spec.name);
+            let (work, timeout) = (&spec.work, spec.timeout);
+            let job = Job::start(work, timeout, label, engine.around.clone()).await;
+            Ok::<_, BoxError>(job)
+        };
+        let turn = self.clone();
+        bracket(
+            start,
+            async |job| {
+                let failed = match job {
+                    Ok(job) => job.watch().await,
+                    Err(_) => true,
+                };
+                if failed && is_last {
+                    let timed_out = job.as_ref().is_ok_and(Job::timed_out);
+                    engine.failed_in(spec.group, &spec.name, timed_out);
+                }
+                Ok(!failed)
+            },
+            // On every exit; nothing is left of the command after it.
+            move |job| async move {
+                let mut record = match job {
+                    Ok(job) => job.finish().await,
+                    Err(error) => Record::without_process(Ending::CouldNotStart(error)),
+                };
+                record.began = Some(began);
+                turn.latest(|latest| latest.record = Some(record));
+            },
+        )
+        .await
+    }
+
+    fn latest<T>(&self, with: impl FnOnce(&mut Latest) -> T) -> T {
+        with(&mut self.0.latest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let (engine, spec) = (&self.engine, &self.task.spec);
+        let latest = self
+            .latest
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let latest = std::mem::take(latest);
+        let record = latest
+            .record
+            .unwrap_or_else(|| Record::without_process(Ending::NotStarted));
+        let by_others = matches!(record.ending, Ending::NotStarted | Ending::Cancelled(_));
+        let because = match latest.because {
+            None if by_others => engine.why(spec.group).cloned(),
+            because => because,
+        };
+        let ignored = record.is_failure() && engine.ignores_failures(spec.group);
+        let well = record.ending.is_success() || ignored;
+        engine.ledger.ended(
+            Entry {
+                id: self.task.id,
+                name: spec.name.clone(),
+                command: spec.work.command.shown(),
+                key: spec.work.key(),
+                record,
+                attempts: latest.attempts,
+                because,
+                ignored,
+            },
+            engine.elapsed(),
+        );
+        engine.nodes.settle(Node::Task(self.task.id), well);
+    }
+}
+
+impl Engine {
+    /// Runs the steps one after the other, each within its time, also after a failure; true when all
+    /// went well. Not to be cancelled: call it where nothing is.
+    pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> bool {
+        let mut well = true;
+        for (index, work) in steps.iter().enumerate() {
+            let began = self.elapsed();
+            let name = format!("{of} (cleanup {})", index + 1);
+            let label = self.labels.of(group, &name);
+            let limit = Some(work.cleanup_timeout);
+            let mut record = match Job::start(work, limit, label, self.around.clone()).await {
+                Ok(mut job) => {
+                    tokio::select! {
+                        _ = job.watch() => {}
+                        () = self.around.hurry.wait() => {}
+                    }
+                    job.finish().await
+                }
+                Err(error) => Record::without_process(Ending::CouldNotStart(error)),
+            };
+            record.began = Some(began);
+            well &= record.ending.is_success();
+            self.ledger.cleaned_up(Entry {
+                id: usize::MAX,
+                name,
+                command: work.command.shown(),
+                key: work.key(),
+                record,
+                attempts: 1,
+                because: None,
+                ignored: false,
+            });
+        }
+        well
+    }
+}
+
+fn pauses(retry: Retry) -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(retry.backoff)
+        .with_max_delay(LONGEST_PAUSE.max(retry.backoff))
+        .with_max_times(retry.times as usize)
+        .with_jitter()
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_there_is_none_after_the_last_attempt() {
+        let retry = Retry {
+            times: 9,
+            backoff: Duration::from_secs(1),
+        };
+        let all: Vec<Duration> = pauses(retry).collect();
+        assert_eq!(all.len(), 9);
+        assert!(
+            all[0] >= Duration::from_secs(1) && all[0] <= Duration::from_secs(2),
+            "{all:?}"
+        );
+        assert!(all[3] >= Duration::from_secs(8), "{all:?}");
+        assert!(all[8] <= 2 * LONGEST_PAUSE, "{all:?}");
+        assert_eq!(pauses(Retry::NEVER).count(), 0);
+    }
+}

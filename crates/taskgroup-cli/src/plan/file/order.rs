@@ -1,0 +1,180 @@
+//! Who waits for whom: names become nodes, and nobody waits for himself.
+
+use super::fault::{Fault, nearest};
+use super::schema::{Raw, Wait};
+use crate::plan::{Node, Plan};
+
+pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
+    let Raw {
+        mut plan, waits, ..
+    } = raw;
+    let mut edges: Vec<Vec<(Node, usize)>> = vec![Vec::new(); plan.tasks.len() + plan.groups.len()];
+    for (index, wait) in waits.iter().enumerate() {
+        match find(&plan, wait) {
+            Some(node) => {
+                match wait.waiter {
+                    Node::Task(id) => plan.tasks[id].after.push(node),
+                    Node::Group(id) => plan.groups[id].after.push(node),
+                }
+                edges[number(&plan, wait.waiter)].push((node, index));
+            }
+            None => faults.push(unknown(&plan, wait)),
+        }
+    }
+    if let Some(cycle) = cycle(&plan, &edges) {
+        faults.push(told(&plan, &waits, &cycle));
+    }
+    plan
+}
+
+/// The name below the waiter's group, else below the groups around it: the nearest counts.
+fn find(plan: &Plan, wait: &Wait) -> Option<Node> {
+    let mut around = match wait.waiter {
+        Node::Task(id) => Some(plan.tasks[id].group),
+        Node::Group(id) => plan.groups[id].parent,
+    };
+    while let Some(group) = around {
+        let path = match &*plan.groups[group].name {
+            "" => wait.name.clone(),
+            prefix => format!("{prefix}/{}", wait.name),
+        };
+        if let Some(id) = plan.tasks.iter().position(|task| task.name == path) {
+            return Some(Node::Task(id));
+        }
+        let named = |group: &crate::plan::GroupSpec| group.parent.is_some() && group.name == path;
+        if let Some(id) = plan.groups.iter().position(named) {
+            return Some(Node::Group(id));
+        }
+        around = plan.groups[group].parent;
+    }
+    None
+}
+
+fn unknown(plan: &Plan, wait: &Wait) -> Fault {
+    let tasks = plan.tasks.iter().map(|task| &*task.name);
+    let groups = plan.groups.iter().map(|group| &*group.name);
+    let names = tasks.chain(groups).filter(|name| !name.is_empty());
+    let title = format!("nothing is named `{}`", wait.name.escape_debug());
+    let near = nearest(&wait.name, names).map(|near| format!("did you mean `{near}`?"));
+    Fault::new(wait.span.clone(), title, "no task or group").help(near)
+}
+
+fn number(plan: &Plan, node: Node) -> usize {
+    match node {
+        Node::Task(id) => id,
+        Node::Group(id) => plan.tasks.len() + id,
+    }
+}
+
+fn name(plan: &Plan, node: Node) -> &str {
+    match node {
+        Node::Task(id) => &plan.tasks[id].name,
+        Node::Group(id) => &plan.groups[id].name,
+    }
+}
+
+/// A step on a way from one end to another that has to come before.
+#[derive(Clone, Copy)]
+struct Step {
+    node: Node,
+    /// The wait that led here; without, a group led to something in it, or to what it waits for.
+    by: Option<usize>,
+}
+
+/// What has to have ended before this node can end: what it waits for, what the groups around it wait
+/// for, and, for a group, everything in it.
+fn before(plan: &Plan, edges: &[Vec<(Node, usize)>], node: Node) -> Vec<Step> {
+    let waits = |node: Node| {
+        let edges = edges[number(plan, node)].iter();
+        edges.map(|&(node, wait)| Step {
+            node,
+            by: Some(wait),
+        })
+    };
+    // The last one is followed first: the shortest way makes the clearest message.
+    let mut steps = Vec::new();
+    if let Node::Group(id) = node {
+        let inside = |node| Step { node, by: None };
+        let tasks = (0..plan.tasks.len()).filter(|&task| plan.tasks[task].group == id);
+        steps.extend(tasks.map(|task| inside(Node::Task(task))));
+        let groups = (0..plan.groups.len()).filter(|&group| plan.groups[group].parent == Some(id));
+        steps.extend(groups.map(|group| inside(Node::Group(group))));
+    }
+    let mut around = match node {
+        Node::Task(id) => Some(plan.tasks[id].group),
+        Node::Group(id) => plan.groups[id].parent,
+    };
+    while let Some(group) = around {
+        steps.extend(waits(Node::Group(group)));
+        around = plan.groups[group].parent;
+    }
+    steps.extend(waits(node));
+    steps
+}
+
+/// The first cycle there is, as the steps that lead around. Without recursion: a file may hold a
+/// long chain.
+fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        No,
+        OnTheWay,
+        Done,
+    }
+    let mut seen = vec![Seen::No; edges.len()];
+    let nodes = (0..plan.tasks.len()).map(Node::Task);
+    for start in nodes.chain((0..plan.groups.len()).map(Node::Group)) {
+        if seen[number(plan, start)] != Seen::No {
+            continue;
+        }
+        let first = Step {
+            node: start,
+            by: None,
+        };
+        let mut way = vec![(first, before(plan, edges, start))];
+        seen[number(plan, start)] = Seen::OnTheWay;
+        while let Some((step, next)) = way.last_mut() {
+            let Some(next) = next.pop() else {
+                seen[number(plan, step.node)] = Seen::Done;
+                way.pop();
+                continue;
+            };
+            match seen[number(plan, next.node)] {
+                Seen::Done => {}
+                Seen::No => {
+                    seen[number(plan, next.node)] = Seen::OnTheWay;
+                    let further = before(plan, edges, next.node);
+                    way.push((next, further));
+                }
+                Seen::OnTheWay => {
+                    let from = way.iter().position(|(step, _)| step.node == next.node);
+                    let steps = way[from.unwrap_or(0) + 1..].iter().map(|(step, _)| *step);
+                    return Some(steps.chain([next]).collect());
+                }
+            }
+        }
+    }
+    None
+}
+
+fn told(plan: &Plan, waits: &[Wait], cycle: &[Step]) -> Fault {
+    let shown = |node| match name(plan, node) {
+        "" => "the whole",
+        name => name,
+    };
+    let last = cycle.last().map_or("", |step| shown(step.node));
+    let mut path = vec![last];
+    path.extend(cycle.iter().map(|step| shown(step.node)));
+    let mut spans = cycle.iter().filter_map(|step| {
+        let wait = &waits[step.by?];
+        let label = format!("{} waits for {}", shown(wait.waiter), shown(step.node));
+        Some((wait.span.clone(), label))
+    });
+    let (span, label) = spans.next().unwrap_or((0..0, String::new()));
+    let mut fault = Fault::new(span, format!("a cycle: {}", path.join(" → ")), label);
+    for (span, label) in spans {
+        fault = fault.and(span, label);
+    }
+    let whole = cycle.iter().any(|step| step.by.is_none());
+    fault.help(whole.then(|| "a group ends when everything in it has ended".to_owned()))
+}

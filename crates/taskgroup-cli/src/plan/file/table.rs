@@ -1,0 +1,169 @@
+//! Reading one table: known keys are taken, each with its type; what is left is unknown.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Fault, nearest};
+use crate::plan::Command;
+
+type Value<'t> = Spanned<DeValue<'t>>;
+
+pub(super) struct Table<'t> {
+    /// In the order of the file.
+    left: BTreeMap<usize, (&'t str, Range<usize>, &'t Value<'t>)>,
+    /// The keys that were asked for.
+    known: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn new(table: &'t DeTable<'t>) -> Table<'t> {
+        let left = table.iter().map(|(key, value)| {
+            let span = key.span();
+            (span.start, (key.get_ref().as_ref(), span, value))
+        });
+        Table {
+            left: left.collect(),
+            known: Vec::new(),
+        }
+    }
+
+    pub(super) fn take(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
+        self.known.push(key);
+        let (&at, _) = self.left.iter().find(|(_, (name, ..))| *name == key)?;
+        self.left.remove(&at).map(|(.., value)| value)
+    }
+
+    /// The value of this key as `read` takes it; a fault when it does not.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &'static str,
+        faults: &mut Vec<Fault>,
+        read: impl FnOnce(&'t DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.take(key)?;
+        match read(value.get_ref()) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                let found = describe(value.get_ref());
+                let label = format!("expected {expected}, found {found}");
+                faults.push(Fault::new(
+                    value.span(),
+                    format!("`{key}` does not fit"),
+                    label,
+                ));
+                None
+            }
+        }
+    }
+
+    /// Every entry: for tables whose keys are names.
+    pub(super) fn entries(self) -> impl Iterator<Item = (&'t str, Range<usize>, &'t Value<'t>)> {
+        self.left.into_values()
+    }
+
+    /// Faults for the keys that nobody took.
+    pub(super) fn finish(self, of: &str, faults: &mut Vec<Fault>) {
+        for (key, span, _) in self.left.into_values() {
+            let known = || self.known.iter().copied();
+            let help = match nearest(key, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    let known: Vec<String> = known().map(|key| format!("`{key}`")).collect();
+                    format!("{of} has these keys: {}", known.join(", "))
+                }
+            };
+            let fault = Fault::new(span, format!("unknown key `{}`", key.escape_debug()), "");
+            faults.push(fault.help(Some(help)));
+        }
+    }
+}
+
+pub(super) fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::Integer(number) => format!("the number {number}"),
+        DeValue::Float(number) => format!("the number {number}"),
+        DeValue::Boolean(value) => format!("`{value}`"),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
+    let expected = || r#"a duration like "90s" or "1h 30m""#.to_owned();
+    let text = value.as_str().ok_or_else(expected)?;
+    humantime::parse_duration(text).map_err(|_| expected())
+}
+
+pub(super) fn longer_than_zero(value: &DeValue<'_>) -> Result<Duration, String> {
+    match duration(value)? {
+        Duration::ZERO => Err("a duration longer than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn count(value: &DeValue<'_>) -> Result<u32, String> {
+    let expected = || "a whole number, 0 or more".to_owned();
+    let number = value.as_integer().ok_or_else(expected)?;
+    u32::from_str_radix(number.as_str(), number.radix()).map_err(|_| expected())
+}
+
+pub(super) fn jobs(value: &DeValue<'_>) -> Result<NonZeroUsize, String> {
+    let number = count(value)
+        .ok()
+        .and_then(|n| NonZeroUsize::new(n as usize));
+    number.ok_or_else(|| "a whole number, 1 or more".to_owned())
+}
+
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+    match value.as_str() {
+        Some(text) if text.contains('\0') => Err("a string without NUL".to_owned()),
+        Some(text) => Ok(text.to_owned()),
+        None => Err("a string".to_owned()),
+    }
+}
+
+/// One of the words, as clap knows them.
+pub(super) fn one_of<T: clap::ValueEnum>(value: &DeValue<'_>) -> Result<T, String> {
+    let parsed = value
+        .as_str()
+        .and_then(|text| T::from_str(text, false).ok());
+    parsed.ok_or_else(|| {
+        let words = T::value_variants().iter();
+        let words = words.filter_map(clap::ValueEnum::to_possible_value);
+        let words: Vec<String> = words
+            .map(|word| format!("\"{}\"", word.get_name()))
+            .collect();
+        words.join(" or ")
+    })
+}
+
+/// A string for the shell, or a list of words for none.
+pub(super) fn command(value: &DeValue<'_>) -> Result<Command, String> {
+    let expected = || {
+        r#"a command: a string for the shell, like "make all", or a list of words, like ["make", "all"]"#
+            .to_owned()
+    };
+    if let Some(words) = value.as_array() {
+        let words: Result<Vec<OsString>, String> = words
+            .iter()
+            .map(|word| text(word.get_ref()).map(OsString::from))
+            .collect();
+        let words = words.map_err(|_| expected())?;
+        return match words.first() {
+            Some(program) if !program.is_empty() => Ok(Command::Direct(words)),
+            _ => Err(expected()),
+        };
+    }
+    match text(value) {
+        Ok(text) if !text.trim().is_empty() => Ok(Command::Shell(text.into(), None)),
+        _ => Err(expected()),
+    }
+}

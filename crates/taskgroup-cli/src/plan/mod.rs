@@ -1,0 +1,256 @@
+//! What is meant: groups and tasks, validated. Past this point no input can be wrong.
+//!
+//! A plan comes from the command line (`words`) or from a file (`file`).
+
+pub(crate) mod file;
+mod names;
+mod words;
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::process::Start;
+
+pub(crate) use words::{check as check_words, is_blank, name_of_argument, retry as retry_of};
+
+/// The work: a tree of groups with tasks as its leaves.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// In the order in which they were written.
+    pub(crate) tasks: Vec<TaskSpec>,
+    /// The first one is the root; parents come before their children.
+    pub(crate) groups: Vec<GroupSpec>,
+}
+
+/// The root of every plan.
+pub(crate) const ROOT: usize = 0;
+
+/// An index into a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    Task(usize),
+    Group(usize),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TaskSpec {
+    /// Unique in its plan, one line, printable; with the names of its groups before it.
+    pub(crate) name: String,
+    pub(crate) group: usize,
+    pub(crate) work: Work,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    /// What has to succeed before.
+    pub(crate) after: Vec<Node>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupSpec {
+    /// Empty for the root.
+    pub(crate) name: String,
+    /// None for the root.
+    pub(crate) parent: Option<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) jobs: Option<NonZeroUsize>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) after: Vec<Node>,
+    /// Run one after the other when everything in the group has ended, however it did.
+    pub(crate) cleanup: Vec<Work>,
+}
+
+/// How to run something, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Work {
+    pub(crate) command: Command,
+    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) grace: Duration,
+    /// Run one after the other when this has ended, however it did; not for cleanup itself.
+    pub(crate) cleanup: Vec<Work>,
+    /// How long each step of cleanup may take.
+    pub(crate) cleanup_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// For `sh -c`; not blank. With an argument, `$1`.
+    Shell(OsString, Option<OsString>),
+    /// Without a shell; never empty.
+    Direct(Vec<OsString>),
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Retry {
+    /// Attempts after the first one.
+    pub(crate) times: u32,
+    /// The pause before the second attempt; it doubles from there, and is scattered.
+    pub(crate) backoff: Duration,
+}
+
+/// When a group is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// When all have ended.
+    All,
+    /// When one has succeeded.
+    Race,
+}
+
+/// What a failure does to the others in its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// The others are stopped
+    #[default]
+    Cancel,
+    /// The others run to their end; the whole has failed
+    Wait,
+    /// The others run to their end; the failure is told and does not count
+    Ignore,
+}
+
+impl Retry {
+    pub(crate) const NEVER: Retry = Retry {
+        times: 0,
+        backoff: Duration::from_secs(1),
+    };
+}
+
+impl GroupSpec {
+    pub(crate) fn root() -> GroupSpec {
+        GroupSpec {
+            name: String::new(),
+            parent: None,
+            policy: Policy::All,
+            on_failure: OnFailure::Cancel,
+            jobs: None,
+            deadline: None,
+            after: Vec::new(),
+            cleanup: Vec::new(),
+        }
+    }
+}
+
+impl Work {
+    pub(crate) fn shell(text: OsString, grace: Duration) -> Work {
+        Work {
+            command: Command::Shell(text, None),
+            env: Vec::new(),
+            cwd: None,
+            grace,
+            cleanup: Vec::new(),
+            cleanup_timeout: grace,
+        }
+    }
+
+    /// As the guard wants it.
+    pub(crate) fn start(&self) -> Start {
+        let bytes = |text: &OsStr| text.as_bytes().to_vec();
+        let argv = match &self.command {
+            Command::Shell(text, argument) => {
+                let mut argv = vec![b"sh".to_vec(), b"-c".to_vec(), bytes(text)];
+                if let Some(argument) = argument {
+                    argv.extend([b"sh".to_vec(), bytes(argument)]);
+                }
+                argv
+            }
+            Command::Direct(argv) => argv.iter().map(|word| bytes(word)).collect(),
+        };
+        let env = self.env.iter();
+        Start {
+            argv,
+            env: env
+                .map(|(name, value)| (bytes(name), value.as_deref().map(bytes)))
+                .collect(),
+            cwd: self.cwd.as_ref().map(|cwd| bytes(cwd.as_os_str())),
+            grace: self.grace,
+        }
+    }
+
+    /// The same for the same work, in every run: a name that is short and no secret.
+    pub(crate) fn key(&self) -> String {
+        let start = self.start();
+        let mut hash = Fnv::new();
+        start.argv.iter().for_each(|word| hash.part(word));
+        hash.part(b"env");
+        for (name, value) in &start.env {
+            hash.part(name);
+            hash.part(value.as_deref().unwrap_or(b"\0"));
+        }
+        hash.part(start.cwd.as_deref().unwrap_or_default());
+        format!("{:032x}", hash.0)
+    }
+}
+
+impl Command {
+    pub(crate) fn program(&self) -> String {
+        match self {
+            Command::Shell(..) => "sh".to_owned(),
+            Command::Direct(argv) => argv
+                .first()
+                .map(|program| program.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// In one line, for people.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Command::Shell(text, None) => text.to_string_lossy().into_owned(),
+            Command::Shell(text, Some(argument)) => {
+                let argument = argument.to_string_lossy();
+                text.to_string_lossy().replace("\"$1\"", &argument)
+            }
+            Command::Direct(argv) => {
+                let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+                words.join(" ")
+            }
+        }
+    }
+}
+
+/// FNV-1a with 128 bits: stable over runs and versions, which the standard library's hash is not.
+struct Fnv(u128);
+
+impl Fnv {
+    fn new() -> Fnv {
+        Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        let length = bytes.len().to_le_bytes();
+        for &byte in length.iter().chain(bytes) {
+            self.0 ^= u128::from(byte);
+            self.0 = self
+                .0
+                .wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_everything_apart_that_matters() {
+        let work = |text: &str| Work::shell(text.into(), Duration::ZERO);
+        let plain = work("a b");
+        assert_eq!(plain.key(), work("a b").key());
+        let mut others = [work("a  b"), work("a b"), work("a b"), work("a b")];
+        others[1].cwd = Some("/".into());
+        others[2].env.push(("A".into(), None));
+        others[3].command = Command::Shell("a b".into(), Some("c".into()));
+        let keys: std::collections::HashSet<String> = others.iter().map(Work::key).collect();
+        assert!(keys.len() == 4 && !keys.contains(&plain.key()));
+        let mut patient = work("a b");
+        patient.grace = Duration::from_secs(1);
+        assert_eq!(patient.key(), plain.key());
+    }
+}

@@ -1,0 +1,53 @@
+//! What is told beside the output: files for other programs, and how far the run is.
+//!
+//! `journal` writes lines of JSON as things happen, and `past` reads them again; `junit` and `trace`
+//! are written at the end; `progress` is for people who wait.
+
+mod journal;
+mod junit;
+mod past;
+mod progress;
+mod trace;
+
+pub(crate) use journal::Journal;
+pub(crate) use junit::write as write_junit;
+pub(crate) use past::Past;
+pub(crate) use progress::Progress;
+pub(crate) use trace::write as write_trace;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::sys::signal::Signal;
+
+use crate::record::{Ending, Entry};
+
+/// One word for how it ended, the same in all files.
+fn result(entry: &Entry) -> &'static str {
+    match &entry.record.ending {
+        Ending::NotStarted => "not-started",
+        Ending::DoneBefore => "done-before",
+        Ending::CouldNotStart(_) => "could-not-start",
+        Ending::Exited(status) if status.success() => "succeeded",
+        Ending::Exited(_) => "failed",
+        Ending::TimedOut => "timed-out",
+        Ending::Cancelled(_) => "cancelled",
+        Ending::Lost(_) => "lost",
+    }
+}
+
+fn status(ending: &Ending) -> Option<ExitStatus> {
+    match ending {
+        Ending::Exited(status) => Some(*status),
+        Ending::Cancelled(status) => *status,
+        _ => None,
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |s| s.to_string())
+}
+
+fn signal(ending: &Ending) -> Option<String> {
+    status(ending)?.signal().map(signal_name)
+}

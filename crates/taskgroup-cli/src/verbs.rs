@@ -1,0 +1,194 @@
+//! From a verb to a run.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::thread;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::args::{Args, CheckArgs, Colour, Common, MapArgs, RunArgs, Verb};
+use crate::exit::Exit;
+use crate::input::{From, Script, Source};
+use crate::output::{self, Stream};
+use crate::plan::{self, GroupSpec, Plan, Policy, ROOT, TaskSpec, Work, file};
+use crate::{report, run};
+
+pub(crate) fn carry_out(args: Args) -> Exit {
+    match args.verb {
+        Verb::Run(raw) => together("run", raw, Policy::All),
+        Verb::Race(raw) => together("race", raw, Policy::Race),
+        Verb::Map(raw) => map(raw),
+        Verb::Check(raw) => check(&raw),
+        Verb::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "taskgroup", &mut text);
+            print(&text)
+        }
+        Verb::Man => {
+            let mut text = Vec::new();
+            let rendered = clap_mangen::Man::new(Args::command()).render(&mut text);
+            rendered.map_or_else(|error| failed(&error), |()| print(&text))
+        }
+    }
+}
+
+fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
+    let common = raw.common.clone();
+    if let Err(error) = plan::check_words(&common) {
+        usage_error(verb, &error);
+    }
+    let plan = match &raw.file {
+        Some(path) => {
+            if let Some(flag) = common.not_for_files() {
+                usage_error(
+                    verb,
+                    &format!("{flag} has no meaning with --file: the file says it"),
+                );
+            }
+            if policy == Policy::Race {
+                usage_error(
+                    verb,
+                    &"a file says by itself what is a race: policy = \"race\"",
+                );
+            }
+            match read(path, common.color) {
+                Ok(mut plan) => {
+                    let root = &mut plan.groups[ROOT];
+                    root.jobs = common.jobs.or(root.jobs);
+                    plan
+                }
+                Err(exit) => return exit,
+            }
+        }
+        None => match Plan::of_words(raw, &common, policy) {
+            Ok(plan) => plan,
+            Err(error) => usage_error(verb, &error),
+        },
+    };
+    ended(run::run(plan, None, &common))
+}
+
+fn map(raw: MapArgs) -> Exit {
+    let common = raw.common.clone();
+    if let Err(error) = plan::check_words(&common) {
+        usage_error("map", &error);
+    }
+    if plan::is_blank(&raw.command) {
+        usage_error("map", &"the command is empty");
+    }
+    let script = match Script::from_template(&raw.command) {
+        Ok(script) => script,
+        Err(unclosed) => usage_error(
+            "map",
+            &format!(
+                "the command has an opening {} at character {} and no closing one",
+                unclosed.quote, unclosed.position
+            ),
+        ),
+    };
+    let from = match arguments(raw.arguments) {
+        Ok(Some(arguments)) => From::Arguments(arguments),
+        Ok(None) => From::Stdin(if raw.null { 0 } else { b'\n' }),
+        Err(stray) => usage_error(
+            "map",
+            &format!(
+                "{:?} comes after the command: arguments follow a ':::', and the command is one \
+                 argument, in quotation marks",
+                stray.to_string_lossy()
+            ),
+        ),
+    };
+    let root = GroupSpec {
+        on_failure: common.on_failure(),
+        jobs: common.jobs.or_else(processors),
+        ..GroupSpec::root()
+    };
+    let template = TaskSpec {
+        name: String::new(),
+        group: ROOT,
+        work: Work::shell(OsString::new(), common.grace()),
+        timeout: common.timeout,
+        retry: plan::retry_of(&common),
+        after: Vec::new(),
+    };
+    let source = Source {
+        template,
+        script,
+        from,
+    };
+    let plan = Plan {
+        tasks: Vec::new(),
+        groups: vec![root],
+    };
+    ended(run::run(plan, Some(source), &common))
+}
+
+/// What follows `:::`; an error for what comes before it.
+fn arguments(mut given: Vec<OsString>) -> Result<Option<Vec<OsString>>, OsString> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let first = given.remove(0);
+    if first.as_bytes() == b":::" {
+        Ok(Some(given))
+    } else {
+        Err(first)
+    }
+}
+
+fn processors() -> Option<NonZeroUsize> {
+    Some(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+fn check(raw: &CheckArgs) -> Exit {
+    match read(&raw.file, raw.color) {
+        Ok(plan) => print(file::tree(&plan).as_bytes()),
+        Err(exit) => exit,
+    }
+}
+
+/// The plan in the file; otherwise its errors are told.
+fn read(path: &Path, colour: Colour) -> Result<Plan, Exit> {
+    let coloured = output::is_coloured(colour, Stream::Err);
+    file::read(path, Common::GRACE, coloured).map_err(|errors| {
+        // With standard error gone there is nobody to tell.
+        let _ = io::stderr().write_all(errors.as_bytes());
+        Exit::Usage
+    })
+}
+
+fn print(text: &[u8]) -> Exit {
+    let mut out = io::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Success,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
+        Err(error) => {
+            report::internal(&error);
+            Exit::Output
+        }
+    }
+}
+
+fn ended(run: io::Result<Exit>) -> Exit {
+    run.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &io::Error) -> Exit {
+    report::internal(error);
+    Exit::Internal
+}
+
+/// Shows what was wrong in clap's own shape, usage line included, and ends with [`Exit::Usage`].
+fn usage_error(verb: &str, error: &dyn Display) -> ! {
+    let mut command = Args::command();
+    command.build();
+    let verb = command
+        .find_subcommand_mut(verb)
+        .expect("the subcommand exists");
+    verb.error(ErrorKind::ValueValidation, error).exit()
+}

@@ -1,0 +1,244 @@
+//! What is written for other programs, and the ways to show output.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+
+fn lines(sandbox: &Sandbox, name: &str) -> Vec<Value> {
+    let text = sandbox.read(name);
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn path(sandbox: &Sandbox, name: &str) -> String {
+    sandbox.path(name).into_os_string().into_string().unwrap()
+}
+
+#[test]
+fn json_tells_what_happens() {
+    let sandbox = Sandbox::new();
+    let json = path(&sandbox, "json");
+    let ended = sandbox.run(&[
+        "--json",
+        &json,
+        "-k",
+        "-j1",
+        "--names=a,b",
+        "echo why >&2; exit 3",
+        "true",
+    ]);
+    ended.code(1);
+    let lines = lines(&sandbox, "json");
+    let events: Vec<&str> = lines
+        .iter()
+        .map(|line| line["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        events,
+        ["start", "started", "ended", "started", "ended", "end"]
+    );
+    assert_eq!(
+        (&lines[0]["version"], &lines[0]["contain"]),
+        (&1.into(), &"guard".into())
+    );
+    let failed = &lines[2];
+    assert_eq!(
+        (&failed["task"], &failed["result"], &failed["code"]),
+        (&"a".into(), &"failed".into(), &3.into())
+    );
+    assert_eq!(failed["stderr"][0], "why");
+    assert_eq!(
+        (&lines[5]["code"], &lines[5]["failed"]),
+        (&1.into(), &1.into())
+    );
+}
+
+#[test]
+fn junit_has_a_case_for_each_task() {
+    let sandbox = Sandbox::new();
+    let junit = path(&sandbox, "junit.xml");
+    sandbox
+        .run(&[
+            "--junit",
+            &junit,
+            "-j1",
+            "--names=good,bad,late",
+            "true",
+            "echo '<why>' >&2; exit 3",
+            "true",
+        ])
+        .code(1);
+    let text = sandbox.read("junit.xml");
+    for part in [
+        r#"tests="3""#,
+        r#"failures="1""#,
+        r#"name="good""#,
+        r#"message="exit code 3, after"#,
+        "&lt;why>",
+        "because bad failed",
+    ] {
+        assert!(
+            text.replace("&gt;", ">").contains(part),
+            "no {part} in {text}"
+        );
+    }
+}
+
+/// The rules of the Trace Event Format for complete events.
+fn assert_is_trace(trace: &Value) -> Vec<&Value> {
+    let events = trace["traceEvents"].as_array().expect("a list of events");
+    for event in events {
+        assert_eq!(event["ph"], "X", "{event}");
+        assert!(
+            event["name"].is_string() && event["cat"].is_string(),
+            "{event}"
+        );
+        assert!(event["ts"].is_u64() && event["dur"].is_u64(), "{event}");
+        assert!(event["pid"].is_u64() && event["tid"].is_u64(), "{event}");
+    }
+    // On one lane, slices are nested or apart.
+    for one in events {
+        for other in events {
+            let span = |event: &Value| {
+                let begin = event["ts"].as_u64().unwrap();
+                (begin, begin + event["dur"].as_u64().unwrap())
+            };
+            let ((a, b), (c, d)) = (span(one), span(other));
+            let fits = b <= c || d <= a || (a <= c && d <= b) || (c <= a && b <= d);
+            assert!(one["tid"] != other["tid"] || fits, "{one} and {other}");
+        }
+    }
+    events.iter().collect()
+}
+
+#[test]
+fn a_trace_is_one() {
+    let sandbox = Sandbox::new();
+    let trace = path(&sandbox, "trace.json");
+    sandbox
+        .run(&[
+            "--trace",
+            &trace,
+            "-k",
+            "-j2",
+            "true",
+            "exit 1",
+            "sleep 0.01",
+            "true",
+        ])
+        .code(1);
+    let trace: Value = serde_json::from_str(&sandbox.read("trace.json")).unwrap();
+    let events = assert_is_trace(&trace);
+    let names: Vec<&Value> = events.iter().map(|event| &event["name"]).collect();
+    for name in ["true#1", "exit", "sleep", "true#2"] {
+        assert!(names.contains(&&Value::from(name)), "{names:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_written_are_told() {
+    let sandbox = Sandbox::new();
+    for flag in ["--junit", "--trace", "--json"] {
+        let ended = sandbox.run(&[flag, "/dev/full", "true"]);
+        ended
+            .code(74)
+            .says("could not be written: /dev/full: No space left");
+    }
+    sandbox
+        .run(&["--junit", "/nowhere/x", "true"])
+        .code(74)
+        .says("/nowhere/x");
+    // Without its record, a run does not begin.
+    sandbox
+        .run(&["--json", "/nowhere/x", "touch \"$DIR/x\""])
+        .code(125)
+        .says("/nowhere/x");
+    sandbox
+        .run(&["--resume", "/", "touch \"$DIR/x\""])
+        .code(125);
+    let other = sandbox.file("other", "not json\n");
+    sandbox
+        .run(&["--resume", &other, "touch \"$DIR/x\""])
+        .code(125)
+        .says("line 1");
+    assert!(!sandbox.path("x").exists());
+}
+
+#[test]
+fn a_resumed_run_does_what_was_not_done() {
+    let sandbox = Sandbox::new();
+    let record = path(&sandbox, "record");
+    let commands = [
+        "echo a >> \"$DIR/log\"",
+        "[ -e \"$DIR/ok\" ]",
+        "echo c >> \"$DIR/log\"",
+    ];
+    let run = |more: &[&str]| {
+        let mut args = vec!["--resume", &record, "-j1", "-k"];
+        args.extend(more);
+        sandbox.run(&args)
+    };
+    run(&commands).code(1);
+    fs::write(sandbox.path("ok"), "").unwrap();
+    run(&commands).code(0);
+    assert_eq!(sandbox.read("log"), "a\nc\n");
+    // A changed command is another one.
+    run(&["echo b >> \"$DIR/log\"", commands[1], commands[2]]).code(0);
+    assert_eq!(sandbox.read("log"), "a\nc\nb\n");
+}
+
+#[test]
+fn the_ways_to_show_output() {
+    let sandbox = Sandbox::new();
+    let run = |mode: &str| {
+        sandbox.run(&[
+            "-o",
+            mode,
+            "-k",
+            "-j1",
+            "--names=a,b",
+            "echo 1; echo 2 >&2",
+            "echo 3; exit 1",
+        ])
+    };
+    assert_eq!(run("stream").code(1).out(), "a | 1\nb | 3\n");
+    let group = run("group");
+    assert_eq!(group.code(1).out(), "a | 1\nb | 3\n");
+    group
+        .says("a | 2\n")
+        .says("[1/2] a: after")
+        .says("[2/2] b: exit code 1");
+    let failures = run("failures");
+    assert_eq!(failures.code(1).out(), "b | 3\n");
+    failures.says_not("a | 2").says("[1/2] a");
+    let quiet = run("quiet");
+    assert_eq!(quiet.code(1).out(), "");
+    quiet.says("FAILED b").says_not("[1/2]");
+}
+
+#[test]
+fn grouped_output_stays_together() {
+    let sandbox = Sandbox::new();
+    let talk = "for i in $(seq 1 2000); do echo $i; done";
+    let ended = sandbox.run(&["-o", "group", "--names=a,b", talk, talk]);
+    ended.code(0);
+    let labels: Vec<&str> = ended.out().lines().map(|line| &line[..1]).collect();
+    let changes = labels.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!((labels.len(), changes), (4000, 1));
+}
+
+#[test]
+fn completions_and_the_manual_are_printed() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = sandbox.verb("completions", &[shell]);
+        ended.code(0);
+        assert!(ended.out().contains("on-failure"), "{shell}");
+    }
+    let manual = sandbox.verb("man", &[""; 0]);
+    manual.code(0);
+    assert!(manual.out().starts_with(".ie") && manual.out().contains("taskgroup"));
+}

@@ -1,0 +1,185 @@
+//! One command for each line or argument.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Ended, Running, Sandbox};
+
+fn map(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ended {
+    let mut command = sandbox.command();
+    let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
+    // Whoever stops reading has his reasons.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    running.ended()
+}
+
+#[test]
+fn arguments_come_after_three_colons() {
+    let ended = Sandbox::new().verb(
+        "map",
+        &["-j1", "echo '<'{}'>'", ":::", "a b", "--flag", "$x"],
+    );
+    ended.code(0);
+    assert_eq!(ended.out(), "a-b | <a b>\nflag | <--flag>\nx | <$x>\n");
+}
+
+#[test]
+fn lines_of_the_input_are_arguments_whatever_is_in_them() {
+    let ended = map(
+        &Sandbox::new(),
+        &["-j1", "printf '%s\\n'"],
+        b"a'b\n\n\xff $(x)\nlast",
+    );
+    ended.code(0);
+    assert_eq!(ended.out, b"a-b | a'b\nx | \xff $(x)\nlast | last\n");
+    let ended = map(
+        &Sandbox::new(),
+        &["-0", "-j1", "printf '%s.\\n' {}"],
+        b"two\nlines\0b\0",
+    );
+    ended.code(0);
+    assert_eq!(ended.out(), "two-lines | two\ntwo-lines | lines.\nb | b.\n");
+}
+
+#[test]
+fn nothing_to_do_is_done() {
+    map(&Sandbox::new(), &["false"], b"").code(0);
+    Sandbox::new().verb("map", &["false", ":::"]).code(0);
+}
+
+#[test]
+fn a_failure_stops_the_reading_and_is_named() {
+    let input: String = (0..100_000).map(|n| format!("{n}\n")).collect();
+    let sandbox = Sandbox::new();
+    let ended = map(
+        &sandbox,
+        &["-j2", "echo {} >> \"$DIR/log\"; [ {} != 5 ]"],
+        input.as_bytes(),
+    );
+    ended.code(1).says("FAILED 5: exit code 1");
+    assert!(sandbox.read("log").lines().count() < 50);
+}
+
+#[test]
+fn an_endless_input_is_slowed_down() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut command = sandbox.command();
+    command.args(["map", "-j1", "echo {} > \"$DIR/ready\"; sleep 100"]);
+    let mut running = Running::of(command.stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
+    write_until_full(&mut stdin);
+    assert_eq!(sandbox.hear("ready"), "1");
+    running.signal(Signal::SIGINT);
+    running.ended().code(130).says("1 cancelled");
+    drop(stdin);
+}
+
+/// What the pipe and the runner take without a command being done; far less than would be written.
+fn write_until_full(stdin: &mut std::process::ChildStdin) {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    fcntl(&*stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut written = 0;
+    let line = "1\n".repeat(1000);
+    // The runner may still be taking; when it has enough, the pipe stays full.
+    let mut refused = 0;
+    while refused < 1000 {
+        match stdin.write(line.as_bytes()) {
+            Ok(count) => {
+                written += count;
+                refused = 0;
+            }
+            Err(_) => {
+                refused += 1;
+                std::thread::yield_now();
+            }
+        }
+        assert!(written < 10_000_000, "nothing slows the writer down");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_though_the_input_stays_open() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut command = sandbox.command();
+    command.args(["map", "echo {} > \"$DIR/ready\""]);
+    let mut running = Running::of(command.stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
+    stdin.write_all(b"1\n").unwrap();
+    assert_eq!(sandbox.hear("ready"), "1");
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143);
+    drop(stdin);
+}
+
+#[test]
+fn what_is_no_argument_is_told() {
+    let ended = map(&Sandbox::new(), &["-j1", "-k", "true"], b"a\nb\0c\nd\n");
+    ended
+        .code(1)
+        .says("the input was not read to its end")
+        .says("line 2 holds a NUL byte");
+    let long = vec![b'x'; 1 << 20];
+    map(&Sandbox::new(), &["true"], &long)
+        .code(1)
+        .says("longer than 131072 bytes");
+}
+
+#[test]
+fn bad_templates_and_bad_lists_are_usage_errors() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .verb("map", &["echo 'x", ":::", "a"])
+        .code(2)
+        .says("opening ' at character 6");
+    sandbox
+        .verb("map", &[" ", ":::", "a"])
+        .code(2)
+        .says("the command is empty");
+    sandbox
+        .verb("map", &["echo", "a", "b"])
+        .code(2)
+        .says("\"a\" comes after the command");
+    sandbox.verb("map", &[""; 0]).code(2).says("<COMMAND>");
+}
+
+#[test]
+fn a_killed_run_is_resumed_where_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let input: String = (1..=20).map(|n| format!("{n}\n")).collect();
+    let input = sandbox.file("input", &input);
+    let record = sandbox
+        .path("record")
+        .into_os_string()
+        .into_string()
+        .unwrap();
+    // The command is a part of what is compared, so it stays the same: the gate is a file.
+    let gated = "[ -e \"$DIR/open\" ] || [ {} != 8 ] || { echo x > \"$DIR/ready\"; sleep 100; }; echo {} >> \"$DIR/log\"";
+    let begin = |flag: &str| {
+        let mut shell = sandbox.by_shell(&format!("exec \"$@\" < '{input}'"));
+        Running::of(shell.args(["map", "-j1", flag, &record, gated]))
+    };
+    let first = begin("--json");
+    sandbox.hear("ready");
+    first.signal(Signal::SIGKILL);
+    assert_eq!(first.ended().signal, Some(9));
+    sandbox.file("open", "");
+    begin("--resume").ended().code(0);
+    let expected: String = (1..=20).map(|n| format!("{n}\n")).collect();
+    assert_eq!(sandbox.read("log"), expected);
+    // And once more there is nothing to do.
+    begin("--resume").ended().code(0);
+    assert_eq!(sandbox.read("log"), expected);
+}
+
+#[test]
+fn the_input_of_a_command_is_not_the_input_of_map() {
+    let ended = map(&Sandbox::new(), &["-j1", "cat; echo {}"], b"1\n2\n");
+    assert_eq!(ended.out(), "1 | 1\n2 | 2\n");
+}

@@ -1,0 +1,121 @@
+//! What a failure does, retries, deadlines, races.
+
+use crate::support::{NEVER, Sandbox, assert_gone};
+
+#[test]
+fn a_failure_that_is_ignored_is_told_and_does_not_count() {
+    let ended = Sandbox::new().run(&["--on-failure=ignore", "exit 1", "echo on"]);
+    ended.code(0).says("FAILED (ignored) exit: exit code 1");
+    assert!(ended.out().contains("on\n"));
+}
+
+#[test]
+fn waiting_is_the_long_form_of_keep_going() {
+    let ended = Sandbox::new().run(&["--on-failure=wait", "-j1", "exit 1", "echo on"]);
+    ended.code(1).says("1 failed, 1 succeeded");
+    Sandbox::new()
+        .run(&["--on-failure=wait", "-k", "true"])
+        .code(2)
+        .says("cannot be used with");
+}
+
+#[test]
+fn a_retry_that_succeeds_is_a_success() {
+    let sandbox = Sandbox::new();
+    let third = "echo x >> \"$DIR/log\"; [ $(wc -l < \"$DIR/log\") -ge 3 ]";
+    sandbox
+        .run(&["--retries=5", "--backoff=1ms", third])
+        .code(0);
+    assert_eq!(sandbox.read("log"), "x\nx\nx\n");
+}
+
+#[test]
+fn there_are_no_more_attempts_than_were_asked_for() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&[
+        "--retries=2",
+        "--backoff=1ms",
+        "--names=flaky",
+        "echo x >> \"$DIR/log\"; exit 4",
+    ]);
+    ended
+        .code(1)
+        .says("FAILED flaky: exit code 4")
+        .says("attempt 3");
+    assert_eq!(sandbox.read("log"), "x\nx\nx\n");
+}
+
+#[test]
+fn a_cancel_in_the_pause_before_a_retry_keeps_the_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("tried");
+    let ended = sandbox.run(&[
+        "--retries=1",
+        "--backoff=1h",
+        "--deadline=500ms",
+        "--names=flaky",
+        "exit 4",
+    ]);
+    ended.code(1).says("FAILED flaky: exit code 4");
+}
+
+#[test]
+fn a_deadline_stops_everything() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&[
+        "--deadline=200ms",
+        "--names=a,b",
+        "-j1",
+        NEVER,
+        "echo $$ > \"$DIR/pid\"; exec sleep 100",
+        "true",
+    ]);
+    ended
+        .code(124)
+        .says("the deadline was over: 1 cancelled, 1 not started");
+    ended
+        .says("CANCELLED a")
+        .says("because the deadline was over");
+    assert_gone(sandbox.pid("pid"));
+    Sandbox::new()
+        .run(&["--deadline=0s", "true"])
+        .code(2)
+        .says("--deadline");
+}
+
+#[test]
+fn the_first_success_wins_a_race() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("failed");
+    let ended = sandbox.verb(
+        "race",
+        &[
+            "--names=bad,good,slow",
+            NEVER,
+            "echo x > \"$DIR/failed\"; exit 1",
+            "cat \"$DIR/failed\"; echo won",
+            "echo $$ > \"$DIR/slow\"; exec sleep 100",
+        ],
+    );
+    ended.code(0).says("FAILED bad");
+    ended.says("CANCELLED slow").says("because good was first");
+    assert!(ended.out().contains("good | won"));
+}
+
+#[test]
+fn a_race_without_a_winner_has_failed() {
+    let ended = Sandbox::new().verb("race", &["exit 1", "exit 2"]);
+    ended
+        .code(1)
+        .says("2 failed")
+        .says("exit code 1")
+        .says("exit code 2");
+}
+
+#[test]
+fn what_waits_in_a_race_is_not_started_after_the_first_success() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.verb("race", &["-j1", "exit 1", "true", "touch \"$DIR/third\""]);
+    ended.code(0);
+    assert!(!sandbox.path("third").exists());
+}

@@ -1,0 +1,391 @@
+//! Tasks from a file.
+
+use std::fs;
+
+use crate::support::{Ended, NEVER, Sandbox, assert_gone};
+
+fn run(sandbox: &Sandbox, text: &str) -> Ended {
+    let path = sandbox.file("tasks.toml", text);
+    sandbox.run(&["--file", &path])
+}
+
+const TREE: &str = r#"
+jobs = 4
+cleanup = ["echo bye"]
+
+[tasks.lint]
+run = "echo lint"
+timeout = "1m"
+
+[groups.test]
+after = ["lint"]
+on-failure = "wait"
+
+[groups.test.tasks.unit]
+run = "echo unit"
+retries = 2
+
+[groups.test.tasks.doc]
+run = ["echo", "a  b"]
+after = ["unit"]
+
+[groups.mirrors]
+policy = "race"
+[groups.mirrors.tasks]
+one = { run = "echo one" }
+"#;
+
+#[test]
+fn check_shows_the_tree_and_runs_nothing() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file("tasks.toml", TREE);
+    let ended = sandbox.verb("check", &[path]);
+    ended.code(0);
+    assert_eq!(
+        ended.out(),
+        "\
+run  [4 at a time; 1 step of cleanup]
+├─ lint: echo lint  [timeout 1m]
+├─ test/  [on failure wait; after lint]
+│  ├─ unit: echo unit  [retries 2]
+│  └─ doc: echo a  b  [after test/unit]
+└─ mirrors/  [race]
+   └─ one: echo one
+"
+    );
+}
+
+#[test]
+fn a_file_is_run_in_the_order_it_asks_for() {
+    let ended = run(&Sandbox::new(), TREE);
+    ended.code(0);
+    let position = |line: &str| ended.out().find(line).unwrap_or_else(|| panic!("{line}"));
+    assert!(position("| lint\n") < position("| unit\n"));
+    assert!(position("| unit\n") < position("| a  b\n"));
+    assert!(
+        ended.out().ends_with("run (cleanup 1) | bye\n"),
+        "{}",
+        ended.out()
+    );
+}
+
+#[test]
+fn what_waits_for_a_failure_is_not_started() {
+    let sandbox = Sandbox::new();
+    let ended = run(
+        &sandbox,
+        r#"
+on-failure = "wait"
+[tasks.a]
+run = "exit 1"
+[tasks.b]
+run = 'touch "$DIR/b"'
+after = ["a"]
+[groups.g]
+after = ["b"]
+[groups.g.tasks.c]
+run = 'touch "$DIR/c"'
+[tasks.d]
+run = "echo d"
+"#,
+    );
+    ended.code(1).says("1 failed, 2 not started, 1 succeeded");
+    ended.says("NOT STARTED b: because a did not succeed");
+    ended.says("NOT STARTED g/c: because b did not succeed");
+    assert!(!sandbox.path("b").exists() && !sandbox.path("c").exists());
+}
+
+#[test]
+fn a_failure_stops_its_group_and_what_contains_it() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let ended = run(
+        &sandbox,
+        r#"
+grace = "1h"
+[tasks.outside]
+run = 'echo $$ > "$DIR/outside"; echo x > "$DIR/ready"; sleep 100'
+[groups.g.tasks.bad]
+run = 'cat "$DIR/ready"; exit 1'
+[groups.g.tasks.inside]
+run = "sleep 100"
+"#,
+    );
+    ended.code(1).says("FAILED g/bad");
+    ended
+        .says("CANCELLED g/inside")
+        .says("because g/bad failed");
+    ended.says("CANCELLED outside").says("because g failed");
+    assert_gone(sandbox.pid("outside"));
+}
+
+#[test]
+fn a_group_that_ignores_failures_keeps_them_to_itself() {
+    let ended = run(
+        &Sandbox::new(),
+        r#"
+[groups.g]
+on-failure = "ignore"
+tasks.bad.run = "exit 1"
+[tasks.next]
+run = "echo next"
+after = ["g"]
+"#,
+    );
+    ended.code(0).says("FAILED (ignored) g/bad");
+    assert!(ended.out().contains("| next\n"));
+}
+
+#[test]
+fn a_deadline_of_a_group_ends_the_group_alone() {
+    let ended = run(
+        &Sandbox::new(),
+        r#"
+on-failure = "wait"
+[groups.slow]
+deadline = "100ms"
+tasks.sleep.run = "exec sleep 100"
+[tasks.other]
+run = "echo other"
+"#,
+    );
+    ended
+        .code(1)
+        .says("CANCELLED slow/sleep")
+        .says("because the deadline of slow was over");
+    assert!(ended.out().contains("other"));
+}
+
+#[test]
+fn the_first_of_a_race_wins_in_a_file_too() {
+    let ended = run(
+        &Sandbox::new(),
+        r#"
+[groups.r]
+policy = "race"
+tasks.slow.run = "exec sleep 100"
+tasks.bad.run = "exit 1"
+tasks.quick.run = "true"
+[tasks.after]
+run = "echo after"
+after = ["r"]
+"#,
+    );
+    ended.code(0);
+    assert!(ended.out().contains("| after\n"));
+}
+
+#[test]
+fn environment_and_folder_are_inherited_and_overridden() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("sub/deep")).unwrap();
+    let text = format!(
+        r#"
+cwd = "{}"
+env = {{ A = "1", B = "1", HOME = false }}
+[groups.g]
+cwd = "sub"
+env = {{ A = "2" }}
+[groups.g.tasks.t]
+cwd = "deep"
+env = {{ C = "3" }}
+run = 'echo "$A$B$C${{HOME-none}} $(basename "$(dirname "$PWD")")/$(basename "$PWD")"'
+"#,
+        sandbox.path("").display()
+    );
+    let ended = run(&sandbox, &text);
+    ended.code(0);
+    assert_eq!(ended.out(), "g/t | 213none sub/deep\n");
+}
+
+#[test]
+fn a_program_or_folder_that_is_not_there_is_named() {
+    let ended = run(&Sandbox::new(), "[tasks.t]\nrun = [\"no-such-program\"]\n");
+    ended
+        .code(1)
+        .says("could not be started: `no-such-program`: No such file");
+    let ended = run(
+        &Sandbox::new(),
+        "[tasks.t]\nrun = \"true\"\ncwd = \"/nowhere\"\n",
+    );
+    ended.code(1).says("`sh` in /nowhere: No such file");
+}
+
+#[test]
+fn cleanup_runs_on_every_exit_and_in_order() {
+    let text = |ending: &str| {
+        format!(
+            r#"
+grace = "5s"
+cleanup = ['echo group >> "$DIR/log"']
+[tasks.t]
+run = '{ending}'
+cleanup = ['echo one >> "$DIR/log"; exit 1', 'echo two >> "$DIR/log"']
+"#
+        )
+    };
+    for (ending, code) in [("true", 1), ("exit 3", 1), ("kill -KILL $$", 1)] {
+        let sandbox = Sandbox::new();
+        let ended = run(&sandbox, &text(ending));
+        ended.code(code).says("FAILED t (cleanup 1): exit code 1");
+        assert_eq!(sandbox.read("log"), "one\ntwo\ngroup\n");
+    }
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let path = sandbox.file("tasks.toml", &text("echo x > \"$DIR/ready\"; sleep 100"));
+    let running = sandbox.start(&["-f", &path]);
+    sandbox.hear("ready");
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.ended().code(143);
+    assert_eq!(sandbox.read("log"), "one\ntwo\ngroup\n");
+}
+
+#[test]
+fn cleanup_that_takes_too_long_is_stopped_and_told() {
+    let ended = run(
+        &Sandbox::new(),
+        r#"
+[tasks.t]
+run = "true"
+cleanup = ["exec sleep 100"]
+cleanup-timeout = "100ms"
+"#,
+    );
+    ended
+        .code(124)
+        .says("TIMED OUT t (cleanup 1)")
+        .says("stopped by SIGTERM");
+}
+
+#[test]
+fn what_was_not_started_is_not_cleaned_up() {
+    let sandbox = Sandbox::new();
+    run(
+        &sandbox,
+        r#"
+jobs = 1
+[tasks.bad]
+run = "exit 1"
+[tasks.t]
+run = "true"
+cleanup = ['touch "$DIR/cleaned"']
+"#,
+    )
+    .code(1);
+    assert!(!sandbox.path("cleaned").exists());
+}
+
+#[test]
+fn faults_are_shown_where_they_are() {
+    let cases: [(&str, &[&str]); 15] = [
+        ("[tasks.a\n", &["tasks.toml:1:9", "not TOML"]),
+        (
+            "[tasks.a]\nrn = 'x'\nrun = 'x'",
+            &["tasks.toml:2:1", "unknown key `rn`", "did you mean `run`?"],
+        ),
+        (
+            "[tasks.a]\nwhatever = 1\nrun = 'x'",
+            &["unknown key `whatever`", "these keys: `run`"],
+        ),
+        (
+            "jobs = 0\n[tasks.a]\nrun='x'",
+            &["tasks.toml:1:8", "1 or more, found the number 0"],
+        ),
+        (
+            "deadline = 5\n[tasks.a]\nrun='x'",
+            &["expected a duration", "found the number 5"],
+        ),
+        (
+            "on-failure = 'stop'\n[tasks.a]\nrun='x'",
+            &["\"cancel\" or \"wait\" or \"ignore\""],
+        ),
+        (
+            "[tasks.a]\n",
+            &["the task `a` has nothing to run", "tasks.toml:1:8"],
+        ),
+        (
+            "[tasks.a]\nrun = ''\n",
+            &["expected a command", "found the string \"\""],
+        ),
+        (
+            "[tasks.a]\nrun = 'x'\nafter = ['b']\n",
+            &[
+                "nothing is named `b`",
+                "tasks.toml:3:10",
+                "did you mean `a`?",
+            ],
+        ),
+        (
+            "[tasks.a]\nrun = 'x'\nafter = 'b'\n",
+            &["expected a list of names"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nafter=['b']\n[tasks.b]\nrun='x'\nafter=['a']\n",
+            &["a cycle: a → b → a"],
+        ),
+        (
+            "[groups.g]\nafter=['t']\ntasks.x.run='x'\n[tasks.t]\nrun='x'\nafter=['g']\n",
+            &["a cycle: t → g → t"],
+        ),
+        (
+            "[groups.g.tasks.x]\nrun='x'\nafter=['g']\n",
+            &["a cycle: ", "everything in it has ended"],
+        ),
+        ("", &["there are no tasks"]),
+        ("[tasks.'a/b']\nrun='x'", &["this is no name"]),
+    ];
+    for (text, parts) in cases {
+        let sandbox = Sandbox::new();
+        let ended = run(&sandbox, text);
+        ended.code(2);
+        for part in parts {
+            ended.says(part);
+        }
+        let path = sandbox.path("tasks.toml");
+        let checked = sandbox.verb("check", &[path]);
+        assert_eq!(checked.err, ended.err);
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let ended = run(&Sandbox::new(), "jobs = 0\nx = 1\n[tasks.a]\nrun = 1\n");
+    ended
+        .code(2)
+        .says("`jobs`")
+        .says("unknown key `x`")
+        .says("`run` does not fit");
+}
+
+#[test]
+fn unreadable_files_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["-f", "/nowhere.toml"])
+        .code(2)
+        .says("cannot read /nowhere.toml");
+    sandbox.run(&["-f", "/"]).code(2).says("cannot read /");
+    fs::write(sandbox.path("bad.toml"), b"a = 1\nb = '\xff'\n").unwrap();
+    let bad = sandbox.path("bad.toml");
+    sandbox
+        .verb("check", &[bad])
+        .code(2)
+        .says("line 2 is not UTF-8");
+}
+
+#[test]
+fn flags_that_a_file_decides_on_are_refused() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file("tasks.toml", TREE);
+    for flag in ["--timeout=1s", NEVER, "-k", "--retries=1"] {
+        sandbox.run(&["-f", &path, flag]).code(2).says("--file");
+    }
+    sandbox
+        .run(&["-f", &path, "true"])
+        .code(2)
+        .says("cannot be used with");
+    sandbox
+        .verb("race", &["-f", &path])
+        .code(2)
+        .says("policy = \"race\"");
+}
