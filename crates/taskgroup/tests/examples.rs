@@ -12,7 +12,7 @@ use std::{env, fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// The clock of the examples is paused: one that is not done by then hangs.
+/// The clock of most examples is paused, and the others use the loopback device: one that is not done by then hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> io::Result<()> {

@@ -1,0 +1,84 @@
+//! Why, scene three: extract, transform, load, with bounded channels in between.
+//!
+//! A line that cannot be transformed ends all three stages, and nothing that is incomplete goes down the pipe: the loader
+//! writes what it has only when a batch is full or the end was announced. That the channel is over does not say so: its sender is gone as
+//! well when the stage before has failed.
+
+use std::convert::Infallible;
+
+use taskgroup::{BoxError, TaskGroup};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+const BATCH: usize = 4;
+
+enum Row {
+    Value(i64),
+    End,
+}
+
+async fn extract(lines: &'static [&'static str], next: Sender<&'static str>) {
+    for line in lines {
+        // Full, it waits; and when the next stage is gone there is no use in going on.
+        if next.send(line).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn transform(mut lines: Receiver<&'static str>, next: Sender<Row>) -> Result<(), BoxError> {
+    while let Some(line) = lines.recv().await {
+        let value = line.parse();
+        let value = value.map_err(|error| format!("line {line:?}: {error}"))?;
+        if next.send(Row::Value(value)).await.is_err() {
+            return Ok(());
+        }
+    }
+    // Nobody minds if the loader is gone.
+    let _ = next.send(Row::End).await;
+    Ok(())
+}
+
+async fn load(mut rows: Receiver<Row>) -> Result<i64, Infallible> {
+    let mut sum = 0;
+    let mut batch = Vec::new();
+    loop {
+        let end = match rows.recv().await {
+            Some(Row::Value(value)) => {
+                batch.push(value);
+                false
+            }
+            Some(Row::End) => true,
+            // The stage before has failed and speaks for both: this one is cancelled.
+            None => std::future::pending().await,
+        };
+        if batch.len() == BATCH || end {
+            println!("  loaded {batch:?}");
+            sum += batch.drain(..).sum::<i64>();
+        }
+        if end {
+            return Ok(sum);
+        }
+    }
+}
+
+async fn pipeline(lines: &'static [&'static str]) -> Result<i64, BoxError> {
+    let group = TaskGroup::builder().name("etl");
+    let run = group.run(async |group| {
+        let (to_transform, lines_out) = mpsc::channel(2);
+        let (to_load, rows_out) = mpsc::channel(2);
+        group.task("extract").spawn(extract(lines, to_transform));
+        group.task("transform").spawn(transform(lines_out, to_load));
+        let sum = group.task("load").spawn(load(rows_out));
+        Ok(sum.await?)
+    });
+    Ok(run.await?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    println!("sum: {}", pipeline(&["1", "2", "3", "4", "5"]).await?);
+
+    let broken = &["1", "2", "3", "4", "5", "6", "seven", "8"];
+    println!("{}", pipeline(broken).await.unwrap_err());
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! A task beside the group, started and forgotten.
+//!
+//! With Tokio's own `spawn` that is possible, and the first half shows what becomes of it: the group is over and the task is not. What is
+//! wanted, "start it and do not wait for it here", is a task of a group that is further out: the function gets that group and
+//! returns at once, and whoever owns the group waits.
+
+use std::time::Duration;
+
+use taskgroup::{ErrorGroup, TaskGroup};
+use tokio::time::sleep;
+
+async fn background_work(whose: &str) {
+    sleep(Duration::from_secs(5)).await;
+    println!("  {whose} background work is done");
+}
+
+async fn main_work() {
+    sleep(Duration::from_secs(1)).await;
+}
+
+async fn bad_example() -> Result<(), ErrorGroup> {
+    tokio::spawn(background_work("the orphan's"));
+    TaskGroup::run(async |group| {
+        group.spawn(main_work());
+        Ok(())
+    })
+    .await
+}
+
+/// Starts work that outlives the call, but not the group.
+async fn good_example(longer: &TaskGroup) -> Result<(), ErrorGroup> {
+    longer.spawn(background_work("the child's"));
+    TaskGroup::run(async |group| {
+        group.spawn(main_work());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() -> Result<(), ErrorGroup> {
+    bad_example().await?;
+    println!("the bad example has returned, nobody knows of its task");
+    sleep(Duration::from_secs(10)).await;
+
+    TaskGroup::run(async |group| {
+        good_example(&group).await?;
+        println!(
+            "the good example has returned, {} task is left",
+            group.live()
+        );
+        Ok(())
+    })
+    .await?;
+    println!("its group has ended, and everything in it");
+    Ok(())
+}
