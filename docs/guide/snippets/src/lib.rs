@@ -15,3 +15,6 @@ mod from_trio {}
 
 #[doc = include_str!("../../src/from-joinset.md")]
 mod from_joinset {}
+
+#[doc = include_str!("../../src/reference-behaviours.md")]
+mod reference_behaviours {}

@@ -304,7 +304,7 @@ fn tg25_one_failure_stops_endless_spawning() {
 
 // TG26, S17, S23
 #[test]
-fn tg26_a_name_is_seen_by_handle_error_and_reason() {
+fn tg26_a_name_is_seen_inside_and_by_handle_and_error() {
     paused(async {
         let error = builder()
             .name("fetch")
@@ -314,8 +314,12 @@ fn tg26_a_name_is_seen_by_handle_error_and_reason() {
                     .spawn(async { Outcome::<()>::Err("boom".into()) });
                 assert_eq!(handle.name(), "user_123");
                 assert_eq!(handle.info().path().to_string(), "fetch/user_123");
+                let inside = group
+                    .task("inside")
+                    .spawn(async { Outcome::Ok(taskgroup::current().unwrap().name().to_owned()) });
+                assert_eq!(inside.await?, "inside");
                 let unnamed = group.spawn(async {});
-                assert_eq!(unnamed.name(), "#2");
+                assert_eq!(unnamed.name(), "#3");
                 Ok(())
             })
             .await

@@ -1,0 +1,317 @@
+//! What deadlines do beyond asyncio's own tests. S20–S22.
+
+use taskgroup::{
+    Deadline, TaskGroup, current_deadline, move_on_after, shield, timeout, timeout_with,
+    until_cancelled,
+};
+use tokio::time::Instant;
+
+use crate::support::{
+    Log, Outcome, Steps, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
+};
+
+// S20: never earlier than the inner work has really ended.
+#[test]
+fn timed_out_comes_after_the_cleanup() {
+    paused(async {
+        let log = Log::default();
+        let (after, ended) = took(timeout(
+            ms(10),
+            group(async |inner| {
+                let seen = log.clone();
+                inner.spawn(async move {
+                    let cancelled = until_cancelled(forever()).await;
+                    sleep(25).await;
+                    seen.add("cleaned up");
+                    cancelled
+                });
+                Ok(())
+            }),
+        ))
+        .await;
+        assert_eq!(log.take(), ["cleaned up"]);
+        assert_eq!(after, 35);
+        ended.unwrap_err();
+    });
+}
+
+// S20: a value at the limit, or after it from under a shield, is returned.
+#[test]
+fn a_value_at_the_limit_wins() {
+    paused(async {
+        let at_the_limit = timeout(ms(10), async {
+            sleep(10).await;
+            7
+        });
+        assert_eq!(at_the_limit.await.unwrap(), 7);
+        let (after, late) = took(timeout(
+            ms(10),
+            shield(async {
+                sleep(20).await;
+                8
+            }),
+        ))
+        .await;
+        assert_eq!((after, late.unwrap()), (20, 8));
+    });
+}
+
+// S21: the minimum over what is above, in either nesting.
+#[test]
+fn current_deadline_is_the_earliest_one_above() {
+    paused(async {
+        let now = Instant::now();
+        assert_eq!(current_deadline(), None);
+        timeout(ms(50), async {
+            assert_eq!(current_deadline(), Some(now + ms(50)));
+            timeout(ms(80), async {
+                assert_eq!(current_deadline(), Some(now + ms(50)));
+            })
+            .await
+            .unwrap();
+            timeout(ms(20), async {
+                assert_eq!(current_deadline(), Some(now + ms(20)));
+            })
+            .await
+            .unwrap();
+            group(async |group| {
+                // The body is inside, children of a group in here as well.
+                assert_eq!(current_deadline(), Some(now + ms(50)));
+                let child = group.spawn(async { Outcome::Ok(current_deadline()) });
+                assert_eq!(child.await?, Some(now + ms(50)));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        })
+        .await
+        .unwrap();
+    });
+}
+
+// S13, S21: a shield hides what is above it, not what is inside.
+#[test]
+fn current_deadline_under_a_shield() {
+    paused(async {
+        let now = Instant::now();
+        timeout(ms(50), async {
+            shield(async {
+                assert_eq!(current_deadline(), None);
+                timeout(ms(80), async {
+                    assert_eq!(current_deadline(), Some(now + ms(80)));
+                })
+                .await
+                .unwrap();
+            })
+            .await;
+            assert_eq!(current_deadline(), Some(now + ms(50)));
+        })
+        .await
+        .unwrap();
+    });
+}
+
+// S21: a moved deadline shows; a cancelled scope has no time left.
+#[test]
+fn current_deadline_follows() {
+    paused(async {
+        let now = Instant::now();
+        let moved = timeout_with(ms(50), async |deadline: Deadline| {
+            deadline.reschedule_after(ms(70));
+            assert_eq!(current_deadline(), Some(now + ms(70)));
+            deadline.reschedule(None);
+            assert_eq!(current_deadline(), None);
+        });
+        moved.await.unwrap();
+        group(async |group| {
+            group.cancel();
+            assert_eq!(current_deadline(), Some(Instant::now()));
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+// S21: of many equal ones the outermost speaks.
+#[test]
+fn of_many_equal_deadlines_the_outermost_speaks() {
+    paused(async {
+        let log = Log::default();
+        let inner = async {
+            for_each_spoken(&log, "inner", timeout(ms(10), forever())).await;
+        };
+        let middle = async {
+            for_each_spoken(&log, "middle", timeout(ms(10), inner)).await;
+        };
+        let outer = timeout(ms(10), middle).await;
+        assert!(outer.is_err());
+        assert_eq!(log.take(), [""; 0]);
+    });
+}
+
+async fn for_each_spoken<T, E>(log: &Log, name: &str, limited: impl Future<Output = Result<T, E>>) {
+    if limited.await.is_err() {
+        log.add(name);
+    }
+}
+
+// S21: equal deadlines with a group and a child between them.
+#[test]
+fn equal_deadlines_across_a_task() {
+    paused(async {
+        let log = Log::default();
+        let outer = timeout(
+            ms(10),
+            group(async |group| {
+                let seen = log.clone();
+                group.spawn(async move {
+                    let _ = timeout(ms(10), forever()).await;
+                    seen.add("the child's own deadline spoke");
+                    turns(1).await;
+                    seen.add("and the child went on");
+                });
+                Ok(())
+            }),
+        );
+        outer.await.unwrap_err();
+        // Which alarm rings first is a matter of arming; the outer cut is never lost.
+        assert!(!log.take().contains(&"and the child went on".to_owned()));
+    });
+}
+
+// S19, S21: an outer cancel while the inner work cleans up after its deadline.
+#[test]
+fn an_outer_cancel_during_the_cleanup_of_a_deadline() {
+    paused(async {
+        let log = Log::default();
+        group(async |outer| {
+            let seen = log.clone();
+            let child = outer.spawn(async move {
+                let limited = timeout(ms(10), async {
+                    let cancelled = until_cancelled(forever()).await;
+                    sleep(30).await;
+                    seen.add("cleaned up");
+                    cancelled
+                });
+                let _ = limited.await;
+                seen.add("the deadline spoke");
+                turns(1).await;
+                seen.add("the outer cancel was lost");
+            });
+            sleep(20).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(log.take(), ["cleaned up"]);
+    });
+}
+
+// S22
+#[test]
+fn move_on_after_is_silent() {
+    paused(async {
+        assert_eq!(move_on_after(ms(10), async { 7 }).await, Some(7));
+        let (after, nothing) = took(move_on_after(ms(10), forever())).await;
+        assert_eq!((after, nothing), (10, None));
+    });
+}
+
+// S22: one line for a task, one for the whole group.
+#[test]
+fn a_limit_for_each_task_and_one_for_the_group() {
+    paused(async {
+        let (after, sums) = took(timeout(
+            ms(100),
+            group(async |group| {
+                let tasks: Vec<_> = [5, 500, 7]
+                    .map(|delay| {
+                        group.spawn(async move {
+                            let value = move_on_after(ms(50), async {
+                                sleep(delay).await;
+                                delay
+                            });
+                            Outcome::Ok(value.await)
+                        })
+                    })
+                    .into();
+                let mut values = Vec::new();
+                for task in tasks {
+                    values.push(task.await?);
+                }
+                Ok(values)
+            }),
+        ))
+        .await;
+        assert_eq!(after, 50);
+        assert_eq!(sums.unwrap().unwrap(), [Some(5), None, Some(7)]);
+    });
+}
+
+// S20, S22: a task's own limit fails its group with `TimedOut`, and that names the task.
+#[test]
+fn a_limit_that_fails_the_group() {
+    paused(async {
+        let error = group(async |group| {
+            group
+                .task("slow")
+                .spawn(async { timeout(ms(10), forever()).await });
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(messages(&error), ["timed out after 10ms"]);
+        assert!(error.cause().is::<taskgroup::TimedOut>());
+        assert_eq!(error.cause().name(), "slow");
+    });
+}
+
+// S21: as far away as can be.
+#[test]
+fn a_limit_beyond_what_a_clock_can_say() {
+    everywhere(|| async {
+        let value = timeout(std::time::Duration::MAX, async {
+            turns(2).await;
+            assert_eq!(current_deadline(), None);
+            7
+        });
+        assert_eq!(value.await.unwrap(), 7);
+    });
+}
+
+// S3, S21: moved by a thread that knows no runtime.
+#[test]
+fn a_plain_thread_moves_a_deadline() {
+    everywhere(|| async {
+        let ended = timeout_with(None, async |deadline: Deadline| {
+            let suspended = Steps::default();
+            let seen = suspended.clone();
+            let mover = async {
+                suspended.reached(1).await;
+                let moved = std::thread::spawn(move || deadline.reschedule(Instant::now()));
+                assert!(moved.join().unwrap());
+                forever().await;
+            };
+            tokio::join!(seen.at_each_suspension(forever()), mover);
+        });
+        ended.await.unwrap_err();
+    });
+}
+
+// S3: and one spawns: the child runs where the group does.
+#[test]
+fn a_plain_thread_spawns() {
+    everywhere(|| async {
+        let value = group(async |group: TaskGroup| {
+            let here = tokio::runtime::Handle::current().id();
+            let spawner = group.clone();
+            let child = std::thread::spawn(move || {
+                spawner.spawn(async { Outcome::Ok(tokio::runtime::Handle::current().id()) })
+            });
+            Ok(child.join().unwrap().await? == here)
+        });
+        assert!(value.await.unwrap());
+    });
+}

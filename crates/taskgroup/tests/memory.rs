@@ -1,0 +1,81 @@
+//! A group that lives long stays small (S4, TG23): a million short children one after the other, counted by the allocator. A binary of its own,
+//! so that nothing else allocates meanwhile.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+use taskgroup::TaskGroup;
+
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const CHILDREN: usize = 1_000_000;
+
+/// Live bytes after the first thousand children and the most that there were at any later thousand.
+async fn one_after_the_other(builder: taskgroup::GroupBuilder, children: usize) -> (isize, isize) {
+    let run = builder.run(async |group| {
+        let (mut first, mut most) = (0, 0);
+        for count in 1..=children {
+            group.spawn(async {}).await?;
+            if count % 1000 == 0 {
+                let live = LIVE.load(Ordering::Relaxed);
+                if count == 1000 {
+                    first = live;
+                }
+                most = most.max(live);
+            }
+        }
+        Ok((first, most))
+    });
+    run.await.unwrap()
+}
+
+#[test]
+fn a_million_children_one_after_the_other_keep_constant_memory() {
+    for (flavour, driver) in [(1, "pump"), (2, "pump"), (1, "tokio"), (2, "tokio")] {
+        let runtime = if flavour == 1 {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+        } else {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .build()
+                .unwrap()
+        };
+        let (builder, children) = match driver {
+            // These cost ten times as much, and show the same with fewer.
+            "tokio" => (TaskGroup::builder().tokio_tasks(), CHILDREN / 10),
+            _ => (TaskGroup::builder(), CHILDREN),
+        };
+        let (first, most) = runtime.block_on(one_after_the_other(builder, children));
+        println!(
+            "{driver}, {flavour} thread(s): {first} bytes live after 1 000 children, at most {most} until {children}"
+        );
+        // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte per child.
+        assert!(
+            most - first < 10_000,
+            "{driver}, {flavour}: {first} grew to {most}"
+        );
+    }
+}
