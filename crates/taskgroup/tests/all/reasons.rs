@@ -380,7 +380,6 @@ fn clauses_take_the_matching_part() {
 
 // S25: children are cancelled in spawn order, also many.
 #[test]
-#[ignore = "bug: the pumps' turns for the common queue change the order"]
 fn children_are_cancelled_in_spawn_order() {
     paused(async {
         let log = Log::default();
