@@ -6,6 +6,7 @@ mod deadline;
 mod error;
 mod group;
 mod handle;
+mod local;
 mod observe;
 mod policy;
 #[cfg(feature = "runner")]
@@ -26,6 +27,7 @@ pub use error::{
 };
 pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{ByRef, JoinError, TaskHandle};
+pub use local::Local;
 #[cfg(feature = "recorder")]
 pub use observe::recorder;
 pub use observe::{

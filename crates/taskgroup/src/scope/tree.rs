@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Shield,
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
     Section,
+    /// A value that what is below sees, under its key.
+    Local(usize, Box<dyn std::any::Any + Send + Sync>),
 }
 
 #[derive(Debug, Default)]
@@ -536,6 +538,7 @@ impl Scope {
                     scope.flags() & OWN != 0
                 }
                 Kind::Group(_) | Kind::Section | Kind::Run => flags & CANCELLED != 0,
+                Kind::Local(..) => false,
             };
             if flags & FORCED != 0 || (acts && scope.holds() == 0) {
                 return true;

@@ -2,6 +2,7 @@
 //!
 //! Much of this is about the whole process, so these tests are a binary of their own and run one at a time.
 
+mod local;
 #[cfg(feature = "recorder")]
 mod recorder;
 #[cfg(all(unix, feature = "runner"))]

@@ -1,0 +1,137 @@
+//! Values that follow the scope tree.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::atomic::AtomicU8;
+
+use crate::scope::current;
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::tree::{self, Kind, Scope};
+
+/// A value that everything below a scope sees: a request id, a user, a configuration.
+///
+/// It is a `static` without a value of its own. [`scope`](Self::scope) gives it one for a future *and for everything that is started
+/// below it*: groups, their children, their children's children, cleanup. Nobody passes it on and nobody copies it at the spawn; a task
+/// finds it by looking up the tree. Outside it has no value.
+///
+/// ```
+/// use taskgroup::{Local, TaskGroup};
+///
+/// static USER: Local<String> = Local::new();
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let greeting = USER.scope("Ada".to_owned(), async {
+///     TaskGroup::run(async |group| {
+///         let child = group.spawn(async { Ok::<_, std::io::Error>(format!("hello {}", USER.get().unwrap())) });
+///         Ok(child.await?)
+///     })
+///     .await
+/// });
+/// assert_eq!(greeting.await.unwrap(), "hello Ada");
+/// assert_eq!(USER.get(), None);
+/// # }
+/// ```
+///
+/// What a task sees depends on the group that owns it and not on who spawned it: a child that is spawned into a group outside of the
+/// `scope` does not see the value. That is how it differs from asyncio and Trio, where a child gets a copy of its spawner's context.
+/// For values that belong to one task alone there is [`tokio::task_local!`].
+///
+/// The idea is that of Java's scoped values, which follow its structured task scopes.
+#[doc(alias = "ContextVar")]
+#[doc(alias = "contextvars")]
+#[doc(alias = "task_local")]
+#[doc(alias = "ScopedValue")]
+pub struct Local<T: 'static> {
+    /// Gives it an address of its own, by which it is known: no two of these are ever merged.
+    place: AtomicU8,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> fmt::Debug for Local<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+impl<T> Default for Local<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Local<T> {
+    /// One without a value, to be put into a `static`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            place: AtomicU8::new(0),
+            value: PhantomData,
+        }
+    }
+
+    fn key(&'static self) -> usize {
+        std::ptr::from_ref(&self.place).addr()
+    }
+}
+
+impl<T: Send + Sync> Local<T> {
+    /// Runs `future` with `value` as the value of this, for it and for everything below. An inner `scope` hides an outer one.
+    ///
+    /// It ends when everything that was started below has ended, like every scope.
+    ///
+    /// ```
+    /// # use taskgroup::Local;
+    /// static DEPTH: Local<u32> = Local::new();
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// DEPTH.scope(1, async {
+    ///     DEPTH.scope(2, async { assert_eq!(DEPTH.get(), Some(2)) }).await;
+    ///     assert_eq!(DEPTH.get(), Some(1));
+    /// })
+    /// .await;
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// As `future`.
+    #[track_caller]
+    pub fn scope<F: Future>(&'static self, value: T, future: F) -> impl Future<Output = F::Output> {
+        let location = Location::caller();
+        async move {
+            let kind = Kind::Local(self.key(), Box::new(value));
+            let scope = Scope::open(kind, &current::scope(), location);
+            let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
+            match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
+                Ended::Value(value) => value,
+                Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+                // Only the end of the grace gets here; what is around us is dropped next.
+                Ended::Dropped => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Shows the value to `look`: `None` where there is none. Linear in the number of scopes in between.
+    pub fn with<R>(&'static self, look: impl FnOnce(Option<&T>) -> R) -> R {
+        let here = current::nearest();
+        let value = tree::ancestors(&here).find_map(|scope| match &scope.kind {
+            Kind::Local(key, value) if *key == self.key() => {
+                let value: &(dyn Any + Send + Sync) = &**value;
+                value.downcast_ref::<T>()
+            }
+            _ => None,
+        });
+        look(value)
+    }
+
+    /// A copy of the value.
+    #[must_use]
+    pub fn get(&'static self) -> Option<T>
+    where
+        T: Clone,
+    {
+        // Not by the method's name, whose lifetime would be a fixed one.
+        #[allow(clippy::redundant_closure_for_method_calls)]
+        self.with(|value| value.cloned())
+    }
+}
