@@ -18,3 +18,6 @@ mod from_joinset {}
 
 #[doc = include_str!("../../src/reference-behaviours.md")]
 mod reference_behaviours {}
+
+#[doc = include_str!("../../src/seeing.md")]
+mod seeing {}

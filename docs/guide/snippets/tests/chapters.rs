@@ -100,6 +100,17 @@ fn the_program_of_the_readme_is_the_first_example() {
     );
 }
 
+/// The live tree in the guide is the one that the example prints.
+#[test]
+fn the_tree_of_the_guide_is_what_came_out() {
+    let output = guide().join("../../../crates/taskgroup/examples/60_live_tree.out");
+    let page = read(&guide().join("seeing.md"));
+    assert_eq!(
+        block(&page, "<!-- what it prints -->\n```text\n"),
+        read(&output)
+    );
+}
+
 /// What stands in the first block that begins so.
 fn block<'a>(text: &'a str, begin: &str) -> &'a str {
     let (_, rest) = text
