@@ -226,7 +226,12 @@ impl Tree {
 
     pub(crate) fn of(root: &Arc<Scope>) -> Self {
         let mut walk = Walk::new();
-        let above = root.parent().map(group::info);
+        // Where nothing above has a name, the path begins here.
+        let named = |scope: &&Arc<Scope>| {
+            let mut above = crate::scope::tree::ancestors(scope);
+            above.any(|scope| matches!(scope.kind, Kind::Run | Kind::Group(_) | Kind::Task(_)))
+        };
+        let above = root.parent().filter(named).map(group::info);
         walk.stack.push((Item::Scope(root.clone()), 0, above));
         walk.run();
         walk.finish()

@@ -54,6 +54,10 @@ fn nodes_say_who_they_are_and_where_they_came_from() {
             let leaf = find(&tree, "leaf");
             assert_eq!(leaf.path(), "outer/worker/inner/leaf");
             assert_eq!(leaf.path().names().count(), 4);
+            assert_eq!(
+                find(&outer.tree(), "leaf").path(),
+                "outer/worker/inner/leaf"
+            );
             assert_eq!(leaf.location().file(), file!());
             assert!((first..last).contains(&leaf.location().line()));
             assert_eq!(leaf.id(), leaf.info().id());
