@@ -227,6 +227,9 @@ impl Runner {
         location: &'static Location<'static>,
     ) -> (Ended<T>, Arc<Scope>) {
         let scope = Scope::open(Kind::Run, Scope::root(), location);
+        if self.grace.is_some() {
+            scope.name_all_below();
+        }
         let watch = self
             .signals
             .then(|| tokio::spawn(watch_signals(scope.clone(), self.grace, location)));

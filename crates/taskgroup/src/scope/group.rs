@@ -274,6 +274,10 @@ impl GroupState {
 
     // ---- grace ----
 
+    pub(super) fn has_grace(&self) -> bool {
+        self.grace.is_some()
+    }
+
     pub(super) fn arm_grace(&self, scope: &Arc<Scope>) {
         if let Some(grace) = self.grace {
             let key = super::timer::arm_grace(scope, grace);

@@ -437,7 +437,11 @@ where
             let first = self.header.slot() == NO_SLOT;
             if first {
                 // S16: a task that was cancelled before its first poll never runs.
-                tree::inherit(&self.header, self.header.owner.flags());
+                let flags = self.header.owner.flags();
+                tree::inherit(&self.header, flags);
+                if flags & tree::NAMED != 0 {
+                    self.link();
+                }
             }
             let polled = if !may_poll || (first && self.header.is_cancelled()) {
                 Poll::Pending

@@ -92,6 +92,8 @@ pub(crate) const FORCED: u32 = 1 << 2;
 const DRAINING: u32 = 1 << 3;
 /// The section was dropped half-way; the parent waits instead of it.
 const ORPHAN: u32 = 1 << 4;
+/// A grace may end here or further up: children are linked before their first poll, so that one that blocks in it can be named.
+pub(crate) const NAMED: u32 = 1 << 5;
 
 /// In `live`: nothing may be added any more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -161,11 +163,16 @@ enum Left {
 
 impl Scope {
     fn bare(kind: Kind, parent: Option<Arc<Scope>>, location: &'static Location<'static>) -> Self {
+        let named = match (&kind, &parent) {
+            (Kind::Group(group), _) if group.has_grace() => NAMED,
+            (_, Some(parent)) => parent.flags() & NAMED,
+            _ => 0,
+        };
         Self {
             kind,
             parent,
             location,
-            flags: AtomicU32::new(0),
+            flags: AtomicU32::new(named),
             holds: AtomicU32::new(0),
             live: AtomicUsize::new(1),
             slot: AtomicU32::new(NO_SLOT),
@@ -233,6 +240,11 @@ impl Scope {
 
     pub(crate) fn parent(&self) -> Option<&Arc<Scope>> {
         self.parent.as_ref()
+    }
+
+    /// For a run with a grace; groups know by themselves.
+    pub(crate) fn name_all_below(&self) {
+        self.flags.fetch_or(NAMED, Ordering::SeqCst);
     }
 
     pub(crate) fn flags(&self) -> u32 {

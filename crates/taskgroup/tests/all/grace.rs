@@ -151,7 +151,6 @@ fn a_failure_comes_before_the_overrun_that_it_caused() {
 // S18: what cannot be dropped because it never suspends is named by a warning. The child blocks its thread until it has been
 // named, so this takes the five real seconds that the first warning takes.
 #[test]
-#[ignore = "bug: a child that blocks in its first poll is not linked yet, so the warning names the body; this would hang"]
 fn a_child_that_never_yields_is_named_by_a_warning() {
     let (name, named) = std::sync::mpsc::channel();
     set_warning_hook(move |warning| {
