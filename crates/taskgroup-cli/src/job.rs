@@ -115,6 +115,7 @@ impl Job {
             around,
             ..
         } = self;
+        let asked = started.elapsed();
         let (left_in_background, stopped) = output
             .meanwhile(async {
                 let ended_by_itself =
@@ -127,7 +128,7 @@ impl Job {
                 Some(status) => Ending::Exited(status),
                 None => Ending::Cancelled(process.leader_status()),
             };
-            (ending, started.elapsed())
+            (ending, asked)
         });
         let gone = started.elapsed();
         let outlet = output.outlet.clone();

@@ -36,7 +36,7 @@ pub(crate) struct Record {
     pub(crate) ending: Ending,
     /// From the begin of the run to the start; none for what was not started.
     pub(crate) began: Option<Duration>,
-    /// From the start to the ending; zero for what was not started.
+    /// From the start to the ending, or to when it was asked to end; zero for what was not started.
     pub(crate) ran: Duration,
     /// From the start until nothing was left of it.
     pub(crate) gone: Duration,

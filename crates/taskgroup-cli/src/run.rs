@@ -93,7 +93,7 @@ async fn run_plan(
         Show::Stream | Show::Quiet => Progress::nothing(),
         Show::Group | Show::Failures => Progress::lines(sink.ticker(), total),
     });
-    let for_files = common.junit.is_some() || common.trace.is_some();
+    let for_files = common.junit.is_some() || common.trace.is_some() || common.report.is_some();
     let memory = if source.is_none() || for_files {
         Memory::Everything
     } else {
@@ -175,9 +175,10 @@ async fn run_plan(
 /// The files that are written at the end.
 fn write_files(summary: &mut Summary, common: &Common) {
     type Write = fn(&Path, &Summary) -> io::Result<()>;
-    let files: [(_, Write); 2] = [
+    let files: [(_, Write); 3] = [
         (&common.junit, tell::write_junit),
         (&common.trace, tell::write_trace),
+        (&common.report, tell::write_page),
     ];
     for (path, write) in files {
         let Some(path) = path else { continue };

@@ -1,19 +1,19 @@
 //! What is told beside the output: files for other programs, and how far the run is.
 //!
-//! `journal` writes lines of JSON as things happen, and `past` reads them again; `junit` and `trace`
+//! `journal` writes lines of JSON as things happen, and `past` reads them again; `junit` and `timeline`
 //! are written at the end; `progress` is for people who wait.
 
 mod journal;
 mod junit;
 mod past;
 mod progress;
-mod trace;
+mod timeline;
 
 pub(crate) use journal::Journal;
 pub(crate) use junit::write as write_junit;
 pub(crate) use past::Past;
 pub(crate) use progress::Progress;
-pub(crate) use trace::write as write_trace;
+pub(crate) use timeline::{write_page, write_trace};
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

@@ -87,61 +87,88 @@ fn junit_has_a_case_for_each_task() {
     }
 }
 
-/// The rules of the Trace Event Format for complete events.
-fn assert_is_trace(trace: &Value) -> Vec<&Value> {
+/// The rules of the Trace Event Format, for the kinds of events that are written; the slices.
+fn slices(trace: &Value) -> Vec<&Value> {
     let events = trace["traceEvents"].as_array().expect("a list of events");
     for event in events {
-        assert_eq!(event["ph"], "X", "{event}");
         assert!(
-            event["name"].is_string() && event["cat"].is_string(),
+            event["name"].is_string() && event["pid"].is_u64(),
             "{event}"
         );
-        assert!(event["ts"].is_u64() && event["dur"].is_u64(), "{event}");
-        assert!(event["pid"].is_u64() && event["tid"].is_u64(), "{event}");
-    }
-    // On one lane, slices are nested or apart.
-    for one in events {
-        for other in events {
-            let span = |event: &Value| {
-                let begin = event["ts"].as_u64().unwrap();
-                (begin, begin + event["dur"].as_u64().unwrap())
-            };
-            let ((a, b), (c, d)) = (span(one), span(other));
-            let fits = b <= c || d <= a || (a <= c && d <= b) || (c <= a && b <= d);
-            assert!(one["tid"] != other["tid"] || fits, "{one} and {other}");
+        match event["ph"].as_str().unwrap() {
+            "M" => assert!(event["args"].is_object(), "{event}"),
+            "X" => assert!(
+                event["ts"].is_number() && event["dur"].is_number(),
+                "{event}"
+            ),
+            "s" | "f" => assert!(event["ts"].is_number() && event["id"].is_u64(), "{event}"),
+            other => panic!("an unknown kind {other}: {event}"),
         }
     }
-    events.iter().collect()
+    let slices: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
+    // On one lane, slices are nested or apart.
+    for one in &slices {
+        for other in &slices {
+            let span = |event: &Value| {
+                let begin = event["ts"].as_f64().unwrap();
+                (begin, begin + event["dur"].as_f64().unwrap())
+            };
+            let ((a, b), (c, d)) = (span(one), span(other));
+            let near = 0.002;
+            let apart = b <= c + near || d <= a + near;
+            let nested = (a <= c && d <= b + near) || (c <= a && b <= d + near);
+            let same = (&one["pid"], &one["tid"]) == (&other["pid"], &other["tid"]);
+            assert!(!same || apart || nested, "{one} and {other}");
+        }
+    }
+    slices
 }
 
 #[test]
 fn a_trace_is_one() {
     let sandbox = Sandbox::new();
     let trace = path(&sandbox, "trace.json");
+    let commands = ["true", "exit 1", "sleep 0.01", "true"];
     sandbox
-        .run(&[
-            "--trace",
-            &trace,
-            "-k",
-            "-j2",
-            "true",
-            "exit 1",
-            "sleep 0.01",
-            "true",
-        ])
+        .run(&[&["--trace", &trace, "-k", "-j2"], &commands[..]].concat())
         .code(1);
     let trace: Value = serde_json::from_str(&sandbox.read("trace.json")).unwrap();
-    let events = assert_is_trace(&trace);
-    let names: Vec<&Value> = events.iter().map(|event| &event["name"]).collect();
+    let slices = slices(&trace);
     for name in ["true#1", "exit", "sleep", "true#2"] {
-        assert!(names.contains(&&Value::from(name)), "{names:?}");
+        assert!(slices.iter().any(|slice| slice["name"] == name), "{name}");
     }
+}
+
+#[test]
+fn the_page_holds_everything_by_itself() {
+    let sandbox = Sandbox::new();
+    let page = path(&sandbox, "page.html");
+    let tasks = r#"
+on-failure = "cancel"
+[groups.g.tasks.bad]
+run = "echo '<b>why</b>' >&2; exit 3"
+[groups.g.tasks.waits]
+run = "sleep 100"
+after = ["bad"]
+"#;
+    let tasks = sandbox.file("tasks.toml", tasks);
+    sandbox.run(&["--report", &page, "-f", &tasks]).code(1);
+    let text = sandbox.read("page.html");
+    assert!(text.starts_with("<!doctype html>") && text.contains("</html>"));
+    for part in ["g/bad", "g/waits", "exit code 3", "because g/bad"] {
+        assert!(text.contains(part), "no {part}");
+    }
+    assert!(!text.contains("<b>why"), "foreign text is not markup");
+    assert!(
+        !text.contains(" src=") && !text.contains("<link"),
+        "nothing is loaded"
+    );
 }
 
 #[test]
 fn files_that_cannot_be_written_are_told() {
     let sandbox = Sandbox::new();
-    for flag in ["--junit", "--trace", "--json"] {
+    for flag in ["--junit", "--trace", "--report", "--json"] {
         let ended = sandbox.run(&[flag, "/dev/full", "true"]);
         ended
             .code(74)
