@@ -84,7 +84,7 @@ where
             std::future::poll_fn(|cx| {
                 let polled = section.as_mut().poll_ended(cx);
                 if polled.is_pending() && inside.is_none() {
-                    *inside = section.scope().cloned();
+                    *inside = section.as_mut().scope().cloned();
                 }
                 polled
             })

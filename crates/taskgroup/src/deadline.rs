@@ -266,7 +266,7 @@ async fn limited<F: Future>(
         if polled.is_ready() {
             return polled;
         }
-        match (section.scope(), &armed) {
+        match (section.as_mut().scope(), &armed) {
             (Some(_), Armed::Scope(_)) => polled,
             (Some(scope), _) => {
                 let scope = scope.clone();
@@ -298,12 +298,12 @@ async fn limited<F: Future>(
     drop(armed);
     match ended {
         // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
-        Ended::Value(value) if !section.scope().is_some_and(told_itself) => Ok(value),
+        Ended::Value(value) if !section.as_mut().scope().is_some_and(told_itself) => Ok(value),
         Ended::Panicked(payload) => std::panic::resume_unwind(payload),
         ended => {
             // The guard in it would hide the outer cancellation.
             drop(ended);
-            let scope = section.scope().cloned();
+            let scope = section.as_mut().scope().cloned();
             // Polled again only when something around us was about to drop us and then did not.
             std::future::poll_fn(|_| {
                 let outer = match &scope {

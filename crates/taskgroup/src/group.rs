@@ -437,7 +437,7 @@ where
     let mut waited = false;
     let ended = std::future::poll_fn(|cx| {
         let polled = section.as_mut().poll_ended(cx);
-        waited |= polled.is_pending() && section.is_winding();
+        waited |= polled.is_pending() && section.as_mut().is_winding();
         polled
     })
     .await;

@@ -55,7 +55,7 @@ pin_project! {
     impl<F: Future> PinnedDrop for Section<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let (true, State::Open(open)) = (this.future.is_some(), &*this.state) {
+            if let (Some(_), State::Open(open)) = (this.future.as_mut().as_pin_mut(), &*this.state) {
                 let _ambient = current::enter_scope(&open.scope);
                 this.future.set(None);
             }
@@ -224,8 +224,8 @@ impl<F: Future> Section<F> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Ended<F::Output>> {
-        let this = self.as_mut().project();
-        if this.future.is_some() {
+        let mut this = self.as_mut().project();
+        if this.future.as_mut().as_pin_mut().is_some() {
             match this.state {
                 State::Unopened(..) => {
                     return Poll::Ready(drop_future(this.state, this.future, Ended::Dropped));
@@ -253,13 +253,14 @@ impl<F: Future> Section<F> {
     }
 
     /// Whether the future has ended and the section waits for what is below.
-    pub(crate) fn is_winding(&self) -> bool {
-        self.future.is_none()
+    pub(crate) fn is_winding(self: Pin<&mut Self>) -> bool {
+        // No `&self` while there is a future: it may have references into itself, which that would invalidate.
+        self.project().future.as_pin_mut().is_none()
     }
 
     /// The scope, if it was ever needed.
-    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
-        match &self.state {
+    pub(crate) fn scope(self: Pin<&mut Self>) -> Option<&Arc<Scope>> {
+        match self.project().state {
             State::Open(open) => Some(&open.scope),
             State::Unopened(..) => None,
         }

@@ -489,7 +489,7 @@ where
                 return false;
             }
         }
-        self.complete(stage);
+        self.complete();
         true
     }
 
@@ -504,9 +504,18 @@ where
         self.header.pass_down();
     }
 
-    fn complete(self: &Arc<Self>, stage: &mut Stage<F>) {
+    /// The stage, for as long as one statement of [`complete`](Self::complete) needs it.
+    #[allow(unsafe_code, clippy::mut_from_ref)]
+    fn own_stage(&self) -> &mut Stage<F> {
+        // SAFETY: only `complete` calls this, which has the stage by K1 or by K3, and it keeps no two of these at a time.
+        unsafe { &mut *self.stage.get() }
+    }
+
+    /// `RUNNING` is ours (K1) and given up here. So no reference to the stage may reach across that, not even as an argument that is used no
+    /// more: the outcome is somebody else's from then on.
+    fn complete(self: &Arc<Self>) {
         let header = &self.header;
-        let Stage::Winding(end) = std::mem::replace(stage, Stage::Empty) else {
+        let Stage::Winding(end) = std::mem::replace(self.own_stage(), Stage::Empty) else {
             unreachable!("K1: a task is completed once, after its future has ended");
         };
         let own = header.sees_cancel();
@@ -558,7 +567,7 @@ where
             header.owner.adopt_failure(member);
         }
         let value = result.is_ok();
-        *stage = Stage::Outcome(result);
+        *self.own_stage() = Stage::Outcome(result);
 
         if header.slot() != NO_SLOT {
             let unlinked = header.owner.unlink_task(header);
@@ -567,10 +576,9 @@ where
         // RUNNING is set and DONE is not, so one addition-free word change does both.
         let before = header.state.fetch_xor(DONE | RUNNING, Ordering::SeqCst);
         if before & DETACHED != 0 {
-            // SAFETY: K3: we set the second of the two bits, so the outcome is ours.
-            #[allow(unsafe_code)]
-            let stage = unsafe { &mut *self.stage.get() };
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| *stage = Stage::Empty)) {
+            // K3: we set the second of the two bits, so the outcome is ours.
+            let drop_it = || *self.own_stage() = Stage::Empty;
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
                 header
                     .owner
                     .adopt_failure(Member::from_panic(header.info(), payload));
