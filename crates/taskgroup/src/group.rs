@@ -228,6 +228,11 @@ impl TaskGroup {
         group::group_name(self.state())
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
     fn state(&self) -> &GroupState {
         match self.scope.group() {
             Some(state) => state,

@@ -15,6 +15,8 @@ mod runner;
 mod scope;
 mod shield;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use bracket::{bracket, defer, drain};
 pub use cancel::{CancelReason, Cancelled, ReasonKind, checkpoint, is_cancelled, until_cancelled};

@@ -52,6 +52,8 @@ pub(crate) struct Runtime {
     started: std::sync::Once,
     /// Whether the runtime shuts down; D3.
     shut_down: AtomicUsize,
+    #[cfg(feature = "testing")]
+    explored: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Default)]
@@ -119,6 +121,8 @@ impl Runtime {
             sleeping: Mutex::default(),
             started: std::sync::Once::new(),
             shut_down: AtomicUsize::new(0),
+            #[cfg(feature = "testing")]
+            explored: std::sync::atomic::AtomicBool::new(false),
         });
         all.insert(id, Arc::downgrade(&runtime));
         runtime
@@ -249,8 +253,23 @@ impl Runtime {
         }
     }
 
+    /// Whether a pump of another kind polls all tasks, also those that would be Tokio tasks.
+    fn is_explored(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.explored.load(std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+
     fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::SeqCst) != 0
+    }
+
+    /// D3: called by the pumps as they go.
+    fn shut_down(self: &Arc<Self>) {
+        self.shut_down.store(1, Ordering::SeqCst);
+        self.drop_queues();
+        abort_below(Scope::root(), self);
     }
 
     /// D3.
@@ -260,6 +279,48 @@ impl Runtime {
             all.append(&mut pump.queue.lock());
         }
         all.into_iter().for_each(run_dead);
+    }
+}
+
+/// What a pump of another kind needs, on a runtime with one thread: the same that [`Pumping`] does, but for the order.
+#[cfg(feature = "testing")]
+impl Runtime {
+    /// Has `pump` poll the tasks of this runtime. Nothing has been spawned yet.
+    pub(crate) fn take_over(&self, pump: impl Future<Output = ()> + Send + 'static) {
+        self.explored
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.started.call_once(|| drop(self.handle.spawn(pump)));
+    }
+
+    /// All that is ready, in the order in which it became so.
+    pub(crate) fn take_ready(&self) -> VecDeque<TaskRef> {
+        std::mem::take(&mut *self.common.lock())
+    }
+
+    /// D2: `false` when there is something to do after all.
+    pub(crate) fn rest(&self, waker: &Waker) -> bool {
+        self.go_idle(0, waker)
+    }
+
+    pub(crate) fn rouse(&self) {
+        self.not_idle(0);
+    }
+
+    /// Wakes the pump if it rests: there is something for it to do that is not in a queue of ours.
+    pub(crate) fn nudge(&self) {
+        self.wake_one();
+    }
+
+    /// D3: the pump goes, and this is what it had taken.
+    pub(crate) fn go_down(self: &Arc<Self>, taken: Vec<TaskRef>) {
+        self.common.lock().extend(taken);
+        self.shut_down();
+    }
+
+    /// The Tokio tasks that are not the engine's.
+    pub(crate) fn foreign_tasks(&self) -> usize {
+        let own = 1 + usize::from(self.timers.has_sleeper());
+        self.handle.metrics().num_alive_tasks().saturating_sub(own)
     }
 }
 
@@ -280,7 +341,7 @@ pub(crate) fn submit(task: TaskRef) {
 
 /// As [`submit`], for whoever knows the runtime of the task's owner.
 pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
-    if !task.header().has(TOKIO) {
+    if !task.header().has(TOKIO) || runtime.is_explored() {
         runtime.push(task);
     } else if runtime.is_shut_down() {
         run_dead(task);
@@ -450,9 +511,7 @@ impl Future for Pumping {
 impl Drop for Pumping {
     /// A pump never ends by itself: the runtime goes down.
     fn drop(&mut self) {
-        self.runtime.shut_down.store(1, Ordering::SeqCst);
-        self.runtime.drop_queues();
-        abort_below(Scope::root(), &self.runtime);
+        self.runtime.shut_down();
     }
 }
 

@@ -175,6 +175,13 @@ impl GroupState {
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
+    /// How many places of the limit are taken, and how many children wait for one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn places(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.placed, inner.queued.len())
+    }
+
     // ---- background children ----
 
     pub(super) fn background(&self) -> usize {
@@ -430,9 +437,12 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
             }
             Kind::Task(task) => task.upgrade().map(|task| {
                 let header = task.header();
-                let number = header.owner.group().map_or(0, |group| group.number);
-                let id = TaskId::new(number, header.index);
-                TaskInfo::new(display_name(header), id, parent, header.location)
+                TaskInfo::new(
+                    display_name(header),
+                    task_id(header),
+                    parent,
+                    header.location,
+                )
             }),
             Kind::Run => Some(TaskInfo::new(
                 "main",

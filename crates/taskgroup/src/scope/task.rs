@@ -298,6 +298,11 @@ impl Header {
             .unwrap_or_else(|| CancelReason::dropped(&self.owner))
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn id(&self) -> crate::error::TaskId {
+        super::group::task_id(self)
+    }
+
     pub(crate) fn info(&self) -> TaskInfo {
         super::group::task_info(self)
     }

@@ -78,6 +78,11 @@ impl Timers {
         drop(gone);
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn has_sleeper(&self) -> bool {
+        self.inner.lock().sleeper.is_some()
+    }
+
     /// Takes what is due; says when to look again.
     fn due(&self) -> Result<Vec<Alarm>, Option<Instant>> {
         let now = Instant::now();

@@ -9,6 +9,8 @@ mod asyncio;
 mod cancelling;
 mod cleanup;
 mod deadlines;
+#[cfg(feature = "testing")]
+mod exploring;
 mod grace;
 mod groups;
 mod panics;

@@ -21,3 +21,6 @@ mod reference_behaviours {}
 
 #[doc = include_str!("../../src/seeing.md")]
 mod seeing {}
+
+#[doc = include_str!("../../src/testing.md")]
+mod testing {}

@@ -1,0 +1,175 @@
+//! What explored programs come to, and how it is told.
+
+use std::fmt;
+
+use super::pump::Step;
+use super::schedule::Schedule;
+
+/// What went wrong in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The program panicked.
+    Panicked(String),
+    /// The program returned an error, which is drawn whole here.
+    Failed(String),
+    /// The program had not ended when the limit of virtual time was reached: it waits for what never comes. These were alive.
+    Stuck(Vec<String>),
+    /// The program was still busy after so many steps.
+    Endless(u64),
+    /// The program ended, and left this behind.
+    Leak(Vec<String>),
+}
+
+impl Fault {
+    /// Whether both are of one kind, whatever they say.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(message) => write!(f, "it panicked: {message}"),
+            Self::Failed(error) => write!(f, "it failed: {error}"),
+            Self::Stuck(alive) if alive.is_empty() => {
+                f.write_str("it waits for something that never comes")
+            }
+            Self::Stuck(alive) => {
+                f.write_str("it waits for something that never comes; alive are")?;
+                alive.iter().try_for_each(|one| write!(f, "\n    {one}"))
+            }
+            Self::Endless(steps) => write!(f, "it is still busy after {steps} steps"),
+            Self::Leak(left) => {
+                f.write_str("it ended and left behind")?;
+                left.iter().try_for_each(|one| write!(f, "\n    {one}"))
+            }
+        }
+    }
+}
+
+/// A run that went wrong: what happened, and the schedule that makes it happen again.
+///
+/// Its text says all of that, with the steps of the run.
+#[derive(Debug)]
+pub struct Failure {
+    pub(super) seed: Option<u64>,
+    pub(super) runs: u64,
+    pub(super) fault: Fault,
+    pub(super) schedule: Schedule,
+    pub(super) repeats: bool,
+    pub(super) panics: Vec<String>,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Failure {
+    /// The seed of the run; `None` when it was a replay.
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// How many runs it took to find, itself included.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// The schedule, made small, for [`replay`](super::replay).
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Whether the same schedule made the same happen again. If not, the program has a source of chance of its own.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+}
+
+/// So many steps are printed.
+const SHOWN: usize = 60;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.seed {
+            Some(seed) => write!(f, "seed {seed} (run {}): {}", self.runs, self.fault)?,
+            None => write!(f, "the replayed run: {}", self.fault)?,
+        }
+        for panic in &self.panics {
+            write!(f, "\n  {}", panic.replace('\n', "\n  "))?;
+        }
+        if !self.repeats {
+            return write!(
+                f,
+                "\nThe same schedule did not make it happen again, so something in the program is left to chance: \
+                 `select!` without `biased`, a hash map's order, a thread, the real time."
+            );
+        }
+        write!(
+            f,
+            "\nschedule {} ({} not in order of arrival); again: `taskgroup::testing::replay(\"{0}\", …)` \
+             or TASKGROUP_SCHEDULE={0}",
+            self.schedule,
+            self.schedule.deviations()
+        )?;
+        for (number, step) in self.steps.iter().take(SHOWN).enumerate() {
+            write!(f, "\n{:>5}  {}", number + 1, step.task)?;
+            if step.waiting > 1 {
+                write!(f, " (one of {})", step.waiting)?;
+            }
+        }
+        if self.steps.len() > SHOWN {
+            write!(f, "\n       … and {} more", self.steps.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What an exploration without a failure has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub(super) runs: u64,
+    pub(super) distinct: u64,
+    pub(super) steps: u64,
+}
+
+impl Report {
+    /// How many times the program ran.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// In how many different orders.
+    #[must_use]
+    pub fn distinct(&self) -> u64 {
+        self.distinct
+    }
+
+    /// How many times tasks were polled in all runs together.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} runs in {} different orders, {} steps",
+            self.runs, self.distinct, self.steps
+        )
+    }
+}
