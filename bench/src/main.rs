@@ -5,6 +5,7 @@
 mod allocator;
 mod foreign;
 mod fresh;
+mod instructions;
 mod machine;
 mod measure;
 mod peers;
@@ -35,6 +36,8 @@ enum What {
     Compare,
     /// Measure what the targets name; succeeds only if all are met
     Targets,
+    /// Count the instructions of the hot paths, with valgrind, and compare them with those that are kept
+    Instructions,
 }
 
 /// taskgroup measured side by side with its peers
@@ -73,6 +76,12 @@ struct Arguments {
     /// Judge this report instead of measuring (targets)
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
+    /// Keep what was counted (instructions)
+    #[arg(long)]
+    write: bool,
+    /// One step in this process: step:n
+    #[arg(long, hide = true)]
+    step: Option<String>,
     /// One program in this process: row:peer:n
     #[arg(long, hide = true)]
     fresh: Option<String>,
@@ -136,6 +145,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(order) = &arguments.fresh {
         return fresh::run(order, arguments.workers).map(|()| true);
     }
+    if let Some(order) = &arguments.step {
+        return instructions::step(order).map(|()| true);
+    }
     if arguments.mimalloc && !cfg!(feature = "mimalloc") {
         let others = std::env::args().skip(1);
         let others = others.filter(|argument| argument != allocator::FLAG);
@@ -144,6 +156,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     match arguments.what {
         What::Compare => compare(arguments).map(|()| true),
         What::Targets => targets(arguments),
+        What::Instructions => instructions::run(arguments.write).map(|()| true),
     }
 }
 
