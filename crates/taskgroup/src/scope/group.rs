@@ -150,7 +150,7 @@ impl GroupState {
         inner.placed += queued.len();
         let waiting = std::mem::take(&mut inner.waiting);
         drop(inner);
-        waiting.into_iter().for_each(std::task::Waker::wake);
+        waiting.into_iter().for_each(tree::wake);
         for task in &queued {
             driver::submit(task.clone());
         }
@@ -172,7 +172,7 @@ impl GroupState {
         if let Some(task) = next {
             driver::submit(task);
         }
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().for_each(tree::wake);
     }
 
     /// How many places of the limit are taken, and how many children wait for one.

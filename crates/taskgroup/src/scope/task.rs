@@ -328,9 +328,9 @@ impl Header {
     fn wake_waiters(&self) {
         let waiters = self.waiters.lock().take();
         if let Some(waiters) = waiters {
-            waiters.join.into_iter().for_each(Waker::wake);
+            waiters.join.into_iter().for_each(tree::wake);
             if let Some(drive) = waiters.drive {
-                drive.wake();
+                tree::wake(drive);
             }
         }
     }
@@ -356,7 +356,7 @@ impl Header {
             .as_ref()
             .and_then(|waiters| waiters.drive.clone());
         if let Some(waker) = waker {
-            waker.wake();
+            tree::wake(waker);
         }
     }
 

@@ -603,7 +603,7 @@ impl Scope {
         // Whoever polls again stores a waker again, so this one can be used up.
         let waker = self.inner.lock().waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 
@@ -726,7 +726,7 @@ impl Scope {
                 Vec::new()
             }
         };
-        drains.into_iter().for_each(Waker::wake);
+        drains.into_iter().for_each(wake);
     }
 
     /// Whether no orphan is left at the process root; otherwise the waker is remembered.
@@ -869,7 +869,7 @@ fn spread(
             state.arm_grace(group);
         }
     }
-    sections.into_iter().for_each(Waker::wake);
+    sections.into_iter().for_each(wake);
     for task in &tasks {
         events::cancelled(task.header(), reason);
         if force {
@@ -938,6 +938,12 @@ pub(super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason) -> Vec<T
         .filter(|header| !header.is_done() && !waiting.contains(&std::ptr::from_ref(*header)))
         .map(Header::info)
         .collect()
+}
+
+/// Wakes somebody out there. A waker is foreign code, and its panic is no reason to leave our own work half done: whoever is polled by
+/// such an executor has to live with it, everybody else goes on. The panic hook has told of it.
+pub(super) fn wake(waker: Waker) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Walks from `scope` to the root.

@@ -13,6 +13,7 @@ mod deadlines;
 mod exploring;
 mod grace;
 mod groups;
+mod misuse;
 mod panics;
 mod reasons;
 mod scale;

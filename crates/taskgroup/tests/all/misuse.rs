@@ -1,0 +1,281 @@
+//! What safe code can do wrong to the futures and handles: forget them, drop them in every state and inside a poll, panic in a waker.
+//! Nothing of it may be unsound, so these tests are for Miri and the sanitizers, too; and nothing may hang.
+
+use std::mem::forget;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use taskgroup::{TaskGroup, TaskHandle, bracket, shield, timeout, until_cancelled};
+use tokio::runtime::Builder;
+use tokio::task::yield_now;
+
+use crate::support::{Log, Outcome, forever, group, ms, paused, turns};
+
+/// Polls `future` so many times, then gives it back unfinished.
+async fn polled<F: Future + Unpin>(mut future: F, times: usize) -> F {
+    for _ in 0..times {
+        let ready = std::future::poll_fn(|cx| Poll::Ready(pin!(&mut future).poll(cx).is_ready()));
+        assert!(!ready.await, "it is to be left unfinished");
+        yield_now().await;
+    }
+    future
+}
+
+/// Boxed so that it can be forgotten or dropped by hand.
+type Parked = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A group with a parked child.
+fn parked(log: &Log) -> Parked {
+    let log = log.clone();
+    Box::pin(async move {
+        let ended = group(async |group| {
+            group.spawn(log.forever("child"));
+            forever().await;
+            Ok(())
+        });
+        let _ = ended.await;
+    })
+}
+
+// S15: in a runtime of its own, which takes the children with it when it goes.
+#[test]
+fn forgotten_futures_are_never_touched_again() {
+    let log = Log::default();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for times in 0..3 {
+            forget(polled(parked(&log), times).await);
+            forget(polled(Box::pin(shield(forever())), times).await);
+            forget(polled(Box::pin(until_cancelled(forever())), times).await);
+            forget(polled(Box::pin(timeout(ms(60_000), forever())), times).await);
+            let acquire = async { Ok::<_, &str>(()) };
+            let work = async |_: &mut ()| {
+                forever().await;
+                Ok(())
+            };
+            forget(polled(Box::pin(bracket(acquire, work, |()| async {})), times).await);
+        }
+        turns(4).await;
+        assert_eq!(log.take(), [""; 0], "nobody has dropped the children");
+    });
+    drop(runtime);
+    // The children of the groups that were polled at least once have run.
+    assert_eq!(log.take(), ["child", "child"]);
+}
+
+#[test]
+fn forgotten_handles_keep_the_value_and_nothing_else() {
+    paused(async {
+        let value = Arc::new(());
+        let given = value.clone();
+        group(async |group| {
+            forget(group.spawn(async move { Ok::<_, &str>(given) }));
+            let waiting = group.spawn(yield_now());
+            forget(polled(Box::pin(async move { waiting.await }), 1).await);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(Arc::strong_count(&value), 2);
+    });
+}
+
+// S5
+#[test]
+fn handles_dropped_in_every_state() {
+    async fn spawn_and_drop(group: &TaskGroup, log: &Log, when: usize) -> Outcome {
+        let alive = log.on_drop("value");
+        let handle = group.spawn(async move {
+            turns(3).await;
+            Ok::<_, &str>(alive)
+        });
+        turns(when).await;
+        drop(handle);
+        Ok(())
+    }
+    paused(async {
+        for when in 0..8 {
+            let log = Log::default();
+            group(async |group| spawn_and_drop(&group, &log, when).await)
+                .await
+                .unwrap();
+            assert_eq!(log.take(), ["value"], "dropped after {when} turns");
+        }
+    });
+}
+
+/// A child whose future has its own handle, and drops it, waits for it or cancels it in its own poll.
+#[test]
+fn a_handle_inside_its_own_task() {
+    type Slot = Arc<Mutex<Option<TaskHandle<()>>>>;
+    let uses: [fn(TaskHandle<()>); 3] = [
+        drop,
+        |handle| handle.cancel(),
+        |mut handle| {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(pin!(&mut handle).poll(&mut cx).is_pending());
+        },
+    ];
+    for use_it in uses {
+        paused(async {
+            let ended = group(async |group| {
+                let slot = Slot::default();
+                let own = slot.clone();
+                let handle = group.spawn(async move {
+                    yield_now().await;
+                    use_it(own.lock().unwrap().take().unwrap());
+                    yield_now().await;
+                });
+                *slot.lock().unwrap() = Some(handle);
+                Ok(())
+            });
+            ended.await.unwrap();
+        });
+    }
+}
+
+// S16: the future of the parent is dropped by its own child's code, while that is polled.
+#[test]
+fn dropping_the_group_inside_a_poll_of_its_child() {
+    paused(async {
+        let log = Log::default();
+        let slot: Arc<Mutex<Option<Parked>>> = Arc::default();
+        let inner: Parked = {
+            let (log, slot) = (log.clone(), slot.clone());
+            Box::pin(async move {
+                let ended = group(async move |group| {
+                    group.spawn(async move {
+                        let _child = log.on_drop("child");
+                        yield_now().await;
+                        let parent = slot.lock().unwrap().take();
+                        drop(parent);
+                        forever().await;
+                    });
+                    forever().await;
+                    Ok(())
+                });
+                let _ = ended.await;
+            })
+        };
+        *slot.lock().unwrap() = Some(polled(inner, 1).await);
+        while slot.lock().unwrap().is_some() {
+            yield_now().await;
+        }
+        turns(3).await;
+        assert_eq!(log.take(), ["child"]);
+    });
+}
+
+struct Explosive;
+
+impl Wake for Explosive {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+// S10: the waker of a foreign executor is foreign code.
+#[test]
+fn a_waker_that_panics_hangs_nothing() {
+    paused(async {
+        let ended = group(async |group| {
+            let mut handle = group.spawn(yield_now());
+            let waker = Waker::from(Arc::new(Explosive));
+            let mut cx = Context::from_waker(&waker);
+            assert!(pin!(&mut handle).poll(&mut cx).is_pending());
+            Ok(())
+        });
+        timeout(ms(1_000), ended).await.expect("it ended").unwrap();
+        // Whoever drives the tasks of this runtime lives, too.
+        group(async |group| Ok(group.spawn(yield_now()).await?))
+            .await
+            .unwrap();
+    });
+}
+
+// D3: the runtime goes while children are alive, parked, ready and in the middle of cleanup.
+#[test]
+fn a_runtime_that_goes_down_takes_its_children() {
+    for (threads, tokio_tasks) in [(0, false), (0, true), (2, false), (2, true)] {
+        let log = Log::default();
+        let runtime = match threads {
+            0 => Builder::new_current_thread().enable_all().build().unwrap(),
+            _ => {
+                let mut builder = Builder::new_multi_thread();
+                builder
+                    .worker_threads(threads)
+                    .enable_all()
+                    .build()
+                    .unwrap()
+            }
+        };
+        let program = {
+            let log = log.clone();
+            async move {
+                let builder = TaskGroup::builder();
+                let builder = if tokio_tasks {
+                    builder.tokio_tasks()
+                } else {
+                    builder
+                };
+                let ended = builder.run(async |group| {
+                    for _ in 0..10 {
+                        group.spawn(log.forever("parked"));
+                        group.spawn(shield(log.forever("shielded")));
+                    }
+                    let nested = log.clone();
+                    group.spawn(async move {
+                        let inner = TaskGroup::run(async |group| {
+                            group.spawn(nested.forever("nested"));
+                            forever().await;
+                            Ok(())
+                        });
+                        let _ = inner.await;
+                    });
+                    forever().await;
+                    Ok(())
+                });
+                let _ = ended.await;
+            }
+        };
+        runtime.spawn(program);
+        runtime.block_on(log.started(21));
+        drop(runtime);
+        let mut lines = log.take();
+        lines.sort();
+        lines.dedup_by(|one, other| one == other);
+        assert_eq!(lines, ["nested", "parked", "shielded"]);
+    }
+}
+
+/// As above, when the destructors panic. (S10)
+#[test]
+fn a_runtime_that_goes_down_over_panicking_destructors() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let log = Log::default();
+    let after = log.clone();
+    runtime.spawn(async move {
+        let ended = group(async |group| {
+            group.spawn(async {
+                let _bomb = Bomb;
+                forever().await;
+            });
+            group.spawn(after.forever("after"));
+            forever().await;
+            Ok(())
+        });
+        let _ = ended.await;
+    });
+    runtime.block_on(log.started(1));
+    let down = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
+    assert!(down.is_ok(), "the panic stays inside");
+    assert_eq!(log.take(), ["after"]);
+}
