@@ -5,7 +5,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-use taskgroup::TaskGroup;
+use taskgroup::{TaskGroup, shield};
+use tokio::task::yield_now;
 
 struct Counting;
 
@@ -32,11 +33,19 @@ static ALLOCATOR: Counting = Counting;
 const CHILDREN: usize = 1_000_000;
 
 /// Live bytes after the first thousand children and the most that there were at any later thousand.
-async fn one_after_the_other(builder: taskgroup::GroupBuilder, children: usize) -> (isize, isize) {
+async fn one_after_the_other(
+    builder: taskgroup::GroupBuilder,
+    children: usize,
+    with_scopes: bool,
+) -> (isize, isize) {
     let run = builder.run(async |group| {
         let (mut first, mut most) = (0, 0);
         for count in 1..=children {
-            group.spawn(async {}).await?;
+            if with_scopes {
+                group.spawn(shield(yield_now())).await?;
+            } else {
+                group.spawn(async {}).await?;
+            }
             if count % 1000 == 0 {
                 let live = LIVE.load(Ordering::Relaxed);
                 if count == 1000 {
@@ -52,7 +61,14 @@ async fn one_after_the_other(builder: taskgroup::GroupBuilder, children: usize) 
 
 #[test]
 fn a_million_children_one_after_the_other_keep_constant_memory() {
-    for (flavour, driver) in [(1, "pump"), (2, "pump"), (1, "tokio"), (2, "tokio")] {
+    for (flavour, driver) in [
+        (1, "pump"),
+        (2, "pump"),
+        (1, "tokio"),
+        (2, "tokio"),
+        (1, "scopes"),
+        (2, "scopes"),
+    ] {
         let runtime = if flavour == 1 {
             tokio::runtime::Builder::new_current_thread()
                 .build()
@@ -66,9 +82,12 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
         let (builder, children) = match driver {
             // These cost ten times as much, and show the same with fewer.
             "tokio" => (TaskGroup::builder().tokio_tasks(), CHILDREN / 10),
+            // A scope opened inside of the child goes with it, too.
+            "scopes" => (TaskGroup::builder(), CHILDREN / 10),
             _ => (TaskGroup::builder(), CHILDREN),
         };
-        let (first, most) = runtime.block_on(one_after_the_other(builder, children));
+        let (first, most) =
+            runtime.block_on(one_after_the_other(builder, children, driver == "scopes"));
         println!(
             "{driver}, {flavour} thread(s): {first} bytes live after 1 000 children, at most {most} until {children}"
         );

@@ -326,6 +326,8 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
         let deferred = scope.take_deferred();
         if deferred.is_empty() {
             if scope.try_close() {
+                // The waker of a task holds the task, and the task this scope.
+                scope.forget_waker();
                 return Poll::Ready(());
             }
             continue;

@@ -599,6 +599,12 @@ impl Scope {
         drop(old);
     }
 
+    /// For a scope that has closed: nobody is to be woken for it any more.
+    pub(crate) fn forget_waker(&self) {
+        let waker = self.inner.lock().waker.take();
+        drop(waker);
+    }
+
     pub(crate) fn wake(&self) {
         // Whoever polls again stores a waker again, so this one can be used up.
         let waker = self.inner.lock().waker.take();
