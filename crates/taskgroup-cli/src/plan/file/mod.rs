@@ -60,3 +60,11 @@ pub(crate) fn parse(text: &str, grace: Duration) -> Result<Plan, Vec<Fault>> {
         Err(faults)
     }
 }
+
+/// The tree of what is in the text, or its faults as they are shown.
+pub(crate) fn check(text: &str) -> String {
+    match parse(text, Duration::ZERO) {
+        Ok(plan) => tree(&plan),
+        Err(faults) => render("tasks.toml", text, &faults, false),
+    }
+}
