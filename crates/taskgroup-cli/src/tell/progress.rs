@@ -12,6 +12,7 @@ use crate::report;
 pub(crate) struct Progress {
     shown: Shown,
     running: AtomicU64,
+    failed: AtomicU64,
     total: Option<u64>,
 }
 
@@ -28,6 +29,7 @@ impl Progress {
         Progress {
             shown: Shown::Nothing,
             running: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             total: None,
         }
     }
@@ -61,19 +63,27 @@ impl Progress {
     pub(crate) fn started(&self, attempt: u32) {
         if attempt == 1 {
             self.running.fetch_add(1, Ordering::Relaxed);
+            self.say();
+        }
+    }
+
+    fn say(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            let running = self.running.load(Ordering::Relaxed);
+            let failed = self.failed.load(Ordering::Relaxed);
+            bar.set_message(format!("{running} running, {failed} failed"));
         }
     }
 
     pub(crate) fn ended(&self, entry: &Entry, counts: &Counts) {
-        let running = if entry.attempts > 0 {
-            self.running.fetch_sub(1, Ordering::Relaxed) - 1
-        } else {
-            self.running.load(Ordering::Relaxed)
-        };
+        if entry.attempts > 0 {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.failed.store(counts.failed, Ordering::Relaxed);
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(counts.ended());
-                bar.set_message(format!("{running} running, {} failed", counts.failed));
+                self.say();
             }
             Shown::Lines(ticker) => {
                 let ended = counts.ended();
