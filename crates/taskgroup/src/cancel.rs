@@ -280,13 +280,12 @@ pub(crate) fn classify(
     }
     let mut link: Option<&(dyn Error + 'static)> = Some(&*error);
     while let Some(current) = link {
-        let cancelled = current.downcast_ref::<Cancelled>().or_else(|| {
-            match current.downcast_ref::<crate::JoinError>() {
-                Some(crate::JoinError::Cancelled(cancelled)) => Some(cancelled),
-                _ => None,
-            }
-        });
-        if cancelled.is_some() {
+        let awaited = matches!(current.downcast_ref(), Some(crate::JoinError::Cancelled(_)));
+        let started = matches!(
+            current.downcast_ref(),
+            Some(crate::StartError::Cancelled(_))
+        );
+        if awaited || started || current.is::<Cancelled>() {
             return Ok(());
         }
         if crate::TaskError::passed_on_by(current).is_some() {

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::blocking::{self, BlockingToken};
 use crate::cancel::{CancelReason, Cancelled, classify};
+use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
+use crate::policy::Policy;
 use crate::scope::current;
 use crate::scope::group::{self, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::task::{LIMITED, Spec, TOKIO, Task, TaskOutput};
+use crate::scope::task::{BACKGROUND, LIMITED, Spec, TOKIO, Task, TaskOutput};
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
+use crate::start::{self, StartError, Started};
 
 /// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is skipped.
 ///
@@ -134,8 +138,25 @@ impl TaskGroup {
     /// Waits until a child would start at once, then spawns it: back-pressure for a group with a
     /// [`limit`](GroupBuilder::limit).
     ///
-    /// Several callers that wait at once may all go ahead when one place becomes free; the limit holds for what runs, whoever spawned
-    /// it. Without a limit this is [`spawn`](Self::spawn).
+    /// Those who wait get a place after all children that are queued already. When the group is cancelled it waits no longer. Without a
+    /// limit this is [`spawn`](Self::spawn).
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::builder()
+    ///     .limit(5)
+    ///     .run(async |group| {
+    ///         for _line in 0..1000 {
+    ///             group.spawn_when_free(async { /* … */ }).await; // never more than five futures in memory
+    ///             assert!(group.live() <= 5);
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// As [`spawn`](Self::spawn).
@@ -154,16 +175,124 @@ impl TaskGroup {
     {
         let location = Location::caller();
         async move {
-            std::future::poll_fn(|cx| {
-                if self.is_cancelled() || self.state().poll_place(cx.waker()) {
-                    Poll::Ready(())
+            let placed = std::future::poll_fn(|cx| {
+                if self.state().poll_place(cx.waker()) {
+                    Poll::Ready(true)
+                } else if self.is_cancelled() {
+                    Poll::Ready(false)
                 } else {
                     Poll::Pending
                 }
             })
             .await;
-            self.spawn_with(future, Options::default(), location)
+            let options = Options {
+                placed,
+                ..Options::default()
+            };
+            self.spawn_with(future, options, location)
         }
+    }
+
+    /// Spawns a child and waits until it says that it is ready: a server that listens, say.
+    ///
+    /// The child gets a [`Started`] and calls [`Started::ready`] with what its users need. From then on it is a child like any other.
+    /// Until then it belongs to the caller of `start`: if it fails, that failure is the result of `start` and not one of the group; if
+    /// `start` is cancelled or dropped, so is the child.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, Started, TaskGroup};
+    /// use tokio::net::TcpListener;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// TaskGroup::run(async |group| {
+    ///     let serve = async |started: Started<_>| {
+    ///         let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///         started.ready(listener.local_addr()?);
+    ///         loop {
+    ///             let _connection = listener.accept().await?;
+    ///         }
+    ///         #[allow(unreachable_code)]
+    ///         Ok::<(), std::io::Error>(())
+    ///     };
+    ///     let (address, server) = group.start(serve).await?;
+    ///     println!("listening on {address}");
+    /// #   let _ = server.name();
+    ///     group.cancel();
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`] when the child failed, ended or was cancelled before it was ready.
+    ///
+    /// # Panics
+    /// A panic of the child before it was ready goes on in the caller. As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
+    /// Cancelled before the child is ready, it cancels the child and waits for its end.
+    ///
+    /// # Drop
+    /// Cancels the child; the group waits for it.
+    ///
+    /// Trio's `nursery.start` with `task_status.started`.
+    #[track_caller]
+    pub fn start<V, T, S, F>(
+        &self,
+        child: S,
+    ) -> impl Future<Output = Result<(V, TaskHandle<T>), StartError>>
+    where
+        S: FnOnce(Started<V>) -> F,
+        F: Future<Output: TaskOutput<Value = T>> + Send + 'static,
+        V: Send + 'static,
+        T: Send + 'static,
+    {
+        start::start(self, Options::default(), Location::caller(), child)
+    }
+
+    /// Runs `work` on a thread for blocking work, as a child of the group.
+    ///
+    /// The group waits for it. A blocking thread cannot be cancelled from outside, so the closure gets a [`BlockingToken`] and looks at it
+    /// now and then. Cancelled before it has begun, the closure never runs. A panic of it is a failure like that of any child.
+    ///
+    /// ```
+    /// use taskgroup::{BlockingToken, BoxError, TaskGroup};
+    /// # fn is_prime(_: u64) -> bool { false }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let primes = TaskGroup::run(async |group| {
+    ///     let count = group.spawn_blocking(|token: BlockingToken| -> Result<usize, BoxError> {
+    ///         let mut found = 0;
+    ///         for number in 0..100_000 {
+    ///             token.check()?; // stops here when the group is cancelled
+    ///             found += usize::from(is_prime(number));
+    ///         }
+    ///         Ok(found)
+    ///     });
+    ///     Ok(count.await?)
+    /// })
+    /// .await?;
+    /// # let _ = primes;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Even the end of a [grace](GroupBuilder::grace) does not end it: what still blocks is named by a warning every few seconds.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// asyncio's `to_thread`, Trio's `to_thread.run_sync`, whose cancelled threads are either waited for deaf or abandoned.
+    #[track_caller]
+    #[doc(alias = "to_thread")]
+    #[doc(alias = "run_in_executor")]
+    pub fn spawn_blocking<R>(
+        &self,
+        work: impl FnOnce(BlockingToken) -> R + Send + 'static,
+    ) -> TaskHandle<R::Value>
+    where
+        R: TaskOutput<Value: Send + 'static> + Send + 'static,
+    {
+        let location = Location::caller();
+        self.spawn_with(blocking::run(work), Options::default(), location)
     }
 
     /// A child with a name: `group.task("fetch_user_123").spawn(future)`.
@@ -228,12 +357,11 @@ impl TaskGroup {
         group::group_name(self.state())
     }
 
-    #[cfg(feature = "testing")]
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
 
-    fn state(&self) -> &GroupState {
+    pub(crate) fn state(&self) -> &GroupState {
         match self.scope.group() {
             Some(state) => state,
             None => unreachable!("the scope of a group is one"),
@@ -246,7 +374,8 @@ impl TaskGroup {
         if state.tokio_tasks {
             bits |= TOKIO;
         }
-        if state.limit().is_some() {
+        if state.limit().is_some() && bits & BACKGROUND == 0 {
+            // A heartbeat would keep its place for ever.
             bits |= LIMITED;
         }
         Spec {
@@ -258,7 +387,7 @@ impl TaskGroup {
         }
     }
 
-    fn spawn_with<F>(
+    pub(crate) fn spawn_with<F>(
         &self,
         future: F,
         options: Options,
@@ -267,14 +396,21 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
+        let placed = options.placed;
         let spec = self.spec(options, location);
         match self.state().admit(&self.scope, spec.bits) {
             Ok(()) => {
                 let task = Task::new(spec, future);
-                self.state().start(&self.scope, task.clone());
+                self.state().start(&self.scope, task.clone(), placed);
                 TaskHandle::new(task)
             }
             Err(refusal) => {
+                if placed {
+                    self.state().place_free();
+                }
+                if let Some(progress) = self.state().progress() {
+                    progress.refused();
+                }
                 drop(future);
                 let cancelled = Cancelled::plain(self.reason_of(refusal));
                 TaskHandle::new(Task::<F>::refused(spec, cancelled))
@@ -295,7 +431,7 @@ impl TaskGroup {
         match self.state().admit(&self.scope, spec.bits) {
             Ok(()) => {
                 let task = Task::new(spec, future);
-                self.state().start(&self.scope, task.clone());
+                self.state().start(&self.scope, task.clone(), false);
                 Ok(TaskHandle::new(task))
             }
             Err(refusal) => Err(SpawnRefused {
@@ -351,6 +487,19 @@ impl GroupBuilder {
         self
     }
 
+    /// When the group stops by itself, and which failures it puts up with: see [`Policy`]. The default is
+    /// [`Policy::fail_fast`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.options.policy = Some(policy);
+        self
+    }
+
+    /// Counts the children of the group in `progress`: queued, running, done, failed, cancelled.
+    pub fn progress(mut self, progress: &Progress) -> Self {
+        self.options.progress = Some(progress.clone());
+        self
+    }
+
     /// Drives each child by a Tokio task of its own, where the children have to be visible to Tokio (its task ids, its console).
     ///
     /// Everything means the same; it costs more per child.
@@ -368,23 +517,7 @@ impl GroupBuilder {
     where
         B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
     {
-        let location = Location::caller();
-        async move {
-            let (ended, scope) = run_group(self.options, location, body).await;
-            match ended? {
-                Some(value) => Ok(value),
-                None => {
-                    let reason = scope.reason();
-                    let reason = reason.unwrap_or_else(|| CancelReason::dropped(&scope));
-                    let error = Box::new(Cancelled::plain(reason));
-                    let member = Member::from_cancelled(group::body_info(&scope), error);
-                    match ErrorGroup::new(group::info(&scope), vec![member]) {
-                        Some(error) => Err(error),
-                        None => unreachable!("it has one member"),
-                    }
-                }
-            }
-        }
+        self.run_at(Location::caller(), body)
     }
 
     /// As [`run`](Self::run), with `Ok(None)` when the group was ended by [`TaskGroup::cancel`] before the body had a value and nothing
@@ -401,15 +534,144 @@ impl GroupBuilder {
         B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
     {
         let location = Location::caller();
-        async move { run_group(self.options, location, body).await.0 }
+        async move {
+            let run = run_group(self.options, location, body).await;
+            run.by_policy().await.0
+        }
     }
+
+    /// As [`run`](Self::run), with both sides of the outcome: the value of the body if it came to one, and every failure, also those
+    /// that the [`Policy`] puts up with.
+    ///
+    /// What the other ways to run give away is here: the value although a child failed, and the failures of those who lost against the
+    /// first success.
+    ///
+    /// ```
+    /// use taskgroup::{Policy, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (sum, errors) = TaskGroup::builder()
+    ///     .policy(Policy::collect())
+    ///     .run_to_end(async |group| {
+    ///         let parts: Vec<_> = ["1", "2", "three"].map(|text| group.spawn(async { text.parse::<u32>() })).into();
+    ///         let mut sum = 0;
+    ///         for part in parts {
+    ///             sum += part.await.unwrap_or(0);
+    ///         }
+    ///         Ok(sum)
+    ///     })
+    ///     .await;
+    /// assert_eq!(sum, Some(3));
+    /// assert_eq!(errors.unwrap().len(), 1);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskGroup::run`]; a value or failures that are there when the scope around the call is cancelled are returned.
+    #[track_caller]
+    pub fn run_to_end<R, B>(self, body: B) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
+    where
+        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+    {
+        self.run_to_end_at(Location::caller(), body)
+    }
+
+    /// As [`run`](Self::run), for a caller who knows better where that is.
+    pub(crate) async fn run_at<R, B>(
+        self,
+        location: &'static Location<'static>,
+        body: B,
+    ) -> Result<R, ErrorGroup>
+    where
+        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+    {
+        let run = run_group(self.options, location, body).await;
+        let (ended, scope) = run.by_policy().await;
+        if let Some(value) = ended? {
+            return Ok(value);
+        }
+        let reason = scope.reason();
+        let reason = reason.unwrap_or_else(|| CancelReason::dropped(&scope));
+        let error = Box::new(Cancelled::plain(reason));
+        let member = Member::from_cancelled(group::body_info(&scope), error);
+        match ErrorGroup::new(group::info(&scope), vec![member]) {
+            Some(error) => Err(error),
+            None => unreachable!("it has one member"),
+        }
+    }
+
+    pub(crate) async fn run_to_end_at<R, B>(
+        self,
+        location: &'static Location<'static>,
+        body: B,
+    ) -> (Option<R>, Option<ErrorGroup>)
+    where
+        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+    {
+        let run = run_group(self.options, location, body).await;
+        let failures = run.state().take_failures(&run.group.scope);
+        if run.value.is_none() && failures.is_none() {
+            yield_to_outer(&run.group.scope).await;
+        }
+        (run.value, failures)
+    }
+
+    /// The policy unless one was asked for.
+    pub(crate) fn default_policy(mut self, policy: Policy) -> Self {
+        self.options.policy.get_or_insert(policy);
+        self
+    }
+
+    pub(crate) fn limited_to(&self) -> Option<usize> {
+        self.options.limit
+    }
+}
+
+/// A group that has ended, with its outcome still to be taken.
+struct Ran<R> {
+    group: TaskGroup,
+    value: Option<R>,
+    /// The body was over and something below was not.
+    waited: bool,
+}
+
+impl<R> Ran<R> {
+    fn state(&self) -> &GroupState {
+        self.group.state()
+    }
+
+    /// What the policy makes of it.
+    async fn by_policy(self) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>) {
+        if let Some(failure) = self.state().take_failure(&self.group.scope) {
+            return (Err(failure), self.group.scope);
+        }
+        if self.value.is_none() || self.waited {
+            yield_to_outer(&self.group.scope).await;
+        }
+        (Ok(self.value), self.group.scope)
+    }
+}
+
+/// Cancelled from outside, cut short or while it waited, and nothing to say: whoever was cancelled out there is dropped now, with us in
+/// it.
+async fn yield_to_outer(scope: &Arc<Scope>) {
+    std::future::poll_fn(|_| {
+        if scope.is_cancelled() && scope.yields_to_outer() {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
 }
 
 async fn run_group<R, B>(
     options: GroupOptions,
     location: &'static Location<'static>,
     body: B,
-) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>)
+) -> Ran<R>
 where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
@@ -420,7 +682,7 @@ where
     let group = TaskGroup {
         scope: scope.clone(),
     };
-    let state = group.clone();
+    let own = group.clone();
     let body = {
         let scope = scope.clone();
         async move {
@@ -446,33 +708,22 @@ where
         polled
     })
     .await;
-    let failure = state.state().take_failure(&scope);
     let value = match ended {
         Ended::Value(value) => value,
         Ended::Dropped => None,
         Ended::Panicked(payload) => {
+            let failure = own.state().take_failure(&scope);
             if let (Some(failure), Some(parent)) = (failure, scope.parent()) {
                 parent.adopt_failure(Member::Group(failure));
             }
             std::panic::resume_unwind(payload);
         }
     };
-    if let Some(failure) = failure {
-        return (Err(failure), scope);
+    Ran {
+        group: own,
+        value,
+        waited,
     }
-    if scope.is_cancelled() && (value.is_none() || waited) {
-        // Cancelled from outside, cut short or while it waited, and nothing to say: whoever was cancelled out there is dropped now,
-        // with us in it.
-        std::future::poll_fn(|_| {
-            if scope.yields_to_outer() {
-                Poll::Pending
-            } else {
-                Poll::Ready(())
-            }
-        })
-        .await;
-    }
-    (Ok(value), scope)
 }
 
 /// A child before it is spawned; made by [`TaskGroup::task`].
@@ -484,12 +735,44 @@ pub struct TaskBuilder<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Options {
+pub(crate) struct Options {
     name: Option<Cow<'static, str>>,
     bits: u32,
+    /// A place below the limit was taken for it already.
+    placed: bool,
 }
 
 impl TaskBuilder<'_> {
+    /// Makes it a background child: a heartbeat, a log writer, a progress bar.
+    ///
+    /// The group owns it like any other, but does not wait for it to come to its end: once the body and all ordinary children are
+    /// done it is cancelled, cleans up, and the group ends. A failure of it is a failure of the group. It takes no place of a
+    /// [`limit`](GroupBuilder::limit), counts for no quorum and is no part of a [`Progress`](crate::Progress).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// TaskGroup::run(async |group| {
+    ///     group.task("heartbeat").background().spawn(async {
+    ///         loop {
+    ///             tokio::time::sleep(Duration::from_secs(1)).await;
+    ///             println!("still here");
+    ///         }
+    ///     });
+    ///     group.spawn(tokio::time::sleep(Duration::from_secs(3)));
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap(); // after three seconds
+    /// # }
+    /// ```
+    #[doc(alias = "daemon")]
+    pub fn background(mut self) -> Self {
+        self.options.bits |= BACKGROUND;
+        self
+    }
+
     /// As [`TaskGroup::spawn`].
     ///
     /// # Panics
@@ -520,6 +803,46 @@ impl TaskBuilder<'_> {
     {
         self.group
             .try_spawn_with(future, self.options, Location::caller())
+    }
+}
+
+impl TaskBuilder<'_> {
+    /// As [`TaskGroup::start`].
+    ///
+    /// # Errors
+    /// As [`TaskGroup::start`].
+    ///
+    /// # Panics
+    /// As [`TaskGroup::start`].
+    #[track_caller]
+    pub fn start<V, T, S, F>(
+        self,
+        child: S,
+    ) -> impl Future<Output = Result<(V, TaskHandle<T>), StartError>>
+    where
+        S: FnOnce(Started<V>) -> F,
+        F: Future<Output: TaskOutput<Value = T>> + Send + 'static,
+        V: Send + 'static,
+        T: Send + 'static,
+    {
+        start::start(self.group, self.options, Location::caller(), child)
+    }
+
+    /// As [`TaskGroup::spawn_blocking`].
+    ///
+    /// # Panics
+    /// As [`TaskGroup::spawn`].
+    #[track_caller]
+    pub fn spawn_blocking<R>(
+        self,
+        work: impl FnOnce(BlockingToken) -> R + Send + 'static,
+    ) -> TaskHandle<R::Value>
+    where
+        R: TaskOutput<Value: Send + 'static> + Send + 'static,
+    {
+        let location = Location::caller();
+        self.group
+            .spawn_with(blocking::run(work), self.options, location)
     }
 }
 

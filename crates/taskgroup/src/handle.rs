@@ -142,6 +142,9 @@ impl<T: 'static> TaskHandle<T> {
         let inside = task.clone().inside();
         inside.cancel(&reason, Dropping::Scheduled);
         task.cancel_alone();
+        if let Some(group) = self.header().owner.group() {
+            group.unqueue(self.index());
+        }
     }
 
     /// Resolves when the task has ended, and leaves the value where it is. For any number of waiters.

@@ -1,11 +1,130 @@
-//! When a group stops by itself.
+//! When a group stops by itself, and which failures it puts up with.
 
-/// What ends a group early, and so which outcomes it is made for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
+use std::error::Error;
+use std::fmt;
+
+/// What ends a group early, and which outcomes it is made for. Given to [`GroupBuilder::policy`](crate::GroupBuilder::policy).
+///
+/// | policy | the children are cancelled | the group fails |
+/// |---|---|---|
+/// | [`fail_fast`](Self::fail_fast), the default | at the first failure | with every failure |
+/// | [`collect`](Self::collect) | never | with every failure, after all have ended |
+/// | [`stop_after`](Self::stop_after)`(n)` | at the n-th failure | with every failure |
+/// | [`first_success`](Self::first_success) | at the first success | when nobody succeeded, with every failure |
+/// | [`quorum`](Self::quorum)`(n)` | at the n-th success | when fewer succeeded, with every failure |
+///
+/// A failure is an `Err` or a panic of a child. The body is not a child: its failure always ends the group, and its value does
+/// not count as a success. Whatever the policy, the group waits for everything in it, and nothing hangs when all fail.
+///
+/// ```
+/// use taskgroup::{BoxError, Policy, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut pages = Vec::new();
+/// let errors = TaskGroup::builder()
+///     .policy(Policy::collect())
+///     .run(async |group| {
+///         for id in 1..=4 {
+///             let page = async move { if id % 2 == 0 { Err(format!("{id} is even")) } else { Ok(id) } };
+///             pages.push(group.spawn(page));
+///         }
+///         Ok(())
+///     })
+///     .await
+///     .unwrap_err();
+/// assert_eq!(errors.len(), 2);
+/// let odd: Vec<i32> = pages.iter().filter_map(|page| page.outcome()?.ok().copied()).collect();
+/// assert_eq!(odd, [1, 3]);
+/// # }
+/// ```
+///
+/// Kotlin's `supervisorScope` and `select`, Java's `Joiner`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "supervisorScope")]
+#[doc(alias = "return_exceptions")]
+#[doc(alias = "Joiner")]
+pub struct Policy {
+    /// So many failures are too many.
+    failures: Option<usize>,
+    /// So many successes are enough.
+    successes: Option<usize>,
+}
+
+impl Policy {
     /// The first failure cancels the body and all children.
-    #[default]
-    FailFast,
+    #[must_use]
+    pub const fn fail_fast() -> Self {
+        Self::stop_after(1)
+    }
+
+    /// Failures cancel nobody: all children run to their end, then all failures come out. The values are in the handles; see also
+    /// [`GroupBuilder::run_to_end`](crate::GroupBuilder::run_to_end) and [`settle`](crate::settle).
+    #[must_use]
+    #[doc(alias = "supervise")]
+    pub const fn collect() -> Self {
+        Self {
+            failures: None,
+            successes: None,
+        }
+    }
+
+    /// The first child that succeeds ends the group; the failures before it are put up with.
+    #[must_use]
+    #[doc(alias = "any")]
+    pub const fn first_success() -> Self {
+        Self::quorum(1)
+    }
+
+    /// The group ends as soon as so many children have succeeded; failures are put up with. Zero counts as one.
+    #[must_use]
+    pub const fn quorum(successes: usize) -> Self {
+        Self {
+            failures: None,
+            successes: Some(at_least_one(successes)),
+        }
+    }
+
+    /// The group ends at the n-th failure; up to then siblings live. Zero counts as one.
+    #[must_use]
+    pub const fn stop_after(failures: usize) -> Self {
+        Self {
+            failures: Some(at_least_one(failures)),
+            successes: None,
+        }
+    }
+
+    /// This policy, given up at the n-th failure: `Policy::quorum(3).or_stop_after(2)`. Zero counts as one.
+    #[must_use]
+    pub const fn or_stop_after(mut self, failures: usize) -> Self {
+        self.failures = Some(at_least_one(failures));
+        self
+    }
+
+    pub(crate) fn judge(self, tally: Tally) -> Verdict {
+        let reached = |limit: Option<usize>, count| limit.is_some_and(|limit| count >= limit);
+        if reached(self.successes, tally.succeeded) {
+            Verdict::Satisfied
+        } else if reached(self.failures, tally.failed) {
+            Verdict::Failed
+        } else {
+            Verdict::GoOn
+        }
+    }
+
+    /// How many successes it asks for.
+    pub(crate) fn wanted(self) -> Option<usize> {
+        self.successes
+    }
+}
+
+const fn at_least_one(count: usize) -> usize {
+    if count == 0 { 1 } else { count }
+}
+
+impl Default for Policy {
+    /// [`fail_fast`](Self::fail_fast).
+    fn default() -> Self {
+        Self::fail_fast()
+    }
 }
 
 /// How the children of a group fared so far.
@@ -18,19 +137,47 @@ pub(crate) struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GoOn,
-    Stop,
+    /// Enough have succeeded.
+    Satisfied,
+    /// Too many have failed.
+    Failed,
 }
 
-impl Policy {
-    pub(crate) fn judge(self, tally: &Tally) -> Verdict {
-        match self {
-            Self::FailFast if tally.failed > 0 => Verdict::Stop,
-            Self::FailFast => Verdict::GoOn,
-        }
+/// A group ended with fewer successes than its [`Policy`] asks for, and no child had failed: there were too few children.
+///
+/// Where children failed, their failures say why and this error is not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumMissed {
+    wanted: usize,
+    succeeded: usize,
+}
+
+impl QuorumMissed {
+    pub(crate) fn new(wanted: usize, succeeded: usize) -> Self {
+        Self { wanted, succeeded }
     }
 
-    /// Whether successes change the verdict.
-    pub(crate) fn counts_successes(self) -> bool {
-        false
+    /// How many successes the policy asks for.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// How many children succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> usize {
+        self.succeeded
     }
 }
+
+impl fmt::Display for QuorumMissed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wanted, succeeded } = self;
+        write!(
+            f,
+            "{succeeded} of the {wanted} successes that were asked for"
+        )
+    }
+}
+
+impl Error for QuorumMissed {}

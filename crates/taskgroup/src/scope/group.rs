@@ -1,7 +1,7 @@
 //! What a group adds to its scope: the errors, the policy's verdicts, the grace, the queue of children over the limit.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,9 +11,11 @@ use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use crate::cancel::{CancelReason, ReasonKind};
+use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
+use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
-use crate::policy::{Policy, Tally, Verdict};
+use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 pub(crate) struct GroupState {
@@ -27,6 +29,7 @@ pub(crate) struct GroupState {
     pub(crate) span: tracing::Span,
     limit: Option<usize>,
     policy: Policy,
+    progress: Option<Progress>,
     next: AtomicU32,
     background: AtomicU32,
     /// The body has ended, or its end was already reported.
@@ -42,10 +45,12 @@ struct Inner {
     grace_timer: Option<TimerKey>,
     /// Children that hold one of the limit's places.
     placed: usize,
-    /// Children that wait for a place, in spawn order.
-    queued: VecDeque<TaskRef>,
+    /// Children that wait for a place, by their number: in spawn order.
+    queued: BTreeMap<u32, TaskRef>,
     /// Those who wait for a place before they spawn.
-    waiting: VecDeque<std::task::Waker>,
+    waiting: Vec<std::task::Waker>,
+    /// The failure of the body is among `failures`: no policy puts up with that.
+    body_failed: bool,
 }
 
 /// What the builder of a group decides.
@@ -55,7 +60,27 @@ pub(crate) struct GroupOptions {
     pub(crate) grace: Option<Duration>,
     pub(crate) tokio_tasks: bool,
     pub(crate) limit: Option<usize>,
-    pub(crate) policy: Policy,
+    /// As asked for; helpers have defaults of their own.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) progress: Option<Progress>,
+}
+
+/// How a child ended, as its group counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl Fate {
+    pub(crate) fn of<T>(result: &Result<T, JoinError>) -> Self {
+        match result {
+            Ok(_) => Self::Done,
+            Err(JoinError::Failed(_)) => Self::Failed,
+            Err(JoinError::Cancelled(_)) => Self::Cancelled,
+        }
+    }
 }
 
 impl GroupState {
@@ -71,7 +96,8 @@ impl GroupState {
             tokio_tasks: options.tokio_tasks,
             since: clock::stamp(),
             limit: options.limit,
-            policy: options.policy,
+            policy: options.policy.unwrap_or_default(),
+            progress: options.progress,
             next: AtomicU32::new(1),
             background: AtomicU32::new(0),
             body_over: std::sync::atomic::AtomicBool::new(false),
@@ -105,24 +131,35 @@ impl GroupState {
         }
         if bits & BACKGROUND != 0 {
             self.background.fetch_add(1, Ordering::SeqCst);
+            // The section may have looked between the two counts, and have seen an ordinary child.
+            scope.wake();
         }
         Ok(())
     }
 
-    /// Hands a child to its driver, or to the queue when the group is at its limit.
-    pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef) {
-        let Some(limit) = self.limit else {
-            return driver::submit_to(scope.runtime(), task);
-        };
-        {
-            let mut inner = self.inner.lock();
-            // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
-            if inner.placed >= limit && !scope.is_cancelled() {
-                inner.queued.push_back(task);
-                return;
+    /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it has a place already.
+    pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+        self.count(task.header(), Progress::queued);
+        let mut next = Some(task);
+        if let (Some(limit), Some(task), false) = (self.limit, &next, placed) {
+            if task.header().has(LIMITED) {
+                let mut inner = self.inner.lock();
+                // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
+                if inner.placed >= limit && !scope.is_cancelled() {
+                    // Numbers wrap after 2^32 children: one that waits that long is started, not lost.
+                    next = inner.queued.insert(task.header().index, task.clone());
+                }
+                inner.placed += usize::from(next.is_some());
             }
-            inner.placed += 1;
         }
+        if let Some(task) = next {
+            self.count(task.header(), Progress::started);
+            driver::submit_to(scope.runtime(), task);
+        }
+    }
+
+    fn submit(&self, task: TaskRef) {
+        self.count(task.header(), Progress::started);
         driver::submit(task);
     }
 
@@ -130,49 +167,83 @@ impl GroupState {
         self.limit
     }
 
-    /// Ready when a limited child would start at once.
+    /// Ready when a limited child would start at once; the place is then the caller's, to spawn with or to give back.
     pub(crate) fn poll_place(&self, waker: &std::task::Waker) -> bool {
         let Some(limit) = self.limit else { return true };
         let mut inner = self.inner.lock();
-        if inner.placed + inner.queued.len() < limit {
+        if inner.placed < limit && inner.queued.is_empty() {
+            inner.placed += 1;
             return true;
         }
         if !inner.waiting.iter().any(|known| known.will_wake(waker)) {
-            inner.waiting.push_back(waker.clone());
+            inner.waiting.push(waker.clone());
         }
         false
     }
 
+    /// The group is cancelled: who waits for a place gets it, which for a cancelled child means that it ends. The caller submits them.
     pub(super) fn take_queued(&self) -> Vec<TaskRef> {
-        let mut inner = self.inner.lock();
-        let queued = std::mem::take(&mut inner.queued);
-        // They run their (empty) course on places of their own.
-        inner.placed += queued.len();
-        let waiting = std::mem::take(&mut inner.waiting);
-        drop(inner);
+        let (queued, waiting) = {
+            let mut inner = self.inner.lock();
+            let queued = std::mem::take(&mut inner.queued);
+            // They run their (empty) course on places of their own.
+            inner.placed += queued.len();
+            (queued, std::mem::take(&mut inner.waiting))
+        };
         waiting.into_iter().for_each(tree::wake);
-        for task in &queued {
-            driver::submit(task.clone());
+        for task in queued.values() {
+            self.count(task.header(), Progress::started);
         }
-        queued.into()
+        queued.into_values().collect()
     }
 
-    /// A limited child has ended: the next one starts.
-    fn place_free(&self) {
-        let (next, wakers) = {
+    /// A child was cancelled alone: it does not have to wait for a place to end.
+    pub(crate) fn unqueue(&self, index: u32) {
+        let task = {
             let mut inner = self.inner.lock();
-            match inner.queued.pop_front() {
-                Some(task) => (Some(task), VecDeque::new()),
-                None => {
-                    inner.placed -= 1;
-                    (None, std::mem::take(&mut inner.waiting))
+            let task = inner.queued.remove(&index);
+            inner.placed += usize::from(task.is_some());
+            task
+        };
+        if let Some(task) = task {
+            self.submit(task);
+        }
+    }
+
+    /// A place was given back: the next child starts, unless there are more running than the limit says, on their way out.
+    pub(crate) fn place_free(&self) {
+        let Some(limit) = self.limit else { return };
+        let (next, waiting) = {
+            let mut inner = self.inner.lock();
+            inner.placed -= 1;
+            if inner.placed >= limit {
+                return;
+            }
+            match inner.queued.pop_first() {
+                Some((_, task)) => {
+                    inner.placed += 1;
+                    (Some(task), Vec::new())
                 }
+                None => (None, std::mem::take(&mut inner.waiting)),
             }
         };
         if let Some(task) = next {
-            driver::submit(task);
+            self.submit(task);
         }
-        wakers.into_iter().for_each(tree::wake);
+        waiting.into_iter().for_each(tree::wake);
+    }
+
+    // ---- progress ----
+
+    /// Background children are not part of the work that is counted.
+    fn count(&self, header: &Header, change: impl FnOnce(&Progress)) {
+        if let (Some(progress), false) = (&self.progress, header.has(BACKGROUND)) {
+            change(progress);
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
     }
 
     /// How many places of the limit are taken, and how many children wait for one.
@@ -194,7 +265,8 @@ impl GroupState {
         let reason = CancelReason::of(ReasonKind::GroupEnded, scope, None);
         // Closing first is not possible while they live; a spawn by one of them finds the group cancelled.
         if !tasks.is_empty() || self.background() > 0 {
-            scope.cancel(&reason, Dropping::InPlace);
+            // On the stack of whoever polls the group: destructors of children have no business there.
+            scope.cancel(&reason, Dropping::Scheduled);
         }
     }
 
@@ -204,7 +276,7 @@ impl GroupState {
     pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member) {
         let mut inner = self.inner.lock();
         inner.tally.failed += 1;
-        let stop = self.policy.judge(&inner.tally) == Verdict::Stop && !scope.is_cancelled();
+        let stop = self.policy.judge(inner.tally) == Verdict::Failed && !scope.is_cancelled();
         let told = stop.then(|| member.clone());
         inner.failures.push(member);
         drop(inner);
@@ -213,31 +285,54 @@ impl GroupState {
         }
     }
 
-    fn succeeded(&self, scope: &Arc<Scope>, header: &Header) {
-        if !self.policy.counts_successes() {
+    /// A child has a value.
+    pub(crate) fn succeeded(&self, scope: &Arc<Scope>, who: impl FnOnce() -> TaskInfo) {
+        if self.policy.wanted().is_none() {
             return;
         }
         let verdict = {
             let mut inner = self.inner.lock();
             inner.tally.succeeded += 1;
-            self.policy.judge(&inner.tally)
+            self.policy.judge(inner.tally)
         };
-        if verdict == Verdict::Stop {
-            let reason = CancelReason::of(ReasonKind::Satisfied, scope, Some(header.info()));
+        if verdict == Verdict::Satisfied && !scope.is_cancelled() {
+            let reason = CancelReason::of(ReasonKind::Satisfied, scope, Some(who()));
             scope.cancel(&reason, Dropping::InPlace);
         }
     }
 
     /// The body returned an error.
     pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError) {
-        if let Some(failed) = TaskError::passed_on_by(&*error) {
+        let gathered = error.downcast_ref::<ErrorGroup>();
+        let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
             // The failure of a child, passed on: counted once.
-            return pass_on(scope, &failed);
+            pass_on(scope, &failed);
+            let inner = self.inner.lock();
+            let known = inner.failures.iter().find(|known| known.is_same(&failed));
+            known.cloned().unwrap_or(Member::Task(failed))
+        } else if let Some(group) = gathered.filter(|group| self.knows_all(group)) {
+            // Those of several children, gathered by a helper over their handles: likewise.
+            Member::Task(group.cause().clone())
+        } else {
+            let member = Member::from_failure(body_info(scope), error);
+            self.inner.lock().failures.push(member.clone());
+            member
+        };
+        self.inner.lock().body_failed = true;
+        // Mostly the child's failure has done that already, and a reason costs something.
+        if !scope.is_cancelled() {
+            scope.cancel(&CancelReason::failed(&member), Dropping::Scheduled);
         }
-        let member = Member::from_failure(body_info(scope), error);
-        let reason = CancelReason::failed(&member);
-        self.inner.lock().failures.push(member);
-        scope.cancel(&reason, Dropping::Scheduled);
+    }
+
+    /// Whether every member of `group` is the failure of a child of this group. Looks no deeper: what a helper gathers is flat, and to
+    /// walk the whole error at every level of a deep tree would be quadratic.
+    fn knows_all(&self, group: &ErrorGroup) -> bool {
+        let inner = self.inner.lock();
+        group.members().iter().all(|member| match member {
+            Member::Task(leaf) => inner.failures.iter().any(|known| known.is_same(leaf)),
+            Member::Group(_) => false,
+        })
     }
 
     /// The body is over: a failed one takes its children with it.
@@ -256,15 +351,36 @@ impl GroupState {
         !self.inner.lock().failures.is_empty()
     }
 
-    /// All failures as one error; the group has ended.
+    /// What the group fails with by its policy; the group has ended.
     pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        let (failures, timer) = {
+        let failure = self.take_failures(scope);
+        let inner = self.inner.lock();
+        let satisfied = self.policy.judge(inner.tally) == Verdict::Satisfied && !inner.body_failed;
+        drop(inner);
+        failure.filter(|_| !satisfied)
+    }
+
+    /// All failures as one error, also those that the policy puts up with; the group has ended.
+    pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        let (mut failures, timer, tally) = {
             let mut inner = self.inner.lock();
             (
                 std::mem::take(&mut inner.failures),
                 inner.grace_timer.take(),
+                inner.tally,
             )
         };
+        if let Some(progress) = &self.progress {
+            progress.closed();
+        }
+        let ended_by = scope.reason().map(|reason| reason.kind());
+        if let (Some(wanted), true, None | Some(ReasonKind::GroupEnded)) =
+            (self.policy.wanted(), failures.is_empty(), ended_by)
+        {
+            // Nobody cancelled it, so it was never satisfied.
+            let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
+            failures.push(Member::from_failure(body_info(scope), missed));
+        }
         if let (Some(timer), Some(runtime)) = (timer, scope.runtime_if_any()) {
             runtime.timers().disarm(timer);
         }
@@ -325,11 +441,12 @@ pub(super) fn next_index(scope: &Scope) -> u32 {
 }
 
 /// A task has ended, in every sense: its group hears of it last.
-pub(super) fn child_ended(header: &Header, value: bool) {
+pub(super) fn child_ended(header: &Header, fate: Fate) {
     let owner = &header.owner;
     if let Some(group) = owner.group() {
-        if value {
-            group.succeeded(owner, header);
+        group.count(header, |progress| progress.ended(fate));
+        if fate == Fate::Done && !header.has(BACKGROUND) {
+            group.succeeded(owner, || header.info());
         }
         if header.has(LIMITED) {
             group.place_free();
@@ -345,7 +462,7 @@ pub(super) fn child_ended(header: &Header, value: bool) {
 }
 
 /// A task ended with the failure of a sibling in hand: counted once.
-pub(super) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
+pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     if let Some(group) = owner.group() {
         let known = group
             .inner

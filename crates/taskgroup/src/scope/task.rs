@@ -59,9 +59,10 @@ const DRIVEN: u32 = 1 << 16;
 /// There may be wakers in `waiters`.
 const AWAITED: u32 = 1 << 17;
 
-/// What a child may return: `()` or a `Result` whose error converts into [`BoxError`].
+/// What a child may return: `()`, a `Result` whose error converts into [`BoxError`], or nothing ever (`!`, the type of a loop without
+/// an end).
 ///
-/// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take both kinds; it is implemented for these two and nothing else.
+/// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented for nothing else.
 pub trait TaskOutput: sealed::Sealed {
     /// What the task's handle gives.
     type Value;
@@ -73,6 +74,24 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for () {}
     impl<T, E> Sealed for Result<T, E> {}
+    impl Sealed for super::Never {}
+
+    pub trait ReturnType {
+        type Output;
+    }
+    impl<T> ReturnType for fn() -> T {
+        type Output = T;
+    }
+}
+
+/// `!` by a name that stable Rust has for it.
+type Never = <fn() -> ! as sealed::ReturnType>::Output;
+
+impl TaskOutput for Never {
+    type Value = std::convert::Infallible;
+    fn into_result(self) -> Result<Self::Value, BoxError> {
+        self
+    }
 }
 
 impl TaskOutput for () {
@@ -571,7 +590,7 @@ where
             }
             header.owner.adopt_failure(member);
         }
-        let value = result.is_ok();
+        let fate = super::group::Fate::of(&result);
         *self.own_stage() = Stage::Outcome(result);
 
         if header.slot() != NO_SLOT {
@@ -592,7 +611,7 @@ where
         if before & AWAITED != 0 {
             header.wake_waiters();
         }
-        super::group::child_ended(header, value);
+        super::group::child_ended(header, fate);
     }
 }
 

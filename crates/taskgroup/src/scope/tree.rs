@@ -824,6 +824,7 @@ fn spread(
     let mut queue = VecDeque::new();
     queue.push_back((start.clone(), bits));
     let mut tasks: Vec<TaskRef> = Vec::new();
+    let mut unqueued: Vec<TaskRef> = Vec::new();
     let mut sections: Vec<Waker> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
@@ -854,7 +855,9 @@ fn spread(
         events::scope_cancelled(&scope, reason);
         if let Some(group) = scope.group() {
             cancelled_groups.push(scope.clone());
-            tasks.extend(group.take_queued());
+            let queued = group.take_queued();
+            tasks.extend(queued.iter().cloned());
+            unqueued.extend(queued);
         }
         tasks[first_task..].sort_by_key(|task| task.header().index);
         let mut kept = first_task;
@@ -885,6 +888,8 @@ fn spread(
     for task in &tasks {
         task.clone().cancelled(dropping);
     }
+    // Last, as they were spawned last; they have a place in no queue until now.
+    unqueued.into_iter().for_each(super::driver::submit);
     if force { tasks } else { Vec::new() }
 }
 

@@ -19,3 +19,4 @@ mod reasons;
 mod scale;
 mod seeds;
 mod support;
+mod surface;

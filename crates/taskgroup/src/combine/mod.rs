@@ -1,0 +1,3 @@
+//! Helpers over groups: several futures, one outcome.
+
+pub(crate) mod progress;

@@ -1,0 +1,203 @@
+//! S30: blocking work in the group, with a token to ask.
+
+use std::sync::mpsc;
+
+use taskgroup::{BlockingToken, BoxError, timeout};
+use tokio::runtime::Builder;
+
+use crate::support::{Log, Outcome, builder, everywhere, forever, messages, ms, turns};
+
+/// Spins until the task is cancelled.
+fn until_told(token: &BlockingToken) {
+    while !token.is_cancelled() {
+        std::thread::yield_now();
+    }
+}
+
+// S30: a value, an error, a panic.
+#[test]
+fn outcomes() {
+    everywhere(|| async {
+        let value = builder()
+            .run(async |group| Ok(group.spawn_blocking(|_| Ok::<_, BoxError>(6 * 7)).await?));
+        assert_eq!(value.await.unwrap(), 42);
+
+        let error = builder().run(async |group| {
+            group
+                .task("reader")
+                .spawn_blocking(|_| Err::<(), _>("no file"));
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(messages(&error), ["no file"]);
+        assert_eq!(error.cause().name(), "reader");
+
+        let panic = builder().run(async |group| {
+            group.spawn_blocking(|_| -> Outcome { panic!("bad page") });
+            Ok(())
+        });
+        assert_eq!(messages(&panic.await.unwrap_err()), ["panic: bad page"]);
+    });
+}
+
+// S30: cancellation reaches the closure, and the group waits for it.
+#[test]
+fn cancelled() {
+    everywhere(|| async {
+        let log = Log::default();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run_cancellable(async |group| {
+            let own = log.clone();
+            group.spawn_blocking(move |token| -> Outcome {
+                let _ = begun.send(());
+                until_told(&token);
+                assert!(token.reason().is_some());
+                own.add("stopped");
+                token.check()?;
+                unreachable!("check is an error now")
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(run.await.unwrap(), None);
+        assert_eq!(log.take(), ["stopped"]);
+    });
+}
+
+// S30, S6: an error that the closure returns although it was cancelled is an error.
+#[test]
+fn error_after_cancel() {
+    everywhere(|| async {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run_cancellable(async |group| {
+            group.spawn_blocking(move |token| {
+                let _ = begun.send(());
+                until_told(&token);
+                Err::<(), _>("half a file")
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            Ok(())
+        });
+        assert_eq!(messages(&run.await.unwrap_err()), ["half a file"]);
+    });
+}
+
+// S30, S7: through the handle.
+#[test]
+fn cancelled_alone() {
+    everywhere(|| async {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run(async |group| {
+            let task = group.spawn_blocking(move |token| {
+                let _ = begun.send(());
+                until_told(&token);
+                token.check()
+            });
+            let _ = has_begun.await;
+            task.cancel();
+            assert!(task.await.unwrap_err().is_cancelled());
+            Ok("goes on")
+        });
+        assert_eq!(run.await.unwrap(), "goes on");
+    });
+}
+
+// S30: work that has not begun when the group is cancelled never runs.
+#[test]
+fn never_begun() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let log = Log::default();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run_cancellable(async |group| {
+            // It has the only thread.
+            group.spawn_blocking(move |token| {
+                let _ = begun.send(());
+                until_told(&token);
+            });
+            let _ = has_begun.await;
+            let own = log.on_drop("dropped");
+            group.spawn_blocking(move |_| {
+                unreachable!("{:p} ran", &own);
+            });
+            turns(5).await;
+            group.cancel();
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+// S30, S18: not even the end of the grace makes the group end before the closure has.
+#[test]
+fn longer_than_the_grace() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let log = Log::default();
+        let (go_on, wait) = mpsc::channel::<()>();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (overdue, is_overdue) = tokio::sync::oneshot::channel();
+        let own = log.clone();
+        let group = builder().grace(ms(1)).run_cancellable(async |group| {
+            group.task("deaf").spawn_blocking(move |_| {
+                let _ = begun.send(());
+                let _ = wait.recv();
+                own.add("closure ended");
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            // Held up by its cleanup, dropped when the grace is over.
+            let told = Tell(Some(overdue));
+            let _cancelled = taskgroup::until_cancelled(forever()).await;
+            forever().await;
+            drop(told);
+            Ok(())
+        });
+        let release = async {
+            let _ = is_overdue.await;
+            turns(20).await;
+            log.add("released");
+            drop(go_on);
+        };
+        let (result, ()) = tokio::join!(group, release);
+        let errors = result.unwrap_err();
+        assert!(errors.leaves().any(|leaf| leaf.task().name() == "deaf"));
+        assert_eq!(log.take(), ["released", "closure ended"]);
+    });
+}
+
+/// Tells when it is dropped.
+struct Tell(Option<tokio::sync::oneshot::Sender<()>>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|told| told.send(()));
+    }
+}
+
+// S30, S20: a deadline around it is not earlier than the work.
+#[test]
+fn deadline() {
+    everywhere(|| async {
+        let log = Log::default();
+        let own = log.clone();
+        let run = builder().run(async |group| {
+            group.spawn_blocking(move |token| {
+                until_told(&token);
+                own.add("stopped");
+                token.check()
+            });
+            Ok(())
+        });
+        assert!(timeout(ms(20), run).await.is_err());
+        assert_eq!(log.take(), ["stopped"]);
+    });
+}
