@@ -1,4 +1,31 @@
 //! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is skipped.
+//!
+//! # Which one do I use?
+//!
+//! | I want | I use | in Python, Trio, Go, JavaScript |
+//! |---|---|---|
+//! | children that end together, in parallel | [`TaskGroup::run`], [`TaskGroup::spawn`] | `TaskGroup`, nursery, `errgroup` |
+//! | failures that stop nobody; the first success; the first n; at most n failures | [`Policy`] | `supervisorScope`, – |
+//! | at most n at once | [`GroupBuilder::limit`]; with back-pressure [`TaskGroup::spawn_when_free`] | `Semaphore`, `SetLimit` |
+//! | a heartbeat that ends with the group | [`TaskBuilder::background`] | – |
+//! | a server that says when it listens | [`TaskGroup::start`] | `nursery.start` |
+//! | blocking work | [`TaskGroup::spawn_blocking`] | `to_thread` |
+//! | all values in argument order, or every failure | [`gather`] | `gather`, `Promise.all` |
+//! | all outcomes, by index or key | [`settle`], [`settle_by_key`] | `gather(return_exceptions=True)`, `allSettled` |
+//! | the first that succeeds | [`race`], [`race_staggered`] | `Promise.any`, `staggered_race` |
+//! | one function over many items | [`map`] | `Semaphore` and `gather` |
+//! | outcomes as they come | [`as_completed`] | `as_completed` |
+//! | to look which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
+//! | outputs that are no `Result` | [`join`] | `gather` |
+//! | to try again | `Retry` (feature `retry`) | a loop |
+//! | how far it is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
+//! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
+//! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
+//! | to clean up on cancellation | [`until_cancelled`] | `except CancelledError` |
+//! | signals between tasks | Tokio's channels, `Notify`, `Semaphore` | `Queue`, `Event` |
+//!
+//! `spawn` makes tasks that run on all cores and are `'static`. The helpers (`gather` … `map`) run futures inside the caller's task, so
+//! these may borrow; given task handles they wait for tasks.
 
 mod blocking;
 mod bracket;
@@ -24,7 +51,16 @@ pub mod testing;
 pub use blocking::BlockingToken;
 pub use bracket::{bracket, defer, drain};
 pub use cancel::{CancelReason, Cancelled, ReasonKind, checkpoint, is_cancelled, until_cancelled};
+pub use combine::as_completed::{AsCompleted, as_completed};
+pub use combine::gather::{Gather, gather};
+pub use combine::join::{Join, join};
+pub use combine::map::map;
 pub use combine::progress::{Counts, Progress, ProgressEvents};
+pub use combine::race::{race, race_staggered};
+#[cfg(feature = "retry")]
+pub use combine::retry::{GaveUp, Retry, RetryError, TryFault};
+pub use combine::settle::{Settled, ValueOf, settle, settle_by_key};
+pub use combine::wait::{Until, Waited, wait, wait_timeout};
 pub use deadline::{
     Deadline, TimedOut, current_deadline, move_on_after, timeout, timeout_at, timeout_with,
 };

@@ -8,6 +8,7 @@ mod adoption;
 mod asyncio;
 mod cancelling;
 mod cleanup;
+mod combine;
 mod deadlines;
 #[cfg(feature = "testing")]
 mod exploring;

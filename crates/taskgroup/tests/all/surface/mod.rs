@@ -4,4 +4,5 @@ mod background;
 mod blocking;
 mod limit;
 mod policy;
+mod progress;
 mod start;

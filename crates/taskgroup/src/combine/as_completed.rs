@@ -1,0 +1,119 @@
+//! Outcomes in the order in which they come.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
+use pin_project_lite::pin_project;
+
+/// Gives the outputs of several futures in order of completion, each with its index.
+///
+/// Meant for task handles, which run whether anybody looks or not. Other futures run inside the caller's task, while it waits for the
+/// [`next`](AsCompleted::next) output.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{BoxError, TaskGroup, as_completed};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+/// TaskGroup::run(async |group| {
+///     let tasks = [3, 1, 2].map(|seconds| {
+///         group.spawn(async move {
+///             tokio::time::sleep(Duration::from_secs(seconds)).await;
+///             Ok::<_, BoxError>(seconds)
+///         })
+///     });
+///     let mut order = Vec::new();
+///     let mut outcomes = as_completed(tasks);
+///     while let Some((index, outcome)) = outcomes.next().await {
+///         order.push((index, outcome?));
+///     }
+///     assert_eq!(order, [(1, 1), (2, 2), (0, 3)]);
+///     Ok(())
+/// })
+/// .await?;
+/// # Ok(()) }
+/// ```
+///
+/// It is a [`Stream`] as well. With references to handles it leaves the values where they are.
+///
+/// # Panics
+/// `next` panics when a future does.
+///
+/// # Drop
+/// Drops the futures. Tasks go on: a handle that is dropped detaches nothing.
+///
+/// asyncio's `as_completed`; a timeout is [`timeout`](crate::timeout) around one `next` or around the loop.
+#[doc(alias = "FuturesUnordered")]
+#[doc(alias = "merge")]
+pub fn as_completed<I>(futures: I) -> AsCompleted<<I::Item as IntoFuture>::IntoFuture>
+where
+    I: IntoIterator<Item: IntoFuture>,
+{
+    let futures = futures.into_iter().map(IntoFuture::into_future);
+    let indexed = futures
+        .enumerate()
+        .map(|(index, future)| Indexed { index, future });
+    AsCompleted {
+        running: indexed.collect(),
+    }
+}
+
+/// The outputs of several futures in order of completion; made by [`as_completed`].
+#[must_use = "outcomes come out of `next`"]
+pub struct AsCompleted<F: Future> {
+    running: FuturesUnordered<Indexed<F>>,
+}
+
+impl<F: Future> AsCompleted<F> {
+    /// The next output, with the index of its future; `None` when all have been given out.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a wait that is given up loses no output.
+    pub async fn next(&mut self) -> Option<(usize, F::Output)> {
+        self.running.next().await
+    }
+
+    /// How many outputs are still to come.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.running.len()
+    }
+}
+
+impl<F: Future> Stream for AsCompleted<F> {
+    type Item = (usize, F::Output);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.running.poll_next_unpin(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.running.len(), Some(self.running.len()))
+    }
+}
+
+impl<F: Future> fmt::Debug for AsCompleted<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsCompleted")
+            .field("remaining", &self.remaining())
+            .finish()
+    }
+}
+
+pin_project! {
+    struct Indexed<F> {
+        index: usize,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Indexed<F> {
+    type Output = (usize, F::Output);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.future.poll(cx).map(|output| (*this.index, output))
+    }
+}

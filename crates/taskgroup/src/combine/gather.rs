@@ -1,0 +1,181 @@
+//! All values in the order of the arguments, or every failure.
+
+use std::panic::Location;
+
+use super::inline::Inline;
+use crate::error::ErrorGroup;
+use crate::group::{GroupBuilder, TaskGroup};
+use crate::scope::task::TaskOutput;
+
+/// Runs several futures side by side and gives their values in the order of the arguments.
+///
+/// The futures are a tuple of up to eight of different types, or anything that iterates over futures of one type. The first failure
+/// cancels the others; they are waited for, and then every failure comes out. They run inside the caller's task and may borrow
+/// from it. For work on all cores [`spawn`](TaskGroup::spawn) it and gather the handles, or await them.
+///
+/// ```
+/// use taskgroup::{BoxError, gather};
+/// # async fn user(name: &str) -> Result<String, BoxError> { Ok(name.to_owned()) }
+/// # async fn orders(_: &str) -> Result<Vec<u32>, std::io::Error> { Ok(vec![1, 2]) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let name = String::from("Ada");
+/// let (user, orders) = gather((user(&name), orders(&name))).await?;
+/// assert_eq!((user.as_str(), orders.len()), ("Ada", 2));
+///
+/// let squares = gather((1..=3).map(|n| async move { Ok::<_, BoxError>(n * n) })).await?;
+/// assert_eq!(squares, [1, 4, 9]);
+/// # Ok(()) }
+/// ```
+///
+/// With settings (a name, a limit, a grace, a policy): [`GroupBuilder::gather`]. For outputs that are no `Result`:
+/// [`join`](crate::join). For all outcomes, good and bad: [`settle`](crate::settle).
+///
+/// # Errors
+/// All failures, in order of arrival. A panic is one of them.
+///
+/// # Cancel safety
+/// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed.
+///
+/// # Drop
+/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+///
+/// asyncio's `gather`, which lets the others run on after an error and loses their errors. Nothing in: nothing out, at once.
+#[track_caller]
+#[doc(alias = "try_join")]
+#[doc(alias = "try_join_all")]
+#[doc(alias = "Promise.all")]
+pub fn gather<M, G: Gather<M>>(futures: G) -> impl Future<Output = Result<G::Values, ErrorGroup>> {
+    futures.gather(TaskGroup::builder(), Location::caller())
+}
+
+impl GroupBuilder {
+    /// As [`gather`], with these settings.
+    ///
+    /// With a [policy](Self::policy) that lets siblings live all failures of all futures come out. A [limit](Self::limit) holds for
+    /// iterators; a tuple runs as a whole.
+    ///
+    /// # Errors
+    /// As [`gather`].
+    #[track_caller]
+    pub fn gather<M, G: Gather<M>>(
+        self,
+        futures: G,
+    ) -> impl Future<Output = Result<G::Values, ErrorGroup>> {
+        futures.gather(self, Location::caller())
+    }
+}
+
+/// What [`gather`] takes: tuples of futures, and what iterates over futures.
+///
+/// `M` tells the two apart; it is always inferred. Implemented for these and nothing else.
+pub trait Gather<M>: sealed::Sealed<M> {
+    /// The values in the order of the arguments: a tuple or a `Vec`.
+    type Values;
+    #[doc(hidden)]
+    fn gather(
+        self,
+        settings: GroupBuilder,
+        location: &'static Location<'static>,
+    ) -> impl Future<Output = Result<Self::Values, ErrorGroup>>;
+}
+
+/// Marks what iterates over futures.
+#[derive(Debug)]
+pub struct Each;
+
+/// Marks tuples of futures.
+#[derive(Debug)]
+pub struct Tuple;
+
+pub(super) mod sealed {
+    pub trait Sealed<M> {}
+    impl<I: IntoIterator> Sealed<super::Each> for I {}
+}
+
+impl<I> Gather<Each> for I
+where
+    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+{
+    type Values = Vec<<<I::Item as Future>::Output as TaskOutput>::Value>;
+
+    async fn gather(
+        self,
+        settings: GroupBuilder,
+        location: &'static Location<'static>,
+    ) -> Result<Self::Values, ErrorGroup> {
+        let limit = settings.limited_to();
+        let body = async |group: TaskGroup| {
+            let children = Inline {
+                group: &group,
+                limit,
+                location,
+            };
+            let mut values = Vec::new();
+            let all = children
+                .run(self, |index, result| put(&mut values, index, result.ok()))
+                .await;
+            match values.into_iter().collect() {
+                Some(values) if all => Ok(values),
+                _ => cut_short(&group).await,
+            }
+        };
+        settings.run_at(location, body).await
+    }
+}
+
+/// Outcomes come in order of completion and are kept in order of the arguments.
+pub(super) fn put<T>(values: &mut Vec<Option<T>>, index: usize, value: Option<T>) {
+    if values.len() <= index {
+        values.resize_with(index + 1, || None);
+    }
+    values[index] = value;
+}
+
+/// The end of a body that has no value because of its children: the group ends with their failures, or was cancelled. Under a
+/// policy that cancels nobody it is over here as well.
+pub(super) async fn cut_short<T>(group: &TaskGroup) -> Result<T, crate::BoxError> {
+    group.cancel();
+    std::future::pending().await
+}
+
+macro_rules! tuples {
+    ($(($($future:ident $value:ident),+))+) => {$(
+        impl<$($future),+> sealed::Sealed<Tuple> for ($($future,)+) {}
+
+        impl<$($future),+> Gather<Tuple> for ($($future,)+)
+        where
+            $($future: Future<Output: TaskOutput>),+
+        {
+            type Values = ($(<$future::Output as TaskOutput>::Value,)+);
+
+            #[allow(non_snake_case, reason = "the types name the futures")]
+            async fn gather(
+                self,
+                settings: GroupBuilder,
+                location: &'static Location<'static>,
+            ) -> Result<Self::Values, ErrorGroup> {
+                let ($($future,)+) = self;
+                let body = async |group: TaskGroup| {
+                    let children = Inline { group: &group, limit: None, location };
+                    let results = tokio::join!($(children.child($future)),+);
+                    match results {
+                        ($(Ok($value),)+) => Ok(($($value,)+)),
+                        _ => cut_short(&group).await,
+                    }
+                };
+                settings.run_at(location, body).await
+            }
+        }
+    )+};
+}
+
+tuples! {
+    (A a)
+    (A a, B b)
+    (A a, B b, C c)
+    (A a, B b, C c, D d)
+    (A a, B b, C c, D d, E e)
+    (A a, B b, C c, D d, E e, F f)
+    (A a, B b, C c, D d, E e, F f, G g)
+    (A a, B b, C c, D d, E e, F f, G g, H h)
+}

@@ -1,0 +1,186 @@
+//! The one mechanism under the helpers: children of a group that run inside the caller's task.
+//!
+//! An *inline child* is a section below the scope of the group. So it is cancelled like any child, its failure is a failure of the
+//! group and meets the group's policy, and what it leaves behind is waited for; but it is polled by the body, may borrow from
+//! the caller, and costs no task. The helpers differ in the policy they give the group and in what they do with the outcomes.
+//!
+//! - **C1** Each inline child holds the group's section, so a cancelled group sees the end of every child before its body is dropped,
+//!   and [`Inline::run`] always comes back.
+//! - **C2** A child of a group that is cancelled already is not polled even once (S16).
+
+use std::borrow::Cow;
+use std::panic::Location;
+use std::pin::pin;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::cancel::{CancelReason, Cancelled, classify};
+use crate::error::{Member, TaskError, TaskId, TaskInfo};
+use crate::group::TaskGroup;
+use crate::handle::JoinError;
+use crate::scope::group::{self, Fate};
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::task::TaskOutput;
+use crate::scope::tree::{Kind, Scope};
+
+/// The inline children of one group.
+#[derive(Clone, Copy)]
+pub(crate) struct Inline<'a> {
+    pub(crate) group: &'a TaskGroup,
+    pub(crate) limit: Option<usize>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Inline<'_> {
+    /// Runs one future as an inline child.
+    pub(crate) async fn child<F>(
+        self,
+        future: F,
+    ) -> Result<<F::Output as TaskOutput>::Value, JoinError>
+    where
+        F: Future<Output: TaskOutput>,
+    {
+        let index = self.group.state().next_index();
+        let mut progress = Tracked::new(self.group);
+        let result = self.unfold(index, &mut progress, future).await;
+        progress.end(Fate::of(&result));
+        if result.is_ok() {
+            let group = self.group.scope();
+            self.group.state().succeeded(group, || self.info(index));
+        }
+        result
+    }
+
+    async fn unfold<F>(
+        self,
+        index: u32,
+        progress: &mut Tracked<'_>,
+        future: F,
+    ) -> Result<<F::Output as TaskOutput>::Value, JoinError>
+    where
+        F: Future<Output: TaskOutput>,
+    {
+        let group = self.group.scope();
+        if group.is_cancelled() {
+            // C2
+            drop(future);
+            return Err(JoinError::Cancelled(Cancelled::plain(reason_of(group))));
+        }
+        progress.start();
+        let scope = Scope::open(Kind::Section, group, self.location);
+        let mut section = pin!(Section::new(scope.clone(), Ends::Any, future));
+        let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
+        let failure = match ended {
+            Ended::Value(output) => match output.into_result() {
+                Ok(value) => return Ok(value),
+                Err(error) => match classify(error, scope.is_cancelled(), Some(&scope)) {
+                    Ok(()) => Err(()),
+                    Err(error) => match TaskError::passed_on_by(&*error) {
+                        Some(failed) => {
+                            group::pass_on(group, &failed);
+                            return Err(JoinError::Failed(failed));
+                        }
+                        None => Ok(Member::from_failure(self.info(index), error)),
+                    },
+                },
+            },
+            Ended::Dropped => Err(()),
+            Ended::Panicked(payload) => Ok(Member::from_panic(self.info(index), payload)),
+        };
+        match failure {
+            Ok(member) => {
+                let failed = member.to_task_error();
+                group.adopt_failure(member);
+                Err(JoinError::Failed(failed))
+            }
+            Err(()) => Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope)))),
+        }
+    }
+
+    /// Runs all futures, at most so many at once as the limit says, and tells `each` what became of every one that was started, in
+    /// order of completion. Once the group is cancelled no further one is started; returns whether all were.
+    pub(crate) async fn run<F>(
+        self,
+        futures: impl IntoIterator<Item = F>,
+        mut each: impl FnMut(usize, Result<<F::Output as TaskOutput>::Value, JoinError>),
+    ) -> bool
+    where
+        F: Future<Output: TaskOutput>,
+    {
+        let limit = self.limit.unwrap_or(usize::MAX);
+        let mut waiting = futures.into_iter().enumerate();
+        let mut running = FuturesUnordered::new();
+        let mut all = false;
+        loop {
+            while !all && running.len() < limit && !self.group.is_cancelled() {
+                let Some((index, future)) = waiting.next() else {
+                    all = true;
+                    break;
+                };
+                running.push(async move { (index, self.child(future).await) });
+            }
+            match running.next().await {
+                Some((index, result)) => each(index, result),
+                None => return all,
+            }
+        }
+    }
+
+    fn info(self, index: u32) -> TaskInfo {
+        let above = group::info(self.group.scope());
+        let id = TaskId::new(above.id().group(), index);
+        let name: Cow<'static, str> = Cow::Owned(format!("#{index}"));
+        TaskInfo::new(name, id, Some(&above), self.location)
+    }
+}
+
+fn reason_of(scope: &std::sync::Arc<Scope>) -> CancelReason {
+    scope
+        .reason()
+        .unwrap_or_else(|| CancelReason::dropped(scope))
+}
+
+/// An inline child as its group's progress sees it, also when it is dropped half-way.
+struct Tracked<'a> {
+    group: &'a TaskGroup,
+    started: bool,
+    ended: bool,
+}
+
+impl<'a> Tracked<'a> {
+    fn new(group: &'a TaskGroup) -> Self {
+        if let Some(progress) = group.state().progress() {
+            progress.queued();
+        }
+        Self {
+            group,
+            started: false,
+            ended: false,
+        }
+    }
+
+    fn start(&mut self) {
+        self.started = true;
+        if let Some(progress) = self.group.state().progress() {
+            progress.started();
+        }
+    }
+
+    fn end(&mut self, fate: Fate) {
+        if !self.started {
+            self.start();
+        }
+        self.ended = true;
+        if let Some(progress) = self.group.state().progress() {
+            progress.ended(fate);
+        }
+    }
+}
+
+impl Drop for Tracked<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Fate::Cancelled);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! All outputs, whatever they are.
+
+use super::gather::{Each, Tuple, sealed::Sealed};
+
+/// Runs several futures side by side in the caller's task and gives their outputs in the order of the arguments.
+///
+/// Takes what [`gather`](crate::gather) takes, but looks into no output: a `Result` is an output like any other, and an `Err`
+/// stops nobody. With handles by reference one task may be named twice.
+///
+/// ```
+/// use taskgroup::join;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let names = vec!["Ada", "Grace"];
+/// let (length, joined) = join((async { names.len() }, async { names.join(" & ") })).await;
+/// assert_eq!((length, joined.as_str()), (2, "Ada & Grace"));
+///
+/// assert_eq!(join(names.iter().map(|name| async move { name.len() })).await, [3, 5]);
+/// # }
+/// ```
+///
+/// # Panics
+/// When a future does; the others are dropped.
+///
+/// # Cancel safety
+/// As the futures.
+///
+/// # Drop
+/// Drops the futures.
+///
+/// This is `tokio::join!` and `futures::future::join_all` under one name.
+#[doc(alias = "join_all")]
+#[doc(alias = "zip")]
+pub fn join<M, J: Join<M>>(futures: J) -> impl Future<Output = J::Outputs> {
+    futures.join()
+}
+
+/// What [`join`] takes: tuples of futures, and what iterates over futures.
+///
+/// `M` tells the two apart; it is always inferred. Implemented for these and nothing else.
+pub trait Join<M>: Sealed<M> {
+    /// The outputs in the order of the arguments: a tuple or a `Vec`.
+    type Outputs;
+    #[doc(hidden)]
+    fn join(self) -> impl Future<Output = Self::Outputs>;
+}
+
+impl<I> Join<Each> for I
+where
+    I: IntoIterator<Item: IntoFuture>,
+{
+    type Outputs = Vec<<I::Item as IntoFuture>::Output>;
+
+    fn join(self) -> impl Future<Output = Self::Outputs> {
+        futures_util::future::join_all(self.into_iter().map(IntoFuture::into_future))
+    }
+}
+
+macro_rules! tuples {
+    ($(($($future:ident),+))+) => {$(
+        impl<$($future: IntoFuture),+> Join<Tuple> for ($($future,)+) {
+            type Outputs = ($($future::Output,)+);
+
+            #[allow(non_snake_case, reason = "the types name the futures")]
+            async fn join(self) -> Self::Outputs {
+                let ($($future,)+) = self;
+                tokio::join!($($future.into_future()),+)
+            }
+        }
+    )+};
+}
+
+tuples! { (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) (A, B, C, D, E, F, G) (A, B, C, D, E, F, G, H) }

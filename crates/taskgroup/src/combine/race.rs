@@ -1,0 +1,177 @@
+//! The first success, or every failure.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::inline::Inline;
+use super::settle::ValueOf;
+use crate::deadline::move_on_after;
+use crate::error::{BoxError, ErrorGroup};
+use crate::group::{GroupBuilder, TaskGroup};
+use crate::policy::Policy;
+use crate::scope::task::TaskOutput;
+
+/// Runs several futures side by side and gives the value of the first that succeeds; the others are cancelled and waited for.
+///
+/// A failure does not end the race. The futures run inside the caller's task and may borrow from it.
+///
+/// ```
+/// use taskgroup::race;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # async fn fetch(mirror: &str) -> Result<String, String> { if mirror == "c" { Ok(mirror.into()) } else { Err(format!("{mirror} is down")) } }
+/// let page = race(["a", "b", "c"].map(fetch)).await;
+/// assert_eq!(page.unwrap(), "c");
+///
+/// let errors = race(["a", "b"].map(fetch)).await.unwrap_err();
+/// assert_eq!(errors.len(), 2); // nobody is left, and everybody says why
+/// # }
+/// ```
+///
+/// Where the first *outcome* is wanted, good or bad, use `tokio::select!` or [`wait`](crate::wait). For the first n values use
+/// [`GroupBuilder::settle`] with [`Policy::quorum`].
+///
+/// # Errors
+/// When all failed: every failure, in order of arrival. [`QuorumMissed`](crate::QuorumMissed) when there was nobody to begin with.
+///
+/// # Cancel safety
+/// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed or won.
+///
+/// # Drop
+/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+///
+/// JavaScript's `Promise.any`; asyncio and Trio have none that gives all errors.
+#[track_caller]
+#[doc(alias = "first_success")]
+#[doc(alias = "select_ok")]
+#[doc(alias = "Promise.any")]
+pub fn race<I>(futures: I) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+where
+    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+{
+    run(TaskGroup::builder(), Location::caller(), futures)
+}
+
+/// As [`race`], but the futures start one after the other: the next one when the one before has failed or has not won after `delay`.
+///
+/// For attempts that should not all go out at once, such as the addresses of one host ("happy eyeballs") or the mirrors of one
+/// file.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::race_staggered;
+/// use tokio::time::{Instant, sleep};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let start = Instant::now();
+/// let address = |number: u64, seconds| async move {
+///     sleep(Duration::from_secs(seconds)).await;
+///     Ok::<_, std::io::Error>(number)
+/// };
+/// let winner = race_staggered(Duration::from_secs(1), [address(1, 60), address(2, 3)]).await;
+/// assert_eq!(winner.unwrap(), 2);
+/// assert_eq!(start.elapsed(), Duration::from_secs(4)); // one of waiting, three of work
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`race`].
+///
+/// # Cancel safety
+/// As [`race`].
+///
+/// asyncio's internal `staggered_race`, which is what its `create_connection` is made of.
+#[track_caller]
+#[doc(alias = "happy_eyeballs")]
+#[doc(alias = "staggered_race")]
+pub fn race_staggered<I>(
+    delay: Duration,
+    futures: I,
+) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+where
+    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+{
+    let location = Location::caller();
+    async move {
+        let futures: Vec<_> = futures.into_iter().collect();
+        let turns: Vec<_> = futures.iter().map(|_| Turn::default()).collect();
+        let in_turn = futures.into_iter().enumerate().map(|(index, future)| {
+            let before = index.checked_sub(1).map(|before| &turns[before]);
+            let own = &turns[index];
+            async move {
+                if let Some(before) = before {
+                    before.begun.notified().await;
+                    move_on_after(delay, before.failed.notified()).await;
+                }
+                own.begun.notify_one();
+                let _told = Told(own);
+                future.await
+            }
+        });
+        run(TaskGroup::builder(), location, in_turn).await
+    }
+}
+
+/// One runner, as the next one sees it.
+#[derive(Default)]
+struct Turn {
+    begun: Notify,
+    failed: Notify,
+}
+
+/// Tells the next one, also after a panic.
+struct Told<'a>(&'a Turn);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.failed.notify_one();
+    }
+}
+
+impl GroupBuilder {
+    /// As [`race`], with these settings. The policy is [`Policy::first_success`].
+    ///
+    /// # Errors
+    /// As [`race`].
+    #[track_caller]
+    pub fn race<I>(self, futures: I) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+    where
+        I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    {
+        run(self, Location::caller(), futures)
+    }
+}
+
+async fn run<I>(
+    settings: GroupBuilder,
+    location: &'static Location<'static>,
+    futures: I,
+) -> Result<ValueOf<I::Item>, ErrorGroup>
+where
+    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+{
+    let settings = settings.policy(Policy::first_success());
+    let limit = settings.limited_to();
+    let body = async |group: TaskGroup| {
+        let children = Inline {
+            group: &group,
+            limit,
+            location,
+        };
+        let mut winner = None;
+        children
+            .run(futures, |_, outcome| {
+                if let (None, Ok(value)) = (&winner, outcome) {
+                    winner = Some(value);
+                }
+            })
+            .await;
+        if winner.is_none() && group.is_cancelled() {
+            // Cancelled from outside: the guard rule drops us here.
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, BoxError>(winner)
+    };
+    let winner = settings.run_at(location, body).await?;
+    Ok(winner.expect("a race that nobody won is an error by its policy"))
+}

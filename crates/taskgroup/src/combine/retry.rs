@@ -1,0 +1,303 @@
+//! The same thing again, until it works or it is time to give up.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+use backon::BackoffBuilder;
+use tokio::time::{Instant, sleep};
+
+use crate::deadline::{TimedOut, timeout_at};
+use crate::error::BoxError;
+
+/// How to try again: the waits of a [`backon`] policy, a limit for each try, a budget for all, and the errors it is worth for.
+///
+/// A `Retry` is made once and used for many runs. The number of tries is that of the waits, and one: a policy without any waits tries
+/// once. After the last try it does not wait.
+///
+/// ```
+/// use std::time::Duration;
+/// use backon::ExponentialBuilder;
+/// use taskgroup::Retry;
+/// use std::io::{self, ErrorKind};
+/// # async fn connect(attempt: u32) -> io::Result<&'static str> { if attempt < 3 { Err(ErrorKind::ConnectionRefused.into()) } else { Ok("connected") } }
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let waits = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_times(2);
+/// let retry = Retry::new(waits)
+///     .try_timeout(Duration::from_secs(5))
+///     .budget(Duration::from_secs(20))
+///     .on(|error: &io::Error| error.kind() == ErrorKind::ConnectionRefused);
+/// let connection = retry.run(async |attempt| connect(attempt).await).await;
+/// assert_eq!(connection.unwrap(), "connected"); // at the third try, after waits of one and two seconds
+/// # }
+/// ```
+///
+/// The Python recipe is a loop around `wait_for`; Tower has `retry`, as a layer.
+#[derive(Clone, Debug)]
+#[doc(alias = "tenacity")]
+#[doc(alias = "backoff")]
+pub struct Retry<B, W = Always> {
+    waits: B,
+    try_timeout: Option<Duration>,
+    budget: Option<Duration>,
+    worth: W,
+}
+
+/// Every error is worth another try: the default of [`Retry`].
+#[derive(Clone, Copy, Debug)]
+pub struct Always;
+
+/// Whether an error is worth another try: [`Always`], or a closure.
+///
+/// Implemented for these two and nothing else.
+pub trait Worth<E>: sealed::Sealed<E> {
+    #[doc(hidden)]
+    fn again(&self, error: &E) -> bool;
+}
+
+mod sealed {
+    pub trait Sealed<E> {}
+    impl<E> Sealed<E> for super::Always {}
+    impl<E, F: Fn(&E) -> bool> Sealed<E> for F {}
+}
+
+impl<E> Worth<E> for Always {
+    fn again(&self, _: &E) -> bool {
+        true
+    }
+}
+
+impl<E, F: Fn(&E) -> bool> Worth<E> for F {
+    fn again(&self, error: &E) -> bool {
+        self(error)
+    }
+}
+
+impl<B: BackoffBuilder + Clone> Retry<B> {
+    /// Tries again after each of the waits of `waits`: `ExponentialBuilder`, `ConstantBuilder` or `FibonacciBuilder` of
+    /// [`backon`], or one of your own. Each run takes fresh ones.
+    pub fn new(waits: B) -> Self {
+        Self {
+            waits,
+            try_timeout: None,
+            budget: None,
+            worth: Always,
+        }
+    }
+}
+
+impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
+    /// Bounds each single try. One that runs out of time is cancelled with its cleanup, and is always worth another.
+    #[must_use]
+    pub fn try_timeout(mut self, limit: Duration) -> Self {
+        self.try_timeout = Some(limit);
+        self
+    }
+
+    /// Bounds tries and waits together. A try is cut off when it is used up; a wait that would not leave time for another try is not
+    /// even begun.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Tries again on the errors for which `worth` is true; any other ends the run at once.
+    pub fn on<E, F: Fn(&E) -> bool>(self, worth: F) -> Retry<B, F> {
+        Retry {
+            waits: self.waits,
+            try_timeout: self.try_timeout,
+            budget: self.budget,
+            worth,
+        }
+    }
+
+    /// Runs `work` until it succeeds, and tells it the number of the try, from 1.
+    ///
+    /// # Errors
+    /// [`RetryError`]: the fault of the last try, how many tries there were, and why there was no other.
+    ///
+    /// # Cancel safety
+    /// Cancelled like the work itself, during a try or a wait; there is no other try then.
+    ///
+    /// # Drop
+    /// Drops the try that runs.
+    #[track_caller]
+    pub fn run<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, RetryError>>
+    where
+        F: AsyncFnMut(u32) -> Result<T, E>,
+        E: Into<BoxError>,
+        W: Worth<E>,
+    {
+        self.run_at(Location::caller(), work)
+    }
+
+    async fn run_at<T, E, F>(
+        &self,
+        location: &'static Location<'static>,
+        mut work: F,
+    ) -> Result<T, RetryError>
+    where
+        F: AsyncFnMut(u32) -> Result<T, E>,
+        E: Into<BoxError>,
+        W: Worth<E>,
+    {
+        let start = Instant::now();
+        let end = self.budget.and_then(|budget| start.checked_add(budget));
+        let mut waits = self.waits.clone().build();
+        // Cleanup of what is cancelled already may try as often as any.
+        let in_cleanup = crate::is_cancelled();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (last, worth_it) = match self.attempt(end, work(tries)).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => {
+                    let worth_it = self.worth.again(&error);
+                    (TryFault::Failed(error.into()), worth_it)
+                }
+                Err(timed_out) => (TryFault::TimedOut(timed_out), true),
+            };
+            let gave_up = if crate::is_cancelled() && !in_cleanup {
+                GaveUp::Cancelled
+            } else if !worth_it {
+                GaveUp::NotWorthIt
+            } else if let Some(wait) = waits.next() {
+                let again = Instant::now().checked_add(wait);
+                if end.is_none_or(|end| again.is_some_and(|again| again < end)) {
+                    sleep(wait).await;
+                    continue;
+                }
+                GaveUp::BudgetUsedUp
+            } else {
+                GaveUp::TriesUsedUp
+            };
+            return Err(RetryError {
+                tries,
+                gave_up,
+                last,
+                elapsed: start.elapsed(),
+                location,
+            });
+        }
+    }
+
+    /// One try, within its own limit and what is left of the budget.
+    async fn attempt<F: Future>(
+        &self,
+        end: Option<Instant>,
+        work: F,
+    ) -> Result<F::Output, TimedOut> {
+        let own = self.try_timeout;
+        let own = own.and_then(|limit| Instant::now().checked_add(limit));
+        match [own, end].into_iter().flatten().min() {
+            Some(at) => timeout_at(at, work).await,
+            None => Ok(work.await),
+        }
+    }
+}
+
+/// How a single try went wrong.
+#[derive(Debug)]
+pub enum TryFault {
+    /// It failed by itself. A timeout that the work has of its own is such a failure.
+    Failed(BoxError),
+    /// It was cut off by the limit for a try, or by the end of the budget.
+    TimedOut(TimedOut),
+}
+
+/// Why there was no other try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GaveUp {
+    /// The policy has no more waits.
+    TriesUsedUp,
+    /// There was no time left for another try.
+    BudgetUsedUp,
+    /// The error is not one of those worth another try.
+    NotWorthIt,
+    /// The scope around the run was cancelled during the try.
+    Cancelled,
+}
+
+/// Trying again did not help.
+#[derive(Debug)]
+pub struct RetryError {
+    tries: u32,
+    gave_up: GaveUp,
+    last: TryFault,
+    elapsed: Duration,
+    location: &'static Location<'static>,
+}
+
+impl RetryError {
+    /// How many tries there were; at least one.
+    #[must_use]
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Why there was no other.
+    #[must_use]
+    pub fn gave_up(&self) -> GaveUp {
+        self.gave_up
+    }
+
+    /// How the last try went wrong.
+    #[must_use]
+    pub fn last(&self) -> &TryFault {
+        &self.last
+    }
+
+    /// How the last try went wrong, by value.
+    #[must_use]
+    pub fn into_last(self) -> TryFault {
+        self.last
+    }
+
+    /// From the first try to the end of the last.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Where the run was started.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Display for TryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::TimedOut(_) => f.write_str("timed out"),
+        }
+    }
+}
+
+impl fmt::Display for RetryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tries = if self.tries == 1 { "try" } else { "tries" };
+        write!(f, "gave up after {} {tries}", self.tries)?;
+        match self.gave_up {
+            GaveUp::TriesUsedUp => {}
+            GaveUp::BudgetUsedUp => f.write_str(", out of time")?,
+            GaveUp::NotWorthIt => f.write_str(", for good")?,
+            GaveUp::Cancelled => f.write_str(", cancelled")?,
+        }
+        write!(f, ": {}", self.last)
+    }
+}
+
+impl Error for RetryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.last {
+            // Its own text is in ours.
+            TryFault::Failed(error) => error.source(),
+            TryFault::TimedOut(_) => None,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! All outcomes, good and bad.
+
+use std::panic::Location;
+
+use super::gather::put;
+use super::inline::Inline;
+use crate::cancel::{CancelReason, Cancelled};
+use crate::error::{ErrorGroup, TaskError};
+use crate::group::{GroupBuilder, TaskGroup};
+use crate::handle::JoinError;
+use crate::policy::Policy;
+use crate::scope::task::TaskOutput;
+
+/// What became of each of several futures; made by [`settle`] and [`settle_by_key`].
+///
+/// Every future is in exactly one of the three lists, under its index or key; each list is in the order of the arguments.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settled<T, K = usize> {
+    /// Those that came to a value.
+    pub values: Vec<(K, T)>,
+    /// Those that failed, each with its error or panic.
+    pub failed: Vec<(K, TaskError)>,
+    /// Those that were cancelled, before the start or after, and why.
+    pub cancelled: Vec<(K, CancelReason)>,
+    /// All failures as one error, in order of arrival; also those of cleanup that was left behind.
+    pub errors: Option<ErrorGroup>,
+}
+
+impl<T, K> Settled<T, K> {
+    /// Whether every future came to a value.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.cancelled.is_empty() && self.errors.is_none()
+    }
+
+    /// How many futures there were.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.values.len() + self.failed.len() + self.cancelled.len()
+    }
+
+    /// The values without their keys.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.values.into_iter().map(|(_, value)| value)
+    }
+}
+
+/// Runs several futures side by side to their end, and tells of each what became of it, by index.
+///
+/// A failure stops nobody. The futures run inside the caller's task and may borrow from it; give it task handles and it waits for
+/// tasks.
+///
+/// ```
+/// use taskgroup::settle;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let texts = ["1", "two", "3"];
+/// let settled = settle(texts.iter().map(|text| async move { text.parse::<u32>() })).await;
+/// assert_eq!(settled.values, [(0, 1), (2, 3)]);
+/// assert_eq!(settled.failed[0].0, 1);
+/// println!("{:#}", settled.errors.unwrap());
+/// # }
+/// ```
+///
+/// Cut off by a deadline it gives what there is: the rest is cancelled, cleans up, and is listed as cancelled.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{BoxError, settle, timeout};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), BoxError> {
+/// let works = [1, 2, 60].map(|seconds| async move {
+///     tokio::time::sleep(Duration::from_secs(seconds)).await;
+///     Ok::<_, BoxError>(seconds)
+/// });
+/// let partial = timeout(Duration::from_secs(3), settle(works)).await?;
+/// assert_eq!(partial.values, [(0, 1), (1, 2)]);
+/// assert_eq!(partial.cancelled[0].0, 2);
+/// # Ok(()) }
+/// ```
+///
+/// With settings: [`GroupBuilder::settle`]. A [`Policy::quorum`] there gives the first n values and stops.
+///
+/// # Cancel safety
+/// When the scope around the call is cancelled the futures are, and the call still returns what became of them; the cancellation takes
+/// effect at the next suspension point.
+///
+/// # Drop
+/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+///
+/// asyncio's `gather(return_exceptions=True)`, JavaScript's `Promise.allSettled`. Nothing in: nothing out, at once.
+#[track_caller]
+#[doc(alias = "return_exceptions")]
+#[doc(alias = "allSettled")]
+pub fn settle<I>(futures: I) -> impl Future<Output = Settled<ValueOf<I::Item>>>
+where
+    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+{
+    run(
+        TaskGroup::builder(),
+        Location::caller(),
+        futures.into_iter().enumerate(),
+    )
+}
+
+/// As [`settle`], with a key for each future.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use taskgroup::{BoxError, settle_by_key};
+/// # async fn load(name: &str) -> Result<usize, BoxError> { Ok(name.len()) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let settled = settle_by_key(["users", "orders"].map(|name| (name, load(name)))).await;
+/// let lengths: HashMap<_, _> = settled.values.into_iter().collect();
+/// assert_eq!(lengths["orders"], 6);
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// As [`settle`].
+#[track_caller]
+pub fn settle_by_key<K, F, I>(futures: I) -> impl Future<Output = Settled<ValueOf<F>, K>>
+where
+    I: IntoIterator<Item = (K, F)>,
+    F: Future<Output: TaskOutput>,
+{
+    run(TaskGroup::builder(), Location::caller(), futures)
+}
+
+/// What a future comes to when nothing fails.
+pub type ValueOf<F> = <<F as Future>::Output as TaskOutput>::Value;
+
+impl GroupBuilder {
+    /// As [`settle`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
+    #[track_caller]
+    pub fn settle<I>(self, futures: I) -> impl Future<Output = Settled<ValueOf<I::Item>>>
+    where
+        I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    {
+        run(self, Location::caller(), futures.into_iter().enumerate())
+    }
+
+    /// As [`settle_by_key`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
+    #[track_caller]
+    pub fn settle_by_key<K, F, I>(self, futures: I) -> impl Future<Output = Settled<ValueOf<F>, K>>
+    where
+        I: IntoIterator<Item = (K, F)>,
+        F: Future<Output: TaskOutput>,
+    {
+        run(self, Location::caller(), futures)
+    }
+}
+
+async fn run<K, F, I>(
+    settings: GroupBuilder,
+    location: &'static Location<'static>,
+    futures: I,
+) -> Settled<ValueOf<F>, K>
+where
+    I: IntoIterator<Item = (K, F)>,
+    F: Future<Output: TaskOutput>,
+{
+    let settings = settings.default_policy(Policy::collect());
+    let limit = settings.limited_to();
+    let (keys, futures): (Vec<K>, Vec<F>) = futures.into_iter().unzip();
+    let mut outcomes = Vec::new();
+    let mut reason = None;
+    let body = async |group: TaskGroup| {
+        let children = Inline {
+            group: &group,
+            limit,
+            location,
+        };
+        let futures = futures.into_iter().map(cancelled_is_an_outcome);
+        children
+            .run(futures, |index, outcome| {
+                put(&mut outcomes, index, Some(outcome));
+            })
+            .await;
+        reason = group.reason();
+        Ok(())
+    };
+    let (_, errors) = settings.run_to_end_at(location, body).await;
+
+    outcomes.resize_with(keys.len(), || None);
+    let mut settled = Settled {
+        values: Vec::new(),
+        failed: Vec::new(),
+        cancelled: Vec::new(),
+        errors,
+    };
+    for (key, outcome) in keys.into_iter().zip(outcomes) {
+        match outcome {
+            Some(Ok(Ok(value))) => settled.values.push((key, value)),
+            Some(Err(JoinError::Failed(failure))) => settled.failed.push((key, failure)),
+            Some(Ok(Err(cancelled)) | Err(JoinError::Cancelled(cancelled))) => {
+                settled.cancelled.push((key, cancelled.reason().clone()));
+            }
+            // Never started: only a cancelled group leaves some out.
+            None => settled
+                .cancelled
+                .extend(reason.clone().map(|why| (key, why))),
+        }
+    }
+    settled
+}
+
+/// A task that was cancelled by itself, awaited by its handle, has not failed.
+async fn cancelled_is_an_outcome<F>(
+    future: F,
+) -> Result<Result<ValueOf<F>, Cancelled>, crate::BoxError>
+where
+    F: Future<Output: TaskOutput>,
+{
+    match future.await.into_result() {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => match error.downcast::<JoinError>() {
+            Ok(error) => match *error {
+                JoinError::Cancelled(cancelled) => Ok(Err(cancelled)),
+                failed @ JoinError::Failed(_) => Err(failed.into()),
+            },
+            Err(error) => Err(error),
+        },
+    }
+}

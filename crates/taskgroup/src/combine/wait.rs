@@ -1,0 +1,131 @@
+//! Waiting for some of several tasks, without touching them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::deadline::move_on_after;
+use crate::handle::{JoinError, TaskHandle};
+
+/// How long [`wait`] waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until one task has ended, in whatever way.
+    FirstCompleted,
+    /// Until one task has failed, or all have ended. A cancelled task has not failed.
+    FirstFailure,
+    /// Until all have ended.
+    All,
+}
+
+/// The tasks that [`wait`] was given, each in one of two lists, in the order of the arguments.
+#[derive(Debug)]
+pub struct Waited<'a, T> {
+    /// Those that have ended; there may be more than were waited for.
+    pub done: Vec<&'a TaskHandle<T>>,
+    /// Those that have not. They go on.
+    pub pending: Vec<&'a TaskHandle<T>>,
+}
+
+/// Waits until some or all of several tasks have ended, and says which have.
+///
+/// It only looks: nothing is cancelled, no value is taken, no failure is handled. Read values with
+/// [`TaskHandle::outcome`], end a task with [`TaskHandle::cancel`]. A handle that is given twice counts once; without handles it
+/// returns at once.
+///
+/// ```
+/// use taskgroup::{BoxError, TaskGroup, Until, wait};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let tasks = [
+///         group.spawn(async { Ok::<_, BoxError>(1) }),
+///         group.spawn(std::future::pending::<Result<i32, BoxError>>()),
+///     ];
+///     let waited = wait(&tasks, Until::FirstCompleted).await;
+///     assert_eq!(*waited.done[0].outcome().unwrap().unwrap(), 1);
+///     waited.pending.iter().for_each(|task| task.cancel());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// Cancel safe: the tasks go on.
+///
+/// asyncio's `wait`, with its `FIRST_COMPLETED`, `FIRST_EXCEPTION` and `ALL_COMPLETED`.
+#[doc(alias = "FIRST_COMPLETED")]
+#[doc(alias = "FIRST_EXCEPTION")]
+#[doc(alias = "ALL_COMPLETED")]
+pub async fn wait<'a, T: 'static>(
+    tasks: impl IntoIterator<Item = &'a TaskHandle<T>>,
+    until: Until,
+) -> Waited<'a, T> {
+    let tasks = distinct(tasks);
+    watch(&tasks, until).await;
+    part(tasks)
+}
+
+/// As [`wait`], for at most `limit`. When the time is over it returns what has ended until then, and cancels nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{TaskGroup, Until, wait_timeout};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let tasks = [1, 60].map(|seconds| group.spawn(tokio::time::sleep(Duration::from_secs(seconds))));
+///     let waited = wait_timeout(Duration::from_secs(5), &tasks, Until::All).await;
+///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
+///     Ok(())
+/// })
+/// .await
+/// .unwrap(); // after a minute
+/// # }
+/// ```
+///
+/// # Cancel safety
+/// Cancel safe: the tasks go on.
+pub async fn wait_timeout<'a, T: 'static>(
+    limit: Duration,
+    tasks: impl IntoIterator<Item = &'a TaskHandle<T>>,
+    until: Until,
+) -> Waited<'a, T> {
+    let tasks = distinct(tasks);
+    let _ = move_on_after(limit, watch(&tasks, until)).await;
+    part(tasks)
+}
+
+fn distinct<'a, T>(tasks: impl IntoIterator<Item = &'a TaskHandle<T>>) -> Vec<&'a TaskHandle<T>> {
+    let mut known = HashSet::new();
+    let tasks = tasks.into_iter();
+    tasks
+        .filter(|task| known.insert(std::ptr::from_ref::<TaskHandle<T>>(task).addr()))
+        .collect()
+}
+
+async fn watch<T: 'static>(tasks: &[&TaskHandle<T>], until: Until) {
+    let mut running: FuturesUnordered<_> = tasks
+        .iter()
+        .map(|task| async move {
+            task.ended().await;
+            matches!(task.outcome(), Some(Err(JoinError::Failed(_))))
+        })
+        .collect();
+    while let Some(failed) = running.next().await {
+        let enough = match until {
+            Until::FirstCompleted => true,
+            Until::FirstFailure => failed,
+            Until::All => false,
+        };
+        if enough {
+            return;
+        }
+    }
+}
+
+fn part<T>(tasks: Vec<&TaskHandle<T>>) -> Waited<'_, T> {
+    let (done, pending) = tasks.into_iter().partition(|task| task.is_finished());
+    Waited { done, pending }
+}
