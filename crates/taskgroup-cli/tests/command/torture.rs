@@ -346,9 +346,9 @@ fn remove_cgroups() {
             "d",
             "-name",
             "taskgroup-*",
-            "-empty",
         ])
-        .arg("-delete")
+        // Refused for those that are in use.
+        .args(["-exec", "rmdir", "{}", "+"])
         .output();
     drop(found);
 }
