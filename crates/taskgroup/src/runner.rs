@@ -230,9 +230,11 @@ impl Runner {
         if self.grace.is_some() {
             scope.name_all_below();
         }
-        let watch = self
-            .signals
-            .then(|| tokio::spawn(watch_signals(scope.clone(), self.grace, location)));
+        // Handled from here on, not from the first turn of a task: `main` may come first and keep the thread.
+        let signals = self.signals.then(Signals::new).and_then(Result::ok);
+        let watch = signals.map(|signals| {
+            tokio::spawn(watch_signals(signals, scope.clone(), self.grace, location))
+        });
         let below = scope.clone();
         let grace = self.grace;
         let body = async move {
@@ -348,13 +350,11 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
 
 /// The first signal cancels the run, the second ends the process.
 async fn watch_signals(
+    mut signals: Signals,
     scope: Arc<Scope>,
     grace: Option<Duration>,
     location: &'static Location<'static>,
 ) {
-    let Ok(mut signals) = Signals::new() else {
-        return;
-    };
     let (name, number) = signals.next().await;
     cancel_run(
         &scope,
