@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::cancel::{CancelReason, ReasonKind};
+use crate::cancel::{CancelReason, Cancelled, ReasonKind};
 use crate::error::{BoxError, ErrorGroup};
 use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section};
@@ -256,7 +256,8 @@ impl Runner {
 
     /// What `#[taskgroup::main]` calls: as [`run`](Self::run), with everything that went wrong printed to stderr.
     ///
-    /// The exit code is that of `main`; 1 for an error; 128 and the number of the signal that stopped it.
+    /// The exit code is that of `main`; 1 for an error; 128 and the number of the signal that stopped it, also when `main` cleaned up
+    /// and returned its [`Cancelled`].
     #[track_caller]
     pub fn run_main<T: MainOutput>(self, main: impl AsyncFnOnce() -> T) -> ExitCode {
         match self.run(main) {
@@ -331,6 +332,7 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
         match self.map_err(Into::into) {
             Ok(value) => value.report(),
             Err(error) => {
+                let stopped = error.downcast_ref::<Cancelled>().map(Cancelled::reason);
                 match error.downcast_ref::<ErrorGroup>() {
                     Some(group) => eprintln!("Error: {group:#}"),
                     None => {
@@ -342,7 +344,10 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
                         }
                     }
                 }
-                ExitCode::FAILURE
+                match stopped {
+                    Some(reason) if reason.kind() == ReasonKind::Shutdown => exit_code(reason),
+                    _ => ExitCode::FAILURE,
+                }
             }
         }
     }
