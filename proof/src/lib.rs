@@ -17,4 +17,5 @@ pub mod program;
 pub mod random;
 pub mod rules;
 pub mod shrink;
+pub mod soak;
 pub mod trace;
