@@ -1,14 +1,12 @@
-//! Ten tasks of which one fails, the way of `asyncio.wait(FIRST_EXCEPTION)`: what is done and what still runs.
+//! Ten tasks of which one fails, the way of `asyncio.wait(FIRST_EXCEPTION)`: what is done and what is pending.
 //!
-//! As in the program before, a task answers with a `Result` instead of failing. The answers are taken in the order in
-//! which they come, until one is an `Err`; the handles that are left belong to the tasks that still run.
-//! `asyncio.wait` calls the first set "failed" though it may hold successes, too: here the failures are counted.
+//! Under this policy a failure cancels nobody, so the body decides: it waits for the first failure, and then cancels what is
+//! pending. There is no second loop that awaits the cancelled: the group is over when they are. `asyncio.wait` calls the first
+//! set "failed" though it may hold successes, too: here the failures are counted.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use taskgroup::{BoxError, ErrorGroup, TaskGroup};
+use taskgroup::{BoxError, Policy, TaskGroup, TaskHandle, Until, wait};
 use tokio::time::sleep;
 
 async fn task(number: u32) -> Result<(), BoxError> {
@@ -23,32 +21,27 @@ async fn task(number: u32) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The task never fails, whatever it answers.
-async fn answer(number: u32) -> Result<Result<(), BoxError>, Infallible> {
-    Ok(task(number).await)
+fn has_failed(task: &TaskHandle<()>) -> bool {
+    matches!(task.outcome(), Some(Err(error)) if !error.is_cancelled())
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
-async fn main() -> Result<(), ErrorGroup> {
-    TaskGroup::run(async |group| {
-        let mut running: FuturesUnordered<_> =
-            (0..10).map(|number| group.spawn(answer(number))).collect();
-        let mut failed = 0;
-        while let Some(answer) = running.next().await {
-            if answer?.is_err() {
-                failed += 1;
-                break;
-            }
-        }
-        if failed == 0 {
+async fn main() {
+    let group = TaskGroup::builder().policy(Policy::collect());
+    let run = group.run_to_end(async |group| {
+        let tasks: Vec<_> = (0..10).map(|number| group.spawn(task(number))).collect();
+        let waited = wait(&tasks, Until::FirstFailure).await;
+        if waited.pending.is_empty() {
             println!("No tasks failed");
-        } else {
-            println!("{failed} task(s) failed, cancelling the rest");
-            for task in &running {
-                task.cancel();
-            }
+            return Ok(());
+        }
+        let failed = waited.done.iter().filter(|task| has_failed(task)).count();
+        println!("{failed} task(s) failed, cancelling the rest");
+        for task in waited.pending {
+            task.cancel();
         }
         Ok(())
-    })
-    .await
+    });
+    let (_, errors) = run.await;
+    assert_eq!(errors.map(|errors| errors.leaf_count()), Some(1));
 }

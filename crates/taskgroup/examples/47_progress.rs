@@ -1,0 +1,65 @@
+//! A hundred items, a line each second: how many are done, how many have failed.
+//!
+//! The group counts, not the tasks: also what was cancelled or never started is in one of the five states, and the last line is there
+//! whatever way it ended. The second half is stopped after two failures.
+
+use std::time::Duration;
+
+use taskgroup::{BoxError, Counts, Policy, Progress, TaskGroup, join};
+use tokio::time::{sleep, timeout};
+
+async fn do_work(item: u32) -> Result<u32, BoxError> {
+    sleep(Duration::from_millis(900)).await;
+    if item % 25 == 24 {
+        return Err(format!("item {item} is broken").into());
+    }
+    Ok(item)
+}
+
+fn show(counts: Counts) {
+    let total = counts.total();
+    println!(
+        "Progress: {}/{total} (failed: {})",
+        counts.done, counts.failed
+    );
+    assert_eq!(total, 100);
+}
+
+/// A line each second, and one when the group has ended.
+async fn report(progress: &Progress) {
+    let mut events = progress.watch();
+    let mut finished = std::pin::pin!(async { while events.next().await.is_some() {} });
+    loop {
+        show(progress.counts());
+        if timeout(Duration::from_secs(1), &mut finished).await.is_ok() {
+            return show(progress.counts());
+        }
+    }
+}
+
+async fn process(policy: Policy) {
+    let progress = Progress::expecting(100);
+    let group = TaskGroup::builder().limit(20).policy(policy);
+    let run = group.progress(&progress).run(async |group| {
+        for item in 0..100 {
+            group.spawn(do_work(item));
+        }
+        Ok(())
+    });
+    let (outcome, ()) = join((run, report(&progress))).await;
+    let last = progress.counts();
+    println!(
+        "{} errors",
+        outcome.map_or_else(|errors| errors.leaf_count(), |()| 0)
+    );
+    println!(
+        "{} done, {} failed, {} cancelled",
+        last.done, last.failed, last.cancelled
+    );
+}
+
+#[tokio::main(flavor = "current_thread", start_paused = true)]
+async fn main() {
+    process(Policy::collect()).await;
+    process(Policy::stop_after(2)).await;
+}
