@@ -24,3 +24,21 @@ mod seeing {}
 
 #[doc = include_str!("../../src/testing.md")]
 mod testing {}
+
+#[doc = include_str!("../../src/introduction.md")]
+mod introduction {}
+
+#[doc = include_str!("../../src/patterns.md")]
+mod patterns {}
+
+#[doc = include_str!("../../src/pitfalls.md")]
+mod pitfalls {}
+
+#[doc = include_str!("../../src/limits.md")]
+mod limits {}
+
+#[doc = include_str!("../../src/claims.md")]
+mod claims {}
+
+#[doc = include_str!("../../src/seeds.md")]
+mod seeds {}

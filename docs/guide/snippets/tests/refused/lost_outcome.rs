@@ -1,0 +1,11 @@
+#![deny(unused_must_use)]
+use taskgroup::TaskGroup;
+
+#[tokio::main]
+async fn main() {
+TaskGroup::run(async |group| {
+    group.spawn(async { Err::<(), _>("lost?") });
+    Ok(())
+})
+.await;
+}
