@@ -829,9 +829,10 @@ fn spread(
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
         let first_task = tasks.len();
+        let before;
         {
             let mut inner = scope.inner.lock();
-            let before = scope.flags.fetch_or(bits, Ordering::SeqCst);
+            before = scope.flags.fetch_or(bits, Ordering::SeqCst);
             if before & bits == bits {
                 continue;
             }
@@ -854,7 +855,10 @@ fn spread(
         }
         events::scope_cancelled(&scope, reason);
         if let Some(group) = scope.group() {
-            cancelled_groups.push(scope.clone());
+            if before & CANCELLED == 0 {
+                // The grace counts from the first cancellation; the end of a grace starts no other one.
+                cancelled_groups.push(scope.clone());
+            }
             let queued = group.take_queued();
             tasks.extend(queued.iter().cloned());
             unqueued.extend(queued);

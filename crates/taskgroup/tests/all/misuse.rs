@@ -73,7 +73,7 @@ fn forgotten_handles_keep_the_value_and_nothing_else() {
         group(async |group| {
             forget(group.spawn(async move { Ok::<_, &str>(given) }));
             let waiting = group.spawn(yield_now());
-            forget(polled(Box::pin(async move { waiting.await }), 1).await);
+            forget(polled(Box::pin(waiting), 1).await);
             Ok(())
         })
         .await
