@@ -243,6 +243,7 @@ impl Scope {
     }
 
     /// For a run with a grace; groups know by themselves.
+    #[cfg(feature = "runner")]
     pub(crate) fn name_all_below(&self) {
         self.flags.fetch_or(NAMED, Ordering::SeqCst);
     }
