@@ -5,10 +5,12 @@
 mod allocator;
 mod foreign;
 mod fresh;
+mod guide;
 mod instructions;
 mod machine;
 mod measure;
 mod peers;
+mod plot;
 mod report;
 mod row;
 mod stats;
@@ -36,6 +38,8 @@ enum What {
     Compare,
     /// Measure what the targets name; succeeds only if all are met
     Targets,
+    /// Write the figures of a report into the guide's page on speed, and draw its plots
+    Guide,
     /// Count the instructions of the hot paths, with valgrind, and compare them with those that are kept
     Instructions,
 }
@@ -73,7 +77,7 @@ struct Arguments {
     /// Build and run with mimalloc instead of the system's allocator
     #[arg(long)]
     mimalloc: bool,
-    /// Judge this report instead of measuring (targets)
+    /// Read this report instead of measuring (targets, guide)
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     /// Keep what was counted (instructions)
@@ -156,6 +160,11 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     match arguments.what {
         What::Compare => compare(arguments).map(|()| true),
         What::Targets => targets(arguments),
+        What::Guide => {
+            let whole = workspace().join("bench/results/system.json");
+            let path = arguments.from.as_ref().unwrap_or(&whole);
+            guide::write(&Report::read(path)?).map(|()| true)
+        }
         What::Instructions => instructions::run(arguments.write).map(|()| true),
     }
 }
@@ -186,6 +195,9 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     let path = arguments.report_path();
     report.write(&path)?;
     println!("\nwritten to {}", path.display());
+    if arguments.is_whole() && machine::ALLOCATOR == "system" {
+        guide::write(&report)?;
+    }
     Ok(())
 }
 

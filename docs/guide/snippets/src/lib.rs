@@ -42,3 +42,6 @@ mod claims {}
 
 #[doc = include_str!("../../src/seeds.md")]
 mod seeds {}
+
+#[doc = include_str!("../../src/speed.md")]
+mod speed {}
