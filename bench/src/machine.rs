@@ -46,7 +46,7 @@ impl Machine {
                 .unwrap_or_else(|| std::env::consts::ARCH.into()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_gib: memory(),
-            system: said_by("uname", &["-sr"]),
+            system: system(),
             compiler: said_by("rustc", &["--version"]),
             revision: revision(),
             allocator: ALLOCATOR.into(),
@@ -90,6 +90,12 @@ pub(crate) fn said_by(command: &str, arguments: &[&str]) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// Kernel and version, without what its builder appended.
+fn system() -> String {
+    let full = said_by("uname", &["-sr"]);
+    full.split('-').next().unwrap_or_default().into()
 }
 
 fn revision() -> String {

@@ -173,10 +173,11 @@ fn targets(arguments: &Arguments) -> Result<bool, String> {
     let folder = workspace().join("target/bench");
     let other = folder.join("targets-mimalloc.json");
     if let Some(path) = &arguments.from {
-        return Ok(targets::judge(
-            &Report::read(path)?,
-            Report::read(&other).ok().as_ref(),
-        ));
+        let report = Report::read(path)?;
+        // Of the same revision only: ratios of two versions of the library would not be those of either.
+        let same = |other: &Report| other.machine.revision == report.machine.revision;
+        let other = Report::read(&other).ok().filter(same);
+        return Ok(targets::judge(&report, other.as_ref()));
     }
     let report = measured(&targets::plan(&arguments.plan()));
     table::print_left_out(&report.left_out);
@@ -195,7 +196,7 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     let path = arguments.report_path();
     report.write(&path)?;
     println!("\nwritten to {}", path.display());
-    if arguments.is_whole() && machine::ALLOCATOR == "system" {
+    if arguments.is_whole() && arguments.json.is_none() && machine::ALLOCATOR == "system" {
         guide::write(&report)?;
     }
     Ok(())

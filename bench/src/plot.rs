@@ -13,9 +13,9 @@ use crate::row::Row;
 type Drawn = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-/// Ours stand out, the others are told apart.
+/// Ours stand out, the others are told apart; there are as many colours as contenders in one plot.
 const OURS: [RGBColor; 2] = [RGBColor(200, 40, 40), RGBColor(235, 140, 110)];
-const OTHERS: [RGBColor; 10] = [
+const OTHERS: [RGBColor; 14] = [
     RGBColor(30, 80, 160),
     RGBColor(90, 150, 210),
     RGBColor(20, 130, 120),
@@ -26,6 +26,10 @@ const OTHERS: [RGBColor; 10] = [
     RGBColor(130, 80, 170),
     RGBColor(190, 100, 180),
     RGBColor(120, 80, 50),
+    RGBColor(0, 0, 0),
+    RGBColor(0, 190, 200),
+    RGBColor(240, 120, 180),
+    RGBColor(160, 160, 60),
 ];
 
 fn is_ours(peer: &str) -> bool {
