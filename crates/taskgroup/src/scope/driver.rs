@@ -397,7 +397,7 @@ impl Turn {
     /// Shows the turn that this thread is in.
     #[allow(unsafe_code)]
     fn with<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
-        let turn = PUMP.try_with(Cell::get).unwrap_or_default();
+        let turn = PUMP.try_with(Cell::get).unwrap_or(std::ptr::null());
         // SAFETY: D4: a pointer in PUMP is to a turn further up this thread's stack.
         look(unsafe { turn.as_ref() })
     }
