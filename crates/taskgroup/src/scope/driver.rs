@@ -1,7 +1,7 @@
 //! How children are driven: the seam between the tree and Tokio.
 //!
-//! The tree knows three things of a driver: [`submit`] puts a scheduled task where it will be run, [`Runtime::current`] finds the
-//! driver of the runtime that one is in, and [`is_shut_down`] says that nothing will be polled there any more. A driver
+//! The tree knows two things of a driver: [`submit`] puts a scheduled task where it will be run, and [`Runtime::current`] finds the
+//! driver of the runtime that one is in. A driver
 //! knows of a task that it can be [`run`](super::task::TaskObject::run).
 //!
 //! Two drivers stand behind it. *Pumps*: per runtime a few Tokio tasks poll children from queues of their own, so a
