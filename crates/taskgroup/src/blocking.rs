@@ -2,8 +2,10 @@
 //!
 //! - **B1** The closure holds a token of the scope inside its task until it has returned, so the task cannot end before it: neither by
 //!   cancellation nor at the end of a grace.
-//! - **B2** A closure that has not begun when the task is cancelled is taken back and never runs.
+//! - **B2** A closure that has not begun when the task is cancelled never runs. The task takes it back, but only at its next poll; a
+//!   thread that gets to it first asks before it begins.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -84,7 +86,8 @@ where
     let stay = Stay::in_scope(&scope);
     let mut thread = tokio::task::spawn_blocking(move || {
         let _stay = stay;
-        work(BlockingToken { scope })
+        let reached = scope.is_reached_by_cancel();
+        (!reached).then(|| work(BlockingToken { scope }))
     });
     let (joined, cancelled) = match until_cancelled(&mut thread).await {
         Ok(joined) => (joined, None),
@@ -95,7 +98,13 @@ where
         }
     };
     match (joined, cancelled) {
-        (Ok(output), _) => output.into_result(),
+        (Ok(Some(output)), _) => output.into_result(),
+        (Ok(None), Some(cancelled)) => Err(cancelled.into()),
+        // The thread saw the cancel before this task was told.
+        (Ok(None), None) => match until_cancelled(std::future::pending::<Infallible>()).await {
+            Err(cancelled) => Err(cancelled.into()),
+            Ok(never) => match never {},
+        },
         (Err(error), _) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         (Err(_), Some(cancelled)) => Err(cancelled.into()),
         // The runtime goes down and takes its queue of blocking work with it.

@@ -474,7 +474,7 @@ pub fn current_deadline() -> Option<Instant> {
     }
     let scope = current::scope();
     tree::ancestors(&scope)
-        .take_while(|scope| !matches!(scope.kind, Kind::Shield | Kind::Run))
+        .take_while(|scope| !scope.kind.keeps_cancel_out())
         .filter_map(|scope| state(scope).and_then(|state| state.lock().at))
         .min()
 }

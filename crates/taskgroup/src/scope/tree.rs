@@ -64,6 +64,11 @@ pub(crate) struct DeadlineState {
 }
 
 impl Kind {
+    /// Whether a cancellation from above stops here, unless it is forced.
+    pub(crate) fn keeps_cancel_out(&self) -> bool {
+        matches!(self, Self::Shield | Self::Run)
+    }
+
     pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
         Self::Deadline(Box::new(Mutex::new(DeadlineState {
             at,
@@ -212,7 +217,7 @@ impl Scope {
             scope.slot.store(place(&inner.scopes), Ordering::Relaxed);
             inner.scopes.push(scope.clone());
             let flags = parent.flags();
-            let barrier = matches!(scope.kind, Kind::Shield | Kind::Run);
+            let barrier = scope.kind.keeps_cancel_out();
             let mut inherited = flags & FORCED;
             if flags & CANCELLED != 0 && inner.masks == 0 && !barrier {
                 inherited |= CANCELLED;
@@ -254,6 +259,20 @@ impl Scope {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.flags() & CANCELLED != 0
+    }
+
+    /// Whether a cancel is on its way here: [`spread`] marks from the top down, so between the first mark and the last one only those
+    /// above know.
+    pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
+        for scope in ancestors(self) {
+            if scope.is_cancelled() {
+                return true;
+            }
+            if scope.kind.keeps_cancel_out() {
+                return false;
+            }
+        }
+        false
     }
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {
@@ -682,7 +701,7 @@ impl Scope {
         };
         if let Some((below, Some(reason))) = again {
             for scope in below {
-                if !matches!(scope.kind, Kind::Shield | Kind::Run) {
+                if !scope.kind.keeps_cancel_out() {
                     spread(&scope, CANCELLED, &reason, Dropping::Scheduled);
                 }
             }
@@ -849,7 +868,7 @@ fn spread(
                 tasks.push(task.clone());
             }
             for below in inner.scopes.iter() {
-                if force || !matches!(below.kind, Kind::Shield | Kind::Run) {
+                if force || !below.kind.keeps_cancel_out() {
                     queue.push_back((below.clone(), inherited));
                 }
             }

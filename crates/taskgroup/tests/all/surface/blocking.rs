@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use taskgroup::{BlockingToken, BoxError, timeout};
+use taskgroup::{BlockingToken, BoxError, shield, timeout};
 use tokio::runtime::Builder;
 
 use crate::support::{Log, Outcome, builder, everywhere, forever, messages, ms, turns};
@@ -105,19 +105,53 @@ fn cancelled_alone() {
     });
 }
 
-// S30: work that has not begun when the group is cancelled never runs.
-#[test]
-fn never_begun() {
+/// A runtime whose only thread for blocking work can be kept busy.
+fn with_one_thread<F: Future>(program: F) -> F::Output {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)
         .build()
         .unwrap();
-    runtime.block_on(async {
+    runtime.block_on(program)
+}
+
+// S30: work that has not begun when the group is cancelled never runs: its task takes it back.
+#[test]
+fn never_begun() {
+    with_one_thread(async {
         let log = Log::default();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (let_go, held) = mpsc::channel();
         let run = builder().run_cancellable(async |group| {
-            // It has the only thread.
+            // It has the only thread, until the other task has heard of the cancel.
+            group.spawn_blocking(move |_| {
+                let _ = begun.send(());
+                held.recv().unwrap();
+            });
+            let _ = has_begun.await;
+            let own = log.on_drop("dropped");
+            group.spawn_blocking(move |_| {
+                unreachable!("{:p} ran", &own);
+            });
+            turns(5).await;
+            group.cancel();
+            shield(turns(5)).await;
+            let_go.send(()).unwrap();
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+// S30: nor does it run when a thread gets to it before its task has heard of the cancel.
+#[test]
+fn begun_by_nobody() {
+    with_one_thread(async {
+        let log = Log::default();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (passed, has_passed) = mpsc::channel();
+        let run = builder().run_cancellable(async |group| {
             group.spawn_blocking(move |token| {
                 let _ = begun.send(());
                 until_told(&token);
@@ -129,10 +163,13 @@ fn never_begun() {
             });
             turns(5).await;
             group.cancel();
+            // The runtime stands still until the thread has gone past the second closure.
+            tokio::task::spawn_blocking(move || passed.send(()));
+            has_passed.recv().unwrap();
+            assert_eq!(log.take(), ["dropped"]);
             Ok(())
         });
         run.await.unwrap();
-        assert_eq!(log.take(), ["dropped"]);
     });
 }
 
