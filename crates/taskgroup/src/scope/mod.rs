@@ -7,6 +7,7 @@
 //! | file | what it answers |
 //! |---|---|
 //! | `tree` | who is below whom, who is cancelled, what has ended |
+//! | `tree/spread` | a cancellation on its way down |
 //! | `group` | errors, policy, grace and limit of a group |
 //! | `task` | one child: state word, future, outcome |
 //! | `section` | the guard rule for code that is polled inline |

@@ -28,10 +28,16 @@ use super::group::GroupState;
 use super::task::{Header, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
-use crate::error::{Member, TaskInfo};
+use crate::error::Member;
 use crate::observe::events;
 use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
+
+mod spread;
+
+pub(crate) use spread::Dropping;
+use spread::spread;
+pub(super) use spread::{force_and_find, inherit};
 
 /// What a scope is for, with what only that kind needs.
 pub(crate) enum Kind {
@@ -767,33 +773,6 @@ impl Scope {
         }
         false
     }
-
-    // ---- cancellation ----
-
-    /// Cancels this scope and everything below that no shield protects. Idempotent; the first reason stays.
-    pub(crate) fn cancel(self: &Arc<Self>, reason: &CancelReason, dropping: Dropping) {
-        spread(self, CANCELLED | OWN, reason, dropping);
-    }
-
-    /// The grace is over: what is below is dropped at its next suspension point, shielded or not.
-    /// Returns the tasks that had not ended.
-    pub(crate) fn force(self: &Arc<Self>, reason: &CancelReason) -> Vec<TaskRef> {
-        spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
-    }
-
-    /// Takes over a cancellation that reached the task around this scope.
-    pub(super) fn cancel_from_above(self: &Arc<Self>, bits: u32, reason: &CancelReason) {
-        spread(self, bits, reason, Dropping::Scheduled);
-    }
-
-    /// Sets flags without waking anybody; for a scope that nobody else knows yet.
-    pub(super) fn mark(&self, bits: u32, reason: Option<&CancelReason>) {
-        let mut inner = self.inner.lock();
-        if inner.reason.is_none() {
-            inner.reason = reason.cloned();
-        }
-        self.flags.fetch_or(bits, Ordering::SeqCst);
-    }
 }
 
 impl Inner {
@@ -821,100 +800,6 @@ fn take_at<T>(list: &mut Vec<T>, slot: u32, slot_of: impl Fn(&T) -> &AtomicU32) 
         list.shrink_to(list.capacity() / 2);
     }
     Some(taken)
-}
-
-/// Where the futures of cancelled idle tasks are dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dropping {
-    /// On the canceller's stack: only where no user code is below on it.
-    InPlace,
-    /// By whoever drives the task. A user who cancels may hold a lock that a destructor wants.
-    Scheduled,
-}
-
-/// Marks `start` and what is below it, then wakes or drops it: breadth first, tasks in spawn order (S16, S25).
-fn spread(
-    start: &Arc<Scope>,
-    bits: u32,
-    reason: &CancelReason,
-    dropping: Dropping,
-) -> Vec<TaskRef> {
-    let inherited = bits & !OWN;
-    let force = bits & FORCED != 0;
-    let mut queue = VecDeque::new();
-    queue.push_back((start.clone(), bits));
-    let mut tasks: Vec<TaskRef> = Vec::new();
-    let mut unqueued: Vec<TaskRef> = Vec::new();
-    let mut sections: Vec<Waker> = Vec::new();
-    let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
-    while let Some((scope, bits)) = queue.pop_front() {
-        let first_task = tasks.len();
-        let before;
-        {
-            let mut inner = scope.inner.lock();
-            before = scope.flags.fetch_or(bits, Ordering::SeqCst);
-            if before & bits == bits {
-                continue;
-            }
-            if inner.reason.is_none() {
-                inner.reason = Some(reason.clone());
-            }
-            sections.extend(inner.waker.clone());
-            if before & inherited == inherited {
-                // Already spread from above; only this scope itself learns something new.
-                continue;
-            }
-            for task in inner.tasks.iter() {
-                tasks.push(task.clone());
-            }
-            for below in inner.scopes.iter() {
-                if force || !below.kind.keeps_cancel_out() {
-                    queue.push_back((below.clone(), inherited));
-                }
-            }
-        }
-        events::scope_cancelled(&scope, reason);
-        if let Some(group) = scope.group() {
-            if before & CANCELLED == 0 {
-                // The grace counts from the first cancellation; the end of a grace starts no other one.
-                cancelled_groups.push(scope.clone());
-            }
-            let queued = group.take_queued();
-            tasks.extend(queued.iter().cloned());
-            unqueued.extend(queued);
-        }
-        tasks[first_task..].sort_by_key(|task| task.header().index);
-        let mut kept = first_task;
-        for at in first_task..tasks.len() {
-            // A shielded task (an adopted cleanup) only listens to force.
-            if tasks[at].header().mark(inherited) {
-                if let Some(inside) = tasks[at].header().scope() {
-                    queue.push_back((inside.clone(), inherited));
-                }
-                tasks.swap(kept, at);
-                kept += 1;
-            }
-        }
-        tasks.truncate(kept);
-    }
-    for group in &cancelled_groups {
-        if let Some(state) = group.group() {
-            state.arm_grace(group);
-        }
-    }
-    sections.into_iter().for_each(wake);
-    for task in &tasks {
-        events::cancelled(task.header(), reason);
-        if force {
-            events::forced(task.header());
-        }
-    }
-    for task in &tasks {
-        task.clone().cancelled(dropping);
-    }
-    // Last, as they were spawned last; they have a place in no queue until now.
-    unqueued.into_iter().for_each(super::driver::submit);
-    if force { tasks } else { Vec::new() }
 }
 
 /// A chain of parents is taken apart in a loop: a deep tree must not be dropped by recursion (T7).
@@ -955,26 +840,6 @@ pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
         .find_map(|scope| task_of(scope))
 }
 
-/// Ends the grace of `scope`: what still runs is dropped at its next suspension point. Says who that is: the innermost
-/// tasks, not those that only wait for them.
-pub(super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason) -> Vec<TaskInfo> {
-    let running = scope.force(reason);
-    let waiting: std::collections::HashSet<*const Header> = running
-        .iter()
-        .filter_map(|task| {
-            let owner = &task.header().owner;
-            let around = ancestors(owner).find_map(|above| task_of(above))?;
-            Some(std::ptr::from_ref(around.header()))
-        })
-        .collect();
-    running
-        .iter()
-        .map(|task| task.header())
-        .filter(|header| !header.is_done() && !waiting.contains(&std::ptr::from_ref(*header)))
-        .map(Header::info)
-        .collect()
-}
-
 /// Wakes somebody out there. A waker is foreign code, and its panic is no reason to leave our own work half done: whoever is polled by
 /// such an executor has to live with it, everybody else goes on. The panic hook has told of it.
 pub(super) fn wake(waker: Waker) {
@@ -984,11 +849,4 @@ pub(super) fn wake(waker: Waker) {
 /// Walks from `scope` to the root.
 pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
     std::iter::successors(Some(scope), |scope| scope.parent())
-}
-
-/// Used by the header of a task to take over what its owner knows.
-pub(super) fn inherit(header: &Header, owner_flags: u32) {
-    if header.mark(owner_flags & (CANCELLED | FORCED)) {
-        events::found_cancelled(header);
-    }
 }
