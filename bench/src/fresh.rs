@@ -1,17 +1,33 @@
-//! Memory: each contender in a fresh process of this program, so that none inherits what another one left in the allocator.
+//! Each contender in a fresh process, so that none inherits what another one left in the allocator: memory, and the [bare](crate::bare)
+//! program beside this one.
 
+use std::path::Path;
 use std::process::Command;
 
-use crate::measure::runtimes;
+use crate::bare;
+use crate::measure::{again, runtimes};
 use crate::peers::PEERS;
-use crate::row::Row;
+use crate::row::{Kind, Row};
+use crate::stats::Summary;
 
 /// The flag that starts such a process: `--fresh <row>:<peer>:<n>`.
 pub(crate) const FLAG: &str = "--fresh";
 
-/// Bytes per part, measured in a new process.
-pub(crate) fn measure(row: Row, peer: &str, n: usize, workers: usize) -> Result<f64, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+/// How often such a process looks at the clock; the median counts.
+const READINGS: usize = 9;
+
+/// What one part takes, in bytes or nanoseconds, measured in a new process of this program or another one.
+pub(crate) fn measure(
+    program: Option<&Path>,
+    row: Row,
+    peer: &str,
+    n: usize,
+    workers: usize,
+) -> Result<f64, String> {
+    let program = match program {
+        Some(program) => program.to_owned(),
+        None => std::env::current_exe().map_err(|error| error.to_string())?,
+    };
     let output = Command::new(program)
         .arg(FLAG)
         .arg(format!("{row}:{peer}:{n}"))
@@ -20,7 +36,7 @@ pub(crate) fn measure(row: Row, peer: &str, n: usize, workers: usize) -> Result<
         .output()
         .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let bytes: f64 = text.trim().parse().map_err(|_| {
+    let all: f64 = text.trim().parse().map_err(|_| {
         let errors = String::from_utf8_lossy(&output.stderr);
         format!(
             "the process for {row} ended with {}: {}",
@@ -28,10 +44,10 @@ pub(crate) fn measure(row: Row, peer: &str, n: usize, workers: usize) -> Result<
             errors.trim()
         )
     })?;
-    Ok(bytes / row.parts(n) as f64)
+    Ok(all / row.parts(n) as f64)
 }
 
-/// What such a process does: runs one program and prints by how many bytes the process grew.
+/// What such a process does: prints by how many bytes one program makes it grow, or how many nanoseconds it takes.
 pub(crate) fn run(order: &str, workers: usize) -> Result<(), String> {
     let wrong = || format!("not of the form row:peer:n: '{order}'");
     let mut words = order.splitn(3, ':');
@@ -41,12 +57,30 @@ pub(crate) fn run(order: &str, workers: usize) -> Result<(), String> {
     let n: usize = n.and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
     let mut peers = PEERS.iter().filter(|known| Some(known.name) == peer);
     let program = peers.find_map(|peer| peer.program(row)).ok_or_else(wrong)?;
+    if bare::IS_BARE != (peer == Some(bare::NAME)) {
+        return Err("this program was not built for that contender".into());
+    }
     let (multi, _) = runtimes(workers);
-    let measured = multi.block_on(multi.spawn(program(n)));
-    let measured = measured.map_err(|error| error.to_string())?;
-    let bytes = measured
-        .bytes
-        .ok_or("resident memory is known on Linux only")?;
-    println!("{bytes}");
+    let times = row.times(n);
+    let once = || {
+        let measured = multi.block_on(multi.spawn(again(program, n, times)));
+        measured.map_err(|error| error.to_string())
+    };
+    if row.kind() == Kind::Memory {
+        let (_, measured) = once()?;
+        let bytes = measured.bytes;
+        println!("{}", bytes.ok_or("resident memory is known on Linux only")?);
+        return Ok(());
+    }
+    // The first one warms caches and the allocator.
+    once()?;
+    let mut spent = Vec::with_capacity(READINGS);
+    for _ in 0..READINGS {
+        spent.push(once()?.0.as_nanos() as f64 / times as f64);
+    }
+    println!(
+        "{}",
+        Summary::of(&spent).map_or(0.0, |summary| summary.median)
+    );
     Ok(())
 }

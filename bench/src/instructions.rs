@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::future::ready;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::Command;
 
 use taskgroup::{ErrorGroup, GroupBuilder, TaskGroup};
@@ -30,6 +31,8 @@ const PATHS: &[(&str, &str, Option<&str>)] = &[
     ("cancel a parked child", "cancel", Some("park")),
     ("spawn, run and end, as a Tokio task", "tokio-tasks", None),
     ("open and close a group", "group", None),
+    ("a group in a tree of groups", "nested", None),
+    ("the same on Tokio tasks", "nested-tokio", None),
     ("deadline, ready", "deadline-ready", None),
     ("deadline, woken once", "deadline-woken", Some("woken")),
     ("guard: checkpoint", "checkpoint", None),
@@ -138,6 +141,8 @@ pub(crate) fn step(order: &str) -> Result<(), String> {
             "cancel" => parked(n, false).await,
             "tokio-tasks" => filled(TaskGroup::builder().tokio_tasks(), n, false).await,
             "group" => groups(n).await,
+            "nested" => nested(TaskGroup::builder, n.ilog2() - 1).await,
+            "nested-tokio" => nested(|| TaskGroup::builder().tokio_tasks(), n.ilog2() - 1).await,
             _ => inside(step, n).await,
         }
     });
@@ -206,6 +211,22 @@ async fn groups(n: usize) -> Result<(), ErrorGroup> {
         TaskGroup::run(async |_| Ok(())).await?;
     }
     Ok(())
+}
+
+type Nested = Pin<Box<dyn Future<Output = Result<(), ErrorGroup>> + Send>>;
+
+/// A binary tree of groups: one less than twice as many as at the depth above.
+fn nested(builder: fn() -> GroupBuilder, depth: u32) -> Nested {
+    Box::pin(async move {
+        let run = builder().run(async |group| {
+            if depth > 0 {
+                group.spawn(nested(builder, depth - 1));
+                group.spawn(nested(builder, depth - 1));
+            }
+            Ok(())
+        });
+        run.await
+    })
 }
 
 /// What happens within one child.

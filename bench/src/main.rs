@@ -3,6 +3,7 @@
 //! `cargo run --release -p taskgroup-bench -- --help` says what can be asked for.
 
 mod allocator;
+mod bare;
 mod foreign;
 mod fresh;
 mod guide;

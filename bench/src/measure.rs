@@ -6,11 +6,13 @@
 //! - A contender whose next size would take longer than [`PATIENCE`] is left out from there on, and the report says so.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use tokio::runtime::Runtime;
 
+use crate::bare;
 use crate::foreign::{self, Foreign};
 use crate::fresh;
 use crate::peers::{Measured, PEERS, Peer, Program};
@@ -41,7 +43,7 @@ impl Flavour {
     /// Where the work is worth measuring: memory is the same everywhere, and a hog needs a second worker to be beside.
     fn suits(self, row: Row) -> bool {
         match row {
-            Row::Memory => self == Self::Multi,
+            Row::Memory | Row::AlwaysOn => self == Self::Multi,
             Row::BesideHog => self != Self::Current,
             Row::Names => self != Self::Main,
             _ => true,
@@ -76,7 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy)]
 enum Way<'a> {
     Here(Program),
-    /// A process of its own of this same program.
+    /// A process of its own, of this same program or of the [bare] one.
     Fresh(&'static str),
     Foreign(&'a Foreign),
 }
@@ -97,6 +99,7 @@ pub(crate) struct Bench<'a> {
     multi: Runtime,
     current: Runtime,
     foreign: Vec<Foreign>,
+    bare: Option<PathBuf>,
     /// The sizes so far.
     before: HashMap<(Row, Flavour, &'static str), Vec<Size>>,
     pub(crate) series: Vec<Series>,
@@ -116,11 +119,19 @@ impl<'a> Bench<'a> {
         let mut left_out = Vec::new();
         let contends = |name: &str| plan.contends(name);
         let foreign = foreign::available(plan.quick, contends, &mut left_out);
+        let mut bare = None;
+        if plan.rows.contains(&Row::AlwaysOn) && contends(bare::NAME) {
+            match bare::program(plan.quick) {
+                Ok(program) => bare = Some(program),
+                Err(why) => left_out.push(LeftOut::new(bare::NAME, None, why)),
+            }
+        }
         Self {
             plan,
             multi,
             current,
             foreign,
+            bare,
             before: HashMap::new(),
             series: Vec::new(),
             left_out,
@@ -208,14 +219,17 @@ impl<'a> Bench<'a> {
         flavour: Flavour,
         n: usize,
     ) -> Vec<Contender<'b>> {
+        let is_bare_built = self.bare.is_some();
         let here = PEERS.iter().filter_map(|peer: &Peer| {
             let program = peer.program(row)?;
-            let way = match row.kind() {
-                Kind::Memory => Way::Fresh(peer.name),
-                _ => Way::Here(program),
+            let way = if row.is_fresh() {
+                Way::Fresh(peer.name)
+            } else {
+                Way::Here(program)
             };
             let runs = !peer.needs_workers || flavour != Flavour::Current;
-            runs.then_some((peer.name, way))
+            let built = peer.name != bare::NAME || is_bare_built;
+            (runs && built).then_some((peer.name, way))
         });
         let elsewhere = foreign
             .iter()
@@ -269,7 +283,10 @@ impl<'a> Bench<'a> {
     ) -> Result<(Vec<f64>, Vec<f64>), String> {
         let program = match way {
             Way::Here(program) => program,
-            Way::Fresh(name) => return fresh::measure(row, name, n, self.plan.workers).map(one),
+            Way::Fresh(name) => {
+                let other = self.bare.as_deref().filter(|_| name == bare::NAME);
+                return fresh::measure(other, row, name, n, self.plan.workers).map(one);
+            }
             Way::Foreign(foreign) => return foreign.measure(row, n).map(one),
         };
         let times = row.times(n);
@@ -307,7 +324,7 @@ pub(crate) fn runtimes(workers: usize) -> (Runtime, Runtime) {
 }
 
 /// Runs a program several times and adds up what counts; what else it measured comes from the last time.
-async fn again(program: Program, n: usize, times: usize) -> (Duration, Measured) {
+pub(crate) async fn again(program: Program, n: usize, times: usize) -> (Duration, Measured) {
     let mut stretches = None;
     let mut last = Measured::whole();
     let begin = Instant::now();

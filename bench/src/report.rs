@@ -133,6 +133,7 @@ const ROWS: &[Row] = &[
     Row::Http,
     Row::HttpLatency,
     Row::Names,
+    Row::AlwaysOn,
 ];
 
 impl Report {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use crate::bare;
+
 /// One kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -37,6 +39,8 @@ pub(crate) enum Row {
     HttpLatency,
     /// Spawn and join with and without names
     Names,
+    /// Spawn and join with the tree as it is and with one that cannot be seen, each in processes of its own
+    AlwaysOn,
 }
 
 /// What the values of a row are.
@@ -67,6 +71,7 @@ impl Row {
             Self::Http => "http",
             Self::HttpLatency => "http_latency",
             Self::Names => "names",
+            Self::AlwaysOn => "always_on",
         }
     }
 
@@ -85,7 +90,8 @@ impl Row {
             | Self::FailFast
             | Self::Cpu100us
             | Self::Cpu1ms
-            | Self::Names => "ns per child",
+            | Self::Names
+            | Self::AlwaysOn => "ns per child",
             Self::Memory => "bytes per child",
             Self::Nested => "ns per group",
             Self::TimeoutReady | Self::TimeoutWoken => "ns per timeout",
@@ -102,6 +108,7 @@ impl Row {
             Self::TimeoutReady | Self::TimeoutWoken => "tokio",
             Self::Cpu100us | Self::Cpu1ms | Self::BesideHog | Self::Sleeper => "raw",
             Self::Names => "taskgroup",
+            Self::AlwaysOn => bare::NAME,
             _ => "joinset",
         }
     }
@@ -117,9 +124,11 @@ impl Row {
             Self::Memory => &[1_000_000],
             Self::Nested if quick => &[8],
             Self::Nested => &[14],
-            Self::TimeoutReady | Self::TimeoutWoken | Self::Names if quick => &[1_000],
+            Self::TimeoutReady | Self::TimeoutWoken | Self::Names | Self::AlwaysOn if quick => {
+                &[1_000]
+            }
             Self::TimeoutReady | Self::TimeoutWoken => &[100_000],
-            Self::Names => &[1_000, 100_000],
+            Self::Names | Self::AlwaysOn => &[1_000, 100_000],
             Self::Cpu100us | Self::Cpu1ms => &[64],
             Self::BesideHog if quick => &[2],
             Self::BesideHog => &[20],
@@ -136,6 +145,11 @@ impl Row {
     /// Whether there is a program of this size.
     pub(crate) fn takes(self, n: usize) -> bool {
         n > 0 && (self != Self::Nested || n <= Self::DEEPEST)
+    }
+
+    /// Whether each value comes from a new process.
+    pub(crate) fn is_fresh(self) -> bool {
+        matches!(self, Self::Memory | Self::AlwaysOn)
     }
 
     /// How many parts a program of this size has.
@@ -156,7 +170,8 @@ impl Row {
             | Self::Nested
             | Self::TimeoutReady
             | Self::TimeoutWoken
-            | Self::Names => PARTS_PER_READING.div_ceil(self.parts(n)),
+            | Self::Names
+            | Self::AlwaysOn => PARTS_PER_READING.div_ceil(self.parts(n)),
             _ => 1,
         }
     }

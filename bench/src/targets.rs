@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::bare;
 use crate::foreign;
 use crate::measure::{Flavour, Plan};
 use crate::report::{Report, Series};
@@ -31,11 +32,19 @@ pub(crate) fn plan(given: &Plan) -> Plan {
         rows: clap::ValueEnum::value_variants().to_vec(),
         flavours: vec![Flavour::Multi],
         sizes: Vec::new(),
-        peers: [PUMPS, TOKIO_TASKS, "joinset", "raw", "tokio", "named"]
-            .into_iter()
-            .chain(foreign::NAMES.iter().copied())
-            .map(Into::into)
-            .collect(),
+        peers: [
+            PUMPS,
+            TOKIO_TASKS,
+            "joinset",
+            "raw",
+            "tokio",
+            "named",
+            bare::NAME,
+        ]
+        .into_iter()
+        .chain(foreign::NAMES.iter().copied())
+        .map(Into::into)
+        .collect(),
         ..given.clone()
     }
 }
@@ -182,6 +191,8 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
         );
     }
     let names = medians(report, Row::Names, Row::Names.sizes(false), "named");
+    let always_on = medians(report, Row::AlwaysOn, Row::AlwaysOn.sizes(false), PUMPS);
+    add("tree always on ÷ compiled out".into(), 1.05, always_on);
     add("names given ÷ none given".into(), 1.05, names);
     add(
         "growth: a child of 1 000 000 ÷ one of 1 000".into(),

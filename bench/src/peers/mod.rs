@@ -107,6 +107,7 @@ pub(crate) const PEERS: &[Peer] = &[
     taskgroup::TOKIO_TASKS,
     taskgroup::NAMED,
     taskgroup::FORMATTED,
+    taskgroup::BARE,
     joinset::PEER,
     raw::PEER,
     raw::LATCH,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use taskgroup::{BoxError, ErrorGroup, GroupBuilder, TaskGroup};
 
 use super::{Measured, Peer, Running, parked};
+use crate::bare;
 use crate::row::Row;
 use crate::work::{Busy, HOG, Parking, YieldOnce, compute, late, sum_below};
 
@@ -24,6 +25,7 @@ pub(super) const PUMPS: Peer = Peer::new(
         (Row::BesideHog, |n| beside_hog(TaskGroup::builder, n)),
         (Row::Sleeper, |n| sleeper(TaskGroup::builder(), n)),
         (Row::Names, |n| spawn_join(TaskGroup::builder(), n)),
+        (Row::AlwaysOn, |n| spawn_join(TaskGroup::builder(), n)),
     ],
 );
 
@@ -86,6 +88,12 @@ pub(super) const FORMATTED: Peer = Peer::new(
             Measured::whole()
         })
     })],
+);
+
+/// The engine that cannot be seen into.
+pub(super) const BARE: Peer = Peer::new(
+    bare::NAME,
+    &[(Row::AlwaysOn, |n| spawn_join(TaskGroup::builder(), n))],
 );
 
 fn on_tokio() -> GroupBuilder {

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::mark::OBSERVED;
+
 thread_local! {
     /// What the pump on this thread took last; 0 off the pumps.
     static TURN: Cell<u32> = const { Cell::new(0) };
@@ -26,6 +28,9 @@ fn base() -> Instant {
 
 /// Takes the time.
 pub(crate) fn take() -> Stamp {
+    if !OBSERVED {
+        return 1;
+    }
     let base = base();
     let since = Instant::now().saturating_duration_since(base).as_millis();
     u32::try_from(since).unwrap_or(u32::MAX - 1) + 1

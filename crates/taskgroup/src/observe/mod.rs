@@ -16,9 +16,11 @@
 //! | `recorder` | what happened, as data, a trace, a page |
 //! | `spans` | `tracing` spans |
 //! | `clock` | a clock that costs nothing to read |
+//! | `mark` | what a task carries only to be seen |
 
 pub(crate) mod clock;
 pub(crate) mod events;
+pub(crate) mod mark;
 #[cfg(feature = "recorder")]
 pub mod recorder;
 #[cfg(all(feature = "runner", unix))]

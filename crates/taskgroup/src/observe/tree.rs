@@ -500,10 +500,10 @@ impl Walk {
         } else {
             State::Suspended
         };
-        let since = header.since();
+        let since = header.mark.since();
         self.push(Node {
             kind: NodeKind::Task,
-            location: header.location,
+            location: header.mark.location(),
             state,
             age: (since != 0).then(|| clock::age(since)),
             left: None,

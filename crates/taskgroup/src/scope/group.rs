@@ -488,8 +488,8 @@ pub(super) fn merge(scope: &Arc<Scope>, mut members: Vec<Member>) -> Option<Memb
 // ---- who is who ----
 
 pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
-    match &header.name {
-        Some(name) => (**name).clone(),
+    match header.mark.name() {
+        Some(name) => name.clone(),
         None => Cow::Owned(format!("#{}", header.index)),
     }
 }
@@ -513,7 +513,7 @@ pub(crate) fn task_id(header: &Header) -> TaskId {
 /// As [`task_info`] for whoever knows what is above.
 pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
     let name = display_name(header);
-    TaskInfo::new(name, task_id(header), Some(parent), header.location)
+    TaskInfo::new(name, task_id(header), Some(parent), header.mark.location())
 }
 
 /// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.
@@ -558,7 +558,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
                     display_name(header),
                     task_id(header),
                     parent,
-                    header.location,
+                    header.mark.location(),
                 )
             }),
             Kind::Run => Some(TaskInfo::new(

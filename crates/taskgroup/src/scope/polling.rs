@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::task::TaskRef;
 use super::tree::Scope;
+use crate::observe::mark::OBSERVED;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Mutex, Ordering};
 
 /// P2.
@@ -81,7 +82,7 @@ pub(crate) fn turn_on(on: bool) {
 /// The one thing that a poll pays while nobody watches.
 #[inline]
 pub(crate) fn is_on() -> bool {
-    ON.load(Ordering::Relaxed)
+    OBSERVED && ON.load(Ordering::Relaxed)
 }
 
 /// What stood in the slot before.

@@ -35,8 +35,8 @@ use super::tree::{self, CANCELLED, Dropping, FORCED, NO_SLOT, Scope};
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Member, TaskError, TaskInfo};
 use crate::handle::JoinError;
-use crate::observe::clock::{self, Stamp};
 use crate::observe::events::{self, Ending};
+use crate::observe::mark::Mark;
 #[cfg(feature = "tracing")]
 use crate::observe::spans;
 use crate::sync::{AtomicU32, Mutex, Ordering};
@@ -151,11 +151,8 @@ pub(crate) struct Header {
     state: AtomicU32,
     pub(crate) index: u32,
     slot: AtomicU32,
-    /// When it was linked.
-    since: AtomicU32,
     pub(crate) owner: Arc<Scope>,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) name: Option<Box<Cow<'static, str>>>,
+    pub(crate) mark: Mark,
     inside: OnceLock<Arc<Scope>>,
     waiters: Mutex<Option<Box<Waiters>>>,
     #[cfg(feature = "tracing")]
@@ -214,10 +211,8 @@ impl Header {
             state: AtomicU32::new(state | spec.bits),
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
-            since: AtomicU32::new(0),
             owner: spec.owner,
-            location: spec.location,
-            name: spec.name.map(Box::new),
+            mark: Mark::new(spec.name, spec.location),
             inside: OnceLock::new(),
             waiters: Mutex::new(None),
         }
@@ -243,11 +238,6 @@ impl Header {
     /// Whether it is in its owner's list.
     pub(crate) fn is_linked(&self) -> bool {
         self.slot() != NO_SLOT
-    }
-
-    /// When it first parked; 0 before that.
-    pub(crate) fn since(&self) -> Stamp {
-        self.since.load(Ordering::Relaxed)
     }
 
     /// Whether the task is to end: not asked of shielded ones unless forced.
@@ -522,7 +512,7 @@ where
         if self.header.slot() != NO_SLOT {
             return;
         }
-        self.header.since.store(clock::stamp(), Ordering::Relaxed);
+        self.header.mark.linked();
         let flags = self.header.owner.link_task(self.clone());
         tree::inherit(&self.header, flags);
         self.header.pass_down();
@@ -686,7 +676,9 @@ where
         let scope = self
             .header
             .inside
-            .get_or_init(|| Scope::for_task(task, self.header.owner.clone(), self.header.location))
+            .get_or_init(|| {
+                Scope::for_task(task, self.header.owner.clone(), self.header.mark.location())
+            })
             .clone();
         self.header.pass_down();
         scope

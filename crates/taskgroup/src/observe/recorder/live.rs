@@ -141,7 +141,7 @@ pub(crate) fn spawned(header: &Header) {
     let record = TaskRecord {
         kind: "task".to_owned(),
         name: group::display_name(header).into_owned(),
-        location: header.location.to_string(),
+        location: header.mark.location().to_string(),
         ..TaskRecord::default()
     };
     add(

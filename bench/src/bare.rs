@@ -1,0 +1,45 @@
+//! This same program with an engine that cannot be seen into: what it measures beside that one is the price of being seen.
+//!
+//! `--cfg taskgroup_bare` leaves out of each task its name, the place where it was spawned and the time since when it waits; nobody
+//! takes the time for ages, and no thread can be asked whose code it polls. What is left of the tree is what cancelling and
+//! waiting need. The `cfg` has to be there when the library is built, so this is another build, below `target/bench`.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::machine::{ALLOCATOR, workspace};
+
+/// The contender's name.
+pub(crate) const NAME: &str = "bare";
+
+/// Whether this is that program.
+pub(crate) const IS_BARE: bool = cfg!(taskgroup_bare);
+
+/// Where the program is, up to date; a quick run builds nothing.
+pub(crate) fn program(quick: bool) -> Result<PathBuf, String> {
+    let folder = workspace().join("target/bench/bare");
+    let program = folder.join("release/taskgroup-bench");
+    if quick {
+        return match program.exists() {
+            true => Ok(program),
+            false => Err("it is not built, and a quick run builds nothing".into()),
+        };
+    }
+    let flags = env::var("RUSTFLAGS").unwrap_or_default();
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--release", "--quiet", "-p", "taskgroup-bench"])
+        .env("CARGO_TARGET_DIR", &folder)
+        .env("RUSTFLAGS", format!("{flags} --cfg taskgroup_bare"))
+        .current_dir(workspace());
+    if ALLOCATOR == "mimalloc" {
+        cargo.args(["--features", "mimalloc"]);
+    }
+    eprintln!("building the engine that cannot be seen into");
+    match cargo.status() {
+        Ok(status) if status.success() => Ok(program),
+        Ok(status) => Err(format!("its build ended with {status}")),
+        Err(error) => Err(format!("cargo cannot be run: {error}")),
+    }
+}
