@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use taskgroup::{BlockingToken, BoxError, shield, timeout};
+use taskgroup::{BlockingToken, BoxError, Deadline, shield, timeout_with};
 use tokio::runtime::Builder;
 
 use crate::support::{Log, Outcome, builder, everywhere, forever, messages, ms, turns};
@@ -226,15 +226,22 @@ fn deadline() {
     everywhere(|| async {
         let log = Log::default();
         let own = log.clone();
-        let run = builder().run(async |group| {
-            group.spawn_blocking(move |token| {
-                until_told(&token);
-                own.add("stopped");
-                token.check()
+        let run = timeout_with(None, async |deadline: Deadline| {
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            let run = builder().run(async |group| {
+                group.spawn_blocking(move |token| {
+                    let _ = begun.send(());
+                    until_told(&token);
+                    own.add("stopped");
+                    token.check()
+                });
+                let _ = has_begun.await;
+                deadline.reschedule_after(ms(1));
+                Ok(())
             });
-            Ok(())
+            run.await
         });
-        assert!(timeout(ms(20), run).await.is_err());
+        assert!(run.await.is_err());
         assert_eq!(log.take(), ["stopped"]);
     });
 }
