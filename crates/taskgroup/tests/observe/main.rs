@@ -2,6 +2,10 @@
 //!
 //! Much of this is about the whole process, so these tests are a binary of their own and run one at a time.
 
+#[cfg(feature = "recorder")]
+mod browser;
+#[cfg(feature = "recorder")]
+mod chrome_trace;
 mod local;
 #[cfg(feature = "recorder")]
 mod recorder;

@@ -1,6 +1,5 @@
 //! S34: a run recorded, and the two ways to look at it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,7 +7,7 @@ use taskgroup::recorder::{Outcome, Phase, Recorder, Recording, TaskRecord};
 use taskgroup::{BoxError, TaskGroup, timeout, until_cancelled};
 use tokio::time::sleep;
 
-use super::{alone, forever, paused};
+use super::{alone, browser, chrome_trace, forever, paused};
 
 const MS: u64 = 1_000_000;
 
@@ -333,62 +332,15 @@ fn a_recording_survives_json() {
     assert_eq!(little.tasks[0].name, "make");
 }
 
-/// Checks what the Trace Event Format asks for, and that the slices of a lane nest; returns the events.
+/// The events of the trace, which is one that viewers open.
 fn check_trace(recording: &Recording) -> Vec<Value> {
     let mut trace = Vec::new();
     recording.write_trace(&mut trace).unwrap();
     let trace: Value = serde_json::from_slice(&trace).unwrap();
-    let events = trace["traceEvents"].as_array().unwrap().clone();
-    let mut lanes: HashMap<(u64, u64), Vec<(u64, u64)>> = HashMap::new();
-    let mut flows: HashMap<u64, Vec<(String, f64)>> = HashMap::new();
-    for event in &events {
-        let lane = (
-            event["pid"].as_u64().unwrap(),
-            event["tid"].as_u64().unwrap(),
-        );
-        assert!(event["name"].is_string(), "{event}");
-        match event["ph"].as_str().unwrap() {
-            "M" => assert!(event["args"].is_object(), "{event}"),
-            "X" => {
-                let nanos = |key: &str| (event[key].as_f64().unwrap() * 1000.0).round() as u64;
-                lanes
-                    .entry(lane)
-                    .or_default()
-                    .push((nanos("ts"), nanos("ts") + nanos("dur")));
-            }
-            phase @ ("s" | "f") => {
-                let flow = flows.entry(event["id"].as_u64().unwrap()).or_default();
-                flow.push((phase.to_owned(), event["ts"].as_f64().unwrap()));
-            }
-            other => panic!("no event of phase {other} is written"),
-        }
+    if let Err(fault) = chrome_trace::validate(&trace) {
+        panic!("{fault}");
     }
-    for (lane, slices) in lanes {
-        let mut open: Vec<u64> = Vec::new();
-        // In the order of writing, which is that of spawning, with each task before its phases.
-        let mut slices = slices;
-        slices.sort_by_key(|&(from, to)| (from, std::cmp::Reverse(to)));
-        for (from, to) in slices {
-            while open.last().is_some_and(|&end| end <= from) {
-                open.pop();
-            }
-            assert!(
-                open.last().is_none_or(|&end| to <= end),
-                "slices of lane {lane:?} overlap"
-            );
-            open.push(to);
-        }
-    }
-    for (id, flow) in flows {
-        let [(start, from), (finish, to)] = &flow[..] else {
-            panic!("flow {id} has not two ends: {flow:?}")
-        };
-        assert!(
-            start == "s" && finish == "f" && from <= to,
-            "flow {id}: {flow:?}"
-        );
-    }
-    events
+    trace["traceEvents"].as_array().unwrap().clone()
 }
 
 #[test]
@@ -465,13 +417,10 @@ fn the_page_holds_all_it_needs_and_no_markup_from_names() {
     assert_eq!(data["title"], "<i>{{data}}</i>");
 }
 
-/// The page in a real browser. `TASKGROUP_CHROMIUM` names it; `chromium` in the path otherwise.
+/// The page in a real browser.
 #[test]
-#[ignore = "needs Chromium"]
+#[ignore = "needs Chromium; `.ci/run page` runs it where there is one"]
 fn chromium_draws_the_page() {
-    let browser = std::env::var("TASKGROUP_CHROMIUM").unwrap_or_else(|_| "chromium".into());
-    let folder = std::env::temp_dir().join(format!("taskgroup-timeline-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
     let mut tasks = vec![bar(None, 0, 10_000)];
     tasks.extend((0..10_000).map(|index| bar(Some(0), index, index + 900)));
     tasks[7777].outcome = Some(Outcome::Failed);
@@ -482,44 +431,26 @@ fn chromium_draws_the_page() {
         ..Recording::default()
     }
     .titled("many");
-    let file = folder.join("page.html");
+    let folder = browser::Folder::new("timeline");
+    let file = folder.path("page.html");
     recording
         .write_html(std::fs::File::create(&file).unwrap())
         .unwrap();
-    let dump = std::process::Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-        ])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-        ])
-        .arg(format!(
-            "--user-data-dir={}",
-            folder.join("profile").display()
-        ))
-        .args(["--virtual-time-budget=2000", "--dump-dom"])
-        .arg(format!("file://{}#7777", file.display()))
-        .output()
-        .unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    let dom = String::from_utf8_lossy(&dump.stdout);
-    let shown = dom.split("<script").next().unwrap();
-    assert!(
-        dom.contains(r#"data-rows="10001""#),
-        "the script did not run to its end:\n{shown}"
-    );
-    assert!(
-        shown.contains("10001 tasks in 10.9 µs: 10000 succeeded, 1 failed"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains(r#"<dd class="bad">this one</dd>"#),
-        "{shown}"
-    );
+    for chosen in ["", "#7777"] {
+        let dom = browser::dom(&folder, &file, chosen);
+        let shown = dom.split("<script").next().unwrap();
+        assert!(
+            dom.contains(r#"data-rows="10001""#),
+            "the script did not run to its end:\n{shown}"
+        );
+        assert!(
+            shown.contains("10001 tasks in 10.9 µs: 10000 succeeded, 1 failed"),
+            "{shown}"
+        );
+        // Who failed is what the page opens at.
+        assert!(
+            shown.contains(r#"<dd class="bad">this one</dd>"#),
+            "{shown}"
+        );
+    }
 }

@@ -43,6 +43,9 @@ struct Row<'a> {
     by: Option<usize>,
     /// Others were cancelled because of it.
     cause: bool,
+    /// When its grace was over; that phase may be empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    killed: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     details: &'a [(String, String)],
 }
@@ -120,6 +123,10 @@ impl Recording {
                     reason: task.reason.as_deref(),
                     by: task.caused_by.and_then(|by| row_of.get(by).copied()),
                     cause: causes[index],
+                    killed: task
+                        .killed_ns
+                        .map(|killed| killed.min(end))
+                        .or_else(|| (task.outcome == Some(super::Outcome::Killed)).then_some(end)),
                     details: &task.details,
                 }
             })

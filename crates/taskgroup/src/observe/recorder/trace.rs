@@ -1,16 +1,17 @@
 //! The trace format that Perfetto and `chrome://tracing` open.
 //!
-//! A group is drawn as a process, whose threads are lanes: a task takes a lane that is free when it is spawned, so the slices of
-//! a lane never overlap. Inside the slice of a task stand those of its phases, and an arrow leads from who failed to who was cancelled
-//! because of it.
+//! A group is drawn as a process, whose threads are lanes: a task takes a lane that is free when it starts, so the slices of a lane
+//! never overlap, and there are as many lanes as tasks that ran at the same time. How long it was queued is one of its arguments. Inside
+//! the slice of a task stand those of its phases, and an arrow leads from who failed to who was cancelled because of it. What never
+//! started is a mark on lane 0.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use super::model::{Recording, TaskRecord};
+use super::model::{Phase, Recording, TaskRecord};
 
 impl Recording {
     /// Writes the recording in the Trace Event Format (JSON), for <https://ui.perfetto.dev> or `chrome://tracing`.
@@ -33,48 +34,71 @@ impl Recording {
         out.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
         let mut events = Events { out, any: false };
         let lanes = self.lanes();
-        self.name_processes(&mut events)?;
+        self.name_lanes(&lanes, &mut events)?;
         for (index, task) in self.tasks.iter().enumerate() {
             self.slices(task, lanes[index], &mut events)?;
-            if let Some((by, cause)) = task
-                .caused_by
-                .and_then(|by| Some((by, self.tasks.get(by)?)))
-                .filter(|&(by, _)| by != index)
-            {
-                let at = task.cancelled_ns.unwrap_or(task.spawned_ns);
-                let from = cause.ended_ns.unwrap_or(at).min(at).max(cause.spawned_ns);
-                events.flow("s", index, lanes[by], from)?;
-                events.flow("f", index, lanes[index], at.max(from))?;
+            if let Some(by) = task.caused_by.filter(|&by| by != index) {
+                self.arrow((by, index), &lanes, &mut events)?;
             }
         }
         events.out.write_all(b"\n]}\n")?;
         events.out.flush()
     }
 
+    /// From when to when there is something to be seen of it; none of what never started.
+    fn slice(&self, task: &TaskRecord) -> Option<(u64, u64)> {
+        let begin = task.started_ns?.max(task.spawned_ns);
+        let end = task.ended_ns.unwrap_or(self.duration_ns);
+        // Nothing is held by a slice that is open at no time.
+        Some((begin, end.max(begin + 1)))
+    }
+
+    /// From the one that was the cause to the other. Viewers hold an arrow to the slice that is open at its end, so both ends stand
+    /// inside of one.
+    fn arrow(
+        &self,
+        (by, to): (usize, usize),
+        lanes: &[(usize, usize)],
+        events: &mut Events<impl Write>,
+    ) -> io::Result<()> {
+        let slice = |index: usize| self.slice(self.tasks.get(index)?);
+        let (Some((begin, end)), Some((first, last))) = (slice(by), slice(to)) else {
+            return Ok(());
+        };
+        let at = self.tasks[to].cancelled_ns.unwrap_or(last);
+        let at = at.clamp(first, last - 1);
+        let from = at.clamp(begin, end - 1);
+        if from > at {
+            return Ok(());
+        }
+        events.flow("s", to, lanes[by], from)?;
+        events.flow("f", to, lanes[to], at)
+    }
+
     /// The process and the thread that each task is drawn as.
     fn lanes(&self) -> Vec<(usize, usize)> {
         // Per process, the lanes by when they are free.
         let mut free: HashMap<usize, BinaryHeap<Reverse<(u64, usize)>>> = HashMap::new();
-        let mut order: Vec<usize> = (0..self.tasks.len()).collect();
-        order.sort_by_key(|&index| self.tasks[index].spawned_ns);
-        let mut lanes = vec![(0, 0); self.tasks.len()];
-        for index in order {
-            let task = &self.tasks[index];
-            let process = self.process_of(index);
-            let end = task
-                .ended_ns
-                .unwrap_or(self.duration_ns)
-                .max(task.spawned_ns);
-            let here = free.entry(process).or_default();
+        let mut lanes: Vec<_> = (0..self.tasks.len())
+            .map(|index| (self.process_of(index), 0))
+            .collect();
+        let slices = self.tasks.iter().map(|task| self.slice(task));
+        let mut slices: Vec<_> = slices
+            .enumerate()
+            .filter_map(|(index, slice)| Some((slice?, index)))
+            .collect();
+        slices.sort_by_key(|&((begin, _), index)| (begin, index));
+        for ((begin, end), index) in slices {
+            let here = free.entry(lanes[index].0).or_default();
             let lane = match here.peek() {
-                Some(&Reverse((free, lane))) if free <= task.spawned_ns => {
+                Some(&Reverse((free, lane))) if free <= begin => {
                     here.pop();
                     lane
                 }
                 _ => here.len() + 1,
             };
             here.push(Reverse((end, lane)));
-            lanes[index] = (process, lane);
+            lanes[index].1 = lane;
         }
         lanes
     }
@@ -87,20 +111,43 @@ impl Recording {
         }
     }
 
-    fn name_processes(&self, events: &mut Events<impl Write>) -> io::Result<()> {
-        let mut named = vec![false; self.tasks.len() + 2];
-        for index in 0..self.tasks.len() {
-            let process = self.process_of(index);
-            if std::mem::replace(&mut named[process], true) {
-                continue;
+    fn name_lanes(
+        &self,
+        lanes: &[(usize, usize)],
+        events: &mut Events<impl Write>,
+    ) -> io::Result<()> {
+        let mut named = None;
+        for &(process, lane) in &BTreeSet::from_iter(lanes.iter().copied()) {
+            if named.replace(process) != Some(process) {
+                let name = match process.checked_sub(2).map(|parent| &self.tasks[parent]) {
+                    Some(parent) if parent.id.is_empty() => {
+                        format!("{} {}", parent.kind, parent.name)
+                    }
+                    Some(parent) => format!("{} {} [{}]", parent.kind, parent.name, parent.id),
+                    None if self.title.is_empty() => "process".to_owned(),
+                    None => self.title.clone(),
+                };
+                events.about(process, 0, "process_name", &json!({"name": name}))?;
+                events.about(
+                    process,
+                    0,
+                    "process_sort_index",
+                    &json!({"sort_index": process}),
+                )?;
             }
-            let name = match process.checked_sub(2).map(|parent| &self.tasks[parent]) {
-                Some(parent) => format!("{} {} [{}]", parent.kind, parent.name, parent.id),
-                None if self.title.is_empty() => "process".to_owned(),
-                None => self.title.clone(),
+            let name = match lane {
+                0 => "never started".to_owned(),
+                lane => format!("lane {lane}"),
             };
-            events.add(&json!({"ph": "M", "name": "process_name", "pid": process, "tid": 0, "args": {"name": name}}))?;
-            events.add(&json!({"ph": "M", "name": "process_sort_index", "pid": process, "tid": 0, "args": {"sort_index": process}}))?;
+            events.about(process, lane, "thread_name", &json!({"name": name}))?;
+            // What never started stands below.
+            let place = if lane == 0 { lanes.len() + 1 } else { lane };
+            events.about(
+                process,
+                lane,
+                "thread_sort_index",
+                &json!({"sort_index": place}),
+            )?;
         }
         Ok(())
     }
@@ -111,38 +158,57 @@ impl Recording {
         (process, lane): (usize, usize),
         events: &mut Events<impl Write>,
     ) -> io::Result<()> {
-        let end = task
-            .ended_ns
-            .unwrap_or(self.duration_ns)
-            .max(task.spawned_ns);
-        let mut args = serde_json::Map::new();
-        let outcome = task.outcome.map(|outcome| outcome.as_str().to_owned());
-        let known = [
-            ("id", Some(task.id.clone())),
-            ("spawned at", Some(task.location.clone())),
-            ("outcome", outcome),
-            ("error", task.error.clone()),
-            ("cancelled because", task.reason.clone()),
-        ];
-        for (key, value) in known {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                args.insert(key.to_owned(), Value::String(value));
-            }
-        }
-        for (key, value) in &task.details {
-            args.insert(key.clone(), Value::String(value.clone()));
-        }
+        let name = if task.name.is_empty() {
+            &task.kind
+        } else {
+            &task.name
+        };
+        let args = self.facts(task);
+        let Some((begin, end)) = self.slice(task) else {
+            let at = task.ended_ns.unwrap_or(self.duration_ns);
+            return events.add(&json!({
+                "ph": "i", "s": "t", "name": name, "cat": task.kind, "pid": process, "tid": lane,
+                "ts": micros(at.max(task.spawned_ns)), "args": args,
+            }));
+        };
         events.add(&json!({
-            "ph": "X", "name": task.name, "cat": task.kind, "pid": process, "tid": lane,
-            "ts": micros(task.spawned_ns), "dur": micros(end - task.spawned_ns), "args": args,
+            "ph": "X", "name": name, "cat": task.kind, "pid": process, "tid": lane,
+            "ts": micros(begin), "dur": micros(end - begin), "args": args,
         }))?;
         for (phase, from, to) in task.phases(self.duration_ns) {
+            if phase == Phase::Queued {
+                continue;
+            }
             events.add(&json!({
                 "ph": "X", "name": phase.as_str(), "cat": "phase", "pid": process, "tid": lane,
                 "ts": micros(from), "dur": micros(to - from),
             }))?;
         }
         Ok(())
+    }
+
+    fn facts(&self, task: &TaskRecord) -> serde_json::Map<String, Value> {
+        let outcome = task.outcome.map(|outcome| outcome.as_str().to_owned());
+        let begin = task.started_ns.or(task.ended_ns);
+        let queued = begin
+            .unwrap_or(self.duration_ns)
+            .saturating_sub(task.spawned_ns);
+        let known = [
+            ("id", Some(task.id.clone())),
+            ("spawned at", Some(task.location.clone())),
+            ("queued for", Some(format!("{} µs", micros(queued)))),
+            ("outcome", outcome),
+            ("error", task.error.clone()),
+            ("cancelled because", task.reason.clone()),
+        ];
+        let known = known
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .filter(|(_, value)| !value.is_empty());
+        known
+            .chain(task.details.iter().cloned())
+            .map(|(key, value)| (key, Value::String(value)))
+            .collect()
     }
 }
 
@@ -165,6 +231,11 @@ impl<W: Write> Events<W> {
         self.out.write_all(comma)?;
         serde_json::to_writer(&mut self.out, event)?;
         Ok(())
+    }
+
+    /// The name or the place of a process or one of its threads.
+    fn about(&mut self, process: usize, lane: usize, what: &str, args: &Value) -> io::Result<()> {
+        self.add(&json!({"ph": "M", "name": what, "pid": process, "tid": lane, "args": args}))
     }
 
     fn flow(
