@@ -156,11 +156,15 @@ mod tests {
     fn entry(record: Record) -> Entry {
         Entry {
             id: 0,
+            cleans_up: None,
             name: String::new(),
             command: String::new(),
             key: String::new(),
             record,
             attempts: 1,
+            known: Duration::ZERO,
+            began: None,
+            over: Duration::ZERO,
             because: None,
             ignored: false,
         }

@@ -17,13 +17,22 @@ use crate::signals::Stop;
 pub(crate) struct Entry {
     /// In the order in which tasks were written or read; decides the colour.
     pub(crate) id: usize,
+    /// For a step of cleanup, the name of the task or group; empty for the run.
+    pub(crate) cleans_up: Option<String>,
     pub(crate) name: String,
     /// As people would type it.
     pub(crate) command: String,
     /// See [`Work::key`](crate::plan::Work::key).
     pub(crate) key: String,
+    /// The last attempt.
     pub(crate) record: Record,
     pub(crate) attempts: u32,
+    /// From the begin of the run to when it was there to be run: at once, but for what `map` reads.
+    pub(crate) known: Duration,
+    /// From the begin of the run to the first attempt; none for what was not started.
+    pub(crate) began: Option<Duration>,
+    /// From the begin of the run until all was over, cleanup included.
+    pub(crate) over: Duration,
     /// Why it was cancelled or not started.
     pub(crate) because: Option<Cause>,
     /// It failed, and that does not count.
@@ -164,6 +173,11 @@ impl Record {
         self.stopped
             .as_ref()
             .map_or(&[], |stopped| &stopped.survivors)
+    }
+
+    /// A success without anything else to tell.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.ending.is_success() && !self.has_notes()
     }
 
     /// Something happened that a success would not show.

@@ -313,11 +313,15 @@ mod tests {
     fn entry(id: usize, name: &str, ending: Ending, because: Option<Cause>) -> Entry {
         Entry {
             id,
+            cleans_up: None,
             name: name.to_owned(),
             command: "true".to_owned(),
             key: String::new(),
             record: Record::without_process(ending),
             attempts: 1,
+            known: Duration::ZERO,
+            began: None,
+            over: Duration::ZERO,
             because,
             ignored: false,
         }

@@ -126,7 +126,7 @@ impl Engine {
         };
         let clean_up = move |()| async move {
             let spec = &engine.plan.groups[id];
-            let name = if id == ROOT { "run" } else { &spec.name };
+            let name = if id == ROOT { "" } else { &spec.name };
             if !engine.clean_up(name, id, &spec.cleanup).await {
                 engine.groups[id].failed.set();
             }

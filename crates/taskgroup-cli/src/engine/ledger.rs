@@ -54,26 +54,25 @@ impl Ledger {
         self.progress.started(attempt);
     }
 
-    pub(super) fn ended(&self, entry: Entry, at: Duration) {
+    pub(super) fn ended(&self, entry: Entry) {
         let mut state = self.lock();
-        state.journal.ended(&entry, at);
+        state.journal.ended(&entry);
         state.counts.add(&entry.record.ending);
         self.progress.ended(&entry, &state.counts);
-        let plain = entry.record.ending.is_success() && !entry.record.has_notes();
-        if self.memory == Memory::Everything || !plain {
-            state.entries.push(entry);
-        }
+        self.keep(&mut state, entry);
     }
 
-    /// Kept when there is something to tell.
     pub(super) fn cleaned_up(&self, entry: Entry) {
-        let plain = entry.record.ending.is_success() && !entry.record.has_notes();
         let mut state = self.lock();
-        state.journal.cleaned_up(&entry);
-        if !plain {
-            if entry.record.is_failure() {
-                state.counts.failed += 1;
-            }
+        state.journal.ended(&entry);
+        if entry.record.is_failure() {
+            state.counts.failed += 1;
+        }
+        self.keep(&mut state, entry);
+    }
+
+    fn keep(&self, state: &mut State, entry: Entry) {
+        if self.memory == Memory::Everything || !entry.record.is_plain() {
             state.entries.push(entry);
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Turn(Arc<Inner>);
 struct Inner {
     engine: Arc<Engine>,
     task: Task,
+    /// See [`Entry::known`].
+    known: Duration,
     latest: Mutex<Latest>,
 }
 
@@ -29,13 +31,20 @@ struct Inner {
 struct Latest {
     record: Option<Record>,
     attempts: u32,
+    began: Option<Duration>,
     because: Option<Cause>,
 }
 
 impl Turn {
     pub(super) fn new(engine: &Arc<Engine>, task: Task) -> Turn {
+        let planned = task.id < engine.plan.tasks.len();
         Turn(Arc::new(Inner {
             engine: Arc::clone(engine),
+            known: if planned {
+                Duration::ZERO
+            } else {
+                engine.elapsed()
+            },
             task,
             latest: Mutex::default(),
         }))
@@ -104,7 +113,9 @@ impl Turn {
         let spec = self.spec();
         let mut pauses = pauses(spec.retry);
         loop {
+            let now = self.engine().elapsed();
             let attempt = self.latest(|latest| {
+                latest.began.get_or_insert(now);
                 latest.attempts += 1;
                 latest.attempts
             });
@@ -183,31 +194,35 @@ impl Drop for Inner {
         };
         let ignored = record.is_failure() && engine.ignores_failures(spec.group);
         let well = record.ending.is_success() || ignored;
-        engine.ledger.ended(
-            Entry {
-                id: self.task.id,
-                name: spec.name.clone(),
-                command: spec.work.command.shown(),
-                key: spec.work.key(),
-                record,
-                attempts: latest.attempts,
-                because,
-                ignored,
-            },
-            engine.elapsed(),
-        );
+        engine.ledger.ended(Entry {
+            id: self.task.id,
+            cleans_up: None,
+            name: spec.name.clone(),
+            command: spec.work.command.shown(),
+            key: spec.work.key(),
+            record,
+            attempts: latest.attempts,
+            known: self.known,
+            began: latest.began,
+            over: engine.elapsed(),
+            because,
+            ignored,
+        });
         engine.nodes.settle(Node::Task(self.task.id), well);
     }
 }
 
 impl Engine {
+    /// For the task or group of that name, the run without one.
+    ///
     /// Runs the steps one after the other, each within its time, also after a failure; true when all
     /// went well. Not to be cancelled: call it where nothing is.
     pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> bool {
         let mut well = true;
         for (index, work) in steps.iter().enumerate() {
             let began = self.elapsed();
-            let name = format!("{of} (cleanup {})", index + 1);
+            let whose = if of.is_empty() { "run" } else { of };
+            let name = format!("{whose} (cleanup {})", index + 1);
             let label = self.labels.of(group, &name);
             let limit = Some(work.cleanup_timeout);
             let mut record = match Job::start(work, limit, label, self.around.clone()).await {
@@ -224,11 +239,15 @@ impl Engine {
             well &= record.ending.is_success();
             self.ledger.cleaned_up(Entry {
                 id: usize::MAX,
+                cleans_up: Some(of.to_owned()),
                 name,
                 command: work.command.shown(),
                 key: work.key(),
                 record,
                 attempts: 1,
+                known: began,
+                began: Some(began),
+                over: self.elapsed(),
                 because: None,
                 ignored: false,
             });

@@ -123,16 +123,13 @@ impl Journal {
         });
     }
 
-    pub(crate) fn ended(&mut self, entry: &Entry, at: Duration) {
+    pub(crate) fn ended(&mut self, entry: &Entry) {
         if self.file.is_some() {
-            self.write(&Line::Ended(Ended::of(entry, at)));
-        }
-    }
-
-    pub(crate) fn cleaned_up(&mut self, entry: &Entry) {
-        if self.file.is_some() {
-            let at = entry.record.began.unwrap_or_default() + entry.record.gone;
-            self.write(&Line::Cleanup(Ended::of(entry, at)));
+            let ended = Ended::of(entry);
+            self.write(&match entry.cleans_up {
+                None => Line::Ended(ended),
+                Some(_) => Line::Cleanup(ended),
+            });
         }
     }
 
@@ -177,14 +174,14 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
 }
 
 impl<'a> Ended<'a> {
-    fn of(entry: &'a Entry, at: Duration) -> Ended<'a> {
+    fn of(entry: &'a Entry) -> Ended<'a> {
         let record = &entry.record;
         let list = |processes: &[crate::process::Process]| {
             processes.iter().map(ToString::to_string).collect()
         };
         Ended {
-            at: at.as_secs_f64(),
-            id: (entry.id != usize::MAX).then_some(entry.id),
+            at: entry.over.as_secs_f64(),
+            id: entry.cleans_up.is_none().then_some(entry.id),
             task: &entry.name,
             result: result(entry),
             code: status(&record.ending).and_then(|status| status.code()),

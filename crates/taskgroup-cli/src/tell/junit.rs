@@ -18,7 +18,9 @@ pub(crate) fn write(path: &Path, summary: &Summary) -> io::Result<()> {
 fn build(summary: &Summary) -> Report {
     let mut suite = TestSuite::new("taskgroup");
     suite.set_time(summary.elapsed);
-    suite.add_test_cases(summary.entries.iter().map(case));
+    // A step of cleanup is a case of its own only when there is something to tell.
+    let told = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
+    suite.add_test_cases(summary.entries.iter().filter(told).map(case));
     let mut report = Report::new("taskgroup");
     report.set_time(summary.elapsed);
     report.add_test_suite(suite);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use taskgroup::recorder::{Outcome, Recording, TaskRecord};
 
-use super::result;
 use crate::process::StoppedBy;
 use crate::record::{Cause, Ending, Entry, Summary};
 use crate::report;
@@ -34,13 +33,23 @@ fn recording(summary: &Summary) -> Recording {
     };
     let mut drawing = Drawing {
         tasks: vec![run],
-        groups: HashMap::new(),
+        groups: HashMap::from([(String::new(), RUN)]),
     };
     let mut indices = HashMap::new();
-    for entry in &summary.entries {
-        indices.insert(&*entry.name, drawing.add(entry, end));
+    let (tasks, cleanup): (Vec<&Entry>, Vec<&Entry>) = {
+        let entries = summary.entries.iter();
+        entries.partition(|entry| entry.cleans_up.is_none())
+    };
+    for entry in &tasks {
+        indices.insert(&*entry.name, drawing.add(entry));
     }
-    for entry in &summary.entries {
+    for entry in cleanup {
+        let of = entry.cleans_up.as_deref().unwrap_or_default();
+        let known = indices.get(of).or_else(|| drawing.groups.get(of));
+        let of = known.copied().unwrap_or_else(|| drawing.group(of));
+        drawing.add_cleanup(entry, of);
+    }
+    for entry in tasks {
         if let Some(Cause::Failed { name, .. } | Cause::Before { name } | Cause::Won { name }) =
             &entry.because
         {
@@ -48,12 +57,47 @@ fn recording(summary: &Summary) -> Recording {
             drawing.tasks[indices[&*entry.name]].caused_by = by.copied();
         }
     }
+    if summary.cause.is_some() {
+        let cancelled = drawing.tasks.iter().filter(|task| task.reason.is_some());
+        drawing.tasks[RUN].cancelled_ns = cancelled.filter_map(|task| task.cancelled_ns).min();
+    }
     Recording {
-        title: "taskgroup".to_owned(),
+        title: typed(),
         duration_ns: end,
         tasks: drawing.tasks,
         omitted: 0,
     }
+}
+
+/// The index of the whole.
+const RUN: usize = 0;
+
+/// A word as one would type it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=+./,:@%{}".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// The most of a command line that makes a title.
+const TITLE: usize = 160;
+
+/// The command line that this is, cut where it is long.
+fn typed() -> String {
+    let mut title = "taskgroup".to_owned();
+    for word in std::env::args_os().skip(1) {
+        title.push(' ');
+        title.push_str(&quoted(&word.to_string_lossy()));
+        if let Some((cut, _)) = title.char_indices().nth(TITLE) {
+            title.truncate(cut);
+            title.push('…');
+            break;
+        }
+    }
+    title
 }
 
 struct Drawing {
@@ -63,96 +107,138 @@ struct Drawing {
 }
 
 impl Drawing {
-    fn add(&mut self, entry: &Entry, end: u64) -> usize {
-        let record = &entry.record;
-        let parent = self.group_of(&entry.name);
-        let began = record.began.map(nanos);
-        let gone = record
-            .began
-            .map(|began| nanos(began + record.gone.max(record.ran)));
-        let asked = record.began.map(|began| nanos(began + record.ran));
-        let stopped = record.stopped.as_ref();
-        let killed = stopped.is_some_and(|stopped| stopped.by != StoppedBy::Term);
-        let details = [
-            ("command", entry.command.clone()),
-            ("result", result(entry).to_owned()),
-            ("attempts", entry.attempts.to_string()),
-            ("what", report::what(entry)),
-        ];
-        let stderr: Vec<String> = record.stderr.lines().collect();
-        let stderr = (!stderr.is_empty()).then(|| ("stderr", stderr.join("\n")));
-        let details = details.into_iter().chain(stderr);
+    fn add(&mut self, entry: &Entry) -> usize {
+        let parent = self.group_around(&entry.name);
         self.tasks.push(TaskRecord {
             parent: Some(parent),
             kind: "task".to_owned(),
-            name: entry.name.clone(),
-            id: match entry.id {
-                usize::MAX => String::new(),
-                id => id.to_string(),
-            },
-            spawned_ns: 0,
-            started_ns: began,
-            cancelled_ns: asked.filter(|_| stopped.is_some()),
-            killed_ns: gone.filter(|_| killed),
-            ended_ns: gone.or(Some(end)),
-            outcome: outcome(entry),
-            error: record.is_failure().then(|| report::what(entry)),
-            reason: entry.because.as_ref().map(ToString::to_string),
-            details: details
-                .map(|(name, text)| (name.to_owned(), text))
-                .collect(),
-            ..TaskRecord::default()
+            id: entry.id.to_string(),
+            started_ns: entry.began.map(nanos),
+            ended_ns: Some(gone(entry).unwrap_or_else(|| nanos(entry.over))),
+            ..described(entry)
         });
         let index = self.tasks.len() - 1;
+        if parent != RUN && entry.because.is_some() {
+            let group = &mut self.tasks[parent].cancelled_ns;
+            let asked = described(entry).cancelled_ns;
+            *group = group.iter().copied().chain(asked).min();
+        }
         self.widen(parent, index);
         index
     }
 
-    /// The group that the path says, made when it is the first time.
-    fn group_of(&mut self, path: &str) -> usize {
-        let Some((group, _)) = path.rsplit_once('/') else {
-            return 0;
-        };
-        if let Some(&known) = self.groups.get(group) {
+    /// A step of cleanup has a row of its own, and what it cleans up ends with it.
+    fn add_cleanup(&mut self, entry: &Entry, of: usize) {
+        let began = entry.began.map(nanos);
+        self.tasks.push(TaskRecord {
+            parent: Some(of),
+            kind: "cleanup".to_owned(),
+            started_ns: began,
+            cleanup_ns: began,
+            ended_ns: gone(entry).or(began),
+            cancelled_ns: None,
+            ..described(entry)
+        });
+        let step = self.tasks.len() - 1;
+        let (began, ended) = (self.tasks[step].cleanup_ns, self.tasks[step].ended_ns);
+        let owner = &mut self.tasks[of];
+        owner.cleanup_ns = owner.cleanup_ns.or(began);
+        owner.ended_ns = owner.ended_ns.max(ended);
+        if let (Some(parent), true) = (owner.parent, of != RUN) {
+            self.widen(parent, of);
+        }
+    }
+
+    /// The group that the task's path says.
+    fn group_around(&mut self, path: &str) -> usize {
+        path.rsplit_once('/')
+            .map_or(RUN, |(group, _)| self.group(group))
+    }
+
+    /// The group with this path, made when it is the first time.
+    fn group(&mut self, path: &str) -> usize {
+        if let Some(&known) = self.groups.get(path) {
             return known;
         }
-        let parent = self.group_of(group);
+        let parent = self.group_around(path);
         self.tasks.push(TaskRecord {
             parent: Some(parent),
             kind: "group".to_owned(),
-            name: group.to_owned(),
-            outcome: Some(Outcome::Succeeded),
+            name: path.to_owned(),
+            outcome: Some(Outcome::Cancelled),
             ..TaskRecord::default()
         });
         let index = self.tasks.len() - 1;
-        self.groups.insert(group.to_owned(), index);
+        self.groups.insert(path.to_owned(), index);
         index
     }
 
-    /// A group lasts from the first start in it to the last end, and fails with what is in it.
+    /// A group lasts from the first start in it to the last end. It fails with what is in it, and it was cancelled when all of
+    /// that was.
     fn widen(&mut self, mut group: usize, by: usize) {
         let member = self.tasks[by].clone();
-        while group != 0 {
+        while group != RUN {
             let widened = &mut self.tasks[group];
             widened.started_ns = match (widened.started_ns, member.started_ns) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
             widened.ended_ns = widened.ended_ns.max(member.ended_ns);
-            if member.outcome == Some(Outcome::Failed) {
-                widened.outcome = Some(Outcome::Failed);
+            match member.outcome {
+                Some(Outcome::Failed) => widened.outcome = Some(Outcome::Failed),
+                Some(Outcome::Succeeded) if widened.outcome == Some(Outcome::Cancelled) => {
+                    widened.outcome = Some(Outcome::Succeeded);
+                }
+                _ => {}
             }
-            group = widened.parent.unwrap_or(0);
+            group = widened.parent.unwrap_or(RUN);
         }
     }
 }
 
-fn outcome(entry: &Entry) -> Option<Outcome> {
-    Some(match &entry.record.ending {
+/// What a task and a step of cleanup have in common.
+fn described(entry: &Entry) -> TaskRecord {
+    let record = &entry.record;
+    let stopped = record.stopped.as_ref();
+    let killed = stopped.is_some_and(|stopped| stopped.by != StoppedBy::Term);
+    let attempts = (entry.attempts > 1).then(|| ("attempts", entry.attempts.to_string()));
+    let what = (!record.is_failure()).then(|| ("what", report::what(entry)));
+    let command = Some(("command", entry.command.clone()));
+    let stderr: Vec<String> = record.stderr.lines().collect();
+    let stderr = (!stderr.is_empty()).then(|| ("stderr", stderr.join("\n")));
+    let details = [what, command, stderr, attempts].into_iter().flatten();
+    let asked = record.began.map(|began| nanos(began + record.ran));
+    TaskRecord {
+        name: entry.name.clone(),
+        spawned_ns: nanos(entry.known),
+        cancelled_ns: asked.filter(|_| stopped.is_some()),
+        killed_ns: gone(entry).filter(|_| killed),
+        outcome: Some(match outcome(entry) {
+            Outcome::Cancelled if killed => Outcome::Killed,
+            outcome => outcome,
+        }),
+        error: record.is_failure().then(|| report::what(entry)),
+        reason: entry.because.as_ref().map(ToString::to_string),
+        details: details
+            .map(|(name, text)| (name.to_owned(), text))
+            .collect(),
+        ..TaskRecord::default()
+    }
+}
+
+/// When nothing was left of its last attempt.
+fn gone(entry: &Entry) -> Option<u64> {
+    let record = &entry.record;
+    let began = record.began?;
+    Some(nanos(began + record.gone.max(record.ran)))
+}
+
+fn outcome(entry: &Entry) -> Outcome {
+    match &entry.record.ending {
         ending if ending.is_success() => Outcome::Succeeded,
         Ending::NotStarted | Ending::Cancelled(_) => Outcome::Cancelled,
         _ => Outcome::Failed,
-    })
+    }
 }
 
 fn outcome_of_group(failed: bool) -> Outcome {
@@ -165,4 +251,16 @@ fn outcome_of_group(failed: bool) -> Outcome {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_what_one_would_type() {
+        assert_eq!(quoted("-j2"), "-j2");
+        assert_eq!(quoted("echo 'a'; b"), r"'echo '\''a'\''; b'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::Sandbox;
+use crate::{browser, chrome_trace};
 
 fn lines(sandbox: &Sandbox, name: &str) -> Vec<Value> {
     let text = sandbox.read(name);
@@ -87,55 +88,96 @@ fn junit_has_a_case_for_each_task() {
     }
 }
 
-/// The rules of the Trace Event Format, for the kinds of events that are written; the slices.
-fn slices(trace: &Value) -> Vec<&Value> {
-    let events = trace["traceEvents"].as_array().expect("a list of events");
-    for event in events {
-        assert!(
-            event["name"].is_string() && event["pid"].is_u64(),
-            "{event}"
-        );
-        match event["ph"].as_str().unwrap() {
-            "M" => assert!(event["args"].is_object(), "{event}"),
-            "X" => assert!(
-                event["ts"].is_number() && event["dur"].is_number(),
-                "{event}"
-            ),
-            "s" | "f" => assert!(event["ts"].is_number() && event["id"].is_u64(), "{event}"),
-            other => panic!("an unknown kind {other}: {event}"),
-        }
-    }
-    let slices: Vec<&Value> = events.iter().filter(|event| event["ph"] == "X").collect();
-    // On one lane, slices are nested or apart.
-    for one in &slices {
-        for other in &slices {
-            let span = |event: &Value| {
-                let begin = event["ts"].as_f64().unwrap();
-                (begin, begin + event["dur"].as_f64().unwrap())
-            };
-            let ((a, b), (c, d)) = (span(one), span(other));
-            let near = 0.002;
-            let apart = b <= c + near || d <= a + near;
-            let nested = (a <= c && d <= b + near) || (c <= a && b <= d + near);
-            let same = (&one["pid"], &one["tid"]) == (&other["pid"], &other["tid"]);
-            assert!(!same || apart || nested, "{one} and {other}");
-        }
-    }
-    slices
+/// A run with everything that can be drawn.
+const COLOURFUL: &str = r#"
+jobs = 3
+cleanup = ["true"]
+[tasks.first]
+run = "true"
+cleanup = ["true"]
+[groups.g]
+after = ["first"]
+grace = "10ms"
+[groups.g.tasks.deaf]
+run = "trap '' TERM; echo x > $DIR/deaf; exec sleep 100"
+[groups.g.tasks.bad]
+run = "cat $DIR/deaf $DIR/asleep; echo '<b>why</b>' >&2; exit 3"
+[groups.g.tasks.asleep]
+run = "echo x > $DIR/asleep; exec sleep 100"
+[groups.g.tasks.queued]
+run = "true"
+[groups.later.tasks.never]
+run = "true"
+after = ["g"]
+"#;
+
+fn colourful(sandbox: &Sandbox, flag: &str, file: &str) {
+    sandbox.fifo("deaf");
+    sandbox.fifo("asleep");
+    let tasks = sandbox.file("tasks.toml", COLOURFUL);
+    sandbox.run(&[flag, file, "-f", &tasks]).code(1);
 }
 
 #[test]
 fn a_trace_is_one() {
     let sandbox = Sandbox::new();
-    let trace = path(&sandbox, "trace.json");
-    let commands = ["true", "exit 1", "sleep 0.01", "true"];
-    sandbox
-        .run(&[&["--trace", &trace, "-k", "-j2"], &commands[..]].concat())
-        .code(1);
+    let file = path(&sandbox, "trace.json");
+    colourful(&sandbox, "--trace", &file);
     let trace: Value = serde_json::from_str(&sandbox.read("trace.json")).unwrap();
-    let slices = slices(&trace);
-    for name in ["true#1", "exit", "sleep", "true#2"] {
-        assert!(slices.iter().any(|slice| slice["name"] == name), "{name}");
+    if let Err(fault) = chrome_trace::validate(&trace) {
+        panic!("{fault}");
+    }
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |phase: &str, name: &str| {
+        let found = events
+            .iter()
+            .filter(|e| e["ph"] == phase && e["name"] == name);
+        found.count()
+    };
+    for name in ["run", "g", "first", "g/bad", "g/deaf", "g/asleep"] {
+        assert_eq!(count("X", name), 1, "{name}");
+    }
+    for name in [
+        "run (cleanup 1)",
+        "first (cleanup 1)",
+        "cleanup",
+        "cancelling",
+    ] {
+        assert!(count("X", name) >= 1, "{name}");
+    }
+    // What waits for its turn takes no lane.
+    for name in ["g/queued", "later/never"] {
+        assert_eq!((count("X", name), count("i", name)), (0, 1), "{name}");
+    }
+    assert_eq!(
+        (
+            count("s", "cancelled because"),
+            count("f", "cancelled because")
+        ),
+        (2, 2)
+    );
+}
+
+#[test]
+#[ignore = "needs Chromium; `.ci/run page` runs it where there is one"]
+fn chromium_draws_the_page_of_a_run() {
+    let sandbox = Sandbox::new();
+    let folder = browser::Folder::new("command");
+    let file = folder.path("page.html");
+    colourful(&sandbox, "--report", file.to_str().unwrap());
+    let dom = browser::dom(&folder, &file, "");
+    let shown = dom.split("<script").next().unwrap();
+    for part in [
+        r#"data-rows="11""#,
+        "6 tasks in",
+        ": 1 succeeded, 1 failed, 1 cancelled, 1 killed, 2 not started",
+        // It opens at the cause.
+        "<h2>task g/bad [2]</h2>",
+        "exit code 3, after",
+        "&lt;b&gt;why&lt;/b&gt;",
+        "3 cancellations",
+    ] {
+        assert!(shown.contains(part), "no {part} in {shown}");
     }
 }
 

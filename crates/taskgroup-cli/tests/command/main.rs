@@ -7,7 +7,11 @@
 //! signal that comes between fork and exec runs into the handler that the forked shell still has,
 //! and is lost.
 
+#[path = "../../../taskgroup/tests/observe/browser.rs"]
+mod browser;
 mod bytes;
+#[path = "../../../taskgroup/tests/observe/chrome_trace.rs"]
+mod chrome_trace;
 mod files;
 mod map;
 mod outcome;

@@ -56,6 +56,17 @@ run  [4 at a time; 1 step of cleanup]
 }
 
 #[test]
+fn the_file_of_the_guide_is_right() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/guide/src/command/release.toml"
+    );
+    let ended = Sandbox::new().verb("check", &[file]);
+    ended.code(0);
+    assert!(ended.out().contains("browser: trap '' TERM; sleep 9\n"));
+}
+
+#[test]
 fn a_file_is_run_in_the_order_it_asks_for() {
     let ended = run(&Sandbox::new(), TREE);
     ended.code(0);
