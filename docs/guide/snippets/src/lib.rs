@@ -45,3 +45,6 @@ mod seeds {}
 
 #[doc = include_str!("../../src/speed.md")]
 mod speed {}
+
+#[doc = include_str!("../../src/command.md")]
+mod command {}
