@@ -159,7 +159,6 @@ mod tests {
             cleans_up: None,
             name: String::new(),
             command: String::new(),
-            key: String::new(),
             record,
             attempts: 1,
             known: Duration::ZERO,

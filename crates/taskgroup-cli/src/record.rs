@@ -22,8 +22,6 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// As people would type it.
     pub(crate) command: String,
-    /// See [`Work::key`](crate::plan::Work::key).
-    pub(crate) key: String,
     /// The last attempt.
     pub(crate) record: Record,
     pub(crate) attempts: u32,

@@ -316,7 +316,6 @@ mod tests {
             cleans_up: None,
             name: name.to_owned(),
             command: "true".to_owned(),
-            key: String::new(),
             record: Record::without_process(ending),
             attempts: 1,
             known: Duration::ZERO,

@@ -211,14 +211,10 @@ impl Engine {
                 .task(name)
                 .spawn(async move { turn.run_when_ready().await });
         }
-        // Those that are not reached have their entries, too.
-        let mut turns: Vec<Turn> = ready
-            .iter()
-            .rev()
-            .map(|&task| Turn::new(self, self.planned(task)))
-            .collect();
-        while let Some(turn) = turns.pop() {
+        let mut queue = Queue(self, ready.into_iter());
+        while !queue.is_empty() {
             let slot = self.groups[id].slot().await;
+            let Some(turn) = queue.next() else { return };
             // The permit goes to the child as a number, and comes back with it.
             slot.forget();
             let name = turn.name().to_owned();
@@ -245,6 +241,26 @@ impl Engine {
                 turn.run().await
             });
         }
+    }
+}
+
+/// Tasks that wait for their turn. Those that are not reached have their entries, too.
+struct Queue<'a>(&'a Arc<Engine>, std::vec::IntoIter<usize>);
+
+impl Queue<'_> {
+    fn is_empty(&self) -> bool {
+        self.1.len() == 0
+    }
+
+    fn next(&mut self) -> Option<Turn> {
+        let task = self.1.next()?;
+        Some(Turn::new(self.0, self.0.planned(task)))
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        while self.next().is_some() {}
     }
 }
 

@@ -54,17 +54,17 @@ impl Ledger {
         self.progress.started(attempt);
     }
 
-    pub(super) fn ended(&self, entry: Entry) {
+    pub(super) fn ended(&self, entry: Entry, work: &Work) {
         let mut state = self.lock();
-        state.journal.ended(&entry);
+        state.journal.ended(&entry, work);
         state.counts.add(&entry.record.ending);
         self.progress.ended(&entry, &state.counts);
         self.keep(&mut state, entry);
     }
 
-    pub(super) fn cleaned_up(&self, entry: Entry) {
+    pub(super) fn cleaned_up(&self, entry: Entry, work: &Work) {
         let mut state = self.lock();
-        state.journal.ended(&entry);
+        state.journal.ended(&entry, work);
         if entry.record.is_failure() {
             state.counts.failed += 1;
         }

@@ -1,14 +1,13 @@
 //! Who waits for whom: each task and each group of the plan ends once, well or not.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::flag::Flag;
 use crate::plan::{Node, Plan};
 
-pub(super) struct Nodes {
-    tasks: Vec<End>,
-    groups: Vec<End>,
-}
+/// Those that somebody waits for; the end of the others is nobody's business.
+pub(super) struct Nodes(HashMap<Node, End>);
 
 struct End {
     ended: Flag,
@@ -17,22 +16,18 @@ struct End {
 
 impl Nodes {
     pub(super) fn of(plan: &Plan) -> Nodes {
-        let ends = |count| {
-            let end = || End {
-                ended: Flag::new(),
-                well: OnceLock::new(),
-            };
-            std::iter::repeat_with(end).take(count).collect()
+        let tasks = plan.tasks.iter().flat_map(|task| &task.after);
+        let groups = plan.groups.iter().flat_map(|group| &group.after);
+        let end = || End {
+            ended: Flag::new(),
+            well: OnceLock::new(),
         };
-        Nodes {
-            tasks: ends(plan.tasks.len()),
-            groups: ends(plan.groups.len()),
-        }
+        Nodes(tasks.chain(groups).map(|&node| (node, end())).collect())
     }
 
-    /// The first time counts. What came from `map`'s input has no node.
+    /// The first time counts.
     pub(super) fn settle(&self, node: Node, well: bool) {
-        if let Some(end) = self.end(node) {
+        if let Some(end) = self.0.get(&node) {
             let _ = end.well.set(well);
             end.ended.set();
         }
@@ -41,19 +36,12 @@ impl Nodes {
     /// Resolves when all have ended; with one that did not end well. Cancel safe.
     pub(super) async fn wait(&self, nodes: &[Node]) -> Result<(), Node> {
         for &node in nodes {
-            let Some(end) = self.end(node) else { continue };
+            let end = &self.0[&node];
             end.ended.wait().await;
             if end.well.get() != Some(&true) {
                 return Err(node);
             }
         }
         Ok(())
-    }
-
-    fn end(&self, node: Node) -> Option<&End> {
-        match node {
-            Node::Task(id) => self.tasks.get(id),
-            Node::Group(id) => self.groups.get(id),
-        }
     }
 }

@@ -194,12 +194,11 @@ impl Drop for Inner {
         };
         let ignored = record.is_failure() && engine.ignores_failures(spec.group);
         let well = record.ending.is_success() || ignored;
-        engine.ledger.ended(Entry {
+        let entry = Entry {
             id: self.task.id,
             cleans_up: None,
             name: spec.name.clone(),
             command: spec.work.command.shown(),
-            key: spec.work.key(),
             record,
             attempts: latest.attempts,
             known: self.known,
@@ -207,7 +206,8 @@ impl Drop for Inner {
             over: engine.elapsed(),
             because,
             ignored,
-        });
+        };
+        engine.ledger.ended(entry, &spec.work);
         engine.nodes.settle(Node::Task(self.task.id), well);
     }
 }
@@ -237,12 +237,11 @@ impl Engine {
             };
             record.began = Some(began);
             well &= record.ending.is_success();
-            self.ledger.cleaned_up(Entry {
+            let entry = Entry {
                 id: usize::MAX,
                 cleans_up: Some(of.to_owned()),
                 name,
                 command: work.command.shown(),
-                key: work.key(),
                 record,
                 attempts: 1,
                 known: began,
@@ -250,7 +249,8 @@ impl Engine {
                 over: self.elapsed(),
                 because: None,
                 ignored: false,
-            });
+            };
+            self.ledger.cleaned_up(entry, work);
         }
         well
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{result, signal, status};
 use crate::engine::Task;
+use crate::plan::Work;
 use crate::process::{Level, StoppedBy};
 use crate::record::{Counts, Entry};
 
@@ -82,7 +83,7 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stderr: Vec<String>,
     command: &'a str,
-    key: &'a str,
+    key: String,
 }
 
 impl Journal {
@@ -123,9 +124,9 @@ impl Journal {
         });
     }
 
-    pub(crate) fn ended(&mut self, entry: &Entry) {
+    pub(crate) fn ended(&mut self, entry: &Entry, work: &Work) {
         if self.file.is_some() {
-            let ended = Ended::of(entry);
+            let ended = Ended::of(entry, work.key());
             self.write(&match entry.cleans_up {
                 None => Line::Ended(ended),
                 Some(_) => Line::Cleanup(ended),
@@ -174,7 +175,7 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
 }
 
 impl<'a> Ended<'a> {
-    fn of(entry: &'a Entry) -> Ended<'a> {
+    fn of(entry: &'a Entry, key: String) -> Ended<'a> {
         let record = &entry.record;
         let list = |processes: &[crate::process::Process]| {
             processes.iter().map(ToString::to_string).collect()
@@ -201,7 +202,7 @@ impl<'a> Ended<'a> {
                 Vec::new()
             },
             command: &entry.command,
-            key: &entry.key,
+            key,
         }
     }
 }

@@ -178,6 +178,65 @@ fn a_killed_run_is_resumed_where_it_was() {
     assert_eq!(sandbox.read("log"), expected);
 }
 
+/// Three at a time: 4 and 5 hang, so the third slot goes through the others in their order, up to 12. That one is done while
+/// the runner is stopped, which so never hears of it.
+#[test]
+fn several_at_a_time_are_resumed_by_what_was_recorded() {
+    let sandbox = Sandbox::new();
+    for name in ["ready4", "ready5", "ready12", "go", "logged"] {
+        sandbox.fifo(name);
+    }
+    let numbers = |range: &mut dyn Iterator<Item = u32>| range.collect::<Vec<u32>>();
+    let input: String = (1..=20).map(|n| format!("{n}\n")).collect();
+    let input = sandbox.file("input", &input);
+    let record = sandbox.path("record").into_os_string().into_string();
+    let record = record.unwrap();
+    // The same text in both runs, or it would be another command.
+    let command = r#"cd "$DIR"; n={}
+        gate() { [ ! -e open ]; }
+        case $n in 4 | 5 | 12) if gate; then echo x > ready$n; fi ;; esac
+        case $n in 4 | 5) if gate; then sleep 100; fi ;; 12) if gate; then cat go; fi ;; esac
+        echo $n >> log
+        case $n in 12) if gate; then echo x > logged; fi ;; esac"#;
+    let begin = |flag: &str| {
+        let mut shell = sandbox.by_shell(&format!("exec \"$@\" < '{input}'"));
+        Running::of(shell.args(["map", "-j3", flag, &record, command]))
+    };
+    let logged = || {
+        let log = sandbox.read("log");
+        let mut logged = numbers(&mut log.lines().map(|line| line.parse().unwrap()));
+        logged.sort_unstable();
+        logged
+    };
+    let recorded = || {
+        let text = sandbox.read("record");
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let done = lines.filter(|line: &serde_json::Value| line["result"] == "succeeded");
+        let mut done =
+            numbers(&mut done.map(|line| line["task"].as_str().unwrap().parse().unwrap()));
+        done.sort_unstable();
+        done
+    };
+
+    let first = begin("--json");
+    for name in ["ready4", "ready5", "ready12"] {
+        sandbox.hear(name);
+    }
+    first.signal(Signal::SIGSTOP);
+    sandbox.tell("go");
+    sandbox.hear("logged");
+    first.signal(Signal::SIGKILL);
+    assert_eq!(first.ended().signal, Some(9));
+    assert_eq!(recorded(), numbers(&mut (1..=3).chain(6..=11)));
+    assert_eq!(logged(), numbers(&mut (1..=3).chain(6..=12)));
+
+    // What was recorded is not done again; what was not is done, 12 for the second time.
+    sandbox.file("open", "");
+    begin("--resume").ended().code(0);
+    assert_eq!(recorded(), numbers(&mut (1..=20)));
+    assert_eq!(logged(), numbers(&mut (1..=12).chain(12..=20)));
+}
+
 #[test]
 fn the_input_of_a_command_is_not_the_input_of_map() {
     let ended = map(&Sandbox::new(), &["-j1", "cat; echo {}"], b"1\n2\n");
