@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -118,7 +118,7 @@ pub(crate) struct Common {
     pub(crate) retries: Option<u32>,
 
     /// The pause before the first retry; doubles with each one and is scattered [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "retries")]
     pub(crate) backoff: Option<Duration>,
 
     /// How commands are kept together, so that nothing is left behind
@@ -167,6 +167,20 @@ impl Common {
             None if self.keep_going => OnFailure::Wait,
             None => OnFailure::Cancel,
         }
+    }
+
+    /// The files that are written, each with its flag.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [
+            ("--json", &self.json),
+            ("--resume", &self.resume),
+            ("--junit", &self.junit),
+            ("--trace", &self.trace),
+            ("--report", &self.report),
+        ];
+        files
+            .into_iter()
+            .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
     /// Flags that a file decides on by itself.

@@ -4,7 +4,9 @@
 //! fills no memory and the writer at its other end is slowed down. It is a thread because a read of
 //! the standard input cannot be cancelled: it is left behind when the run ends before.
 
+use std::error::Error;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, BufRead};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,17 +123,50 @@ fn each_line(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script(OsString);
 
-/// The template ends within a quotation that was opened at this place.
+/// What is wrong with a template, and at which byte, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unclosed {
-    pub(crate) quote: char,
-    pub(crate) position: usize,
+pub(crate) enum TemplateError {
+    /// It ends within a quotation that was opened here.
+    Unclosed { quote: char, position: usize },
+    /// A placeholder of other programs.
+    Foreign {
+        placeholder: &'static str,
+        position: usize,
+    },
 }
+
+/// What GNU parallel and its like replace. Taken for plain text they would make a command that
+/// runs and does something else.
+const FOREIGN: [&str; 9] = [
+    "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}", "{0}", "{1}", "{2}",
+];
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TemplateError::Unclosed { quote, position } => write!(
+                f,
+                "the command has an opening {quote} at character {position} and no closing one"
+            ),
+            TemplateError::Foreign {
+                placeholder,
+                position,
+            } => write!(
+                f,
+                "the command has {placeholder} at character {position}, and the only placeholder \
+                 is {{}}; the shell does the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single \
+                 quotes {placeholder} is left alone)"
+            ),
+        }
+    }
+}
+
+impl Error for TemplateError {}
 
 impl Script {
     /// `{}` outside of quotations and inside becomes what the shell takes as exactly one word, or a
     /// part of one. A template without `{}` gets it at its end.
-    pub(crate) fn from_template(template: &OsStr) -> Result<Script, Unclosed> {
+    pub(crate) fn from_template(template: &OsStr) -> Result<Script, TemplateError> {
         let bytes = template.as_bytes();
         let mut script = Vec::new();
         let mut open: Option<(u8, usize)> = None;
@@ -149,6 +184,17 @@ impl Script {
                 index += 2;
                 continue;
             }
+            let is_literal = matches!(open, Some((b'\'', _))) || script.last() == Some(&b'$');
+            if let (b'{', false) = (byte, is_literal) {
+                let rest = &bytes[index..];
+                let mut foreign = FOREIGN.into_iter();
+                if let Some(placeholder) = foreign.find(|word| rest.starts_with(word.as_bytes())) {
+                    return Err(TemplateError::Foreign {
+                        placeholder,
+                        position: index + 1,
+                    });
+                }
+            }
             match (byte, open) {
                 (b'\\', None | Some((b'"', _))) => {
                     script.push(byte);
@@ -164,7 +210,7 @@ impl Script {
             index += 1;
         }
         if let Some((quote, position)) = open {
-            return Err(Unclosed {
+            return Err(TemplateError::Unclosed {
                 quote: char::from(quote),
                 position: position + 1,
             });
@@ -181,7 +227,7 @@ mod tests {
     use super::*;
     use std::process::Command as Shell;
 
-    fn script(template: &str) -> Result<String, Unclosed> {
+    fn script(template: &str) -> Result<String, TemplateError> {
         let script = Script::from_template(OsStr::new(template))?;
         Ok(script.0.into_string().unwrap())
     }
@@ -207,10 +253,34 @@ mod tests {
 
     #[test]
     fn an_open_quotation_is_told_with_its_place() {
-        let unclosed = |quote, position| Err(Unclosed { quote, position });
+        let unclosed = |quote, position| Err(TemplateError::Unclosed { quote, position });
         assert_eq!(script("echo 'a"), unclosed('\'', 6));
         assert_eq!(script("echo \"a\\\""), unclosed('"', 6));
         assert!(script("echo 'a\\'").is_ok());
+    }
+
+    #[test]
+    fn placeholders_of_others_are_refused_where_they_could_be_meant() {
+        for placeholder in FOREIGN {
+            for (template, position) in [
+                (format!("gzip {placeholder}"), 6),
+                (format!("echo \"{placeholder}\" {{}}"), 7),
+            ] {
+                let expected = TemplateError::Foreign {
+                    placeholder,
+                    position,
+                };
+                assert_eq!(script(&template), Err(expected));
+            }
+        }
+        for plain in [
+            "awk '{1}' {}",
+            "echo ${#} ${1}",
+            "echo {1..3}",
+            "echo {a,b}",
+        ] {
+            assert!(script(plain).is_ok(), "{plain}");
+        }
     }
 
     #[test]

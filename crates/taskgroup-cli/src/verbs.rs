@@ -83,13 +83,7 @@ fn map(raw: MapArgs) -> Exit {
     }
     let script = match Script::from_template(&raw.command) {
         Ok(script) => script,
-        Err(unclosed) => usage_error(
-            "map",
-            &format!(
-                "the command has an opening {} at character {} and no closing one",
-                unclosed.quote, unclosed.position
-            ),
-        ),
+        Err(error) => usage_error("map", &error),
     };
     let from = match arguments(raw.arguments) {
         Ok(Some(arguments)) => From::Arguments(arguments),

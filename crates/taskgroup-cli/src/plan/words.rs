@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{GroupSpec, Plan, Policy, ROOT, Retry, TaskSpec, Work, names};
@@ -17,6 +18,10 @@ pub(crate) enum PlanError {
     },
     ZeroTime {
         flag: &'static str,
+    },
+    SameFile {
+        first: &'static str,
+        second: &'static str,
     },
     NameCount {
         names: usize,
@@ -92,6 +97,16 @@ pub(crate) fn check(common: &Common) -> Result<(), PlanError> {
             return Err(PlanError::ZeroTime { flag });
         }
     }
+    let mut taken: HashMap<&Path, &'static str> = HashMap::new();
+    for (second, path) in common.written() {
+        // Of a device there may be as many writers as one likes.
+        if path.starts_with("/dev") {
+            continue;
+        }
+        if let Some(first) = taken.insert(path, second) {
+            return Err(PlanError::SameFile { first, second });
+        }
+    }
     Ok(())
 }
 
@@ -142,6 +157,9 @@ impl fmt::Display for PlanError {
                 f,
                 "{flag} must be longer than zero: no command could ever succeed"
             ),
+            PlanError::SameFile { first, second } => {
+                write!(f, "{first} and {second} would write the same file")
+            }
             PlanError::NameCount { names, commands } => write!(
                 f,
                 "--names must have one name for each command: {names} given for {commands}"

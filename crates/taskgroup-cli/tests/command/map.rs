@@ -1,6 +1,8 @@
 //! One command for each line or argument.
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -146,6 +148,19 @@ fn bad_templates_and_bad_lists_are_usage_errors() {
         .code(2)
         .says("\"a\" comes after the command");
     sandbox.verb("map", &[""; 0]).code(2).says("<COMMAND>");
+    sandbox
+        .verb("map", &["gzip {.}.gz", ":::", "a"])
+        .code(2)
+        .says("the command has {.} at character 6, and the only placeholder is {}");
+}
+
+#[test]
+fn arguments_need_not_be_utf_8() {
+    let argument = OsString::from_vec(b"\xff a".to_vec());
+    let args = ["printf '<%s>'", ":::"].map(OsString::from);
+    let ended = Sandbox::new().verb("map", &[&args[..], &[argument]].concat());
+    ended.code(0);
+    assert_eq!(ended.out, b"a | <\xff a>\n");
 }
 
 #[test]

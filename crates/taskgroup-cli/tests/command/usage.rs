@@ -1,6 +1,12 @@
 //! Bad input gets a clear message and exit code 2, and nothing is started.
 
-use crate::support::Sandbox;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::{Running, Sandbox};
 
 #[test]
 fn a_wrong_command_line_is_told_where_and_why() {
@@ -39,6 +45,155 @@ fn a_wrong_command_line_is_told_where_and_why() {
 }
 
 #[test]
+fn flags_that_do_not_go_together_or_have_no_such_value_are_told() {
+    let cases: [(&[&str], &[&str]); 10] = [
+        (
+            &["--on-failure=maybe", "true"],
+            &["--on-failure", "maybe", "cancel, wait, ignore"],
+        ),
+        (
+            &["--on-failure=wait", "-k", "true"],
+            &["--on-failure", "--keep-going", "cannot be used"],
+        ),
+        (
+            &["--contain=jail", "true"],
+            &["--contain", "jail", "namespace"],
+        ),
+        (&["-o", "loud", "true"], &["--output", "loud", "quiet"]),
+        (&["--color=red", "true"], &["--color", "red", "never"]),
+        (
+            &["--json=a", "--resume=b", "true"],
+            &["--json", "--resume", "cannot be used"],
+        ),
+        (&["--backoff=1s", "true"], &["--retries"]),
+        (&["--retries=-1", "true"], &["--retries"]),
+        (
+            &["--junit=x", "--trace=x", "true"],
+            &["--junit and --trace would write the same file"],
+        ),
+        (
+            &["--names=a\tb", "true"],
+            &["--names: name 1 has a control character"],
+        ),
+    ];
+    for (args, parts) in cases {
+        let ended = Sandbox::new().run(args);
+        ended.code(2);
+        for part in parts {
+            ended.says(part);
+        }
+    }
+}
+
+#[test]
+fn other_verbs_tell_their_usage_errors() {
+    let sandbox = Sandbox::new();
+    let cases: [(&str, &[&str], &str); 6] = [
+        ("race", &[], "<COMMAND>"),
+        ("race", &["true", ""], "command 2 is empty"),
+        ("check", &[], "<FILE>"),
+        ("check", &["a", "b"], "unexpected argument 'b'"),
+        ("completions", &["tcsh"], "tcsh"),
+        ("man", &["x"], "x"),
+    ];
+    for (verb, args, part) in cases {
+        sandbox.verb(verb, args).code(2).says(part);
+    }
+}
+
+#[test]
+fn what_has_to_be_text_is_told_when_it_is_none() {
+    let sandbox = Sandbox::new();
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    for args in [
+        [bytes(b"--names=\xff"), bytes(b"true")],
+        [bytes(b"--timeout=\xff"), bytes(b"true")],
+        [bytes(b"-j\xff"), bytes(b"true")],
+        [bytes(b"--output=\xff"), bytes(b"true")],
+    ] {
+        sandbox.run(&args).code(2).says("invalid");
+    }
+    let verb = Running::of(sandbox.command().arg(bytes(b"\xff"))).ended();
+    verb.code(2).says("Usage: taskgroup");
+}
+
+/// Names of files are bytes: they work, and errors show them readably.
+#[test]
+fn names_of_files_need_not_be_utf_8() {
+    let sandbox = Sandbox::new();
+    let name = |name: &[u8]| {
+        sandbox
+            .path("")
+            .join(OsStr::from_bytes(name))
+            .into_os_string()
+    };
+    let tasks = name(b"\xff.toml");
+    fs::write(&tasks, "[tasks.a]\nrun = 'echo x'\n").unwrap();
+    let ended = sandbox.verb("check", &[&tasks]);
+    ended.code(0);
+    assert!(ended.out().contains("a: echo x"));
+    for flag in ["--json", "--junit", "--trace", "--report", "--resume"] {
+        let file = name(format!("{flag}.").as_bytes());
+        let file = [file.as_bytes(), b"\xfe"].concat();
+        let args = [
+            "-f".into(),
+            tasks.clone(),
+            flag.into(),
+            OsString::from_vec(file.clone()),
+        ];
+        sandbox.run(&args).code(0);
+        assert!(
+            fs::metadata(OsStr::from_bytes(&file)).unwrap().len() > 0,
+            "{flag}"
+        );
+    }
+    fs::write(&tasks, "[tasks.a]\nrn = 'x'\n").unwrap();
+    sandbox
+        .verb("check", &[&tasks])
+        .code(2)
+        .says("\u{fffd}.toml:2:1");
+    let missing = name(b"\xfd.toml");
+    sandbox
+        .verb("check", &[&missing])
+        .code(2)
+        .says("\u{fffd}.toml");
+}
+
+/// As a user who may not read it; root may read everything, and steps down for that.
+#[test]
+fn a_file_that_one_may_not_read_is_told() {
+    let sandbox = Sandbox::new();
+    let tasks = sandbox.file("tasks.toml", "[tasks.a]\nrun = 'true'\n");
+    fs::set_permissions(sandbox.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&tasks, fs::Permissions::from_mode(0o000)).unwrap();
+    let text = "if [ \"$(id -u)\" = 0 ]; then
+            exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"
+        fi
+        exec \"$@\"";
+    // The folder of the program itself may be one's own.
+    let program = sandbox.path("program");
+    // By another process: a file that we had open for writing could not be run while another test forks.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_taskgroup")).arg(&program);
+    assert!(copy.status().unwrap().success());
+    let verb = |args: &[&str]| {
+        let mut shell = sandbox.through(Command::new("sh"));
+        Running::of(shell.args(["-c", text, "sh"]).arg(&program).args(args)).ended()
+    };
+    verb(&["check", &tasks])
+        .code(2)
+        .says("cannot read")
+        .says("Permission denied");
+    verb(&["run", "-f", &tasks])
+        .code(2)
+        .says("Permission denied");
+    // A record that cannot be read is no reason to do everything again.
+    verb(&["run", "--resume", &tasks, "true"])
+        .code(125)
+        .says("Permission denied");
+}
+
+#[test]
 fn nothing_is_started_when_one_command_is_wrong() {
     let sandbox = Sandbox::new();
     sandbox.run(&["touch \"$DIR/started\"", ""]).code(2);
@@ -63,8 +218,8 @@ fn the_help_holds_every_exit_code() {
 #[test]
 fn the_bare_command_and_an_unknown_verb_are_usage_errors() {
     let sandbox = Sandbox::new();
-    let bare = crate::support::Running::of(&mut sandbox.command()).ended();
+    let bare = Running::of(&mut sandbox.command()).ended();
     bare.code(2).says("Usage: taskgroup");
-    let unknown = crate::support::Running::of(sandbox.command().arg("rnu")).ended();
+    let unknown = Running::of(sandbox.command().arg("rnu")).ended();
     unknown.code(2).says("'rnu'").says("Usage: taskgroup");
 }
