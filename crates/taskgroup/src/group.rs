@@ -675,52 +675,51 @@ async fn run_group<R, B>(
 where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
-    let kind = Kind::Group(Box::new(GroupState::new(options)));
+    let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, &current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.
     scope.runtime_if_any();
     let group = TaskGroup {
         scope: scope.clone(),
     };
-    let own = group.clone();
-    let body = {
-        let scope = scope.clone();
-        async move {
-            match body(group).await {
-                Ok(value) => Some(value),
-                Err(error) => {
-                    let cancelled = scope.is_cancelled();
-                    if let (Err(error), Some(state)) =
-                        (classify(error, cancelled, Some(&scope)), scope.group())
-                    {
-                        state.body_failed(&scope, error);
-                    }
-                    None
+    let body = async {
+        match body(group).await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let cancelled = scope.is_cancelled();
+                if let (Err(error), Some(state)) =
+                    (classify(error, cancelled, Some(&scope)), scope.group())
+                {
+                    state.body_failed(&scope, error);
                 }
+                None
             }
         }
     };
-    let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
     let mut waited = false;
-    let ended = std::future::poll_fn(|cx| {
-        let polled = section.as_mut().poll_ended(cx);
-        waited |= polled.is_pending() && section.as_mut().is_winding();
-        polled
-    })
-    .await;
+    let ended = {
+        let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
+        std::future::poll_fn(|cx| {
+            let polled = section.as_mut().poll_ended(cx);
+            waited |= polled.is_pending() && section.as_mut().is_winding();
+            polled
+        })
+        .await
+    };
+    let group = TaskGroup { scope };
     let value = match ended {
         Ended::Value(value) => value,
         Ended::Dropped => None,
         Ended::Panicked(payload) => {
-            let failure = own.state().take_failure(&scope);
-            if let (Some(failure), Some(parent)) = (failure, scope.parent()) {
+            let failure = group.state().take_failure(&group.scope);
+            if let (Some(failure), Some(parent)) = (failure, group.scope.parent()) {
                 parent.adopt_failure(Member::Group(failure));
             }
             std::panic::resume_unwind(payload);
         }
     };
     Ran {
-        group: own,
+        group,
         value,
         waited,
     }

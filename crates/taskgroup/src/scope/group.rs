@@ -19,17 +19,15 @@ use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 pub(crate) struct GroupState {
-    number: u32,
-    pub(crate) name: Option<Cow<'static, str>>,
-    pub(crate) grace: Option<Duration>,
+    /// 0 until somebody asks for it.
+    number: AtomicU32,
     pub(crate) tokio_tasks: bool,
     /// When it was opened.
     pub(crate) since: Stamp,
     #[cfg(feature = "tracing")]
     pub(crate) span: tracing::Span,
-    limit: Option<usize>,
     policy: Policy,
-    progress: Option<Progress>,
+    asked: Option<Box<Asked>>,
     next: AtomicU32,
     background: AtomicU32,
     /// The body has ended, or its end was already reported.
@@ -42,15 +40,29 @@ pub(crate) struct GroupState {
 struct Inner {
     failures: Vec<Member>,
     tally: Tally,
-    grace_timer: Option<TimerKey>,
+    /// The failure of the body is among `failures`: no policy puts up with that.
+    body_failed: bool,
+}
+
+/// What few groups ask for.
+struct Asked {
+    name: Option<Cow<'static, str>>,
+    grace: Option<Duration>,
+    grace_timer: Mutex<Option<TimerKey>>,
+    limit: Option<usize>,
+    places: Mutex<Places>,
+    progress: Option<Progress>,
+}
+
+/// The children of a group with a limit.
+#[derive(Default)]
+struct Places {
     /// Children that hold one of the limit's places.
     placed: usize,
     /// Children that wait for a place, by their number: in spawn order.
     queued: BTreeMap<u32, TaskRef>,
     /// Those who wait for a place before they spawn.
     waiting: Vec<std::task::Waker>,
-    /// The failure of the body is among `failures`: no policy puts up with that.
-    body_failed: bool,
 }
 
 /// What the builder of a group decides.
@@ -85,19 +97,15 @@ impl Fate {
 
 impl GroupState {
     pub(crate) fn new(options: GroupOptions) -> Self {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = AtomicU32::new(0);
         Self {
-            number,
             #[cfg(feature = "tracing")]
-            span: crate::observe::spans::of_group(number, options.name.as_deref()),
-            name: options.name,
-            grace: options.grace,
+            span: crate::observe::spans::of_group(number_of(&number), options.name.as_deref()),
+            number,
             tokio_tasks: options.tokio_tasks,
             since: clock::stamp(),
-            limit: options.limit,
             policy: options.policy.unwrap_or_default(),
-            progress: options.progress,
+            asked: Asked::of(options),
             next: AtomicU32::new(1),
             background: AtomicU32::new(0),
             body_over: std::sync::atomic::AtomicBool::new(false),
@@ -110,13 +118,16 @@ impl GroupState {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    #[cfg(feature = "tracing")]
     pub(crate) fn number(&self) -> u32 {
-        self.number
+        number_of(&self.number)
     }
 
     pub(crate) fn id(&self) -> TaskId {
-        TaskId::new(self.number, 0)
+        TaskId::new(self.number(), 0)
+    }
+
+    fn asked<T>(&self, what: impl FnOnce(&Asked) -> Option<T>) -> Option<T> {
+        self.asked.as_deref().and_then(what)
     }
 
     // ---- spawning ----
@@ -141,15 +152,15 @@ impl GroupState {
     pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
         let mut next = Some(task);
-        if let (Some(limit), Some(task), false) = (self.limit, &next, placed) {
+        if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {
             if task.header().has(LIMITED) {
-                let mut inner = self.inner.lock();
+                let mut places = places.lock();
                 // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
-                if inner.placed >= limit && !scope.is_cancelled() {
+                if places.placed >= limit && !scope.is_cancelled() {
                     // Numbers wrap after 2^32 children: one that waits that long is started, not lost.
-                    next = inner.queued.insert(task.header().index, task.clone());
+                    next = places.queued.insert(task.header().index, task.clone());
                 }
-                inner.placed += usize::from(next.is_some());
+                places.placed += usize::from(next.is_some());
             }
         }
         if let Some(task) = next {
@@ -164,31 +175,42 @@ impl GroupState {
     }
 
     pub(crate) fn limit(&self) -> Option<usize> {
-        self.limit
+        self.asked.as_ref()?.limit
+    }
+
+    /// The limit, and who is within it.
+    fn places(&self) -> Option<(usize, &Mutex<Places>)> {
+        let asked = self.asked.as_deref()?;
+        Some((asked.limit?, &asked.places))
     }
 
     /// Ready when a limited child would start at once; the place is then the caller's, to spawn with or to give back.
     pub(crate) fn poll_place(&self, waker: &std::task::Waker) -> bool {
-        let Some(limit) = self.limit else { return true };
-        let mut inner = self.inner.lock();
-        if inner.placed < limit && inner.queued.is_empty() {
-            inner.placed += 1;
+        let Some((limit, places)) = self.places() else {
+            return true;
+        };
+        let mut places = places.lock();
+        if places.placed < limit && places.queued.is_empty() {
+            places.placed += 1;
             return true;
         }
-        if !inner.waiting.iter().any(|known| known.will_wake(waker)) {
-            inner.waiting.push(waker.clone());
+        if !places.waiting.iter().any(|known| known.will_wake(waker)) {
+            places.waiting.push(waker.clone());
         }
         false
     }
 
     /// The group is cancelled: who waits for a place gets it, which for a cancelled child means that it ends. The caller submits them.
     pub(super) fn take_queued(&self) -> Vec<TaskRef> {
+        let Some((_, places)) = self.places() else {
+            return Vec::new();
+        };
         let (queued, waiting) = {
-            let mut inner = self.inner.lock();
-            let queued = std::mem::take(&mut inner.queued);
+            let mut places = places.lock();
+            let queued = std::mem::take(&mut places.queued);
             // They run their (empty) course on places of their own.
-            inner.placed += queued.len();
-            (queued, std::mem::take(&mut inner.waiting))
+            places.placed += queued.len();
+            (queued, std::mem::take(&mut places.waiting))
         };
         waiting.into_iter().for_each(tree::wake);
         for task in queued.values() {
@@ -199,10 +221,13 @@ impl GroupState {
 
     /// A child was cancelled alone: it does not have to wait for a place to end.
     pub(crate) fn unqueue(&self, index: u32) {
+        let Some((_, places)) = self.places() else {
+            return;
+        };
         let task = {
-            let mut inner = self.inner.lock();
-            let task = inner.queued.remove(&index);
-            inner.placed += usize::from(task.is_some());
+            let mut places = places.lock();
+            let task = places.queued.remove(&index);
+            places.placed += usize::from(task.is_some());
             task
         };
         if let Some(task) = task {
@@ -212,19 +237,21 @@ impl GroupState {
 
     /// A place was given back: the next child starts, unless there are more running than the limit says, on their way out.
     pub(crate) fn place_free(&self) {
-        let Some(limit) = self.limit else { return };
+        let Some((limit, places)) = self.places() else {
+            return;
+        };
         let (next, waiting) = {
-            let mut inner = self.inner.lock();
-            inner.placed -= 1;
-            if inner.placed >= limit {
+            let mut places = places.lock();
+            places.placed -= 1;
+            if places.placed >= limit {
                 return;
             }
-            match inner.queued.pop_first() {
+            match places.queued.pop_first() {
                 Some((_, task)) => {
-                    inner.placed += 1;
+                    places.placed += 1;
                     (Some(task), Vec::new())
                 }
-                None => (None, std::mem::take(&mut inner.waiting)),
+                None => (None, std::mem::take(&mut places.waiting)),
             }
         };
         if let Some(task) = next {
@@ -237,20 +264,24 @@ impl GroupState {
 
     /// Background children are not part of the work that is counted.
     fn count(&self, header: &Header, change: impl FnOnce(&Progress)) {
-        if let (Some(progress), false) = (&self.progress, header.has(BACKGROUND)) {
-            change(progress);
+        if let Some(progress) = self.progress() {
+            if !header.has(BACKGROUND) {
+                change(progress);
+            }
         }
     }
 
     pub(crate) fn progress(&self) -> Option<&Progress> {
-        self.progress.as_ref()
+        self.asked.as_ref()?.progress.as_ref()
     }
 
     /// How many places of the limit are taken, and how many children wait for one.
     #[cfg(feature = "testing")]
-    pub(crate) fn places(&self) -> (usize, usize) {
-        let inner = self.inner.lock();
-        (inner.placed, inner.queued.len())
+    pub(crate) fn placed_and_queued(&self) -> (usize, usize) {
+        self.places().map_or((0, 0), |(_, places)| {
+            let places = places.lock();
+            (places.placed, places.queued.len())
+        })
     }
 
     // ---- background children ----
@@ -353,36 +384,29 @@ impl GroupState {
 
     /// What the group fails with by its policy; the group has ended.
     pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        let failure = self.take_failures(scope);
+        let failure = self.take_failures(scope)?;
         let inner = self.inner.lock();
         let satisfied = self.policy.judge(inner.tally) == Verdict::Satisfied && !inner.body_failed;
         drop(inner);
-        failure.filter(|_| !satisfied)
+        (!satisfied).then_some(failure)
     }
 
     /// All failures as one error, also those that the policy puts up with; the group has ended.
     pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        let (mut failures, timer, tally) = {
+        let (mut failures, tally) = {
             let mut inner = self.inner.lock();
-            (
-                std::mem::take(&mut inner.failures),
-                inner.grace_timer.take(),
-                inner.tally,
-            )
+            (std::mem::take(&mut inner.failures), inner.tally)
         };
-        if let Some(progress) = &self.progress {
-            progress.closed();
+        if let Some(asked) = &self.asked {
+            asked.group_ended(scope);
         }
-        let ended_by = scope.reason().map(|reason| reason.kind());
-        if let (Some(wanted), true, None | Some(ReasonKind::GroupEnded)) =
-            (self.policy.wanted(), failures.is_empty(), ended_by)
-        {
-            // Nobody cancelled it, so it was never satisfied.
-            let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
-            failures.push(Member::from_failure(body_info(scope), missed));
-        }
-        if let (Some(timer), Some(runtime)) = (timer, scope.runtime_if_any()) {
-            runtime.timers().disarm(timer);
+        if let (Some(wanted), true) = (self.policy.wanted(), failures.is_empty()) {
+            let ended_by = scope.reason().map(|reason| reason.kind());
+            if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
+                // Nobody cancelled it, so it was never satisfied.
+                let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
+                failures.push(Member::from_failure(body_info(scope), missed));
+            }
         }
         if failures.is_empty() {
             return None;
@@ -398,13 +422,16 @@ impl GroupState {
     // ---- grace ----
 
     pub(super) fn has_grace(&self) -> bool {
-        self.grace.is_some()
+        self.asked
+            .as_ref()
+            .is_some_and(|asked| asked.grace.is_some())
     }
 
     pub(super) fn arm_grace(&self, scope: &Arc<Scope>) {
-        if let Some(grace) = self.grace {
+        let asked = self.asked.as_ref();
+        if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.grace?))) {
             let key = super::timer::arm_grace(scope, grace);
-            self.inner.lock().grace_timer = key;
+            *asked.grace_timer.lock() = key;
         }
     }
 
@@ -414,6 +441,56 @@ impl GroupState {
             .body_over
             .swap(true, std::sync::atomic::Ordering::SeqCst);
         (!reported).then(|| body_info(scope))
+    }
+}
+
+impl Asked {
+    /// `None` when it is nothing. The rest of the options is not ours.
+    fn of(options: GroupOptions) -> Option<Box<Self>> {
+        let GroupOptions {
+            name,
+            grace,
+            limit,
+            progress,
+            tokio_tasks: _,
+            policy: _,
+        } = options;
+        let asked = name.is_some() || grace.is_some() || limit.is_some() || progress.is_some();
+        asked.then(|| {
+            Box::new(Self {
+                name,
+                grace,
+                grace_timer: Mutex::new(None),
+                limit,
+                places: Mutex::default(),
+                progress,
+            })
+        })
+    }
+
+    fn group_ended(&self, scope: &Arc<Scope>) {
+        if let Some(progress) = &self.progress {
+            progress.closed();
+        }
+        let timer = self.grace_timer.lock().take();
+        if let (Some(timer), Some(runtime)) = (timer, scope.runtime_if_any()) {
+            runtime.timers().disarm(timer);
+        }
+    }
+}
+
+/// The number of a group. Groups are numbered as they are asked for it: most never are, and one counter for all of them is a place where
+/// all threads meet.
+fn number_of(number: &AtomicU32) -> u32 {
+    static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let known = number.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let new = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    match number.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => new,
+        Err(known) => known,
     }
 }
 
@@ -496,9 +573,8 @@ pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
 
 pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {
     group
-        .name
-        .clone()
-        .unwrap_or_else(|| Cow::Owned(format!("group {}", group.number)))
+        .asked(|asked| asked.name.clone())
+        .unwrap_or_else(|| Cow::Owned(format!("group {}", group.number())))
 }
 
 pub(super) fn task_info(header: &Header) -> TaskInfo {
@@ -506,7 +582,7 @@ pub(super) fn task_info(header: &Header) -> TaskInfo {
 }
 
 pub(crate) fn task_id(header: &Header) -> TaskId {
-    let number = header.owner.group().map_or(0, |group| group.number);
+    let number = header.owner.group().map_or(0, GroupState::number);
     TaskId::new(number, header.index)
 }
 

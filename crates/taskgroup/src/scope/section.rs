@@ -297,43 +297,42 @@ fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
     if open.scope.below() > 0 {
         open.hold();
     }
-    let scope = open.scope.clone();
-    scope.set_waker(cx.waker());
-    match poll_winding(&scope, cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => {
-            open.hold();
-            Poll::Pending
-        }
+    let polled = poll_winding(&open.scope, cx);
+    if polled.is_pending() {
+        open.hold();
     }
+    polled
 }
 
 /// Runs what was deferred, then waits for everything below, then closes the scope.
 pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
-    scope.start_draining();
-    if matches!(scope.kind, Kind::Task(_)) {
-        scope.set_waker(cx.waker());
-    }
+    let mut listens = false;
     loop {
-        if let Some(group) = scope.group() {
-            if scope.only_background() {
-                group.end_background(scope);
-            }
-        }
         if scope.below() > 0 {
-            return Poll::Pending;
-        }
-        let deferred = scope.take_deferred();
-        if deferred.is_empty() {
-            if scope.try_close() {
-                // The waker of a task holds the task, and the task this scope.
-                scope.forget_waker();
-                return Poll::Ready(());
+            if !listens {
+                // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
+                scope.set_waker(cx.waker());
+                scope.start_draining();
+                listens = true;
+                continue;
             }
-            continue;
+            if let Some(group) = scope.group() {
+                if scope.only_background() {
+                    group.end_background(scope);
+                }
+            }
+            if scope.below() > 0 {
+                return Poll::Pending;
+            }
         }
-        // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
-        adopt_deferred(scope, deferred);
+        let deferred = scope.stop_waiting();
+        listens = false;
+        if !deferred.is_empty() {
+            // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
+            adopt_deferred(scope, deferred);
+        } else if scope.try_close() {
+            return Poll::Ready(());
+        }
     }
 }
 

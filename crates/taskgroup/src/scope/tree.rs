@@ -16,6 +16,8 @@
 //!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its parent,
 //!   up to the task.
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
+//! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
+//!   scope keeps all those above it alive.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -30,7 +32,7 @@ use super::timer::TimerKey;
 use crate::cancel::CancelReason;
 use crate::error::Member;
 use crate::observe::events;
-use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
 
 mod spread;
@@ -47,11 +49,11 @@ pub(crate) enum Kind {
     #[cfg_attr(not(feature = "runner"), allow(dead_code))]
     Run,
     /// A task group; its section polls the body.
-    Group(Box<GroupState>),
+    Group(GroupState),
     /// The inside of a task, made when the task first needs one.
     Task(Weak<dyn super::task::TaskObject>),
     /// A deadline.
-    Deadline(Box<Mutex<DeadlineState>>),
+    Deadline(Mutex<DeadlineState>),
     /// A shield: outer cancellations stop here.
     Shield,
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
@@ -76,11 +78,11 @@ impl Kind {
     }
 
     pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
-        Self::Deadline(Box::new(Mutex::new(DeadlineState {
+        Self::Deadline(Mutex::new(DeadlineState {
             at,
             after,
             ..DeadlineState::default()
-        })))
+        }))
     }
 }
 
@@ -124,7 +126,9 @@ pub(crate) struct Scope {
     holds: AtomicU32,
     live: AtomicUsize,
     slot: AtomicU32,
-    runtime: OnceLock<Arc<Runtime>>,
+    /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
+    runtime: AtomicPtr<Arc<Runtime>>,
+    own_runtime: OnceLock<Arc<Runtime>>,
     inner: Mutex<Inner>,
 }
 
@@ -179,6 +183,10 @@ impl Scope {
             (_, Some(parent)) => parent.flags() & NAMED,
             _ => 0,
         };
+        let runtime = match &parent {
+            Some(parent) => parent.runtime.load(Ordering::Acquire),
+            None => std::ptr::null_mut(),
+        };
         Self {
             kind,
             parent,
@@ -187,7 +195,8 @@ impl Scope {
             holds: AtomicU32::new(0),
             live: AtomicUsize::new(1),
             slot: AtomicU32::new(NO_SLOT),
-            runtime: OnceLock::new(),
+            runtime: AtomicPtr::new(runtime),
+            own_runtime: OnceLock::new(),
             inner: Mutex::new(Inner {
                 tasks: Vec::new(),
                 scopes: Vec::new(),
@@ -297,30 +306,43 @@ impl Scope {
     /// # Panics
     /// Outside a Tokio runtime.
     pub(crate) fn runtime(self: &Arc<Self>) -> &Arc<Runtime> {
-        match self.runtime.get() {
-            Some(runtime) => runtime,
-            None => {
-                let runtime = self.runtime_around().unwrap_or_else(Runtime::current);
-                self.runtime.get_or_init(|| runtime)
-            }
-        }
+        self.runtime_around()
+            .unwrap_or_else(|| self.keep_runtime(Runtime::current()))
     }
 
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
-        self.runtime.get()
+        let known = self.runtime.load(Ordering::Acquire);
+        // SAFETY: T8: it is null or points into a scope that lives as long as this one, to what is never changed there.
+        #[allow(unsafe_code)]
+        unsafe {
+            known.as_ref()
+        }
     }
 
     pub(crate) fn runtime_if_any(self: &Arc<Self>) -> Option<&Arc<Runtime>> {
-        if let Some(runtime) = self.runtime.get() {
+        if let Some(runtime) = self.runtime_around() {
             return Some(runtime);
         }
-        let runtime = self.runtime_around().or_else(Runtime::try_current)?;
-        Some(self.runtime.get_or_init(|| runtime))
+        Some(self.keep_runtime(Runtime::try_current()?))
     }
 
     /// What the nearest scope around that knows its runtime has found.
-    fn runtime_around(self: &Arc<Self>) -> Option<Arc<Runtime>> {
-        ancestors(self).find_map(|above| above.runtime.get().cloned())
+    fn runtime_around(self: &Arc<Self>) -> Option<&Arc<Runtime>> {
+        if let Some(runtime) = self.runtime_if_set() {
+            return Some(runtime);
+        }
+        let runtime = ancestors(self).find_map(|above| above.runtime_if_set())?;
+        let known = std::ptr::from_ref(runtime).cast_mut();
+        self.runtime.store(known, Ordering::Release);
+        Some(runtime)
+    }
+
+    /// No scope above knows its runtime; this one does from now on.
+    fn keep_runtime(&self, runtime: Arc<Runtime>) -> &Arc<Runtime> {
+        let runtime = self.own_runtime.get_or_init(|| runtime);
+        let known = std::ptr::from_ref(runtime).cast_mut();
+        self.runtime.store(known, Ordering::Release);
+        runtime
     }
 
     /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own.
@@ -351,7 +373,7 @@ impl Scope {
             return;
         }
         let mut scope = self.clone();
-        while let Some(parent) = scope.finish() {
+        while let Some(parent) = scope.finish().cloned() {
             if !parent.give_back_and_defer(1) {
                 return;
             }
@@ -446,7 +468,7 @@ impl Scope {
     }
 
     /// Unlinks the scope and hands what nobody has collected to the parent, which gets its token back by the caller.
-    fn finish(self: &Arc<Self>) -> Option<Arc<Scope>> {
+    fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
             let left = self.take_orphan_failure();
@@ -455,7 +477,7 @@ impl Scope {
             }
         }
         events::closed(self);
-        let parent = self.parent.clone()?;
+        let parent = self.parent.as_ref()?;
         let unlinked = {
             let mut inner = parent.inner.lock();
             let slot = self.slot.swap(NO_SLOT, Ordering::Relaxed);
@@ -542,10 +564,18 @@ impl Scope {
     }
 
     pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
-        match &mut self.inner.lock().rare {
-            Some(rare) => std::mem::take(&mut rare.deferred),
-            None => Vec::new(),
-        }
+        self.inner.lock().take_deferred()
+    }
+
+    /// The same for the section, which waits for nothing below at the moment. The waker goes: that of a task holds the task, and the task
+    /// this scope.
+    pub(super) fn stop_waiting(&self) -> Vec<Deferred> {
+        let (deferred, waker) = {
+            let mut inner = self.inner.lock();
+            (inner.take_deferred(), inner.waker.take())
+        };
+        drop(waker);
+        deferred
     }
 
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
@@ -623,12 +653,6 @@ impl Scope {
             }
         };
         drop(old);
-    }
-
-    /// For a scope that has closed: nobody is to be woken for it any more.
-    pub(crate) fn forget_waker(&self) {
-        let waker = self.inner.lock().waker.take();
-        drop(waker);
     }
 
     pub(crate) fn wake(&self) {
@@ -776,6 +800,13 @@ impl Scope {
 }
 
 impl Inner {
+    fn take_deferred(&mut self) -> Vec<Deferred> {
+        match &mut self.rare {
+            Some(rare) => std::mem::take(&mut rare.deferred),
+            None => Vec::new(),
+        }
+    }
+
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }

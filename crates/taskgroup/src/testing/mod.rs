@@ -179,7 +179,7 @@ pub fn assert_ended(group: &TaskGroup) {
     let (taken, queued) = group
         .scope()
         .group()
-        .map_or((0, 0), crate::scope::group::GroupState::places);
+        .map_or((0, 0), crate::scope::group::GroupState::placed_and_queued);
     assert!(
         (taken, queued) == (0, 0),
         "group `{name}` has {taken} places of its limit taken and {queued} tasks queued"
