@@ -40,8 +40,12 @@ mod observe;
 mod policy;
 #[cfg(feature = "runner")]
 mod runner;
+#[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod scope;
+#[cfg(loom)]
+#[allow(unsafe_code, missing_docs)]
+pub mod scope;
 mod shield;
 mod start;
 mod sync;

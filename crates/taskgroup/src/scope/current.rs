@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::polling::{self, Before};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
+use crate::sync::thread_local;
 
 /// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
 ///

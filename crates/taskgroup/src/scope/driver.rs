@@ -31,7 +31,9 @@ use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
 use super::tree::{Dropping, Scope};
 use crate::observe::clock::{self, Stamp};
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+#[cfg(loom)]
+use crate::sync::CellKey as _;
+use crate::sync::{AtomicUsize, Mutex, Ordering, thread_local};
 
 /// How many children a pump polls before other Tokio tasks get their turn.
 const QUOTA: usize = 16;
@@ -321,6 +323,42 @@ impl Runtime {
     pub(crate) fn foreign_tasks(&self) -> usize {
         let own = 1 + usize::from(self.timers.has_sleeper());
         self.handle.metrics().num_alive_tasks().saturating_sub(own)
+    }
+}
+
+/// For the models: a runtime whose pumps are polled by the model's own threads.
+#[cfg(loom)]
+impl Runtime {
+    pub(super) fn of_model(pumps: usize) -> Arc<Self> {
+        static TOKIO: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+        let tokio = TOKIO.get_or_init(|| {
+            let built = tokio::runtime::Builder::new_current_thread().build();
+            built.expect("a runtime without I/O and clock")
+        });
+        let started = std::sync::Once::new();
+        started.call_once(|| ());
+        Arc::new(Self {
+            handle: tokio.handle().clone(),
+            timers: Timers::default(),
+            common: Mutex::default(),
+            pumps: (0..pumps).map(|_| Pump::default()).collect(),
+            idle: AtomicUsize::new(0),
+            sleeping: Mutex::default(),
+            started,
+            shut_down: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn pump(
+        self: &Arc<Self>,
+        number: usize,
+    ) -> impl Future<Output = ()> + Unpin + use<> {
+        Pumping {
+            runtime: self.clone(),
+            number,
+            turns: 0,
+            stamp: 0,
+        }
     }
 }
 

@@ -19,6 +19,8 @@
 pub(crate) mod current;
 pub(crate) mod driver;
 pub(crate) mod group;
+#[cfg(loom)]
+pub mod models;
 pub(crate) mod polling;
 pub(crate) mod section;
 pub(crate) mod task;

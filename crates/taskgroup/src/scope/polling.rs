@@ -11,11 +11,12 @@
 //! - **P3** There is one watcher at a time: it has the lock of the list of slots.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::task::TaskRef;
 use super::tree::Scope;
 use crate::observe::mark::OBSERVED;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Mutex, Ordering};
 
 /// P2.
 const LOCKED: usize = 1;

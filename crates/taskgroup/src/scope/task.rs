@@ -21,11 +21,10 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::current;
@@ -39,7 +38,7 @@ use crate::observe::events::{self, Ending};
 use crate::observe::mark::Mark;
 #[cfg(feature = "tracing")]
 use crate::observe::spans;
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, OnceLock, Ordering, UnsafeCell};
 
 const SCHEDULED: u32 = 1 << 8;
 const RUNNING: u32 = 1 << 9;

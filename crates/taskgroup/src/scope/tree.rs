@@ -210,8 +210,18 @@ impl Scope {
 
     /// The process root, which never ends.
     pub(crate) fn root() -> &'static Arc<Scope> {
-        static ROOT: OnceLock<Arc<Scope>> = OnceLock::new();
-        ROOT.get_or_init(|| Arc::new(Self::bare(Kind::Root, None, Location::caller())))
+        #[cfg(loom)]
+        {
+            loom::lazy_static! {
+                static ref ROOT: Arc<Scope> = Arc::new(Scope::bare(Kind::Root, None, Location::caller()));
+            }
+            &ROOT
+        }
+        #[cfg(not(loom))]
+        {
+            static ROOT: OnceLock<Arc<Scope>> = OnceLock::new();
+            ROOT.get_or_init(|| Arc::new(Self::bare(Kind::Root, None, Location::caller())))
+        }
     }
 
     /// Opens a scope below `parent`. It inherits a cancellation of its parent unless it is a shield or a live
@@ -308,6 +318,11 @@ impl Scope {
     pub(crate) fn runtime(self: &Arc<Self>) -> &Arc<Runtime> {
         self.runtime_around()
             .unwrap_or_else(|| self.keep_runtime(Runtime::current()))
+    }
+
+    #[cfg(loom)]
+    pub(super) fn set_runtime(&self, runtime: &Arc<Runtime>) {
+        let _ = self.runtime.set(runtime.clone());
     }
 
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
