@@ -29,7 +29,7 @@ use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
-use super::tree::{Dropping, Scope};
+use super::tree::{self, Dropping, Scope};
 use crate::observe::clock::{self, Stamp};
 #[cfg(loom)]
 use crate::sync::CellKey as _;
@@ -179,7 +179,7 @@ impl Runtime {
         self.idle.fetch_sub(1, Ordering::SeqCst);
         let waker = self.pumps[number].waker.lock().take();
         if let Some(waker) = waker {
-            waker.wake();
+            tree::wake(waker);
         }
     }
 

@@ -4,6 +4,7 @@
 //! as it is (it wakes, finds nothing due, and sleeps on), so a deadline that is met costs two map operations and no timer.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::driver::Runtime;
-use super::tree::Scope;
+use super::tree::{self, Scope};
 use crate::sync::Mutex;
 
 /// What to do when the time has come.
@@ -113,7 +114,10 @@ async fn sleeper(runtime: Arc<Runtime>) {
     let timers = runtime.timers();
     loop {
         match timers.due() {
-            Ok(due) => due.into_iter().for_each(fire),
+            Ok(due) => due.into_iter().for_each(|alarm| {
+                // A warning hook is foreign code: its panic silences no other alarm. The panic hook has told of it.
+                let _ = catch_unwind(AssertUnwindSafe(|| fire(alarm)));
+            }),
             Err(Some(next)) => {
                 tokio::select! {
                     biased;
@@ -128,7 +132,7 @@ async fn sleeper(runtime: Arc<Runtime>) {
 
 fn fire(alarm: Alarm) {
     match alarm {
-        Alarm::Wake(waker) => waker.wake(),
+        Alarm::Wake(waker) => tree::wake(waker),
         Alarm::Deadline(scope) => {
             if let Some(scope) = scope.upgrade() {
                 crate::deadline::expire(&scope);
@@ -141,8 +145,9 @@ fn fire(alarm: Alarm) {
         }
         Alarm::Watch(scope, since) => {
             if let Some(scope) = scope.upgrade() {
-                crate::observe::still_waiting(&scope, since.elapsed());
+                // First, as what tells of it may panic.
                 watch_since(&scope, since);
+                crate::observe::still_waiting(&scope, since.elapsed());
             }
         }
     }

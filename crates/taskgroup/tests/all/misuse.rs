@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use taskgroup::{TaskGroup, TaskHandle, bracket, shield, timeout, until_cancelled};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use crate::support::{Log, Outcome, forever, group, ms, paused, turns};
 
@@ -192,6 +193,24 @@ fn a_waker_that_panics_hangs_nothing() {
         group(async |group| Ok(group.spawn(yield_now()).await?))
             .await
             .unwrap();
+    });
+}
+
+// S20: one alarm of a runtime wakes a foreign executor, the next one is somebody else's.
+#[test]
+fn a_waker_that_panics_silences_no_other_alarm() {
+    paused(async {
+        let start = Instant::now();
+        let mut explosive = Box::pin(timeout(ms(10), forever()));
+        let waker = Waker::from(Arc::new(Explosive));
+        let mut cx = Context::from_waker(&waker);
+        assert!(explosive.as_mut().poll(&mut cx).is_pending());
+        assert!(timeout(ms(20), forever()).await.is_err());
+        assert_eq!(start.elapsed(), ms(20));
+        // And those that are set afterwards.
+        assert!(timeout(ms(20), forever()).await.is_err());
+        assert_eq!(start.elapsed(), ms(40));
+        assert!(explosive.await.is_err());
     });
 }
 

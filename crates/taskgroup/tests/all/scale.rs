@@ -1,6 +1,8 @@
 //! Width and depth: a million children, a hundred thousand nested scopes, on stacks of a known small size.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::Builder;
 
@@ -60,6 +62,39 @@ fn a_million_parked_children_are_cancelled() {
             .await;
         assert!(ended.unwrap().is_none());
     });
+}
+
+// S2, S6: one of them fails, and the failure comes out when all the others have been dropped.
+#[test]
+fn a_million_children_and_one_that_fails() {
+    const CHILDREN: usize = 1_000_000;
+    on_small_stacks(|| async {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let error = group(async |group| {
+            for _ in 0..CHILDREN {
+                let dropped = CountDrop(dropped.clone());
+                group.spawn(async move {
+                    let _dropped = dropped;
+                    forever().await;
+                });
+            }
+            group.task("weak").spawn(async { Err::<(), _>("no") });
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(dropped.load(Ordering::Relaxed), CHILDREN);
+        assert_eq!(error.len(), 1);
+        assert_eq!(error.cause().name(), "weak");
+    });
+}
+
+struct CountDrop(Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 type Nested = Pin<Box<dyn Future<Output = Outcome> + Send>>;

@@ -130,3 +130,93 @@ fn what_is_inside_a_task_counts_as_the_task() {
 fn a_threshold_of_zero_is_refused() {
     report_blocking(Duration::ZERO);
 }
+
+// S2: a child that never yields costs its worker, not its siblings, and the group waits for it.
+#[test]
+fn siblings_of_a_task_that_never_yields_go_on_and_the_group_waits() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for tokio_tasks in [false, true] {
+        let reports = Reports::about("stubborn");
+        let (release, released) = mpsc::channel();
+        let mut group = TaskGroup::builder().name("group");
+        if tokio_tasks {
+            group = group.tokio_tasks();
+        }
+        let (named, stubborn) = runtime.block_on(async {
+            let run = group.run(async |group| {
+                let stubborn = group.task("stubborn").spawn(async move {
+                    released.recv().unwrap();
+                    Ok::<_, taskgroup::BoxError>("released")
+                });
+                let watched = group.clone();
+                let sibling = group.task("sibling").spawn(async move {
+                    let report = loop {
+                        match reports.0.try_recv() {
+                            Ok(report) => break report,
+                            Err(_) => tokio::task::yield_now().await,
+                        }
+                    };
+                    // The stubborn one has not ended, and without us it never would.
+                    assert_eq!(watched.live(), 2);
+                    release.send(()).unwrap();
+                    Ok::<_, taskgroup::BoxError>(report.task().path().to_string())
+                });
+                Ok((sibling, stubborn))
+            });
+            let (sibling, stubborn) = run.await.unwrap();
+            assert!(stubborn.is_finished(), "the group waited");
+            (sibling.await.unwrap(), stubborn.await.unwrap())
+        });
+        assert_eq!(named, "group/stubborn");
+        assert_eq!(stubborn, "released");
+    }
+}
+
+// S18: the hook for warnings is foreign code, and what calls it here is the one sleeper of the runtime.
+#[test]
+fn a_warning_hook_that_panics_silences_no_alarm() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (send, calls) = mpsc::channel();
+    set_warning_hook(move |warning| {
+        if warning.kind() == WarningKind::StillWaiting && warning.to_string().contains("explosive")
+        {
+            let _ = send.send(());
+            panic!("in the hook");
+        }
+    });
+    runtime.block_on(async {
+        let group = TaskGroup::builder().name("explosive");
+        let run = group.grace(Duration::ZERO).run(async |group| {
+            group.spawn_blocking(move |_| {
+                // It is told of twice, so the first panic was not the end of it.
+                calls.recv().unwrap();
+                calls.recv().unwrap();
+            });
+            tokio::task::yield_now().await;
+            group.cancel();
+            Ok(())
+        });
+        // The clock does not move by itself while a thread blocks.
+        let clock = async {
+            loop {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                std::thread::yield_now();
+            }
+        };
+        tokio::select! {
+            _overrun = run => {}
+            () = clock => unreachable!(),
+        }
+    });
+    taskgroup::reset_warning_hook();
+}
