@@ -16,6 +16,7 @@ mod grace;
 mod groups;
 mod misuse;
 mod panics;
+mod properties;
 mod reasons;
 mod scale;
 mod seeds;
