@@ -322,7 +322,7 @@ impl Scope {
 
     #[cfg(loom)]
     pub(super) fn set_runtime(&self, runtime: &Arc<Runtime>) {
-        let _ = self.runtime.set(runtime.clone());
+        self.keep_runtime(runtime.clone());
     }
 
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
