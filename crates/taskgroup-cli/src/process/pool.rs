@@ -98,7 +98,9 @@ impl Guards {
         // Whatever went wrong with the socket, nobody guards any longer.
         let _ = guard.process.kill();
         self.reap(&mut guard.process);
-        self.sweep().await
+        let left = self.sweep().await;
+        self.forget(&guard.process);
+        left
     }
 
     /// Ends the guards, which are idle by now. What is still a child of ours after that, though
@@ -113,10 +115,11 @@ impl Guards {
         };
         // All sockets first, so that they end side by side.
         leaving.extend(idle.into_iter().map(|guard| guard.process));
-        for mut process in leaving {
-            self.reap(&mut process);
+        for process in &mut leaving {
+            self.reap(process);
         }
         self.sweep().await;
+        leaving.iter().for_each(|process| self.forget(process));
     }
 
     async fn sweep(&self) -> Vec<Process> {
@@ -150,6 +153,11 @@ impl Guards {
         // It fails only where somebody ignores SIGCHLD, and then there is nothing to reap.
         let _ = process.wait();
         self.lock().ours.remove(&Pid::from_child(process));
+    }
+
+    /// Removes what a guard could not, because it was killed. Not before the sweep: a cgroup with
+    /// somebody in it stays.
+    fn forget(&self, process: &Child) {
         if self.level == Level::Cgroup {
             cgroup::remove_of(process.id());
         }

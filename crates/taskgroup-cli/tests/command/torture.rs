@@ -42,7 +42,10 @@ const JOBS: [(&str, &str); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happens {
     Failure,
+    /// Of each command.
     Timeout,
+    /// Of the whole.
+    Deadline,
     Interrupt,
     Terminate,
     /// SIGKILL for the runner.
@@ -52,22 +55,69 @@ enum Happens {
     /// SIGKILL for the runner and all guards, as nearly at once as it goes.
     BothKilled,
     StdoutClosed,
+    /// Nothing can be written to standard output.
     DiskFull,
+    /// Nothing can be written to the files that were asked for; then a failure.
+    ReportsFull,
 }
 
-const EVENTS: [Happens; 8] = [
+const EVENTS: [Happens; 10] = [
     Happens::Failure,
     Happens::Timeout,
+    Happens::Deadline,
     Happens::Interrupt,
     Happens::Terminate,
     Happens::RunnerKilled,
     Happens::GuardsKilled,
     Happens::StdoutClosed,
     Happens::DiskFull,
+    Happens::ReportsFull,
 ];
 
+/// Where the jobs run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    /// Side by side.
+    Plain,
+    /// The first one; the others wait for its slot.
+    OneSlot,
+    /// In a runner that is a command of another one, which is who the signals are for.
+    Nested,
+    /// The same, and the signals are for the inner one.
+    Inner,
+}
+
+impl Happens {
+    /// By the clock, so it may come before all are there.
+    fn by_the_clock(self) -> bool {
+        matches!(self, Happens::Timeout | Happens::Deadline)
+    }
+
+    /// How the runner ends that the test has started.
+    fn ending(self, shape: Shape) -> (Option<i32>, Option<i32>) {
+        let nested = matches!(shape, Shape::Nested | Shape::Inner);
+        let code = match self {
+            Happens::Failure | Happens::GuardsKilled | Happens::ReportsFull => 1,
+            // The outer one sees a command that has failed.
+            Happens::Timeout | Happens::Deadline if nested => 1,
+            Happens::Interrupt | Happens::Terminate | Happens::RunnerKilled
+                if shape == Shape::Inner =>
+            {
+                1
+            }
+            Happens::Timeout | Happens::Deadline => 124,
+            Happens::Interrupt => 130,
+            Happens::Terminate => 143,
+            Happens::StdoutClosed => 141,
+            Happens::DiskFull => 74,
+            Happens::RunnerKilled | Happens::BothKilled => return (None, Some(9)),
+        };
+        (Some(code), None)
+    }
+}
+
 /// Runs the jobs with these names, lets it happen when all are there, and hands on how it ended.
-fn run(level: &str, names: &[&str], event: Happens) -> (Sandbox, Ended) {
+fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, Ended) {
     let sandbox = Sandbox::new();
     sandbox.fifo("go");
     let mut names = names.to_vec();
@@ -75,49 +125,95 @@ fn run(level: &str, names: &[&str], event: Happens) -> (Sandbox, Ended) {
     if !names.contains(&"fails") {
         names.push("fails");
     }
-    let jobs: Vec<&str> = names.iter().map(|name| job(name)).collect();
     for name in &names {
         sandbox.fifo(name);
     }
+    let mut words = ["run", "--grace=50ms", "--contain", level]
+        .map(str::to_owned)
+        .to_vec();
+    words.push(format!("--names={}", names.join(",")));
+    match event {
+        Happens::Timeout => words.push("--timeout=500ms".to_owned()),
+        Happens::Deadline => words.push("--deadline=500ms".to_owned()),
+        Happens::ReportsFull => {
+            let flags = ["--json", "--junit", "--trace", "--report"];
+            words.extend(flags.map(|flag| format!("{flag}=/dev/full")));
+        }
+        _ => {}
+    }
+    if shape == Shape::OneSlot {
+        words.push("-j1".to_owned());
+    }
+    words.extend(names.iter().map(|name| job(name).to_owned()));
     let mut command = sandbox.command();
-    command
-        .args(["run", "--grace=50ms", "--contain", level])
-        .arg(format!("--names={}", names.join(",")));
-    if event == Happens::Timeout {
-        command.arg("--timeout=500ms");
+    if let Shape::Nested | Shape::Inner = shape {
+        command.args(["run", "--names=inner", &as_command(&words)]);
+    } else {
+        command.args(words);
     }
     if event == Happens::DiskFull {
         command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
     }
-    let mut running = Running::of(command.args(jobs));
+    let mut running = Running::of(&mut command);
     if event == Happens::StdoutClosed {
         drop(running.child().stdout.take());
     }
-    // A timeout may come before all are there.
     let mut open = Vec::new();
-    if event == Happens::Timeout {
+    if event.by_the_clock() {
         open = open_all(&sandbox, &names);
     } else {
-        names.iter().for_each(|name| drop(sandbox.hear(name)));
+        let first = if shape == Shape::OneSlot {
+            1
+        } else {
+            names.len()
+        };
+        names[..first]
+            .iter()
+            .for_each(|name| drop(sandbox.hear(name)));
     }
-    let runner = running.child().id();
+    let runner = i32::try_from(running.child().id()).unwrap();
+    let target = match shape {
+        Shape::Inner => sandbox.pid("inner"),
+        _ => runner,
+    };
+    if !event.by_the_clock() {
+        let names = guards(runner)
+            .into_iter()
+            .map(|pid| format!("taskgroup-{pid}\n"));
+        sandbox.file("cgroups", &names.collect::<String>());
+    }
+    let signal = |signal| kill(Pid::from_raw(target), signal).unwrap();
     match event {
-        Happens::Failure | Happens::StdoutClosed | Happens::DiskFull => sandbox.tell("go"),
-        Happens::Timeout => {}
-        Happens::Interrupt => running.signal(Signal::SIGINT),
-        Happens::Terminate => running.signal(Signal::SIGTERM),
-        Happens::RunnerKilled => running.signal(Signal::SIGKILL),
+        Happens::Failure | Happens::StdoutClosed | Happens::DiskFull | Happens::ReportsFull => {
+            sandbox.tell("go");
+        }
+        Happens::Timeout | Happens::Deadline => {}
+        Happens::Interrupt => signal(Signal::SIGINT),
+        Happens::Terminate => signal(Signal::SIGTERM),
+        Happens::RunnerKilled => signal(Signal::SIGKILL),
         Happens::GuardsKilled => guards(runner).into_iter().for_each(end),
         Happens::BothKilled => {
             let guards = guards(runner);
-            running.signal(Signal::SIGSTOP);
+            signal(Signal::SIGSTOP);
             guards.into_iter().for_each(end);
-            running.signal(Signal::SIGKILL);
+            signal(Signal::SIGKILL);
         }
     }
     let ended = running.ended();
     drop(open);
     (sandbox, ended)
+}
+
+/// The runner with these words, as a command of another one; it leaves its pid in `inner`.
+fn as_command(words: &[String]) -> String {
+    let mut text = format!(
+        "echo $$ > \"$DIR/inner\"; exec '{}'",
+        env!("CARGO_BIN_EXE_taskgroup")
+    );
+    for word in words {
+        text.push_str(&format!(" '{}'", word.replace('\'', r"'\''")));
+    }
+    text
 }
 
 /// Lets everybody through who wants to say that he is there, as long as the files are open.
@@ -146,18 +242,24 @@ fn end(pid: i32) {
 }
 
 /// Every guard process below the runner; in namespaces there are two for each command.
-fn guards(runner: u32) -> Vec<i32> {
+fn guards(runner: i32) -> Vec<i32> {
     let mut guards = Vec::new();
     let mut parents = vec![runner.to_string()];
     while let Some(parent) = parents.pop() {
-        for task in fs::read_dir(format!("/proc/{parent}/task")).unwrap() {
-            let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap();
+        // Who has ended meanwhile has no children.
+        let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let Ok(children) = fs::read_to_string(task.path().join("children")) else {
+                continue;
+            };
             for child in children.split_whitespace() {
-                let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap();
+                let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
                 if name == "taskgroup-guard\n" {
                     guards.push(child.parse().unwrap());
-                    parents.push(child.to_owned());
                 }
+                parents.push(child.to_owned());
             }
         }
     }
@@ -197,23 +299,28 @@ fn assert_nobody_is_left(what: &str, sandbox: &Sandbox, runner_was_killed: bool)
 }
 
 #[track_caller]
-fn check(level: &str, names: &[&str], event: Happens) {
-    let (sandbox, ended) = run(level, names, event);
-    let what = format!("{names:?} {event:?} {level}: {}", ended.err);
+fn check(level: &str, names: &[&str], event: Happens, shape: Shape) -> Ended {
+    let (sandbox, ended) = run(level, names, event, shape);
+    let what = format!("{names:?} {event:?} {shape:?} {level}: {}", ended.err);
+    assert_eq!((ended.code, ended.signal), event.ending(shape), "{what}");
     match event {
-        Happens::Failure => assert_eq!(ended.code, Some(1), "{what}"),
-        Happens::Timeout => assert_eq!(ended.code, Some(124), "{what}"),
-        Happens::Interrupt => assert_eq!(ended.code, Some(130), "{what}"),
-        Happens::Terminate => assert_eq!(ended.code, Some(143), "{what}"),
-        Happens::RunnerKilled | Happens::BothKilled => assert_eq!(ended.signal, Some(9), "{what}"),
-        Happens::GuardsKilled => {
-            assert_eq!(ended.code, Some(1), "{what}");
-            ended.says("its guard process was killed");
-        }
-        Happens::StdoutClosed => assert_eq!(ended.code, Some(141), "{what}"),
-        Happens::DiskFull => assert_eq!(ended.code, Some(74), "{what}"),
+        Happens::GuardsKilled => drop(ended.says("its guard process was killed")),
+        Happens::ReportsFull => drop(ended.says("could not be written: /dev/full")),
+        _ => {}
     }
-    assert_nobody_is_left(&what, &sandbox, event == Happens::RunnerKilled);
+    // The outer one of two waits for what the inner one has left.
+    let killed = event == Happens::RunnerKilled && shape != Shape::Inner;
+    assert_nobody_is_left(&what, &sandbox, killed);
+    if level == "cgroup" && !event.by_the_clock() {
+        let cgroups = sandbox.read("cgroups");
+        guarded(&format!("{what}: a cgroup stays"), move || {
+            while killed && !cgroups_of(&cgroups).is_empty() {
+                std::thread::yield_now();
+            }
+            assert_eq!(cgroups_of(&cgroups), [""; 0]);
+        });
+    }
+    ended
 }
 
 /// The levels that this system allows.
@@ -235,7 +342,7 @@ fn levels() -> Vec<&'static str> {
 fn all_seven_together_whatever_happens() {
     for level in levels() {
         for event in EVENTS {
-            check(level, &all_names(), event);
+            check(level, &all_names(), event, Shape::Plain);
         }
     }
 }
@@ -244,13 +351,38 @@ fn all_seven_together_whatever_happens() {
 fn each_one_alone_whatever_happens() {
     for (name, _) in JOBS {
         for event in EVENTS {
-            check("guard", &[name], event);
+            check("guard", &[name], event, Shape::Plain);
+        }
+    }
+}
+
+/// With one slot nobody but the first is ever started.
+#[test]
+fn each_one_with_the_others_waiting() {
+    for (index, (name, _)) in JOBS.into_iter().enumerate() {
+        let mut names = all_names();
+        names.swap(0, index);
+        for event in EVENTS {
+            // Only one of them fails or writes when it is told to, and the guards are one.
+            let told = [
+                Happens::Failure,
+                Happens::StdoutClosed,
+                Happens::DiskFull,
+                Happens::ReportsFull,
+            ];
+            if told.contains(&event) && name != "fails" {
+                continue;
+            }
+            let ended = check("guard", &names, event, Shape::OneSlot);
+            if event != Happens::RunnerKilled {
+                ended.says("6 not started");
+            }
         }
     }
 }
 
 #[test]
-fn one_at_a_time() {
+fn one_after_the_other() {
     for level in levels() {
         let sandbox = Sandbox::new();
         let names = all_names();
@@ -276,43 +408,27 @@ fn one_at_a_time() {
 }
 
 #[test]
-fn a_runner_in_a_runner() {
-    let inner = |sandbox: &Sandbox| {
-        let mut text = format!(
-            "exec '{}' run --grace=50ms",
-            env!("CARGO_BIN_EXE_taskgroup")
-        );
-        for (name, job) in JOBS {
-            sandbox.fifo(name);
-            text.push_str(&format!(" '{}'", job.replace('\'', r"'\''")));
-        }
-        sandbox.fifo("go");
-        format!("echo $$ > \"$DIR/inner\"; {text}")
-    };
-    for event in ["outer TERM", "outer KILL", "inner KILL", "failure"] {
-        let sandbox = Sandbox::new();
-        sandbox.fifo("inner");
-        let running = sandbox.start(&["--grace=500ms", "--names=inner", &inner(&sandbox)]);
-        let pid = Pid::from_raw(sandbox.pid("inner"));
-        for name in all_names() {
-            sandbox.hear(name);
-        }
-        match event {
-            "outer TERM" => running.signal(Signal::SIGTERM),
-            "outer KILL" => running.signal(Signal::SIGKILL),
-            "inner KILL" => kill(pid, Signal::SIGKILL).unwrap(),
-            _ => sandbox.tell("go"),
-        }
-        running.ended();
-        assert_nobody_is_left(event, &sandbox, event == "outer KILL");
+fn a_runner_in_a_runner_whatever_happens() {
+    for event in EVENTS {
+        check("guard", &all_names(), event, Shape::Nested);
+    }
+    for event in [
+        Happens::Interrupt,
+        Happens::Terminate,
+        Happens::RunnerKilled,
+    ] {
+        check("guard", &all_names(), event, Shape::Inner);
     }
 }
 
 #[test]
 fn with_runner_and_guards_killed_at_once_only_a_namespace_holds() {
     for level in levels() {
-        let (sandbox, ended) = run(level, &all_names(), Happens::BothKilled);
-        assert_eq!(ended.signal, Some(9));
+        let (sandbox, ended) = run(level, &all_names(), Happens::BothKilled, Shape::Plain);
+        assert_eq!(
+            (ended.code, ended.signal),
+            Happens::BothKilled.ending(Shape::Plain)
+        );
         if level == "namespace" {
             assert_nobody_is_left(level, &sandbox, true);
             continue;
@@ -331,26 +447,33 @@ fn with_runner_and_guards_killed_at_once_only_a_namespace_holds() {
             }
         }
         if level == "cgroup" {
-            remove_cgroups();
+            remove_cgroups(&sandbox.read("cgroups"));
         }
     }
 }
 
-/// The folders of cgroups whose guards were killed.
-fn remove_cgroups() {
-    let found = Command::new("find")
-        .args([
-            "/sys/fs/cgroup",
-            "-depth",
-            "-type",
-            "d",
-            "-name",
-            "taskgroup-*",
-        ])
-        // Refused for those that are in use.
-        .args(["-exec", "rmdir", "{}", "+"])
-        .output();
-    drop(found);
+/// The cgroups with these names; others are in use by other tests.
+fn cgroups_of(names: &str) -> Vec<String> {
+    let mut find = Command::new("find");
+    find.args(["/sys/fs/cgroup", "-type", "d", "-name", "taskgroup-*"]);
+    let found = String::from_utf8(find.output().unwrap().stdout).unwrap();
+    let ours = |path: &&str| {
+        names
+            .lines()
+            .any(|name| path.ends_with(&format!("/{name}")))
+    };
+    found.lines().filter(ours).map(str::to_owned).collect()
+}
+
+fn remove_cgroups(names: &str) {
+    for path in cgroups_of(names) {
+        // Those who were killed are a while in going.
+        guarded("a cgroup stays in use", move || {
+            while fs::remove_dir(&path).is_err() {
+                std::thread::yield_now();
+            }
+        });
+    }
 }
 
 #[test]
@@ -364,7 +487,9 @@ fn children_from_before_are_left_alone() {
     let mut running = Running::of(shell.args(["run", "echo x > \"$DIR/ready\"; sleep 100"]));
     sandbox.hear("ready");
     let before = sandbox.pid("before");
-    guards(running.child().id()).into_iter().for_each(end);
+    guards(running.child().id().try_into().unwrap())
+        .into_iter()
+        .for_each(end);
     running.ended().code(1).says("its guard process was killed");
     let alive = kill(Pid::from_raw(before), Signal::SIGKILL);
     assert_eq!(alive, Ok(()));
