@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 /// Made by [`for_guard`](Cgroup::for_guard), removed when its last clone is dropped.
 #[derive(Clone, Debug)]
@@ -68,15 +70,27 @@ impl Visit<'_> {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Refused while somebody is in it, and that is right.
-        let _ = fs::remove_dir(&self.path);
+        remove(&self.path);
     }
 }
 
 /// Removes what a killed guard with this pid has left in the cgroup that this process is in.
 pub(super) fn remove_of(guard: u32) {
     if let Ok(home) = home() {
-        let _ = fs::remove_dir(home.join(name(guard)));
+        remove(&home.join(name(guard)));
+    }
+}
+
+/// Refused while somebody is in it, and that is right. But a kernel may count a process that has been reaped already until
+/// its last moment on a processor is over, so this asks for a moment.
+fn remove(path: &Path) {
+    for _ in 0..50 {
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            _ => return,
+        }
     }
 }
 

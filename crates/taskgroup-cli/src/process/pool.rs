@@ -28,6 +28,8 @@ struct State {
     leaving: Vec<Child>,
     /// Who is a child of ours and no stray: guards that are not reaped, and who was here before us.
     ours: HashSet<Pid>,
+    /// Guards that were killed; what they have left may be swept later than they are buried.
+    buried: Vec<u32>,
 }
 
 /// The runner's end of one guard.
@@ -45,6 +47,7 @@ impl Guards {
             idle: Vec::new(),
             leaving: Vec::new(),
             ours: children::own()?.into_iter().collect(),
+            buried: Vec::new(),
         };
         let guards = Guards {
             level,
@@ -99,7 +102,8 @@ impl Guards {
         let _ = guard.process.kill();
         self.reap(&mut guard.process);
         let left = self.sweep().await;
-        self.forget(&guard.process);
+        self.forget(guard.process.id());
+        self.lock().buried.push(guard.process.id());
         left
     }
 
@@ -119,7 +123,12 @@ impl Guards {
             self.reap(process);
         }
         self.sweep().await;
-        leaving.iter().for_each(|process| self.forget(process));
+        let buried = std::mem::take(&mut self.lock().buried);
+        let leaving = leaving.iter().map(Child::id);
+        buried
+            .into_iter()
+            .chain(leaving)
+            .for_each(|guard| self.forget(guard));
     }
 
     async fn sweep(&self) -> Vec<Process> {
@@ -157,9 +166,9 @@ impl Guards {
 
     /// Removes what a guard could not, because it was killed. Not before the sweep: a cgroup with
     /// somebody in it stays.
-    fn forget(&self, process: &Child) {
+    fn forget(&self, guard: u32) {
         if self.level == Level::Cgroup {
-            cgroup::remove_of(process.id());
+            cgroup::remove_of(guard);
         }
     }
 

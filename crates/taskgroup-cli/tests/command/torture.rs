@@ -317,7 +317,7 @@ fn check(level: &str, names: &[&str], event: Happens, shape: Shape) -> Ended {
             while killed && !cgroups_of(&cgroups).is_empty() {
                 std::thread::yield_now();
             }
-            assert_eq!(cgroups_of(&cgroups), [""; 0]);
+            assert_eq!(cgroups_of(&cgroups), [""; 0], "{event:?}");
         });
     }
     ended
