@@ -14,7 +14,7 @@ use crate::process::Level;
 /// Run commands as one group: when one fails, the others are stopped and nothing is left behind.
 #[derive(Debug, Parser)]
 #[command(name = "taskgroup", version, disable_help_subcommand = true)]
-#[command(after_help = EXAMPLES, after_long_help = long_help())]
+#[command(after_help = EXAMPLES, after_long_help = long_help(EXAMPLES))]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -23,19 +23,26 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run shell commands, or the tasks of a file, together
-    #[command(after_help = EXAMPLES, after_long_help = long_help())]
+    #[command(after_help = RUN_EXAMPLES, after_long_help = long_help(RUN_EXAMPLES))]
     Run(RunArgs),
     /// Run a command for each line of the standard input, or for each argument after `:::`
-    #[command(after_help = MAP_EXAMPLES)]
+    #[command(after_help = MAP_EXAMPLES, after_long_help = long_help(MAP_EXAMPLES))]
     Map(MapArgs),
     /// Run commands together until the first one succeeds, and stop the others
-    Race(RunArgs),
+    #[command(after_help = RACE_EXAMPLES, after_long_help = long_help(RACE_EXAMPLES))]
+    Race(RaceArgs),
     /// Validate a file of tasks and show its tree; nothing is run
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// Print a script that completes this command in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or that of one verb
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        #[arg(value_parser = ["run", "map", "race", "check", "completions", "man"])]
+        verb: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +53,24 @@ pub(crate) struct RunArgs {
 
     /// Run the tasks of this file; see `taskgroup check`
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["commands", "names"])]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Names for the commands, in their order, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) names: Option<Vec<String>>,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RaceArgs {
+    /// Commands, each one argument, each run by `sh -c` with an empty standard input
+    #[arg(value_name = "COMMAND", required_unless_present = "file")]
+    pub(crate) commands: Vec<OsString>,
+
+    /// Refused, with the reason
+    #[arg(short, long, hide = true)]
     pub(crate) file: Option<PathBuf>,
 
     /// Names for the commands, in their order, separated by commas
@@ -85,6 +110,9 @@ pub(crate) struct CheckArgs {
     pub(crate) color: Colour,
 }
 
+const FAILURES: &str = "When something fails";
+const TOLD: &str = "What is told";
+
 /// What running has in common.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
@@ -106,51 +134,51 @@ pub(crate) struct Common {
     grace: Option<Duration>,
 
     /// What a failure does to the other commands [default: cancel]
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = FAILURES)]
     on_failure: Option<OnFailure>,
 
     /// A failure does not stop the other commands: --on-failure=wait
-    #[arg(short, long, conflicts_with = "on_failure")]
+    #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
     keep_going: bool,
 
     /// Run a command that failed again, at most this many times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = FAILURES)]
     pub(crate) retries: Option<u32>,
 
     /// The pause before the first retry; doubles with each one and is scattered [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "retries")]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "retries", help_heading = FAILURES)]
     pub(crate) backoff: Option<Duration>,
 
     /// How commands are kept together, so that nothing is left behind
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard, help_heading = FAILURES)]
     pub(crate) contain: Level,
 
     /// What is shown of the commands' output
-    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = Show::Stream)]
+    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = Show::Stream, help_heading = TOLD)]
     pub(crate) output: Show,
 
     /// Write what happens to this file, as lines of JSON, while it happens
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TOLD)]
     pub(crate) json: Option<PathBuf>,
 
     /// Skip what succeeded in an earlier run, by its --json file; what happens is appended to it
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = TOLD)]
     pub(crate) resume: Option<PathBuf>,
 
     /// Write a JUnit report to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TOLD)]
     pub(crate) junit: Option<PathBuf>,
 
     /// Write a timeline to this file, for Perfetto and chrome://tracing
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TOLD)]
     pub(crate) trace: Option<PathBuf>,
 
     /// Write a page with the timeline to this file, for a browser
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TOLD)]
     pub(crate) report: Option<PathBuf>,
 
     /// When to colour the names and the report
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, help_heading = TOLD)]
     pub(crate) color: Colour,
 }
 
@@ -223,28 +251,85 @@ pub(crate) enum Colour {
 
 const EXAMPLES: &str = "\
 Examples:
-  taskgroup run 'npm run lint' 'npm test' 'cargo test'
-  taskgroup run --keep-going -j 2 --timeout 10m './check a' './check b' './check c'
-  taskgroup map -j 4 'gzip -9 {}' ::: *.log";
+  Checks side by side; the first failure stops the others:
+    taskgroup run 'npm run lint' 'npm test' 'cargo test'
+  A command for each file, four at a time:
+    taskgroup map -j 4 'gzip -9 {}' ::: *.log
+  The tasks of a file, and a page that shows what happened when:
+    taskgroup run -f tasks.toml --report run.html";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  Checks side by side; the first failure stops the others:
+    taskgroup run 'npm run lint' 'npm test' 'cargo test'
+  All of them whatever fails, two at a time, none for longer than ten minutes:
+    taskgroup run -k -j 2 --timeout 10m './check a' './check b' './check c'
+  The tasks of a file, and a page that shows what happened when:
+    taskgroup run -f tasks.toml --report run.html";
 
 const MAP_EXAMPLES: &str = "\
 Examples:
-  taskgroup map 'gzip -9 {}' ::: *.log
-  find . -name '*.png' -print0 | taskgroup map -0 -j 8 'optipng {}'
-  taskgroup map --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
+  A command for each argument, as many at a time as there are processors:
+    taskgroup map 'gzip -9 {}' ::: *.log
+  For each line of another command, whatever is in the names:
+    find . -name '*.png' -print0 | taskgroup map -0 -j 8 'optipng {}'
+  Again what fails; and after a break go on where it was:
+    taskgroup map -k --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
 
-fn long_help() -> String {
-    let mut text = format!(
-        "{EXAMPLES}\n\n\
-         Every command runs in a process group of its own, under a guard process that adopts what \
-         the command leaves behind. To stop it, all of it gets SIGTERM; what is still there after \
-         the grace, SIGKILL. A command has ended when nothing of it is left: what it left in the \
-         background, a daemon too, is stopped, and the report says so. Ctrl-C, SIGTERM, SIGHUP and \
-         SIGQUIT stop everything in the same way; a second one skips the grace.\n\n\
-         Every line of output carries the name of its command. The report of the failures goes to \
-         the standard error.\n\n\
-         Exit codes:\n"
-    );
+const RACE_EXAMPLES: &str = "\
+Examples:
+  Whichever mirror is first:
+    taskgroup race 'curl -fsS https://a.example/x' 'curl -fsS https://b.example/x'
+  A quick way that may fail, a sure one beside it:
+    taskgroup race --names cache,build './from-cache' 'make'
+  For ten seconds at most; exit code 124 when nobody was in time:
+    taskgroup race --deadline 10s 'nc -z db1 5432' 'nc -z db2 5432'";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  Every fault of a file with its line, or its tree:
+    taskgroup check tasks.toml
+  Before a commit:
+    taskgroup check tasks.toml > /dev/null && git commit
+  Such a file:
+    jobs = 4
+
+    [tasks.lint]
+    run = \"cargo clippy\"        # for sh -c
+
+    [tasks.test]
+    run = [\"cargo\", \"test\"]    # without a shell
+    after = [\"lint\"]
+    retries = 2
+    cleanup = [\"rm -rf scratch\"]";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+    taskgroup completions bash > ~/.local/share/bash-completion/completions/taskgroup
+    taskgroup completions zsh > ~/.zfunc/_taskgroup
+    taskgroup completions fish > ~/.config/fish/completions/taskgroup.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  To be read at once:
+    taskgroup man map | man -l -
+  To be installed:
+    taskgroup man > /usr/local/share/man/man1/taskgroup.1
+    taskgroup man run > /usr/local/share/man/man1/taskgroup-run.1";
+
+/// What a run is like, for the help and the manual.
+pub(crate) const RUNNING: [&str; 2] = [
+    "Every command runs in a process group of its own, under a guard process that adopts what the \
+     command leaves behind. To stop it, all of it gets SIGTERM; what is still there after \
+     the grace, SIGKILL. A command has ended when nothing of it is left: what it left in the \
+     background, a daemon too, is stopped, and the report says so. Ctrl-C, SIGTERM, SIGHUP and \
+     SIGQUIT stop everything in the same way; a second one skips the grace.",
+    "Every line of output carries the name of its command. The report of the failures goes to the \
+     standard error.",
+];
+
+fn long_help(examples: &str) -> String {
+    let mut text = format!("{examples}\n\n{}\n\nExit codes:\n", RUNNING.join("\n\n"));
     for exit in exit::Exit::ALL {
         text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
     }
@@ -260,5 +345,43 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         Args::command().debug_assert();
+    }
+
+    /// What the help teaches is taken.
+    #[test]
+    fn every_example_is_a_right_command_line() {
+        let folder = tempfile::TempDir::new().unwrap();
+        for file in ["a.log", "b.log", "urls.txt", "tasks.toml"] {
+            std::fs::write(folder.path().join(file), "").unwrap();
+        }
+        let mut count = 0;
+        for (text, verb) in [
+            (EXAMPLES, "run"),
+            (RUN_EXAMPLES, "run"),
+            (MAP_EXAMPLES, "map"),
+            (RACE_EXAMPLES, "race"),
+            (CHECK_EXAMPLES, "check"),
+            (COMPLETIONS_EXAMPLES, "completions"),
+            (MAN_EXAMPLES, "man"),
+        ] {
+            assert!(text.contains(&format!("taskgroup {verb} ")), "{verb}");
+            for line in text.lines().filter(|line| line.contains("taskgroup ")) {
+                // The shell takes it apart; where its output goes is left out.
+                let line = line.split(" > ").next().unwrap();
+                let script = format!("taskgroup() {{ printf '%s\\0' \"$@\"; }}; {line}");
+                let script = script.replace(" | man -l -", "");
+                let shell = std::process::Command::new("sh")
+                    .args(["-c", &script])
+                    .current_dir(folder.path())
+                    .output();
+                let words = String::from_utf8(shell.unwrap().stdout).unwrap();
+                let words = words.trim_end_matches('\0').split('\0');
+                if let Err(error) = Args::try_parse_from(["taskgroup"].into_iter().chain(words)) {
+                    panic!("{line}: {error}");
+                }
+                count += 1;
+            }
+        }
+        assert_eq!(count, 3 * 4 + 2 + 3 + 3);
     }
 }

@@ -18,6 +18,7 @@ mod exit;
 mod flag;
 mod input;
 mod job;
+mod man;
 mod output;
 mod plan;
 mod process;

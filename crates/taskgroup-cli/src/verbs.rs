@@ -16,12 +16,26 @@ use crate::exit::Exit;
 use crate::input::{From, Script, Source};
 use crate::output::{self, Stream};
 use crate::plan::{self, GroupSpec, Plan, Policy, ROOT, TaskSpec, Work, file};
-use crate::{report, run};
+use crate::{man, report, run};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
     match args.verb {
         Verb::Run(raw) => together("run", raw, Policy::All),
-        Verb::Race(raw) => together("race", raw, Policy::Race),
+        Verb::Race(raw) => {
+            if raw.file.is_some() {
+                usage_error(
+                    "race",
+                    &"a file says by itself what is a race: policy = \"race\"",
+                );
+            }
+            let raw = RunArgs {
+                commands: raw.commands,
+                file: None,
+                names: raw.names,
+                common: raw.common,
+            };
+            together("race", raw, Policy::Race)
+        }
         Verb::Map(raw) => map(raw),
         Verb::Check(raw) => check(&raw),
         Verb::Completions { shell } => {
@@ -29,9 +43,9 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             clap_complete::generate(shell, &mut Args::command(), "taskgroup", &mut text);
             print(&text)
         }
-        Verb::Man => {
+        Verb::Man { verb } => {
             let mut text = Vec::new();
-            let rendered = clap_mangen::Man::new(Args::command()).render(&mut text);
+            let rendered = man::write(named(verb.as_deref()), &mut text);
             rendered.map_or_else(|error| failed(&error), |()| print(&text))
         }
     }
@@ -48,12 +62,6 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
                 usage_error(
                     verb,
                     &format!("{flag} has no meaning with --file: the file says it"),
-                );
-            }
-            if policy == Policy::Race {
-                usage_error(
-                    verb,
-                    &"a file says by itself what is a race: policy = \"race\"",
                 );
             }
             match read(path, common.color) {
@@ -177,12 +185,22 @@ fn failed(error: &io::Error) -> Exit {
     Exit::Internal
 }
 
-/// Shows what was wrong in clap's own shape, usage line included, and ends with [`Exit::Usage`].
-fn usage_error(verb: &str, error: &dyn Display) -> ! {
+/// The command, or one of its verbs, with all that help and the manual need.
+fn named(verb: Option<&str>) -> clap::Command {
     let mut command = Args::command();
     command.build();
-    let verb = command
-        .find_subcommand_mut(verb)
-        .expect("the subcommand exists");
-    verb.error(ErrorKind::ValueValidation, error).exit()
+    match verb {
+        Some(verb) => {
+            let verb = command.find_subcommand(verb);
+            verb.expect("the subcommand exists").clone()
+        }
+        None => command,
+    }
+}
+
+/// Shows what was wrong in clap's own shape, usage line included, and ends with [`Exit::Usage`].
+fn usage_error(verb: &str, error: &dyn Display) -> ! {
+    named(Some(verb))
+        .error(ErrorKind::ValueValidation, error)
+        .exit()
 }

@@ -309,5 +309,27 @@ fn completions_and_the_manual_are_printed() {
     }
     let manual = sandbox.verb("man", &[""; 0]);
     manual.code(0);
-    assert!(manual.out().starts_with(".ie") && manual.out().contains("taskgroup"));
+    assert!(manual.out().starts_with(".ie") && manual.out().contains(".TH taskgroup 1"));
+    for verb in ["run", "map", "race", "check", "completions", "man"] {
+        let manual = sandbox.verb("man", &[verb]);
+        manual.code(0);
+        let title = format!(".TH taskgroup-{verb} 1");
+        assert!(manual.out().contains(&title), "{verb}");
+        assert!(manual.out().contains(".SH EXAMPLES"), "{verb}");
+    }
+}
+
+/// What `-h` shows first is what one types.
+#[test]
+fn every_verb_teaches_with_examples() {
+    let sandbox = Sandbox::new();
+    for verb in ["run", "map", "race", "check", "completions", "man"] {
+        for flag in ["-h", "--help"] {
+            let help = sandbox.verb(verb, &[flag]);
+            help.code(0);
+            let (_, examples) = help.out().split_once("Examples:").unwrap();
+            let taught = examples.matches(&format!("taskgroup {verb} ")).count();
+            assert!(taught >= 2, "{verb} {flag}");
+        }
+    }
 }
