@@ -291,9 +291,15 @@ impl Header {
 
     /// Has the scope inside the task know what the task knows. A canceller marks the task first and then looks for the scope;
     /// whoever makes the scope does it the other way round, so one of the two gets here with both in hand.
+    ///
+    /// The word is read by a write: of two such accesses one comes second, and sees the first and what was done before it. A mere load
+    /// may come too early, as the scope is no part of the one order of all `SeqCst` accesses.
     fn pass_down(&self) {
-        let flags = self.state() & (CANCELLED | FORCED);
-        if let (Some(scope), true) = (self.inside.get(), flags != 0) {
+        let Some(scope) = self.inside.get() else {
+            return;
+        };
+        let flags = self.state.fetch_or(0, Ordering::SeqCst) & (CANCELLED | FORCED);
+        if flags != 0 {
             scope.cancel_from_above(flags, &self.reason());
         }
     }
