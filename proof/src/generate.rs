@@ -12,7 +12,15 @@ const DEPTH: u32 = 7;
 
 /// The program of a seed.
 pub fn generate(seed: u64) -> Block {
-    let mut random = Random::new(seed);
+    generate_from(Random::new(seed))
+}
+
+/// The program of some choices: each sequence of bytes gives one, and the shortest give the smallest.
+pub fn generate_of_bytes(bytes: &[u8]) -> Block {
+    generate_from(Random::of_bytes(bytes))
+}
+
+fn generate_from(mut random: Random) -> Block {
     let tied = random.one_in(8);
     let budget = 4 + random.below(5) * random.below(10);
     let mut maker = Maker {
@@ -254,6 +262,16 @@ mod tests {
             let program = generate(seed);
             assert!(is_valid(&program), "seed {seed}: {program:?}");
             assert_eq!(program, generate(seed), "seed {seed} gives one program");
+        }
+    }
+
+    #[test]
+    fn every_program_of_bytes_keeps_the_invariants() {
+        let mut random = Random::new(1);
+        for length in 0..2000 {
+            let bytes: Vec<u8> = (0..length % 300).map(|_| random.draw() as u8).collect();
+            let program = generate_of_bytes(&bytes);
+            assert!(is_valid(&program), "{bytes:?}: {program:?}");
         }
     }
 }

@@ -10,6 +10,7 @@
 pub mod campaign;
 pub mod compare;
 pub mod generate;
+pub mod invariants;
 pub mod oracle;
 pub mod ours;
 pub mod print;
