@@ -56,6 +56,12 @@ pub(super) const MODELS: &[Model] = &[
         run: free_place_versus_waiter,
     },
     Model {
+        name: "count of the living versus free place",
+        preemptions: Some(3),
+        outcomes: &["counted", "to be counted"],
+        run: live_versus_free_place,
+    },
+    Model {
         name: "queueing versus cancel",
         preemptions: Some(4),
         outcomes: &["refused", "queued or dropped"],
@@ -302,6 +308,25 @@ fn free_place_versus_waiter(seen: &Seen) {
         "waited"
     });
     drop(run);
+    stage.end();
+}
+
+/// S27: what `TaskGroup::live` says: the future of a child is gone when its place is free, its end is counted a moment later.
+fn live_versus_free_place(seen: &Seen) {
+    let stage = Stage::new(1);
+    let dropped = Count::default();
+    let value = Dropped(dropped.clone());
+    let live = stage.block_on_only(TaskGroup::builder().limit(1).run(async |group| {
+        group.spawn(async move { drop(value) });
+        let _second = group.spawn_when_free(async {}).await;
+        assert_eq!(dropped.get(), 1);
+        Ok(group.live())
+    }));
+    seen.saw(match live.unwrap() {
+        0 | 1 => "counted",
+        2 => "to be counted",
+        more => unreachable!("{more} of 2"),
+    });
     stage.end();
 }
 

@@ -66,6 +66,18 @@ pub(super) const MODELS: &[Model] = &[
         outcomes: &["told", "never ran"],
         run: inside_versus_cancel,
     },
+    Model {
+        name: "handle's cancel versus its word",
+        preemptions: Some(2),
+        outcomes: &["told", "never ran"],
+        run: handle_cancel_versus_word,
+    },
+    Model {
+        name: "handle's cancel versus a group inside",
+        preemptions: Some(2),
+        outcomes: &["group began", "never ran"],
+        run: handle_cancel_versus_group,
+    },
 ];
 
 /// D1, K1: a child is woken from another thread while its poll ends.
@@ -318,5 +330,56 @@ fn inside_versus_cancel(seen: &Seen) {
         }))
         .unwrap();
     seen.saw(if told.get() == 1 { "told" } else { "never ran" });
+    stage.end();
+}
+
+/// S7, S12: a handle's cancel marks the scope inside the task and then the task. A task that is told between the two ends as cancelled,
+/// not as failed.
+fn handle_cancel_versus_word(seen: &Seen) {
+    let stage = Stage::new(1);
+    let told = Count::default();
+    let counted = told.clone();
+    let outcome = stage.block_on_only(TaskGroup::run(async |group| {
+        let handle = group.spawn(async move {
+            let Err(cancelled) = until_cancelled(pending::<()>()).await else {
+                unreachable!()
+            };
+            counted.up();
+            Err::<(), _>(cancelled)
+        });
+        handle.cancel();
+        Ok(handle.await)
+    }));
+    assert!(outcome.unwrap().unwrap_err().is_cancelled());
+    seen.saw(if told.get() == 1 { "told" } else { "never ran" });
+    stage.end();
+}
+
+/// S7, S11: the same with a group inside the task, which does not take the cancel for its own.
+fn handle_cancel_versus_group(seen: &Seen) {
+    let stage = Stage::new(1);
+    let began = Count::default();
+    let counted = began.clone();
+    let outcome = stage.block_on_only(TaskGroup::run(async |group| {
+        let handle = group.spawn(async move {
+            let inner = TaskGroup::builder().run_cancellable(async |_inner| {
+                counted.up();
+                pending::<()>().await;
+                Ok(())
+            });
+            inner.await.map(drop)
+        });
+        handle.cancel();
+        Ok(handle.await)
+    }));
+    assert!(
+        outcome.unwrap().unwrap_err().is_cancelled(),
+        "the cancel was lost"
+    );
+    seen.saw(if began.get() == 1 {
+        "group began"
+    } else {
+        "never ran"
+    });
     stage.end();
 }
