@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::cancel::CancelReason;
@@ -221,20 +223,24 @@ impl Drop for Disarm {
 struct Bell {
     runtime: Arc<Runtime>,
     key: TimerKey,
-    waker: Waker,
+    /// The parts of the waker that the alarm holds; while it does, no other waker is made of these.
+    waker: (usize, &'static RawWakerVTable),
 }
 
 impl Bell {
     fn new(at: Instant, waker: &Waker) -> Self {
         let runtime = Runtime::current();
-        let key = runtime
-            .timers()
-            .arm(&runtime, at, Alarm::Wake(waker.clone()));
+        let alarm = Alarm::Wake(waker.clone());
         Self {
+            key: runtime.timers().arm(&runtime, at, alarm),
             runtime,
-            key,
-            waker: waker.clone(),
+            waker: (waker.data().addr(), waker.vtable()),
         }
+    }
+
+    fn wakes(&self, waker: &Waker) -> bool {
+        let (data, vtable) = self.waker;
+        data == waker.data().addr() && std::ptr::eq(vtable, waker.vtable())
     }
 }
 
@@ -251,79 +257,112 @@ enum Armed {
     Scope(#[allow(dead_code)] Disarm),
 }
 
-/// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending, and as
-/// long as nothing inside asks for the scope there is none: then the end of the work is the end of the matter.
-async fn limited<F: Future>(
-    section: Section<F>,
-    limit: Option<Duration>,
-    location: &'static Location<'static>,
-) -> Result<F::Output, TimedOut> {
-    let mut section = std::pin::pin!(section);
-    let mut armed = Armed::Not;
-    let mut deadline = None;
-    let ended = std::future::poll_fn(|cx| {
-        let polled = section.as_mut().poll_ended(cx);
+pin_project! {
+    /// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending, and as
+    /// long as nothing inside asks for the scope there is none: then the end of the work is the end of the matter.
+    struct Limited<F: Future> {
+        // The alarm goes before the work when both are dropped.
+        armed: Armed,
+        #[pin]
+        section: Section<F>,
+        limit: Option<Duration>,
+        location: &'static Location<'static>,
+        // What the deadline was where no scope knows it.
+        at: Option<Instant>,
+        timed_out: bool,
+    }
+}
+
+impl<F: Future> Limited<F> {
+    fn new(
+        section: Section<F>,
+        limit: Option<Duration>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            section,
+            armed: Armed::Not,
+            limit,
+            location,
+            at: None,
+            timed_out: false,
+        }
+    }
+
+    /// Polls the work, and sees to it that the deadline rings.
+    fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
+        let mut this = self.project();
+        let polled = this.section.as_mut().poll_ended(cx);
         if polled.is_ready() {
             return polled;
         }
-        match (section.as_mut().scope(), &armed) {
+        match (this.section.as_mut().scope(), &*this.armed) {
             (Some(_), Armed::Scope(_)) => polled,
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
                 arm(&scope);
                 let expired = state(&scope).is_some_and(|state| state.lock().expired);
-                armed = Armed::Scope(Disarm(scope));
+                *this.armed = Armed::Scope(Disarm(scope));
                 if expired {
                     // It was due already: the suspension point is here (S21).
-                    section.as_mut().poll_dropped(cx)
+                    this.section.poll_dropped(cx)
                 } else {
                     polled
                 }
             }
-            (None, _) => {
-                deadline = section.as_mut().unopened_deadline();
-                let Some(at) = deadline else { return polled };
-                if at <= Instant::now() {
-                    return section.as_mut().poll_dropped(cx);
+            (None, armed) => {
+                let Some((at, is_due)) = this.section.as_mut().unopened_deadline() else {
+                    return polled;
+                };
+                *this.at = Some(at);
+                if is_due {
+                    return this.section.poll_dropped(cx);
                 }
-                if !matches!(&armed, Armed::Bell(bell) if bell.waker.will_wake(cx.waker())) {
-                    armed = Armed::Bell(Bell::new(at, cx.waker()));
+                if !matches!(armed, Armed::Bell(bell) if bell.wakes(cx.waker())) {
+                    *this.armed = Armed::Bell(Bell::new(at, cx.waker()));
                 }
                 polled
             }
         }
-    })
-    .await;
-    drop(armed);
-    match ended {
-        // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
-        Ended::Value(value) if !section.as_mut().scope().is_some_and(told_itself) => Ok(value),
-        Ended::Panicked(payload) => std::panic::resume_unwind(payload),
-        ended => {
-            // The guard in it would hide the outer cancellation.
-            drop(ended);
-            let scope = section.as_mut().scope().cloned();
-            // Polled again only when something around us was about to drop us and then did not.
-            std::future::poll_fn(|_| {
-                let outer = match &scope {
-                    Some(scope) => scope.yields_to_outer(),
-                    None => current::scope().is_about_to_drop(),
-                };
-                if outer {
-                    Poll::Pending
-                } else {
-                    Poll::Ready(())
+    }
+}
+
+impl<F: Future> Future for Limited<F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !*self.as_mut().project().timed_out {
+            let ended = ready!(self.as_mut().poll_ended(cx));
+            let mut this = self.as_mut().project();
+            *this.armed = Armed::Not;
+            match ended {
+                // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
+                Ended::Value(value) if !this.section.as_mut().scope().is_some_and(told_itself) => {
+                    return Poll::Ready(Ok(value));
                 }
-            })
-            .await;
-            let at = scope.and_then(|scope| state(&scope)?.lock().at);
-            Err(TimedOut {
-                at: at.or(deadline).unwrap_or_else(Instant::now),
-                limit,
-                location,
-            })
+                Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+                // The guard in it would hide the outer cancellation.
+                ended => drop(ended),
+            }
+            *this.timed_out = true;
         }
+        let this = self.project();
+        let scope = this.section.scope();
+        // Polled again only when something around us was about to drop us and then did not.
+        let outer = match scope {
+            Some(scope) => scope.yields_to_outer(),
+            None => current::scope().is_about_to_drop(),
+        };
+        if outer {
+            return Poll::Pending;
+        }
+        let at = scope.and_then(|scope| state(scope)?.lock().at);
+        Poll::Ready(Err(TimedOut {
+            at: at.or(*this.at).unwrap_or_else(Instant::now),
+            limit: *this.limit,
+            location: this.location,
+        }))
     }
 }
 
@@ -380,7 +419,7 @@ pub fn timeout<F: Future>(
         Ends::Own,
         future,
     );
-    limited(section, Some(duration), location)
+    Limited::new(section, Some(duration), location)
 }
 
 /// As [`timeout`], with the deadline as an instant.
@@ -395,7 +434,7 @@ pub fn timeout_at<F: Future>(
 ) -> impl Future<Output = Result<F::Output, TimedOut>> {
     let location = Location::caller();
     let section = Section::unopened(Lazy::Deadline(Some(at), None), location, Ends::Own, future);
-    limited(section, None, location)
+    Limited::new(section, None, location)
 }
 
 /// As [`timeout`], for work that wants to look at its deadline or move it.
@@ -435,7 +474,7 @@ where
         let deadline = Deadline {
             scope: scope.clone(),
         };
-        limited(
+        Limited::new(
             Section::new(scope, Ends::Own, work(deadline)),
             limit,
             location,
@@ -459,7 +498,8 @@ pub fn move_on_after<F: Future>(
         Ends::Own,
         future,
     );
-    async move { limited(section, Some(duration), location).await.ok() }
+    let limited = Limited::new(section, Some(duration), location);
+    async move { limited.await.ok() }
 }
 
 /// The earliest deadline that binds the code that asks: the minimum over the scopes above, up to the nearest shield.

@@ -239,14 +239,15 @@ impl<F: Future> Section<F> {
         self.poll_ended(cx)
     }
 
-    /// When the deadline is that nobody has asked for; a duration counts from the first call.
-    pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<Instant> {
+    /// When the deadline is that nobody has asked for, and whether it has come. A duration counts from the first call.
+    pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, bool)> {
         match self.project().state {
             State::Unopened(Lazy::Deadline(at, after), _) => {
+                let now = Instant::now();
                 if let Some(after) = after.take() {
-                    *at = Instant::now().checked_add(after);
+                    *at = now.checked_add(after);
                 }
-                *at
+                at.map(|at| (at, at <= now))
             }
             _ => None,
         }
@@ -275,6 +276,11 @@ fn drop_future<F: Future>(
 ) -> Ended<F::Output> {
     let _ambient = match state {
         State::Open(open) => Some(current::enter_scope(&open.scope)),
+        State::Unopened(..) if matches!(ended, Ended::Value(_)) => {
+            // There is nothing that a panic has to wait for.
+            future.set(None);
+            return ended;
+        }
         State::Unopened(..) => None,
     };
     match (ended, catch_unwind(AssertUnwindSafe(|| future.set(None)))) {

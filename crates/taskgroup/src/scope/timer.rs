@@ -1,7 +1,10 @@
 //! Alarms: deadlines, graces and the reports of what does not end. One sleeping Tokio task per runtime, however many there are.
 //!
 //! The sleeper is armed for the earliest alarm that it knew when it went to sleep. An alarm that is taken away again leaves it
-//! as it is (it wakes, finds nothing due, and sleeps on), so a deadline that is met costs two map operations and no timer.
+//! as it is (it wakes, finds nothing due, and sleeps on), so a deadline that is met touches no timer.
+//!
+//! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in constant time. What the
+//! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +31,13 @@ pub(crate) enum Alarm {
 
 /// Names an alarm, to disarm it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerKey(Instant, u64);
+pub(crate) struct TimerKey {
+    at: Instant,
+    /// In the order of their arming: who is due at the same instant rings in that order.
+    number: u64,
+    /// Its place while it is young.
+    place: u32,
+}
 
 #[derive(Default)]
 pub(crate) struct Timers {
@@ -38,10 +47,12 @@ pub(crate) struct Timers {
 
 #[derive(Default)]
 struct Inner {
-    /// In the order of their ringing. Behind all of them stands one entry without an alarm, so that the map is never empty and its
-    /// node is not given back and fetched again for each deadline of a program that has one at a time.
-    alarms: BTreeMap<TimerKey, Option<Alarm>>,
-    next: u64,
+    young: Vec<Option<(TimerKey, Alarm)>>,
+    /// Places in `young` that are free, unless somebody is there by now or the place is gone.
+    free: Vec<u32>,
+    /// In the order of their ringing.
+    sorted: BTreeMap<TimerKey, Alarm>,
+    numbers: u64,
     /// When the sleeper will wake; `None` while there is no sleeper.
     sleeper: Option<Instant>,
 }
@@ -49,15 +60,59 @@ struct Inner {
 /// How often the report of what does not end is repeated.
 const WATCH: Duration = Duration::from_secs(5);
 
+/// How many alarms the sleeper sorts before it lets others have the lock.
+const BATCH: usize = 256;
+
+impl Inner {
+    fn put(&mut self, at: Instant, alarm: Alarm) -> TimerKey {
+        self.numbers += 1;
+        let mut key = TimerKey {
+            at,
+            number: self.numbers,
+            place: 0,
+        };
+        while let Some(place) = self.free.pop() {
+            if let Some(slot @ None) = self.young.get_mut(place as usize) {
+                key.place = place;
+                *slot = Some((key, alarm));
+                return key;
+            }
+        }
+        key.place = u32::try_from(self.young.len()).expect("fewer than 2^32 alarms");
+        self.young.push(Some((key, alarm)));
+        key
+    }
+
+    fn take(&mut self, key: TimerKey) -> Option<Alarm> {
+        let slot = self.young.get_mut(key.place as usize);
+        let own = slot.filter(|slot| matches!(slot, Some((known, _)) if *known == key));
+        match own {
+            Some(slot) => {
+                let (_, alarm) = slot.take()?;
+                self.free.push(key.place);
+                Some(alarm)
+            }
+            None => self.sorted.remove(&key),
+        }
+    }
+
+    /// Sorts some of the young ones; whether that was all of them.
+    fn sort(&mut self) -> bool {
+        let rest = self.young.len().saturating_sub(BATCH);
+        self.sorted.extend(self.young.drain(rest..).flatten());
+        if rest == 0 {
+            // The memory of a wide moment goes.
+            self.young.shrink_to(BATCH);
+            self.free = Vec::new();
+        }
+        rest == 0
+    }
+}
+
 impl Timers {
     pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
         let mut inner = self.inner.lock();
-        inner.next += 1;
-        let key = TimerKey(at, inner.next);
-        if inner.alarms.is_empty() {
-            inner.alarms.insert(TimerKey(far_future(), 0), None);
-        }
-        inner.alarms.insert(key, Some(alarm));
+        let key = inner.put(at, alarm);
         match inner.sleeper {
             None => {
                 inner.sleeper = Some(at);
@@ -75,7 +130,7 @@ impl Timers {
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let gone = self.inner.lock().alarms.remove(&key);
+        let gone = self.inner.lock().take(key);
         drop(gone);
     }
 
@@ -88,26 +143,24 @@ impl Timers {
     fn due(&self) -> Result<Vec<Alarm>, Option<Instant>> {
         let now = Instant::now();
         let mut inner = self.inner.lock();
+        while !inner.sort() {
+            drop(inner);
+            inner = self.inner.lock();
+        }
         let mut due = Vec::new();
-        while let Some(entry) = inner.alarms.first_entry() {
-            if entry.key().0 > now {
+        while let Some(entry) = inner.sorted.first_entry() {
+            if entry.key().at > now {
                 break;
             }
-            due.extend(entry.remove());
+            due.push(entry.remove());
         }
         if !due.is_empty() {
             return Ok(due);
         }
-        let first = inner.alarms.first_key_value();
-        let next = first.and_then(|(key, alarm)| alarm.as_ref().map(|_| key.0));
+        let next = inner.sorted.first_key_value().map(|(key, _)| key.at);
         inner.sleeper = next;
         Err(next)
     }
-}
-
-/// Later than any alarm that is worth setting: a thousand years.
-fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(86400 * 365 * 1000)
 }
 
 async fn sleeper(runtime: Arc<Runtime>) {
