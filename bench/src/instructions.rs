@@ -140,7 +140,6 @@ pub(crate) fn step(order: &str) -> Result<(), String> {
             "park" => parked(n, true).await,
             "cancel" => parked(n, false).await,
             "tokio-tasks" => filled(TaskGroup::builder().tokio_tasks(), n, false).await,
-            "group" => groups(n).await,
             "nested" => nested(TaskGroup::builder, n.ilog2() - 1).await,
             "nested-tokio" => nested(|| TaskGroup::builder().tokio_tasks(), n.ilog2() - 1).await,
             _ => inside(step, n).await,
@@ -206,13 +205,6 @@ async fn parked(n: usize, then_exit: bool) -> Result<(), ErrorGroup> {
     run.await.map(|_| ())
 }
 
-async fn groups(n: usize) -> Result<(), ErrorGroup> {
-    for _ in 0..n {
-        TaskGroup::run(async |_| Ok(())).await?;
-    }
-    Ok(())
-}
-
 type Nested = Pin<Box<dyn Future<Output = Result<(), ErrorGroup>> + Send>>;
 
 /// A binary tree of groups: one less than twice as many as at the depth above.
@@ -241,6 +233,7 @@ async fn inside(step: &str, n: usize) -> Result<(), ErrorGroup> {
                         drop(taskgroup::timeout(MINUTE, YieldOnce::default()).await);
                     }
                     "woken" => YieldOnce::default().await,
+                    "group" => TaskGroup::run(async |_| Ok(())).await?,
                     "checkpoint" => taskgroup::checkpoint().await,
                     "until-cancelled" => drop(taskgroup::until_cancelled(ready(index)).await),
                     "shield" => drop(taskgroup::shield(ready(index)).await),

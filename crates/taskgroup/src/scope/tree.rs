@@ -25,6 +25,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::driver::Runtime;
 use super::group::GroupState;
 use super::task::{Header, TaskRef};
@@ -132,10 +134,13 @@ pub(crate) struct Scope {
     inner: Mutex<Inner>,
 }
 
+/// The few that most scopes have below them take no memory of their own.
+type Links<T> = SmallVec<[T; 2]>;
+
 struct Inner {
     /// What is linked below; each knows its place here, which changes when another one leaves.
-    tasks: Vec<TaskRef>,
-    scopes: Vec<Arc<Scope>>,
+    tasks: Links<TaskRef>,
+    scopes: Links<Arc<Scope>>,
     reason: Option<CancelReason>,
     /// The section's.
     waker: Option<Waker>,
@@ -198,8 +203,8 @@ impl Scope {
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
             inner: Mutex::new(Inner {
-                tasks: Vec::new(),
-                scopes: Vec::new(),
+                tasks: Links::new(),
+                scopes: Links::new(),
                 reason: None,
                 waker: None,
                 masks: 0,
@@ -740,7 +745,7 @@ impl Scope {
             let mut inner = self.inner.lock();
             inner.masks -= 1;
             (inner.masks == 0 && self.is_cancelled()).then(|| {
-                let below = inner.scopes.clone();
+                let below = inner.scopes.to_vec();
                 (below, inner.reason.clone())
             })
         };
@@ -774,7 +779,7 @@ impl Scope {
     pub(crate) fn children(&self) -> (Vec<TaskRef>, Vec<Arc<Scope>>) {
         let (mut tasks, scopes) = {
             let inner = self.inner.lock();
-            (inner.tasks.clone(), inner.scopes.clone())
+            (inner.tasks.to_vec(), inner.scopes.to_vec())
         };
         tasks.sort_by_key(|task| task.header().index);
         (tasks, scopes)
@@ -834,7 +839,7 @@ fn place<T>(list: &[T]) -> u32 {
 
 /// Takes the one at `slot` out; the last one moves there and learns of it. Gives the memory of a wide moment back, so that a
 /// group that lives long stays at the size of what lives in it.
-fn take_at<T>(list: &mut Vec<T>, slot: u32, slot_of: impl Fn(&T) -> &AtomicU32) -> Option<T> {
+fn take_at<T>(list: &mut Links<T>, slot: u32, slot_of: impl Fn(&T) -> &AtomicU32) -> Option<T> {
     if slot == NO_SLOT {
         return None;
     }
@@ -843,7 +848,7 @@ fn take_at<T>(list: &mut Vec<T>, slot: u32, slot_of: impl Fn(&T) -> &AtomicU32) 
         slot_of(moved).store(slot, Ordering::Relaxed);
     }
     if list.capacity() > 64 && list.len() < list.capacity() / 4 {
-        list.shrink_to(list.capacity() / 2);
+        list.shrink_to_fit();
     }
     Some(taken)
 }
