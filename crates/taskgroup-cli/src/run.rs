@@ -44,8 +44,9 @@ async fn run_and_report(plan: Plan, source: Option<Source>, common: &Common) -> 
     let mut text = report::render(&summary, common.contain, coloured);
     if !text.is_empty() {
         let by_key = matches!(summary.signal, Some(Stop::Interrupt | Stop::Quit));
-        if by_key && io::stderr().is_terminal() {
-            // The terminal has echoed `^C` at the start of the line.
+        let has_bar = common.output != Show::Quiet;
+        if by_key && !has_bar && io::stderr().is_terminal() {
+            // The terminal has echoed `^C` at the start of the line; the progress line took it away.
             text.insert(0, '\n');
         }
         deliver(text.into_bytes(), &mut signals).await?;
@@ -83,7 +84,8 @@ async fn run_plan(
     let on_terminal = common.output != Show::Quiet && io::stderr().is_terminal();
     let total = total.map(|total| total as u64);
     let (progress, bar) = if on_terminal {
-        let (progress, bar) = Progress::bar(total);
+        let coloured = output::is_coloured(common.color, Stream::Err);
+        let (progress, bar) = Progress::bar(total, coloured);
         (Some(progress), Some(bar))
     } else {
         (None, None)
@@ -106,8 +108,7 @@ async fn run_plan(
         show: common.output,
         hurry: hurry.clone(),
     };
-    let names = plan.tasks.iter().map(|task| task.name.as_str());
-    let labels = Labels::fitting(names, common.color);
+    let labels = Labels::fitting(plan.labels(), common.color);
     let engine = Engine::new(plan, labels, around, Arc::clone(&ledger));
     let reading = source.map(Reading::start).transpose()?;
     let (input, reading) = reading.map_or((None, None), |(input, reading)| {

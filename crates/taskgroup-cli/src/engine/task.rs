@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{Engine, Task};
 use crate::job::Job;
-use crate::plan::{Node, Retry, TaskSpec, Work};
+use crate::plan::{Node, Retry, TaskSpec, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
 
 /// The longest pause between two attempts.
@@ -221,8 +221,7 @@ impl Engine {
         let mut well = true;
         for (index, work) in steps.iter().enumerate() {
             let began = self.elapsed();
-            let whose = if of.is_empty() { "run" } else { of };
-            let name = format!("{whose} (cleanup {})", index + 1);
+            let name = cleanup_name(of, index);
             let label = self.labels.of(group, &name);
             let limit = Some(work.cleanup_timeout);
             let mut record = match Job::start(work, limit, label, self.around.clone()).await {

@@ -45,8 +45,9 @@ pub(crate) struct Labels {
 
 impl Labels {
     /// As wide as the widest of `names`.
-    pub(crate) fn fitting<'a>(names: impl Iterator<Item = &'a str>, colour: Colour) -> Labels {
-        let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    pub(crate) fn fitting(names: impl Iterator<Item = impl AsRef<str>>, colour: Colour) -> Labels {
+        let width = names.map(|name| name.as_ref().chars().count()).max();
+        let width = width.unwrap_or(0);
         Labels {
             width: width.min(WIDEST),
             out_coloured: is_coloured(colour, Stream::Out),

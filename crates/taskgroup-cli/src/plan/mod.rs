@@ -122,6 +122,28 @@ impl Retry {
     };
 }
 
+impl Plan {
+    /// All that may stand before a line of output.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = String> {
+        let tasks = self.tasks.iter();
+        let of_tasks = tasks.clone().map(|task| (&task.name, &task.work.cleanup));
+        let of_groups = self
+            .groups
+            .iter()
+            .map(|group| (&group.name, &group.cleanup));
+        let steps = of_tasks
+            .chain(of_groups)
+            .flat_map(|(name, steps)| (0..steps.len()).map(move |step| cleanup_name(name, step)));
+        tasks.map(|task| task.name.clone()).chain(steps)
+    }
+}
+
+/// What a step of cleanup is called; without a name, that of the run.
+pub(crate) fn cleanup_name(of: &str, step: usize) -> String {
+    let of = if of.is_empty() { "run" } else { of };
+    format!("{of} (cleanup {})", step + 1)
+}
+
 impl GroupSpec {
     pub(crate) fn root() -> GroupSpec {
         GroupSpec {

@@ -7,6 +7,7 @@ mod journal;
 mod junit;
 mod past;
 mod progress;
+mod terminal;
 mod timeline;
 
 pub(crate) use journal::Journal;

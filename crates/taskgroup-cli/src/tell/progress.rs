@@ -7,7 +7,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::Ticker;
 use crate::record::{Counts, Entry};
-use crate::report;
+use crate::report::{self, BAD};
+
+use super::terminal::{Terminal, is_unicode};
 
 pub(crate) struct Progress {
     shown: Shown,
@@ -17,8 +19,8 @@ pub(crate) struct Progress {
 }
 
 enum Shown {
-    /// On a terminal; drawn between the lines of the output.
-    Bar(ProgressBar),
+    /// On a terminal; drawn between the lines of the output. Whether in colour.
+    Bar(ProgressBar, bool),
     /// Where the output itself does not show what goes on.
     Lines(Ticker),
     Nothing,
@@ -43,20 +45,17 @@ impl Progress {
     }
 
     /// With the bar that the writer of the output has to know.
-    pub(crate) fn bar(total: Option<u64>) -> (Progress, ProgressBar) {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
-        let template = match total {
-            Some(_) => "{bar:20} {pos}/{len} {msg} eta {eta}",
-            None => "{spinner} {pos} {msg}",
-        };
-        let style = ProgressStyle::with_template(template).expect("the template is right");
-        bar.set_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
+    pub(crate) fn bar(total: Option<u64>, coloured: bool) -> (Progress, ProgressBar) {
+        let terminal = Box::new(Terminal::stderr());
+        let target = ProgressDrawTarget::term_like_with_hz(terminal, 10);
+        let bar = ProgressBar::with_draw_target(total, target).with_style(style(total, false));
         let progress = Progress {
-            shown: Shown::Bar(bar.clone()),
+            shown: Shown::Bar(bar.clone(), coloured),
             total,
             ..Progress::nothing()
         };
+        progress.say();
+        bar.enable_steady_tick(Duration::from_millis(200));
         (progress, bar)
     }
 
@@ -68,10 +67,10 @@ impl Progress {
     }
 
     fn say(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Shown::Bar(bar, coloured) = &self.shown {
             let running = self.running.load(Ordering::Relaxed);
             let failed = self.failed.load(Ordering::Relaxed);
-            bar.set_message(format!("{running} running, {failed} failed"));
+            bar.set_message(message(running, failed, *coloured));
         }
     }
 
@@ -81,7 +80,10 @@ impl Progress {
         }
         self.failed.store(counts.failed, Ordering::Relaxed);
         match &self.shown {
-            Shown::Bar(bar) => {
+            Shown::Bar(bar, _) => {
+                if counts.ended() == 1 {
+                    bar.set_style(style(self.total, true));
+                }
                 bar.set_position(counts.ended());
                 self.say();
             }
@@ -98,8 +100,46 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Shown::Bar(bar, _) = &self.shown {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// How long it may take still can be told once one has ended.
+fn style(total: Option<u64>, one_has_ended: bool) -> ProgressStyle {
+    let template = match (total, one_has_ended) {
+        (Some(_), true) => "{bar:20} {pos}/{len}, {msg}, eta {eta}",
+        (Some(_), false) => "{bar:20} {pos}/{len}, {msg}",
+        (None, _) => "{spinner} {pos} done, {msg}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is right");
+    if is_unicode() {
+        style
+    } else {
+        style.progress_chars("#>-").tick_chars("|/-\\ ")
+    }
+}
+
+fn message(running: u64, failed: u64, coloured: bool) -> String {
+    match (failed, coloured) {
+        (0, _) => format!("{running} running"),
+        (_, false) => format!("{running} running, {failed} failed"),
+        (_, true) => format!("{running} running, {BAD}{failed} failed{BAD:#}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_once_there_are_some() {
+        assert_eq!(message(3, 0, true), "3 running");
+        assert_eq!(message(3, 1, false), "3 running, 1 failed");
+        assert_eq!(
+            message(0, 2, true),
+            "0 running, \u{1b}[1m\u{1b}[31m2 failed\u{1b}[0m"
+        );
     }
 }

@@ -172,6 +172,56 @@ fn a_reader_that_stands_still_does_not_keep_signals_out() {
     drop(reader);
 }
 
+/// Reads what comes out of the terminal until it holds `part`, or to its end.
+fn read_until(mut terminal: File, part: Option<&'static str>) -> (File, String) {
+    guarded("the terminal", move || {
+        let mut text = Vec::new();
+        let mut chunk = [0; 4096];
+        // The end of a terminal is an error.
+        while let Ok(count @ 1..) = terminal.read(&mut chunk) {
+            text.extend_from_slice(&chunk[..count]);
+            let text = String::from_utf8_lossy(&text);
+            if part.is_some_and(|part| text.contains(part)) {
+                break;
+            }
+        }
+        (terminal, String::from_utf8(text).unwrap())
+    })
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is_and_nothing_of_that_stays() {
+    for (locale, bar) in [("C.UTF-8", "░░░░"), ("C", "----")] {
+        let sandbox = Sandbox::new();
+        sandbox.fifo("go");
+        let size = nix::pty::Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let pty = nix::pty::openpty(Some(&size), None).unwrap();
+        let mut command = sandbox.command();
+        command.args(["run", "-k", "--color=never", "cat \"$DIR/go\"", "exit 1"]);
+        command.env("LC_ALL", locale).env("TERM", "xterm");
+        let running = Running::of(command.stderr(File::from(pty.slave)));
+        drop(command);
+        let told = "1/2, 1 running, 1 failed, eta ";
+        let (terminal, before) = read_until(File::from(pty.master), Some(told));
+        assert!(before.contains(bar) && before.contains(told), "{before:?}");
+        // No blanks up to the edge: an echoed `^C` would be wrapped.
+        assert!(!before.contains("   "), "{before:?}");
+        sandbox.tell("go");
+        let (_, after) = read_until(terminal, None);
+        running.ended().code(1);
+        let (_, shown) = after.rsplit_once("\u{1b}[2K").unwrap();
+        assert!(
+            shown.starts_with("taskgroup: 1 failed, 1 succeeded in "),
+            "{after:?}"
+        );
+    }
+}
+
 #[test]
 fn colour_is_for_terminals_and_for_those_who_ask() {
     let sandbox = Sandbox::new();
