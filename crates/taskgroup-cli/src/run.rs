@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime;
-use tokio::time::sleep;
 
 use crate::args::{Common, Show};
 use crate::engine::{Engine, Ledger, Memory};
@@ -14,7 +13,7 @@ use crate::flag::Flag;
 use crate::input::{Reading, Source};
 use crate::job::Surroundings;
 use crate::output::{self, Labels, Sink, Stream, Writer};
-use crate::plan::Plan;
+use crate::plan::{Plan, ROOT};
 use crate::process::{Guards, Level};
 use crate::record::{Cause, Summary};
 use crate::report;
@@ -55,11 +54,13 @@ async fn run_and_report(plan: Plan, source: Option<Source>, common: &Common) -> 
 }
 
 async fn run_plan(
-    plan: Plan,
+    mut plan: Plan,
     source: Option<Source>,
     common: &Common,
     signals: &mut StopSignals,
 ) -> io::Result<(Summary, Journal)> {
+    let root = &mut plan.groups[ROOT];
+    root.deadline = root.deadline.into_iter().chain(common.deadline).min();
     let named = |path: &Path, error: io::Error| {
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };
@@ -118,14 +119,8 @@ async fn run_plan(
     let mut signal = None;
     {
         let work = Arc::clone(&engine).run(input);
-        let deadline = async {
-            match common.deadline {
-                Some(limit) => sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(work, deadline);
-        let (mut output_failed, mut too_late) = (false, false);
+        tokio::pin!(work);
+        let mut output_failed = false;
         loop {
             tokio::select! {
                 // The work first: after its first poll there is something to cancel.
@@ -142,16 +137,12 @@ async fn run_plan(
                     output_failed = true;
                     engine.cancel(Cause::Output(error));
                 }
-                () = &mut deadline, if !too_late => {
-                    too_late = true;
-                    engine.cancel(Cause::Deadline { group: String::new() });
-                }
             }
         }
     }
     let elapsed = engine.elapsed();
     let (cause, internal) = (engine.cause(), engine.take_internal());
-    let failed = engine.has_failed() || matches!(cause, Some(Cause::Deadline { .. }));
+    let failed = engine.has_failed();
     let (entries, counts, journal) = ledger.close();
     let input_error = reading.and_then(|reading| reading.error());
     // With them goes the last way to the writer, which ends when it has written everything.

@@ -6,17 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
-use taskgroup::{BoxError, TaskGroup, bracket};
-use tokio::sync::SemaphorePermit;
+use taskgroup::{BoxError, Policy, TaskGroup, bracket};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Engine, Input, Running, Task, Turn};
+use super::{Engine, Input, Running, Slot, Task, Turn};
 use crate::plan::{Node, OnFailure, ROOT};
 use crate::record::Cause;
 
 /// Tells the group that something in it has failed. What there is to say about it is in the ledger.
 #[derive(Debug)]
-struct Failed;
+pub(super) struct Failed;
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,7 +25,7 @@ impl fmt::Display for Failed {
 
 impl Error for Failed {}
 
-/// Settles a group also where its future is dropped, or never polled.
+/// Settles a group also where its future is dropped, or never polled; what is in it has not been started then.
 struct Settles {
     engine: Arc<Engine>,
     id: usize,
@@ -41,13 +40,19 @@ impl Settles {
 
 impl Drop for Settles {
     fn drop(&mut self) {
+        if !self.engine.groups[self.id].begun.is_set() {
+            self.engine.tell_not_started(self.id);
+        }
         self.engine.nodes.settle(Node::Group(self.id), self.well);
     }
 }
 
 impl Engine {
     /// A group below another one.
-    fn nested(self: Arc<Self>, id: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn nested(
+        self: Arc<Self>,
+        id: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> {
         let mut settles = Settles {
             engine: Arc::clone(&self),
             id,
@@ -61,20 +66,28 @@ impl Engine {
             Arc::clone(&self).group(id, None).await;
             let failed = self.groups[id].failed.is_set();
             settles.as_well(!failed);
-            let Some(parent) = spec.parent else { return };
+            let parent = spec.parent.unwrap_or(ROOT);
             if failed {
                 let timed_out = matches!(self.groups[id].cause.get(), Some(Cause::Deadline { .. }));
                 self.failed_in(parent, &spec.name, timed_out);
-            } else if self.why(parent).is_none() {
+                return Err(Failed.into());
+            }
+            if self.why(parent).is_none() {
                 self.succeeded_in(parent, &spec.name);
             }
+            Ok(())
         })
     }
 
     /// What the group waited for did not succeed: nothing in it is started.
-    fn skip(self: &Arc<Self>, id: usize, before: Node) {
+    fn skip(&self, id: usize, before: Node) -> Result<(), BoxError> {
         let name = self.name(before).to_owned();
         self.cancel_group(id, Cause::Before { name });
+        self.incomplete(self.plan.groups[id].parent.unwrap_or(ROOT))
+    }
+
+    /// Every task has its entry, also in a group that was never begun.
+    fn tell_not_started(self: &Arc<Self>, id: usize) {
         let below = |mut group: usize| loop {
             if group == id {
                 return true;
@@ -89,23 +102,27 @@ impl Engine {
                 drop(Turn::new(self, self.planned(task)));
             }
         }
-        self.incomplete(self.plan.groups[id].parent.unwrap_or(ROOT));
     }
 
-    /// Something in the group was not done, because of a failure elsewhere.
-    pub(super) fn incomplete(&self, group: usize) {
-        if !self.is_race(group) && !self.ignores_failures(group) {
+    /// Something in the group was not done, because of a failure elsewhere. It has not won a race, and
+    /// where a failure stops the others, it is for the one elsewhere to do so.
+    pub(super) fn incomplete(&self, group: usize) -> Result<(), BoxError> {
+        if self.is_race(group) {
+            return Err(Failed.into());
+        }
+        if !self.ignores_failures(group) {
             self.groups[group].failed.set();
         }
+        Ok(())
     }
 
-    /// What a child that has failed says to its group.
-    pub(super) fn after_failure_in(&self, group: usize) -> Result<(), BoxError> {
-        let cancels = self.plan.groups[group].on_failure == OnFailure::Cancel;
-        if cancels && !self.is_race(group) {
-            Err(Failed.into())
-        } else {
-            Ok(())
+    /// The library's word for what the plan says. It is heeded when a child has ended, cleanup included;
+    /// [`failed_in`](Self::failed_in) and [`succeeded_in`](Self::succeeded_in) say the same as soon as it is known.
+    fn policy(&self, id: usize) -> Policy {
+        match self.plan.groups[id].on_failure {
+            _ if self.is_race(id) => Policy::first_success(),
+            OnFailure::Cancel => Policy::fail_fast(),
+            OnFailure::Wait | OnFailure::Ignore => Policy::collect(),
         }
     }
 
@@ -145,7 +162,7 @@ impl Engine {
         if let Some(deadline) = deadline {
             tokio::select! {
                 biased;
-                () = &mut members => return self.judge_race(id),
+                () = &mut members => return,
                 () = sleep_until(deadline) => {
                     let group = spec.name.clone();
                     if self.why(id).is_none() {
@@ -156,14 +173,6 @@ impl Engine {
             }
         }
         members.await;
-        self.judge_race(id);
-    }
-
-    /// A race that nobody won has failed.
-    fn judge_race(&self, id: usize) {
-        if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
-            self.groups[id].failed.set();
-        }
     }
 
     async fn members(self: &Arc<Self>, id: usize, input: Option<Input>) {
@@ -174,7 +183,9 @@ impl Engine {
         };
         let ended = TaskGroup::builder()
             .name(name.to_owned())
+            .policy(self.policy(id))
             .run_cancellable(async |group| {
+                self.groups[id].begun.set();
                 let group = self.groups[id].group.get_or_init(|| group);
                 self.spawn_planned(id, group).await;
                 if let Some(input) = input {
@@ -184,6 +195,10 @@ impl Engine {
             })
             .await;
         let Err(error) = ended else { return };
+        // A race that nobody has won; the failures of others were told when they happened.
+        if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
+            self.groups[id].failed.set();
+        }
         let (_told_by_the_ledger, ours) = error.split::<Failed>();
         if let Some(ours) = ours {
             let mut internal = self.internal.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,14 +230,8 @@ impl Engine {
         while !queue.is_empty() {
             let slot = self.groups[id].slot().await;
             let Some(turn) = queue.next() else { return };
-            // The permit goes to the child as a number, and comes back with it.
-            slot.forget();
             let name = turn.name().to_owned();
-            let returns = ReturnsSlot(Arc::clone(self), id);
-            group.task(name).spawn(async move {
-                let _returns = returns;
-                turn.run().await
-            });
+            group.task(name).spawn(turn.run(slot));
         }
     }
 
@@ -232,14 +241,9 @@ impl Engine {
             let Some(spec) = input.recv().await else {
                 return;
             };
-            slot.forget();
-            let returns = ReturnsSlot(Arc::clone(self), ROOT);
             let turn = Turn::new(self, Task { id, spec });
             let name = turn.name().to_owned();
-            group.task(name).spawn(async move {
-                let _returns = returns;
-                turn.run().await
-            });
+            group.task(name).spawn(turn.run(slot));
         }
     }
 }
@@ -264,17 +268,10 @@ impl Drop for Queue<'_> {
     }
 }
 
-struct ReturnsSlot(Arc<Engine>, usize);
-
-impl Drop for ReturnsSlot {
-    fn drop(&mut self) {
-        self.0.groups[self.1].slots.add_permits(1);
-    }
-}
-
 impl Running {
     /// A slot among the group's own. Cancel safe.
-    pub(super) async fn slot(&self) -> SemaphorePermit<'_> {
-        self.slots.acquire().await.expect("nobody closes it")
+    pub(super) async fn slot(&self) -> Slot {
+        let slots = Arc::clone(&self.slots);
+        slots.acquire_owned().await.expect("nobody closes it")
     }
 }

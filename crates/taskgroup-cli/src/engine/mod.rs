@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{ErrorGroup, TaskGroup};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::flag::Flag;
@@ -39,6 +39,10 @@ pub(crate) struct Task {
 /// Where the tasks of the root come from, beside those of the plan.
 pub(crate) type Input = mpsc::Receiver<TaskSpec>;
 
+/// A place among those that a group has for commands; free again when it is dropped. Not the library's `limit`: that counts the
+/// children of one group, and here those who wait for others take no place, and a nested group takes none but what is in it.
+type Slot = OwnedSemaphorePermit;
+
 /// What the children share.
 pub(crate) struct Engine {
     plan: Plan,
@@ -54,7 +58,9 @@ pub(crate) struct Engine {
 
 /// A group of the plan, at work.
 struct Running {
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
+    /// Its children have been made, or will say themselves that they were not.
+    begun: Flag,
     /// Set before the first child is spawned.
     group: OnceLock<TaskGroup>,
     /// The first reason to cancel; the later ones change nothing.
@@ -72,10 +78,11 @@ impl Engine {
     ) -> Arc<Engine> {
         let slots = |jobs: Option<NonZeroUsize>| {
             let jobs = jobs.map_or(usize::MAX, NonZeroUsize::get);
-            Semaphore::new(jobs.min(Semaphore::MAX_PERMITS))
+            Arc::new(Semaphore::new(jobs.min(Semaphore::MAX_PERMITS)))
         };
         let running = |jobs| Running {
             slots: slots(jobs),
+            begun: Flag::new(),
             group: OnceLock::new(),
             cause: OnceLock::new(),
             failed: Flag::new(),

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use taskgroup::{BoxError, bracket, checkpoint};
-use tokio::time::sleep;
+use backon::ExponentialBuilder;
+use taskgroup::{BoxError, Retry, bracket, checkpoint};
 
-use super::{Engine, Task};
+use super::group::Failed;
+use super::{Engine, Slot, Task};
 use crate::job::Job;
-use crate::plan::{Node, Retry, TaskSpec, Work, cleanup_name};
+use crate::plan::{self, Node, TaskSpec, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
 
 /// The longest pause between two attempts.
@@ -68,17 +68,16 @@ impl Turn {
         if let Err(before) = engine.nodes.wait(&self.spec().after).await {
             let name = engine.name(before).to_owned();
             self.latest(|latest| latest.because = Some(Cause::Before { name }));
-            engine.incomplete(self.spec().group);
-            return Ok(());
+            return engine.incomplete(self.spec().group);
         }
-        let _slot = engine.groups[self.spec().group].slot().await;
-        self.clone().run().await
+        let slot = engine.groups[self.spec().group].slot().await;
+        self.clone().run(slot).await
     }
 
-    /// From the slot in its own group to its end. Cancelled before its turn, it is not started.
-    pub(super) async fn run(self) -> Result<(), BoxError> {
+    /// From the slot in its own group to its end, with which the slot is free. Cancelled before its turn, it is not started.
+    pub(super) async fn run(self, slot: Slot) -> Result<(), BoxError> {
         let engine = Arc::clone(self.engine());
-        let mut slots = Vec::new();
+        let mut slots = vec![slot];
         let mut around = engine.plan.groups[self.spec().group].parent;
         while let Some(group) = around {
             slots.push(engine.groups[group].slot().await);
@@ -111,33 +110,27 @@ impl Turn {
 
     async fn attempts(&self) -> Result<(), BoxError> {
         let spec = self.spec();
-        let mut pauses = pauses(spec.retry);
-        loop {
-            let now = self.engine().elapsed();
-            let attempt = self.latest(|latest| {
-                latest.began.get_or_insert(now);
-                latest.attempts += 1;
-                latest.attempts
-            });
-            if self.attempt(attempt).await? {
-                self.engine().succeeded_in(spec.group, &spec.name);
-                return Ok(());
-            }
-            let Some(pause) = pauses.next() else {
-                return self.engine().after_failure_in(spec.group);
-            };
-            sleep(pause).await;
-        }
+        let attempts = Retry::new(pauses(spec.retry));
+        // Nothing is borrowed, or the compiler would not see that this can move between threads.
+        let turn = self.clone();
+        let attempt = move |number| {
+            let turn = turn.clone();
+            async move { turn.attempt(number).await }
+        };
+        attempts.run(attempt).await.map_err(|_| Failed)?;
+        self.engine().succeeded_in(spec.group, &spec.name);
+        Ok(())
     }
 
-    /// True for a success.
-    async fn attempt(&self, attempt: u32) -> Result<bool, BoxError> {
+    async fn attempt(&self, number: u32) -> Result<(), BoxError> {
         let (engine, spec) = (self.engine(), self.spec());
-        let is_last = attempt > spec.retry.times;
-        engine
-            .ledger
-            .started(&self.0.task, attempt, engine.elapsed());
+        let is_last = number > spec.retry.times;
         let began = engine.elapsed();
+        engine.ledger.started(&self.0.task, number, began);
+        self.latest(|latest| {
+            latest.began.get_or_insert(began);
+            latest.attempts = number;
+        });
         let start = async {
             let label = engine.labels.of(self.0.task.id, &spec.name);
             let (work, timeout) = (&spec.work, spec.timeout);
@@ -156,7 +149,7 @@ impl Turn {
                     let timed_out = job.as_ref().is_ok_and(Job::timed_out);
                     engine.failed_in(spec.group, &spec.name, timed_out);
                 }
-                Ok(!failed)
+                if failed { Err(Failed.into()) } else { Ok(()) }
             },
             // On every exit; nothing is left of the command after it.
             move |job| async move {
@@ -255,26 +248,27 @@ impl Engine {
     }
 }
 
-fn pauses(retry: Retry) -> impl Iterator<Item = Duration> {
+fn pauses(retry: plan::Retry) -> ExponentialBuilder {
     ExponentialBuilder::default()
         .with_min_delay(retry.backoff)
         .with_max_delay(LONGEST_PAUSE.max(retry.backoff))
         .with_max_times(retry.times as usize)
         .with_jitter()
-        .build()
 }
 
 #[cfg(test)]
 mod tests {
+    use backon::BackoffBuilder;
+
     use super::*;
 
     #[test]
     fn pauses_grow_and_there_is_none_after_the_last_attempt() {
-        let retry = Retry {
+        let retry = plan::Retry {
             times: 9,
             backoff: Duration::from_secs(1),
         };
-        let all: Vec<Duration> = pauses(retry).collect();
+        let all: Vec<Duration> = pauses(retry).build().collect();
         assert_eq!(all.len(), 9);
         assert!(
             all[0] >= Duration::from_secs(1) && all[0] <= Duration::from_secs(2),
@@ -282,6 +276,6 @@ mod tests {
         );
         assert!(all[3] >= Duration::from_secs(8), "{all:?}");
         assert!(all[8] <= 2 * LONGEST_PAUSE, "{all:?}");
-        assert_eq!(pauses(Retry::NEVER).count(), 0);
+        assert_eq!(pauses(plan::Retry::NEVER).build().count(), 0);
     }
 }

@@ -1,6 +1,8 @@
 //! What a failure does, retries, deadlines, races.
 
-use crate::support::{NEVER, Sandbox, assert_gone};
+use nix::sys::signal::Signal;
+
+use crate::support::{NEVER, Running, Sandbox, assert_gone};
 
 #[test]
 fn a_failure_that_is_ignored_is_told_and_does_not_count() {
@@ -110,6 +112,26 @@ fn a_race_without_a_winner_has_failed() {
         .says("2 failed")
         .says("exit code 1")
         .says("exit code 2");
+}
+
+#[test]
+fn a_race_that_is_stopped_is_no_fault_of_the_runner() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut command = sandbox.command();
+    command.args(["race", "echo x > \"$DIR/ready\"; sleep 100"]);
+    let running = Running::of(&mut command);
+    sandbox.hear("ready");
+    running.signal(Signal::SIGINT);
+    running
+        .ended()
+        .code(130)
+        .says("1 cancelled")
+        .says_not("itself");
+    let late = sandbox.verb("race", &["--deadline=10ms", "sleep 100", "sleep 101"]);
+    late.code(124)
+        .says("the deadline was over")
+        .says_not("itself");
 }
 
 #[test]

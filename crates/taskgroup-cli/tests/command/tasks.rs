@@ -106,6 +106,30 @@ run = "echo d"
     assert!(!sandbox.path("b").exists() && !sandbox.path("c").exists());
 }
 
+/// Nothing is left out of the report: a group that waits when everything is stopped, and one in it.
+#[test]
+fn a_group_that_never_began_is_told_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let text = r#"
+[tasks.bad]
+run = 'cat "$DIR/ready"; exit 1'
+[groups.wait.tasks.slow]
+run = 'echo x > "$DIR/ready"; sleep 100'
+[groups.late]
+after = ["wait"]
+policy = "race"
+[groups.late.tasks.a]
+run = "true"
+[groups.late.groups.inner.tasks.b]
+run = "true"
+"#;
+    run(&sandbox, text)
+        .code(1)
+        .says("1 failed, 1 cancelled, 2 not started")
+        .says("NOT STARTED late/a, late/inner/b: because bad failed");
+}
+
 #[test]
 fn a_failure_stops_its_group_and_what_contains_it() {
     let sandbox = Sandbox::new();
