@@ -315,3 +315,14 @@ fn a_plain_thread_spawns() {
         assert!(value.await.unwrap());
     });
 }
+
+// TR12, S20: a duration counts from the entry, which is the first poll, not from the call.
+#[test]
+fn a_duration_counts_from_the_first_poll() {
+    paused(async {
+        let limited = timeout(ms(10), forever());
+        sleep(50).await;
+        let (millis, ended) = took(limited).await;
+        assert_eq!((millis, ended.is_err()), (10, true));
+    });
+}

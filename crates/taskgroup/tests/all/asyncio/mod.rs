@@ -5,4 +5,5 @@ mod exit;
 mod external;
 mod late;
 mod nested;
+mod tasks;
 mod timeouts;
