@@ -17,7 +17,7 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
         for task in tasks {
             let inside = task.header().scope().cloned();
             match inside {
-                Some(inside) if inside.below() > 0 => queue.push_back(inside),
+                Some(inside) if has_tasks(&inside) => queue.push_back(inside),
                 _ => {
                     let info = task.header().info();
                     names.push(format!("`{}` ({})", info.path(), info.location()));
@@ -36,4 +36,17 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
         group.path()
     );
     warn(&Warning::new(WarningKind::StillWaiting, group, message));
+}
+
+/// Whether a task stands somewhere below. What else keeps a task open, a blocking closure, has no name but the task's.
+fn has_tasks(scope: &Arc<Scope>) -> bool {
+    let mut stack = vec![scope.clone()];
+    while let Some(scope) = stack.pop() {
+        let (tasks, scopes) = scope.children();
+        if !tasks.is_empty() {
+            return true;
+        }
+        stack.extend(scopes);
+    }
+    false
 }

@@ -187,6 +187,7 @@ fn a_warning_hook_that_panics_silences_no_alarm() {
         .build()
         .unwrap();
     let (send, calls) = mpsc::channel();
+    let (ended, has_ended) = mpsc::channel();
     set_warning_hook(move |warning| {
         if warning.kind() == WarningKind::StillWaiting && warning.to_string().contains("explosive")
         {
@@ -197,12 +198,15 @@ fn a_warning_hook_that_panics_silences_no_alarm() {
     runtime.block_on(async {
         let group = TaskGroup::builder().name("explosive");
         let run = group.grace(Duration::ZERO).run(async |group| {
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
             group.spawn_blocking(move |_| {
+                let _ = begun.send(());
                 // It is told of twice, so the first panic was not the end of it.
                 calls.recv().unwrap();
                 calls.recv().unwrap();
+                ended.send(()).unwrap();
             });
-            tokio::task::yield_now().await;
+            let _ = has_begun.await;
             group.cancel();
             Ok(())
         });
@@ -219,4 +223,65 @@ fn a_warning_hook_that_panics_silences_no_alarm() {
         }
     });
     taskgroup::reset_warning_hook();
+    has_ended.recv().unwrap();
+}
+
+// S18: the end of a grace cancels once more, by force, and that starts no second grace. What blocks is named.
+#[test]
+fn a_group_that_outlives_its_grace_is_told_of_once_every_five_seconds() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let (send, told) = mpsc::channel();
+    set_warning_hook(move |warning| {
+        let text = warning.to_string();
+        if warning.kind() == WarningKind::StillWaiting && text.contains("group `late`: ") {
+            let _ = send.send(text);
+        }
+    });
+    let (seen, texts) = mpsc::channel();
+    runtime.block_on(async {
+        let group = TaskGroup::builder().name("late");
+        let run = group.grace(Duration::from_secs(1)).run(async |group| {
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            group.task("deaf").spawn_blocking(move |_| {
+                let _ = begun.send(());
+                for _ in 0..3 {
+                    seen.send(told.recv().unwrap()).unwrap();
+                }
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            Ok(())
+        });
+        let clock = async {
+            loop {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                std::thread::yield_now();
+            }
+        };
+        tokio::select! {
+            _overrun = run => {}
+            () = clock => unreachable!(),
+        }
+    });
+    taskgroup::reset_warning_hook();
+    let texts: Vec<String> = texts.iter().collect();
+    assert_eq!(texts.len(), 3);
+    let mut last = 0;
+    for text in &texts {
+        let (seconds, what) = text
+            .strip_prefix("group `late`: ")
+            .and_then(|text| text.split_once("s after its grace still waiting for "))
+            .unwrap();
+        let seconds: u32 = seconds.parse().unwrap();
+        // The clock goes by whole seconds, so a report may come one late.
+        assert!(seconds >= last + 5, "{texts:#?}");
+        last = seconds;
+        // What blocks has the name of its task.
+        assert!(what.starts_with("`late/deaf` ("), "{texts:#?}");
+    }
 }
