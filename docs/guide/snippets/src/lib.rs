@@ -43,6 +43,9 @@ mod claims {}
 #[doc = include_str!("../../src/seeds.md")]
 mod seeds {}
 
+#[doc = include_str!("../../src/found.md")]
+mod found {}
+
 #[doc = include_str!("../../src/speed.md")]
 mod speed {}
 
