@@ -585,15 +585,17 @@ impl Future for Drive {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let header = self.0.header();
-        header.set_drive_waker(cx.waker());
         if header.claim() {
             self.0.clone().run_claimed(true);
         }
-        if self.0.header().is_done() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        if header.is_done() {
+            return Poll::Ready(());
         }
+        // Most children end at once or wake themselves: the waker is kept for the others only.
+        if header.is_claimable() || header.set_drive_waker(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 

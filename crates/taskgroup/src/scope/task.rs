@@ -229,6 +229,11 @@ impl Header {
         self.has(DONE)
     }
 
+    /// Whether it waits for its driver to poll it.
+    pub(super) fn is_claimable(&self) -> bool {
+        self.state() & (SCHEDULED | RUNNING) == SCHEDULED
+    }
+
     /// Whether it is being polled or about to be.
     pub(crate) fn is_active(&self) -> bool {
         self.has(SCHEDULED | RUNNING)
@@ -351,7 +356,9 @@ impl Header {
 
     // ---- the Tokio driver's side ----
 
-    pub(super) fn set_drive_waker(&self, waker: &Waker) {
+    /// Has whoever wakes or ends the task from now on wake its driver. Whether that has happened already. A canceller that has it
+    /// `RUNNING` now finds the waker when it gives it up.
+    pub(super) fn set_drive_waker(&self, waker: &Waker) -> bool {
         let old = {
             let mut waiters = self.waiters.lock();
             let drive = &mut waiters.get_or_insert_default().drive;
@@ -361,6 +368,8 @@ impl Header {
             }
         };
         drop(old);
+        let before = self.state.fetch_or(AWAITED, Ordering::SeqCst);
+        before & DONE != 0 || before & (SCHEDULED | RUNNING) == SCHEDULED
     }
 
     pub(super) fn wake_drive(&self) {
@@ -376,7 +385,7 @@ impl Header {
 
     /// Whether this is the first time that the Tokio driver sees the task.
     pub(super) fn first_drive(&self) -> bool {
-        self.state.fetch_or(DRIVEN | AWAITED, Ordering::SeqCst) & DRIVEN == 0
+        self.state.fetch_or(DRIVEN, Ordering::SeqCst) & DRIVEN == 0
     }
 
     /// Its runtime is dead: guards and shields hold no longer.
