@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::scope::current;
 use crate::scope::group::{self, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::task::{BACKGROUND, LIMITED, Spec, TOKIO, Task, TaskOutput};
+use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TOKIO, TaskOutput};
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
 use crate::start::{self, StartError, Started};
 
@@ -371,7 +371,13 @@ impl TaskGroup {
         }
     }
 
-    fn spec(&self, options: Options, location: &'static Location<'static>) -> Spec {
+    /// Who a new child is, and whether it may start.
+    #[inline]
+    fn admit(
+        &self,
+        options: Options,
+        location: &'static Location<'static>,
+    ) -> (Spec, Result<(), Refusal>) {
         let state = self.state();
         let mut bits = options.bits;
         if state.tokio_tasks {
@@ -381,13 +387,15 @@ impl TaskGroup {
             // A heartbeat would keep its place for ever.
             bits |= LIMITED;
         }
-        Spec {
+        let (index, admitted) = state.admit(&self.scope, bits);
+        let spec = Spec {
             owner: self.scope.clone(),
-            index: state.next_index(),
+            index,
             name: options.name,
             location,
             bits,
-        }
+        };
+        (spec, admitted)
     }
 
     pub(crate) fn spawn_with<F>(
@@ -400,12 +408,12 @@ impl TaskGroup {
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
         let placed = options.placed;
-        let spec = self.spec(options, location);
-        match self.state().admit(&self.scope, spec.bits) {
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
             Ok(()) => {
-                let task = Task::new(spec, future);
-                self.state().start(&self.scope, task.clone(), placed);
-                TaskHandle::new(task)
+                let (task, joiner) = task::new(spec, future);
+                self.state().start(&self.scope, task, placed);
+                TaskHandle::new(joiner)
             }
             Err(refusal) => {
                 if placed {
@@ -416,7 +424,7 @@ impl TaskGroup {
                 }
                 drop(future);
                 let cancelled = Cancelled::plain(self.reason_of(refusal));
-                TaskHandle::new(Task::<F>::refused(spec, cancelled))
+                TaskHandle::new(task::refused::<F, _>(spec, cancelled))
             }
         }
     }
@@ -430,12 +438,12 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
-        let spec = self.spec(options, location);
-        match self.state().admit(&self.scope, spec.bits) {
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
             Ok(()) => {
-                let task = Task::new(spec, future);
-                self.state().start(&self.scope, task.clone(), false);
-                Ok(TaskHandle::new(task))
+                let (task, joiner) = task::new(spec, future);
+                self.state().start(&self.scope, task, false);
+                Ok(TaskHandle::new(joiner))
             }
             Err(refusal) => Err(SpawnRefused {
                 future,
@@ -739,7 +747,7 @@ pub struct TaskBuilder<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     name: Option<Cow<'static, str>>,
-    bits: u32,
+    bits: usize,
     /// A place below the limit was taken for it already.
     placed: bool,
 }

@@ -5,12 +5,11 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{TaskError, TaskId, TaskInfo};
-use crate::scope::task::{self, Header, Joinable};
+use crate::scope::task::{Header, Joiner};
 use crate::scope::tree::Dropping;
 
 /// Why the value of a task is not to be had.
@@ -73,27 +72,16 @@ impl Error for JoinError {
 #[doc(alias = "Task")]
 #[doc(alias = "JoinHandle")]
 pub struct TaskHandle<T> {
-    task: Arc<dyn Joinable<T>>,
-}
-
-// A shared handle gives out `&T`, an owned one gives out `T`.
-#[allow(unsafe_code)]
-mod markers {
-    use super::TaskHandle;
-    // SAFETY: the handle is an `Arc` of a task that is `Sync` by the rules K1–K3 of `scope::task`, and what it hands out to the thread
-    // that owns it is the value, which is `Send`.
-    unsafe impl<T: Send> Send for TaskHandle<T> {}
-    // SAFETY: as above; through `&TaskHandle` only `&T` is handed out, and `T` is `Sync`.
-    unsafe impl<T: Send + Sync> Sync for TaskHandle<T> {}
+    joiner: Joiner<T>,
 }
 
 impl<T> TaskHandle<T> {
-    pub(crate) fn new(task: Arc<dyn Joinable<T>>) -> Self {
-        Self { task }
+    pub(crate) fn new(joiner: Joiner<T>) -> Self {
+        Self { joiner }
     }
 
     fn header(&self) -> &Header {
-        self.task.header()
+        self.joiner.task().header()
     }
 
     /// Whether the task has ended, with everything below it.
@@ -138,9 +126,8 @@ impl<T: 'static> TaskHandle<T> {
             return;
         }
         let reason = CancelReason::called(Location::caller());
-        let task = self.task.clone().as_task();
-        let inside = task.clone().inside();
-        inside.cancel(&reason, Dropping::Scheduled);
+        let task = self.joiner.task();
+        task.inside().cancel(&reason, Dropping::Scheduled);
         task.cancel_alone();
         if let Some(group) = self.header().owner.group() {
             group.unqueue(self.index());
@@ -165,10 +152,7 @@ impl<T: 'static> TaskHandle<T> {
     /// The outcome in place, once the task has ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<&T, &JoinError>> {
-        // SAFETY: `self` is the one handle, borrowed for as long as the reference lives; taking needs it exclusively.
-        #[allow(unsafe_code)]
-        let outcome = unsafe { self.task.outcome() };
-        outcome.map(Result::as_ref)
+        self.joiner.look().map(Result::as_ref)
     }
 }
 
@@ -177,14 +161,11 @@ impl<T> Future for TaskHandle<T> {
 
     /// # Panics
     /// When the value was already taken by an earlier `.await` of `&mut` this handle.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.header().poll_done(cx.waker()) {
             return Poll::Pending;
         }
-        // SAFETY: `self` is the one handle, borrowed exclusively. An outcome that is gone is noticed, not read twice.
-        #[allow(unsafe_code)]
-        let outcome = unsafe { self.task.take_outcome() };
-        match outcome {
+        match self.joiner.take() {
             Some(outcome) => Poll::Ready(outcome),
             None => panic!("the value of task `{}` was already taken", self.name()),
         }
@@ -217,12 +198,6 @@ impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
 
     fn into_future(self) -> ByRef<'a, T> {
         ByRef(self)
-    }
-}
-
-impl<T> Drop for TaskHandle<T> {
-    fn drop(&mut self) {
-        task::detach(&self.task);
     }
 }
 

@@ -8,7 +8,7 @@
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
 use loom::sync as imp;
@@ -21,7 +21,9 @@ pub(crate) use imp::MutexGuard;
 pub(crate) use std::{cell::UnsafeCell, sync::OnceLock, thread_local};
 
 #[cfg(loom)]
-pub(crate) use modelled::{AtomicU32, AtomicUsize, CellKey, OnceLock, UnsafeCell, thread_local};
+pub(crate) use modelled::{
+    AtomicU32, AtomicU64, AtomicUsize, CellKey, OnceLock, UnsafeCell, thread_local,
+};
 
 /// A mutex whose poison is ignored.
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ mod modelled {
         };
     }
     atomic!(AtomicU32, u32);
+    atomic!(AtomicU64, u64);
     atomic!(AtomicUsize, usize);
 
     /// Each access is checked against those of other threads that it is not ordered with, at the moment when it begins.

@@ -91,9 +91,10 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
         println!(
             "{driver}, {flavour} thread(s): {first} bytes live after 1 000 children, at most {most} until {children}"
         );
-        // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte per child.
+        // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte per child. A thread that polls keeps
+        // 128 KiB of what it was given back.
         assert!(
-            most - first < 10_000,
+            most - first < 10_000 + flavour * 128 * 1024,
             "{driver}, {flavour}: {first} grew to {most}"
         );
     }

@@ -40,7 +40,7 @@ impl Inline<'_> {
     where
         F: Future<Output: TaskOutput>,
     {
-        let index = self.group.state().next_index();
+        let index = group::next_index(self.group.scope());
         let mut progress = Tracked::new(self.group);
         let result = self.unfold(index, &mut progress, future).await;
         progress.end(Fate::of(&result));

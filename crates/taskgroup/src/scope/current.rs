@@ -101,7 +101,7 @@ impl Ambient {
     fn scope(&self) -> Arc<Scope> {
         match self.look() {
             Inside::Nothing => Scope::root().clone(),
-            Inside::Task(task) => task.clone().inside_running(),
+            Inside::Task(task) => task.inside_running(),
             Inside::Scope(scope) => scope.clone(),
             Inside::Unopened(unopened) => unopened.open().clone(),
         }

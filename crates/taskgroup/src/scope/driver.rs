@@ -2,7 +2,7 @@
 //!
 //! The tree knows two things of a driver: [`submit`] puts a scheduled task where it will be run, and [`Runtime::current`] finds the
 //! driver of the runtime that one is in. A driver
-//! knows of a task that it can be [`run`](super::task::TaskObject::run).
+//! knows of a task that it can be [`run`](TaskRef::run).
 //!
 //! Two drivers stand behind it. *Pumps*: per runtime a few Tokio tasks poll children from queues of their own, so a
 //! child costs no Tokio task. *Tokio tasks*: each child is driven by a Tokio task of its own.
@@ -185,18 +185,14 @@ impl Runtime {
 
     /// The next task for a pump: its own, the common ones, those of another pump.
     fn next(&self, number: usize, look_at_common: bool) -> Option<TaskRef> {
-        let own = &self.pumps[number].queue;
-        if look_at_common {
+        let mut own = self.pumps[number].queue.lock();
+        if look_at_common || own.is_empty() {
             // Behind what is there: what was submitted in order runs in order, and nothing starves.
-            self.take_common(&mut own.lock());
-        }
-        let next = own.lock().pop_front();
-        next.or_else(|| {
-            let mut own = own.lock();
             self.take_common(&mut own);
-            own.pop_front()
-        })
-        .or_else(|| self.steal(number))
+        }
+        let next = own.pop_front();
+        drop(own);
+        next.or_else(|| self.steal(number))
     }
 
     /// Moves a fair share of the common tasks behind a pump's own, and leaves the others something too. The locks are taken in
@@ -394,8 +390,8 @@ pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
 fn run_dead(task: TaskRef) {
     fn drop_now(task: TaskRef) {
         // Two may get here with the same task: its driver that is dropped, and whoever wakes it.
-        if task.header().claim() {
-            task.run_claimed(false);
+        if task.header().begin() {
+            task.drive(false);
         }
     }
     let mut mine = match DEAD.try_with(Cell::take) {
@@ -428,7 +424,10 @@ struct Turn {
     runtime: Arc<Runtime>,
     number: usize,
     /// Children of this group have ended in this turn, so many; their tokens go back together.
-    ended: Cell<Option<(Arc<Scope>, usize)>>,
+    group: Cell<Option<Arc<Scope>>>,
+    /// The same group, or null.
+    of: Cell<*const Scope>,
+    ended: Cell<usize>,
 }
 
 impl Turn {
@@ -443,35 +442,33 @@ impl Turn {
     /// Gives back the tokens of ended children. Before anything of another group runs: whatever that takes, this group must
     /// not wait for it.
     fn settle(&self) {
-        if let Some((group, count)) = self.ended.take() {
-            group.leave_many(count);
+        self.of.set(std::ptr::null());
+        if let Some(group) = self.group.take() {
+            group.leave_many(self.ended.take());
         }
     }
 
     fn settle_others(&self, owner: &Arc<Scope>) {
-        match self.ended.take() {
-            Some((group, count)) if !Arc::ptr_eq(&group, owner) => group.leave_many(count),
-            ended => self.ended.set(ended),
+        if !std::ptr::eq(self.of.get(), Arc::as_ptr(owner)) {
+            self.settle();
         }
+    }
+
+    fn child_ended(&self, group: &Arc<Scope>) {
+        if !std::ptr::eq(self.of.get(), Arc::as_ptr(group)) {
+            self.settle();
+            self.of.set(Arc::as_ptr(group));
+            self.group.set(Some(group.clone()));
+        }
+        self.ended.set(self.ended.get() + 1);
     }
 }
 
 /// A child of `group` has ended. Its token may go back a little later, together with those of its siblings.
+#[inline]
 pub(super) fn child_ended(group: &Arc<Scope>) {
     Turn::with(|turn| match turn {
-        Some(turn) => {
-            let count = match turn.ended.take() {
-                Some((other, count)) if Arc::ptr_eq(&other, group) => {
-                    return turn.ended.set(Some((other, count + 1)));
-                }
-                Some((other, count)) => {
-                    other.leave_many(count);
-                    1
-                }
-                None => 1,
-            };
-            turn.ended.set(Some((group.clone(), count)));
-        }
+        Some(turn) => turn.child_ended(group),
         None => group.leave(),
     });
 }
@@ -507,7 +504,9 @@ impl Future for Pumping {
         let turn = Turn {
             runtime: self.runtime.clone(),
             number: self.number,
-            ended: Cell::new(None),
+            group: Cell::new(None),
+            of: Cell::new(std::ptr::null()),
+            ended: Cell::new(0),
         };
         let (runtime, number) = (&turn.runtime, turn.number);
         self.turns = self.turns.wrapping_add(1);
@@ -585,8 +584,8 @@ impl Future for Drive {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let header = self.0.header();
-        if header.claim() {
-            self.0.clone().run_claimed(true);
+        if header.begin() {
+            self.0.clone().drive(true);
         }
         if header.is_done() {
             return Poll::Ready(());
@@ -606,8 +605,8 @@ impl Drop for Drive {
             let header = self.0.header();
             header.owner.runtime().shut_down.store(1, Ordering::SeqCst);
             header.force();
-            if header.claim() {
-                self.0.clone().run_claimed(false);
+            if header.begin() {
+                self.0.clone().drive(false);
             } else {
                 self.0.clone().cancelled(Dropping::InPlace);
             }

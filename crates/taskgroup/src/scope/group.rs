@@ -16,25 +16,31 @@ use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, Tas
 use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
 use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 
+/// In the order of who uses it: what each spawn writes is not on the cache line that each end reads.
+#[repr(C)]
 pub(crate) struct GroupState {
+    /// The number of the next child, and above it the tokens that were taken for children to come (T9).
+    spawns: AtomicU64,
+    inner: Mutex<Inner>,
+    info: OnceLock<TaskInfo>,
     /// 0 until somebody asks for it.
     number: AtomicU32,
-    pub(crate) tokio_tasks: bool,
     /// When it was opened.
     pub(crate) since: Stamp,
     #[cfg(feature = "tracing")]
     pub(crate) span: tracing::Span,
     policy: Policy,
     asked: Option<Box<Asked>>,
-    next: AtomicU32,
     background: AtomicU32,
+    pub(crate) tokio_tasks: bool,
     /// The body has ended, or its end was already reported.
     body_over: std::sync::atomic::AtomicBool,
-    info: OnceLock<TaskInfo>,
-    inner: Mutex<Inner>,
 }
+
+/// Above the number in `spawns`: one token.
+const TOKEN: u64 = 1 << 32;
 
 #[derive(Default)]
 struct Inner {
@@ -99,23 +105,57 @@ impl GroupState {
     pub(crate) fn new(options: GroupOptions) -> Self {
         let number = AtomicU32::new(0);
         Self {
+            spawns: AtomicU64::new(1),
+            inner: Mutex::new(Inner::default()),
+            info: OnceLock::new(),
             #[cfg(feature = "tracing")]
             span: crate::observe::spans::of_group(number_of(&number), options.name.as_deref()),
             number,
-            tokio_tasks: options.tokio_tasks,
             since: clock::stamp(),
             policy: options.policy.unwrap_or_default(),
+            tokio_tasks: options.tokio_tasks,
             asked: Asked::of(options),
-            next: AtomicU32::new(1),
             background: AtomicU32::new(0),
             body_over: std::sync::atomic::AtomicBool::new(false),
-            info: OnceLock::new(),
-            inner: Mutex::new(Inner::default()),
         }
     }
 
-    pub(crate) fn next_index(&self) -> u32 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+    /// Draws the number of a child, and a token for it if one was taken in advance.
+    #[inline]
+    fn draw(&self) -> (u32, bool) {
+        let mut spawns = self.spawns.load(Ordering::Relaxed);
+        loop {
+            let index = spawns as u32;
+            let tokens = spawns & !(TOKEN - 1);
+            // The number wraps without reaching the tokens.
+            let next = u64::from(index.wrapping_add(1)) | tokens.saturating_sub(TOKEN);
+            match self.spawns.compare_exchange_weak(
+                spawns,
+                next,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return (index, tokens > 0),
+                Err(now) => spawns = now,
+            }
+        }
+    }
+
+    pub(super) fn add_tokens(&self, count: usize) {
+        self.spawns
+            .fetch_add(count as u64 * TOKEN, Ordering::SeqCst);
+    }
+
+    pub(super) fn tokens(&self) -> usize {
+        (self.spawns.load(Ordering::SeqCst) / TOKEN) as usize
+    }
+
+    pub(super) fn take_tokens(&self) -> usize {
+        if self.tokens() == 0 {
+            return 0;
+        }
+        let before = self.spawns.fetch_and(TOKEN - 1, Ordering::SeqCst);
+        (before / TOKEN) as usize
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -132,13 +172,35 @@ impl GroupState {
 
     // ---- spawning ----
 
-    /// Takes everything that a child needs before it may start: a token and, below a limit, maybe a place in the queue.
-    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: u32) -> Result<(), Refusal> {
-        scope.enter_child()?;
+    /// Takes everything that a child needs before it may start: a number, a token and, below a limit, maybe a place in the queue.
+    #[inline]
+    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: usize) -> (u32, Result<(), Refusal>) {
+        let (index, has_token) = self.draw();
+        let entered = if has_token {
+            Ok(())
+        } else {
+            scope.enter_children()
+        };
+        let flags = scope.flags();
+        let plain = flags & tree::CANCELLED == 0 && bits & BACKGROUND == 0;
+        if entered.is_ok() && plain && scope.runtime_if_set().is_some() {
+            return (index, entered);
+        }
+        (index, entered.and_then(|()| self.admit_rare(scope, bits)))
+    }
+
+    /// The token has been taken.
+    #[cold]
+    fn admit_rare(&self, scope: &Arc<Scope>, bits: usize) -> Result<(), Refusal> {
         if scope.is_cancelled() {
             let reason = scope.reason();
             scope.leave();
             return Err(reason.map_or(Refusal::Closed, Refusal::Cancelled));
+        }
+        if scope.runtime_if_any().is_none() {
+            // Nobody would give the token back after the panic.
+            scope.leave();
+            scope.runtime();
         }
         if bits & BACKGROUND != 0 {
             self.background.fetch_add(1, Ordering::SeqCst);
@@ -282,6 +344,32 @@ impl GroupState {
             let places = places.lock();
             (places.placed, places.queued.len())
         })
+    }
+
+    /// Whether the end of a child means nothing but its token.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.asked.is_none() && self.policy.wanted().is_none() && self.background() == 0
+    }
+
+    #[cold]
+    fn child_ended(&self, header: &Header, fate: Fate) {
+        let owner = &header.owner;
+        self.count(header, |progress| progress.ended(fate));
+        if fate == Fate::Done && !header.has(BACKGROUND) {
+            self.succeeded(owner, || header.info());
+        }
+        if header.has(LIMITED) {
+            self.place_free();
+        }
+        if header.has(BACKGROUND) {
+            self.background.fetch_sub(1, Ordering::SeqCst);
+        }
+        if self.background() == 0 {
+            driver::child_ended(owner);
+        } else {
+            owner.leave();
+        }
     }
 
     // ---- background children ----
@@ -513,29 +601,26 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
 }
 
 /// The next number of a child below `scope`; 0 where children have none.
-pub(super) fn next_index(scope: &Scope) -> u32 {
-    scope.group().map_or(0, GroupState::next_index)
+pub(crate) fn next_index(scope: &Arc<Scope>) -> u32 {
+    scope.group().map_or(0, |group| {
+        let (index, has_token) = group.draw();
+        if has_token {
+            scope.leave();
+        }
+        index
+    })
 }
 
 /// A task has ended, in every sense: its group hears of it last.
 pub(super) fn child_ended(header: &Header, fate: Fate) {
     let owner = &header.owner;
-    if let Some(group) = owner.group() {
-        group.count(header, |progress| progress.ended(fate));
-        if fate == Fate::Done && !header.has(BACKGROUND) {
-            group.succeeded(owner, || header.info());
+    match owner.group() {
+        Some(group) if group.is_plain() && !header.has(BACKGROUND | LIMITED) => {
+            driver::child_ended(owner);
         }
-        if header.has(LIMITED) {
-            group.place_free();
-        }
-        if header.has(BACKGROUND) {
-            group.background.fetch_sub(1, Ordering::SeqCst);
-        }
-        if group.background() == 0 {
-            return driver::child_ended(owner);
-        }
+        Some(group) => group.child_ended(header, fate),
+        None => owner.leave(),
     }
-    owner.leave();
 }
 
 /// A task ended with the failure of a sibling in hand: counted once.
@@ -565,10 +650,8 @@ pub(super) fn merge(scope: &Arc<Scope>, mut members: Vec<Member>) -> Option<Memb
 // ---- who is who ----
 
 pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
-    match header.mark.name() {
-        Some(name) => name.clone(),
-        None => Cow::Owned(format!("#{}", header.index)),
-    }
+    let number = || Cow::Owned(format!("#{}", header.index));
+    header.mark.name().unwrap_or_else(number)
 }
 
 pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {

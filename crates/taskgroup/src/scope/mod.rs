@@ -9,7 +9,10 @@
 //! | `tree` | who is below whom, who is cancelled, what has ended |
 //! | `tree/spread` | a cancellation on its way down |
 //! | `group` | errors, policy, grace and limit of a group |
-//! | `task` | one child: state word, future, outcome |
+//! | `name` | the name of a task |
+//! | `pool` | the memory of nodes |
+//! | `task` | one child: its future, its outcome |
+//! | `node` | what is the same in every task: state word, references, name |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
 //! | `polling` | who polls what, as seen from another thread |
@@ -21,7 +24,11 @@ pub(crate) mod driver;
 pub(crate) mod group;
 #[cfg(loom)]
 pub mod models;
+#[cfg(not(taskgroup_bare))]
+pub(crate) mod name;
+mod node;
 pub(crate) mod polling;
+mod pool;
 pub(crate) mod section;
 pub(crate) mod task;
 pub(crate) mod timer;
@@ -31,15 +38,17 @@ pub(crate) mod tree;
 mod tests {
     use std::sync::{Arc, Mutex, Weak};
 
-    use super::task::TaskObject;
+    use super::current;
+    use super::tree::Scope;
     use crate::{TaskGroup, bracket, shield, until_cancelled};
 
     // S4, TG23
     #[tokio::test]
     async fn tasks_that_opened_scopes_are_freed() {
-        type Seen = Arc<Mutex<Vec<Weak<dyn TaskObject>>>>;
+        type Seen = Arc<Mutex<Vec<Weak<Scope>>>>;
         async fn opens(seen: Seen) -> Result<(), crate::BoxError> {
-            let here = || Arc::downgrade(&super::current::task().expect("in a task"));
+            // The scope inside goes with the task that it is in.
+            let here = || Arc::downgrade(&current::task().expect("in a task").inside());
             seen.lock().unwrap().push(here());
             let work = async |_: &mut ()| {
                 let _ = until_cancelled(tokio::task::yield_now()).await;
@@ -66,6 +75,34 @@ mod tests {
         tokio::task::yield_now().await;
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 3);
-        assert!(seen.iter().all(|task| task.strong_count() == 0));
+        assert!(seen.iter().all(|inside| inside.strong_count() == 0));
+    }
+
+    // S4: a task that has ended leaves nothing in its group, whoever held a reference to it last.
+    #[tokio::test]
+    async fn every_node_gives_its_group_back() {
+        let seen = Arc::new(Mutex::new(None));
+        let kept = TaskGroup::run(async |group| {
+            *seen.lock().unwrap() = Some(Arc::downgrade(group.scope()));
+            drop(group.spawn(async {}));
+            let cancelled = group
+                .task("cancelled".to_owned())
+                .spawn(std::future::pending::<()>());
+            let awaited = group.spawn(tokio::task::yield_now());
+            let kept = group.spawn(async { Ok::<_, crate::BoxError>(7) });
+            tokio::task::yield_now().await;
+            cancelled.cancel();
+            awaited.await?;
+            Ok((kept, cancelled))
+        });
+        let (kept, cancelled) = kept.await.unwrap();
+        tokio::task::yield_now().await;
+        let group = seen.lock().unwrap().take().unwrap();
+        // One for each handle, and one for the scope that the cancel opened.
+        assert_eq!(group.strong_count(), 3);
+        assert_eq!(cancelled.name(), "cancelled");
+        drop(cancelled);
+        assert_eq!(kept.await.unwrap(), 7);
+        assert_eq!(group.strong_count(), 0);
     }
 }

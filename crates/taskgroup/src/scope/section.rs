@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
 use super::driver;
-use super::task::{SHIELDED, Spec, Task};
+use super::task::{self, SHIELDED, Spec};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
 use crate::error::Member;
 
@@ -368,7 +368,8 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
         scope: scope.clone(),
         current: None,
     };
-    driver::submit(Task::new(spec, cleanups));
+    let (task, _) = task::new(spec, cleanups);
+    driver::submit(task);
 }
 
 /// The deferred work of a scope, last in first out.

@@ -18,10 +18,13 @@
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
+//! - **T9** A group takes tokens in advance, so that not each spawn has to: they are counted in `live`, and in its
+//!   [`GroupState`] until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
+//!   and who adds some looks for the flag after that. Who closes it takes them away first.
 
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -29,7 +32,7 @@ use smallvec::SmallVec;
 
 use super::driver::Runtime;
 use super::group::GroupState;
-use super::task::{Header, TaskRef};
+use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
 use crate::error::Member;
@@ -53,7 +56,7 @@ pub(crate) enum Kind {
     /// A task group; its section polls the body.
     Group(GroupState),
     /// The inside of a task, made when the task first needs one.
-    Task(Weak<dyn super::task::TaskObject>),
+    Task(TaskLink),
     /// A deadline.
     Deadline(Mutex<DeadlineState>),
     /// A shield: outer cancellations stop here.
@@ -120,18 +123,20 @@ pub(super) const NO_SLOT: u32 = u32::MAX;
 pub(crate) type Deferred =
     std::pin::Pin<Box<dyn Future<Output = Result<(), crate::error::BoxError>> + Send>>;
 
+/// In the order of who uses it: whoever counts references, links something or spawns does not disturb those who look at the flags.
+#[repr(C)]
 pub(crate) struct Scope {
-    pub(crate) kind: Kind,
-    parent: Option<Arc<Scope>>,
-    pub(crate) location: &'static Location<'static>,
-    flags: AtomicU32,
-    holds: AtomicU32,
-    live: AtomicUsize,
+    inner: Mutex<Inner>,
     slot: AtomicU32,
+    holds: AtomicU32,
+    pub(crate) location: &'static Location<'static>,
+    parent: Option<Arc<Scope>>,
+    own_runtime: OnceLock<Arc<Runtime>>,
+    pub(crate) kind: Kind,
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
-    own_runtime: OnceLock<Arc<Runtime>>,
-    inner: Mutex<Inner>,
+    flags: AtomicU32,
+    live: AtomicUsize,
 }
 
 /// The few that most scopes have below them take no memory of their own.
@@ -266,11 +271,22 @@ impl Scope {
 
     /// The scope inside a task. It is not linked below the group's scope: the task is.
     pub(super) fn for_task(
-        task: Weak<dyn super::task::TaskObject>,
+        task: TaskRef,
         owner: Arc<Scope>,
         location: &'static Location<'static>,
     ) -> Arc<Self> {
-        Arc::new(Self::bare(Kind::Task(task), Some(owner), location))
+        Arc::new(Self::bare(
+            Kind::Task(TaskLink::new(task)),
+            Some(owner),
+            location,
+        ))
+    }
+
+    /// The task that this is the inside of has ended (K5).
+    pub(super) fn forget_task(&self) {
+        if let Kind::Task(task) = &self.kind {
+            task.forget();
+        }
     }
 
     pub(crate) fn parent(&self) -> Option<&Arc<Scope>> {
@@ -382,6 +398,24 @@ impl Scope {
         Ok(())
     }
 
+    /// Takes a token for a child of a group, and some for those to come (T9).
+    #[cold]
+    pub(super) fn enter_children(self: &Arc<Self>) -> Result<(), Refusal> {
+        const SOME: usize = 63;
+        self.enter_child()?;
+        let Some(group) = self.group() else {
+            return Ok(());
+        };
+        if self.flags() & (DRAINING | ORPHAN | CANCELLED) == 0 {
+            self.live.fetch_add(SOME, Ordering::SeqCst);
+            group.add_tokens(SOME);
+            if self.flags() & (DRAINING | ORPHAN) != 0 {
+                self.leave_many(group.take_tokens());
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
     pub(crate) fn leave(self: &Arc<Self>) {
         self.leave_many(1);
@@ -389,7 +423,7 @@ impl Scope {
 
     /// Gives back several tokens at once.
     pub(super) fn leave_many(self: &Arc<Self>, count: usize) {
-        if !self.give_back_and_defer(count) {
+        if count == 0 || !self.give_back_and_defer(count) {
             return;
         }
         let mut scope = self.clone();
@@ -446,7 +480,13 @@ impl Scope {
 
     /// Tokens of others: tasks and scopes below that have not ended.
     pub(crate) fn below(&self) -> usize {
-        (self.live.load(Ordering::SeqCst) & !CLOSED).saturating_sub(1)
+        let live = self.live.load(Ordering::SeqCst) & !CLOSED;
+        // T9: a scope that drains has none, and if some are on their way back it hears of it.
+        let unused = match self.group() {
+            Some(group) if self.flags() & DRAINING == 0 => group.tokens(),
+            _ => 0,
+        };
+        live.saturating_sub(1 + unused)
     }
 
     /// Only background children are left.
@@ -458,6 +498,17 @@ impl Scope {
     /// From here on, whoever makes the scope quiet wakes its section.
     pub(crate) fn start_draining(&self) {
         self.flags.fetch_or(DRAINING, Ordering::SeqCst);
+        self.give_unused_back();
+    }
+
+    /// T9. For the section, whose own token is left: so nobody has to be woken.
+    fn give_unused_back(&self) {
+        if let Some(group) = self.group() {
+            let unused = group.take_tokens();
+            if unused > 0 {
+                self.live.fetch_sub(unused, Ordering::SeqCst);
+            }
+        }
     }
 
     /// Its own code has ended, and it waits for what is below.
@@ -467,6 +518,7 @@ impl Scope {
 
     /// Closes a scope below which nothing is left (T3).
     pub(crate) fn try_close(&self) -> bool {
+        self.give_unused_back();
         self.live
             .compare_exchange(1, 1 | CLOSED, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
@@ -525,7 +577,8 @@ impl Scope {
                 parent.root_orphan_added();
             }
         }
-        self.leave();
+        let unused = self.group().map_or(0, GroupState::take_tokens);
+        self.leave_many(1 + unused);
     }
 
     // ---- errors that nobody polls for any more ----

@@ -15,7 +15,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "close versus spawn",
-        preemptions: None,
+        preemptions: Some(4),
         outcomes: &["taken", "closed"],
         run: close_versus_spawn,
     },

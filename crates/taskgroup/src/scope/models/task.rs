@@ -26,7 +26,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "handle's cancel versus completion",
-        preemptions: Some(3),
+        preemptions: Some(2),
         outcomes: &["value", "cancelled in time", "never ran"],
         run: cancel_versus_completion,
     },
@@ -68,7 +68,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "handle's cancel versus its word",
-        preemptions: Some(2),
+        preemptions: Some(1),
         outcomes: &["told", "never ran"],
         run: handle_cancel_versus_word,
     },

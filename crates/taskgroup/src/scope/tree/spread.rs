@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use super::super::driver;
 use super::super::task::{Header, TaskRef};
-use super::{CANCELLED, FORCED, OWN, Scope, ancestors, task_of, wake};
+use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_of, wake};
 use crate::cancel::CancelReason;
 use crate::error::TaskInfo;
 use crate::observe::events;
@@ -62,7 +62,7 @@ pub(super) fn spread(
     let force = bits & FORCED != 0;
     let mut queue = VecDeque::new();
     queue.push_back((start.clone(), bits));
-    let mut tasks: Vec<TaskRef> = Vec::new();
+    let mut tasks: Vec<Told> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
     let mut sections: Vec<Waker> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
@@ -83,9 +83,10 @@ pub(super) fn spread(
                 // Already spread from above; only this scope itself learns something new.
                 continue;
             }
-            for task in inner.tasks.iter() {
-                tasks.push(task.clone());
+            if dropping == Dropping::InPlace && before & NAMED == 0 {
+                inner.claim_idle(inherited, &mut tasks);
             }
+            tasks.extend(inner.tasks.iter().cloned().map(Told::new));
             for below in inner.scopes.iter() {
                 if force || !below.kind.keeps_cancel_out() {
                     queue.push_back((below.clone(), inherited));
@@ -99,15 +100,16 @@ pub(super) fn spread(
                 cancelled_groups.push(scope.clone());
             }
             let queued = group.take_queued();
-            tasks.extend(queued.iter().cloned());
+            tasks.extend(queued.iter().cloned().map(Told::new));
             unqueued.extend(queued);
         }
-        tasks[first_task..].sort_by_key(|task| task.header().index);
+        tasks[first_task..].sort_by_key(|told| told.task.header().index);
         let mut kept = first_task;
         for at in first_task..tasks.len() {
+            let header = tasks[at].task.header();
             // A shielded task (an adopted cleanup) only listens to force.
-            if tasks[at].header().mark(inherited) {
-                if let Some(inside) = tasks[at].header().scope() {
+            if tasks[at].claimed || header.mark(inherited) {
+                if let Some(inside) = header.scope() {
                     queue.push_back((inside.clone(), inherited));
                 }
                 tasks.swap(kept, at);
@@ -122,18 +124,58 @@ pub(super) fn spread(
         }
     }
     sections.into_iter().for_each(wake);
-    for task in &tasks {
+    for Told { task, .. } in &tasks {
         events::cancelled(task.header(), reason);
         if force {
             events::forced(task.header());
         }
     }
-    for task in &tasks {
-        task.clone().cancelled(dropping);
+    let mut forced = Vec::new();
+    for Told { task, claimed } in tasks {
+        if force {
+            forced.push(task.clone());
+        }
+        if claimed {
+            task.drop_claimed();
+        } else {
+            task.cancelled(dropping);
+        }
     }
     // Last, as they were spawned last; they have a place in no queue until now.
     unqueued.into_iter().for_each(driver::submit);
-    if force { tasks } else { Vec::new() }
+    forced
+}
+
+/// A task that was marked.
+struct Told {
+    task: TaskRef,
+    /// And taken out of its owner's list: it is ours to drop.
+    claimed: bool,
+}
+
+impl Told {
+    fn new(task: TaskRef) -> Self {
+        let claimed = false;
+        Self { task, claimed }
+    }
+}
+
+impl Inner {
+    /// Marks the idle tasks and takes them out of the list. With a grace they would stay: until the end of the drop they can be named.
+    fn claim_idle(&mut self, bits: u32, told: &mut Vec<Told>) {
+        for task in std::mem::take(&mut self.tasks) {
+            match task.claim_idle(bits) {
+                Ok(task) => told.push(Told {
+                    task,
+                    claimed: true,
+                }),
+                Err(task) => {
+                    task.header().set_slot(place(&self.tasks));
+                    self.tasks.push(task);
+                }
+            }
+        }
+    }
 }
 
 /// Ends the grace of `scope`: what still runs is dropped at its next suspension point. Says who that is: the innermost
@@ -150,7 +192,7 @@ pub(in super::super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason
         .collect();
     running
         .iter()
-        .map(|task| task.header())
+        .map(TaskRef::header)
         .filter(|header| !header.is_done() && !waiting.contains(&std::ptr::from_ref(*header)))
         .map(Header::info)
         .collect()

@@ -1,0 +1,81 @@
+//! The name of a task.
+
+use std::borrow::Cow;
+
+/// A name of a task, or none, in twelve bytes and with an allocation only for a name that was made: names are to cost nothing.
+#[repr(C, packed(4))]
+pub(crate) struct Name {
+    /// Null: none.
+    start: *const u8,
+    /// With [`OWNED`](Self::OWNED) if it is that of a `Box<str>`.
+    len: u32,
+}
+
+// SAFETY: it is an `Option<Cow<'static, str>>` by other means.
+#[allow(unsafe_code)]
+unsafe impl Send for Name {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Name {}
+
+impl Name {
+    const OWNED: u32 = 1 << 31;
+
+    #[inline]
+    pub(crate) fn new(name: Option<Cow<'static, str>>) -> Self {
+        let len = |text: &str| match u32::try_from(text.len()) {
+            Ok(len) if len < Self::OWNED => len,
+            _ => panic!("the name of a task is shorter than two gigabytes"),
+        };
+        match name {
+            None => Self {
+                start: std::ptr::null(),
+                len: 0,
+            },
+            Some(Cow::Borrowed(text)) => Self {
+                start: text.as_ptr(),
+                len: len(text),
+            },
+            Some(Cow::Owned(text)) => {
+                let len = len(&text) | Self::OWNED;
+                let start = Box::into_raw(text.into_boxed_str())
+                    .cast::<u8>()
+                    .cast_const();
+                Self { start, len }
+            }
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<Cow<'static, str>> {
+        let (start, len) = (self.start, self.len);
+        if start.is_null() {
+            return None;
+        }
+        let bytes = std::ptr::slice_from_raw_parts(start, (len & !Self::OWNED) as usize);
+        // SAFETY: `new` took this apart from a `str`, which is static, or boxed and ours until our drop.
+        #[allow(unsafe_code)]
+        let bytes: &'static [u8] = unsafe { &*bytes };
+        // SAFETY: as above: it is UTF-8.
+        #[allow(unsafe_code)]
+        let text = unsafe { std::str::from_utf8_unchecked(bytes) };
+        Some(if len & Self::OWNED == 0 {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(text.to_owned())
+        })
+    }
+}
+
+impl Drop for Name {
+    #[inline]
+    fn drop(&mut self) {
+        let (start, len) = (self.start, self.len);
+        if len & Self::OWNED != 0 {
+            let bytes =
+                std::ptr::slice_from_raw_parts_mut(start.cast_mut(), (len & !Self::OWNED) as usize);
+            // SAFETY: `new` took it apart from a `Box<str>`; a boxed slice of its bytes is the same allocation.
+            #[allow(unsafe_code)]
+            drop(unsafe { Box::from_raw(bytes) });
+        }
+    }
+}

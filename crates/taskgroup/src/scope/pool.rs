@@ -1,0 +1,185 @@
+//! Memory for nodes. A thread keeps a few blocks that it was given back and uses them again: for a child that does little, the allocator would
+//! cost more than anything else.
+//!
+//! Invariants:
+//!
+//! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
+//!   back to the allocator.
+//! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
+//! - **M3** A thread keeps [`KEPT`] bytes at most, and gives them back when it ends: what lives long stays at the size of what lives in it.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// Sizes are rounded up to a multiple of that.
+const STEP: usize = 16;
+/// Larger nodes are the allocator's business alone: they cost more than it.
+const CLASSES: usize = 16;
+/// Where a checker runs us each node is an allocation of its own, so that it sees who comes too late.
+const KEPT: usize = if cfg!(any(miri, loom)) { 0 } else { 128 * 1024 };
+
+struct Block {
+    next: *mut Block,
+}
+
+struct Pool {
+    lists: [Cell<*mut Block>; CLASSES],
+    /// How much there is in them.
+    bytes: Cell<usize>,
+}
+
+thread_local! {
+    static POOL: Pool = const {
+        Pool {
+            lists: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
+            bytes: Cell::new(0),
+        }
+    };
+}
+
+/// The class of a type, if it has one, and the layout that its blocks have.
+const fn class_of<T>() -> (Option<usize>, Layout) {
+    let plain = Layout::new::<T>();
+    let class = plain.size().div_ceil(STEP);
+    if class == 0 || class > CLASSES || plain.align() > STEP {
+        return (None, plain);
+    }
+    match Layout::from_size_align(class * STEP, STEP) {
+        Ok(layout) => (Some(class - 1), layout),
+        Err(_) => (None, plain),
+    }
+}
+
+/// As `Box::leak`, for [`free`].
+#[inline]
+pub(super) fn leak<T>(value: T) -> NonNull<T> {
+    const { assert!(size_of::<T>() > 0) };
+    let (class, layout) = const { class_of::<T>() };
+    let kept =
+        class.and_then(|class| POOL.try_with(|pool| pool.take(class, layout.size())).ok()?);
+    let block = kept.unwrap_or_else(|| {
+        // SAFETY: the size is not zero.
+        #[allow(unsafe_code)]
+        let block = unsafe { alloc(layout) };
+        NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+    });
+    let place = block.cast::<T>();
+    // SAFETY: the block is as large as its layout, which is that of `T` or rounded up from it, and nobody else's (M2).
+    #[allow(unsafe_code)]
+    unsafe {
+        place.write(value);
+    }
+    place
+}
+
+/// Drops the value and takes its memory back.
+///
+/// # Safety
+/// It is from [`leak`] of the same type, and nobody uses it any more.
+#[allow(unsafe_code)]
+#[inline]
+pub(super) unsafe fn free<T>(place: NonNull<T>) {
+    // SAFETY: the caller's.
+    unsafe { place.drop_in_place() };
+    let (class, layout) = const { class_of::<T>() };
+    let block = place.cast::<Block>();
+    let kept = class.is_some_and(|class| {
+        let keep = |pool: &Pool| pool.put(class, layout.size(), block);
+        POOL.try_with(keep).unwrap_or(false)
+    });
+    if !kept {
+        // SAFETY: M1: it was allocated with this layout.
+        unsafe { dealloc(block.as_ptr().cast(), layout) };
+    }
+}
+
+impl Pool {
+    #[inline]
+    fn take(&self, class: usize, size: usize) -> Option<NonNull<Block>> {
+        let list = &self.lists[class];
+        let block = NonNull::new(list.get())?;
+        // SAFETY: M2.
+        #[allow(unsafe_code)]
+        list.set(unsafe { block.as_ref() }.next);
+        self.bytes.set(self.bytes.get() - size);
+        Some(block)
+    }
+
+    /// Returns whether it was kept.
+    #[inline]
+    fn put(&self, class: usize, size: usize, block: NonNull<Block>) -> bool {
+        if self.bytes.get() + size > KEPT {
+            return false;
+        }
+        let next = self.lists[class].get();
+        // SAFETY: the block is large enough, aligned, and the caller's, who gives it to us.
+        #[allow(unsafe_code)]
+        unsafe {
+            block.write(Block { next });
+        }
+        self.lists[class].set(block.as_ptr());
+        self.bytes.set(self.bytes.get() + size);
+        true
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for class in 0..CLASSES {
+            let size = (class + 1) * STEP;
+            let Ok(layout) = Layout::from_size_align(size, STEP) else {
+                continue;
+            };
+            while let Some(block) = self.take(class, size) {
+                // SAFETY: M1.
+                #[allow(unsafe_code)]
+                unsafe {
+                    dealloc(block.as_ptr().cast(), layout);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // M2, M3
+    #[test]
+    #[cfg_attr(any(miri, loom), ignore = "nothing is kept there")]
+    fn what_is_given_back_is_used_again_up_to_a_limit() {
+        std::thread::spawn(|| {
+            let first = leak([1_u64; 9]);
+            let other = leak([2_u64; 9]);
+            // SAFETY: from above, once.
+            #[allow(unsafe_code)]
+            unsafe {
+                free(first);
+            }
+            let again = leak([3_u64; 10]);
+            assert_eq!(first.cast::<u8>(), again.cast::<u8>(), "of the same class");
+            assert_ne!(first, other);
+            let many: Vec<_> = (0..2 * KEPT / 80).map(|_| leak([4_u64; 10])).collect();
+            for place in many {
+                // SAFETY: from above, once.
+                #[allow(unsafe_code)]
+                unsafe {
+                    free(place);
+                }
+            }
+            let kept = POOL.with(|pool| pool.bytes.get());
+            assert!(kept > KEPT - 80 && kept <= KEPT);
+            for place in [other.cast::<[u64; 10]>(), again] {
+                // SAFETY: from above, once; what is dropped needs none.
+                #[allow(unsafe_code)]
+                unsafe {
+                    free(place);
+                }
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}
