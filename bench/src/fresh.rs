@@ -1,4 +1,4 @@
-//! Each contender in a fresh process, so that none inherits what another one left in the allocator: memory, and the [bare](crate::bare)
+//! Each contender in a fresh process, so that none inherits what another one left in the allocator: memory, and the [`bare`]
 //! program beside this one.
 
 use std::path::Path;
