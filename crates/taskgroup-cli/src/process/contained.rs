@@ -46,11 +46,15 @@ impl Contained {
     pub(crate) async fn start(guards: &Guards, start: Start) -> io::Result<(Contained, Pipes)> {
         let request = Request::Start(start);
         loop {
+            let mut guard = guards.get()?;
             let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-            let mut guard = guards.get()?;
             // Somebody may have killed it while it was idle: another one, then.
-            if guard.ask_with(&request, &[stdout, stderr]).await.is_err() {
+            if guard
+                .ask_with(&request, vec![stdout, stderr])
+                .await
+                .is_err()
+            {
                 guards.bury(&mut guard).await;
                 continue;
             }

@@ -201,18 +201,30 @@ impl Guard {
     }
 
     pub(super) async fn ask(&self, request: &Request) -> io::Result<()> {
-        self.ask_with(request, &[]).await
+        self.ask_with(request, Vec::new()).await
     }
 
-    /// Sends the request and its descriptors.
-    pub(super) async fn ask_with(&self, request: &Request, fds: &[OwnedFd]) -> io::Result<()> {
+    /// Sends the request, and hands its descriptors over.
+    pub(super) async fn ask_with(
+        &self,
+        request: &Request,
+        mut fds: Vec<OwnedFd>,
+    ) -> io::Result<()> {
         let frame = frame(request);
-        let mut fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         let mut sent = 0;
         while sent < frame.len() {
-            let write = || send(&self.socket, &frame[sent..], &fds);
-            sent += self.socket.async_io(Interest::WRITABLE, write).await?;
-            // They went with the first piece.
+            let write = || {
+                let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+                send(&self.socket, &frame[sent..], &fds)
+            };
+            sent += match write() {
+                Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.async_io(Interest::WRITABLE, write).await?
+                }
+                result => result?,
+            };
+            // They went with the first piece. There was room for it, so nothing else has run since they were opened: a guard
+            // that is started while they are open has them too, until its program begins, and would seem to hold the output.
             fds.clear();
         }
         Ok(())
