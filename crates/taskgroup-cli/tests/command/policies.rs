@@ -88,15 +88,21 @@ fn a_deadline_stops_everything() {
 #[test]
 fn the_first_success_wins_a_race() {
     let sandbox = Sandbox::new();
-    sandbox.fifo("failed");
+    sandbox.fifo("slow");
+    let events = sandbox.path("events");
+    // The winner waits until the others have failed and begun.
+    let good = "cat \"$DIR/slow\"
+        until grep -q '\"result\":\"failed\"' \"$DIR/events\"; do sleep 0.01; done
+        echo won";
     let ended = sandbox.verb(
         "race",
         &[
             "--names=bad,good,slow",
             NEVER,
-            "echo x > \"$DIR/failed\"; exit 1",
-            "cat \"$DIR/failed\"; echo won",
-            "echo $$ > \"$DIR/slow\"; exec sleep 100",
+            &format!("--json={}", events.display()),
+            "exit 1",
+            good,
+            "echo x > \"$DIR/slow\"; exec sleep 100",
         ],
     );
     ended.code(0).says("FAILED bad");

@@ -15,12 +15,13 @@ fn every_stop_signal_stops_all_commands_with_sigterm() {
     for (signal, code) in signals {
         let sandbox = Sandbox::new();
         sandbox.fifo("ready");
-        let running = sandbox.start(&[
+        let running = Running::of(sandbox.hears_hangups().args([
+            "run",
             "--names=one",
             NEVER,
             "trap 'echo got TERM; exit 0' TERM; trap 'echo got INT' INT
              echo $$ > \"$DIR/ready\"; while :; do sleep 0.01; done",
-        ]);
+        ]));
         let pgid = sandbox.pid("ready");
         running.signal(signal);
         let ended = running.ended();

@@ -86,6 +86,13 @@ impl Sandbox {
         self.through(shell)
     }
 
+    /// A `taskgroup` that hears SIGHUP, also where these tests run under `nohup`.
+    pub(crate) fn hears_hangups(&self) -> Command {
+        let mut env = Command::new("env");
+        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_taskgroup")]);
+        self.through(env)
+    }
+
     pub(crate) fn through(&self, mut command: Command) -> Command {
         command
             .env("DIR", self.0.path())
