@@ -40,12 +40,8 @@ mod observe;
 mod policy;
 #[cfg(feature = "runner")]
 mod runner;
-#[cfg(not(loom))]
 #[allow(unsafe_code)]
 mod scope;
-#[cfg(loom)]
-#[allow(unsafe_code, missing_docs)]
-pub mod scope;
 mod shield;
 mod start;
 mod sync;
@@ -84,6 +80,8 @@ pub use observe::{
 pub use policy::{Policy, QuorumMissed};
 #[cfg(feature = "runner")]
 pub use runner::{MainOutput, RunError, Runner, run};
+#[cfg(loom)]
+pub use scope::models;
 pub use scope::task::TaskOutput;
 pub use shield::shield;
 pub use start::{StartError, Started};

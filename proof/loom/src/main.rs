@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use taskgroup::scope::models::{self, Model};
+use taskgroup::models::{self, Model};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -23,6 +23,7 @@ pub(crate) mod current;
 pub(crate) mod driver;
 pub(crate) mod group;
 #[cfg(loom)]
+#[allow(missing_docs)]
 pub mod models;
 #[cfg(not(taskgroup_bare))]
 pub(crate) mod name;
