@@ -208,3 +208,36 @@ fn the_same_failure_at_two_places_is_counted_twice() {
     assert_eq!(shape_or_none(first.as_ref()), "main(low(a))");
     assert_eq!(shape_or_none(second.as_ref()), "main(b, low(a))");
 }
+
+#[test]
+fn a_failure_from_elsewhere_is_a_new_error() {
+    // ES5: it is no leaf of what the handler was given, so there is no place to put it back.
+    let elsewhere = failed("elsewhere", Invalid("x")).to_task_error();
+    let rest = three_kinds()
+        .on::<io::Error>(|_| Err(elsewhere))
+        .rest()
+        .unwrap_err();
+    assert_eq!(shape(&rest), "main(low(bad), boom, handler)");
+    let new = rest.members()[2].as_task().unwrap();
+    assert_eq!(new.downcast_ref::<TaskError>().unwrap().name(), "elsewhere");
+    assert_eq!(shape_or_none(new.handling()), "main(io1, low(io2))");
+}
+
+#[test]
+fn a_chain_that_is_under_way_shows_what_it_holds() {
+    let clauses = three_kinds()
+        .on::<io::Error>(Err)
+        .on_panic(|_| Err(Invalid("giving up")));
+    let text = format!("{clauses:?}");
+    let held: Vec<_> = [
+        "pending",
+        "`bad`",
+        "reraised",
+        "`io1`",
+        ", raised",
+        "giving up",
+    ]
+    .map(|what| text.find(what))
+    .into();
+    assert!(held.is_sorted() && held[0].is_some(), "{text}");
+}

@@ -183,3 +183,47 @@ fn a_wide_tree_is_handled_in_linear_time() {
     let rest = err.on::<Invalid>(Err).rest().unwrap_err();
     assert_eq!(rest.len(), DEPTH);
 }
+
+/// `levels` groups, one in the other; each but the innermost has a leaf beside the next group.
+fn tower(levels: usize, innermost: Member) -> ErrorGroup {
+    let mut err = group("g", vec![innermost]);
+    for _ in 1..levels {
+        err = group(
+            "g",
+            vec![
+                failed("leaf", Invalid("x")),
+                Member::from_failure(info("w", 4), Box::new(err)),
+            ],
+        );
+    }
+    err
+}
+
+#[test]
+fn the_levels_that_are_drawn_are_counted() {
+    // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and nobody else has.
+    let text = format!("{:#}", tower(30, failed("last", Invalid("y"))));
+    let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(count("group `g` [1.3] failed: "), 25);
+    assert_eq!(count("task `leaf` [1.1] failed: x"), 29);
+    assert_eq!(count(" in main/leaf"), 5);
+    assert_eq!(count(" in main/last"), 1);
+    // That of the root, whose path nothing above it tells.
+    assert_eq!(count(" in main/g"), 1);
+}
+
+#[test]
+fn what_hangs_on_a_drawn_level_is_drawn() {
+    // ES5
+    let handler = || {
+        let handled = group("main", vec![failed("a", Invalid("x"))]);
+        let rest = handled.on::<Invalid>(|_| Err(Invalid("again"))).rest();
+        rest.unwrap_err().into_members().remove(0)
+    };
+    let drawn = format!("{:#}", tower(24, handler()));
+    let branch = "└─ while handling: group `main` [1.3] failed: 1 error\n";
+    assert!(drawn.contains(branch), "{drawn}");
+    let told = format!("{:#}", tower(25, handler()));
+    let line = "│ while handling: group `main` failed: task `a` failed: x";
+    assert!(told.ends_with(line), "{told}");
+}

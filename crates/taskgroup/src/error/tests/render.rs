@@ -169,3 +169,62 @@ fn a_chain_of_sources_without_end_is_cut() {
     let err = group("main", vec![failed("a", Endless)]);
     assert_eq!(drawn(&err).matches("caused by: again").count(), 64);
 }
+
+#[test]
+fn a_line_that_names_every_failure_has_no_rest() {
+    let err = group("main", (0..5).map(|_| failed("a", "x")).collect());
+    let text = err.to_string();
+    assert_eq!(text.matches("task `a` failed: x").count(), 5);
+    assert!(!text.contains("more"), "{text}");
+}
+
+#[test]
+fn a_cancelled_task_did_not_fail_but_ended() {
+    // S7, S8
+    let ended = Member::from_cancelled(info("a", 1), "cancelled by the caller".into());
+    assert_eq!(ended.to_string(), "task `a` ended: cancelled by the caller");
+}
+
+#[test]
+fn a_root_has_no_path_to_tell() {
+    let err = ErrorGroup::new(main_info(), vec![failed("a", Invalid("x"))]).unwrap();
+    let expected = "\
+group `main` [1.0] failed: 1 error
+│ run at HERE
+└─ task `a` [1.1] failed: x
+     spawned at HERE";
+    assert_eq!(drawn(&err), expected);
+}
+
+#[test]
+fn every_view_of_a_failure_prints_as_the_failure() {
+    // S23
+    let err = group(
+        "main",
+        vec![
+            failed("a", Wrapped("x", "y".into())),
+            nested("w", "low", vec![failed("b", Invalid("z"))]),
+        ],
+    );
+    let (task, low) = (&err.members()[0], &err.members()[1]);
+    let leaf = err.leaves().next().unwrap();
+    assert_eq!(task.to_string(), "task `a` failed: x");
+    assert_eq!(leaf.to_string(), task.to_string());
+    assert_eq!(low.to_string(), "group `low` failed: task `b` failed: z");
+    let tree = format!("{:#}", err.cause());
+    assert!(tree.ends_with("caused by: y"), "{tree}");
+    assert_eq!(format!("{:?}", err.cause()), tree);
+    assert_eq!(format!("{leaf:?}"), tree);
+    assert_eq!(format!("{task:?}"), tree);
+    assert_eq!(format!("{low:?}"), format!("{low:#}"));
+    assert!(format!("{low:?}").contains("task `b` [1.1] failed: z"));
+    for error in [&err as &dyn std::error::Error, err.cause()] {
+        let origin = error.source().unwrap();
+        assert!(origin.to_string().contains("main/a [1.1]"));
+        assert_eq!(format!("{origin:?}"), origin.to_string());
+    }
+    let mut leaves = err.leaves();
+    assert_eq!(format!("{leaves:?}"), "Leaves { depth: 1, .. }");
+    assert_eq!(leaves.by_ref().count(), 2);
+    assert_eq!(format!("{leaves:?}"), "Leaves { depth: 0, .. }");
+}

@@ -266,3 +266,23 @@ fn an_overrun_says_what_was_granted() {
         "group `main` failed: task `slow` failed: cleanup exceeded the grace of 5s and was dropped"
     );
 }
+
+#[test]
+fn ids_and_paths_are_compared_and_printed() {
+    // S23
+    let leaf = failed("a/b", Invalid("x")).to_task_error();
+    let id = TaskId::new(3, 17);
+    assert_eq!((id.group(), id.index()), (3, 17));
+    assert_eq!(format!("{id:?}"), "TaskId(3.17)");
+    let path = leaf.path();
+    assert!(path == "main/a/b" && path == *"main/a/b");
+    assert!(path != "main/a" && path != *"main/a");
+    assert_eq!(format!("{path:?}"), "\"main/a/b\"");
+    assert_eq!(
+        format!("{:?}", leaf.info()),
+        format!(
+            "TaskInfo {{ name: \"a/b\", id: TaskId(1.1), path: \"main/a/b\", location: {} }}",
+            leaf.location()
+        )
+    );
+}
