@@ -387,9 +387,9 @@ impl TaskGroup {
             // A heartbeat would keep its place for ever.
             bits |= LIMITED;
         }
-        let (index, admitted) = state.admit(&self.scope, bits);
+        let (index, owner, admitted) = state.admit(&self.scope, bits);
         let spec = Spec {
-            owner: self.scope.clone(),
+            owner,
             index,
             name: options.name,
             location,

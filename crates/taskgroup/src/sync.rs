@@ -65,6 +65,12 @@ mod modelled {
                 }
             }
 
+            impl Default for $name {
+                fn default() -> Self {
+                    Self::new(0)
+                }
+            }
+
             impl std::ops::Deref for $name {
                 type Target = loom::sync::atomic::$name;
                 fn deref(&self) -> &Self::Target {

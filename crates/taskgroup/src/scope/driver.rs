@@ -10,46 +10,49 @@
 //! Invariants:
 //!
 //! - **D1** A task is in at most one queue: it is submitted only by whoever set `SCHEDULED` on an idle task.
-//! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more under their locks, then sleeps; a
-//!   submitter puts the task in under the queue's lock, then looks for idle pumps. Whichever of the two has that lock second
-//!   sees what the other did before it.
-//! - **D4** `PUMP` is null, or points to the turn of the innermost pump that is being polled on this thread: it is set by an
-//!   [`OnPump`] that borrows the turn and resets it when it is dropped, also when the poll unwinds.
-//! - **D5** Tokens of ended children wait in the turn only while children of the same group run (the group is not quiet then anyway).
+//! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more, then sleeps; a submitter puts the task in, then
+//!   looks for idle pumps. Both touch the queue by its lock or by a read-modify-write (R4), so whoever comes second sees what the
+//!   other did before it.
 //! - **D3** A runtime that shuts down drops its pumps; the first to go marks it, and from then on every task that is submitted is
 //!   dropped on the submitter's stack instead of polled. So nothing stays alive in a dead runtime.
+//!
+//! The others stand where they are used: D4 and D5 in [`pump`], D6 in [`queues`], R1 to R5 in [`ring`].
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock, Weak};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 
 use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
-use super::tree::{self, Dropping, Scope};
-use crate::observe::clock::{self, Stamp};
+use super::tree::{Dropping, Scope};
 #[cfg(loom)]
 use crate::sync::CellKey as _;
 use crate::sync::{AtomicUsize, Mutex, Ordering, thread_local};
 
-/// How many children a pump polls before other Tokio tasks get their turn.
-const QUOTA: usize = 16;
-/// Every so many turns a pump goes behind the runtime's timers and I/O too.
-const YIELD: u32 = 4;
-/// How many tasks a pump takes at once from the common queue or from another pump.
-const BATCH: usize = 32;
+mod pump;
+mod queues;
+mod ring;
+
+use pump::{Pumping, Turn};
+pub(super) use pump::{child_ended, count_ended, expect_ended};
+use queues::{Common, OTHERS, Seat};
+use ring::Apart;
 
 /// The children of one Tokio runtime and what drives them.
 pub(crate) struct Runtime {
     handle: Handle,
     timers: Timers,
-    common: Mutex<VecDeque<TaskRef>>,
-    pumps: Box<[Pump]>,
+    /// What was submitted by threads without a seat.
+    common: Apart<Common>,
+    seats: Box<[Seat]>,
+    /// Those of pumps.
+    wakers: Box<[Mutex<Option<Waker>>]>,
     /// Pumps that sleep; D2.
-    idle: AtomicUsize,
+    idle: Apart<AtomicUsize>,
     sleeping: Mutex<Vec<usize>>,
     started: std::sync::Once,
     /// Whether the runtime shuts down; D3.
@@ -58,15 +61,7 @@ pub(crate) struct Runtime {
     explored: std::sync::atomic::AtomicBool,
 }
 
-#[derive(Default)]
-struct Pump {
-    queue: Mutex<VecDeque<TaskRef>>,
-    waker: Mutex<Option<Waker>>,
-}
-
 thread_local! {
-    /// The pump that this thread polls right now (D4).
-    static PUMP: Cell<*const Turn> = const { Cell::new(std::ptr::null()) };
     /// The runtime that was asked for last on this thread.
     static LAST: Cell<Option<(Id, Weak<Runtime>)>> = const { Cell::new(None) };
     /// Tasks of dead runtimes that are being dropped on this stack, one after the other.
@@ -104,7 +99,8 @@ impl Runtime {
     }
 
     fn look_up(handle: &Handle, id: Id) -> Arc<Self> {
-        static ALL: OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = OnceLock::new();
+        static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> =
+            std::sync::OnceLock::new();
         let mut all = ALL.get_or_init(Mutex::default).lock();
         if let Some(known) = all.get(&id).and_then(Weak::upgrade) {
             return known;
@@ -117,9 +113,10 @@ impl Runtime {
         let runtime = Arc::new(Self {
             handle: handle.clone(),
             timers: Timers::default(),
-            common: Mutex::default(),
-            pumps: (0..pumps).map(|_| Pump::default()).collect(),
-            idle: AtomicUsize::new(0),
+            common: Apart::default(),
+            seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
+            wakers: (0..pumps).map(|_| Mutex::new(None)).collect(),
+            idle: Apart(AtomicUsize::new(0)),
             sleeping: Mutex::default(),
             started: std::sync::Once::new(),
             shut_down: AtomicUsize::new(0),
@@ -140,115 +137,10 @@ impl Runtime {
 
     fn start(self: &Arc<Self>) {
         self.started.call_once(|| {
-            for number in 0..self.pumps.len() {
-                self.handle.spawn(Pumping {
-                    runtime: self.clone(),
-                    number,
-                    turns: 0,
-                    stamp: 0,
-                });
+            for number in 0..self.wakers.len() {
+                self.handle.spawn(Pumping::new(self.clone(), number));
             }
         });
-    }
-
-    fn push(self: &Arc<Self>, task: TaskRef) {
-        let here = Turn::with(|turn| {
-            turn.filter(|turn| Arc::ptr_eq(&turn.runtime, self))
-                .map(|turn| turn.number)
-        });
-        match here {
-            Some(number) => self.pumps[number].queue.lock().push_back(task),
-            None => {
-                self.start();
-                self.common.lock().push_back(task);
-            }
-        }
-        // D2: the task is in; now look for somebody to run it.
-        if self.idle.load(Ordering::Relaxed) > 0 {
-            self.wake_one();
-        }
-        if self.is_shut_down() {
-            self.drop_queues();
-        }
-    }
-
-    fn wake_one(&self) {
-        let Some(number) = self.sleeping.lock().pop() else {
-            return;
-        };
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        let waker = self.pumps[number].waker.lock().take();
-        if let Some(waker) = waker {
-            tree::wake(waker);
-        }
-    }
-
-    /// The next task for a pump: its own, the common ones, those of another pump.
-    fn next(&self, number: usize, look_at_common: bool) -> Option<TaskRef> {
-        let mut own = self.pumps[number].queue.lock();
-        if look_at_common || own.is_empty() {
-            // Behind what is there: what was submitted in order runs in order, and nothing starves.
-            self.take_common(&mut own);
-        }
-        let next = own.pop_front();
-        drop(own);
-        next.or_else(|| self.steal(number))
-    }
-
-    /// Moves a fair share of the common tasks behind a pump's own, and leaves the others something too. The locks are taken in
-    /// this order everywhere: a pump's own queue, then the common one.
-    fn take_common(&self, own: &mut VecDeque<TaskRef>) {
-        let mut common = self.common.lock();
-        let share = common.len().div_ceil(self.pumps.len()).min(BATCH);
-        own.extend(common.drain(..share));
-    }
-
-    fn steal(&self, number: usize) -> Option<TaskRef> {
-        let others = self.pumps.len();
-        for victim in (1..others).map(|step| (number + step) % others) {
-            let mut stolen: VecDeque<TaskRef> = {
-                let mut queue = self.pumps[victim].queue.lock();
-                let half = queue.len().div_ceil(2).min(BATCH);
-                queue.drain(..half).collect()
-            };
-            if let Some(first) = stolen.pop_front() {
-                if !stolen.is_empty() {
-                    self.pumps[number].queue.lock().extend(stolen);
-                }
-                return Some(first);
-            }
-        }
-        None
-    }
-
-    fn has_work(&self) -> bool {
-        !self.common.lock().is_empty()
-            || self.pumps.iter().any(|pump| !pump.queue.lock().is_empty())
-    }
-
-    /// D2: `false` when there is something to do after all.
-    fn go_idle(&self, number: usize, waker: &Waker) -> bool {
-        *self.pumps[number].waker.lock() = Some(waker.clone());
-        {
-            let mut sleeping = self.sleeping.lock();
-            if !sleeping.contains(&number) {
-                sleeping.push(number);
-                self.idle.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        if !self.has_work() {
-            return true;
-        }
-        self.not_idle(number);
-        false
-    }
-
-    fn not_idle(&self, number: usize) {
-        let mut sleeping = self.sleeping.lock();
-        if let Some(at) = sleeping.iter().position(|&other| other == number) {
-            sleeping.swap_remove(at);
-            self.idle.fetch_sub(1, Ordering::SeqCst);
-        }
     }
 
     /// Whether a pump of another kind polls all tasks, also those that would be Tokio tasks.
@@ -272,9 +164,11 @@ impl Runtime {
 
     /// D3.
     fn drop_queues(&self) {
-        let mut all = std::mem::take(&mut *self.common.lock());
-        for pump in &self.pumps {
-            all.append(&mut pump.queue.lock());
+        let mut all = self.take_all_common();
+        for Seat { ring, .. } in &self.seats {
+            while !ring.is_empty() {
+                all.extend(ring.steal());
+            }
         }
         all.into_iter().for_each(run_dead);
     }
@@ -292,7 +186,7 @@ impl Runtime {
 
     /// All that is ready, in the order in which it became so.
     pub(crate) fn take_ready(&self) -> VecDeque<TaskRef> {
-        std::mem::take(&mut *self.common.lock())
+        self.take_all_common()
     }
 
     /// D2: `false` when there is something to do after all.
@@ -311,7 +205,7 @@ impl Runtime {
 
     /// D3: the pump goes, and this is what it had taken.
     pub(crate) fn go_down(self: &Arc<Self>, taken: Vec<TaskRef>) {
-        self.common.lock().extend(taken);
+        self.common.queue.lock().extend(taken);
         self.shut_down();
     }
 
@@ -326,7 +220,7 @@ impl Runtime {
 #[cfg(loom)]
 impl Runtime {
     pub(super) fn of_model(pumps: usize) -> Arc<Self> {
-        static TOKIO: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+        static TOKIO: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
         let tokio = TOKIO.get_or_init(|| {
             let built = tokio::runtime::Builder::new_current_thread().build();
             built.expect("a runtime without I/O and clock")
@@ -336,9 +230,10 @@ impl Runtime {
         Arc::new(Self {
             handle: tokio.handle().clone(),
             timers: Timers::default(),
-            common: Mutex::default(),
-            pumps: (0..pumps).map(|_| Pump::default()).collect(),
-            idle: AtomicUsize::new(0),
+            common: Apart::default(),
+            seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
+            wakers: (0..pumps).map(|_| Mutex::new(None)).collect(),
+            idle: Apart(AtomicUsize::new(0)),
             sleeping: Mutex::default(),
             started,
             shut_down: AtomicUsize::new(0),
@@ -349,12 +244,7 @@ impl Runtime {
         self: &Arc<Self>,
         number: usize,
     ) -> impl Future<Output = ()> + Unpin + use<> {
-        Pumping {
-            runtime: self.clone(),
-            number,
-            turns: 0,
-            stamp: 0,
-        }
+        Pumping::new(self.clone(), number)
     }
 }
 
@@ -407,148 +297,6 @@ fn run_dead(task: TaskRef) {
         DEAD.set(Some(VecDeque::new()));
         drop_now(task);
         mine.extend(DEAD.take().into_iter().flatten());
-    }
-}
-
-/// One pump: a Tokio task that polls children.
-struct Pumping {
-    runtime: Arc<Runtime>,
-    number: usize,
-    turns: u32,
-    /// The time, taken now and then; 0 after a sleep.
-    stamp: Stamp,
-}
-
-/// One poll of a pump.
-struct Turn {
-    runtime: Arc<Runtime>,
-    number: usize,
-    /// Children of this group have ended in this turn, so many; their tokens go back together.
-    group: Cell<Option<Arc<Scope>>>,
-    /// The same group, or null.
-    of: Cell<*const Scope>,
-    ended: Cell<usize>,
-}
-
-impl Turn {
-    /// Shows the turn that this thread is in.
-    #[allow(unsafe_code)]
-    fn with<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
-        let turn = PUMP.try_with(Cell::get).unwrap_or(std::ptr::null());
-        // SAFETY: D4: a pointer in PUMP is to a turn further up this thread's stack.
-        look(unsafe { turn.as_ref() })
-    }
-
-    /// Gives back the tokens of ended children. Before anything of another group runs: whatever that takes, this group must
-    /// not wait for it.
-    fn settle(&self) {
-        self.of.set(std::ptr::null());
-        if let Some(group) = self.group.take() {
-            group.leave_many(self.ended.take());
-        }
-    }
-
-    fn settle_others(&self, owner: &Arc<Scope>) {
-        if !std::ptr::eq(self.of.get(), Arc::as_ptr(owner)) {
-            self.settle();
-        }
-    }
-
-    fn child_ended(&self, group: &Arc<Scope>) {
-        if !std::ptr::eq(self.of.get(), Arc::as_ptr(group)) {
-            self.settle();
-            self.of.set(Arc::as_ptr(group));
-            self.group.set(Some(group.clone()));
-        }
-        self.ended.set(self.ended.get() + 1);
-    }
-}
-
-/// A child of `group` has ended. Its token may go back a little later, together with those of its siblings.
-#[inline]
-pub(super) fn child_ended(group: &Arc<Scope>) {
-    Turn::with(|turn| match turn {
-        Some(turn) => turn.child_ended(group),
-        None => group.leave(),
-    });
-}
-
-/// Makes a turn known to this thread until it is dropped (D4).
-struct OnPump<'a> {
-    turn: &'a Turn,
-    before: *const Turn,
-}
-
-impl<'a> OnPump<'a> {
-    fn enter(turn: &'a Turn, stamp: Stamp) -> Self {
-        clock::set_turn(stamp);
-        Self {
-            turn,
-            before: PUMP.replace(turn),
-        }
-    }
-}
-
-impl Drop for OnPump<'_> {
-    fn drop(&mut self) {
-        self.turn.settle();
-        PUMP.set(self.before);
-        clock::set_turn(0);
-    }
-}
-
-impl Future for Pumping {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let turn = Turn {
-            runtime: self.runtime.clone(),
-            number: self.number,
-            group: Cell::new(None),
-            of: Cell::new(std::ptr::null()),
-            ended: Cell::new(0),
-        };
-        let (runtime, number) = (&turn.runtime, turn.number);
-        self.turns = self.turns.wrapping_add(1);
-        if self.stamp == 0 || self.turns % YIELD == 0 {
-            self.stamp = clock::take();
-        }
-        let on_pump = OnPump::enter(&turn, self.stamp);
-        runtime.not_idle(number);
-        let mut look_at_common = self.turns % YIELD == 0;
-        for _ in 0..QUOTA {
-            let task = loop {
-                if let Some(task) = runtime.next(number, look_at_common) {
-                    break task;
-                }
-                turn.settle();
-                if runtime.go_idle(number, cx.waker()) {
-                    self.stamp = 0;
-                    return Poll::Pending;
-                }
-            };
-            look_at_common = false;
-            turn.settle_others(&task.header().owner);
-            task.run();
-            if !tokio::task::coop::has_budget_remaining() {
-                break;
-            }
-        }
-        drop(on_pump);
-        if self.turns % YIELD == 0 {
-            // To the very back: timers and I/O are looked at before this pump runs again.
-            let _ = pin!(tokio::task::yield_now()).poll(cx);
-        } else {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Pumping {
-    /// A pump never ends by itself: the runtime goes down.
-    fn drop(&mut self) {
-        self.runtime.shut_down();
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::driver;
+use super::owner::{self, Owner};
 use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
@@ -174,19 +175,26 @@ impl GroupState {
 
     /// Takes everything that a child needs before it may start: a number, a token and, below a limit, maybe a place in the queue.
     #[inline]
-    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: usize) -> (u32, Result<(), Refusal>) {
+    pub(crate) fn admit(
+        &self,
+        scope: &Arc<Scope>,
+        bits: usize,
+    ) -> (u32, Owner, Result<(), Refusal>) {
         let (index, has_token) = self.draw();
-        let entered = if has_token {
-            Ok(())
+        let (owner, entered) = if has_token {
+            // SAFETY: O1: it came with the token.
+            #[allow(unsafe_code)]
+            (unsafe { Owner::counted(scope) }, Ok(()))
         } else {
-            scope.enter_children()
+            (Owner::new(scope), scope.enter_children())
         };
         let flags = scope.flags();
         let plain = flags & tree::CANCELLED == 0 && bits & BACKGROUND == 0;
         if entered.is_ok() && plain && scope.runtime_if_set().is_some() {
-            return (index, entered);
+            return (index, owner, entered);
         }
-        (index, entered.and_then(|()| self.admit_rare(scope, bits)))
+        let entered = entered.and_then(|()| self.admit_rare(scope, bits));
+        (index, owner, entered)
     }
 
     /// The token has been taken.
@@ -606,19 +614,35 @@ pub(crate) fn next_index(scope: &Arc<Scope>) -> u32 {
         let (index, has_token) = group.draw();
         if has_token {
             scope.leave();
+            // SAFETY: O1: it came with the token.
+            #[allow(unsafe_code)]
+            unsafe {
+                owner::give_back(Arc::as_ptr(scope), 1);
+            }
         }
         index
     })
+}
+
+/// Whether the end of a task means nothing but its token to its owner, and the turn of the pump that polls it will
+/// [give that back](driver::count_ended).
+#[inline]
+pub(super) fn ends_plainly(header: &Header) -> bool {
+    let owner = &header.owner;
+    let group = owner.group();
+    group.is_some_and(GroupState::is_plain)
+        && !header.has(BACKGROUND | LIMITED)
+        && driver::expect_ended(owner)
 }
 
 /// A task has ended, in every sense: its group hears of it last.
 pub(super) fn child_ended(header: &Header, fate: Fate) {
     let owner = &header.owner;
     match owner.group() {
-        Some(group) if group.is_plain() && !header.has(BACKGROUND | LIMITED) => {
-            driver::child_ended(owner);
+        Some(group) if !group.is_plain() || header.has(BACKGROUND | LIMITED) => {
+            group.child_ended(header, fate);
         }
-        Some(group) => group.child_ended(header, fate),
+        Some(_) => driver::child_ended(owner),
         None => owner.leave(),
     }
 }

@@ -17,6 +17,8 @@
 //! | `current` | whose code is being polled on this thread |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | who polls children: pumps, or Tokio tasks |
+//! | `driver/pump`, `driver/queues`, `driver/ring` | pumps, and where tasks wait for them |
+//! | `owner` | the references of all tasks to their group, counted together |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 
 pub(crate) mod current;
@@ -28,6 +30,7 @@ pub mod models;
 #[cfg(not(taskgroup_bare))]
 pub(crate) mod name;
 mod node;
+mod owner;
 pub(crate) mod polling;
 mod pool;
 pub(crate) mod section;
@@ -99,10 +102,11 @@ mod tests {
         let (kept, cancelled) = kept.await.unwrap();
         tokio::task::yield_now().await;
         let group = seen.lock().unwrap().take().unwrap();
-        // One for each handle, and one for the scope that the cancel opened.
-        assert_eq!(group.strong_count(), 3);
+        // One for what both handles keep, and one for the scope that the cancel opened.
+        assert_eq!(group.strong_count(), 2);
         assert_eq!(cancelled.name(), "cancelled");
         drop(cancelled);
+        assert_eq!(group.strong_count(), 1);
         assert_eq!(kept.await.unwrap(), 7);
         assert_eq!(group.strong_count(), 0);
     }

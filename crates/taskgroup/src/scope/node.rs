@@ -36,6 +36,8 @@ use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::driver;
+use super::group::Fate;
+use super::owner::Owner;
 use super::task::Spec;
 use super::tree::{self, CANCELLED, Dropping, FORCED, NO_SLOT, Scope};
 use crate::cancel::{CancelReason, Cancelled};
@@ -77,7 +79,7 @@ const TO_END: usize = (CANCELLED | FORCED) as usize;
 pub(crate) struct Header {
     state: AtomicUsize,
     vtable: &'static Vtable,
-    pub(crate) owner: Arc<Scope>,
+    pub(crate) owner: Owner,
     pub(crate) mark: Mark,
     pub(crate) index: u32,
     slot: AtomicU32,
@@ -88,14 +90,26 @@ pub(crate) struct Header {
 
 /// What depends on the future.
 pub(super) struct Vtable {
-    /// Polls once as the thread that has `RUNNING`; or only drops the future, without `may_poll`. Returns whether the task has ended.
-    pub(super) step: fn(&TaskRef, may_poll: bool) -> bool,
+    /// Polls once as the thread that has `RUNNING`; or only drops the future, without `may_poll`.
+    pub(super) step: fn(&TaskRef, may_poll: bool) -> Step,
+    /// Drops the outcome. By K3.
+    pub(super) drop_outcome: fn(&TaskRef),
     /// Whether the future has not ended. For the thread that has `RUNNING`.
     pub(super) has_future: fn(&TaskRef) -> bool,
     /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for who acts for the joiner after `DONE`.
     pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
     /// Frees a node to which there is no reference.
     pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+/// What came of a step.
+pub(super) enum Step {
+    Pending,
+    /// The outcome is in the stage; or else the joiner was found `gone`, and it was dropped.
+    Ended {
+        fate: Fate,
+        gone: bool,
+    },
 }
 
 /// What few tasks ever need.
@@ -432,6 +446,11 @@ impl TaskRef {
         self.0
     }
 
+    /// For [`from_raw`](Self::from_raw).
+    pub(super) fn into_raw(self) -> NonNull<Header> {
+        ManuallyDrop::new(self).0
+    }
+
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: K4: a reference keeps the node.
         #[allow(unsafe_code)]
@@ -448,6 +467,11 @@ impl TaskRef {
     pub(super) unsafe fn outcome(&self) -> NonNull<()> {
         // SAFETY: the caller's.
         unsafe { (self.header().vtable.outcome)(self) }
+    }
+
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn references(&self) -> usize {
+        self.header().state() / REF
     }
 
     /// The same reference a second time, so it must not outlive `self`.
@@ -473,8 +497,8 @@ impl TaskRef {
     /// Polls once, or only drops where polling is over. The caller has `RUNNING`.
     #[inline]
     pub(super) fn drive(self, may_poll: bool) {
-        if (self.header().vtable.step)(&self, may_poll) {
-            return;
+        if let Step::Ended { fate, gone } = (self.header().vtable.step)(&self, may_poll) {
+            return self.end(fate, gone);
         }
         let state = &self.header().state;
         let idle = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
@@ -576,7 +600,11 @@ impl TaskRef {
         }
         let scope = inside
             .get_or_init(|| {
-                Scope::for_task(self.clone(), header.owner.clone(), header.mark.location())
+                Scope::for_task(
+                    self.clone(),
+                    Arc::clone(&header.owner),
+                    header.mark.location(),
+                )
             })
             .clone();
         let before = header.state.fetch_or(OPENED, Ordering::SeqCst);
@@ -610,25 +638,55 @@ impl TaskRef {
         header.pass_down();
     }
 
-    /// The outcome is in the stage unless the joiner is `gone` and it was dropped: says so to everybody, and gives the tree's reference
-    /// back. Returns whether the outcome is ours by K3. `RUNNING` was ours.
+    /// The outcome is in the stage, or was dropped because the joiner is `gone`: says so to everybody, gives the tree's reference back and ours. `RUNNING`
+    /// was ours.
     #[inline]
-    pub(super) fn set_done(&self, gone: bool) -> bool {
+    fn end(self, fate: Fate, gone: bool) {
         let header = self.header();
         if header.is_linked() {
             // K4: what stood in the list is given back below.
             let _ = header.owner.unlink_task(header).map(ManuallyDrop::new);
         }
-        // RUNNING is set and DONE is not, and the tree's reference is not the last one: ours is there.
-        let change = (DONE - RUNNING).wrapping_sub(REF);
-        let before = header.state.fetch_add(change, Ordering::SeqCst);
+        // Nothing is left to do then for which we would need our reference.
+        let plain = super::group::ends_plainly(header);
+        let is_last_act = |state| {
+            let others_care = state & (AWAITED | OPENED) != 0 || (state & DETACHED != 0 && !gone);
+            plain && !others_care
+        };
+        let state = &header.state;
+        let mut before = state.load(Ordering::Relaxed);
+        let last_act = loop {
+            let last_act = is_last_act(before);
+            // RUNNING is set and DONE is not, and both the tree's reference and ours are there.
+            let after = before + DONE - RUNNING - REF * (1 + usize::from(last_act));
+            match state.compare_exchange_weak(before, after, Ordering::SeqCst, Ordering::Relaxed) {
+                Ok(_) if last_act && after / REF == 0 => {
+                    // SAFETY: K4: the two were the last references.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        (header.vtable.free)(self.0);
+                    }
+                    break true;
+                }
+                Ok(_) => break last_act,
+                Err(now) => before = now,
+            }
+        };
+        if last_act {
+            driver::count_ended();
+            return std::mem::forget(self);
+        }
         if before & (AWAITED | OPENED) != 0 {
             if let Some(inside) = header.scope() {
                 inside.forget_task();
             }
             header.wake_waiters();
         }
-        before & DETACHED != 0 && !gone
+        if before & DETACHED != 0 && !gone {
+            // K3: the joiner went meanwhile.
+            (header.vtable.drop_outcome)(&self);
+        }
+        super::group::child_ended(header, fate);
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
 use super::driver;
+use super::owner::{Owner, Settling};
 use super::task::{self, SHIELDED, Spec};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
 use crate::error::Member;
@@ -154,6 +155,7 @@ impl<F: Future> Section<F> {
 
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
+        let _settling = Settling::begin();
         let mut this = self.project();
         if let Some(future) = this.future.as_mut().as_pin_mut() {
             let poll = || catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
@@ -358,7 +360,7 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
         return scope.leave();
     }
     let spec = Spec {
-        owner: scope.clone(),
+        owner: Owner::new(scope),
         index: super::group::next_index(scope),
         name: Some("cleanup".into()),
         location: scope.location,

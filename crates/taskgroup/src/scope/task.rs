@@ -10,15 +10,15 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::current;
 use super::group::Fate;
-use super::node::{Birth, Vtable};
+use super::node::{Birth, Step, Vtable};
+use super::owner::Owner;
 use super::pool;
 use super::section::poll_winding;
-use super::tree::{self, Scope};
+use super::tree;
 use crate::cancel::Cancelled;
 use crate::error::{BoxError, Member, TaskError};
 use crate::handle::JoinError;
@@ -105,7 +105,7 @@ struct Task<F: Future<Output: TaskOutput>> {
 
 /// What a new task is told apart from its future.
 pub(crate) struct Spec {
-    pub(crate) owner: Arc<Scope>,
+    pub(crate) owner: Owner,
     pub(crate) index: u32,
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) location: &'static Location<'static>,
@@ -157,6 +157,10 @@ where
             let stage = unsafe { &*Self::of(task).stage.get() };
             matches!(stage, Stage::Future(_))
         },
+        drop_outcome: |task| {
+            let task = Self::of(task);
+            task.drop_outcome(|| *task.own_stage() = Stage::Empty);
+        },
         outcome: Self::outcome,
         free: Self::free,
     };
@@ -192,8 +196,8 @@ where
         }
     }
 
-    /// Returns whether the task has ended. `RUNNING` is ours (K1).
-    fn step(&self, task: &TaskRef, may_poll: bool) -> bool {
+    /// `RUNNING` is ours (K1).
+    fn step(&self, task: &TaskRef, may_poll: bool) -> Step {
         let waker = task.waker();
         let mut cx = Context::from_waker(&waker);
         let _ambient = current::enter_task(task);
@@ -201,11 +205,10 @@ where
         let _span = self.header.span.enter();
         if self.has_future() {
             let Some(end) = self.poll_future(task, &mut cx, may_poll) else {
-                return false;
+                return Step::Pending;
             };
             if self.header.scope().is_none() {
-                self.complete(task, end);
-                return true;
+                return self.complete(end);
             }
             *self.own_stage() = Stage::Winding(end);
         }
@@ -214,14 +217,13 @@ where
                 if self.header.is_cancelled() {
                     events::cleaning(&self.header);
                 }
-                return false;
+                return Step::Pending;
             }
         }
         let Stage::Winding(end) = std::mem::replace(self.own_stage(), Stage::Empty) else {
             unreachable!("K1: a task is completed once, after its future has ended");
         };
-        self.complete(task, end);
-        true
+        self.complete(end)
     }
 
     /// The stage, for as long as one statement needs it.
@@ -316,28 +318,27 @@ where
         end
     }
 
-    /// `RUNNING` is ours (K1) and given up here.
-    fn complete(&self, task: &TaskRef, end: End<<F::Output as TaskOutput>::Value>) {
+    /// `RUNNING` is ours (K1).
+    fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
         if header.scope().is_none() {
             match end {
                 End::Value(value) => {
                     events::ended(header, || Ending::Value);
-                    return self.finish(task, Fate::Done, move || Ok(value));
+                    return self.finish(Fate::Done, move || Ok(value));
                 }
                 End::Cancelled => {
                     events::ended(header, || Ending::Cancelled);
-                    return self.finish(task, Fate::Cancelled, || Err(header.cancelled()));
+                    return self.finish(Fate::Cancelled, || Err(header.cancelled()));
                 }
                 End::Error(_) | End::Panic(_) => {}
             }
         }
-        self.complete_with_care(task, end);
+        self.complete_with_care(end)
     }
 
-    /// Makes the outcome known. No reference to the stage may reach across that, not even as an argument that is used no more: the outcome
-    /// is somebody else's from then on.
-    fn finish<R>(&self, task: &TaskRef, fate: Fate, outcome: R)
+    /// Has the outcome ready, or drops it.
+    fn finish<R>(&self, fate: Fate, outcome: R) -> Step
     where
         R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
     {
@@ -349,16 +350,12 @@ where
             // K3: the joiner is gone, so the outcome is ours.
             self.drop_outcome(|| drop(outcome));
         }
-        if task.set_done(gone) {
-            // K3: the joiner went meanwhile.
-            self.drop_outcome(|| *self.own_stage() = Stage::Empty);
-        }
-        super::group::child_ended(&self.header, fate);
+        Step::Ended { fate, gone }
     }
 
     /// Where there may be something to tell.
     #[cold]
-    fn complete_with_care(&self, task: &TaskRef, end: End<<F::Output as TaskOutput>::Value>) {
+    fn complete_with_care(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
         let mut ended = match end {
             End::Value(value) => Ended::Value(value),
@@ -390,7 +387,7 @@ where
             header.owner.adopt_failure(member);
         }
         let fate = ended.fate();
-        self.finish(task, fate, move || ended.into_result(header));
+        self.finish(fate, move || ended.into_result(header))
     }
 
     /// What an error is that the task returned.

@@ -20,7 +20,8 @@
 //!   scope keeps all those above it alive.
 //! - **T9** A group takes tokens in advance, so that not each spawn has to: they are counted in `live`, and in its
 //!   [`GroupState`] until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
-//!   and who adds some looks for the flag after that. Who closes it takes them away first.
+//!   and who adds some looks for the flag after that. Who closes it takes them away first. With each goes a reference for the child's
+//!   node (O1).
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -32,6 +33,7 @@ use smallvec::SmallVec;
 
 use super::driver::Runtime;
 use super::group::GroupState;
+use super::owner;
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
@@ -137,6 +139,8 @@ pub(crate) struct Scope {
     runtime: AtomicPtr<Arc<Runtime>>,
     flags: AtomicU32,
     live: AtomicUsize,
+    /// O1
+    pub(super) nodes: AtomicUsize,
 }
 
 /// The few that most scopes have below them take no memory of their own.
@@ -204,6 +208,7 @@ impl Scope {
             flags: AtomicU32::new(named),
             holds: AtomicU32::new(0),
             live: AtomicUsize::new(1),
+            nodes: AtomicUsize::new(0),
             slot: AtomicU32::new(NO_SLOT),
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
@@ -408,9 +413,10 @@ impl Scope {
         };
         if self.flags() & (DRAINING | ORPHAN | CANCELLED) == 0 {
             self.live.fetch_add(SOME, Ordering::SeqCst);
+            owner::add(self, SOME);
             group.add_tokens(SOME);
             if self.flags() & (DRAINING | ORPHAN) != 0 {
-                self.leave_many(group.take_tokens());
+                self.leave_many(self.take_tokens());
             }
         }
         Ok(())
@@ -496,18 +502,30 @@ impl Scope {
     }
 
     /// From here on, whoever makes the scope quiet wakes its section.
-    pub(crate) fn start_draining(&self) {
+    pub(crate) fn start_draining(self: &Arc<Self>) {
         self.flags.fetch_or(DRAINING, Ordering::SeqCst);
         self.give_unused_back();
     }
 
-    /// T9. For the section, whose own token is left: so nobody has to be woken.
-    fn give_unused_back(&self) {
-        if let Some(group) = self.group() {
-            let unused = group.take_tokens();
-            if unused > 0 {
-                self.live.fetch_sub(unused, Ordering::SeqCst);
+    /// Takes away what was taken in advance (T9): the tokens are the caller's to give back, the references of nodes that are not to come are
+    /// given back here.
+    fn take_tokens(self: &Arc<Self>) -> usize {
+        let unused = self.group().map_or(0, GroupState::take_tokens);
+        if unused > 0 {
+            // SAFETY: O1: each token came with one, and they were nobody's.
+            #[allow(unsafe_code)]
+            unsafe {
+                owner::give_back(Arc::as_ptr(self), unused);
             }
+        }
+        unused
+    }
+
+    /// T9. For the section, whose own token is left: so nobody has to be woken.
+    fn give_unused_back(self: &Arc<Self>) {
+        let unused = self.take_tokens();
+        if unused > 0 {
+            self.live.fetch_sub(unused, Ordering::SeqCst);
         }
     }
 
@@ -517,7 +535,7 @@ impl Scope {
     }
 
     /// Closes a scope below which nothing is left (T3).
-    pub(crate) fn try_close(&self) -> bool {
+    pub(crate) fn try_close(self: &Arc<Self>) -> bool {
         self.give_unused_back();
         self.live
             .compare_exchange(1, 1 | CLOSED, Ordering::SeqCst, Ordering::SeqCst)
@@ -577,7 +595,7 @@ impl Scope {
                 parent.root_orphan_added();
             }
         }
-        let unused = self.group().map_or(0, GroupState::take_tokens);
+        let unused = self.take_tokens();
         self.leave_many(1 + unused);
     }
 

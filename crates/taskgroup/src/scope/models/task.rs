@@ -26,7 +26,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "handle's cancel versus completion",
-        preemptions: Some(2),
+        preemptions: Some(1),
         outcomes: &["value", "cancelled in time", "never ran"],
         run: cancel_versus_completion,
     },
@@ -44,7 +44,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "waker replacement in a handle",
-        preemptions: Some(5),
+        preemptions: Some(4),
         outcomes: &["ended first", "first woken", "second woken"],
         run: waker_replacement,
     },
@@ -62,7 +62,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "scope made inside versus cancel",
-        preemptions: Some(3),
+        preemptions: Some(2),
         outcomes: &["told", "never ran"],
         run: inside_versus_cancel,
     },

@@ -1,0 +1,227 @@
+//! Where tasks wait for a pump: in the ring of the thread that has submitted them, or, for threads without one, in the common queue.
+//!
+//! - **D6** A thread has at most one seat, in one runtime: `HERE` tells which, and `SITTING` has it until the thread ends or turns to another runtime.
+//!   `SITTING` keeps the memory of that runtime, so an address in `HERE` is not that of another one. Whoever has the seat is the one of R1.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use super::Runtime;
+use super::ring::Ring;
+use crate::scope::task::TaskRef;
+#[cfg(loom)]
+use crate::sync::CellKey as _;
+use crate::sync::{AtomicUsize, Mutex, Ordering, thread_local};
+
+/// How many threads that poll no pump have a ring.
+pub(super) const OTHERS: usize = if cfg!(loom) { 1 } else { 4 };
+/// How many tasks a pump takes at once from the common queue.
+const BATCH: usize = 128;
+
+#[derive(Default)]
+pub(super) struct Common {
+    /// As many as there are in the queue, for those who need not know it exactly.
+    len: AtomicUsize,
+    pub(super) queue: Mutex<VecDeque<TaskRef>>,
+}
+
+/// The place of a thread that polls pumps (D6).
+pub(super) struct Seat {
+    taken: AtomicUsize,
+    pub(super) ring: Ring,
+}
+
+/// The seat of this thread. It is given back when the thread ends, or turns to another runtime.
+struct Sitting {
+    /// It keeps the address of the runtime from being used again.
+    runtime: Weak<Runtime>,
+    seat: usize,
+}
+
+impl Drop for Sitting {
+    fn drop(&mut self) {
+        let _ = HERE.try_with(|here| here.set(NOWHERE));
+        if let Some(runtime) = self.runtime.upgrade() {
+            runtime.clear(self.seat);
+        }
+    }
+}
+
+/// Whether this thread has no seat in a runtime that lives.
+fn sits_nowhere() -> bool {
+    let is_alive = |sitting: &Sitting| sitting.runtime.strong_count() > 0;
+    let sitting = SITTING.try_with(Cell::take).ok().flatten();
+    match sitting.filter(is_alive) {
+        Some(alive) => SITTING.try_with(|cell| cell.set(Some(alive))).is_err(),
+        None => true,
+    }
+}
+
+/// Where a thread sits.
+#[derive(Clone, Copy)]
+struct Here {
+    runtime: *const Runtime,
+    seat: usize,
+}
+
+const NOWHERE: Here = Here {
+    runtime: std::ptr::null(),
+    seat: 0,
+};
+
+thread_local! {
+    static HERE: Cell<Here> = const { Cell::new(NOWHERE) };
+    static SITTING: Cell<Option<Sitting>> = const { Cell::new(None) };
+}
+
+impl Seat {
+    pub(super) fn new() -> Self {
+        Self {
+            taken: AtomicUsize::new(0),
+            ring: Ring::new(),
+        }
+    }
+}
+
+impl Runtime {
+    pub(super) fn push(self: &Arc<Self>, task: TaskRef) {
+        match self.here().or_else(|| self.sit(false)) {
+            Some(ring) => ring.push(task),
+            None => self.push_common(task),
+        }
+        // D2: the task is in; now look for somebody to run it.
+        if self.idle.load(Ordering::Relaxed) > 0 {
+            self.wake_one();
+        }
+        if self.is_shut_down() {
+            self.drop_queues();
+        }
+    }
+
+    #[inline(never)]
+    fn push_common(self: &Arc<Self>, task: TaskRef) {
+        self.start();
+        let mut queue = self.common.queue.lock();
+        queue.push_back(task);
+        self.common.len.store(queue.len(), Ordering::Relaxed);
+    }
+
+    /// The ring of this thread, if it has a seat in this runtime.
+    #[inline]
+    pub(super) fn here(self: &Arc<Self>) -> Option<&Ring> {
+        let here = HERE.try_with(Cell::get).unwrap_or(NOWHERE);
+        let is_here = std::ptr::eq(here.runtime, Arc::as_ptr(self));
+        is_here.then(|| &self.seats[here.seat].ring)
+    }
+
+    /// Gives this thread a seat unless all are taken. Some are kept for threads that poll pumps.
+    #[cold]
+    pub(super) fn sit(self: &Arc<Self>, pumps: bool) -> Option<&Ring> {
+        if self.is_explored() || !(pumps || sits_nowhere()) {
+            return None;
+        }
+        let first = if pumps { 0 } else { self.wakers.len() };
+        let is_free = |seat: &Seat| {
+            seat.taken.load(Ordering::Relaxed) == 0 && seat.taken.swap(1, Ordering::AcqRel) == 0
+        };
+        let found = self.seats[first..].iter().position(is_free)?;
+        let seat = first + found;
+        let ring = &self.seats[seat].ring;
+        let sitting = Sitting {
+            runtime: Arc::downgrade(self),
+            seat,
+        };
+        // A seat elsewhere is left by the drop of what was there. While the thread ends there is no place for it, and it is left at once.
+        let _ = SITTING.try_with(Cell::take);
+        SITTING.try_with(|cell| cell.set(Some(sitting))).ok()?;
+        HERE.set(Here {
+            runtime: Arc::as_ptr(self),
+            seat,
+        });
+        self.start();
+        Some(ring)
+    }
+
+    /// The thread leaves its seat; others go on with what it has left there.
+    fn clear(self: &Arc<Self>, seat: usize) {
+        let seat = &self.seats[seat];
+        while let Some(task) = seat.ring.pop() {
+            self.push_common(task);
+            if self.idle.load(Ordering::Relaxed) > 0 {
+                self.wake_one();
+            }
+        }
+        if self.is_shut_down() {
+            self.drop_queues();
+        }
+        seat.taken.store(0, Ordering::Release);
+    }
+
+    /// The next task for a pump: from the ring of this thread, the common ones, those of another thread.
+    pub(super) fn next(
+        self: &Arc<Self>,
+        ring: Option<&Ring>,
+        look_at_common: bool,
+    ) -> Option<TaskRef> {
+        let Some(ring) = ring else {
+            return self.take_one_common().or_else(|| self.steal(None));
+        };
+        if look_at_common {
+            self.take_common(ring);
+        }
+        if let Some(task) = ring.pop() {
+            return Some(task);
+        }
+        self.take_common(ring);
+        ring.pop().or_else(|| self.steal(Some(ring)))
+    }
+
+    /// Moves a fair share of the common tasks behind those of the ring, and leaves the others something too. Behind what is there: what was
+    /// submitted in order runs in order, and nothing starves.
+    fn take_common(&self, ring: &Ring) {
+        if self.common.len.load(Ordering::Relaxed) > 0 {
+            let mut queue = self.common.queue.lock();
+            let share = queue.len().div_ceil(self.wakers.len()).min(BATCH);
+            ring.extend(share, queue.drain(..share));
+            self.common.len.store(queue.len(), Ordering::Relaxed);
+        }
+    }
+
+    fn take_one_common(&self) -> Option<TaskRef> {
+        let mut queue = self.common.queue.lock();
+        let task = queue.pop_front();
+        self.common.len.store(queue.len(), Ordering::Relaxed);
+        task
+    }
+
+    /// Whoever has no ring takes one at a time.
+    fn steal(self: &Arc<Self>, ring: Option<&Ring>) -> Option<TaskRef> {
+        let own = HERE.try_with(Cell::get).map_or(0, |here| here.seat);
+        let seats = self.seats.len();
+        let victims = (1..=seats).map(|step| (own + step) % seats);
+        for victim in victims {
+            let mut stolen = self.seats[victim].ring.steal();
+            if let Some(first) = stolen.next() {
+                match ring {
+                    Some(ring) if stolen.len() > 0 => ring.extend(stolen.len(), stolen),
+                    _ => stolen.for_each(|task| self.push_common(task)),
+                }
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    /// R4: whether there is something in any of the queues.
+    pub(super) fn has_work(&self) -> bool {
+        let mut seats = self.seats.iter();
+        !self.common.queue.lock().is_empty() || seats.any(|seat| !seat.ring.is_empty())
+    }
+
+    pub(super) fn take_all_common(&self) -> VecDeque<TaskRef> {
+        let mut queue = self.common.queue.lock();
+        self.common.len.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *queue)
+    }
+}
