@@ -17,13 +17,13 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "stealing",
-        preemptions: Some(3),
+        preemptions: Some(2),
         outcomes: &["both kept", "one stolen", "both elsewhere"],
         run: stealing,
     },
     Model {
         name: "submit versus shutdown",
-        preemptions: Some(4),
+        preemptions: Some(3),
         outcomes: &["ran", "never ran"],
         run: submit_versus_shutdown,
     },

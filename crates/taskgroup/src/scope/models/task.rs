@@ -56,7 +56,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "drop in place versus poll",
-        preemptions: Some(3),
+        preemptions: Some(2),
         outcomes: &["ended", "dropped"],
         run: drop_in_place_versus_poll,
     },
@@ -74,7 +74,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "handle's cancel versus a group inside",
-        preemptions: Some(2),
+        preemptions: Some(1),
         outcomes: &["group began", "never ran"],
         run: handle_cancel_versus_group,
     },
