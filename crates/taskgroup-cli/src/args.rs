@@ -60,6 +60,9 @@ pub(crate) struct RunArgs {
     pub(crate) names: Option<Vec<String>>,
 
     #[command(flatten)]
+    pub(crate) failure: Failure,
+
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -97,6 +100,9 @@ pub(crate) struct MapArgs {
     pub(crate) null: bool,
 
     #[command(flatten)]
+    pub(crate) failure: Failure,
+
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -132,14 +138,6 @@ pub(crate) struct Common {
     /// How long a command may clean up after SIGTERM before SIGKILL [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
-
-    /// What a failure does to the other commands [default: cancel]
-    #[arg(long, value_enum, value_name = "WHAT", help_heading = FAILURES)]
-    on_failure: Option<OnFailure>,
-
-    /// A failure does not stop the other commands: --on-failure=wait
-    #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
-    keep_going: bool,
 
     /// Run a command that failed again, at most this many times
     #[arg(long, value_name = "N", help_heading = FAILURES)]
@@ -182,19 +180,39 @@ pub(crate) struct Common {
     pub(crate) color: Colour,
 }
 
-impl Common {
-    pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// What a failure does. A race has no such flags: it goes on until one command succeeds.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Failure {
+    /// What a failure does to the other commands [default: cancel]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = FAILURES)]
+    on_failure: Option<OnFailure>,
 
-    pub(crate) fn grace(&self) -> Duration {
-        self.grace.unwrap_or(Common::GRACE)
-    }
+    /// A failure does not stop the other commands: --on-failure=wait
+    #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
+    keep_going: bool,
+}
 
+impl Failure {
     pub(crate) fn on_failure(&self) -> OnFailure {
         match self.on_failure {
             Some(on_failure) => on_failure,
             None if self.keep_going => OnFailure::Wait,
             None => OnFailure::Cancel,
         }
+    }
+
+    /// The flag that was given, which a file decides on by itself.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let keep_going = self.keep_going.then_some("--keep-going");
+        self.on_failure.map(|_| "--on-failure").or(keep_going)
+    }
+}
+
+impl Common {
+    pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace.unwrap_or(Common::GRACE)
     }
 
     /// The files that are written, each with its flag.
@@ -215,8 +233,6 @@ impl Common {
     pub(crate) fn not_for_files(&self) -> Option<&'static str> {
         let given = [
             (self.grace.is_some(), "--grace"),
-            (self.on_failure.is_some(), "--on-failure"),
-            (self.keep_going, "--keep-going"),
             (self.timeout.is_some(), "--timeout"),
             (self.retries.is_some(), "--retries"),
             (self.backoff.is_some(), "--backoff"),

@@ -11,7 +11,7 @@ use std::thread;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use crate::args::{Args, CheckArgs, Colour, Common, MapArgs, RunArgs, Verb};
+use crate::args::{Args, CheckArgs, Colour, Common, Failure, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
 use crate::input::{From, Script, Source};
 use crate::output::{self, Stream};
@@ -32,6 +32,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
                 commands: raw.commands,
                 file: None,
                 names: raw.names,
+                failure: Failure::default(),
                 common: raw.common,
             };
             together("race", raw, Policy::Race)
@@ -58,7 +59,7 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     }
     let plan = match &raw.file {
         Some(path) => {
-            if let Some(flag) = common.not_for_files() {
+            if let Some(flag) = raw.failure.given().or_else(|| common.not_for_files()) {
                 usage_error(
                     verb,
                     &format!("{flag} has no meaning with --file: the file says it"),
@@ -106,7 +107,7 @@ fn map(raw: MapArgs) -> Exit {
         ),
     };
     let root = GroupSpec {
-        on_failure: common.on_failure(),
+        on_failure: raw.failure.on_failure(),
         jobs: common.jobs.or_else(processors),
         ..GroupSpec::root()
     };

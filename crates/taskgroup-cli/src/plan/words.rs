@@ -69,7 +69,7 @@ impl Plan {
         });
         let root = GroupSpec {
             policy,
-            on_failure: common.on_failure(),
+            on_failure: raw.failure.on_failure(),
             jobs: common.jobs,
             ..GroupSpec::root()
         };

@@ -88,8 +88,14 @@ fn flags_that_do_not_go_together_or_have_no_such_value_are_told() {
 #[test]
 fn other_verbs_tell_their_usage_errors() {
     let sandbox = Sandbox::new();
-    let cases: [(&str, &[&str], &str); 6] = [
+    let cases: [(&str, &[&str], &str); 8] = [
         ("race", &[], "<COMMAND>"),
+        ("race", &["-k", "true"], "unexpected argument '-k'"),
+        (
+            "race",
+            &["--on-failure=wait", "true"],
+            "unexpected argument '--on-failure'",
+        ),
         ("race", &["true", ""], "command 2 is empty"),
         ("check", &[], "<FILE>"),
         ("check", &["a", "b"], "unexpected argument 'b'"),
