@@ -214,6 +214,13 @@ impl Drop for Pumping {
 }
 
 impl Runtime {
+    #[inline]
+    pub(super) fn wake_if_idle(&self) {
+        if self.idle.load(Ordering::Relaxed) > 0 {
+            self.wake_one();
+        }
+    }
+
     pub(super) fn wake_one(&self) {
         let Some(number) = self.sleeping.lock().pop() else {
             return;

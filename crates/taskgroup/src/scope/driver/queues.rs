@@ -91,9 +91,7 @@ impl Runtime {
             None => self.push_common(task),
         }
         // D2: the task is in; now look for somebody to run it.
-        if self.idle.load(Ordering::Relaxed) > 0 {
-            self.wake_one();
-        }
+        self.wake_if_idle();
         if self.is_shut_down() {
             self.drop_queues();
         }
@@ -148,9 +146,7 @@ impl Runtime {
         let seat = &self.seats[seat];
         while let Some(task) = seat.ring.pop() {
             self.push_common(task);
-            if self.idle.load(Ordering::Relaxed) > 0 {
-                self.wake_one();
-            }
+            self.wake_if_idle();
         }
         if self.is_shut_down() {
             self.drop_queues();
@@ -203,9 +199,14 @@ impl Runtime {
         for victim in victims {
             let mut stolen = self.seats[victim].ring.steal();
             if let Some(first) = stolen.next() {
-                match ring {
-                    Some(ring) if stolen.len() > 0 => ring.extend(stolen.len(), stolen),
-                    _ => stolen.for_each(|task| self.push_common(task)),
+                let rest = stolen.len();
+                if rest > 0 {
+                    match ring {
+                        Some(ring) => ring.extend(rest, stolen),
+                        None => stolen.for_each(|task| self.push_common(task)),
+                    }
+                    // A pump that looked for work while these were in nobody's queue may have gone to sleep.
+                    self.wake_if_idle();
                 }
                 return Some(first);
             }
