@@ -110,7 +110,13 @@ impl Runtime {
             RuntimeFlavor::CurrentThread => 1,
             _ => handle.metrics().num_workers(),
         };
-        let runtime = Arc::new(Self {
+        let runtime = Arc::new(Self::new(handle, pumps));
+        all.insert(id, Arc::downgrade(&runtime));
+        runtime
+    }
+
+    fn new(handle: &Handle, pumps: usize) -> Self {
+        Self {
             handle: handle.clone(),
             timers: Timers::default(),
             common: Apart::default(),
@@ -122,9 +128,7 @@ impl Runtime {
             shut_down: AtomicUsize::new(0),
             #[cfg(feature = "testing")]
             explored: std::sync::atomic::AtomicBool::new(false),
-        });
-        all.insert(id, Arc::downgrade(&runtime));
-        runtime
+        }
     }
 
     pub(crate) fn handle(&self) -> &Handle {

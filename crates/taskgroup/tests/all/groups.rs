@@ -444,3 +444,29 @@ fn cancelling_and_spawning_race_without_a_leak() {
         assert!(taken >= 100 && refused == 100);
     });
 }
+
+// S4: a group does not wait for whatever its pump polls after its last child.
+#[test]
+fn a_group_ends_while_the_next_child_on_its_worker_blocks() {
+    use std::sync::mpsc;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let (all_spawned, wait) = mpsc::channel();
+    let (inner_ended, blocked) = mpsc::channel();
+    let outer = TaskGroup::run(async |outer| {
+        // The one worker is held until all three stand in its queue, so it polls the last two in one turn.
+        outer.spawn(async move { wait.recv() });
+        TaskGroup::run(async |inner| {
+            inner.spawn(async {});
+            outer.spawn(async move { blocked.recv() });
+            all_spawned.send(())?;
+            Ok(())
+        })
+        .await?;
+        inner_ended.send(())?;
+        Ok(())
+    });
+    runtime.block_on(outer).unwrap();
+}

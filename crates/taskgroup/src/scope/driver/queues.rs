@@ -226,3 +226,159 @@ impl Runtime {
         std::mem::take(&mut *queue)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::super::ring::tests::{end, tasks};
+    use super::*;
+
+    /// A runtime whose pumps nobody polls.
+    fn unpolled() -> (tokio::runtime::Runtime, Arc<Runtime>) {
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let runtime = Runtime::of(tokio.handle());
+        (tokio, runtime)
+    }
+
+    fn taken(runtime: &Runtime) -> Vec<bool> {
+        let seats = runtime.seats.iter();
+        seats
+            .map(|seat| seat.taken.load(Ordering::Acquire) != 0)
+            .collect()
+    }
+
+    fn all_common(runtime: &Runtime) -> Vec<u32> {
+        runtime.take_all_common().into_iter().map(end).collect()
+    }
+
+    // D6
+    #[test]
+    fn a_thread_that_ends_leaves_its_seat_and_its_tasks_to_others() {
+        let (_tokio, runtime) = unpolled();
+        for _ in 0..3 {
+            let pushing = runtime.clone();
+            let seated = thread::spawn(move || {
+                tasks(3).for_each(|task| pushing.push(task));
+                assert_eq!(pushing.common.len.load(Ordering::Relaxed), 0);
+                taken(&pushing)
+            });
+            // The first is kept for the pump.
+            assert_eq!(seated.join().unwrap(), [false, true, false, false, false]);
+            assert_eq!(taken(&runtime), [false; 1 + OTHERS]);
+            assert_eq!(runtime.common.len.load(Ordering::Relaxed), 3);
+            assert_eq!(all_common(&runtime), [0, 1, 2]);
+        }
+    }
+
+    // D6: those who come late share the common queue, and the pump has a seat all the same.
+    #[test]
+    fn seats_are_few_and_one_is_kept_for_each_pump() {
+        let (_tokio, runtime) = unpolled();
+        let (go, gone): (Vec<_>, Vec<_>) = (0..OTHERS + 2)
+            .map(|_| {
+                let runtime = runtime.clone();
+                let (go, wait) = mpsc::channel::<()>();
+                let (said, is_pushed) = mpsc::channel();
+                let thread = thread::spawn(move || {
+                    tasks(1).for_each(|task| runtime.push(task));
+                    said.send(runtime.here().is_some()).unwrap();
+                    let _ = wait.recv();
+                });
+                (go, (is_pushed.recv().unwrap(), thread))
+            })
+            .unzip();
+        let seated: Vec<bool> = gone.iter().map(|(seated, _)| *seated).collect();
+        assert_eq!(seated, [true, true, true, true, false, false]);
+        assert_eq!(all_common(&runtime), [0, 0]);
+        assert_eq!(taken(&runtime), [false, true, true, true, true]);
+        let ring: *const Ring = runtime.sit(true).expect("the pump's");
+        assert!(std::ptr::eq(ring, &raw const runtime.seats[0].ring));
+        assert!(runtime.here().is_some_and(|here| std::ptr::eq(here, ring)));
+        drop(go);
+        for (_, thread) in gone {
+            thread.join().unwrap();
+        }
+        assert_eq!(all_common(&runtime), [0; OTHERS], "what they had not run");
+    }
+
+    // D6
+    #[test]
+    fn a_thread_keeps_its_seat_while_that_runtime_lives() {
+        let (tokio, first) = unpolled();
+        let (_other, second) = unpolled();
+        thread::spawn(move || {
+            tasks(1).for_each(|task| first.push(task));
+            tasks(1).for_each(|task| second.push(task));
+            assert!(first.here().is_some() && second.here().is_none());
+            assert_eq!(all_common(&second), [0]);
+            // A pump turns to the runtime that it is of.
+            assert!(second.sit(true).is_some() && first.here().is_none());
+            assert_eq!(all_common(&first), [0], "left behind");
+            assert!(first.sit(true).is_some() && second.here().is_none());
+            drop((first, tokio));
+            tasks(1).for_each(|task| second.push(task));
+            assert!(second.here().is_some(), "of the dead one it has none");
+            assert_eq!(second.here().and_then(Ring::pop).map(end), Some(0));
+        })
+        .join()
+        .unwrap();
+    }
+
+    // D1: nothing is lost where a pump has no ring.
+    #[test]
+    fn a_pump_without_a_seat_takes_one_at_a_time() {
+        let (_tokio, runtime) = unpolled();
+        runtime.push_common(tasks(1).next().unwrap());
+        let pushing = runtime.clone();
+        let (go, wait) = mpsc::channel::<()>();
+        let (said, is_pushed) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            tasks(6).for_each(|task| pushing.push(task));
+            said.send(()).unwrap();
+            let _ = wait.recv();
+        });
+        is_pushed.recv().unwrap();
+        let next = || runtime.next(None, false).map(end);
+        assert_eq!(next(), Some(0), "the common one");
+        assert_eq!(next(), Some(0), "of the six");
+        assert_eq!(runtime.common.len.load(Ordering::Relaxed), 2);
+        let rest: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(rest, [1, 2, 3, 4, 5]);
+        assert!(!runtime.has_work());
+        drop(go);
+        thread.join().unwrap();
+    }
+
+    // What was submitted in order runs in order, and a share of the common tasks is left to other pumps.
+    #[test]
+    fn a_pump_takes_common_tasks_behind_its_own() {
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .build()
+            .expect("a runtime");
+        // Not the one that the workers poll.
+        let runtime = Arc::new(Runtime::new(tokio.handle(), 2));
+        runtime.started.call_once(|| ());
+        let ring = runtime.sit(true).expect("a seat");
+        let mut all = tasks(7);
+        ring.extend(2, all.by_ref());
+        all.for_each(|task| runtime.push_common(task));
+        let mut had: Vec<_> = runtime
+            .next(Some(ring), true)
+            .map(end)
+            .into_iter()
+            .collect();
+        assert_eq!(
+            runtime.common.len.load(Ordering::Relaxed),
+            2,
+            "half is left"
+        );
+        had.extend(std::iter::from_fn(|| runtime.next(Some(ring), false)).map(end));
+        assert_eq!(had, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(runtime.common.len.load(Ordering::Relaxed), 0);
+    }
+}

@@ -296,7 +296,7 @@ impl Drop for Ring {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
+pub(super) mod tests {
     use std::panic::Location;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -307,7 +307,7 @@ mod tests {
     use crate::scope::tree::{Kind, Scope};
 
     /// Tasks that do nothing, by their numbers.
-    fn tasks(count: u32) -> impl Iterator<Item = TaskRef> {
+    pub(in crate::scope::driver) fn tasks(count: u32) -> impl Iterator<Item = TaskRef> {
         let scope = Scope::open(Kind::Section, Scope::root(), Location::caller());
         (0..count).map(move |index| {
             scope.enter_child().expect("it is open");
@@ -322,7 +322,7 @@ mod tests {
         })
     }
 
-    fn end(task: TaskRef) -> u32 {
+    pub(in crate::scope::driver) fn end(task: TaskRef) -> u32 {
         let index = task.header().index;
         task.run();
         index
