@@ -32,29 +32,33 @@ static ALLOCATOR: Counting = Counting;
 
 const CHILDREN: usize = 1_000_000;
 
-/// Live bytes after the first thousand children and the most that there were at any later thousand.
+/// Live bytes after the first thousand children, and the least and the most that there were at any later thousand.
 async fn one_after_the_other(
     builder: taskgroup::GroupBuilder,
     children: usize,
-    with_scopes: bool,
-) -> (isize, isize) {
+    kind: &str,
+) -> (isize, isize, isize) {
     let run = builder.run(async |group| {
-        let (mut first, mut most) = (0, 0);
+        let (mut first, mut least, mut most) = (0, isize::MAX, 0);
         for count in 1..=children {
-            if with_scopes {
-                group.spawn(shield(yield_now())).await?;
-            } else {
-                group.spawn(async {}).await?;
+            match kind {
+                "scopes" => group.spawn(shield(yield_now())).await?,
+                "names" => {
+                    let child = group.task(format!("child number {count}"));
+                    child.spawn(async {}).await?;
+                }
+                _ => group.spawn(async {}).await?,
             }
             if count % 1000 == 0 {
                 let live = LIVE.load(Ordering::Relaxed);
                 if count == 1000 {
                     first = live;
                 }
+                least = least.min(live);
                 most = most.max(live);
             }
         }
-        Ok((first, most))
+        Ok((first, least, most))
     });
     run.await.unwrap()
 }
@@ -68,6 +72,8 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
         (2, "tokio"),
         (1, "scopes"),
         (2, "scopes"),
+        (1, "names"),
+        (2, "names"),
     ] {
         let runtime = if flavour == 1 {
             tokio::runtime::Builder::new_current_thread()
@@ -84,18 +90,24 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
             "tokio" => (TaskGroup::builder().tokio_tasks(), CHILDREN / 10),
             // A scope opened inside of the child goes with it, too.
             "scopes" => (TaskGroup::builder(), CHILDREN / 10),
+            // So does a name that was made for it.
+            "names" => (TaskGroup::builder(), CHILDREN / 10),
             _ => (TaskGroup::builder(), CHILDREN),
         };
-        let (first, most) =
-            runtime.block_on(one_after_the_other(builder, children, driver == "scopes"));
+        let (first, least, most) = runtime.block_on(one_after_the_other(builder, children, driver));
         println!(
             "{driver}, {flavour} thread(s): {first} bytes live after 1 000 children, at most {most} until {children}"
         );
         // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte per child. A thread that polls keeps
         // 128 KiB of what it was given back.
+        let breath = 10_000 + flavour * 128 * 1024;
         assert!(
-            most - first < 10_000 + flavour * 128 * 1024,
+            most - first < breath,
             "{driver}, {flavour}: {first} grew to {most}"
+        );
+        assert!(
+            first - least < breath,
+            "{driver}, {flavour}: more was given back than taken, {least} of {first} are left"
         );
     }
 }

@@ -24,7 +24,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::{Handle, Id, RuntimeFlavor};
+use tokio::runtime::{Handle, Id};
 
 use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
@@ -60,6 +60,9 @@ pub(crate) struct Runtime {
     #[cfg(feature = "testing")]
     explored: std::sync::atomic::AtomicBool,
 }
+
+/// All that somebody has asked for and that are alive.
+static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = std::sync::OnceLock::new();
 
 thread_local! {
     /// The runtime that was asked for last on this thread.
@@ -99,17 +102,12 @@ impl Runtime {
     }
 
     fn look_up(handle: &Handle, id: Id) -> Arc<Self> {
-        static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> =
-            std::sync::OnceLock::new();
         let mut all = ALL.get_or_init(Mutex::default).lock();
         if let Some(known) = all.get(&id).and_then(Weak::upgrade) {
             return known;
         }
         all.retain(|_, runtime| runtime.strong_count() > 0);
-        let pumps = match handle.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => 1,
-            _ => handle.metrics().num_workers(),
-        };
+        let pumps = handle.metrics().num_workers();
         let runtime = Arc::new(Self::new(handle, pumps));
         all.insert(id, Arc::downgrade(&runtime));
         runtime
@@ -363,5 +361,32 @@ impl Drop for Drive {
                 self.0.clone().cancelled(Dropping::InPlace);
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    // A runtime of Tokio's has one of ours, whoever asks and whatever others there are, and is forgotten when it is gone.
+    #[test]
+    fn a_runtime_is_known_once() {
+        let tokio = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.build().unwrap()
+        };
+        let is_known = |id| ALL.get().unwrap().lock().contains_key(&id);
+        let (one, two) = (tokio(), tokio());
+        let (id, gone) = (one.handle().id(), two.handle().id());
+        let first = Runtime::of(one.handle());
+        let second = Runtime::of(two.handle());
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &Runtime::of(one.handle())));
+        assert!(Arc::ptr_eq(&first, &Runtime::of(one.handle())));
+        assert_eq!(first.wakers.len(), 1);
+        drop((second, two));
+        let third = tokio();
+        drop(Runtime::of(third.handle()));
+        assert!(is_known(id) && !is_known(gone));
     }
 }

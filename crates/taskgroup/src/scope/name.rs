@@ -79,3 +79,31 @@ impl Drop for Name {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A name that the program has anyway is never copied, one that was made is kept.
+    #[test]
+    fn a_name_comes_out_as_it_went_in() {
+        let text: &'static str = "fetch";
+        let name = Name::new(Some(Cow::Borrowed(text)));
+        let got = name.get();
+        assert!(matches!(&got, Some(Cow::Borrowed(same)) if std::ptr::eq(*same, text)));
+        drop(name);
+        assert_eq!(got.as_deref(), Some("fetch"));
+
+        let name = Name::new(Some(Cow::Owned("fetch 7".to_owned())));
+        let got = name.get();
+        assert!(matches!(&got, Some(Cow::Owned(_))));
+        drop(name);
+        assert_eq!(got.as_deref(), Some("fetch 7"));
+
+        assert!(Name::new(None).get().is_none());
+        assert_eq!(
+            Name::new(Some(Cow::Borrowed(""))).get().as_deref(),
+            Some("")
+        );
+    }
+}

@@ -191,3 +191,26 @@ pub(crate) fn look() -> Vec<Sight> {
     drop(slots);
     sights
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // P1
+    #[test]
+    fn a_slot_goes_with_its_thread_and_no_other_does() {
+        let own = || OWN.with(|own| Arc::as_ptr(&own.0).addr());
+        let listed = |slot| {
+            let slots = slots().lock();
+            slots.iter().any(|known| Arc::as_ptr(known).addr() == slot)
+        };
+        let here = own();
+        let there = std::thread::spawn(move || {
+            let there = own();
+            assert!(listed(here) && listed(there));
+            there
+        });
+        let there = there.join().unwrap();
+        assert!(listed(here) && !listed(there));
+    }
+}

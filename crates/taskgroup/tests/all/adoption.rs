@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use taskgroup::{ReasonKind, shield, timeout, until_cancelled};
+use taskgroup::{ReasonKind, defer, shield, timeout, until_cancelled};
 
 use crate::support::{
     Log, Outcome, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
@@ -175,5 +175,29 @@ fn a_loop_of_selects_piles_nothing_up() {
         .await
         .unwrap();
         assert_eq!(log.take().len(), 100);
+    });
+}
+
+// S15, S14: the cleanups that it left may fail, one as well as several.
+#[test]
+fn the_failures_of_the_cleanup_of_an_orphan_are_not_lost() {
+    everywhere(|| async {
+        for failures in [["one"].as_slice(), &["two", "one"]] {
+            let error = group(async |_| {
+                let cut = timeout(ms(100_000), async {
+                    for failure in failures.iter().rev() {
+                        defer(async move { Outcome::<()>::Err((*failure).into()) });
+                    }
+                    forever().await;
+                });
+                tokio::select! {
+                    biased;
+                    _ = cut => unreachable!("it takes longer"),
+                    () = turns(1) => {}
+                }
+                Ok(())
+            });
+            assert_eq!(messages(&error.await.unwrap_err()), failures);
+        }
     });
 }

@@ -568,3 +568,20 @@ fn cancel_under_a_lock_that_a_destructor_wants() {
         assert_eq!(*lock.lock().unwrap(), 1);
     });
 }
+
+// S13: who asks inside a shield is told of no outer cancel, and inside a deadline of each, also where neither has suspended yet.
+#[test]
+fn whether_it_is_cancelled_is_known_before_the_first_suspension() {
+    paused(async {
+        let ended = builder().run_cancellable(async |group| {
+            group.cancel();
+            assert!(is_cancelled());
+            shield(async { assert!(!is_cancelled()) }).await;
+            let told = timeout(ms(10), async { is_cancelled() }).await;
+            assert!(told.unwrap());
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ended.await.unwrap(), None);
+    });
+}

@@ -1,5 +1,8 @@
 //! What deadlines do beyond asyncio's own tests. S20–S22.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use taskgroup::{
     Deadline, TaskGroup, current_deadline, move_on_after, shield, timeout, timeout_with,
     until_cancelled,
@@ -324,5 +327,25 @@ fn a_duration_counts_from_the_first_poll() {
         sleep(50).await;
         let (millis, ended) = took(limited).await;
         assert_eq!((millis, ended.is_err()), (10, true));
+    });
+}
+
+// S21: two deadlines at once, but the inner one is polled by somebody whom the outer one does not drop: both are reported.
+#[test]
+fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
+    paused(async {
+        let (give, take) = tokio::sync::oneshot::channel();
+        let outer = timeout(ms(10), async {
+            let mut inner = Box::pin(timeout_with(ms(10), async |_| forever().await));
+            // From now on it is open below the outer one.
+            let first = poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx))).await;
+            assert!(first.is_pending());
+            give.send(inner).ok().unwrap();
+            forever().await;
+        });
+        let elsewhere = async { take.await.unwrap().await };
+        let (outer, inner) = tokio::join!(outer, elsewhere);
+        outer.unwrap_err();
+        inner.unwrap_err();
     });
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use taskgroup::{
-    JoinError, ReasonKind, TaskGroup, current_deadline, is_cancelled, timeout, until_cancelled,
+    JoinError, ReasonKind, TaskGroup, current_deadline, is_cancelled, shield, timeout,
+    until_cancelled,
 };
 
 use crate::support::{
@@ -469,4 +470,120 @@ fn a_group_ends_while_the_next_child_on_its_worker_blocks() {
         Ok(())
     });
     runtime.block_on(outer).unwrap();
+}
+
+// S9: a cancellation from above refuses new children like one of its own, also where children were taken before.
+#[test]
+fn a_group_that_is_cancelled_from_above_takes_no_more() {
+    paused(async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |outer| {
+            let inner = group(async |inner| {
+                inner.spawn(turns(1)).await?;
+                outer.cancel();
+                inner.try_spawn(log.forever("refused")).unwrap_err();
+                Ok(())
+            });
+            inner.await.unwrap();
+            Ok(())
+        });
+        ended.await.unwrap();
+        assert_eq!(log.take(), ["refused"]);
+    });
+}
+
+// S23: groups are told apart by their numbers, and a child has that of its group.
+#[test]
+fn every_group_has_a_number_of_its_own() {
+    paused(async {
+        let failed = async || {
+            let error = group(async |group| {
+                group.spawn(async { Outcome::<()>::Err("failed".into()) });
+                Ok(())
+            });
+            error.await.unwrap_err()
+        };
+        let (one, two) = (failed().await, failed().await);
+        assert_ne!(one.id().group(), two.id().group());
+        for error in [one, two] {
+            assert_eq!(error.id().index(), 0);
+            assert_eq!(error.cause().id().group(), error.id().group());
+            assert_eq!(error.cause().id().index(), 1);
+        }
+    });
+}
+
+// S23: a group that was cancelled because it failed was not being cancelled from outside.
+#[test]
+fn only_a_cancellation_from_outside_is_a_context() {
+    paused(async {
+        let fails = async |outer: Option<TaskGroup>| {
+            let error = group(async |group| {
+                let beside = group.clone();
+                group.spawn(async move {
+                    outer.unwrap_or(beside).cancel();
+                    Outcome::<()>::Err("failed".into())
+                });
+                forever().await;
+                Ok(())
+            });
+            error.await.unwrap_err()
+        };
+        let error = group(async |group| {
+            group.spawn(async { Outcome::<()>::Err("failed".into()) });
+            forever().await;
+            Ok(())
+        });
+        assert!(error.await.unwrap_err().context().is_none());
+        let error = fails(None).await;
+        assert_eq!(error.context().unwrap().kind(), ReasonKind::CancelCalled);
+        let ended = builder().run_cancellable(async |outer| {
+            let error = fails(Some(outer)).await;
+            assert_eq!(error.context().unwrap().kind(), ReasonKind::CancelCalled);
+            Ok(())
+        });
+        ended.await.unwrap();
+    });
+}
+
+// S6: the failure of a sibling that is passed on is counted once; that of somebody else's child is a failure here too.
+#[test]
+fn the_failure_of_a_child_of_another_group_is_a_failure_here() {
+    paused(async {
+        let error = group(async |outer| {
+            let failing = outer.spawn(async {
+                turns(3).await;
+                Outcome::<()>::Err("theirs".into())
+            });
+            let inner = shield(group(async |inner| {
+                inner.spawn(async move {
+                    failing.await?;
+                    Outcome::Ok(())
+                });
+                Ok(())
+            }));
+            assert_eq!(messages(&inner.await.unwrap_err()), ["theirs"]);
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["theirs"]);
+    });
+}
+
+// S3: with `tokio_tasks` each child is a task of Tokio's; otherwise some share one.
+#[test]
+fn a_child_may_be_a_task_of_tokio() {
+    paused(async {
+        let ids = async |builder: taskgroup::GroupBuilder| {
+            let ids = builder.run(async |group| {
+                let one = group.spawn(async { Outcome::Ok(tokio::task::id()) });
+                let two = group.spawn(async { Outcome::Ok(tokio::task::id()) });
+                Ok((one.await?, two.await?))
+            });
+            ids.await.unwrap()
+        };
+        let (one, two) = ids(TaskGroup::builder().tokio_tasks()).await;
+        assert_ne!(one, two);
+        let (one, two) = ids(TaskGroup::builder()).await;
+        assert_eq!(one, two);
+    });
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::support::{Log, Outcome, forever, group, ms, paused, turns};
+use crate::support::{Log, Outcome, everywhere, forever, group, ms, paused, turns};
 
 /// Polls `future` so many times, then gives it back unfinished.
 async fn polled<F: Future + Unpin>(mut future: F, times: usize) -> F {
@@ -297,4 +297,99 @@ fn a_runtime_that_goes_down_over_panicking_destructors() {
     let down = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
     assert!(down.is_ok(), "the panic stays inside");
     assert_eq!(log.take(), ["after"]);
+}
+
+// D3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one.
+#[test]
+fn a_child_for_a_runtime_that_has_gone_is_dropped() {
+    for tokio_tasks in [false, true] {
+        let log = Log::default();
+        let builder = TaskGroup::builder();
+        let builder = if tokio_tasks {
+            builder.tokio_tasks()
+        } else {
+            builder
+        };
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let mut ended = Box::pin(builder.run(async |group| {
+            group.spawn(yield_now()).await?;
+            gone.await?;
+            let late = group.spawn(log.forever("late"));
+            assert_eq!(log.take(), ["late"]);
+            late.await.unwrap_err();
+            Ok(())
+        }));
+        let first = Builder::new_current_thread().build().unwrap();
+        first.block_on(async {
+            tokio::select! {
+                biased;
+                _ = &mut ended => unreachable!("it waits"),
+                () = turns(10) => {}
+            }
+        });
+        drop(first);
+        go.send(()).unwrap();
+        paused(ended).unwrap();
+    }
+}
+
+// S3: whoever wakes it, a child runs where its group does.
+#[test]
+fn a_child_that_is_woken_from_another_runtime_stays_in_its_own() {
+    let here = || tokio::runtime::Handle::current().id();
+    let bell = Arc::new(tokio::sync::Notify::new());
+    let other = Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let there = other.spawn({
+        let bell = bell.clone();
+        group(async move |group| {
+            let waits = group.spawn(async move {
+                for _ in 0..3 {
+                    bell.notified().await;
+                }
+                Outcome::Ok(here())
+            });
+            Ok(waits.await?)
+        })
+    });
+    paused(async {
+        let rings = group(async |group| {
+            let bell = bell.clone();
+            group.spawn(async move {
+                while !there.is_finished() {
+                    bell.notify_one();
+                    yield_now().await;
+                }
+                assert_eq!(there.await?.unwrap(), other.handle().id());
+                other.shutdown_background();
+                Outcome::Ok(())
+            });
+            Ok(())
+        });
+        rings.await.unwrap();
+    });
+}
+
+// S3: the alarms of a child that a pump polls ring there, whatever runtime it has entered. In real time: the other one has no other.
+#[test]
+fn a_child_that_has_entered_another_runtime_keeps_its_alarms() {
+    let other = Builder::new_current_thread().build().unwrap();
+    everywhere(|| async {
+        let inside = other.handle().clone();
+        let limited = TaskGroup::run(async |group| {
+            group.spawn(async move {
+                let mut limited = Box::pin(timeout(ms(1), forever()));
+                let ended = std::future::poll_fn(|cx| {
+                    let _inside = inside.enter();
+                    limited.as_mut().poll(cx)
+                });
+                ended.await.unwrap_err();
+                Outcome::Ok(())
+            });
+            Ok(())
+        });
+        limited.await.unwrap();
+    });
 }
