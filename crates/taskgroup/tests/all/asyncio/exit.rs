@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use taskgroup::{JoinError, TaskGroup, bracket, is_cancelled};
 
 use crate::support::{
-    Log, Outcome, builder, everywhere, forever, group, messages, paused, sleep, turns,
+    Log, Outcome, Steps, builder, everywhere, forever, group, messages, paused, sleep, turns,
 };
 
 // TG01, S2, S5
@@ -358,7 +358,10 @@ fn tg28_nothing_is_spawned_after_a_failure() {
         let log = Log::default();
         let error = group(async |group| {
             let (late, log) = (group.clone(), log.clone());
+            let steps = Steps::default();
+            let started = steps.clone();
             group.spawn(async move {
+                started.step();
                 let _cancelled = taskgroup::until_cancelled(forever()).await;
                 let ran = log.clone();
                 let dropped = log.on_drop("dropped");
@@ -371,7 +374,11 @@ fn tg28_nothing_is_spawned_after_a_failure() {
                 log.add("refused");
                 drop(handle);
             });
-            group.spawn(async { Outcome::<()>::Err("boom".into()) });
+            group.spawn(async move {
+                // Who is cancelled before its first poll never runs (S16).
+                steps.reached(1).await;
+                Outcome::<()>::Err("boom".into())
+            });
             Ok(())
         })
         .await
