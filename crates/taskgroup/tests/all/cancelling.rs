@@ -585,3 +585,60 @@ fn whether_it_is_cancelled_is_known_before_the_first_suspension() {
         assert_eq!(ended.await.unwrap(), None);
     });
 }
+
+// S15: children of a group that is dropped are dropped by whoever drives them, not in the middle of somebody's destructor.
+#[tokio::test]
+async fn a_dropped_group_runs_no_destructor_of_its_children_at_once() {
+    let log = Log::default();
+    let told = log.on_drop("dropped");
+    {
+        let run = group(async |group| {
+            group.spawn(async move {
+                let _told = told;
+                forever().await;
+            });
+            forever().await;
+            Outcome::Ok(())
+        });
+        tokio::select! {
+            _ = run => unreachable!("nobody ends it"),
+            () = turns(3) => {}
+        }
+    }
+    assert!(log.take().is_empty(), "not on this stack");
+    turns(3).await;
+    assert_eq!(log.take(), ["dropped"]);
+}
+
+// S15: a task is not dropped while a group in it has children: it hears from the group how they ended.
+#[test]
+fn a_task_hears_how_its_group_ended_when_it_is_cancelled() {
+    everywhere(|| async {
+        let log = Log::default();
+        let said = log.clone();
+        let ended = group(async |outer| {
+            let (begun, is_begun) = tokio::sync::oneshot::channel();
+            outer.spawn(async move {
+                let ended = group(async |inner| {
+                    inner.spawn(async move {
+                        let _ = begun.send(());
+                        let cancelled = until_cancelled(forever()).await.unwrap_err();
+                        drop(cancelled);
+                        Err::<(), _>("late")
+                    });
+                    forever().await;
+                    Outcome::Ok(())
+                });
+                let failed = ended.await.unwrap_err();
+                said.add(messages(&failed).join(" "));
+                Err::<(), _>(failed)
+            });
+            is_begun.await?;
+            outer.spawn(async { Err::<(), _>("first") });
+            forever().await;
+            Outcome::Ok(())
+        });
+        ended.await.unwrap_err();
+        assert_eq!(log.take(), ["late"]);
+    });
+}

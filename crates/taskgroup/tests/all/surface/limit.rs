@@ -284,3 +284,32 @@ fn spawn_when_free_into_a_cancelled_group() {
         assert_eq!(log.take(), ["refused"]);
     });
 }
+
+// S27, S9: who waits for a place ends with the group's cancellation, not when those who have the places have cleaned up.
+#[test]
+fn a_queued_child_does_not_wait_for_the_cleanup_of_others() {
+    everywhere(|| async {
+        let (open, gate) = tokio::sync::oneshot::channel::<()>();
+        let (give, got) = tokio::sync::oneshot::channel();
+        let run = builder().limit(1).run_cancellable(async |group| {
+            let (begun, is_begun) = tokio::sync::oneshot::channel();
+            group.spawn(taskgroup::shield(async move {
+                let _ = begun.send(());
+                let _ = gate.await;
+            }));
+            let queued = group.spawn(forever());
+            is_begun.await?;
+            let _ = give.send((group, queued));
+            forever().await;
+            Ok(())
+        });
+        let outside = async {
+            let (group, queued) = got.await.unwrap();
+            group.cancel();
+            assert!(queued.await.unwrap_err().is_cancelled());
+            open.send(()).unwrap();
+        };
+        let (ended, ()) = tokio::join!(run, outside);
+        ended.unwrap();
+    });
+}
