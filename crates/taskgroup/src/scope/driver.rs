@@ -166,7 +166,7 @@ impl Runtime {
 
     /// D3.
     fn drop_queues(&self) {
-        let mut all = self.take_all_common();
+        let mut all = self.common.take_all();
         for Seat { ring, .. } in &self.seats {
             while !ring.is_empty() {
                 all.extend(ring.steal());
@@ -188,7 +188,7 @@ impl Runtime {
 
     /// All that is ready, in the order in which it became so.
     pub(crate) fn take_ready(&self) -> VecDeque<TaskRef> {
-        self.take_all_common()
+        self.common.take_all()
     }
 
     /// D2: `false` when there is something to do after all.
@@ -207,7 +207,7 @@ impl Runtime {
 
     /// D3: the pump goes, and this is what it had taken.
     pub(crate) fn go_down(self: &Arc<Self>, taken: Vec<TaskRef>) {
-        self.common.queue.lock().extend(taken);
+        taken.into_iter().for_each(|task| self.common.push(task));
         self.shut_down();
     }
 
@@ -227,19 +227,9 @@ impl Runtime {
             let built = tokio::runtime::Builder::new_current_thread().build();
             built.expect("a runtime without I/O and clock")
         });
-        let started = std::sync::Once::new();
-        started.call_once(|| ());
-        Arc::new(Self {
-            handle: tokio.handle().clone(),
-            timers: Timers::default(),
-            common: Apart::default(),
-            seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
-            wakers: (0..pumps).map(|_| Mutex::new(None)).collect(),
-            idle: Apart(AtomicUsize::new(0)),
-            sleeping: Mutex::default(),
-            started,
-            shut_down: AtomicUsize::new(0),
-        })
+        let runtime = Self::new(tokio.handle(), pumps);
+        runtime.started.call_once(|| ());
+        Arc::new(runtime)
     }
 
     pub(super) fn pump(

@@ -624,25 +624,25 @@ pub(crate) fn next_index(scope: &Arc<Scope>) -> u32 {
     })
 }
 
-/// Whether the end of a task means nothing but its token to its owner, and the turn of the pump that polls it will
-/// [give that back](driver::count_ended).
+/// Whether the owner is a group to which the end of the task means nothing but its token.
+#[inline]
+fn is_plain_end(header: &Header) -> bool {
+    let group = header.owner.group();
+    group.is_some_and(GroupState::is_plain) && !header.has(BACKGROUND | LIMITED)
+}
+
+/// Whether that is so, and the turn of the pump that polls the task will [give its token back](driver::count_ended).
 #[inline]
 pub(super) fn ends_plainly(header: &Header) -> bool {
-    let owner = &header.owner;
-    let group = owner.group();
-    group.is_some_and(GroupState::is_plain)
-        && !header.has(BACKGROUND | LIMITED)
-        && driver::expect_ended(owner)
+    is_plain_end(header) && driver::expect_ended(&header.owner)
 }
 
 /// A task has ended, in every sense: its group hears of it last.
 pub(super) fn child_ended(header: &Header, fate: Fate) {
     let owner = &header.owner;
     match owner.group() {
-        Some(group) if !group.is_plain() || header.has(BACKGROUND | LIMITED) => {
-            group.child_ended(header, fate);
-        }
-        Some(_) => driver::child_ended(owner),
+        Some(_) if is_plain_end(header) => driver::child_ended(owner),
+        Some(group) => group.child_ended(header, fate),
         None => owner.leave(),
     }
 }

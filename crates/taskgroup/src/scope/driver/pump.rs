@@ -1,7 +1,7 @@
 //! The driver that is no Tokio task per child: a few Tokio tasks per runtime that poll children.
 //!
 //! - **D4** `PUMP` is null, or points to the turn of the innermost pump that is being polled on this thread: it is set by an
-//!   [`OnPump`] that borrows the turn and resets it when it is dropped, also when the poll unwinds.
+//!   [`OnPump`] that borrows the turn for the length of a poll and resets it when it is dropped, also when the poll unwinds.
 //! - **D5** Tokens of ended children wait in the turn only while children of the same group run (the group is not quiet then anyway).
 
 use std::cell::Cell;
@@ -57,7 +57,7 @@ impl Pumping {
     }
 }
 
-/// One poll of a pump.
+/// What a pump keeps while it is polled.
 pub(super) struct Turn {
     pub(super) runtime: Arc<Runtime>,
     /// Children of this group have ended in this turn, so many; their tokens go back together.
@@ -72,7 +72,7 @@ impl Turn {
     #[allow(unsafe_code)]
     pub(super) fn with<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
         let turn = PUMP.try_with(Cell::get).unwrap_or(std::ptr::null());
-        // SAFETY: D4: a pointer in PUMP is to a turn further up this thread's stack.
+        // SAFETY: D4: a turn that PUMP points to is borrowed further up this thread's stack.
         look(unsafe { turn.as_ref() })
     }
 

@@ -23,10 +23,31 @@ const BATCH: usize = 128;
 pub(super) struct Common {
     /// As many as there are in the queue, for those who need not know it exactly.
     len: AtomicUsize,
-    pub(super) queue: Mutex<VecDeque<TaskRef>>,
+    queue: Mutex<VecDeque<TaskRef>>,
 }
 
-/// The place of a thread that polls pumps (D6).
+impl Common {
+    fn change<R>(&self, change: impl FnOnce(&mut VecDeque<TaskRef>) -> R) -> R {
+        let mut queue = self.queue.lock();
+        let result = change(&mut queue);
+        self.len.store(queue.len(), Ordering::Relaxed);
+        result
+    }
+
+    pub(super) fn push(&self, task: TaskRef) {
+        self.change(|queue| queue.push_back(task));
+    }
+
+    fn pop(&self) -> Option<TaskRef> {
+        self.change(VecDeque::pop_front)
+    }
+
+    pub(super) fn take_all(&self) -> VecDeque<TaskRef> {
+        self.change(std::mem::take)
+    }
+}
+
+/// The place of a thread that has a ring (D6).
 pub(super) struct Seat {
     taken: AtomicUsize,
     pub(super) ring: Ring,
@@ -100,9 +121,7 @@ impl Runtime {
     #[inline(never)]
     fn push_common(self: &Arc<Self>, task: TaskRef) {
         self.start();
-        let mut queue = self.common.queue.lock();
-        queue.push_back(task);
-        self.common.len.store(queue.len(), Ordering::Relaxed);
+        self.common.push(task);
     }
 
     /// The ring of this thread, if it has a seat in this runtime.
@@ -161,7 +180,7 @@ impl Runtime {
         look_at_common: bool,
     ) -> Option<TaskRef> {
         let Some(ring) = ring else {
-            return self.take_one_common().or_else(|| self.steal(None));
+            return self.common.pop().or_else(|| self.steal(None));
         };
         if look_at_common {
             self.take_common(ring);
@@ -177,18 +196,11 @@ impl Runtime {
     /// submitted in order runs in order, and nothing starves.
     fn take_common(&self, ring: &Ring) {
         if self.common.len.load(Ordering::Relaxed) > 0 {
-            let mut queue = self.common.queue.lock();
-            let share = queue.len().div_ceil(self.wakers.len()).min(BATCH);
-            ring.extend(share, queue.drain(..share));
-            self.common.len.store(queue.len(), Ordering::Relaxed);
+            self.common.change(|queue| {
+                let share = queue.len().div_ceil(self.wakers.len()).min(BATCH);
+                ring.extend(share, queue.drain(..share));
+            });
         }
-    }
-
-    fn take_one_common(&self) -> Option<TaskRef> {
-        let mut queue = self.common.queue.lock();
-        let task = queue.pop_front();
-        self.common.len.store(queue.len(), Ordering::Relaxed);
-        task
     }
 
     /// Whoever has no ring takes one at a time.
@@ -219,12 +231,6 @@ impl Runtime {
         let mut seats = self.seats.iter();
         !self.common.queue.lock().is_empty() || seats.any(|seat| !seat.ring.is_empty())
     }
-
-    pub(super) fn take_all_common(&self) -> VecDeque<TaskRef> {
-        let mut queue = self.common.queue.lock();
-        self.common.len.store(0, Ordering::Relaxed);
-        std::mem::take(&mut *queue)
-    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -252,7 +258,7 @@ mod tests {
     }
 
     fn all_common(runtime: &Runtime) -> Vec<u32> {
-        runtime.take_all_common().into_iter().map(end).collect()
+        runtime.common.take_all().into_iter().map(end).collect()
     }
 
     // D6
