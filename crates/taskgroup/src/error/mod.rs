@@ -7,11 +7,6 @@
 //! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
 //! engine nothing is known here but the reason of a cancellation.
 
-#![allow(
-    dead_code,
-    reason = "the engine is what constructs errors, and it is on its way"
-)]
-
 mod chain;
 mod clauses;
 mod demolish;
