@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use taskgroup::{CancelReason, JoinError, ReasonKind, shield, timeout, until_cancelled};
+use taskgroup::{
+    CancelReason, JoinError, ReasonKind, shield, timeout, timeout_with, until_cancelled,
+};
 
 use crate::support::{
     Log, Outcome, builder, everywhere, forever, group, messages, ms, paused, sleep,
@@ -420,6 +422,46 @@ fn spawn_order_is_kept_when_places_are_used_again() {
         });
         error.await.unwrap_err();
         assert_eq!(log.take(), ["first", "second", "third", "fourth"]);
+    });
+}
+
+// S25: whatever the code of a child stands in, and whether it is woken or dropped where it stands.
+#[test]
+fn spawn_order_is_kept_by_what_stands_in_scopes() {
+    paused(async {
+        for fails in [false, true] {
+            let log = Log::default();
+            let ended = builder().run_cancellable(async |outer| {
+                outer.spawn(log.forever("a plain one"));
+                let work = log.forever("in a group");
+                outer.spawn(group(async |_| {
+                    work.await;
+                    Ok(())
+                }));
+                outer.spawn(log.forever("another plain one"));
+                let work = log.forever("with a deadline");
+                outer.spawn(timeout_with(None, async |_| work.await));
+                log.started(4).await;
+                sleep(1).await;
+                if fails {
+                    outer.spawn(async { Outcome::<()>::Err("boom".into()) });
+                } else {
+                    outer.cancel();
+                }
+                forever().await;
+                Ok(())
+            });
+            assert_eq!(ended.await.is_err(), fails);
+            assert_eq!(
+                log.take(),
+                [
+                    "a plain one",
+                    "in a group",
+                    "another plain one",
+                    "with a deadline"
+                ]
+            );
+        }
     });
 }
 

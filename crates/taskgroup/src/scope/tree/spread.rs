@@ -64,7 +64,8 @@ pub(super) fn spread(
     queue.push_back((start.clone(), bits));
     let mut tasks: Vec<Told> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
-    let mut sections: Vec<Waker> = Vec::new();
+    // Each to be woken before the task with this number: a section inside a task is not told before the siblings of that task.
+    let mut sections: Vec<(usize, Waker)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
         let first_task = tasks.len();
@@ -78,7 +79,7 @@ pub(super) fn spread(
             if inner.reason.is_none() {
                 inner.reason = Some(reason.clone());
             }
-            sections.extend(inner.waker.clone());
+            sections.extend(inner.waker.clone().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
                 // Already spread from above; only this scope itself learns something new.
                 continue;
@@ -123,7 +124,6 @@ pub(super) fn spread(
             state.arm_grace(group);
         }
     }
-    sections.into_iter().for_each(wake);
     for Told { task, .. } in &tasks {
         events::cancelled(task.header(), reason);
         if force {
@@ -131,7 +131,11 @@ pub(super) fn spread(
         }
     }
     let mut forced = Vec::new();
-    for Told { task, claimed } in tasks {
+    let mut sections = sections.into_iter().peekable();
+    for (number, Told { task, claimed }) in tasks.into_iter().enumerate() {
+        while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
+            wake(waker);
+        }
         if force {
             forced.push(task.clone());
         }
@@ -141,6 +145,7 @@ pub(super) fn spread(
             task.cancelled(dropping);
         }
     }
+    sections.for_each(|(_, waker)| wake(waker));
     // Last, as they were spawned last; they have a place in no queue until now.
     unqueued.into_iter().for_each(driver::submit);
     forced
