@@ -111,3 +111,30 @@ fn a_group_leaves_nothing_to_the_root() {
         drain().await.unwrap();
     });
 }
+
+// S35: what fails while an exploration goes down is no business of the process.
+#[cfg(feature = "testing")]
+#[test]
+fn an_exploration_leaves_nothing_to_the_root() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a destructor");
+        }
+    }
+    {
+        let _alone = alone();
+        let stuck = taskgroup::testing::Explorer::new().run(0..1, async || {
+            TaskGroup::run(async |group| {
+                group.spawn(async {
+                    let _bomb = Bomb;
+                    std::future::pending::<()>().await;
+                });
+                Ok(())
+            })
+            .await
+        });
+        stuck.unwrap_err();
+    }
+    everywhere(async |_| drain().await.unwrap());
+}

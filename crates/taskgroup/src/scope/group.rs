@@ -663,14 +663,6 @@ pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     owner.adopt_failure(Member::Task(failed.clone()));
 }
 
-/// What a scope that is not a group has adopted, as one member for the scope above.
-pub(super) fn merge(scope: &Arc<Scope>, mut members: Vec<Member>) -> Option<Member> {
-    if members.len() > 1 {
-        return ErrorGroup::new(info(scope), members).map(Member::Group);
-    }
-    members.pop()
-}
-
 // ---- who is who ----
 
 pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {

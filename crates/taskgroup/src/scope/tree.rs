@@ -602,10 +602,8 @@ impl Scope {
     // ---- errors that nobody polls for any more ----
 
     fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
-        if let Some(group) = self.group() {
-            return group.take_failure(self).map(Member::Group);
-        }
-        super::group::merge(self, self.take_adopted())
+        // Only groups and runs have any, and a run that is cut short, an exploration, has told of its fault.
+        self.group()?.take_failure(self).map(Member::Group)
     }
 
     /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
