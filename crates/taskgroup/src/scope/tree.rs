@@ -462,9 +462,7 @@ impl Scope {
     fn give_back(&self, count: usize) -> Left {
         let left = (self.live.fetch_sub(count, Ordering::SeqCst) & !CLOSED) - count;
         if left == 0 {
-            if self.flags() & ORPHAN == 0 {
-                return Left::Others;
-            }
+            // It is an orphan: no other scope gives the token of its section back.
             if self.has_deferred() && !self.is_closed() {
                 return Left::Deferred;
             }
