@@ -271,6 +271,7 @@ pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
 /// Runs a task of a dead runtime, which drops it, without recursion.
 fn run_dead(task: TaskRef) {
     fn drop_now(task: TaskRef) {
+        task.header().force();
         // Two may get here with the same task: its driver that is dropped, and whoever wakes it.
         if task.header().begin() {
             task.drive(false);

@@ -7,12 +7,12 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use taskgroup::{TaskGroup, TaskHandle, bracket, shield, timeout, until_cancelled};
+use taskgroup::{TaskGroup, TaskHandle, bracket, is_cancelled, shield, timeout, until_cancelled};
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::support::{Log, Outcome, everywhere, forever, group, ms, paused, turns};
+use crate::support::{Log, Outcome, Steps, again, everywhere, forever, group, ms, paused, turns};
 
 /// Polls `future` so many times, then gives it back unfinished.
 async fn polled<F: Future + Unpin>(mut future: F, times: usize) -> F {
@@ -297,6 +297,57 @@ fn a_runtime_that_goes_down_over_panicking_destructors() {
     let down = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
     assert!(down.is_ok(), "the panic stays inside");
     assert_eq!(log.take(), ["after"]);
+}
+
+// D3: whatever it was doing, a child learns that it is cancelled when its runtime goes. The group goes on in another one.
+#[test]
+fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
+    struct Tells(Log, &'static str);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.add(format!("{}: {}", self.1, is_cancelled()));
+        }
+    }
+    let log = Log::default();
+    let tells = |what| Tells(log.clone(), what);
+    let [parked, ready, new] = ["parked", "ready", "new"].map(tells);
+    let steps = Steps::default();
+    let mut ended = Box::pin(group(async |group| {
+        let begun = steps.clone();
+        let parked = group.spawn(async move {
+            let _tells = parked;
+            begun.step();
+            forever().await;
+        });
+        let begun = steps.clone();
+        group.spawn(async move {
+            let _tells = ready;
+            begun.step();
+            loop {
+                again().await;
+            }
+        });
+        steps.reached(2).await;
+        group.spawn(async move {
+            let _tells = new;
+            forever().await;
+        });
+        steps.step();
+        assert!(parked.await.unwrap_err().is_cancelled());
+        Ok(())
+    }));
+    let first = Builder::new_current_thread().build().unwrap();
+    first.block_on(async {
+        tokio::select! {
+            biased;
+            _ = &mut ended => unreachable!("it waits"),
+            () = steps.reached(3) => {}
+        }
+    });
+    drop(first);
+    let lines = log.take_sorted();
+    assert_eq!(lines, ["new: true", "parked: true", "ready: true"]);
+    paused(ended).unwrap();
 }
 
 // D3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one.

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use taskgroup::{BoxError, ErrorGroup, GroupBuilder, TaskGroup};
@@ -140,6 +141,19 @@ pub(crate) async fn turns(count: usize) {
     for _ in 0..count {
         tokio::task::yield_now().await;
     }
+}
+
+/// Pending once, and woken in the same poll: who awaits it is due again before it has given way. (Tokio's `yield_now` wakes later.)
+pub(crate) async fn again() {
+    let mut polled = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 pub(crate) fn ms(millis: u64) -> Duration {
