@@ -379,12 +379,12 @@ fn deferred_work_runs_last_in_first_out_after_the_children() {
                     seen.add(format!("deferred {number}"));
                 });
             }
+            log.add("body");
             let seen = log.clone();
             group.spawn(async move {
                 turns(5).await;
                 seen.add("child");
             });
-            log.add("body");
             Ok(())
         })
         .await
