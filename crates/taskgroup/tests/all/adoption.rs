@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use taskgroup::{ReasonKind, defer, shield, timeout, until_cancelled};
+use taskgroup::{JoinError, Policy, ReasonKind, defer, shield, timeout, until_cancelled};
 
 use crate::support::{
-    Log, Outcome, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
+    Log, Outcome, builder, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
 };
 
 /// A group whose child takes its time to clean up.
@@ -114,6 +114,30 @@ fn the_failure_of_an_orphan_is_not_lost() {
             Ok(())
         });
         assert_eq!(messages(&error.await.unwrap_err()), ["orphan"]);
+    });
+}
+
+// S5, S15: the handle of the task that adopted it tells of it, unless the task has failed by itself.
+#[test]
+fn the_failure_of_an_orphan_is_that_of_its_task() {
+    everywhere(|| async {
+        for (own, told) in [(Ok(7), "orphan"), (Err("own"), "own")] {
+            let log = Log::default();
+            let collects = builder().policy(Policy::collect());
+            let error = collects.run(async |group| {
+                let child = group.spawn(async move {
+                    cut_off(&log, Err("orphan".into())).await;
+                    own
+                });
+                let Err(JoinError::Failed(failed)) = child.await else {
+                    panic!("its orphan has failed");
+                };
+                let message = failed.error().unwrap().to_string();
+                assert!(message.ends_with(told), "{message}");
+                Ok(())
+            });
+            assert!(messages(&error.await.unwrap_err()).contains(&"orphan".to_owned()));
+        }
     });
 }
 

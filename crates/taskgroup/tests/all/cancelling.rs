@@ -5,8 +5,8 @@ use taskgroup::{
 };
 
 use crate::support::{
-    Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, paused, sleep, took,
-    turns,
+    Log, Outcome, Steps, again, builder, everywhere, forever, group, messages, ms, paused, sleep,
+    took, turns,
 };
 
 // S11: up to the next suspension point, not before and not beyond.
@@ -55,6 +55,74 @@ fn a_child_that_is_due_anyway_is_polled_once_more() {
         .await
         .unwrap_err();
         assert_eq!(messages(&error), ["first", "second"]);
+    });
+}
+
+// S11: also when it has run only once, for a moment, and has woken itself.
+#[test]
+fn a_child_that_woke_itself_is_polled_once_more() {
+    paused(async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |group| {
+            let (scope, seen) = (group.clone(), log.clone());
+            group.spawn(async move {
+                let _dropped = seen.on_drop("dropped");
+                again().await;
+                seen.add("due");
+                forever().await;
+            });
+            group.spawn(async move { scope.cancel() });
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ended.await.unwrap(), None);
+        assert_eq!(log.take(), ["due", "dropped"]);
+    });
+}
+
+// S11: but not one that was cancelled by itself before it woke itself.
+#[test]
+fn waking_oneself_does_not_put_the_end_off() {
+    everywhere(|| async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |group| {
+            let (scope, seen) = (group.clone(), log.clone());
+            group.spawn(async move {
+                let _dropped = seen.on_drop("dropped");
+                scope.cancel();
+                again().await;
+                seen.add("and beyond");
+            });
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ended.await.unwrap(), None);
+        assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+// S11: a group that is cancelled from outside in its last step has its value, and nothing to wait for.
+#[test]
+fn a_group_whose_task_is_cancelled_in_its_last_step_gives_its_value() {
+    everywhere(|| async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |outer| {
+            let (scope, seen) = (outer.clone(), log.clone());
+            outer.spawn(async move {
+                let value = group(async |_| {
+                    turns(1).await;
+                    scope.cancel();
+                    Ok(7)
+                });
+                seen.add(format!("{}", value.await.unwrap()));
+                turns(1).await;
+                seen.add("and beyond");
+            });
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ended.await.unwrap(), None);
+        assert_eq!(log.take(), ["7"]);
     });
 }
 
@@ -287,6 +355,47 @@ fn dropping_the_guard_cancels_what_was_opened_under_it() {
         .await
         .unwrap();
         assert_eq!(log.take(), ["work dropped", "cleanup's child dropped"]);
+    });
+}
+
+// S12: of two guards in one task the last one to go re-arms the cancellation.
+#[test]
+fn a_guard_that_goes_leaves_the_cleanup_of_the_other_alone() {
+    everywhere(|| async {
+        let log = Log::default();
+        group(async |outer| {
+            let (one, other) = (log.forever("one dropped"), log.forever("other dropped"));
+            let seen = log.clone();
+            let child = outer.spawn(async move {
+                let short = async {
+                    let cancelled = until_cancelled(one).await;
+                    turns(1).await;
+                    drop(cancelled);
+                };
+                let long = async {
+                    let Err(cancelled) = until_cancelled(other).await else {
+                        return Ok(());
+                    };
+                    let said = group(async |cleanup| {
+                        let said = cleanup.spawn(async {
+                            turns(5).await;
+                            Outcome::Ok("cleaned up")
+                        });
+                        Ok(said.await?)
+                    });
+                    seen.add(said.await.unwrap());
+                    Err(cancelled)
+                };
+                tokio::join!(biased; short, long).1
+            });
+            log.started(2).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(log.take(), ["one dropped", "other dropped", "cleaned up"]);
     });
 }
 

@@ -1,16 +1,19 @@
 //! What deadlines do beyond asyncio's own tests. S20–S22.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use taskgroup::{
-    Deadline, TaskGroup, current_deadline, move_on_after, shield, timeout, timeout_with,
+    Deadline, TaskGroup, current_deadline, defer, move_on_after, shield, timeout, timeout_with,
     until_cancelled,
 };
 use tokio::time::Instant;
 
 use crate::support::{
-    Log, Outcome, Steps, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
+    Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, paused, sleep, took,
+    turns,
 };
 
 // S20: never earlier than the inner work has really ended.
@@ -347,5 +350,87 @@ fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
         let (outer, inner) = tokio::join!(outer, elsewhere);
         outer.unwrap_err();
         inner.unwrap_err();
+    });
+}
+
+// S21: a deadline that has passed already fires at the first suspension point, whether anybody has its handle or not.
+#[test]
+fn a_deadline_without_time_fires_in_the_first_poll() {
+    paused(async {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut plain = pin!(timeout(ms(0), forever()));
+        let mut with_handle = pin!(timeout_with(ms(0), async |_| forever().await));
+        let plain = plain.as_mut().poll(&mut cx);
+        assert!(matches!(plain, Poll::Ready(Err(_))));
+        let with_handle = with_handle.as_mut().poll(&mut cx);
+        assert!(matches!(with_handle, Poll::Ready(Err(_))));
+    });
+}
+
+// S12, S20: the word of an outer cancellation passes through, and is a guard behind the deadline, too.
+#[test]
+fn a_deadline_passes_on_that_the_task_is_cancelled() {
+    everywhere(|| async {
+        let log = Log::default();
+        group(async |outer| {
+            let (work, seen) = (log.forever("work dropped"), log.clone());
+            let child = outer.spawn(async move {
+                let ended = timeout(ms(3_600_000), until_cancelled(work)).await;
+                let Err(cancelled) = ended.expect("an hour has not passed") else {
+                    return Ok(());
+                };
+                turns(2).await;
+                seen.add("cleaned up");
+                Err(cancelled)
+            });
+            log.started(1).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(log.take(), ["work dropped", "cleaned up"]);
+    });
+}
+
+// S14, S21: deferred work is not dropped with its cancelled group, so a deadline in it speaks.
+#[test]
+fn a_deadline_in_the_deferred_work_of_a_cancelled_group() {
+    paused(async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |group| {
+            let seen = log.clone();
+            defer(async move {
+                let cut = timeout(ms(10), forever()).await.unwrap_err();
+                seen.add(cut.to_string());
+            });
+            group.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ended.await.unwrap(), None);
+        assert_eq!(log.take(), ["timed out after 10ms"]);
+    });
+}
+
+// S20: a deadline that is not waited for any more keeps nothing of whoever did.
+#[test]
+fn a_deadline_that_is_gone_has_no_waker() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    paused(async {
+        let nobody = Arc::new(Nobody);
+        let mut limited = Box::pin(timeout(ms(3_600_000), forever()));
+        {
+            let waker = Waker::from(nobody.clone());
+            let polled = limited.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+        assert_eq!(Arc::strong_count(&nobody), 2, "its alarm has one");
+        drop(limited);
+        assert_eq!(Arc::strong_count(&nobody), 1);
     });
 }

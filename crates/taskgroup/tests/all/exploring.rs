@@ -464,26 +464,29 @@ fn everything_at_once_in_many_orders() {
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["failed"]);
 }
 
-// D3: a run that is cut short leaves nothing alive.
+// D3: a run that is cut short leaves nothing alive: by a panic of the program before its children begin, and by the limit.
 #[test]
 fn what_a_run_leaves_goes_with_its_runtime() {
-    let alive = Arc::new(());
-    let failure = Explorer::new().run(0..1, async || {
-        let mut cut = Box::pin(run(async |group| {
-            for _ in 0..3 {
-                let alive = alive.clone();
-                group.spawn(async move {
-                    let _alive = alive;
-                    forever().await;
-                });
-            }
+    for panics in [true, false] {
+        let alive = Arc::new(());
+        let failure = Explorer::new().run(0..1, async || {
+            let mut cut = Box::pin(run(async |group| {
+                for _ in 0..3 {
+                    let alive = alive.clone();
+                    group.spawn(async move {
+                        let _alive = alive;
+                        forever().await;
+                    });
+                }
+                forever().await;
+                Ok(())
+            }));
+            let first = std::future::poll_fn(|cx| Poll::Ready(cut.as_mut().poll(cx))).await;
+            assert!(first.is_pending());
+            assert!(!panics, "cut short");
             forever().await;
-            Ok(())
-        }));
-        let first = std::future::poll_fn(|cx| Poll::Ready(cut.as_mut().poll(cx))).await;
-        assert!(first.is_pending());
-        panic!("cut short");
-    });
-    failure.unwrap_err();
-    assert_eq!(Arc::strong_count(&alive), 1);
+        });
+        failure.unwrap_err();
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
 }

@@ -1,9 +1,13 @@
 //! The time that a group grants for cleanup. S18.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use taskgroup::{ErrorGroup, Overrun, set_warning_hook, shield, until_cancelled};
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
-use crate::support::{Log, Outcome, builder, forever, messages, ms, paused, sleep, took};
+use crate::support::{Log, Outcome, builder, forever, group, messages, ms, paused, sleep, took};
 
 /// The names of those who overran, with a check that it is said so.
 fn overran(error: &ErrorGroup) -> Vec<String> {
@@ -129,6 +133,42 @@ fn the_innermost_task_is_named() {
         assert_eq!(error.leaf_count(), 1);
         let name = overran(&error).remove(0);
         assert!(name.starts_with("outer/middle/inner/slow"), "{name}");
+    });
+}
+
+// S18: under a shield too, and for what is opened there in the last moment.
+#[test]
+fn the_end_of_a_grace_is_known_below_shields() {
+    paused(async {
+        let log = Log::default();
+        let error = builder().grace(ms(50)).run(async |outer| {
+            let over = Instant::now() + ms(60);
+            let seen = log.clone();
+            outer.spawn(shield(group(async move |inner| {
+                // Nobody wakes it but the end of the grace: it is polled once more, and dropped where that ends.
+                poll_fn(|_| {
+                    if Instant::now() < over {
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(())
+                })
+                .await;
+                seen.add(format!("what was there: {}", inner.is_cancelled()));
+                let late = shield(group(async |late| Ok(late.is_cancelled())));
+                seen.add(format!("what comes late: {}", late.await.unwrap()));
+                forever().await;
+                Ok(())
+            })));
+            sleep(10).await;
+            outer.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(error.await.unwrap_err().leaf_count(), 1);
+        assert_eq!(
+            log.take(),
+            ["what was there: true", "what comes late: true"]
+        );
     });
 }
 

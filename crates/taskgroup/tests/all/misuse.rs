@@ -384,6 +384,24 @@ fn a_child_for_a_runtime_that_has_gone_is_dropped() {
     }
 }
 
+// S3: a group that was opened outside any runtime is of the one where its first child is spawned, and waits for that one too.
+#[test]
+fn a_group_from_outside_any_runtime_waits_for_its_first_child() {
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let mut ended = Box::pin(group(async |group| {
+        gone.await?;
+        Ok(group.spawn(async {
+            turns(5).await;
+            Outcome::Ok(7)
+        }))
+    }));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(ended.as_mut().poll(&mut cx).is_pending());
+    go.send(()).unwrap();
+    let child = paused(ended).unwrap();
+    assert_eq!(paused(child).unwrap(), 7);
+}
+
 // S3: whoever wakes it, a child runs where its group does.
 #[test]
 fn a_child_that_is_woken_from_another_runtime_stays_in_its_own() {

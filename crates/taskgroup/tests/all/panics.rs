@@ -1,10 +1,14 @@
 //! Panics wherever user code runs. S10.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use taskgroup::{shield, until_cancelled};
+use taskgroup::{shield, timeout, until_cancelled};
 
-use crate::support::{Log, Outcome, Steps, builder, everywhere, forever, group, messages, turns};
+use crate::support::{
+    Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, turns,
+};
 
 /// Panics when it is dropped, unless something panics already.
 struct Bomb(&'static str);
@@ -249,5 +253,30 @@ fn spawning_while_unwinding() {
         });
         assert_eq!(messages(&error.await.unwrap_err()), ["panic: boom"]);
         assert_eq!(log.take(), ["dropped"]);
+    });
+}
+
+// S10: a future that panics in its poll and once more in its destructor: what it had to say first is said.
+#[test]
+fn the_first_panic_of_a_future_is_told() {
+    struct Twice;
+    impl Future for Twice {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            panic!("in its poll");
+        }
+    }
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            panic!("in its destructor");
+        }
+    }
+    everywhere(|| async {
+        for told in [
+            caught(shield(Twice)).await,
+            caught(timeout(ms(3_600_000), Twice)).await,
+        ] {
+            assert_eq!(told.as_deref(), Some("in its poll"));
+        }
     });
 }

@@ -402,6 +402,7 @@ fn a_run_sees_its_own_tree_only() {
                 let run = Tree::of_run();
                 assert_eq!(run.nodes().len(), 1);
                 assert_eq!(run.nodes()[0].kind(), NodeKind::Run);
+                assert_eq!(run.nodes()[0].name(), "main");
                 let runs = tree()
                     .nodes()
                     .iter()
