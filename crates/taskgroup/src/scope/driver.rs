@@ -1,6 +1,6 @@
 //! How children are driven: the seam between the tree and Tokio.
 //!
-//! The tree knows two things of a driver: [`submit`] puts a scheduled task where it will be run, and [`Runtime::current`] finds the
+//! The tree knows two things of a driver: [`submit`] puts a new task where it will be run (and [`resubmit`] one that was woken), and [`Runtime::current`] finds the
 //! driver of the runtime that one is in. A driver
 //! knows of a task that it can be [`run`](TaskRef::run).
 //!
@@ -9,7 +9,7 @@
 //!
 //! Invariants:
 //!
-//! - **D1** A task is in at most one queue: it is submitted only by whoever set `SCHEDULED` on an idle task.
+//! - **D1** A task is in at most one queue: it is submitted when it is new, and by whoever set `SCHEDULED` on an idle one.
 //! - **D2** No lost wake-up: a pump announces that it is idle, then looks at all queues once more, then sleeps; a submitter puts the task in, then
 //!   looks for idle pumps. Both touch the queue by its lock or by a read-modify-write (R4), so whoever comes second sees what the
 //!   other did before it.
@@ -153,6 +153,11 @@ impl Runtime {
         false
     }
 
+    /// Whether the task is driven by a Tokio task of its own.
+    fn has_driver_for(&self, task: &TaskRef) -> bool {
+        task.header().has(TOKIO) && !self.is_explored()
+    }
+
     fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::SeqCst) != 0
     }
@@ -240,40 +245,74 @@ impl Runtime {
     }
 }
 
-/// Puts a scheduled task where it will be run.
+/// Puts a new task where it will be run.
 pub(crate) fn submit(task: TaskRef) {
-    let home = Arc::as_ptr(task.header().owner.runtime());
-    Turn::with(|turn| match turn {
-        // Most wake-ups come from children on the same runtime: they need not count a reference to it.
-        Some(turn) if std::ptr::eq(Arc::as_ptr(&turn.runtime), home) => {
-            submit_to(&turn.runtime, task);
-        }
-        _ => {
-            let runtime = task.header().owner.runtime().clone();
-            submit_to(&runtime, task);
-        }
-    });
+    with_runtime_of(task, submit_to);
 }
 
 /// As [`submit`], for whoever knows the runtime of the task's owner.
 pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
-    if !task.header().has(TOKIO) || runtime.is_explored() {
+    if !runtime.has_driver_for(&task) {
         runtime.push(task);
     } else if runtime.is_shut_down() {
+        task.header().requeue();
         run_dead(task);
-    } else if task.header().first_drive() {
-        runtime.handle().spawn(Drive(task));
     } else {
-        task.header().wake_drive();
+        runtime.handle().spawn(Drive::new(task));
     }
+}
+
+/// Puts a task that was scheduled while it was idle where it will be run.
+pub(super) fn resubmit(task: TaskRef) {
+    if !wake_drive(&task) {
+        with_runtime_of(task, |runtime, task| {
+            if !runtime.has_driver_for(&task) {
+                runtime.push(task);
+            } else if runtime.is_shut_down() {
+                run_dead(task);
+            } else {
+                task.header().wake_drive();
+            }
+        });
+    }
+}
+
+/// As [`resubmit`]: to wake a Tokio task no reference is counted.
+pub(super) fn resubmit_by_ref(task: &TaskRef) {
+    if !wake_drive(task) {
+        resubmit(task.clone());
+    }
+}
+
+/// Wakes the Tokio task that drives this one; `false` when there is none, or maybe none any more: that of a dead runtime has forced the task
+/// before it left it.
+fn wake_drive(task: &TaskRef) -> bool {
+    let header = task.header();
+    header.has(TOKIO) && !header.is_forced() && header.wake_drive()
+}
+
+fn with_runtime_of(task: TaskRef, put: impl FnOnce(&Arc<Runtime>, TaskRef)) {
+    let home = Arc::as_ptr(task.header().owner.runtime());
+    Turn::with(|turn| match turn {
+        // Most wake-ups come from children on the same runtime: they need not count a reference to it.
+        Some(turn) if std::ptr::eq(Arc::as_ptr(&turn.runtime), home) => {
+            put(&turn.runtime, task);
+        }
+        _ => {
+            let runtime = task.header().owner.runtime().clone();
+            put(&runtime, task);
+        }
+    });
 }
 
 /// Runs a task of a dead runtime, which drops it, without recursion.
 fn run_dead(task: TaskRef) {
     fn drop_now(task: TaskRef) {
         task.header().force();
-        // Two may get here with the same task: its driver that is dropped, and whoever wakes it.
-        if task.header().begin() {
+        // Two may want the same task: its driver that is dropped, and whoever wakes it.
+        if !task.header().owner.runtime().has_driver_for(&task) {
+            task.run_dead();
+        } else if task.header().begin_scheduled() {
             task.drive(false);
         }
     }
@@ -318,21 +357,45 @@ fn abort_below(root: &Arc<Scope>, runtime: &Arc<Runtime>) {
 }
 
 /// Drives one child as a Tokio task.
-struct Drive(TaskRef);
+struct Drive {
+    /// Until it has ended.
+    task: Option<TaskRef>,
+    /// We have it `RUNNING`, between two polls as well: it is new, or was woken while it was polled.
+    is_running: bool,
+}
+
+impl Drive {
+    /// A new task is `RUNNING`.
+    fn new(task: TaskRef) -> Self {
+        Self {
+            task: Some(task),
+            is_running: true,
+        }
+    }
+}
 
 impl Future for Drive {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let header = self.0.header();
-        if header.begin() {
-            self.0.clone().drive(true);
-        }
-        if header.is_done() {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(task) = self.task.take() else {
             return Poll::Ready(());
+        };
+        if self.is_running {
+            task.header().turn();
+        } else if !task.header().begin_scheduled() {
+            if task.header().is_done() {
+                return Poll::Ready(());
+            }
+            self.task = Some(task);
+            return Poll::Pending;
         }
-        // Most children end at once or wake themselves: the waker is kept for the others only.
-        if header.is_claimable() || header.set_drive_waker(cx.waker()) {
+        let Some((task, at_once)) = task.drive_as(cx.waker()) else {
+            return Poll::Ready(());
+        };
+        self.task = Some(task);
+        self.is_running = at_once;
+        if at_once {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -341,16 +404,19 @@ impl Future for Drive {
 
 impl Drop for Drive {
     fn drop(&mut self) {
-        if !self.0.header().is_done() {
-            // The runtime goes down with the child alive.
-            let header = self.0.header();
-            header.owner.runtime().shut_down.store(1, Ordering::SeqCst);
-            header.force();
-            if header.begin() {
-                self.0.clone().drive(false);
-            } else {
-                self.0.clone().cancelled(Dropping::InPlace);
-            }
+        let Some(task) = self.task.take() else {
+            return;
+        };
+        let header = task.header();
+        if header.is_done() {
+            return;
+        }
+        // The runtime goes down with the child alive.
+        header.owner.runtime().shut_down.store(1, Ordering::SeqCst);
+        header.force();
+        // Whoever has it otherwise finds the runtime shut down when they give it up.
+        if self.is_running || header.seize() {
+            task.drive(false);
         }
     }
 }

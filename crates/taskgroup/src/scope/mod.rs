@@ -13,6 +13,7 @@
 //! | `pool` | the memory of nodes |
 //! | `task` | one child: its future, its outcome |
 //! | `node` | what is the same in every task: state word, references, name |
+//! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
 //! | `polling` | who polls what, as seen from another thread |
@@ -23,6 +24,7 @@
 
 pub(crate) mod current;
 pub(crate) mod driver;
+mod extra;
 pub(crate) mod group;
 #[cfg(loom)]
 #[allow(missing_docs)]

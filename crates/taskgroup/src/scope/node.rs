@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::driver;
+use super::extra::Extra;
 use super::group::Fate;
 use super::owner::Owner;
 use super::task::Spec;
@@ -45,31 +46,29 @@ use crate::error::TaskInfo;
 use crate::handle::JoinError;
 use crate::observe::events;
 use crate::observe::mark::Mark;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Mutex, OnceLock, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
 
 // CANCELLED and FORCED are bits 0 and 2.
 const SCHEDULED: usize = 1 << 3;
 const RUNNING: usize = 1 << 4;
 const DONE: usize = 1 << 5;
 const DETACHED: usize = 1 << 6;
-/// The Tokio task that drives this one exists.
-const DRIVEN: usize = 1 << 7;
-/// There may be wakers among the waiters.
-const AWAITED: usize = 1 << 8;
-const OPENED: usize = 1 << 9;
+/// Somebody may wait for the end.
+const AWAITED: usize = 1 << 7;
+const OPENED: usize = 1 << 8;
 /// The task listens to force only.
-pub(crate) const SHIELDED: usize = 1 << 10;
+pub(crate) const SHIELDED: usize = 1 << 9;
 /// The task does not keep its group open.
-pub(crate) const BACKGROUND: usize = 1 << 11;
+pub(crate) const BACKGROUND: usize = 1 << 10;
 /// The task is driven by a Tokio task of its own.
-pub(crate) const TOKIO: usize = 1 << 12;
+pub(crate) const TOKIO: usize = 1 << 11;
 /// The group counts the task against its limit.
-pub(crate) const LIMITED: usize = 1 << 13;
+pub(crate) const LIMITED: usize = 1 << 12;
 /// The place of what was polled and is not linked.
 const STARTED: u32 = NO_SLOT - 1;
 
 /// One reference.
-const REF: usize = 1 << 14;
+const REF: usize = 1 << 13;
 /// More references than that are a leak in a loop. Beyond it the count would overflow, so the process ends, as with `Arc`.
 const MANY: usize = usize::MAX / 2;
 
@@ -83,7 +82,7 @@ pub(crate) struct Header {
     pub(crate) mark: Mark,
     pub(crate) index: u32,
     slot: AtomicU32,
-    extra: Lazy<Extra>,
+    extra: Extra,
     #[cfg(feature = "tracing")]
     pub(crate) span: tracing::Span,
 }
@@ -112,29 +111,6 @@ pub(super) enum Step {
     },
 }
 
-/// What few tasks ever need.
-struct Extra {
-    inside: OnceLock<Arc<Scope>>,
-    waiters: Mutex<Waiters>,
-}
-
-impl Default for Extra {
-    fn default() -> Self {
-        Self {
-            inside: OnceLock::new(),
-            waiters: Mutex::default(),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Waiters {
-    /// Those who await the handle.
-    join: Vec<Waker>,
-    /// The Tokio task that drives this one, if the group asked for that.
-    drive: Option<Waker>,
-}
-
 /// Who a new task belongs to while it is born.
 pub(super) enum Birth {
     /// Its driver, its joiner and the tree.
@@ -147,8 +123,6 @@ impl Header {
     #[inline]
     pub(super) fn new(spec: Spec, birth: &Birth, vtable: &'static Vtable) -> Self {
         let state = match birth {
-            // More than one may find a task of Tokio's in its first turn.
-            Birth::Spawned if spec.bits & TOKIO != 0 => SCHEDULED + 3 * REF,
             Birth::Spawned => RUNNING + 3 * REF,
             Birth::Refused => DONE + REF,
         };
@@ -161,7 +135,7 @@ impl Header {
             mark: Mark::new(spec.name, spec.location),
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
-            extra: Lazy::default(),
+            extra: Extra::default(),
         }
     }
 
@@ -183,11 +157,6 @@ impl Header {
 
     pub(super) fn is_forced(&self) -> bool {
         self.has(FORCED as usize)
-    }
-
-    /// Whether it waits for its driver to poll it.
-    pub(super) fn is_claimable(&self) -> bool {
-        self.state() & (SCHEDULED | RUNNING) == SCHEDULED
     }
 
     /// Whether it is being polled or about to be.
@@ -248,7 +217,7 @@ impl Header {
 
     /// The scope inside the task, if anything asked for one yet.
     pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
-        self.extra.get()?.inside.get()
+        self.extra.rare()?.inside.get()
     }
 
     pub(super) fn holds(&self) -> u32 {
@@ -311,53 +280,21 @@ impl Header {
         if self.is_done() {
             return true;
         }
-        {
-            let join = &mut self.extra.get_or_default().waiters.lock().join;
-            if !join.iter().any(|known| known.will_wake(waker)) {
-                join.push(waker.clone());
-            }
-        }
+        self.extra.wake_at_end(waker);
         // The end may have come before the waker and the bit were there.
         self.state.fetch_or(AWAITED, Ordering::SeqCst) & DONE != 0
     }
 
-    fn wake_waiters(&self) {
-        let Some(extra) = self.extra.get() else {
-            return;
-        };
-        let waiters = std::mem::take(&mut *extra.waiters.lock());
-        waiters.join.into_iter().for_each(tree::wake);
-        waiters.drive.into_iter().for_each(tree::wake);
-    }
-
     // ---- the Tokio driver's side ----
 
-    /// Has whoever wakes or ends the task from now on wake its driver. Whether that has happened already. A canceller that has it
-    /// `RUNNING` now finds the waker when it gives it up.
-    pub(super) fn set_drive_waker(&self, waker: &Waker) -> bool {
-        let old = {
-            let drive = &mut self.extra.get_or_default().waiters.lock().drive;
-            match drive {
-                Some(known) if known.will_wake(waker) => None,
-                _ => drive.replace(waker.clone()),
-            }
-        };
-        drop(old);
-        let before = self.state.fetch_or(AWAITED, Ordering::SeqCst);
-        before & DONE != 0 || before & (SCHEDULED | RUNNING) == SCHEDULED
+    /// Wakes the Tokio task that drives this one: it is scheduled, or has ended. `false` when there is none.
+    pub(super) fn wake_drive(&self) -> bool {
+        self.extra.wake_drive()
     }
 
-    pub(super) fn wake_drive(&self) {
-        let extra = self.extra.get();
-        let waker = extra.and_then(|extra| extra.waiters.lock().drive.clone());
-        if let Some(waker) = waker {
-            tree::wake(waker);
-        }
-    }
-
-    /// Whether this is the first time that the Tokio driver sees the task.
-    pub(super) fn first_drive(&self) -> bool {
-        self.state.fetch_or(DRIVEN, Ordering::SeqCst) & DRIVEN == 0
+    /// Gives up a new task that nobody will drive: whoever has it next has to take it.
+    pub(super) fn requeue(&self) {
+        self.state.fetch_xor(SCHEDULED | RUNNING, Ordering::SeqCst);
     }
 
     /// Its runtime is dead: guards and shields hold no longer.
@@ -365,15 +302,10 @@ impl Header {
         self.state.fetch_or(TO_END, Ordering::SeqCst);
     }
 
-    /// Takes `RUNNING`, as whoever has taken the task from its queue. A Tokio task is not a queue: there it may be that somebody else has
-    /// `RUNNING`, and then they wake the driver again when they give it up.
+    /// Takes `RUNNING`, as whoever has taken the task from its queue.
     #[inline]
-    pub(super) fn begin(&self) -> bool {
-        let state = self.state();
-        if state & TOKIO != 0 {
-            return self.claim(SCHEDULED, RUNNING);
-        }
-        if state & RUNNING == 0 {
+    fn begin(&self) {
+        if self.state() & RUNNING == 0 {
             let before = self.state.fetch_xor(SCHEDULED | RUNNING, Ordering::SeqCst);
             debug_assert_eq!(
                 before & (SCHEDULED | RUNNING | DONE),
@@ -381,7 +313,22 @@ impl Header {
                 "K1: only a scheduled task is taken from a queue"
             );
         }
-        true
+    }
+
+    /// As [`begin`](Self::begin), for a task of Tokio's: that is not a queue, so it may be that it is not scheduled, or that somebody else has `RUNNING`,
+    /// who wakes the driver then when they give it up.
+    pub(super) fn begin_scheduled(&self) -> bool {
+        self.claim(SCHEDULED, RUNNING)
+    }
+
+    /// Takes `RUNNING` of a task that nobody polls and that has not ended.
+    pub(super) fn seize(&self) -> bool {
+        let seized = self
+            .state
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                (state & (RUNNING | DONE) == 0).then_some(state & !SCHEDULED | RUNNING)
+            });
+        seized.is_ok()
     }
 
     /// Changes exactly `from` among the three bits that say who has the task into `to`.
@@ -489,16 +436,22 @@ impl TaskRef {
     /// Polls once. The caller took the task from its queue.
     #[inline]
     pub(crate) fn run(self) {
-        if self.header().begin() {
-            self.drive(true);
-        }
+        self.header().begin();
+        self.drive(true);
+    }
+
+    /// As [`run`](Self::run), in a dead runtime.
+    pub(super) fn run_dead(self) {
+        self.header().begin();
+        self.drive(false);
     }
 
     /// Polls once, or only drops where polling is over. The caller has `RUNNING`.
     #[inline]
     pub(super) fn drive(self, may_poll: bool) {
         if let Step::Ended { fate, gone } = (self.header().vtable.step)(&self, may_poll) {
-            return self.end(fate, gone);
+            // A driver of Tokio's is not here, and has to hear of it.
+            return self.end(fate, gone, AWAITED | OPENED | TOKIO);
         }
         let state = &self.header().state;
         let idle = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
@@ -510,7 +463,29 @@ impl TaskRef {
         }
         // It stays scheduled: nobody clears that but whoever takes it from the queue.
         state.fetch_sub(RUNNING, Ordering::SeqCst);
-        driver::submit(self);
+        driver::resubmit(self);
+    }
+
+    /// Polls once, as the Tokio task that `waker` wakes. Comes back unless it has ended, and says whether it is to be polled again at once: then it stays
+    /// `RUNNING`. The caller has that.
+    pub(super) fn drive_as(self, waker: &Waker) -> Option<(Self, bool)> {
+        let header = self.header();
+        if !header.is_detached() {
+            // Tokio's cell goes with the node.
+            header.extra.set_drive(waker);
+        }
+        if let Step::Ended { fate, gone } = (header.vtable.step)(&self, true) {
+            self.end(fate, gone, AWAITED | OPENED);
+            return None;
+        }
+        // Whoever schedules it when it is idle sees this.
+        header.extra.set_drive(waker);
+        let idle = header
+            .state
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+                (state & SCHEDULED == 0).then_some(state - RUNNING)
+            });
+        Some((self, idle.is_err()))
     }
 
     /// The joiner goes: says so and gives its reference, this one, back; unless the outcome is there and has to be dropped first.
@@ -534,7 +509,7 @@ impl TaskRef {
             // A guard came to life meanwhile, or the task is winding up: whoever drives it has to poll it.
             header.state.fetch_or(SCHEDULED, Ordering::SeqCst);
             header.state.fetch_and(!RUNNING, Ordering::SeqCst);
-            driver::submit(self);
+            driver::resubmit(self);
         }
     }
 
@@ -587,14 +562,14 @@ impl TaskRef {
     /// As `Waker::wake`.
     pub(super) fn wake(self) {
         if self.header().schedule() {
-            driver::submit(self);
+            driver::resubmit(self);
         }
     }
 
     /// The scope inside the task, made on the first ask.
     pub(crate) fn inside(&self) -> Arc<Scope> {
         let header = self.header();
-        let inside = &header.extra.get_or_default().inside;
+        let inside = &header.extra.rare_or_new().inside;
         if let Some(scope) = inside.get() {
             return scope.clone();
         }
@@ -639,9 +614,9 @@ impl TaskRef {
     }
 
     /// The outcome is in the stage, or was dropped because the joiner is `gone`: says so to everybody, gives the tree's reference back and ours. `RUNNING`
-    /// was ours.
+    /// was ours. `care`: what says that somebody else has to hear of it.
     #[inline]
-    fn end(self, fate: Fate, gone: bool) {
+    fn end(self, fate: Fate, gone: bool, care: usize) {
         let header = self.header();
         if header.is_linked() {
             // K4: what stood in the list is given back below.
@@ -650,7 +625,7 @@ impl TaskRef {
         // Nothing is left to do then for which we would need our reference.
         let plain = super::group::ends_plainly(header);
         let is_last_act = |state| {
-            let others_care = state & (AWAITED | OPENED) != 0 || (state & DETACHED != 0 && !gone);
+            let others_care = state & care != 0 || (state & DETACHED != 0 && !gone);
             plain && !others_care
         };
         let state = &header.state;
@@ -680,7 +655,10 @@ impl TaskRef {
             if let Some(inside) = header.scope() {
                 inside.forget_task();
             }
-            header.wake_waiters();
+            header.extra.wake_waiters();
+        }
+        if before & care & TOKIO != 0 {
+            header.wake_drive();
         }
         if before & DETACHED != 0 && !gone {
             // K3: the joiner went meanwhile.
@@ -691,6 +669,13 @@ impl TaskRef {
 }
 
 impl Header {
+    /// Takes `SCHEDULED` away, as the driver that has kept `RUNNING` between two polls.
+    pub(super) fn turn(&self) {
+        if self.is_scheduled() {
+            self.state.fetch_and(!SCHEDULED, Ordering::SeqCst);
+        }
+    }
+
     /// Marks the task as scheduled; returns whether the caller has to put it into a queue.
     fn schedule(&self) -> bool {
         let before = self.state.fetch_or(SCHEDULED, Ordering::SeqCst);
@@ -748,7 +733,7 @@ unsafe fn wake_by_ref(data: *const ()) {
     let task = unsafe { borrowed(data) };
     // Most wake-ups of a busy task find it scheduled: no reference is counted for those.
     if task.header().schedule() {
-        driver::submit(TaskRef::clone(&task));
+        driver::resubmit_by_ref(&task);
     }
 }
 
@@ -756,63 +741,4 @@ unsafe fn wake_by_ref(data: *const ()) {
 unsafe fn drop_waker(data: *const ()) {
     // SAFETY: as above; the waker is gone, and its reference becomes ours.
     drop(ManuallyDrop::into_inner(unsafe { borrowed(data) }));
-}
-
-/// A value in a box that is made on the first ask.
-struct Lazy<T>(AtomicPtr<T>);
-
-impl<T> Default for Lazy<T> {
-    fn default() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()))
-    }
-}
-
-impl<T: Default> Lazy<T> {
-    #[inline]
-    fn get(&self) -> Option<&T> {
-        // SAFETY: null, or from `Box::into_raw` below, published by a release, and freed by the drop of `self` only.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.0.load(Ordering::Acquire).as_ref()
-        }
-    }
-
-    fn get_or_default(&self) -> &T {
-        if let Some(made) = self.get() {
-            return made;
-        }
-        let new = Box::into_raw(Box::<T>::default());
-        let won = self.0.compare_exchange(
-            std::ptr::null_mut(),
-            new,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        let made = match won {
-            Ok(_) => new,
-            Err(other) => {
-                // SAFETY: it is from the line above and nobody has seen it.
-                #[allow(unsafe_code)]
-                drop(unsafe { Box::from_raw(new) });
-                other
-            }
-        };
-        // SAFETY: as in `get`.
-        #[allow(unsafe_code)]
-        unsafe {
-            &*made
-        }
-    }
-}
-
-impl<T> Drop for Lazy<T> {
-    #[inline]
-    fn drop(&mut self) {
-        let made = self.0.load(Ordering::Acquire);
-        if !made.is_null() {
-            // SAFETY: it is from `Box::into_raw`, and `self` is the only one who has it.
-            #[allow(unsafe_code)]
-            drop(unsafe { Box::from_raw(made) });
-        }
-    }
 }

@@ -1,0 +1,202 @@
+//! What few tasks have beside their header, in one word of it: the Tokio task that drives them, the scope inside, who waits for the end.
+//!
+//! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bit; or a box with all there is. It goes from
+//! left to right in this list and never back, so:
+//!
+//! - **X1** Once the Tokio task is known, one counted reference to it (a waker) belongs to the word, later to the box, until the drop of
+//!   these. Whoever keeps the task can wake its driver without counting.
+//! - **X2** A box that the word points to lives until the drop of the word.
+//!
+//! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell goes with the node, on
+//! the thread of whoever has the handle, who most often made both: an allocator with arenas charges for anything else.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{RawWakerVTable, Waker};
+
+use super::tree::{self, Scope};
+use crate::sync::{AtomicPtr, Mutex, OnceLock, Ordering};
+
+/// The word.
+pub(super) struct Extra(AtomicPtr<()>);
+
+/// In the low bit: the rest is the data of a waker.
+const DRIVE: usize = 1;
+
+/// The table of the wakers that the words have: Tokio's, that of the first one seen. One with another table has its place in the box.
+static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
+
+/// The box.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) inside: OnceLock<Arc<Scope>>,
+    drive: OnceLock<Waker>,
+    /// Those who await the handle.
+    join: Mutex<Vec<Waker>>,
+}
+
+/// What the word says.
+enum Word {
+    Nothing,
+    Drive(*const ()),
+    Rare(NonNull<Rare>),
+}
+
+impl Word {
+    #[inline]
+    fn of(word: *mut ()) -> Self {
+        if word.addr() & DRIVE != 0 {
+            return Self::Drive(word.map_addr(|address| address & !DRIVE));
+        }
+        NonNull::new(word.cast()).map_or(Self::Nothing, Self::Rare)
+    }
+}
+
+impl Default for Extra {
+    fn default() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+}
+
+impl Extra {
+    #[inline]
+    fn word(&self) -> Word {
+        Word::of(self.0.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        match self.word() {
+            // SAFETY: X2; it was published by a release.
+            #[allow(unsafe_code)]
+            Word::Rare(rare) => Some(unsafe { rare.as_ref() }),
+            _ => None,
+        }
+    }
+
+    /// The box, made on the first ask.
+    pub(super) fn rare_or_new(&self) -> &Rare {
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            let new = Rare::default();
+            match Word::of(word) {
+                // SAFETY: X2, as above.
+                #[allow(unsafe_code)]
+                Word::Rare(rare) => return unsafe { rare.as_ref() },
+                // SAFETY: X1: that reference is the box's as soon as the word leads there.
+                #[allow(unsafe_code)]
+                Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
+                Word::Nothing => {}
+            }
+            let new = Box::into_raw(Box::new(new));
+            match self.change(word, new.cast()) {
+                // SAFETY: X2.
+                #[allow(unsafe_code)]
+                Ok(()) => return unsafe { &*new },
+                Err(now) => {
+                    // SAFETY: from above, and nobody has seen it.
+                    #[allow(unsafe_code)]
+                    let lost = unsafe { Box::from_raw(new) };
+                    // X1: it is still the word's, or the other box's by now.
+                    std::mem::forget(lost.drive);
+                    word = now;
+                }
+            }
+        }
+    }
+
+    fn change(&self, from: *mut (), to: *mut ()) -> Result<(), *mut ()> {
+        let changed = self
+            .0
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.map(drop)
+    }
+
+    /// `waker` is that of the Tokio task, always the same one.
+    #[inline]
+    pub(super) fn set_drive(&self, waker: &Waker) {
+        match self.word() {
+            Word::Drive(_) => {}
+            Word::Nothing if self.set_word(waker) => {}
+            _ => _ = self.rare_or_new().drive.get_or_init(|| waker.clone()),
+        }
+    }
+
+    /// `false` when the waker does not fit into a word, or something else is there by now.
+    fn set_word(&self, waker: &Waker) -> bool {
+        let table = *TABLE.get_or_init(|| waker.vtable());
+        let counted = ManuallyDrop::new(waker.clone());
+        let data = counted.data().cast_mut();
+        let fits = std::ptr::eq(table, counted.vtable()) && data.addr() & DRIVE == 0;
+        let word = data.map_addr(|address| address | DRIVE);
+        if fits && self.change(std::ptr::null_mut(), word).is_ok() {
+            // X1
+            return true;
+        }
+        drop(ManuallyDrop::into_inner(counted));
+        false
+    }
+
+    /// Wakes the Tokio task, if it is known.
+    pub(super) fn wake_drive(&self) -> bool {
+        match self.word() {
+            Word::Nothing => false,
+            Word::Drive(data) => {
+                // SAFETY: X1: the reference stays where it is for as long as `self` is borrowed.
+                #[allow(unsafe_code)]
+                let drive = ManuallyDrop::new(unsafe { waker(data) });
+                drive.wake_by_ref();
+                true
+            }
+            Word::Rare(rare) => {
+                // SAFETY: X2.
+                #[allow(unsafe_code)]
+                let drive = unsafe { &rare.as_ref().drive }.get();
+                drive.into_iter().for_each(Waker::wake_by_ref);
+                drive.is_some()
+            }
+        }
+    }
+
+    pub(super) fn wake_at_end(&self, waker: &Waker) {
+        let mut join = self.rare_or_new().join.lock();
+        if !join.iter().any(|known| known.will_wake(waker)) {
+            join.push(waker.clone());
+        }
+    }
+
+    pub(super) fn wake_waiters(&self) {
+        let Some(rare) = self.rare() else {
+            return;
+        };
+        let waiters = std::mem::take(&mut *rare.join.lock());
+        waiters.into_iter().for_each(tree::wake);
+    }
+}
+
+impl Drop for Extra {
+    #[inline]
+    fn drop(&mut self) {
+        match self.word() {
+            Word::Nothing => {}
+            // SAFETY: X1: the reference is the word's, and this is its end.
+            #[allow(unsafe_code)]
+            Word::Drive(data) => drop(unsafe { waker(data) }),
+            // SAFETY: X2: it is from `Box::into_raw`, and this is the drop of the word.
+            #[allow(unsafe_code)]
+            Word::Rare(rare) => drop(unsafe { Box::from_raw(rare.as_ptr()) }),
+        }
+    }
+}
+
+/// The waker that is in a word.
+///
+/// # Safety
+/// X1: the reference that the result stands for exists, and the caller has it or keeps the result from being dropped.
+#[allow(unsafe_code)]
+unsafe fn waker(data: *const ()) -> Waker {
+    let table = TABLE.get().expect("X1: it was there before the word");
+    // SAFETY: data and table are those of a waker that `set_word` has forgotten; the rest is the caller's.
+    unsafe { Waker::new(data, table) }
+}
