@@ -59,6 +59,9 @@ pub(crate) struct Runtime {
     shut_down: AtomicUsize,
     #[cfg(feature = "testing")]
     explored: std::sync::atomic::AtomicBool,
+    /// Those that the model's threads are to poll.
+    #[cfg(loom)]
+    drives: Mutex<VecDeque<Drive>>,
 }
 
 /// All that somebody has asked for and that are alive.
@@ -126,6 +129,8 @@ impl Runtime {
             shut_down: AtomicUsize::new(0),
             #[cfg(feature = "testing")]
             explored: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(loom)]
+            drives: Mutex::default(),
         }
     }
 
@@ -143,6 +148,11 @@ impl Runtime {
                 self.handle.spawn(Pumping::new(self.clone(), number));
             }
         });
+    }
+
+    #[cfg(not(loom))]
+    fn spawn(&self, drive: Drive) {
+        self.handle.spawn(drive);
     }
 
     /// Whether a pump of another kind polls all tasks, also those that would be Tokio tasks.
@@ -243,6 +253,16 @@ impl Runtime {
     ) -> impl Future<Output = ()> + Unpin + use<> {
         Pumping::new(self.clone(), number)
     }
+
+    fn spawn(&self, drive: Drive) {
+        self.drives.lock().push_back(drive);
+    }
+
+    /// What is a Tokio task elsewhere: that of the child that was spawned first and has none yet.
+    pub(super) fn drive(&self) -> impl Future<Output = ()> + Unpin + use<> {
+        let drive = self.drives.lock().pop_front();
+        drive.expect("a child on a Tokio task")
+    }
 }
 
 /// Puts a new task where it will be run.
@@ -258,7 +278,7 @@ pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
         task.header().requeue();
         run_dead(task);
     } else {
-        runtime.handle().spawn(Drive::new(task));
+        runtime.spawn(Drive::new(task));
     }
 }
 

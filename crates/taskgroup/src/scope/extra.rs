@@ -28,12 +28,21 @@ const DRIVE: usize = 1;
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
-#[derive(Default)]
 pub(super) struct Rare {
     pub(super) inside: OnceLock<Arc<Scope>>,
     drive: OnceLock<Waker>,
     /// Those who await the handle.
     join: Mutex<Vec<Waker>>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self {
+            inside: OnceLock::new(),
+            drive: OnceLock::new(),
+            join: Mutex::default(),
+        }
+    }
 }
 
 /// What the word says.

@@ -10,6 +10,7 @@
 mod driver;
 mod group;
 mod task;
+mod tokio_task;
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -58,9 +59,14 @@ pub struct Figures {
 
 /// All models.
 pub fn all() -> impl Iterator<Item = &'static Model> {
-    [group::MODELS, task::MODELS, driver::MODELS]
-        .into_iter()
-        .flatten()
+    [
+        group::MODELS,
+        task::MODELS,
+        tokio_task::MODELS,
+        driver::MODELS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Model {
