@@ -300,7 +300,7 @@ pub fn live_tasks() -> usize {
         stack.extend(
             tasks
                 .iter()
-                .filter_map(|task| task.header().scope().cloned()),
+                .filter_map(|task| task.header().scope().map(|inside| inside.clone())),
         );
     }
     count
@@ -483,8 +483,8 @@ impl Walk {
             None => header.info(),
         };
         let inside = header.scope();
-        let draining = inside.is_some_and(|inside| inside.is_draining());
-        let masked = inside.is_some_and(|inside| inside.is_masked());
+        let draining = inside.as_ref().is_some_and(|inside| inside.is_draining());
+        let masked = inside.as_ref().is_some_and(|inside| inside.is_masked());
         let cancelled = header.is_cancelled();
         let blocked = std::ptr::from_ref(header).cast();
         let state = if self.blocked.contains(&blocked) {
@@ -516,7 +516,7 @@ impl Walk {
         });
         if let Some(inside) = inside {
             let node = self.nodes.len() - 1;
-            self.nodes[node].queued = self.children(inside, depth + 1, Some(&info));
+            self.nodes[node].queued = self.children(&inside, depth + 1, Some(&info));
         }
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
         let (tasks, scopes) = scope.children();
         queue.extend(scopes);
         for task in tasks {
-            let inside = task.header().scope().cloned();
+            let inside = task.header().scope().map(|inside| inside.clone());
             match inside {
                 Some(inside) if has_tasks(&inside) => queue.push_back(inside),
                 _ => {

@@ -113,7 +113,7 @@ impl Ambient {
             Inside::Task(task) => task
                 .header()
                 .scope()
-                .is_some_and(|inside| Arc::ptr_eq(inside, scope)),
+                .is_some_and(|inside| Arc::ptr_eq(&inside, scope)),
             Inside::Scope(current) => Arc::ptr_eq(current, scope),
             Inside::Unopened(unopened) => unopened
                 .scope
@@ -229,19 +229,21 @@ pub(crate) fn is_cancelled() -> bool {
 pub(crate) fn nearest() -> Arc<Scope> {
     let mut ambient = ambient();
     loop {
-        let inside = match ambient.look() {
-            Inside::Nothing => Scope::root(),
-            Inside::Task(task) => task.header().scope().unwrap_or(&task.header().owner),
-            Inside::Scope(scope) => scope,
+        return match ambient.look() {
+            Inside::Nothing => Scope::root().clone(),
+            Inside::Task(task) => match task.header().scope() {
+                Some(inside) => inside.clone(),
+                None => Arc::clone(&task.header().owner),
+            },
+            Inside::Scope(scope) => scope.clone(),
             Inside::Unopened(unopened) => match unopened.scope.get() {
-                Some(scope) => scope,
+                Some(scope) => scope.clone(),
                 None => {
                     ambient = unopened.around;
                     continue;
                 }
             },
         };
-        return inside.clone();
     }
 }
 

@@ -360,7 +360,7 @@ fn abort_below(root: &Arc<Scope>, runtime: &Arc<Runtime>) {
         let (tasks, scopes) = scope.children();
         queue.extend(scopes);
         for task in tasks {
-            queue.extend(task.header().scope().cloned());
+            queue.extend(task.header().scope().map(|inside| inside.clone()));
             let owner = &task.header().owner;
             if owner
                 .runtime_if_set()

@@ -1,16 +1,19 @@
 //! What few tasks have beside their header, in one word of it: the Tokio task that drives them, the scope inside, who waits for the end.
 //!
-//! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bit; or a box with all there is. It goes from
-//! left to right in this list and never back, so:
+//! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bits, or the scope inside, with [`INSIDE`] there; or a
+//! box with all there is. It goes from left to right in this list and never back, so:
 //!
 //! - **X1** Once the Tokio task is known, one counted reference to it (a waker) belongs to the word, later to the box, until the drop of
 //!   these. Whoever keeps the task can wake its driver without counting.
 //! - **X2** A box that the word points to lives until the drop of the word.
+//! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the word, later to the box. It can be lent.
 //!
 //! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell goes with the node, on
 //! the thread of whoever has the handle, who most often made both: an allocator with arenas charges for anything else.
 
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{RawWakerVTable, Waker};
@@ -21,15 +24,18 @@ use crate::sync::{AtomicPtr, Mutex, OnceLock, Ordering};
 /// The word.
 pub(super) struct Extra(AtomicPtr<()>);
 
-/// In the low bit: the rest is the data of a waker.
+/// In the low bits: the rest is the data of a waker.
 const DRIVE: usize = 1;
+/// In the low bits: the rest is the scope inside.
+const INSIDE: usize = 2;
+const TAGS: usize = DRIVE | INSIDE;
 
 /// The table of the wakers that the words have: Tokio's, that of the first one seen. One with another table has its place in the box.
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
 pub(super) struct Rare {
-    pub(super) inside: OnceLock<Arc<Scope>>,
+    inside: OnceLock<Arc<Scope>>,
     drive: OnceLock<Waker>,
     /// Those who await the handle.
     join: Mutex<Vec<Waker>>,
@@ -49,14 +55,28 @@ impl Default for Rare {
 enum Word {
     Nothing,
     Drive(*const ()),
+    Inside(*const Scope),
     Rare(NonNull<Rare>),
+}
+
+/// The scope inside a task, lent by its header.
+pub(crate) struct Inside<'a>(ManuallyDrop<Arc<Scope>>, PhantomData<&'a Extra>);
+
+impl Deref for Inside<'_> {
+    type Target = Arc<Scope>;
+    fn deref(&self) -> &Arc<Scope> {
+        &self.0
+    }
 }
 
 impl Word {
     #[inline]
     fn of(word: *mut ()) -> Self {
-        if word.addr() & DRIVE != 0 {
-            return Self::Drive(word.map_addr(|address| address & !DRIVE));
+        let data = word.map_addr(|address| address & !TAGS);
+        match word.addr() & TAGS {
+            DRIVE => return Self::Drive(data),
+            INSIDE => return Self::Inside(data.cast_const().cast()),
+            _ => {}
         }
         NonNull::new(word.cast()).map_or(Self::Nothing, Self::Rare)
     }
@@ -96,6 +116,12 @@ impl Extra {
                 // SAFETY: X1: that reference is the box's as soon as the word leads there.
                 #[allow(unsafe_code)]
                 Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
+                Word::Inside(scope) => {
+                    // SAFETY: X3, likewise.
+                    #[allow(unsafe_code)]
+                    let scope = unsafe { Arc::from_raw(scope) };
+                    new.inside.get_or_init(|| scope);
+                }
                 Word::Nothing => {}
             }
             let new = Box::into_raw(Box::new(new));
@@ -107,11 +133,47 @@ impl Extra {
                     // SAFETY: from above, and nobody has seen it.
                     #[allow(unsafe_code)]
                     let lost = unsafe { Box::from_raw(new) };
-                    // X1: it is still the word's, or the other box's by now.
-                    std::mem::forget(lost.drive);
+                    let Rare { inside, drive, .. } = *lost;
+                    // X1, X3: they are still the word's, or the other box's by now.
+                    std::mem::forget((inside, drive));
                     word = now;
                 }
             }
+        }
+    }
+
+    /// The scope inside, if anything asked for one yet.
+    #[inline]
+    pub(super) fn inside(&self) -> Option<Inside<'_>> {
+        let scope = match self.word() {
+            Word::Inside(scope) => scope,
+            Word::Nothing | Word::Drive(_) => return None,
+            Word::Rare(rare) => {
+                // SAFETY: X2.
+                #[allow(unsafe_code)]
+                let inside = unsafe { &rare.as_ref().inside };
+                Arc::as_ptr(inside.get()?)
+            }
+        };
+        // SAFETY: X3: the reference stays for as long as `self` is borrowed, and what is made of it here is not dropped.
+        #[allow(unsafe_code)]
+        let lent = unsafe { Arc::from_raw(scope) };
+        Some(Inside(ManuallyDrop::new(lent), PhantomData))
+    }
+
+    /// The scope inside: this one, unless there is another one by now.
+    pub(super) fn inside_or(&self, scope: Arc<Scope>) -> Inside<'_> {
+        let data = Arc::as_ptr(&scope).cast_mut().cast::<()>();
+        let word = data.map_addr(|address| address | INSIDE);
+        if self.change(std::ptr::null_mut(), word).is_ok() {
+            // X3: it is the word's, which lends it.
+            return Inside(ManuallyDrop::new(scope), PhantomData);
+        }
+        loop {
+            if let Some(inside) = self.inside() {
+                return inside;
+            }
+            self.rare_or_new().inside.get_or_init(|| scope.clone());
         }
     }
 
@@ -137,7 +199,7 @@ impl Extra {
         let table = *TABLE.get_or_init(|| waker.vtable());
         let counted = ManuallyDrop::new(waker.clone());
         let data = counted.data().cast_mut();
-        let fits = std::ptr::eq(table, counted.vtable()) && data.addr() & DRIVE == 0;
+        let fits = std::ptr::eq(table, counted.vtable()) && data.addr() & TAGS == 0;
         let word = data.map_addr(|address| address | DRIVE);
         if fits && self.change(std::ptr::null_mut(), word).is_ok() {
             // X1
@@ -150,7 +212,7 @@ impl Extra {
     /// Wakes the Tokio task, if it is known.
     pub(super) fn wake_drive(&self) -> bool {
         match self.word() {
-            Word::Nothing => false,
+            Word::Nothing | Word::Inside(_) => false,
             Word::Drive(data) => {
                 // SAFETY: X1: the reference stays where it is for as long as `self` is borrowed.
                 #[allow(unsafe_code)]
@@ -192,6 +254,9 @@ impl Drop for Extra {
             // SAFETY: X1: the reference is the word's, and this is its end.
             #[allow(unsafe_code)]
             Word::Drive(data) => drop(unsafe { waker(data) }),
+            // SAFETY: X3, likewise.
+            #[allow(unsafe_code)]
+            Word::Inside(scope) => drop(unsafe { Arc::from_raw(scope) }),
             // SAFETY: X2: it is from `Box::into_raw`, and this is the drop of the word.
             #[allow(unsafe_code)]
             Word::Rare(rare) => drop(unsafe { Box::from_raw(rare.as_ptr()) }),

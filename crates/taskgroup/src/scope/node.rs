@@ -28,7 +28,8 @@
 //! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the tree from the birth of the task to its `DONE`: it
 //!   stands in the owner's list once the task is linked, and nowhere before that. Whoever gives the last one back frees the node, so while there is
 //!   a `TaskRef` the header can be read.
-//! - **K5** The scope inside a task and the task refer to each other until `DONE`.
+//! - **K5** A task keeps the scope inside it. That one knows the task by a reference that is not counted, until whoever ends the task, or finds it
+//!   ended after it has made the scope, [takes it out](TaskLink::forget), with a counted one in hand.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::driver;
-use super::extra::Extra;
+use super::extra::{Extra, Inside};
 use super::group::Fate;
 use super::owner::Owner;
 use super::task::Spec;
@@ -216,8 +217,9 @@ impl Header {
     }
 
     /// The scope inside the task, if anything asked for one yet.
-    pub(crate) fn scope(&self) -> Option<&Arc<Scope>> {
-        self.extra.rare()?.inside.get()
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Inside<'_>> {
+        self.extra.inside()
     }
 
     pub(super) fn holds(&self) -> u32 {
@@ -243,7 +245,7 @@ impl Header {
         let Some(scope) = self.scope() else {
             return;
         };
-        self.hand_down(self.state.fetch_or(0, Ordering::SeqCst), scope);
+        self.hand_down(self.state.fetch_or(0, Ordering::SeqCst), &scope);
     }
 
     fn hand_down(&self, state: usize, scope: &Arc<Scope>) {
@@ -569,19 +571,12 @@ impl TaskRef {
     /// The scope inside the task, made on the first ask.
     pub(crate) fn inside(&self) -> Arc<Scope> {
         let header = self.header();
-        let inside = &header.extra.rare_or_new().inside;
-        if let Some(scope) = inside.get() {
-            return scope.clone();
+        if let Some(inside) = header.scope() {
+            return inside.clone();
         }
-        let scope = inside
-            .get_or_init(|| {
-                Scope::for_task(
-                    self.clone(),
-                    Arc::clone(&header.owner),
-                    header.mark.location(),
-                )
-            })
-            .clone();
+        let owner = Arc::clone(&header.owner);
+        let new = Scope::for_task(self, owner, header.mark.location());
+        let scope = header.extra.inside_or(new).clone();
         let before = header.state.fetch_or(OPENED, Ordering::SeqCst);
         if before & DONE != 0 {
             // K5: its end came first and found no scope.
@@ -622,6 +617,16 @@ impl TaskRef {
             // K4: what stood in the list is given back below.
             let _ = header.owner.unlink_task(header).map(ManuallyDrop::new);
         }
+        let inside = header.scope();
+        if let Some(inside) = &inside {
+            inside.forget_task();
+        }
+        // What is made inside from here on has to be told, K5.
+        let care = if inside.is_some() {
+            care & !OPENED
+        } else {
+            care
+        };
         // Nothing is left to do then for which we would need our reference.
         let plain = super::group::ends_plainly(header);
         let is_last_act = |state| {
@@ -651,10 +656,12 @@ impl TaskRef {
             driver::count_ended();
             return std::mem::forget(self);
         }
-        if before & (AWAITED | OPENED) != 0 {
+        if before & care & OPENED != 0 {
             if let Some(inside) = header.scope() {
                 inside.forget_task();
             }
+        }
+        if before & AWAITED != 0 {
             header.extra.wake_waiters();
         }
         if before & care & TOKIO != 0 {
@@ -683,21 +690,21 @@ impl Header {
     }
 }
 
-/// The scope inside a task knows its task, until that has ended (K5).
-pub(crate) struct TaskLink(Mutex<Option<TaskRef>>);
+/// The scope inside a task knows its task, until that ends (K5).
+pub(crate) struct TaskLink(Mutex<Option<ManuallyDrop<TaskRef>>>);
 
 impl TaskLink {
-    pub(super) fn new(task: TaskRef) -> Self {
-        Self(Mutex::new(Some(task)))
+    pub(super) fn new(task: &TaskRef) -> Self {
+        Self(Mutex::new(Some(task.alias())))
     }
 
     pub(crate) fn upgrade(&self) -> Option<TaskRef> {
-        self.0.lock().clone()
+        // K5: whoever takes it out waits for the lock, with a reference that keeps the task.
+        self.0.lock().as_deref().cloned()
     }
 
     pub(super) fn forget(&self) {
-        let task = self.0.lock().take();
-        drop(task);
+        *self.0.lock() = None;
     }
 }
 

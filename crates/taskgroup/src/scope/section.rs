@@ -77,6 +77,8 @@ struct Open {
     /// N2: the parent is held.
     holding: bool,
     closed: bool,
+    /// The scope was given a waker.
+    waited: bool,
 }
 
 impl Open {
@@ -85,6 +87,7 @@ impl Open {
             scope,
             holding: false,
             closed: false,
+            waited: false,
         };
         if matches!(open.scope.kind, Kind::Shield | Kind::Section) {
             // These answer for what happens inside, so nothing around them may be dropped before they have.
@@ -190,6 +193,7 @@ impl<F: Future> Section<F> {
                         return Poll::Pending;
                     };
                     open.scope.set_waker(cx.waker());
+                    open.waited = true;
                     if !to_drop(&open.scope, *this.ends) {
                         if matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0 {
                             // N2 from the start: a group with children gets to report what their cleanup says.
@@ -302,6 +306,10 @@ fn to_drop(scope: &Scope, ends: Ends) -> bool {
 }
 
 fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
+    if !open.waited && open.scope.try_close_at_once() {
+        return Poll::Ready(());
+    }
+    open.waited = true;
     if open.scope.below() > 0 {
         open.hold();
     }

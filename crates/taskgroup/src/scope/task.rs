@@ -207,13 +207,14 @@ where
             let Some(end) = self.poll_future(task, &mut cx, may_poll) else {
                 return Step::Pending;
             };
-            if self.header.scope().is_none() {
+            let inside = self.header.scope();
+            if inside.is_none_or(|inside| inside.try_close_at_once()) {
                 return self.complete(end);
             }
             *self.own_stage() = Stage::Winding(end);
         }
         if let Some(inside) = self.header.scope() {
-            if poll_winding(inside, &mut cx).is_pending() {
+            if poll_winding(&inside, &mut cx).is_pending() {
                 if self.header.is_cancelled() {
                     events::cleaning(&self.header);
                 }
@@ -321,7 +322,7 @@ where
     /// `RUNNING` is ours (K1).
     fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
-        if header.scope().is_none() {
+        if header.scope().is_none_or(|inside| !inside.has_rare()) {
             match end {
                 End::Value(value) => {
                     events::ended(header, || Ending::Value);
@@ -393,7 +394,8 @@ where
     /// What an error is that the task returned.
     fn judge(&self, error: BoxError) -> Ended<<F::Output as TaskOutput>::Value> {
         let header = &self.header;
-        match crate::cancel::classify(error, header.sees_cancel(), header.scope()) {
+        let inside = header.scope();
+        match crate::cancel::classify(error, header.sees_cancel(), inside.as_deref()) {
             Ok(()) => Ended::Cancelled,
             // The failure of a sibling, passed on: one leaf, not two.
             Err(error) => match TaskError::passed_on_by(&*error) {

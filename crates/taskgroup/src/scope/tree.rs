@@ -114,6 +114,8 @@ const DRAINING: u32 = 1 << 3;
 const ORPHAN: u32 = 1 << 4;
 /// A grace may end here or further up: children are linked before their first poll, so that one that blocks in it can be named.
 pub(crate) const NAMED: u32 = 1 << 5;
+/// There may be something in `rare`. Set under the lock.
+const RARE: u32 = 1 << 6;
 
 /// In `live`: nothing may be added any more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -276,7 +278,7 @@ impl Scope {
 
     /// The scope inside a task. It is not linked below the group's scope: the task is.
     pub(super) fn for_task(
-        task: TaskRef,
+        task: &TaskRef,
         owner: Arc<Scope>,
         location: &'static Location<'static>,
     ) -> Arc<Self> {
@@ -532,6 +534,12 @@ impl Scope {
         self.flags() & DRAINING != 0
     }
 
+    /// Closes a scope whose section never had to wait, if nothing was deferred and nothing is left below (T3).
+    #[inline]
+    pub(super) fn try_close_at_once(self: &Arc<Self>) -> bool {
+        self.flags() & (DRAINING | RARE) == 0 && self.below() == 0 && self.try_close()
+    }
+
     /// Closes a scope below which nothing is left (T3).
     pub(crate) fn try_close(self: &Arc<Self>) -> bool {
         self.give_unused_back();
@@ -611,7 +619,7 @@ impl Scope {
             match (&scope.kind, &scope.parent) {
                 (Kind::Group(group), _) => return group.failed(scope, member),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
-                    return scope.inner.lock().rare().errors.push(member);
+                    return scope.rare(|rare| rare.errors.push(member));
                 }
                 (_, Some(parent)) => scope = parent,
             }
@@ -620,16 +628,33 @@ impl Scope {
 
     /// The failures of orphans that this task, run or root has adopted.
     pub(crate) fn take_adopted(&self) -> Vec<Member> {
+        if !self.has_rare() {
+            return Vec::new();
+        }
         match &mut self.inner.lock().rare {
             Some(rare) => std::mem::take(&mut rare.errors),
             None => Vec::new(),
         }
     }
 
+    /// Whether there may be adopted failures or deferred work. Who has left some has done so before it gave its token back.
+    pub(super) fn has_rare(&self) -> bool {
+        self.flags() & RARE != 0
+    }
+
+    fn rare<R>(&self, change: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let rare = inner.rare.get_or_insert_with(|| {
+            self.flags.fetch_or(RARE, Ordering::SeqCst);
+            Box::default()
+        });
+        change(rare)
+    }
+
     // ---- deferred work ----
 
     pub(crate) fn defer(&self, future: Deferred) {
-        self.inner.lock().rare().deferred.push(future);
+        self.rare(|rare| rare.deferred.push(future));
     }
 
     /// Defers `future` to the end of an orphan. Gives it back when that has ended.
@@ -643,6 +668,9 @@ impl Scope {
     }
 
     fn has_deferred(&self) -> bool {
+        if !self.has_rare() {
+            return false;
+        }
         let inner = self.inner.lock();
         inner
             .rare
@@ -713,19 +741,19 @@ impl Scope {
 
     /// Queues a cleanup; returns whether somebody has to be set to work on the queue.
     pub(super) fn push_adopted(&self, cleanup: Deferred) -> bool {
-        let mut inner = self.inner.lock();
-        let rare = inner.rare();
-        rare.adopted.push_back(cleanup);
-        !std::mem::replace(&mut rare.adopting, true)
+        self.rare(|rare| {
+            rare.adopted.push_back(cleanup);
+            !std::mem::replace(&mut rare.adopting, true)
+        })
     }
 
     /// The next cleanup. With the last one the work on the queue is over.
     pub(super) fn pop_adopted(&self) -> Option<Deferred> {
-        let mut inner = self.inner.lock();
-        let rare = inner.rare();
-        let next = rare.adopted.pop_front();
-        rare.adopting = next.is_some();
-        next
+        self.rare(|rare| {
+            let next = rare.adopted.pop_front();
+            rare.adopting = next.is_some();
+            next
+        })
     }
 
     // ---- wakers ----
@@ -855,34 +883,32 @@ impl Scope {
     // ---- the process root ----
 
     pub(crate) fn root_orphan_added(&self) {
-        self.inner.lock().rare().orphans += 1;
+        self.rare(|rare| rare.orphans += 1);
     }
 
     pub(crate) fn root_orphan_ended(&self) {
-        let drains = {
-            let mut inner = self.inner.lock();
-            let rare = inner.rare();
+        let drains = self.rare(|rare| {
             rare.orphans -= 1;
             if rare.orphans == 0 {
                 std::mem::take(&mut rare.drains)
             } else {
                 Vec::new()
             }
-        };
+        });
         drains.into_iter().for_each(wake);
     }
 
     /// Whether no orphan is left at the process root; otherwise the waker is remembered.
     pub(crate) fn poll_drained(&self, waker: &Waker) -> bool {
-        let mut inner = self.inner.lock();
-        let rare = inner.rare();
-        if rare.orphans == 0 {
-            return true;
-        }
-        if !rare.drains.iter().any(|known| known.will_wake(waker)) {
-            rare.drains.push(waker.clone());
-        }
-        false
+        self.rare(|rare| {
+            if rare.orphans == 0 {
+                return true;
+            }
+            if !rare.drains.iter().any(|known| known.will_wake(waker)) {
+                rare.drains.push(waker.clone());
+            }
+            false
+        })
     }
 }
 
@@ -892,10 +918,6 @@ impl Inner {
             Some(rare) => std::mem::take(&mut rare.deferred),
             None => Vec::new(),
         }
-    }
-
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
     }
 }
 

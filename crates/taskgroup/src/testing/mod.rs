@@ -202,7 +202,7 @@ fn alive(scope: &Arc<Scope>) -> Vec<String> {
         queue.extend(
             tasks
                 .iter()
-                .filter_map(|task| task.header().scope().cloned()),
+                .filter_map(|task| task.header().scope().map(|inside| inside.clone())),
         );
         queue.extend(scopes);
     }
