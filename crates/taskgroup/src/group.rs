@@ -473,7 +473,7 @@ impl fmt::Debug for TaskGroup {
 impl GroupBuilder {
     /// Names the group, for errors and the tree.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.options.name = Some(name.into());
+        self.options.settings().name = Some(name.into());
         self
     }
 
@@ -483,7 +483,7 @@ impl GroupBuilder {
     ///
     /// Without a grace cleanup may take as long as it takes.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.options.grace = Some(grace);
+        self.options.settings().grace = Some(grace);
         self
     }
 
@@ -494,20 +494,20 @@ impl GroupBuilder {
     #[doc(alias = "Semaphore")]
     #[doc(alias = "CapacityLimiter")]
     pub fn limit(mut self, limit: usize) -> Self {
-        self.options.limit = Some(limit.max(1));
+        self.options.settings().limit = Some(limit.max(1));
         self
     }
 
     /// When the group stops by itself, and which failures it puts up with: see [`Policy`]. The default is
     /// [`Policy::fail_fast`].
     pub fn policy(mut self, policy: Policy) -> Self {
-        self.options.policy = Some(policy);
+        self.options.settings().policy = Some(policy);
         self
     }
 
     /// Counts the children of the group in `progress`: queued, running, done, failed, cancelled.
     pub fn progress(mut self, progress: &Progress) -> Self {
-        self.options.progress = Some(progress.clone());
+        self.options.settings().progress = Some(progress.clone());
         self
     }
 
@@ -631,12 +631,12 @@ impl GroupBuilder {
 
     /// The policy unless one was asked for.
     pub(crate) fn default_policy(mut self, policy: Policy) -> Self {
-        self.options.policy.get_or_insert(policy);
+        self.options.settings().policy.get_or_insert(policy);
         self
     }
 
     pub(crate) fn limited_to(&self) -> Option<usize> {
-        self.options.limit
+        self.options.limit()
     }
 }
 

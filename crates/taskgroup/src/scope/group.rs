@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::driver;
+use super::lazy::Lazy;
 use super::owner::{self, Owner};
 use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
 use super::timer::TimerKey;
@@ -17,34 +18,35 @@ use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, Tas
 use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
 use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
-/// In the order of who uses it: what each spawn writes is not on the cache line that each end reads.
-#[repr(C)]
 pub(crate) struct GroupState {
-    /// The number of the next child, and above it the tokens that were taken for children to come (T9).
-    spawns: AtomicU64,
-    inner: Mutex<Inner>,
-    info: OnceLock<TaskInfo>,
+    /// Made on the first ask.
+    told: Lazy<Told>,
+    asked: Option<Box<Asked>>,
     /// 0 until somebody asks for it.
     number: AtomicU32,
     /// When it was opened.
     pub(crate) since: Stamp,
-    #[cfg(feature = "tracing")]
-    pub(crate) span: tracing::Span,
-    policy: Policy,
-    asked: Option<Box<Asked>>,
     background: AtomicU32,
     pub(crate) tokio_tasks: bool,
+    /// Nothing was asked for that has to do with the end of a child.
+    plain: bool,
     /// The body has ended, or its end was already reported.
     body_over: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: tracing::Span,
 }
 
-/// Above the number in `spawns`: one token.
-const TOKEN: u64 = 1 << 32;
+/// What there is to tell of few groups: who they are, what went wrong.
+#[derive(Default)]
+struct Told {
+    info: OnceLock<TaskInfo>,
+    outcomes: Mutex<Outcomes>,
+}
 
 #[derive(Default)]
-struct Inner {
+struct Outcomes {
     failures: Vec<Member>,
     tally: Tally,
     /// The failure of the body is among `failures`: no policy puts up with that.
@@ -53,12 +55,9 @@ struct Inner {
 
 /// What few groups ask for.
 struct Asked {
-    name: Option<Cow<'static, str>>,
-    grace: Option<Duration>,
+    settings: Settings,
     grace_timer: Mutex<Option<TimerKey>>,
-    limit: Option<usize>,
     places: Mutex<Places>,
-    progress: Option<Progress>,
 }
 
 /// The children of a group with a limit.
@@ -72,16 +71,31 @@ struct Places {
     waiting: Vec<std::task::Waker>,
 }
 
-/// What the builder of a group decides.
+/// What the builder of a group decides. The future that runs a group carries it about: what few ask for is in a box.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupOptions {
+    pub(crate) tokio_tasks: bool,
+    settings: Option<Box<Settings>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) grace: Option<Duration>,
-    pub(crate) tokio_tasks: bool,
     pub(crate) limit: Option<usize>,
     /// As asked for; helpers have defaults of their own.
     pub(crate) policy: Option<Policy>,
     pub(crate) progress: Option<Progress>,
+}
+
+impl GroupOptions {
+    pub(crate) fn settings(&mut self) -> &mut Settings {
+        self.settings.get_or_insert_default()
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.settings.as_ref()?.limit
+    }
 }
 
 /// How a child ended, as its group counts it.
@@ -105,58 +119,25 @@ impl Fate {
 impl GroupState {
     pub(crate) fn new(options: GroupOptions) -> Self {
         let number = AtomicU32::new(0);
+        #[cfg(feature = "tracing")]
+        let span = {
+            let settings = options.settings.as_ref();
+            let name = settings.and_then(|settings| settings.name.as_deref());
+            crate::observe::spans::of_group(number_of(&number), name)
+        };
+        let asked = options.settings.map(|settings| Asked::of(*settings));
         Self {
-            spawns: AtomicU64::new(1),
-            inner: Mutex::new(Inner::default()),
-            info: OnceLock::new(),
-            #[cfg(feature = "tracing")]
-            span: crate::observe::spans::of_group(number_of(&number), options.name.as_deref()),
+            told: Lazy::default(),
+            plain: asked.as_ref().is_none_or(|asked| asked.is_plain()),
+            asked,
             number,
             since: clock::stamp(),
-            policy: options.policy.unwrap_or_default(),
-            tokio_tasks: options.tokio_tasks,
-            asked: Asked::of(options),
             background: AtomicU32::new(0),
+            tokio_tasks: options.tokio_tasks,
             body_over: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(feature = "tracing")]
+            span,
         }
-    }
-
-    /// Draws the number of a child, and a token for it if one was taken in advance.
-    #[inline]
-    fn draw(&self) -> (u32, bool) {
-        let mut spawns = self.spawns.load(Ordering::Relaxed);
-        loop {
-            let index = spawns as u32;
-            let tokens = spawns & !(TOKEN - 1);
-            // The number wraps without reaching the tokens.
-            let next = u64::from(index.wrapping_add(1)) | tokens.saturating_sub(TOKEN);
-            match self.spawns.compare_exchange_weak(
-                spawns,
-                next,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return (index, tokens > 0),
-                Err(now) => spawns = now,
-            }
-        }
-    }
-
-    pub(super) fn add_tokens(&self, count: usize) {
-        self.spawns
-            .fetch_add(count as u64 * TOKEN, Ordering::SeqCst);
-    }
-
-    pub(super) fn tokens(&self) -> usize {
-        (self.spawns.load(Ordering::SeqCst) / TOKEN) as usize
-    }
-
-    pub(super) fn take_tokens(&self) -> usize {
-        if self.tokens() == 0 {
-            return 0;
-        }
-        let before = self.spawns.fetch_and(TOKEN - 1, Ordering::SeqCst);
-        (before / TOKEN) as usize
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -167,8 +148,23 @@ impl GroupState {
         TaskId::new(self.number(), 0)
     }
 
-    fn asked<T>(&self, what: impl FnOnce(&Asked) -> Option<T>) -> Option<T> {
-        self.asked.as_deref().and_then(what)
+    fn asked<'a, T>(&'a self, what: impl FnOnce(&'a Settings) -> Option<T>) -> Option<T> {
+        self.asked
+            .as_deref()
+            .and_then(|asked| what(&asked.settings))
+    }
+
+    fn policy(&self) -> Policy {
+        self.asked(|asked| asked.policy).unwrap_or_default()
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.told.get_or_default().outcomes.lock()
+    }
+
+    /// Who it is, if that was found out.
+    fn known_info(&self) -> Option<&TaskInfo> {
+        self.told.get()?.info.get()
     }
 
     // ---- spawning ----
@@ -180,13 +176,13 @@ impl GroupState {
         scope: &Arc<Scope>,
         bits: usize,
     ) -> (u32, Owner, Result<(), Refusal>) {
-        let (index, has_token) = self.draw();
+        let (index, has_token) = scope.draw();
         let (owner, entered) = if has_token {
             // SAFETY: O1: it came with the token.
             #[allow(unsafe_code)]
             (unsafe { Owner::counted(scope) }, Ok(()))
         } else {
-            (Owner::new(scope), scope.enter_children())
+            (Owner::new(scope), scope.enter_children(index))
         };
         let flags = scope.flags();
         let plain = flags & tree::CANCELLED == 0 && bits & BACKGROUND == 0;
@@ -245,13 +241,13 @@ impl GroupState {
     }
 
     pub(crate) fn limit(&self) -> Option<usize> {
-        self.asked.as_ref()?.limit
+        self.asked(|asked| asked.limit)
     }
 
     /// The limit, and who is within it.
     fn places(&self) -> Option<(usize, &Mutex<Places>)> {
         let asked = self.asked.as_deref()?;
-        Some((asked.limit?, &asked.places))
+        Some((asked.settings.limit?, &asked.places))
     }
 
     /// Ready when a limited child would start at once; the place is then the caller's, to spawn with or to give back.
@@ -342,7 +338,7 @@ impl GroupState {
     }
 
     pub(crate) fn progress(&self) -> Option<&Progress> {
-        self.asked.as_ref()?.progress.as_ref()
+        self.asked(|asked| asked.progress.as_ref())
     }
 
     /// How many places of the limit are taken, and how many children wait for one.
@@ -357,7 +353,7 @@ impl GroupState {
     /// Whether the end of a child means nothing but its token.
     #[inline]
     fn is_plain(&self) -> bool {
-        self.asked.is_none() && self.policy.wanted().is_none() && self.background() == 0
+        self.plain && self.background() == 0
     }
 
     #[cold]
@@ -401,12 +397,12 @@ impl GroupState {
 
     /// A child, or what the group has adopted, failed.
     pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member) {
-        let mut inner = self.inner.lock();
-        inner.tally.failed += 1;
-        let stop = self.policy.judge(inner.tally) == Verdict::Failed && !scope.is_cancelled();
+        let mut outcomes = self.outcomes();
+        outcomes.tally.failed += 1;
+        let stop = self.policy().judge(outcomes.tally) == Verdict::Failed && !scope.is_cancelled();
         let told = stop.then(|| member.clone());
-        inner.failures.push(member);
-        drop(inner);
+        outcomes.failures.push(member);
+        drop(outcomes);
         if let Some(member) = told {
             scope.cancel(&CancelReason::failed(&member), Dropping::InPlace);
         }
@@ -414,13 +410,14 @@ impl GroupState {
 
     /// A child has a value.
     pub(crate) fn succeeded(&self, scope: &Arc<Scope>, who: impl FnOnce() -> TaskInfo) {
-        if self.policy.wanted().is_none() {
+        let policy = self.policy();
+        if policy.wanted().is_none() {
             return;
         }
         let verdict = {
-            let mut inner = self.inner.lock();
-            inner.tally.succeeded += 1;
-            self.policy.judge(inner.tally)
+            let mut outcomes = self.outcomes();
+            outcomes.tally.succeeded += 1;
+            policy.judge(outcomes.tally)
         };
         if verdict == Verdict::Satisfied && !scope.is_cancelled() {
             let reason = CancelReason::of(ReasonKind::Satisfied, scope, Some(who()));
@@ -434,18 +431,19 @@ impl GroupState {
         let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
             // The failure of a child, passed on: counted once.
             pass_on(scope, &failed);
-            let inner = self.inner.lock();
-            let known = inner.failures.iter().find(|known| known.is_same(&failed));
+            let outcomes = self.outcomes();
+            let mut failures = outcomes.failures.iter();
+            let known = failures.find(|known| known.is_same(&failed));
             known.cloned().unwrap_or(Member::Task(failed))
         } else if let Some(group) = gathered.filter(|group| self.knows_all(group)) {
             // Those of several children, gathered by a helper over their handles: likewise.
             Member::Task(group.cause().clone())
         } else {
             let member = Member::from_failure(body_info(scope), error);
-            self.inner.lock().failures.push(member.clone());
+            self.outcomes().failures.push(member.clone());
             member
         };
-        self.inner.lock().body_failed = true;
+        self.outcomes().body_failed = true;
         // Mostly the child's failure has done that already, and a reason costs something.
         if !scope.is_cancelled() {
             scope.cancel(&CancelReason::failed(&member), Dropping::Scheduled);
@@ -455,9 +453,10 @@ impl GroupState {
     /// Whether every member of `group` is the failure of a child of this group. Looks no deeper: what a helper gathers is flat, and to
     /// walk the whole error at every level of a deep tree would be quadratic.
     fn knows_all(&self, group: &ErrorGroup) -> bool {
-        let inner = self.inner.lock();
-        group.members().iter().all(|member| match member {
-            Member::Task(leaf) => inner.failures.iter().any(|known| known.is_same(leaf)),
+        let outcomes = self.outcomes();
+        let mut members = group.members().iter();
+        members.all(|member| match member {
+            Member::Task(leaf) => outcomes.failures.iter().any(|known| known.is_same(leaf)),
             Member::Group(_) => false,
         })
     }
@@ -475,28 +474,38 @@ impl GroupState {
     /// Whether anything below it has failed, whatever the policy says to that.
     #[cfg_attr(not(feature = "recorder"), allow(dead_code))]
     pub(crate) fn has_failed(&self) -> bool {
-        !self.inner.lock().failures.is_empty()
+        let told = self.told.get();
+        told.is_some_and(|told| !told.outcomes.lock().failures.is_empty())
     }
 
     /// What the group fails with by its policy; the group has ended.
     pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
         let failure = self.take_failures(scope)?;
-        let inner = self.inner.lock();
-        let satisfied = self.policy.judge(inner.tally) == Verdict::Satisfied && !inner.body_failed;
-        drop(inner);
+        let outcomes = self.outcomes();
+        let verdict = self.policy().judge(outcomes.tally);
+        let satisfied = verdict == Verdict::Satisfied && !outcomes.body_failed;
+        drop(outcomes);
         (!satisfied).then_some(failure)
     }
 
     /// All failures as one error, also those that the policy puts up with; the group has ended.
     pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        if self.asked.is_none() && self.told.get().is_none() {
+            return None;
+        }
+        self.take_told(scope)
+    }
+
+    #[cold]
+    fn take_told(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
         let (mut failures, tally) = {
-            let mut inner = self.inner.lock();
-            (std::mem::take(&mut inner.failures), inner.tally)
+            let mut outcomes = self.outcomes();
+            (std::mem::take(&mut outcomes.failures), outcomes.tally)
         };
         if let Some(asked) = &self.asked {
             asked.group_ended(scope);
         }
-        if let (Some(wanted), true) = (self.policy.wanted(), failures.is_empty()) {
+        if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
             let ended_by = scope.reason().map(|reason| reason.kind());
             if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
                 // Nobody cancelled it, so it was never satisfied.
@@ -518,14 +527,12 @@ impl GroupState {
     // ---- grace ----
 
     pub(super) fn has_grace(&self) -> bool {
-        self.asked
-            .as_ref()
-            .is_some_and(|asked| asked.grace.is_some())
+        self.asked(|asked| asked.grace).is_some()
     }
 
     pub(super) fn arm_grace(&self, scope: &Arc<Scope>) {
         let asked = self.asked.as_ref();
-        if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.grace?))) {
+        if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.settings.grace?))) {
             let key = super::timer::arm_grace(scope, grace);
             *asked.grace_timer.lock() = key;
         }
@@ -541,31 +548,28 @@ impl GroupState {
 }
 
 impl Asked {
-    /// `None` when it is nothing. The rest of the options is not ours.
-    fn of(options: GroupOptions) -> Option<Box<Self>> {
-        let GroupOptions {
-            name,
-            grace,
-            limit,
-            progress,
-            tokio_tasks: _,
-            policy: _,
-        } = options;
-        let asked = name.is_some() || grace.is_some() || limit.is_some() || progress.is_some();
-        asked.then(|| {
-            Box::new(Self {
-                name,
-                grace,
-                grace_timer: Mutex::new(None),
-                limit,
-                places: Mutex::default(),
-                progress,
-            })
+    fn of(settings: Settings) -> Box<Self> {
+        Box::new(Self {
+            settings,
+            grace_timer: Mutex::new(None),
+            places: Mutex::default(),
         })
     }
 
+    fn is_plain(&self) -> bool {
+        let Settings {
+            name: _,
+            grace: _,
+            limit,
+            policy,
+            progress,
+        } = &self.settings;
+        let wanted = policy.and_then(Policy::wanted);
+        limit.is_none() && wanted.is_none() && progress.is_none()
+    }
+
     fn group_ended(&self, scope: &Arc<Scope>) {
-        if let Some(progress) = &self.progress {
+        if let Some(progress) = &self.settings.progress {
             progress.closed();
         }
         let timer = self.grace_timer.lock().take();
@@ -610,8 +614,8 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
 
 /// The next number of a child below `scope`; 0 where children have none.
 pub(crate) fn next_index(scope: &Arc<Scope>) -> u32 {
-    scope.group().map_or(0, |group| {
-        let (index, has_token) = group.draw();
+    scope.group().map_or(0, |_| {
+        let (index, has_token) = scope.draw();
         if has_token {
             scope.leave();
             // SAFETY: O1: it came with the token.
@@ -650,13 +654,9 @@ pub(super) fn child_ended(header: &Header, fate: Fate) {
 /// A task ended with the failure of a sibling in hand: counted once.
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     if let Some(group) = owner.group() {
-        let known = group
-            .inner
-            .lock()
-            .failures
-            .iter()
-            .any(|member| member.is_same(failed));
-        if known {
+        let outcomes = group.outcomes();
+        let mut failures = outcomes.failures.iter();
+        if failures.any(|member| member.is_same(failed)) {
             return;
         }
     }
@@ -694,7 +694,7 @@ pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
 /// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.
 pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<TaskInfo> {
     match &scope.kind {
-        Kind::Group(group) => Some(match group.info.get() {
+        Kind::Group(group) => Some(match group.known_info() {
             Some(known) => known.clone(),
             None => TaskInfo::new(group_name(group), group.id(), parent, scope.location),
         }),
@@ -714,7 +714,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
     let mut chain = Vec::new();
     let mut known = None;
     for above in tree::ancestors(scope) {
-        if let Some(cached) = above.group().and_then(|group| group.info.get()) {
+        if let Some(cached) = above.group().and_then(GroupState::known_info) {
             known = Some(cached.clone());
             break;
         }
@@ -725,7 +725,8 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
         let own = match &above.kind {
             Kind::Group(group) => {
                 let fresh = TaskInfo::new(group_name(group), group.id(), parent, above.location);
-                Some(group.info.get_or_init(|| fresh).clone())
+                let told = group.told.get_or_default();
+                Some(told.info.get_or_init(|| fresh).clone())
             }
             Kind::Task(task) => task.upgrade().map(|task| {
                 let header = task.header();

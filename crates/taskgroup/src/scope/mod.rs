@@ -16,6 +16,7 @@
 //! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
+//! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | who polls children: pumps, or Tokio tasks |
 //! | `driver/pump`, `driver/queues`, `driver/ring` | pumps, and where tasks wait for them |
@@ -26,6 +27,7 @@ pub(crate) mod current;
 pub(crate) mod driver;
 mod extra;
 pub(crate) mod group;
+mod lazy;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;

@@ -18,8 +18,8 @@
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
-//! - **T9** A group takes tokens in advance, so that not each spawn has to: they are counted in `live`, and in its
-//!   [`GroupState`] until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
+//! - **T9** A group takes tokens in advance, so that not each spawn has to, the more the more children it had: they are counted in `live`,
+//!   and in `spawns` until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
 //!   and who adds some looks for the flag after that. Who closes it takes them away first. With each goes a reference for the child's
 //!   node (O1).
 
@@ -39,7 +39,7 @@ use super::timer::TimerKey;
 use crate::cancel::CancelReason;
 use crate::error::Member;
 use crate::observe::events;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
 
 mod spread;
@@ -123,6 +123,9 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// The place of what is not linked.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
+/// Above the number in `spawns`: one token.
+const TOKEN: u64 = 1 << 32;
+
 /// A future that was deferred to the end of a scope.
 pub(crate) type Deferred =
     std::pin::Pin<Box<dyn Future<Output = Result<(), crate::error::BoxError>> + Send>>;
@@ -130,6 +133,8 @@ pub(crate) type Deferred =
 /// In the order of who uses it: whoever counts references, links something or spawns does not disturb those who look at the flags.
 #[repr(C)]
 pub(crate) struct Scope {
+    /// Of a group: the number of the next child, and above it the tokens that were taken for children to come (T9).
+    spawns: AtomicU64,
     inner: Mutex<Inner>,
     slot: AtomicU32,
     holds: AtomicU32,
@@ -211,6 +216,7 @@ impl Scope {
             holds: AtomicU32::new(0),
             live: AtomicUsize::new(1),
             nodes: AtomicUsize::new(0),
+            spawns: AtomicU64::new(1),
             slot: AtomicU32::new(NO_SLOT),
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
@@ -405,23 +411,50 @@ impl Scope {
         Ok(())
     }
 
-    /// Takes a token for a child of a group, and some for those to come (T9).
+    /// Takes a token for the child with this number, and some for those to come (T9).
     #[cold]
-    pub(super) fn enter_children(self: &Arc<Self>) -> Result<(), Refusal> {
-        const SOME: usize = 63;
+    pub(super) fn enter_children(self: &Arc<Self>, index: u32) -> Result<(), Refusal> {
+        /// A group that has had so few may have no more.
+        const FEW: u32 = 2;
+        const MOST: u32 = 63;
         self.enter_child()?;
-        let Some(group) = self.group() else {
-            return Ok(());
-        };
-        if self.flags() & (DRAINING | ORPHAN | CANCELLED) == 0 {
-            self.live.fetch_add(SOME, Ordering::SeqCst);
-            owner::add(self, SOME);
-            group.add_tokens(SOME);
+        if index > FEW && self.flags() & (DRAINING | ORPHAN | CANCELLED) == 0 {
+            let some = index.min(MOST) as usize;
+            self.live.fetch_add(some, Ordering::SeqCst);
+            owner::add(self, some);
+            self.spawns.fetch_add(some as u64 * TOKEN, Ordering::SeqCst);
             if self.flags() & (DRAINING | ORPHAN) != 0 {
                 self.leave_many(self.take_tokens());
             }
         }
         Ok(())
+    }
+
+    /// Draws the number of a child, and a token for it if one was taken in advance.
+    #[inline]
+    pub(super) fn draw(&self) -> (u32, bool) {
+        let mut spawns = self.spawns.load(Ordering::Relaxed);
+        loop {
+            let index = spawns as u32;
+            let tokens = spawns & !(TOKEN - 1);
+            // The number wraps without reaching the tokens.
+            let next = u64::from(index.wrapping_add(1)) | tokens.saturating_sub(TOKEN);
+            match self.spawns.compare_exchange_weak(
+                spawns,
+                next,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return (index, tokens > 0),
+                Err(now) => spawns = now,
+            }
+        }
+    }
+
+    /// How many were taken in advance and not drawn.
+    #[inline]
+    fn tokens(&self) -> usize {
+        (self.spawns.load(Ordering::SeqCst) / TOKEN) as usize
     }
 
     /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
@@ -488,9 +521,10 @@ impl Scope {
     pub(crate) fn below(&self) -> usize {
         let live = self.live.load(Ordering::SeqCst) & !CLOSED;
         // T9: a scope that drains has none, and if some are on their way back it hears of it.
-        let unused = match self.group() {
-            Some(group) if self.flags() & DRAINING == 0 => group.tokens(),
-            _ => 0,
+        let unused = if self.flags() & DRAINING == 0 {
+            self.tokens()
+        } else {
+            0
         };
         live.saturating_sub(1 + unused)
     }
@@ -510,7 +544,11 @@ impl Scope {
     /// Takes away what was taken in advance (T9): the tokens are the caller's to give back, the references of nodes that are not to come are
     /// given back here.
     fn take_tokens(self: &Arc<Self>) -> usize {
-        let unused = self.group().map_or(0, GroupState::take_tokens);
+        if self.tokens() == 0 {
+            return 0;
+        }
+        let before = self.spawns.fetch_and(TOKEN - 1, Ordering::SeqCst);
+        let unused = (before / TOKEN) as usize;
         if unused > 0 {
             // SAFETY: O1: each token came with one, and they were nobody's.
             #[allow(unsafe_code)]
