@@ -184,7 +184,7 @@ impl Runtime {
         let mut all = self.common.take_all();
         for Seat { ring, .. } in &self.seats {
             while !ring.is_empty() {
-                all.extend(ring.steal());
+                all.extend(ring.steal(None).map(|(task, _)| task));
             }
         }
         all.into_iter().for_each(run_dead);

@@ -20,7 +20,7 @@ const CLASSES: usize = 16;
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
-    128 * 1024
+    1024 * 1024
 };
 
 struct Block {

@@ -203,27 +203,16 @@ impl Runtime {
         }
     }
 
-    /// Whoever has no ring takes one at a time.
-    fn steal(self: &Arc<Self>, ring: Option<&Ring>) -> Option<TaskRef> {
+    fn steal(&self, ring: Option<&Ring>) -> Option<TaskRef> {
         let own = HERE.try_with(Cell::get).map_or(0, |here| here.seat);
         let seats = self.seats.len();
-        let victims = (1..=seats).map(|step| (own + step) % seats);
-        for victim in victims {
-            let mut stolen = self.seats[victim].ring.steal();
-            if let Some(first) = stolen.next() {
-                let rest = stolen.len();
-                if rest > 0 {
-                    match ring {
-                        Some(ring) => ring.extend(rest, stolen),
-                        None => stolen.for_each(|task| self.push_common(task)),
-                    }
-                    // A pump that looked for work while these were in nobody's queue may have gone to sleep.
-                    self.wake_if_idle();
-                }
-                return Some(first);
-            }
+        let mut victims = (1..=seats).map(|step| (own + step) % seats);
+        let (first, others) = victims.find_map(|victim| self.seats[victim].ring.steal(ring))?;
+        if others > 0 {
+            // A pump that looked for work while these were in nobody's queue may have gone to sleep.
+            self.wake_if_idle();
         }
-        None
+        Some(first)
     }
 
     /// R4: whether there is something in any of the queues.

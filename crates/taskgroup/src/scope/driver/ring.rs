@@ -23,7 +23,7 @@ const SMALL: usize = if cfg!(loom) { 1 } else { 64 };
 /// Room for more than that is given back when it is not needed.
 const LARGE: usize = if cfg!(loom) { 1 } else { 1024 };
 /// How many a thief takes at most.
-const SHARE: usize = if cfg!(loom) { 2 } else { 32 };
+const SHARE: usize = if cfg!(loom) { 2 } else { 512 };
 
 pub(super) struct Ring {
     taken: Apart<Taken>,
@@ -111,6 +111,13 @@ impl Ring {
     /// Puts so many behind the others. For the one of R1.
     #[inline]
     pub(super) fn extend(&self, count: usize, tasks: impl Iterator<Item = TaskRef>) {
+        let tail = self.write(count, tasks.map(|task| task.into_raw().as_ptr()));
+        self.show(tail);
+    }
+
+    /// Writes so many behind the others, where nobody looks yet. Gives the tail that [`show`](Self::show)s them. For the one of R1.
+    #[inline]
+    fn write(&self, count: usize, tasks: impl Iterator<Item = *mut Header>) -> usize {
         let mut tail = self.put.tail.load(Ordering::Relaxed);
         // R3: what was read from a place was read before `head` was moved.
         let head = self.taken.head.load(Ordering::Acquire);
@@ -119,11 +126,15 @@ impl Ring {
             buffer = self.grow(head, tail, count);
         }
         for task in tasks.take(count) {
-            let place = buffer.place(tail);
-            place.store(task.into_raw().as_ptr(), Ordering::Relaxed);
+            buffer.place(tail).store(task, Ordering::Relaxed);
             tail = tail.wrapping_add(1);
         }
-        // R4: a swap, not a store.
+        tail
+    }
+
+    /// R4: a swap, not a store.
+    #[inline]
+    fn show(&self, tail: usize) {
         self.put.tail.swap(tail, Ordering::AcqRel);
     }
 
@@ -184,39 +195,47 @@ impl Ring {
         None
     }
 
-    /// Takes half of what is there, up to a limit.
-    pub(super) fn steal(&self) -> Stolen {
-        let mut stolen = Stolen {
-            tasks: [std::ptr::null_mut(); SHARE],
-            next: 0,
-            end: 0,
-        };
+    /// Takes half of what is there, up to a limit: gives the first one out, and puts the others behind those of `to`, the thief's own ring. Says how
+    /// many these are. A thief without a ring takes one.
+    pub(super) fn steal(&self, to: Option<&Self>) -> Option<(TaskRef, usize)> {
         self.taken.thieves.fetch_add(1, Ordering::AcqRel);
+        let stolen = self.steal_counted(to);
+        self.taken.thieves.fetch_sub(1, Ordering::AcqRel);
+        stolen
+    }
+
+    fn steal_counted(&self, to: Option<&Self>) -> Option<(TaskRef, usize)> {
+        let mut most = if to.is_some() { SHARE } else { 1 };
         let mut head = self.taken.head.load(Ordering::Acquire);
         loop {
             let len = self.put.tail.load(Ordering::Acquire).wrapping_sub(head);
-            let share = len.div_ceil(2).min(SHARE);
-            if share == 0 {
-                break;
-            }
+            let share = len.div_ceil(2).min(most);
+            let others = share.checked_sub(1)?;
             // SAFETY: R5: it is the one that is there now or later, and we are counted.
             #[allow(unsafe_code)]
             let buffer = unsafe { &*self.put.buffer.load(Ordering::Acquire) };
-            for (step, task) in stolen.tasks.iter_mut().enumerate().take(share) {
-                *task = buffer
-                    .place(head.wrapping_add(step))
-                    .load(Ordering::Relaxed);
-            }
+            let look = |step| {
+                let place = buffer.place(head.wrapping_add(step));
+                place.load(Ordering::Relaxed)
+            };
+            let first = look(0);
+            let written = to.map(|to| (to, to.write(others, (1..share).map(look))));
             match self.take(head, share) {
                 Ok(()) => {
-                    stolen.end = share;
-                    break;
+                    if let (Some((to, tail)), true) = (written, others > 0) {
+                        to.show(tail);
+                    }
+                    // SAFETY: R2, R3.
+                    #[allow(unsafe_code)]
+                    return Some((unsafe { owned(first) }, others));
                 }
-                Err(now) => head = now,
+                Err(now) => {
+                    head = now;
+                    // While we copy many, the owner takes one after the other.
+                    most = share.div_ceil(2);
+                }
             }
         }
-        self.taken.thieves.fetch_sub(1, Ordering::AcqRel);
-        stolen
     }
 
     /// R2: whoever succeeds owns the next `count`.
@@ -234,39 +253,6 @@ impl Ring {
     pub(super) fn is_empty(&self) -> bool {
         let tail = self.put.tail.fetch_add(0, Ordering::AcqRel);
         tail == self.taken.head.load(Ordering::Acquire)
-    }
-}
-
-/// Tasks that belong to whoever has taken them.
-pub(super) struct Stolen {
-    tasks: [*mut Header; SHARE],
-    next: usize,
-    end: usize,
-}
-
-impl Stolen {
-    pub(super) fn len(&self) -> usize {
-        self.end - self.next
-    }
-}
-
-impl Iterator for Stolen {
-    type Item = TaskRef;
-
-    fn next(&mut self) -> Option<TaskRef> {
-        if self.len() == 0 {
-            return None;
-        }
-        self.next += 1;
-        // SAFETY: R2, R3: each is owned since `end` was set, and given out once.
-        #[allow(unsafe_code)]
-        Some(unsafe { owned(self.tasks[self.next - 1]) })
-    }
-}
-
-impl Drop for Stolen {
-    fn drop(&mut self) {
-        self.for_each(drop);
     }
 }
 
@@ -346,26 +332,49 @@ pub(super) mod tests {
         assert!(ring.is_empty());
     }
 
+    fn ended(ring: &Ring) -> Vec<u32> {
+        std::iter::from_fn(|| ring.pop()).map(end).collect()
+    }
+
     // R2: half of it, the first ones.
     #[test]
     fn a_thief_leaves_half() {
-        let ring = Ring::new();
+        let (ring, thief) = (Ring::new(), Ring::new());
         ring.extend(7, tasks(7));
-        let stolen: Vec<_> = ring.steal().map(end).collect();
-        assert_eq!(stolen, [0, 1, 2, 3]);
-        let left: Vec<_> = std::iter::from_fn(|| ring.pop()).map(end).collect();
-        assert_eq!(left, [4, 5, 6]);
-        assert_eq!(ring.steal().len(), 0);
+        let (first, others) = ring.steal(Some(&thief)).expect("there are some");
+        assert_eq!((end(first), others), (0, 3));
+        assert_eq!(ended(&thief), [1, 2, 3]);
+        assert_eq!(ended(&ring), [4, 5, 6]);
+        assert!(ring.steal(Some(&thief)).is_none());
+    }
+
+    // R2: behind what the thief has, in a ring that is too small for it; and not more than the limit.
+    #[test]
+    fn stolen_goods_go_behind_what_is_there() {
+        let (ring, thief) = (Ring::new(), Ring::new());
+        let mut all = tasks(4 * SHARE as u32);
+        thief.extend(2, all.by_ref());
+        ring.extend(4 * SHARE - 2, all);
+        let (first, others) = ring.steal(Some(&thief)).expect("there are some");
+        assert_eq!((end(first), others), (2, SHARE - 1));
+        let all = SHARE as u32 + 2;
+        assert!(
+            ended(&thief)
+                .into_iter()
+                .eq((0..all).filter(|&task| task != 2))
+        );
+        let (first, others) = ring.steal(None).expect("there are some");
+        assert_eq!((end(first), others), (all, 0));
+        assert!(ended(&ring).into_iter().eq(all + 1..4 * SHARE as u32));
     }
 
     #[test]
-    fn what_is_left_in_a_ring_or_in_stolen_goods_is_given_back() {
-        let ring = Ring::new();
-        let all: Vec<_> = tasks(3).collect();
-        ring.extend(3, all.iter().cloned());
-        let mut stolen = ring.steal();
-        let first = stolen.next();
-        drop((stolen, ring));
+    fn what_is_left_in_a_ring_is_given_back() {
+        let (ring, thief) = (Ring::new(), Ring::new());
+        let all: Vec<_> = tasks(4).collect();
+        ring.extend(4, all.iter().cloned());
+        let first = ring.steal(Some(&thief));
+        drop((thief, ring));
         drop(first);
         // Only ours, the tree's and none of the joiner's.
         assert!(all.iter().all(|task| task.references() == 2));
@@ -403,9 +412,11 @@ pub(super) mod tests {
             .map(|_| {
                 let (ring, over) = (ring.clone(), over.clone());
                 std::thread::spawn(move || {
-                    let mut had = Vec::new();
+                    let (own, mut had) = (Ring::new(), Vec::new());
                     while !over.load(Ordering::Acquire) {
-                        had.extend(ring.steal().map(end));
+                        let stolen = ring.steal(Some(&own));
+                        had.extend(stolen.map(|(first, _)| end(first)));
+                        had.extend(ended(&own));
                     }
                     had
                 })
