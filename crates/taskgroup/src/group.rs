@@ -372,7 +372,8 @@ impl TaskGroup {
     }
 
     /// Who a new child is, and whether it may start.
-    #[inline]
+    // This, and what it is handed to until the node is written: always, or a spawn is mostly copies from one place of the stack to another.
+    #[inline(always)]
     fn admit(
         &self,
         options: Options,
@@ -398,6 +399,7 @@ impl TaskGroup {
         (spec, admitted)
     }
 
+    #[inline]
     pub(crate) fn spawn_with<F>(
         &self,
         future: F,
@@ -415,18 +417,31 @@ impl TaskGroup {
                 self.state().start(&self.scope, task, placed);
                 TaskHandle::new(joiner)
             }
-            Err(refusal) => {
-                if placed {
-                    self.state().place_free();
-                }
-                if let Some(progress) = self.state().progress() {
-                    progress.refused();
-                }
-                drop(future);
-                let cancelled = Cancelled::plain(self.reason_of(refusal));
-                TaskHandle::new(task::refused::<F, _>(spec, cancelled))
-            }
+            Err(refusal) => self.refuse(spec, future, refusal, placed),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refuse<F>(
+        &self,
+        spec: Spec,
+        future: F,
+        refusal: Refusal,
+        placed: bool,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        if placed {
+            self.state().place_free();
+        }
+        if let Some(progress) = self.state().progress() {
+            progress.refused();
+        }
+        drop(future);
+        let cancelled = Cancelled::plain(self.reason_of(refusal));
+        TaskHandle::new(task::refused::<F, _>(spec, cancelled))
     }
 
     fn try_spawn_with<F>(

@@ -24,6 +24,7 @@ mod imp {
     }
 
     impl Mark {
+        #[inline(always)]
         pub(crate) fn new(
             name: Option<Cow<'static, str>>,
             location: &'static Location<'static>,

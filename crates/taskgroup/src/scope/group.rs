@@ -170,7 +170,7 @@ impl GroupState {
     // ---- spawning ----
 
     /// Takes everything that a child needs before it may start: a number, a token and, below a limit, maybe a place in the queue.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(
         &self,
         scope: &Arc<Scope>,
@@ -215,7 +215,17 @@ impl GroupState {
     }
 
     /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it has a place already.
+    #[inline]
     pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+        if self.asked.is_none() {
+            return driver::submit_to(scope.runtime(), task);
+        }
+        self.start_asked(scope, task, placed);
+    }
+
+    /// In a group that counts its children or limits them.
+    #[cold]
+    fn start_asked(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
         let mut next = Some(task);
         if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {

@@ -113,6 +113,7 @@ pub(super) enum Step {
 }
 
 /// Who a new task belongs to while it is born.
+#[derive(Clone, Copy)]
 pub(super) enum Birth {
     /// Its driver, its joiner and the tree.
     Spawned,
@@ -121,8 +122,8 @@ pub(super) enum Birth {
 }
 
 impl Header {
-    #[inline]
-    pub(super) fn new(spec: Spec, birth: &Birth, vtable: &'static Vtable) -> Self {
+    #[inline(always)]
+    pub(super) fn new(spec: Spec, birth: Birth, vtable: &'static Vtable) -> Self {
         let state = match birth {
             Birth::Spawned => RUNNING + 3 * REF,
             Birth::Refused => DONE + REF,
@@ -278,10 +279,12 @@ impl Header {
     // ---- waiting for the end ----
 
     /// Whether the task has ended; if not, the waker is woken when it has.
+    #[inline]
     pub(crate) fn poll_done(&self, waker: &Waker) -> bool {
-        if self.is_done() {
-            return true;
-        }
+        self.is_done() || self.wait_done(waker)
+    }
+
+    fn wait_done(&self, waker: &Waker) -> bool {
         self.extra.wake_at_end(waker);
         // The end may have come before the waker and the bit were there.
         self.state.fetch_or(AWAITED, Ordering::SeqCst) & DONE != 0

@@ -55,9 +55,9 @@ const fn class_of<T>() -> (Option<usize>, Layout) {
     }
 }
 
-/// As `Box::leak`, for [`free`].
+/// A place for a value, to be written by the caller, for [`free`].
 #[inline]
-pub(super) fn leak<T>(value: T) -> NonNull<T> {
+pub(super) fn place<T>() -> NonNull<T> {
     const { assert!(size_of::<T>() > 0) };
     let (class, layout) = const { class_of::<T>() };
     let kept =
@@ -68,19 +68,14 @@ pub(super) fn leak<T>(value: T) -> NonNull<T> {
         let block = unsafe { alloc(layout) };
         NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
     });
-    let place = block.cast::<T>();
-    // SAFETY: the block is as large as its layout, which is that of `T` or rounded up from it, and nobody else's (M2).
-    #[allow(unsafe_code)]
-    unsafe {
-        place.write(value);
-    }
-    place
+    // The block is as large as its layout, which is that of `T` or rounded up from it, and nobody else's (M2).
+    block.cast()
 }
 
 /// Drops the value and takes its memory back.
 ///
 /// # Safety
-/// It is from [`leak`] of the same type, and nobody uses it any more.
+/// It is from [`place`] of the same type, a value was written there, and nobody uses it any more.
 #[allow(unsafe_code)]
 #[inline]
 pub(super) unsafe fn free<T>(place: NonNull<T>) {
@@ -149,6 +144,16 @@ impl Drop for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn leak<T>(value: T) -> NonNull<T> {
+        let place = place();
+        // SAFETY: it is one for such a value.
+        #[allow(unsafe_code)]
+        unsafe {
+            place.write(value);
+        }
+        place
+    }
 
     // M2, M3
     #[test]

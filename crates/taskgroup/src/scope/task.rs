@@ -114,12 +114,13 @@ pub(crate) struct Spec {
 }
 
 /// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken.
+#[inline(always)]
 pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
 where
     F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
     V: Send + 'static,
 {
-    let node = Task::allocate(spec, &Birth::Spawned, Stage::Future(future));
+    let node = Task::allocate(spec, Birth::Spawned, || Stage::Future(future));
     // SAFETY: a spawned task is born with a reference for its driver.
     #[allow(unsafe_code)]
     let task = unsafe { TaskRef::from_raw(node) };
@@ -136,8 +137,8 @@ where
     F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
     V: Send + 'static,
 {
-    let outcome = Outcome::new(Some(Err(JoinError::Cancelled(cancelled))));
-    let node = Task::<F>::allocate(spec, &Birth::Refused, Stage::Outcome(outcome));
+    let outcome = || Stage::Outcome(Outcome::new(Some(Err(JoinError::Cancelled(cancelled)))));
+    let node = Task::<F>::allocate(spec, Birth::Refused, outcome);
     // SAFETY: it is born with a reference for its joiner, and `Task<F>` has values of type `V`.
     #[allow(unsafe_code)]
     unsafe {
@@ -165,12 +166,19 @@ where
         free: Self::free,
     };
 
-    fn allocate(spec: Spec, birth: &Birth, stage: Stage<F>) -> NonNull<Header> {
-        let node = Self {
-            header: Header::new(spec, birth, &Self::VTABLE),
-            stage: UnsafeCell::new(stage),
-        };
-        pool::leak(node).cast()
+    #[inline(always)]
+    fn allocate(spec: Spec, birth: Birth, stage: impl FnOnce() -> Stage<F>) -> NonNull<Header> {
+        // First: so the node is written where it stays. If making it panics (the name) the place is lost.
+        let node = pool::place::<Self>();
+        // SAFETY: it is a place for it.
+        #[allow(unsafe_code)]
+        unsafe {
+            node.write(Self {
+                header: Header::new(spec, birth, &Self::VTABLE),
+                stage: UnsafeCell::new(stage()),
+            });
+        }
+        node.cast()
     }
 
     fn of(task: &TaskRef) -> &Self {
@@ -320,6 +328,7 @@ where
     }
 
     /// `RUNNING` is ours (K1).
+    #[inline]
     fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
         if header.scope().is_none_or(|inside| !inside.has_rare()) {
@@ -339,6 +348,7 @@ where
     }
 
     /// Has the outcome ready, or drops it.
+    #[inline]
     fn finish<R>(&self, fate: Fate, outcome: R) -> Step
     where
         R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
@@ -509,6 +519,7 @@ impl<V> Joiner<V> {
 }
 
 impl<V> Drop for Joiner<V> {
+    #[inline]
     #[allow(unsafe_code)]
     fn drop(&mut self) {
         if self.task.detach() {

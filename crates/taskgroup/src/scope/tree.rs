@@ -349,7 +349,14 @@ impl Scope {
     ///
     /// # Panics
     /// Outside a Tokio runtime.
+    #[inline]
     pub(crate) fn runtime(self: &Arc<Self>) -> &Arc<Runtime> {
+        self.runtime_if_set()
+            .unwrap_or_else(|| self.runtime_around_or_here())
+    }
+
+    #[cold]
+    fn runtime_around_or_here(self: &Arc<Self>) -> &Arc<Runtime> {
         self.runtime_around()
             .unwrap_or_else(|| self.keep_runtime(Runtime::current()))
     }
@@ -359,6 +366,7 @@ impl Scope {
         self.keep_runtime(runtime.clone());
     }
 
+    #[inline]
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
         let known = self.runtime.load(Ordering::Acquire);
         // SAFETY: T8: it is null or points into a scope that lives as long as this one, to what is never changed there.

@@ -69,6 +69,7 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Shows the turn that this thread is in.
+    #[inline]
     #[allow(unsafe_code)]
     pub(super) fn with<R>(look: impl FnOnce(Option<&Turn>) -> R) -> R {
         let turn = PUMP.try_with(Cell::get).unwrap_or(std::ptr::null());
@@ -92,12 +93,18 @@ impl Turn {
     }
 
     /// A child of `group` is about to end.
+    #[inline]
     fn expect_ended(&self, group: &Arc<Scope>) {
         if self.of.get() != Arc::as_ptr(group) as usize {
-            self.settle();
-            self.of.set(Arc::as_ptr(group) as usize);
-            self.group.set(Some(group.clone()));
+            self.turn_to(group);
         }
+    }
+
+    #[cold]
+    fn turn_to(&self, group: &Arc<Scope>) {
+        self.settle();
+        self.of.set(Arc::as_ptr(group) as usize);
+        self.group.set(Some(group.clone()));
     }
 
     fn count_ended(&self) {
