@@ -180,6 +180,8 @@ impl Runtime {
     }
 
     /// D3.
+    #[cold]
+    #[inline(never)]
     fn drop_queues(&self) {
         let mut all = self.common.take_all();
         for Seat { ring, .. } in &self.seats {
@@ -274,7 +276,15 @@ pub(crate) fn submit(task: TaskRef) {
 pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
     if !runtime.has_driver_for(&task) {
         runtime.push(task);
-    } else if runtime.is_shut_down() {
+    } else {
+        submit_to_tokio(runtime, task);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn submit_to_tokio(runtime: &Arc<Runtime>, task: TaskRef) {
+    if runtime.is_shut_down() {
         task.header().requeue();
         run_dead(task);
     } else {

@@ -113,6 +113,7 @@ impl Owed {
         true
     }
 
+    #[inline(never)]
     fn settle(&self) {
         let (scope, count) = (self.scope.replace(std::ptr::null()), self.count.take());
         if count > 0 {

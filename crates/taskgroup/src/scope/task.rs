@@ -355,8 +355,9 @@ where
     {
         let gone = self.header.is_detached();
         if !gone {
-            let outcome = Outcome::new(Some(outcome()));
-            *self.own_stage() = Stage::Outcome(outcome);
+            let outcome = Stage::Outcome(Outcome::new(Some(outcome())));
+            // Empty: an assignment would look what there is to drop.
+            std::mem::forget(std::mem::replace(self.own_stage(), outcome));
         } else if std::mem::needs_drop::<R>() {
             // K3: the joiner is gone, so the outcome is ours.
             self.drop_outcome(|| drop(outcome));

@@ -106,15 +106,25 @@ impl Seat {
 }
 
 impl Runtime {
+    #[inline]
     pub(super) fn push(self: &Arc<Self>, task: TaskRef) {
-        match self.here().or_else(|| self.sit(false)) {
+        match self.here() {
             Some(ring) => ring.push(task),
-            None => self.push_common(task),
+            None => self.push_unseated(task),
         }
         // D2: the task is in; now look for somebody to run it.
         self.wake_if_idle();
         if self.is_shut_down() {
             self.drop_queues();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_unseated(self: &Arc<Self>, task: TaskRef) {
+        match self.sit(false) {
+            Some(ring) => ring.push(task),
+            None => self.push_common(task),
         }
     }
 
@@ -340,7 +350,7 @@ mod tests {
         let next = || runtime.next(None, false).map(end);
         assert_eq!(next(), Some(0), "the common one");
         assert_eq!(next(), Some(0), "of the six");
-        assert_eq!(runtime.common.len.load(Ordering::Relaxed), 2);
+        assert_eq!(runtime.common.len.load(Ordering::Relaxed), 0);
         let rest: Vec<_> = std::iter::from_fn(next).collect();
         assert_eq!(rest, [1, 2, 3, 4, 5]);
         assert!(!runtime.has_work());

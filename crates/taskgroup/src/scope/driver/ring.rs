@@ -139,6 +139,7 @@ impl Ring {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&self, head: usize, tail: usize, count: usize) -> &Buffer {
         let old = self.buffer();
         let len = tail.wrapping_sub(head);
