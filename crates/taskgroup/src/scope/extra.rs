@@ -259,9 +259,16 @@ impl Drop for Extra {
             Word::Inside(scope) => drop(unsafe { Arc::from_raw(scope) }),
             // SAFETY: X2: it is from `Box::into_raw`, and this is the drop of the word.
             #[allow(unsafe_code)]
-            Word::Rare(rare) => drop(unsafe { Box::from_raw(rare.as_ptr()) }),
+            Word::Rare(rare) => drop_rare(unsafe { Box::from_raw(rare.as_ptr()) }),
         }
     }
+}
+
+/// Apart, as most nodes have none.
+#[cold]
+#[inline(never)]
+fn drop_rare(rare: Box<Rare>) {
+    drop(rare);
 }
 
 /// The waker that is in a word.

@@ -6,7 +6,8 @@
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
 //!   back to the allocator.
 //! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
-//! - **M3** A thread keeps [`KEPT`] bytes at most, and gives them back when it ends: what lives long stays at the size of what lives in it.
+//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends: what lives long stays at the size of what lives
+//!   in it. Of each class: children of one size that came in a crowd do not take the room of another.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -20,7 +21,7 @@ const CLASSES: usize = 16;
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
-    1024 * 1024
+    256 * 1024
 };
 
 struct Block {
@@ -28,16 +29,24 @@ struct Block {
 }
 
 struct Pool {
-    lists: [Cell<*mut Block>; CLASSES],
-    /// How much there is in them.
+    lists: [List; CLASSES],
+}
+
+struct List {
+    first: Cell<*mut Block>,
+    /// How much there is in it.
     bytes: Cell<usize>,
 }
 
 thread_local! {
     static POOL: Pool = const {
         Pool {
-            lists: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
-            bytes: Cell::new(0),
+            lists: [const {
+                List {
+                    first: Cell::new(std::ptr::null_mut()),
+                    bytes: Cell::new(0),
+                }
+            }; CLASSES],
         }
     };
 }
@@ -97,28 +106,29 @@ impl Pool {
     #[inline]
     fn take(&self, class: usize, size: usize) -> Option<NonNull<Block>> {
         let list = &self.lists[class];
-        let block = NonNull::new(list.get())?;
+        let block = NonNull::new(list.first.get())?;
         // SAFETY: M2.
         #[allow(unsafe_code)]
-        list.set(unsafe { block.as_ref() }.next);
-        self.bytes.set(self.bytes.get() - size);
+        list.first.set(unsafe { block.as_ref() }.next);
+        list.bytes.set(list.bytes.get() - size);
         Some(block)
     }
 
     /// Returns whether it was kept.
     #[inline]
     fn put(&self, class: usize, size: usize, block: NonNull<Block>) -> bool {
-        if self.bytes.get() + size > KEPT {
+        let list = &self.lists[class];
+        if list.bytes.get() + size > KEPT {
             return false;
         }
-        let next = self.lists[class].get();
+        let next = list.first.get();
         // SAFETY: the block is large enough, aligned, and the caller's, who gives it to us.
         #[allow(unsafe_code)]
         unsafe {
             block.write(Block { next });
         }
-        self.lists[class].set(block.as_ptr());
-        self.bytes.set(self.bytes.get() + size);
+        list.first.set(block.as_ptr());
+        list.bytes.set(list.bytes.get() + size);
         true
     }
 }
@@ -178,7 +188,8 @@ mod tests {
                     free(place);
                 }
             }
-            let kept = POOL.with(|pool| pool.bytes.get());
+            let class = 80 / STEP - 1;
+            let kept = POOL.with(|pool| pool.lists[class].bytes.get());
             assert!(kept + 80 > KEPT && kept <= KEPT);
             for place in [other.cast::<[u64; 10]>(), again] {
                 // SAFETY: from above, once; what is dropped needs none.

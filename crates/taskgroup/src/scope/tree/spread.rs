@@ -87,7 +87,7 @@ pub(super) fn spread(
             if dropping == Dropping::InPlace && before & NAMED == 0 {
                 inner.claim_idle(inherited, &mut tasks);
             }
-            tasks.extend(inner.tasks.iter().cloned().map(Told::new));
+            tasks.extend(inner.tasks.iter().map(Told::only));
             for below in inner.scopes.iter() {
                 if force || !below.kind.keeps_cancel_out() {
                     queue.push_back((below.clone(), inherited));
@@ -101,16 +101,17 @@ pub(super) fn spread(
                 cancelled_groups.push(scope.clone());
             }
             let queued = group.take_queued();
-            tasks.extend(queued.iter().cloned().map(Told::new));
+            tasks.extend(queued.iter().map(Told::only));
             unqueued.extend(queued);
         }
-        tasks[first_task..].sort_by_key(|told| told.task.header().index);
+        tasks[first_task..].sort_by_key(|told| told.index);
         let mut kept = first_task;
         for at in first_task..tasks.len() {
-            let header = tasks[at].task.header();
-            // A shielded task (an adopted cleanup) only listens to force.
-            if tasks[at].claimed || header.mark(inherited) {
-                if let Some(inside) = header.scope() {
+            let told = &tasks[at];
+            let header = told.task.header();
+            // What is claimed is marked, and had no scope. A shielded task (an adopted cleanup) only listens to force.
+            if told.claimed || header.mark(inherited) {
+                if let (false, Some(inside)) = (told.claimed, header.scope()) {
                     queue.push_back((inside.clone(), inherited));
                 }
                 tasks.swap(kept, at);
@@ -132,7 +133,7 @@ pub(super) fn spread(
     }
     let mut forced = Vec::new();
     let mut sections = sections.into_iter().peekable();
-    for (number, Told { task, claimed }) in tasks.into_iter().enumerate() {
+    for (number, Told { task, claimed, .. }) in tasks.into_iter().enumerate() {
         while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
             wake(waker);
         }
@@ -154,14 +155,23 @@ pub(super) fn spread(
 /// A task that was marked.
 struct Told {
     task: TaskRef,
+    /// Its own, so that to sort many is not to look for each of them in memory.
+    index: u32,
     /// And taken out of its owner's list: it is ours to drop.
     claimed: bool,
 }
 
 impl Told {
-    fn new(task: TaskRef) -> Self {
-        let claimed = false;
-        Self { task, claimed }
+    fn new(task: TaskRef, claimed: bool) -> Self {
+        Self {
+            index: task.header().index,
+            task,
+            claimed,
+        }
+    }
+
+    fn only(task: &TaskRef) -> Self {
+        Self::new(task.clone(), false)
     }
 }
 
@@ -170,10 +180,7 @@ impl Inner {
     fn claim_idle(&mut self, bits: u32, told: &mut Vec<Told>) {
         for task in std::mem::take(&mut self.tasks) {
             match task.claim_idle(bits) {
-                Ok(task) => told.push(Told {
-                    task,
-                    claimed: true,
-                }),
+                Ok(task) => told.push(Told::new(task, true)),
                 Err(task) => {
                     task.header().set_slot(place(&self.tasks));
                     self.tasks.push(task);
