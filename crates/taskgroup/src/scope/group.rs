@@ -392,17 +392,6 @@ impl GroupState {
         self.background.load(Ordering::SeqCst) as usize
     }
 
-    /// Nothing but background children is left: they have served.
-    pub(super) fn end_background(&self, scope: &Arc<Scope>) {
-        let (tasks, _) = scope.children();
-        let reason = CancelReason::of(ReasonKind::GroupEnded, scope, None);
-        // Closing first is not possible while they live; a spawn by one of them finds the group cancelled.
-        if !tasks.is_empty() || self.background() > 0 {
-            // On the stack of whoever polls the group: destructors of children have no business there.
-            scope.cancel(&reason, Dropping::Scheduled);
-        }
-    }
-
     // ---- outcomes ----
 
     /// A child, or what the group has adopted, failed.
@@ -620,6 +609,14 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
         scope.adopt_failure(member);
     }
     super::timer::watch(scope);
+}
+
+/// Nothing but background children is left: they have served.
+pub(super) fn end_background(scope: &Arc<Scope>) {
+    let reason = CancelReason::of(ReasonKind::GroupEnded, scope, None);
+    // Closing first is not possible while they live; a spawn by one of them finds the group cancelled. On the stack of whoever polls the
+    // group destructors of children have no business.
+    scope.cancel(&reason, Dropping::Scheduled);
 }
 
 /// The next number of a child below `scope`; 0 where children have none.

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
 use super::driver;
+use super::group::end_background;
 use super::owner::{Owner, Settling};
 use super::task::{self, SHIELDED, Spec};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
@@ -310,9 +311,6 @@ fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
         return Poll::Ready(());
     }
     open.waited = true;
-    if open.scope.below() > 0 {
-        open.hold();
-    }
     let polled = poll_winding(&open.scope, cx);
     if polled.is_pending() {
         open.hold();
@@ -332,10 +330,8 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
                 listens = true;
                 continue;
             }
-            if let Some(group) = scope.group() {
-                if scope.only_background() {
-                    group.end_background(scope);
-                }
+            if scope.only_background() {
+                end_background(scope);
             }
             if scope.below() > 0 {
                 return Poll::Pending;
