@@ -3,7 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taskgroup::{TaskGroup, shield};
 use tokio::task::yield_now;
@@ -63,8 +64,80 @@ async fn one_after_the_other(
     run.await.unwrap()
 }
 
+/// What one test does the other would count.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALLOCATOR: Mutex<()> = Mutex::new(());
+    ALLOCATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn on_one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+/// So many children that are alive at once, and then end.
+async fn a_wide_moment(group: &TaskGroup, children: usize) {
+    let parked = Arc::new(AtomicUsize::new(0));
+    let (open, gate) = tokio::sync::watch::channel(());
+    for _ in 0..children {
+        let (parked, mut gate) = (parked.clone(), gate.clone());
+        group.spawn(async move {
+            parked.fetch_add(1, Ordering::Relaxed);
+            let _ = gate.changed().await;
+        });
+    }
+    while parked.load(Ordering::Relaxed) < children {
+        yield_now().await;
+    }
+    drop((open, gate));
+    while group.live() > 0 {
+        yield_now().await;
+    }
+}
+
+// S4: the lists of a group that lives on are as long as what lives in it.
+#[test]
+fn a_wide_moment_is_forgotten() {
+    let _alone = alone();
+    on_one_thread()
+        .block_on(TaskGroup::run(async |group| {
+            a_wide_moment(&group, 1000).await;
+            let before = LIVE.load(Ordering::Relaxed);
+            a_wide_moment(&group, 50_000).await;
+            let grown = LIVE.load(Ordering::Relaxed) - before;
+            println!("{grown} bytes more are live after 50 000 children at once");
+            // What a thread keeps of its nodes, and the breath of the rest.
+            assert!(grown < 10_000 + 128 * 1024, "{grown}");
+            Ok(())
+        }))
+        .unwrap();
+}
+
+// M3: a thread that ends, and a runtime that goes, keep nothing.
+#[test]
+fn threads_and_runtimes_come_and_go() {
+    let _alone = alone();
+    let mut live = Vec::new();
+    for _ in 0..20 {
+        let thread = std::thread::spawn(|| {
+            let wide = async |group: TaskGroup| {
+                a_wide_moment(&group, 1000).await;
+                Ok(())
+            };
+            on_one_thread().block_on(TaskGroup::run(wide)).unwrap();
+        });
+        thread.join().unwrap();
+        live.push(LIVE.load(Ordering::Relaxed));
+    }
+    let grown = live[19] - live[1];
+    println!("{grown} bytes more are live after eighteen threads");
+    assert!(grown < 10_000, "{live:?}");
+}
+
 #[test]
 fn a_million_children_one_after_the_other_keep_constant_memory() {
+    let _alone = alone();
     for (flavour, driver) in [
         (1, "pump"),
         (2, "pump"),
@@ -76,9 +149,7 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
         (2, "names"),
     ] {
         let runtime = if flavour == 1 {
-            tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap()
+            on_one_thread()
         } else {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)

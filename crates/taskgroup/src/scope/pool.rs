@@ -170,17 +170,21 @@ mod tests {
     #[cfg_attr(any(miri, loom, taskgroup_unpooled), ignore = "nothing is kept there")]
     fn what_is_given_back_is_used_again_up_to_a_limit() {
         std::thread::spawn(|| {
-            let first = leak([1_u64; 9]);
-            let other = leak([2_u64; 9]);
+            let class = 128 / STEP - 1;
+            let kept = || POOL.with(|pool| pool.lists[class].bytes.get());
+            let first = leak([1_u64; 15]);
+            let other = leak([2_u64; 15]);
             // SAFETY: from above, once.
             #[allow(unsafe_code)]
             unsafe {
                 free(first);
             }
-            let again = leak([3_u64; 10]);
+            assert_eq!(kept(), 128);
+            let again = leak([3_u64; 16]);
+            assert_eq!(kept(), 0);
             assert_eq!(first.cast::<u8>(), again.cast::<u8>(), "of the same class");
             assert_ne!(first, other);
-            let many: Vec<_> = (0..2 * KEPT / 80).map(|_| leak([4_u64; 10])).collect();
+            let many: Vec<_> = (0..2 * KEPT / 128).map(|_| leak([4_u64; 16])).collect();
             for place in many {
                 // SAFETY: from above, once.
                 #[allow(unsafe_code)]
@@ -188,10 +192,8 @@ mod tests {
                     free(place);
                 }
             }
-            let class = 80 / STEP - 1;
-            let kept = POOL.with(|pool| pool.lists[class].bytes.get());
-            assert!(kept + 80 > KEPT && kept <= KEPT);
-            for place in [other.cast::<[u64; 10]>(), again] {
+            assert_eq!(kept(), KEPT);
+            for place in [other.cast::<[u64; 16]>(), again] {
                 // SAFETY: from above, once; what is dropped needs none.
                 #[allow(unsafe_code)]
                 unsafe {
