@@ -361,7 +361,7 @@ fn dropping_the_guard_cancels_what_was_opened_under_it() {
 // S12: of two guards in one task the last one to go re-arms the cancellation.
 #[test]
 fn a_guard_that_goes_leaves_the_cleanup_of_the_other_alone() {
-    everywhere(|| async {
+    paused(async {
         let log = Log::default();
         group(async |outer| {
             let (one, other) = (log.forever("one dropped"), log.forever("other dropped"));
@@ -396,6 +396,37 @@ fn a_guard_that_goes_leaves_the_cleanup_of_the_other_alone() {
         .await
         .unwrap();
         assert_eq!(log.take(), ["one dropped", "other dropped", "cleaned up"]);
+    });
+}
+
+// S12: whoever drops it.
+#[test]
+fn a_guard_that_is_dropped_elsewhere_rearms_the_cancellation() {
+    paused(async {
+        let log = Log::default();
+        group(async |outer| {
+            let (give, take) = tokio::sync::oneshot::channel();
+            let (work, dropped) = (log.forever("work dropped"), log.on_drop("task dropped"));
+            let child = outer.spawn(async move {
+                let _dropped = dropped;
+                let Err(cancelled) = until_cancelled(work).await else {
+                    return;
+                };
+                give.send(cancelled).unwrap();
+                forever().await;
+            });
+            log.started(1).await;
+            child.cancel();
+            let cancelled = take.await?;
+            turns(3).await;
+            assert!(!child.is_finished());
+            drop(cancelled);
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(log.take(), ["work dropped", "task dropped"]);
     });
 }
 

@@ -12,7 +12,9 @@ use tokio::runtime::Builder;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::support::{Log, Outcome, Steps, again, everywhere, forever, group, ms, paused, turns};
+use crate::support::{
+    Log, Outcome, Steps, again, builder, everywhere, forever, group, ms, paused, turns,
+};
 
 /// Polls `future` so many times, then gives it back unfinished.
 async fn polled<F: Future + Unpin>(mut future: F, times: usize) -> F {
@@ -211,6 +213,46 @@ fn a_waker_that_panics_silences_no_other_alarm() {
         assert!(timeout(ms(20), forever()).await.is_err());
         assert_eq!(start.elapsed(), ms(40));
         assert!(explosive.await.is_err());
+    });
+}
+
+// K4: a destructor has the waker of a sibling that is cancelled, too, and still to be told.
+#[test]
+fn a_destructor_drops_the_waker_of_the_next_one() {
+    struct Drops(Arc<Mutex<Option<Waker>>>, Arc<()>, Log);
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().take().unwrap();
+            let alive = Arc::strong_count(&self.1) > 1;
+            self.2.add(format!("the sibling is there: {alive}"));
+        }
+    }
+    paused(async {
+        let log = Log::default();
+        // With a grace: without one they are taken all at once.
+        let ended = builder().grace(ms(50)).run(async |group| {
+            let (waker, sibling) = (Arc::default(), Arc::new(()));
+            let drops = Drops(Arc::clone(&waker), sibling.clone(), log.clone());
+            group.spawn(async move {
+                let _drops = drops;
+                forever().await;
+            });
+            let next = log.on_drop("the sibling is dropped");
+            let _handle = group.spawn(std::future::poll_fn(move |cx| {
+                let _held = (&next, &sibling);
+                *waker.lock().unwrap() = Some(cx.waker().clone());
+                Poll::<()>::Pending
+            }));
+            turns(3).await;
+            group.spawn(async { Outcome::<()>::Err("boom".into()) });
+            forever().await;
+            Ok(())
+        });
+        ended.await.unwrap_err();
+        assert_eq!(
+            log.take(),
+            ["the sibling is there: true", "the sibling is dropped"]
+        );
     });
 }
 

@@ -465,6 +465,33 @@ fn spawn_order_is_kept_by_what_stands_in_scopes() {
     });
 }
 
+// S25: from the top down: the body of a group is told before its children.
+#[test]
+fn a_body_is_cancelled_before_its_children() {
+    paused(async {
+        let log = Log::default();
+        let ended = builder().run_cancellable(async |outer| {
+            let (give, inner) = tokio::sync::oneshot::channel();
+            let [body, first, second] = ["body", "first", "second"].map(|name| log.forever(name));
+            outer.spawn(group(async move |inner| {
+                inner.spawn(first);
+                inner.spawn(second);
+                give.send(inner).unwrap();
+                body.await;
+                Ok(())
+            }));
+            let inner = inner.await?;
+            log.started(3).await;
+            sleep(1).await;
+            inner.cancel();
+            forever().await;
+            Ok(())
+        });
+        ended.await.unwrap_err();
+        assert_eq!(log.take(), ["body", "first", "second"]);
+    });
+}
+
 // S25: errors stand in order of arrival, not of spawning.
 #[test]
 fn errors_stand_in_order_of_arrival() {
