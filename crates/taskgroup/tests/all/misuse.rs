@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::support::{
-    Log, Outcome, Steps, again, builder, everywhere, forever, group, ms, paused, turns,
+    Log, Outcome, Steps, again, builder, everywhere, forever, group, ms, paused, sleep, took, turns,
 };
 
 /// Polls `future` so many times, then gives it back unfinished.
@@ -424,6 +424,22 @@ fn a_child_for_a_runtime_that_has_gone_is_dropped() {
         go.send(()).unwrap();
         paused(ended).unwrap();
     }
+}
+
+// S2: a group wakes whoever has polled it last.
+#[test]
+fn a_group_that_changes_hands_wakes_the_last_one() {
+    paused(async {
+        let mut ended = Box::pin(group(async |group| {
+            group.spawn(sleep(10));
+            Ok(())
+        }));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(ended.as_mut().poll(&mut cx).is_pending());
+        let (after, ended) = took(ended).await;
+        ended.unwrap();
+        assert_eq!(after, 10);
+    });
 }
 
 // S3: a group that was opened outside any runtime is of the one where its first child is spawned, and waits for that one too.
