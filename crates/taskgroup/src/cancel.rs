@@ -201,7 +201,8 @@ impl fmt::Debug for CancelReason {
 #[doc(alias = "CancelledError")]
 pub struct Cancelled {
     reason: CancelReason,
-    guard: Option<Guard>,
+    // Boxed: each child that has a value keeps room for one of these, which most often is none.
+    guard: Option<Box<Guard>>,
 }
 
 /// Masks the scopes between the code that was told and what was cancelled: whichever of them the value travels through on its way
@@ -241,7 +242,7 @@ impl Cancelled {
     fn guarding(scope: &Arc<Scope>, reason: CancelReason) -> Self {
         Self {
             reason,
-            guard: Some(Guard::new(scope)),
+            guard: Some(Box::new(Guard::new(scope))),
         }
     }
 
