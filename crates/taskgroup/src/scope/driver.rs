@@ -49,11 +49,11 @@ pub(crate) struct Runtime {
     /// What was submitted by threads without a seat.
     common: Apart<Common>,
     seats: Box<[Seat]>,
-    /// Those of pumps.
-    wakers: Box<[Mutex<Option<Waker>>]>,
-    /// Pumps that sleep; D2.
+    pumps: usize,
+    /// How many pumps sleep; D2.
     idle: Apart<AtomicUsize>,
-    sleeping: Mutex<Vec<usize>>,
+    /// Which ones, and how they are woken.
+    sleeping: Mutex<Vec<(usize, Waker)>>,
     started: std::sync::Once,
     /// Whether the runtime shuts down; D3.
     shut_down: AtomicUsize,
@@ -122,7 +122,7 @@ impl Runtime {
             timers: Timers::default(),
             common: Apart::default(),
             seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
-            wakers: (0..pumps).map(|_| Mutex::new(None)).collect(),
+            pumps,
             idle: Apart(AtomicUsize::new(0)),
             sleeping: Mutex::default(),
             started: std::sync::Once::new(),
@@ -144,7 +144,7 @@ impl Runtime {
 
     fn start(self: &Arc<Self>) {
         self.started.call_once(|| {
-            for number in 0..self.wakers.len() {
+            for number in 0..self.pumps {
                 self.handle.spawn(Pumping::new(self.clone(), number));
             }
         });
@@ -470,7 +470,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&first, &Runtime::of(one.handle())));
         assert!(Arc::ptr_eq(&first, &Runtime::of(one.handle())));
-        assert_eq!(first.wakers.len(), 1);
+        assert_eq!(first.pumps, 1);
         drop((second, two));
         let third = tokio();
         drop(Runtime::of(third.handle()));

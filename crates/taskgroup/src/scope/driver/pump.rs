@@ -229,24 +229,23 @@ impl Runtime {
     }
 
     pub(super) fn wake_one(&self) {
-        let Some(number) = self.sleeping.lock().pop() else {
+        let Some((_, waker)) = self.sleeping.lock().pop() else {
             return;
         };
         self.idle.fetch_sub(1, Ordering::SeqCst);
-        let waker = self.wakers[number].lock().take();
-        if let Some(waker) = waker {
-            tree::wake(waker);
-        }
+        tree::wake(waker);
     }
 
     /// D2: `false` when there is something to do after all.
     pub(super) fn go_idle(&self, number: usize, waker: &Waker) -> bool {
-        *self.wakers[number].lock() = Some(waker.clone());
         {
             let mut sleeping = self.sleeping.lock();
-            if !sleeping.contains(&number) {
-                sleeping.push(number);
-                self.idle.fetch_add(1, Ordering::SeqCst);
+            match sleeping.iter_mut().find(|(other, _)| *other == number) {
+                Some((_, known)) => known.clone_from(waker),
+                None => {
+                    sleeping.push((number, waker.clone()));
+                    self.idle.fetch_add(1, Ordering::SeqCst);
+                }
             }
         }
         if !self.has_work() {
@@ -257,9 +256,16 @@ impl Runtime {
     }
 
     pub(super) fn not_idle(&self, number: usize) {
-        let mut sleeping = self.sleeping.lock();
-        if let Some(at) = sleeping.iter().position(|&other| other == number) {
-            sleeping.swap_remove(at);
+        // It is never less than there are in the list, and who was in there has counted itself.
+        if self.idle.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let waker = {
+            let mut sleeping = self.sleeping.lock();
+            let at = sleeping.iter().position(|(other, _)| *other == number);
+            at.map(|at| sleeping.swap_remove(at))
+        };
+        if waker.is_some() {
             self.idle.fetch_sub(1, Ordering::SeqCst);
         }
     }

@@ -148,7 +148,7 @@ impl Runtime {
         if self.is_explored() || !(pumps || sits_nowhere()) {
             return None;
         }
-        let first = if pumps { 0 } else { self.wakers.len() };
+        let first = if pumps { 0 } else { self.pumps };
         let is_free = |seat: &Seat| {
             seat.taken.load(Ordering::Relaxed) == 0 && seat.taken.swap(1, Ordering::AcqRel) == 0
         };
@@ -207,7 +207,7 @@ impl Runtime {
     fn take_common(&self, ring: &Ring) {
         if self.common.len.load(Ordering::Relaxed) > 0 {
             self.common.change(|queue| {
-                let share = queue.len().div_ceil(self.wakers.len()).min(BATCH);
+                let share = queue.len().div_ceil(self.pumps).min(BATCH);
                 ring.extend(share, queue.drain(..share));
             });
         }

@@ -199,6 +199,11 @@ impl Ring {
     /// Takes half of what is there, up to a limit: gives the first one out, and puts the others behind those of `to`, the thief's own ring. Says how
     /// many these are. A thief without a ring takes one.
     pub(super) fn steal(&self, to: Option<&Self>) -> Option<(TaskRef, usize)> {
+        // Most have nothing, and nobody's cache lines are to be taken to see that. Who decides to sleep looks again (R4).
+        let head = self.taken.head.load(Ordering::Acquire);
+        if self.put.tail.load(Ordering::Acquire) == head {
+            return None;
+        }
         self.taken.thieves.fetch_add(1, Ordering::AcqRel);
         let stolen = self.steal_counted(to);
         self.taken.thieves.fetch_sub(1, Ordering::AcqRel);
