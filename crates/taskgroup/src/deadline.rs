@@ -5,17 +5,17 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, RawWakerVTable, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::cancel::CancelReason;
+use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
-use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::timer::{Alarm, TimerKey};
+use crate::scope::timer::Alarm;
 use crate::scope::tree::{self, DeadlineState, Dropping, Kind, Scope};
 
 /// A deadline passed before the work was done.
@@ -219,37 +219,6 @@ impl Drop for Disarm {
     }
 }
 
-/// The alarm of a deadline that has no scope: it wakes whoever polls.
-struct Bell {
-    runtime: Arc<Runtime>,
-    key: TimerKey,
-    /// The parts of the waker that the alarm holds; while it does, no other waker is made of these.
-    waker: (usize, &'static RawWakerVTable),
-}
-
-impl Bell {
-    fn new(at: Instant, waker: &Waker) -> Self {
-        let runtime = Runtime::current();
-        let alarm = Alarm::Wake(waker.clone());
-        Self {
-            key: runtime.timers().arm(&runtime, at, alarm),
-            runtime,
-            waker: (waker.data().addr(), waker.vtable()),
-        }
-    }
-
-    fn wakes(&self, waker: &Waker) -> bool {
-        let (data, vtable) = self.waker;
-        data == waker.data().addr() && std::ptr::eq(vtable, waker.vtable())
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.runtime.timers().disarm(self.key);
-    }
-}
-
 /// What will ring at the deadline.
 enum Armed {
     Not,
@@ -312,15 +281,15 @@ impl<F: Future> Limited<F> {
                 }
             }
             (None, armed) => {
-                let Some((at, is_due)) = this.section.as_mut().unopened_deadline() else {
+                let Some((at, now)) = this.section.as_mut().unopened_deadline() else {
                     return polled;
                 };
                 *this.at = Some(at);
-                if is_due {
+                if at <= now {
                     return this.section.poll_dropped(cx);
                 }
-                if !matches!(armed, Armed::Bell(bell) if bell.wakes(cx.waker())) {
-                    *this.armed = Armed::Bell(Bell::new(at, cx.waker()));
+                if !matches!(armed, Armed::Bell(bell) if bell.is_set(now, cx.waker())) {
+                    *this.armed = Armed::Bell(Bell::for_deadline(at, cx.waker()));
                 }
                 polled
             }
@@ -335,10 +304,13 @@ impl<F: Future> Future for Limited<F> {
         if !*self.as_mut().project().timed_out {
             let ended = ready!(self.as_mut().poll_ended(cx));
             let mut this = self.as_mut().project();
-            *this.armed = Armed::Not;
+            let armed = std::mem::replace(this.armed, Armed::Not);
             match ended {
                 // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
                 Ended::Value(value) if !this.section.as_mut().scope().is_some_and(told_itself) => {
+                    if let Armed::Bell(bell) = armed {
+                        bell.leave();
+                    }
                     return Poll::Ready(Ok(value));
                 }
                 Ended::Panicked(payload) => std::panic::resume_unwind(payload),

@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::{Handle, Id};
 
+use super::bell;
 use super::task::{TOKIO, TaskRef};
 use super::timer::Timers;
 use super::tree::{Dropping, Scope};
@@ -45,7 +46,7 @@ use ring::Apart;
 /// The children of one Tokio runtime and what drives them.
 pub(crate) struct Runtime {
     handle: Handle,
-    timers: Timers,
+    timers: Arc<Timers>,
     /// What was submitted by threads without a seat.
     common: Apart<Common>,
     seats: Box<[Seat]>,
@@ -86,6 +87,14 @@ impl Runtime {
         Turn::with(|turn| turn.map(|turn| turn.runtime.clone()))
     }
 
+    /// Whether that is the runtime that we are in.
+    pub(super) fn is_current(id: Id) -> bool {
+        Turn::with(|turn| match turn {
+            Some(turn) => turn.runtime.handle.id() == id,
+            None => Handle::try_current().is_ok_and(|handle| handle.id() == id),
+        })
+    }
+
     pub(crate) fn try_current() -> Option<Arc<Self>> {
         Self::of_turn().or_else(|| Handle::try_current().ok().map(|handle| Self::of(&handle)))
     }
@@ -119,7 +128,7 @@ impl Runtime {
     fn new(handle: &Handle, pumps: usize) -> Self {
         Self {
             handle: handle.clone(),
-            timers: Timers::default(),
+            timers: Arc::default(),
             common: Apart::default(),
             seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
             pumps,
@@ -138,7 +147,7 @@ impl Runtime {
         &self.handle
     }
 
-    pub(crate) fn timers(&self) -> &Timers {
+    pub(crate) fn timers(&self) -> &Arc<Timers> {
         &self.timers
     }
 
@@ -156,7 +165,7 @@ impl Runtime {
     }
 
     /// Whether a pump of another kind polls all tasks, also those that would be Tokio tasks.
-    fn is_explored(&self) -> bool {
+    pub(super) fn is_explored(&self) -> bool {
         #[cfg(feature = "testing")]
         return self.explored.load(std::sync::atomic::Ordering::Relaxed);
         #[cfg(not(feature = "testing"))]
@@ -420,7 +429,9 @@ impl Future for Drive {
             self.task = Some(task);
             return Poll::Pending;
         }
-        let Some((task, at_once)) = task.drive_as(cx.waker()) else {
+        let left = task.drive_as(cx.waker());
+        bell::end_turn();
+        let Some((task, at_once)) = left else {
             return Poll::Ready(());
         };
         self.task = Some(task);

@@ -22,7 +22,9 @@
 //! | `driver/pump`, `driver/queues`, `driver/ring` | pumps, and where tasks wait for them |
 //! | `owner` | the references of all tasks to their group, counted together |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
+//! | `bell` | the alarm of a deadline without a scope |
 
+pub(crate) mod bell;
 pub(crate) mod current;
 pub(crate) mod driver;
 mod extra;

@@ -246,15 +246,15 @@ impl<F: Future> Section<F> {
         self.poll_ended(cx)
     }
 
-    /// When the deadline is that nobody has asked for, and whether it has come. A duration counts from the first call.
-    pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, bool)> {
+    /// When the deadline is that nobody has asked for, and what time it is. A duration counts from the first call.
+    pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, Instant)> {
         match self.project().state {
             State::Unopened(Lazy::Deadline(at, after), _) => {
                 let now = Instant::now();
                 if let Some(after) = after.take() {
                     *at = now.checked_add(after);
                 }
-                at.map(|at| (at, at <= now))
+                at.map(|at| (at, now))
             }
             _ => None,
         }

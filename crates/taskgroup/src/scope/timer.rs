@@ -7,6 +7,7 @@
 //! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use super::driver::Runtime;
 use super::tree::{self, Scope};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
 pub(crate) enum Alarm {
@@ -39,10 +40,18 @@ pub(crate) struct TimerKey {
     place: u32,
 }
 
+impl TimerKey {
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Timers {
     inner: Mutex<Inner>,
     earlier: Notify,
+    /// How often something was due.
+    rings: AtomicU64,
 }
 
 #[derive(Default)]
@@ -117,7 +126,9 @@ impl Timers {
             None => {
                 inner.sleeper = Some(at);
                 drop(inner);
-                runtime.handle().spawn(sleeper(runtime.clone()));
+                runtime
+                    .handle()
+                    .spawn(sleeper(runtime.clone(), Silencing(Some(runtime.clone()))));
             }
             Some(wakes) if at < wakes => {
                 inner.sleeper = Some(at);
@@ -132,6 +143,10 @@ impl Timers {
     pub(crate) fn disarm(&self, key: TimerKey) {
         let gone = self.inner.lock().take(key);
         drop(gone);
+    }
+
+    pub(super) fn rings(&self) -> u64 {
+        self.rings.load(Ordering::Acquire)
     }
 
     #[cfg(feature = "testing")]
@@ -155,6 +170,8 @@ impl Timers {
             due.push(entry.remove());
         }
         if !due.is_empty() {
+            // Before any of them is gone (B1).
+            self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }
         let next = inner.sorted.first_key_value().map(|(key, _)| key.at);
@@ -163,7 +180,7 @@ impl Timers {
     }
 }
 
-async fn sleeper(runtime: Arc<Runtime>) {
+async fn sleeper(runtime: Arc<Runtime>, mut silencing: Silencing) {
     let timers = runtime.timers();
     loop {
         match timers.due() {
@@ -178,8 +195,27 @@ async fn sleeper(runtime: Arc<Runtime>) {
                     () = tokio::time::sleep_until(next) => {}
                 }
             }
-            Err(None) => return,
+            Err(None) => {
+                silencing.0 = None;
+                return;
+            }
         }
+    }
+}
+
+/// Of a sleeper that goes with its runtime, be it that it never began: nothing will ring any more, so the wakers go as well.
+struct Silencing(Option<Arc<Runtime>>);
+
+impl Drop for Silencing {
+    fn drop(&mut self) {
+        let Some(runtime) = &self.0 else { return };
+        let timers = runtime.timers();
+        let silenced = {
+            let mut inner = timers.inner.lock();
+            (take(&mut inner.young), take(&mut inner.sorted))
+        };
+        timers.rings.fetch_add(1, Ordering::AcqRel);
+        drop(silenced);
     }
 }
 

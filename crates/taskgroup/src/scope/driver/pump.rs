@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use super::Runtime;
 use super::ring::Ring;
 use crate::observe::clock::{self, Stamp};
+use crate::scope::bell;
 use crate::scope::owner::Settling;
 use crate::scope::tree::{self, Scope};
 #[cfg(loom)]
@@ -161,6 +162,7 @@ impl<'a> OnPump<'a> {
 impl Drop for OnPump<'_> {
     fn drop(&mut self) {
         self.turn.settle();
+        bell::end_turn();
         PUMP.set(self.before);
         clock::set_turn(0);
     }

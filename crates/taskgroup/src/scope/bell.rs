@@ -1,0 +1,254 @@
+//! What wakes a task when a deadline without a scope has come: an alarm with the task's waker. The task looks at the clock itself.
+//!
+//! A bell that was not needed is left for the next deadline of the same task on this thread. It rings too early for that one, which then takes a
+//! new one. So a task with one deadline after the other, none of which comes, arms an alarm now and then, and is woken in vain as
+//! often.
+//!
+//! - **B1** An alarm has its waker until it rings. So as long as none of its runtime has rung since a bell was armed, who has the same waker is the
+//!   same task. It may be in another runtime by now. One with workers of its own rings all the same, and has no clock but the common one; with
+//!   others that is asked.
+//! - **B2** A bell that was left keeps the task's memory. It does so until another one is left on the thread, until it rings, until its runtime goes;
+//!   and where a driver of ours polls the task, not beyond the driver's turn.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::task::{RawWakerVTable, Waker};
+
+use tokio::runtime::{Id, RuntimeFlavor};
+use tokio::time::Instant;
+
+use super::driver::Runtime;
+use super::timer::{Alarm, TimerKey, Timers};
+
+pub(crate) struct Bell {
+    timers: Arc<Timers>,
+    key: TimerKey,
+    /// Data and table of the waker, as it is the alarm that has it.
+    waker: (usize, &'static RawWakerVTable),
+    /// How often anything had rung when it was armed.
+    rings: u64,
+    left: Left,
+}
+
+/// For whom a bell may be left.
+enum Left {
+    Nobody,
+    /// For whoever is in that runtime.
+    Inside(Id),
+    Anybody,
+}
+
+std::thread_local! {
+    static LEFT: RefCell<Option<Bell>> = const { RefCell::new(None) };
+}
+
+impl Bell {
+    /// Rings at `at` or before. In the runtime that we are in.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub(crate) fn for_deadline(at: Instant, waker: &Waker) -> Self {
+        let serves = |left: &mut Bell| left.serves(at, waker);
+        let left = LEFT.try_with(|left| left.borrow_mut().take_if(serves));
+        left.ok().flatten().unwrap_or_else(|| Self::new(at, waker))
+    }
+
+    fn new(at: Instant, waker: &Waker) -> Self {
+        let runtime = Runtime::current();
+        let timers = runtime.timers();
+        let rings = timers.rings();
+        Self {
+            key: timers.arm(&runtime, at, Alarm::Wake(waker.clone())),
+            timers: timers.clone(),
+            waker: (waker.data().addr(), waker.vtable()),
+            rings,
+            left: match runtime.handle().runtime_flavor() {
+                _ if runtime.is_explored() => Left::Nobody,
+                RuntimeFlavor::MultiThread => Left::Anybody,
+                _ => Left::Inside(runtime.handle().id()),
+            },
+        }
+    }
+
+    fn wakes(&self, waker: &Waker) -> bool {
+        let (data, table) = self.waker;
+        data == waker.data().addr() && std::ptr::eq(table, waker.vtable())
+    }
+
+    /// B1
+    fn serves(&self, at: Instant, waker: &Waker) -> bool {
+        self.wakes(waker)
+            && self.key.at() <= at
+            && self.timers.rings() == self.rings
+            && match self.left {
+                Left::Nobody => false,
+                Left::Inside(runtime) => Runtime::is_current(runtime),
+                Left::Anybody => true,
+            }
+    }
+
+    /// Whether it is still to ring, for whoever has had it since it was theirs.
+    pub(crate) fn is_set(&self, now: Instant, waker: &Waker) -> bool {
+        self.wakes(waker) && now < self.key.at()
+    }
+
+    /// The deadline has not come; maybe there is another one.
+    pub(crate) fn leave(self) {
+        if !matches!(self.left, Left::Nobody) {
+            let mut next = Some(self);
+            let _ = LEFT.try_with(|left| std::mem::swap(&mut *left.borrow_mut(), &mut next));
+            drop(next);
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.timers.disarm(self.key);
+    }
+}
+
+/// B2: the turn of a driver ends.
+#[inline]
+pub(super) fn end_turn() {
+    let is_left = LEFT.try_with(|left| left.borrow().is_some());
+    if is_left.unwrap_or(false) {
+        drop_left();
+    }
+}
+
+#[cold]
+fn drop_left() {
+    let left = LEFT.try_with(RefCell::take);
+    drop(left);
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::timeout;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn left() -> Option<Instant> {
+        LEFT.with_borrow(|left| left.as_ref().map(|bell| bell.key.at()))
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    // S9: a bell that was left serves later deadlines, not earlier ones, and each rings in time.
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_serves_the_next_deadline_of_its_task() {
+        let begin = Instant::now();
+        let waiting = || async {
+            tokio::task::yield_now().await;
+        };
+        timeout(10 * SECOND, waiting()).await.unwrap();
+        let first = begin + 10 * SECOND;
+        assert_eq!(left(), Some(first));
+        tokio::time::advance(4 * SECOND).await;
+        timeout(10 * SECOND, waiting()).await.unwrap();
+        assert_eq!(left(), Some(first), "the same one");
+        let late = timeout(10 * SECOND, std::future::pending::<()>()).await;
+        assert!(late.is_err());
+        assert_eq!(begin.elapsed(), 14 * SECOND, "woken at 10 in vain");
+        timeout(10 * SECOND, waiting()).await.unwrap();
+        let early = timeout(SECOND, std::future::pending::<()>()).await;
+        assert!(early.is_err());
+        assert_eq!(begin.elapsed(), 15 * SECOND);
+    }
+
+    // B1: what has rung serves nobody, and neither does that of another task.
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_serves_only_its_task_and_only_before_it_rings() {
+        let woken = [Arc::new(Woken::default()), Arc::new(Woken::default())];
+        let wakers = woken.clone().map(Waker::from);
+        let at = Instant::now() + SECOND;
+        Bell::for_deadline(at, &wakers[0]).leave();
+        Bell::for_deadline(at + SECOND, &wakers[1]).leave();
+        assert_eq!(left(), Some(at + SECOND));
+        assert_eq!(Arc::strong_count(&woken[0]), 2, "the other one is gone");
+        tokio::time::sleep(3 * SECOND).await;
+        assert_eq!(woken[1].0.load(Ordering::SeqCst), 1);
+        let bell = Bell::for_deadline(at + 5 * SECOND, &wakers[1]);
+        assert_eq!(bell.key.at(), at + 5 * SECOND);
+        drop(bell);
+        assert_eq!(woken[0].0.load(Ordering::SeqCst), 0);
+    }
+
+    // B1, B2: a bell of another runtime is not taken where that may stand still, and goes with its runtime.
+    #[test]
+    fn a_bell_stays_in_its_runtime() {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_time().build().unwrap()
+        };
+        let (one, two) = (runtime(), runtime());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let at = Instant::now() + 60 * SECOND;
+        let id_of = |bell: &Bell| match bell.left {
+            Left::Inside(id) => Some(id),
+            _ => None,
+        };
+        one.block_on(async { Bell::for_deadline(at, &waker).leave() });
+        let other = two.block_on(async { Bell::for_deadline(at, &waker) });
+        assert_eq!(id_of(&other), Some(two.handle().id()));
+        drop(other);
+        assert_eq!(Arc::strong_count(&woken), 3, "ours, and that of the first");
+        drop(one);
+        assert_eq!(Arc::strong_count(&woken), 2, "the sleeper has dropped it");
+    }
+
+    // B2: no child is kept beyond the turn of its driver.
+    #[tokio::test(start_paused = true)]
+    async fn no_bell_of_a_child_is_left() {
+        let builders = [
+            crate::TaskGroup::builder(),
+            crate::TaskGroup::builder().tokio_tasks(),
+        ];
+        for builder in builders {
+            let child = async {
+                timeout(SECOND, tokio::task::yield_now()).await.unwrap();
+                assert!(left().is_some());
+            };
+            let run = builder.run(async |group| {
+                group.spawn(child);
+                Ok(())
+            });
+            run.await.unwrap();
+            tokio::task::yield_now().await;
+            assert!(left().is_none());
+        }
+    }
+
+    // A bell in use that serves a later deadline than its own is replaced when it has rung.
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_that_is_too_early_is_replaced() {
+        let begin = Instant::now();
+        timeout(2 * SECOND, tokio::task::yield_now()).await.unwrap();
+        let slow = pin!(timeout(5 * SECOND, tokio::time::sleep(4 * SECOND)));
+        let mut slow = slow;
+        let mut polls = 0;
+        let ended = std::future::poll_fn(|cx: &mut Context<'_>| {
+            polls += 1;
+            slow.as_mut().poll(cx)
+        });
+        ended.await.unwrap();
+        assert_eq!(begin.elapsed(), 4 * SECOND);
+        assert_eq!(polls, 3, "at first, in vain, at the end");
+        assert_eq!(left(), Some(begin + 5 * SECOND));
+    }
+}
