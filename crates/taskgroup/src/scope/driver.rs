@@ -303,9 +303,24 @@ fn submit_to_tokio(runtime: &Arc<Runtime>, task: TaskRef) {
 
 /// Puts a task that was scheduled while it was idle where it will be run.
 pub(super) fn resubmit(task: TaskRef) {
+    if task.header().has(TOKIO) {
+        resubmit_to_tokio(task);
+    } else {
+        with_runtime_of(task, Runtime::push);
+    }
+}
+
+/// As [`resubmit`]: to wake a Tokio task no reference is counted.
+pub(super) fn resubmit_by_ref(task: &TaskRef) {
+    if !(task.header().has(TOKIO) && wake_drive(task)) {
+        resubmit(task.clone());
+    }
+}
+
+fn resubmit_to_tokio(task: TaskRef) {
     if !wake_drive(&task) {
         with_runtime_of(task, |runtime, task| {
-            if !runtime.has_driver_for(&task) {
+            if runtime.is_explored() {
                 runtime.push(task);
             } else if runtime.is_shut_down() {
                 run_dead(task);
@@ -316,18 +331,11 @@ pub(super) fn resubmit(task: TaskRef) {
     }
 }
 
-/// As [`resubmit`]: to wake a Tokio task no reference is counted.
-pub(super) fn resubmit_by_ref(task: &TaskRef) {
-    if !wake_drive(task) {
-        resubmit(task.clone());
-    }
-}
-
 /// Wakes the Tokio task that drives this one; `false` when there is none, or maybe none any more: that of a dead runtime has forced the task
 /// before it left it.
 fn wake_drive(task: &TaskRef) -> bool {
     let header = task.header();
-    header.has(TOKIO) && !header.is_forced() && header.wake_drive()
+    !header.is_forced() && header.wake_drive()
 }
 
 fn with_runtime_of(task: TaskRef, put: impl FnOnce(&Arc<Runtime>, TaskRef)) {
