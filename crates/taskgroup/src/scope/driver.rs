@@ -16,7 +16,8 @@
 //! - **D3** A runtime that shuts down drops its pumps; the first to go marks it, and from then on every task that is submitted is
 //!   dropped on the submitter's stack instead of polled. So nothing stays alive in a dead runtime.
 //!
-//! The others stand where they are used: D4 and D5 in [`pump`], D6 in [`queues`], R1 to R5 in [`ring`].
+//! The others stand where they are used: D4 and D5 in [`pump`], D6 in [`queues`], R1 to R5 in [`ring`],
+//! Q1 to Q3 in [`rings`].
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -37,6 +38,7 @@ use crate::sync::{AtomicUsize, Mutex, Ordering, thread_local};
 mod pump;
 mod queues;
 mod ring;
+mod rings;
 
 use pump::{Pumping, Turn};
 pub(super) use pump::{child_ended, count_ended, expect_ended};
@@ -193,9 +195,9 @@ impl Runtime {
     #[inline(never)]
     fn drop_queues(&self) {
         let mut all = self.common.take_all();
-        for Seat { ring, .. } in &self.seats {
-            while !ring.is_empty() {
-                all.extend(ring.steal(None).map(|(task, _)| task));
+        for Seat { rings, .. } in &self.seats {
+            while !rings.is_empty() {
+                all.extend(rings.steal(None).map(|(task, _)| task));
             }
         }
         all.into_iter().for_each(run_dead);
@@ -284,7 +286,7 @@ pub(crate) fn submit(task: TaskRef) {
 /// As [`submit`], for whoever knows the runtime of the task's owner.
 pub(crate) fn submit_to(runtime: &Arc<Runtime>, task: TaskRef) {
     if !runtime.has_driver_for(&task) {
-        runtime.push(task);
+        runtime.push_new(task);
     } else {
         submit_to_tokio(runtime, task);
     }

@@ -19,7 +19,7 @@
 //! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | who polls children: pumps, or Tokio tasks |
-//! | `driver/pump`, `driver/queues`, `driver/ring` | pumps, and where tasks wait for them |
+//! | `driver/pump`, `driver/queues`, `driver/rings`, `driver/ring` | pumps, and where tasks wait for them |
 //! | `owner` | the references of all tasks to their group, counted together |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 //! | `bell` | the alarm of a deadline without a scope |

@@ -145,6 +145,8 @@ pub(crate) struct Scope {
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
     flags: AtomicU32,
+    /// How many groups there are from here up.
+    depth: u32,
     live: AtomicUsize,
     /// O1
     pub(super) nodes: AtomicUsize,
@@ -208,11 +210,14 @@ impl Scope {
             Some(parent) => parent.runtime.load(Ordering::Acquire),
             None => std::ptr::null_mut(),
         };
+        let above = parent.as_ref().map_or(0, |parent| parent.depth);
+        let depth = above.saturating_add(matches!(kind, Kind::Group(_)).into());
         Self {
             kind,
             parent,
             location,
             flags: AtomicU32::new(named),
+            depth,
             holds: AtomicU32::new(0),
             live: AtomicUsize::new(1),
             nodes: AtomicUsize::new(0),
@@ -310,6 +315,12 @@ impl Scope {
     #[cfg(feature = "runner")]
     pub(crate) fn name_all_below(&self) {
         self.flags.fetch_or(NAMED, Ordering::SeqCst);
+    }
+
+    /// How many groups there are above this group.
+    #[inline]
+    pub(super) fn groups_above(&self) -> usize {
+        self.depth.saturating_sub(1) as usize
     }
 
     pub(crate) fn flags(&self) -> u32 {

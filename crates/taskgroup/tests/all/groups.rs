@@ -457,17 +457,26 @@ fn a_group_ends_while_the_next_child_on_its_worker_blocks() {
     let (all_spawned, wait) = mpsc::channel();
     let (inner_ended, blocked) = mpsc::channel();
     let outer = TaskGroup::run(async |outer| {
-        // The one worker is held until all three stand in its queue, so it polls the last two in one turn.
+        // The one worker is held until all three stand in its queues, so it polls the last two in one turn.
         outer.spawn(async move { wait.recv() });
-        TaskGroup::run(async |inner| {
-            inner.spawn(async {});
-            outer.spawn(async move { blocked.recv() });
+        let first = async {
+            let ended = TaskGroup::run(async |first| {
+                first.spawn(async {});
+                Ok(())
+            });
+            ended.await?;
+            inner_ended.send(())?;
+            Ok::<_, taskgroup::BoxError>(())
+        };
+        // As deep, so its child stands behind that of the other one.
+        let second = TaskGroup::run(async |second| {
+            second.spawn(async move { blocked.recv() });
             all_spawned.send(())?;
             Ok(())
-        })
-        .await?;
-        inner_ended.send(())?;
-        Ok(())
+        });
+        let (first, second) = tokio::join!(first, second);
+        first?;
+        Ok(second?)
     });
     runtime.block_on(outer).unwrap();
 }

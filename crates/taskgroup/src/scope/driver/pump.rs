@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::Runtime;
-use super::ring::Ring;
+use super::rings::Rings;
 use crate::observe::clock::{self, Stamp};
 use crate::scope::bell;
 use crate::scope::owner::Settling;
@@ -182,15 +182,15 @@ impl Future for Pumping {
         if std::mem::take(&mut pump.idle) {
             runtime.not_idle(pump.number);
         }
-        let ring = runtime.here().or_else(|| runtime.sit(true));
+        let rings = runtime.here().or_else(|| runtime.sit(true));
         let mut look_at_common = pump.turns % YIELD == 0;
         for _ in 0..QUOTA {
             let task = loop {
-                if let Some(task) = runtime.next(ring, look_at_common) {
+                if let Some(task) = runtime.next(rings, look_at_common) {
                     break task;
                 }
                 turn.settle();
-                ring.into_iter().for_each(Ring::shrink);
+                rings.into_iter().for_each(Rings::shrink);
                 if runtime.go_idle(pump.number, cx.waker()) {
                     pump.stamp = 0;
                     pump.idle = true;

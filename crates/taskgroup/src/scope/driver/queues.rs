@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use super::Runtime;
-use super::ring::Ring;
+use super::rings::Rings;
 use crate::scope::task::TaskRef;
 #[cfg(loom)]
 use crate::sync::CellKey as _;
@@ -50,7 +50,7 @@ impl Common {
 /// The place of a thread that has a ring (D6).
 pub(super) struct Seat {
     taken: AtomicUsize,
-    pub(super) ring: Ring,
+    pub(super) rings: Rings,
 }
 
 /// The seat of this thread. It is given back when the thread ends, or turns to another runtime.
@@ -100,17 +100,29 @@ impl Seat {
     pub(super) fn new() -> Self {
         Self {
             taken: AtomicUsize::new(0),
-            ring: Ring::new(),
+            rings: Rings::new(),
         }
     }
 }
 
 impl Runtime {
+    /// A task that is new.
+    #[inline]
+    pub(super) fn push_new(self: &Arc<Self>, task: TaskRef) {
+        self.put(task.header().owner.groups_above(), task);
+    }
+
+    /// A task that was woken.
     #[inline]
     pub(super) fn push(self: &Arc<Self>, task: TaskRef) {
+        self.put(0, task);
+    }
+
+    #[inline]
+    fn put(self: &Arc<Self>, depth: usize, task: TaskRef) {
         match self.here() {
-            Some(ring) => ring.push(task),
-            None => self.push_unseated(task),
+            Some(rings) => rings.push(depth, task),
+            None => self.push_unseated(depth, task),
         }
         // D2: the task is in; now look for somebody to run it.
         self.wake_if_idle();
@@ -121,9 +133,9 @@ impl Runtime {
 
     #[cold]
     #[inline(never)]
-    fn push_unseated(self: &Arc<Self>, task: TaskRef) {
+    fn push_unseated(self: &Arc<Self>, depth: usize, task: TaskRef) {
         match self.sit(false) {
-            Some(ring) => ring.push(task),
+            Some(rings) => rings.push(depth, task),
             None => self.push_common(task),
         }
     }
@@ -134,17 +146,17 @@ impl Runtime {
         self.common.push(task);
     }
 
-    /// The ring of this thread, if it has a seat in this runtime.
+    /// The rings of this thread, if it has a seat in this runtime.
     #[inline]
-    pub(super) fn here(self: &Arc<Self>) -> Option<&Ring> {
+    pub(super) fn here(self: &Arc<Self>) -> Option<&Rings> {
         let here = HERE.try_with(Cell::get).unwrap_or(NOWHERE);
         let is_here = std::ptr::eq(here.runtime, Arc::as_ptr(self));
-        is_here.then(|| &self.seats[here.seat].ring)
+        is_here.then(|| &self.seats[here.seat].rings)
     }
 
     /// Gives this thread a seat unless all are taken. Some are kept for threads that poll pumps.
     #[cold]
-    pub(super) fn sit(self: &Arc<Self>, pumps: bool) -> Option<&Ring> {
+    pub(super) fn sit(self: &Arc<Self>, pumps: bool) -> Option<&Rings> {
         if self.is_explored() || !(pumps || sits_nowhere()) {
             return None;
         }
@@ -154,7 +166,7 @@ impl Runtime {
         };
         let found = self.seats[first..].iter().position(is_free)?;
         let seat = first + found;
-        let ring = &self.seats[seat].ring;
+        let rings = &self.seats[seat].rings;
         let sitting = Sitting {
             runtime: Arc::downgrade(self),
             seat,
@@ -167,13 +179,13 @@ impl Runtime {
             seat,
         });
         self.start();
-        Some(ring)
+        Some(rings)
     }
 
     /// The thread leaves its seat; others go on with what it has left there.
     fn clear(self: &Arc<Self>, seat: usize) {
         let seat = &self.seats[seat];
-        while let Some(task) = seat.ring.pop() {
+        while let Some(task) = seat.rings.pop() {
             self.push_common(task);
             self.wake_if_idle();
         }
@@ -183,41 +195,41 @@ impl Runtime {
         seat.taken.store(0, Ordering::Release);
     }
 
-    /// The next task for a pump: from the ring of this thread, the common ones, those of another thread.
+    /// The next task for a pump: from the rings of this thread, the common ones, those of another thread.
     pub(super) fn next(
         self: &Arc<Self>,
-        ring: Option<&Ring>,
+        rings: Option<&Rings>,
         look_at_common: bool,
     ) -> Option<TaskRef> {
-        let Some(ring) = ring else {
+        let Some(rings) = rings else {
             return self.common.pop().or_else(|| self.steal(None));
         };
         if look_at_common {
-            self.take_common(ring);
+            self.take_common(rings);
         }
-        if let Some(task) = ring.pop() {
+        if let Some(task) = rings.pop() {
             return Some(task);
         }
-        self.take_common(ring);
-        ring.pop().or_else(|| self.steal(Some(ring)))
+        self.take_common(rings);
+        rings.pop().or_else(|| self.steal(Some(rings)))
     }
 
-    /// Moves a fair share of the common tasks behind those of the ring, and leaves the others something too. Behind what is there: what was
+    /// Moves a fair share of the common tasks behind those of the first ring, and leaves the others something too. Behind what is there: what was
     /// submitted in order runs in order, and nothing starves.
-    fn take_common(&self, ring: &Ring) {
+    fn take_common(&self, rings: &Rings) {
         if self.common.len.load(Ordering::Relaxed) > 0 {
             self.common.change(|queue| {
                 let share = queue.len().div_ceil(self.pumps).min(BATCH);
-                ring.extend(share, queue.drain(..share));
+                rings.first().extend(share, queue.drain(..share));
             });
         }
     }
 
-    fn steal(&self, ring: Option<&Ring>) -> Option<TaskRef> {
+    fn steal(&self, rings: Option<&Rings>) -> Option<TaskRef> {
         let own = HERE.try_with(Cell::get).map_or(0, |here| here.seat);
         let seats = self.seats.len();
         let mut victims = (1..=seats).map(|step| (own + step) % seats);
-        let (first, others) = victims.find_map(|victim| self.seats[victim].ring.steal(ring))?;
+        let (first, others) = victims.find_map(|victim| self.seats[victim].rings.steal(rings))?;
         if others > 0 {
             // A pump that looked for work while these were in nobody's queue may have gone to sleep.
             self.wake_if_idle();
@@ -228,7 +240,7 @@ impl Runtime {
     /// R4: whether there is something in any of the queues.
     pub(super) fn has_work(&self) -> bool {
         let mut seats = self.seats.iter();
-        !self.common.queue.lock().is_empty() || seats.any(|seat| !seat.ring.is_empty())
+        !self.common.queue.lock().is_empty() || seats.any(|seat| !seat.rings.is_empty())
     }
 }
 
@@ -300,9 +312,9 @@ mod tests {
         assert_eq!(seated, [true, true, true, true, false, false]);
         assert_eq!(all_common(&runtime), [0, 0]);
         assert_eq!(taken(&runtime), [false, true, true, true, true]);
-        let ring: *const Ring = runtime.sit(true).expect("the pump's");
-        assert!(std::ptr::eq(ring, &raw const runtime.seats[0].ring));
-        assert!(runtime.here().is_some_and(|here| std::ptr::eq(here, ring)));
+        let rings: *const Rings = runtime.sit(true).expect("the pump's");
+        assert!(std::ptr::eq(rings, &raw const runtime.seats[0].rings));
+        assert!(runtime.here().is_some_and(|here| std::ptr::eq(here, rings)));
         drop(go);
         for (_, thread) in gone {
             thread.join().unwrap();
@@ -327,7 +339,7 @@ mod tests {
             drop((first, tokio));
             tasks(1).for_each(|task| second.push(task));
             assert!(second.here().is_some(), "of the dead one it has none");
-            assert_eq!(second.here().and_then(Ring::pop).map(end), Some(0));
+            assert_eq!(second.here().and_then(Rings::pop).map(end), Some(0));
         })
         .join()
         .unwrap();
@@ -368,12 +380,12 @@ mod tests {
         // Not the one that the workers poll.
         let runtime = Arc::new(Runtime::new(tokio.handle(), 2));
         runtime.started.call_once(|| ());
-        let ring = runtime.sit(true).expect("a seat");
+        let rings = runtime.sit(true).expect("a seat");
         let mut all = tasks(7);
-        ring.extend(2, all.by_ref());
+        rings.first().extend(2, all.by_ref());
         all.for_each(|task| runtime.push_common(task));
         let mut had: Vec<_> = runtime
-            .next(Some(ring), true)
+            .next(Some(rings), true)
             .map(end)
             .into_iter()
             .collect();
@@ -382,7 +394,7 @@ mod tests {
             2,
             "half is left"
         );
-        had.extend(std::iter::from_fn(|| runtime.next(Some(ring), false)).map(end));
+        had.extend(std::iter::from_fn(|| runtime.next(Some(rings), false)).map(end));
         assert_eq!(had, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(runtime.common.len.load(Ordering::Relaxed), 0);
     }
