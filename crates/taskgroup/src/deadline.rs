@@ -442,7 +442,7 @@ where
     let limit = duration.into();
     async move {
         // The work may keep the handle, so here the scope is there from the start.
-        let scope = Scope::open(Kind::deadline(None, limit), &current::scope(), location);
+        let scope = Scope::open(Kind::deadline(None, limit), current::scope(), location);
         let deadline = Deadline {
             scope: scope.clone(),
         };

@@ -702,7 +702,7 @@ where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
     let kind = Kind::Group(GroupState::new(options));
-    let scope = Scope::open(kind, &current::scope(), location);
+    let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.
     scope.runtime_if_any();
     let group = TaskGroup {
@@ -712,6 +712,8 @@ where
         match body(group).await {
             Ok(value) => Some(value),
             Err(error) => {
+                // This is polled as the code of the group.
+                let scope = current::scope();
                 let cancelled = scope.is_cancelled();
                 if let (Err(error), Some(state)) =
                     (classify(error, cancelled, Some(&scope)), scope.group())
@@ -723,16 +725,19 @@ where
         }
     };
     let mut waited = false;
-    let ended = {
-        let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
-        std::future::poll_fn(|cx| {
+    let (ended, group) = {
+        let mut section = std::pin::pin!(Section::new(scope, Ends::Any, body));
+        let ended = std::future::poll_fn(|cx| {
             let polled = section.as_mut().poll_ended(cx);
             waited |= polled.is_pending() && section.as_mut().is_winding();
             polled
         })
-        .await
+        .await;
+        let Some(scope) = section.as_mut().into_scope() else {
+            unreachable!("it is the section of an open scope")
+        };
+        (ended, TaskGroup { scope })
     };
-    let group = TaskGroup { scope };
     let value = match ended {
         Ended::Value(value) => value,
         Ended::Dropped => None,

@@ -100,7 +100,7 @@ impl<T: Send + Sync> Local<T> {
         let location = Location::caller();
         async move {
             let kind = Kind::Local(self.key(), Box::new(value));
-            let scope = Scope::open(kind, &current::scope(), location);
+            let scope = Scope::open(kind, current::scope(), location);
             let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
             match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
                 Ended::Value(value) => value,

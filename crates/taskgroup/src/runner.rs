@@ -226,7 +226,7 @@ impl Runner {
         main: impl AsyncFnOnce() -> T,
         location: &'static Location<'static>,
     ) -> (Ended<T>, Arc<Scope>) {
-        let scope = Scope::open(Kind::Run, Scope::root(), location);
+        let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
         if self.grace.is_some() {
             scope.name_all_below();
         }

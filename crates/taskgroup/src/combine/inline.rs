@@ -67,7 +67,7 @@ impl Inline<'_> {
             return Err(JoinError::Cancelled(Cancelled::plain(reason_of(group))));
         }
         progress.start();
-        let scope = Scope::open(Kind::Section, group, self.location);
+        let scope = Scope::open(Kind::Section, group.clone(), self.location);
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, future));
         let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
         let failure = match ended {

@@ -67,7 +67,7 @@ impl Unopened {
     /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
         self.scope
-            .get_or_init(|| Scope::open(self.kind.kind(), &self.around.scope(), self.location))
+            .get_or_init(|| Scope::open(self.kind.kind(), self.around.scope(), self.location))
     }
 
     /// The scope if anybody asked.

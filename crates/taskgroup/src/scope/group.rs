@@ -463,7 +463,7 @@ impl GroupState {
     /// The body is over: a failed one takes its children with it.
     pub(super) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
         self.body_over
-            .store(true, std::sync::atomic::Ordering::SeqCst);
+            .store(true, std::sync::atomic::Ordering::Release);
         if !with_value && !scope.is_cancelled() {
             let reason = CancelReason::of(ReasonKind::BodyPanicked, scope, Some(info(scope)));
             scope.cancel(&reason, Dropping::Scheduled);

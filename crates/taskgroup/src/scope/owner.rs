@@ -61,6 +61,19 @@ impl Drop for Owner {
 
 /// Counts so many to come.
 pub(super) fn add(scope: &Arc<Scope>, count: usize) {
+    let mut nodes = scope.nodes.load(Ordering::Relaxed);
+    while nodes > 0 {
+        // As long as it is not 0 the common reference is there.
+        match scope.nodes.compare_exchange_weak(
+            nodes,
+            nodes + count,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => return,
+            Err(now) => nodes = now,
+        }
+    }
     // Before they are counted: whoever gives the last one back gives back what belongs to all.
     let common = scope.clone();
     if scope.nodes.fetch_add(count, Ordering::AcqRel) == 0 {

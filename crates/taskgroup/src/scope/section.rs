@@ -57,11 +57,14 @@ pin_project! {
     impl<F: Future> PinnedDrop for Section<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let (Some(_), State::Open(open)) = (this.future.as_mut().as_pin_mut(), &*this.state) {
-                let _ambient = current::enter_scope(&open.scope);
-                this.future.set(None);
+            if let State::Open(open) = this.state {
+                // Also when a destructor in there panics.
+                let abandoned = Abandoned(open);
+                if this.future.as_mut().as_pin_mut().is_some() {
+                    let _ambient = current::enter_scope(&abandoned.0.scope);
+                    this.future.set(None);
+                }
             }
-            // What is open is abandoned by the drop of `Open`.
         }
     }
 }
@@ -121,11 +124,14 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+/// A section that is dropped: at the end of that its scope is abandoned, unless it was closed (N3).
+struct Abandoned<'a>(&'a mut Open);
+
+impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if !self.closed {
-            self.scope.abandon();
-            self.release();
+        if !self.0.closed {
+            self.0.scope.abandon();
+            self.0.release();
         }
     }
 }
@@ -260,6 +266,18 @@ impl<F: Future> Section<F> {
         }
     }
 
+    /// The scope of a section that was ready, which is not polled again.
+    pub(crate) fn into_scope(self: Pin<&mut Self>) -> Option<Arc<Scope>> {
+        let gone = State::Unopened(Lazy::Section, Location::caller());
+        match std::mem::replace(self.project().state, gone) {
+            State::Open(open) => {
+                debug_assert!(open.closed, "N3");
+                Some(open.scope)
+            }
+            State::Unopened(..) => None,
+        }
+    }
+
     /// Whether the future has ended and the section waits for what is below.
     pub(crate) fn is_winding(self: Pin<&mut Self>) -> bool {
         // No `&self` while there is a future: it may have references into itself, which that would invalidate.
@@ -353,7 +371,7 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
 pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
     if matches!(scope.kind, Kind::Root) {
         // The root belongs to no runtime. A scope of its own stands for the one that we are in.
-        let orphan = Scope::open(Kind::Section, scope, scope.location);
+        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
         adopt(&orphan, cleanup);
         return orphan.orphan();
     }

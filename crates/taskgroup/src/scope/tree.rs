@@ -256,13 +256,16 @@ impl Scope {
     /// [`Cancelled`](crate::Cancelled) masks it.
     pub(crate) fn open(
         kind: Kind,
-        parent: &Arc<Scope>,
+        parent: Arc<Scope>,
         location: &'static Location<'static>,
     ) -> Arc<Self> {
         if let Kind::Deadline(state) = &kind {
             state.lock().start();
         }
-        let scope = Arc::new(Self::bare(kind, Some(parent.clone()), location));
+        let scope = Arc::new(Self::bare(kind, Some(parent), location));
+        let Some(parent) = &scope.parent else {
+            unreachable!("it was given one")
+        };
         // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
         parent.live.fetch_add(1, Ordering::SeqCst);
         let inherited = {
@@ -633,7 +636,9 @@ impl Scope {
         let parent = self.parent.as_ref()?;
         let unlinked = {
             let mut inner = parent.inner.lock();
-            let slot = self.slot.swap(NO_SLOT, Ordering::Relaxed);
+            // Only ever written under this lock.
+            let slot = self.slot.load(Ordering::Relaxed);
+            self.slot.store(NO_SLOT, Ordering::Relaxed);
             take_at(&mut inner.scopes, slot, |scope| &scope.slot)
         };
         drop(unlinked);

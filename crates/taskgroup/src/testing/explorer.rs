@@ -258,7 +258,7 @@ impl Explorer {
     ) -> Option<Fault> {
         let runtime = Runtime::current();
         runtime.take_over(Pump::new(course.clone()));
-        let scope = Scope::open(Kind::Run, Scope::root(), location);
+        let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
         let body = async {
             match program().await.into_result() {
                 Err(error) => Some(Fault::Failed(drawn(&error))),

@@ -300,7 +300,7 @@ pub(super) mod tests {
 
     /// Tasks that do nothing, by their numbers.
     pub(in crate::scope::driver) fn tasks(count: u32) -> impl Iterator<Item = TaskRef> {
-        let scope = Scope::open(Kind::Section, Scope::root(), Location::caller());
+        let scope = Scope::open(Kind::Section, Scope::root().clone(), Location::caller());
         (0..count).map(move |index| {
             scope.enter_child().expect("it is open");
             let spec = Spec {

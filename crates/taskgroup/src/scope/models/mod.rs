@@ -143,7 +143,7 @@ impl Stage {
     /// `workers`: pumps with a thread of their own.
     fn new(workers: usize) -> Self {
         let runtime = Runtime::of_model(workers + 1);
-        let run = Scope::open(Kind::Run, Scope::root(), Location::caller());
+        let run = Scope::open(Kind::Run, Scope::root().clone(), Location::caller());
         run.set_runtime(&runtime);
         let workers = (1..=workers)
             .map(|number| Worker::start(&runtime, number))
