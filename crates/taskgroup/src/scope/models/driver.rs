@@ -16,6 +16,12 @@ pub(super) const MODELS: &[Model] = &[
         run: submit_versus_idle,
     },
     Model {
+        name: "submit further down versus a pump going idle",
+        preemptions: Some(3),
+        outcomes: &["woken", "found it"],
+        run: submit_deeper_versus_idle,
+    },
+    Model {
         name: "stealing",
         preemptions: Some(2),
         outcomes: &["both kept", "one stolen", "both elsewhere"],
@@ -37,6 +43,28 @@ fn submit_versus_idle(seen: &Seen) {
         .block_on_only(TaskGroup::run(async |group| {
             group.spawn(async {});
             Ok(())
+        }))
+        .unwrap();
+    seen.saw(if bell.rung() == 0 {
+        "found it"
+    } else {
+        "woken"
+    });
+    stage.end();
+}
+
+/// Q2: two children of a group in a group are submitted while the one pump goes to sleep.
+fn submit_deeper_versus_idle(seen: &Seen) {
+    let stage = Stage::new(1);
+    let bell = stage.workers[0].bell.clone();
+    stage
+        .block_on_only(TaskGroup::run(async |_| {
+            let inner = TaskGroup::run(async |group| {
+                group.spawn(async {});
+                group.spawn(async {});
+                Ok(())
+            });
+            Ok(inner.await?)
         }))
         .unwrap();
     seen.saw(if bell.rung() == 0 {
