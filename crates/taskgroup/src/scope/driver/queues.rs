@@ -1,4 +1,4 @@
-//! Where tasks wait for a pump: in the ring of the thread that has submitted them, or, for threads without one, in the common queue.
+//! Where tasks wait for a pump: in the rings of the thread that has submitted them, or, for threads without one, in the common queue.
 //!
 //! - **D6** A thread has at most one seat, in one runtime: `HERE` tells which, and `SITTING` has it until the thread ends or turns to another runtime.
 //!   `SITTING` keeps the memory of that runtime, so an address in `HERE` is not that of another one. Whoever has the seat is the one of R1.
