@@ -122,17 +122,18 @@ impl Runtime {
         }
         all.retain(|_, runtime| runtime.strong_count() > 0);
         let pumps = handle.metrics().num_workers();
-        let runtime = Arc::new(Self::new(handle, pumps));
+        let runtime = Arc::new(Self::new(handle, pumps, rings::DEEPER));
         all.insert(id, Arc::downgrade(&runtime));
         runtime
     }
 
-    fn new(handle: &Handle, pumps: usize) -> Self {
+    /// `deeper`: how many rings each seat has for children further down.
+    fn new(handle: &Handle, pumps: usize, deeper: usize) -> Self {
         Self {
             handle: handle.clone(),
             timers: Arc::default(),
             common: Apart::default(),
-            seats: (0..pumps + OTHERS).map(|_| Seat::new()).collect(),
+            seats: (0..pumps + OTHERS).map(|_| Seat::new(deeper)).collect(),
             pumps,
             idle: Apart(AtomicUsize::new(0)),
             sleeping: Mutex::default(),
@@ -249,13 +250,13 @@ impl Runtime {
 /// For the models: a runtime whose pumps are polled by the model's own threads.
 #[cfg(loom)]
 impl Runtime {
-    pub(super) fn of_model(pumps: usize) -> Arc<Self> {
+    pub(super) fn of_model(pumps: usize, deeper: usize) -> Arc<Self> {
         static TOKIO: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
         let tokio = TOKIO.get_or_init(|| {
             let built = tokio::runtime::Builder::new_current_thread().build();
             built.expect("a runtime without I/O and clock")
         });
-        let runtime = Self::new(tokio.handle(), pumps);
+        let runtime = Self::new(tokio.handle(), pumps, deeper);
         runtime.started.call_once(|| ());
         Arc::new(runtime)
     }

@@ -97,10 +97,10 @@ thread_local! {
 }
 
 impl Seat {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(deeper: usize) -> Self {
         Self {
             taken: AtomicUsize::new(0),
-            rings: Rings::new(),
+            rings: Rings::new(deeper),
         }
     }
 }
@@ -378,7 +378,7 @@ mod tests {
             .build()
             .expect("a runtime");
         // Not the one that the workers poll.
-        let runtime = Arc::new(Runtime::new(tokio.handle(), 2));
+        let runtime = Arc::new(Runtime::new(tokio.handle(), 2, 1));
         runtime.started.call_once(|| ());
         let rings = runtime.sit(true).expect("a seat");
         let mut all = tasks(7);

@@ -18,14 +18,14 @@ use crate::scope::task::TaskRef;
 use crate::sync::{AtomicUsize, OnceLock, Ordering};
 
 /// How many deeper rings there are. Children of groups further down stand in the last one.
-const DEEPER: usize = if cfg!(loom) { 1 } else { 15 };
+pub(super) const DEEPER: usize = 15;
 /// Every so many tasks one comes from a ring that is not the deepest.
 const ROUND: usize = 16;
 
 pub(in crate::scope) struct Rings {
     /// What was woken, and children of groups that are in no other.
     first: Ring,
-    deeper: [OnceLock<Box<Ring>>; DEEPER],
+    deeper: Box<[OnceLock<Box<Ring>>]>,
     /// Q2
     filled: AtomicUsize,
     /// No deeper ring than that has something in it; 0 is the first one.
@@ -34,10 +34,11 @@ pub(in crate::scope) struct Rings {
 }
 
 impl Rings {
-    pub(super) fn new() -> Self {
+    /// With so many deeper ones.
+    pub(super) fn new(deeper: usize) -> Self {
         Self {
             first: Ring::new(),
-            deeper: std::array::from_fn(|_| OnceLock::new()),
+            deeper: (0..deeper).map(|_| OnceLock::new()).collect(),
             filled: AtomicUsize::new(0),
             deepest: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
@@ -52,10 +53,10 @@ impl Rings {
     /// Puts a new child of a group with so many groups above it behind the others of its depth; what was woken counts as highest up. For the one of Q1.
     #[inline]
     pub(super) fn push(&self, depth: usize, task: TaskRef) {
-        if depth == 0 {
+        let level = depth.min(self.deeper.len());
+        if level == 0 {
             return self.first.push(task);
         }
-        let level = depth.min(DEEPER);
         self.made(level).push(task);
         self.fill(level);
     }
@@ -88,7 +89,7 @@ impl Rings {
                 return Some(task);
             }
         } else if turn % ROUND == ROUND - 1 {
-            let level = 1 + turn / ROUND % DEEPER;
+            let level = 1 + turn / ROUND % self.deeper.len();
             let ring = self.deeper[level - 1].get();
             if let Some(task) = ring.and_then(|ring| ring.pop()) {
                 return Some(task);
@@ -117,7 +118,7 @@ impl Rings {
             return Some(stolen);
         }
         let filled = self.filled.load(Ordering::Acquire);
-        levels(filled).find_map(|level| {
+        self.levels(filled).find_map(|level| {
             let ring = self.deeper[level - 1].get()?;
             let stolen = ring.steal(to.map(|to| to.made(level)))?;
             if let (Some(to), true) = (to, stolen.1 > 0) {
@@ -133,13 +134,17 @@ impl Rings {
             let ring = self.deeper[level - 1].get();
             ring.is_none_or(|ring| ring.is_empty())
         };
-        self.first.is_empty() && levels(self.filled.fetch_or(0, Ordering::AcqRel)).all(is_empty)
+        let deeper_are_empty = || {
+            let filled = self.filled.fetch_or(0, Ordering::AcqRel);
+            self.levels(filled).all(is_empty)
+        };
+        self.first.is_empty() && (self.deeper.is_empty() || deeper_are_empty())
     }
 
     /// Gives the memory of a wide moment back. For the one of Q1.
     pub(super) fn shrink(&self) {
         self.first.shrink();
-        for level in levels(self.filled.load(Ordering::Relaxed)) {
+        for level in self.levels(self.filled.load(Ordering::Relaxed)) {
             let Some(ring) = self.deeper[level - 1].get() else {
                 continue;
             };
@@ -149,15 +154,15 @@ impl Rings {
             }
         }
     }
+
+    /// Those whose bits are set.
+    fn levels(&self, filled: usize) -> impl Iterator<Item = usize> {
+        (1..=self.deeper.len()).filter(move |&level| filled & bit(level) != 0)
+    }
 }
 
 fn bit(level: usize) -> usize {
     1 << level
-}
-
-/// Those whose bits are set.
-fn levels(filled: usize) -> impl Iterator<Item = usize> {
-    (1..=DEEPER).filter(move |&level| filled & bit(level) != 0)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -180,7 +185,7 @@ mod tests {
     // Deepest first, in spawn order within a depth; what was woken by turns with that.
     #[test]
     fn new_children_run_depth_first() {
-        let rings = Rings::new();
+        let rings = Rings::new(DEEPER);
         let mut all_tasks = tasks(6);
         for depth in [1, 1, 2, 2] {
             rings.push(depth, all_tasks.next().unwrap());
@@ -202,7 +207,7 @@ mod tests {
     // Q3
     #[test]
     fn nothing_starves() {
-        let rings = Rings::new();
+        let rings = Rings::new(DEEPER);
         rings.push(1, task(0));
         rings.push(2, task(1));
         rings.first().push(task(2));
@@ -222,7 +227,7 @@ mod tests {
     // Q2: and they stay at their depth.
     #[test]
     fn a_thief_finds_all_depths() {
-        let (rings, thief) = (Rings::new(), Rings::new());
+        let (rings, thief) = (Rings::new(DEEPER), Rings::new(DEEPER));
         for (task, depth) in tasks(6).zip([1, 1, 1, 3, 3, 3]) {
             rings.push(depth, task);
         }

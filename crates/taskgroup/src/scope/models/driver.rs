@@ -55,7 +55,7 @@ fn submit_versus_idle(seen: &Seen) {
 
 /// Q2: two children of a group in a group are submitted while the one pump goes to sleep.
 fn submit_deeper_versus_idle(seen: &Seen) {
-    let stage = Stage::new(1);
+    let stage = Stage::with_deeper(1, 1);
     let bell = stage.workers[0].bell.clone();
     stage
         .block_on_only(TaskGroup::run(async |_| {

@@ -142,7 +142,12 @@ struct Worker {
 impl Stage {
     /// `workers`: pumps with a thread of their own.
     fn new(workers: usize) -> Self {
-        let runtime = Runtime::of_model(workers + 1);
+        Self::with_deeper(workers, 0)
+    }
+
+    /// With rings for groups in groups. Most models are about something else, and each ring more is more to interleave.
+    fn with_deeper(workers: usize, deeper: usize) -> Self {
+        let runtime = Runtime::of_model(workers + 1, deeper);
         let run = Scope::open(Kind::Run, Scope::root().clone(), Location::caller());
         run.set_runtime(&runtime);
         let workers = (1..=workers)
