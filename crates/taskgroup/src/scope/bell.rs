@@ -127,7 +127,7 @@ fn drop_left() {
 mod tests {
     use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::{Context, Wake};
+    use std::task::{Context, Poll, Wake};
     use std::time::Duration;
 
     use super::*;
@@ -186,6 +186,16 @@ mod tests {
         assert_eq!(bell.key.at(), at + 5 * SECOND);
         drop(bell);
         assert_eq!(woken[0].0.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_is_set_for_its_task_until_it_rings() {
+        let wakers = [(); 2].map(|()| Waker::from(Arc::new(Woken::default())));
+        let now = Instant::now();
+        let bell = Bell::for_deadline(now + SECOND, &wakers[0]);
+        assert!(bell.is_set(now, &wakers[0]));
+        assert!(!bell.is_set(now, &wakers[1]));
+        assert!(!bell.is_set(now + SECOND, &wakers[0]));
     }
 
     // B1, B2: a bell of another runtime is not taken where that may stand still, and goes with its runtime.
@@ -250,5 +260,59 @@ mod tests {
         assert_eq!(begin.elapsed(), 4 * SECOND);
         assert_eq!(polls, 3, "at first, in vain, at the end");
         assert_eq!(left(), Some(begin + 5 * SECOND));
+    }
+
+    // B1: one of a runtime with workers of its own rings all the same, so it serves in others too.
+    #[test]
+    fn a_bell_of_a_runtime_with_workers_serves_anywhere() {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let many = builder.worker_threads(1).enable_time().build().unwrap();
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let one = builder.enable_time().build().unwrap();
+        let waker = Waker::from(Arc::new(Woken::default()));
+        let at = Instant::now() + 60 * SECOND;
+        many.block_on(async { Bell::for_deadline(at, &waker).leave() });
+        let bell = one.block_on(async { Bell::for_deadline(at, &waker) });
+        assert!(matches!(bell.left, Left::Anybody));
+    }
+
+    // B1: in a turn of a pump it serves the next deadline of the child.
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_serves_within_a_turn() {
+        let first = Instant::now() + SECOND;
+        let soon = || {
+            let mut is_polled = false;
+            std::future::poll_fn(move |cx: &mut Context<'_>| {
+                if std::mem::replace(&mut is_polled, true) {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        };
+        let child = async move {
+            timeout(SECOND, soon()).await.unwrap();
+            assert_eq!(left(), Some(first));
+            timeout(2 * SECOND, soon()).await.unwrap();
+            assert_eq!(left(), Some(first), "the same one");
+        };
+        let run = crate::TaskGroup::run(async |group| {
+            group.spawn(child);
+            Ok(())
+        });
+        run.await.unwrap();
+    }
+
+    // B2: an exploration looks at what is alive, so nothing is left there.
+    #[cfg(feature = "testing")]
+    #[test]
+    fn no_bell_is_left_in_an_exploration() {
+        let program = async || {
+            drop_left();
+            timeout(SECOND, tokio::task::yield_now()).await.unwrap();
+            assert!(left().is_none());
+        };
+        let explored = crate::testing::Explorer::new().run(0..1, program);
+        assert!(explored.is_ok());
     }
 }

@@ -281,3 +281,81 @@ unsafe fn waker(data: *const ()) -> Waker {
     // SAFETY: data and table are those of a waker that `set_word` has forgotten; the rest is the caller's.
     unsafe { Waker::new(data, table) }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::Location;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::{Poll, Wake};
+
+    use super::*;
+    use crate::scope::tree::Kind;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    async fn waker_of_tokio() -> Waker {
+        let task = std::future::poll_fn(|cx| Poll::Ready(cx.waker().clone()));
+        tokio::spawn(task).await.unwrap()
+    }
+
+    // X1: that of a Tokio task takes no box.
+    #[tokio::test]
+    async fn the_waker_of_a_tokio_task_stands_in_the_word() {
+        let waker = waker_of_tokio().await;
+        let extra = Extra::default();
+        assert!(!extra.wake_drive());
+        extra.set_drive(&waker);
+        extra.set_drive(&waker);
+        assert!(extra.rare().is_none());
+        assert!(extra.wake_drive());
+    }
+
+    // X1: one with another table has its place in the box, and goes with that.
+    #[tokio::test]
+    async fn another_waker_stands_in_the_box() {
+        Extra::default().set_drive(&waker_of_tokio().await);
+        let woken = Arc::new(Woken::default());
+        let extra = Extra::default();
+        extra.set_drive(&Waker::from(woken.clone()));
+        assert!(extra.rare().is_some());
+        assert!(extra.wake_drive());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        drop(extra);
+        assert_eq!(Arc::strong_count(&woken), 1);
+    }
+
+    // X3: the scope inside goes with the word, also from the box.
+    #[test]
+    fn the_scope_inside_goes_with_the_word() {
+        let scope = Scope::open(Kind::Section, Scope::root().clone(), Location::caller());
+        let before = Arc::strong_count(&scope);
+        for with_box in [false, true] {
+            let extra = Extra::default();
+            assert!(Arc::ptr_eq(&extra.inside_or(scope.clone()), &scope));
+            assert!(extra.rare().is_none());
+            if with_box {
+                let woken = Arc::new(Woken::default());
+                let waker = Waker::from(woken.clone());
+                extra.wake_at_end(&waker);
+                extra.wake_at_end(&waker);
+                extra.wake_waiters();
+                assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+            }
+            assert!(
+                extra
+                    .inside()
+                    .is_some_and(|inside| Arc::ptr_eq(&inside, &scope))
+            );
+            assert_eq!(Arc::strong_count(&scope), before + 1);
+            drop(extra);
+            assert_eq!(Arc::strong_count(&scope), before);
+        }
+    }
+}

@@ -60,3 +60,23 @@ impl<T> Drop for Lazy<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn it_is_made_once_and_goes_with_its_place() {
+        let lazy = Lazy::<RefCell<Option<Rc<()>>>>::default();
+        assert!(lazy.get().is_none());
+        let kept = Rc::new(());
+        lazy.get_or_default().replace(Some(kept.clone()));
+        assert!(lazy.get_or_default().borrow().is_some(), "the same one");
+        assert!(lazy.get().is_some_and(|made| made.borrow().is_some()));
+        drop(lazy);
+        assert_eq!(Rc::strong_count(&kept), 1);
+    }
+}

@@ -49,7 +49,7 @@ mod tests {
     use std::sync::{Arc, Mutex, Weak};
 
     use super::current;
-    use super::tree::Scope;
+    use super::tree::{Scope, task_of};
     use crate::{TaskGroup, bracket, shield, until_cancelled};
 
     // S4, TG23
@@ -115,5 +115,49 @@ mod tests {
         assert_eq!(group.strong_count(), 1);
         assert_eq!(kept.await.unwrap(), 7);
         assert_eq!(group.strong_count(), 0);
+    }
+
+    // K5: also when the scope is made after the end.
+    #[tokio::test]
+    async fn the_scope_inside_forgets_a_task_that_has_ended() {
+        let run = TaskGroup::run(async |group| {
+            let child = async {
+                let task = current::task().expect("in a task");
+                let inside = task.inside();
+                assert!(task_of(&inside).is_some());
+                Ok::<_, crate::BoxError>((task, inside))
+            };
+            let (_task, inside) = group.spawn(child).await?;
+            assert!(task_of(&inside).is_none());
+            let late = async { Ok::<_, crate::BoxError>(current::task().expect("in a task")) };
+            let task = group.spawn(late).await?;
+            assert!(task_of(&task.inside()).is_none());
+            Ok(())
+        });
+        run.await.unwrap();
+    }
+
+    // Q3: what is below a child runs before its neighbour begins.
+    #[tokio::test]
+    async fn a_tree_of_groups_runs_depth_first() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let run = TaskGroup::run(async |group| {
+            for number in 0..2 {
+                let seen = seen.clone();
+                group.spawn(async move {
+                    let below = seen.clone();
+                    seen.lock().unwrap().push((number, "begins"));
+                    TaskGroup::run(async |group| {
+                        group.spawn(async move { below.lock().unwrap().push((number, "below")) });
+                        Ok(())
+                    })
+                    .await
+                });
+            }
+            Ok(())
+        });
+        run.await.unwrap();
+        let order = [(0, "begins"), (0, "below"), (1, "begins"), (1, "below")];
+        assert_eq!(*seen.lock().unwrap(), order);
     }
 }

@@ -203,17 +203,19 @@ fn dropping_a_handle_detaches_nothing() {
     everywhere(|| async {
         let log = Log::default();
         group(async |group| {
-            let seen = log.clone();
+            let (seen, dropped) = (log.clone(), Steps::default());
+            let is_dropped = dropped.clone();
             let mut handle = group.spawn(async move {
-                turns(5).await;
+                is_dropped.reached(1).await;
                 seen.add("ran to its end");
             });
             tokio::select! {
                 biased;
-                _ = &mut handle => unreachable!("it takes some turns"),
+                _ = &mut handle => unreachable!("it waits"),
                 () = std::future::ready(()) => {}
             }
             drop(handle);
+            dropped.step();
             Ok(())
         })
         .await
@@ -575,6 +577,40 @@ fn the_failure_of_a_child_of_another_group_is_a_failure_here() {
             Ok(())
         });
         assert_eq!(messages(&error.await.unwrap_err()), ["theirs"]);
+    });
+}
+
+// S3, S4: the task of Tokio's goes with its child, whoever drops that.
+#[test]
+fn no_task_of_tokio_outlives_its_child() {
+    paused(async {
+        let alive = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        for opens_a_scope in [false, true] {
+            let before = alive();
+            let run = TaskGroup::builder().tokio_tasks().run(async |outer| {
+                outer.spawn(async move {
+                    if opens_a_scope {
+                        let _ = group(async |_| {
+                            forever().await;
+                            Ok(())
+                        })
+                        .await;
+                    }
+                    forever().await;
+                });
+                turns(5).await;
+                assert!(alive() > before);
+                outer.spawn(async { Outcome::<()>::Err("no".into()) });
+                Ok(())
+            });
+            run.await.unwrap_err();
+            turns(5).await;
+            assert_eq!(alive(), before);
+        }
     });
 }
 

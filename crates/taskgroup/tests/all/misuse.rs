@@ -392,10 +392,12 @@ fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
     paused(ended).unwrap();
 }
 
-// D3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one.
+// D3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one. With another child, which was alive then,
+// the engine knows that it has gone.
 #[test]
 fn a_child_for_a_runtime_that_has_gone_is_dropped() {
-    for tokio_tasks in [false, true] {
+    for (tokio_tasks, with_another) in [(false, false), (false, true), (true, false), (true, true)]
+    {
         let log = Log::default();
         let builder = TaskGroup::builder();
         let builder = if tokio_tasks {
@@ -406,7 +408,12 @@ fn a_child_for_a_runtime_that_has_gone_is_dropped() {
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         let mut ended = Box::pin(builder.run(async |group| {
             group.spawn(yield_now()).await?;
+            if with_another {
+                group.spawn(log.forever("early"));
+            }
             gone.await?;
+            let before: &[&str] = if with_another { &["early"] } else { &[] };
+            assert_eq!(log.take(), before);
             let late = group.spawn(log.forever("late"));
             assert_eq!(log.take(), ["late"]);
             late.await.unwrap_err();

@@ -237,9 +237,29 @@ mod tests {
         assert_eq!(steal(), Some(3));
         assert_eq!(all(&thief), [4, 1]);
         assert!(thief.is_empty() && !rings.is_empty());
+        rings.shrink();
+        assert_eq!(rings.filled.load(Ordering::Relaxed), 1 << 3);
         assert_eq!(all(&rings), [5]);
         rings.shrink();
         assert_eq!(rings.filled.load(Ordering::Relaxed), 0);
         assert!(rings.is_empty() && rings.steal(None).is_none());
+    }
+
+    // Q2: who looks at all before it sleeps finds what stands at any depth.
+    #[test]
+    fn what_stands_at_any_depth_is_seen() {
+        let rings = Rings::new(DEEPER);
+        for depth in 0..=DEEPER {
+            rings.push(depth, task(1));
+            assert!(!rings.is_empty(), "{depth}");
+            let stolen = rings.steal(None);
+            assert_eq!(
+                stolen.map(|(task, others)| (end(task), others)),
+                Some((1, 0))
+            );
+            assert!(rings.is_empty(), "{depth}");
+            rings.shrink();
+            assert_eq!(rings.filled.load(Ordering::Relaxed), 0);
+        }
     }
 }
