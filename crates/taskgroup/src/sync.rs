@@ -15,8 +15,6 @@ use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
 
-pub(crate) use imp::MutexGuard;
-
 #[cfg(not(loom))]
 pub(crate) use std::{cell::UnsafeCell, sync::OnceLock, thread_local};
 
@@ -35,9 +33,66 @@ impl<T> Mutex<T> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        match self.0.lock() {
+        let guard = match self.0.lock() {
             Ok(guard) => guard,
             Err(poisoned) => poisoned.into_inner(),
+        };
+        MutexGuard {
+            guard,
+            #[cfg(all(debug_assertions, not(loom)))]
+            _held: Held::new(),
+        }
+    }
+}
+
+/// The lock of a [`Mutex`]. Debug builds count how many of them this thread has, for the gate to look at (G1).
+pub(crate) struct MutexGuard<'a, T> {
+    guard: imp::MutexGuard<'a, T>,
+    #[cfg(all(debug_assertions, not(loom)))]
+    _held: Held,
+}
+
+impl<T> std::ops::Deref for MutexGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+#[cfg(all(debug_assertions, not(loom)))]
+pub(crate) use held::{Held, held};
+
+/// How many locks of the engine this thread has.
+#[cfg(all(debug_assertions, not(loom)))]
+mod held {
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static HELD: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn held() -> usize {
+        HELD.try_with(Cell::get).unwrap_or(0)
+    }
+
+    pub(crate) struct Held(());
+
+    impl Held {
+        pub(crate) fn new() -> Self {
+            let _ = HELD.try_with(|held| held.set(held.get() + 1));
+            Self(())
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            let _ = HELD.try_with(|held| held.set(held.get() - 1));
         }
     }
 }

@@ -8,6 +8,7 @@
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
 use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
+use crate::scope::gate;
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -57,10 +58,7 @@ impl TaskError {
     }
 
     pub(crate) fn panicked(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
-        let message = payload
-            .downcast_ref::<&'static str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned());
+        let message = gate::panic_text(&*payload).map(str::to_owned);
         let payload = Mutex::new(Some(payload));
         Self::new(info, Failure::Panic(Panic { message, payload }))
     }

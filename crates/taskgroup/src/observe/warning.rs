@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::TaskInfo;
+use crate::scope::{gate, group};
 use crate::sync::Mutex;
 
 /// What a [`Warning`] is about.
@@ -14,6 +15,8 @@ pub enum WarningKind {
     StillWaiting,
     /// A task has kept its worker for longer than is good for the others: see [`report_blocking`](crate::report_blocking).
     Blocking,
+    /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no task owns.
+    ForeignPanic,
 }
 
 /// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
@@ -38,7 +41,7 @@ impl Warning {
         self.kind
     }
 
-    /// The task that blocks, or the group that does not end.
+    /// The task that blocks, the group that does not end, or the process where the code belongs to no task.
     pub fn task(&self) -> &TaskInfo {
         &self.task
     }
@@ -76,7 +79,7 @@ fn hook() -> &'static Mutex<Option<Hook>> {
 /// ```
 pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
     let old = self::hook().lock().replace(Arc::new(hook));
-    drop(old);
+    gate::drop_or_report("a warning hook", old);
 }
 
 /// Has warnings go where they go by default.
@@ -86,15 +89,34 @@ pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
 /// ```
 pub fn reset_warning_hook() {
     let old = hook().lock().take();
-    drop(old);
+    gate::drop_or_report("a warning hook", old);
 }
 
 pub(super) fn warn(warning: &Warning) {
     let hook = hook().lock().clone();
-    match hook {
-        Some(hook) => hook(warning),
-        None => by_default(warning),
+    let Some(hook) = hook else {
+        return by_default(warning);
+    };
+    if let Err(payload) = gate::call(|| hook(warning)) {
+        let message = gate::panic_text(&*payload)
+            .unwrap_or("no message")
+            .to_owned();
+        gate::discard(payload);
+        by_default(warning);
+        let task = warning.task.clone();
+        let message = format!("the warning hook panicked: {message}");
+        by_default(&Warning::new(WarningKind::ForeignPanic, task, message));
     }
+    // The last reference to a hook that was replaced meanwhile.
+    gate::drop_or_report("a warning hook", hook);
+}
+
+/// Foreign code panicked that belongs to no task.
+pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
+    let message = message.unwrap_or("no message");
+    let message = format!("{what} panicked: {message}");
+    let process = group::process_info();
+    warn(&Warning::new(WarningKind::ForeignPanic, process, message));
 }
 
 #[cfg(feature = "tracing")]

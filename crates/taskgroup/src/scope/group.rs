@@ -754,7 +754,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
         };
         known = own.or(known);
     }
-    known.unwrap_or_else(|| process_info(Location::caller()))
+    known.unwrap_or_else(process_info)
 }
 
 /// Something below `scope` that is not a task.
@@ -773,9 +773,9 @@ pub(crate) fn body_info(scope: &Arc<Scope>) -> TaskInfo {
     TaskInfo::new("body", group.id(), Some(&group), scope.location)
 }
 
-fn process_info(location: &'static Location<'static>) -> TaskInfo {
+/// The process root.
+pub(crate) fn process_info() -> TaskInfo {
     static PROCESS: OnceLock<TaskInfo> = OnceLock::new();
-    PROCESS
-        .get_or_init(|| TaskInfo::new("process", TaskId::new(0, 0), None, location))
-        .clone()
+    let new = || TaskInfo::new("process", TaskId::new(0, 0), None, Location::caller());
+    PROCESS.get_or_init(new).clone()
 }

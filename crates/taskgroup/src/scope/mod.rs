@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `tree` | who is below whom, who is cancelled, what has ended |
 //! | `tree/spread` | a cancellation on its way down |
+//! | `gate` | how foreign code is called |
 //! | `group` | errors, policy, grace and limit of a group |
 //! | `name` | the name of a task |
 //! | `pool` | the memory of nodes |
@@ -28,6 +29,7 @@ pub(crate) mod bell;
 pub(crate) mod current;
 pub(crate) mod driver;
 mod extra;
+pub(crate) mod gate;
 pub(crate) mod group;
 mod lazy;
 #[cfg(loom)]

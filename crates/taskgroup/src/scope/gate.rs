@@ -1,0 +1,233 @@
+//! The one gate through which the engine calls foreign code.
+//!
+//! Foreign code is everything that this crate did not write: the poll of a future; the drop of a future, an output, a capture, an
+//! error, a panic's payload or the value of a [`Local`](crate::Local); `Display`, `Debug` and `source` of an error; the clone, wake
+//! and drop of a waker; hooks, predicates and conversions. It may panic, block, or call back into this crate at any point (S39).
+//!
+//! - **G1** No lock of the engine is held while foreign code runs. Debug builds assert it at each call. Code that has a lock takes
+//!   foreign values out, releases the lock, and only then lets them go.
+//! - **G2** Nothing unwinds through the engine. A panic comes back to the caller as a payload, and the caller assigns it to the task
+//!   whose code it was. A panic that belongs to no task goes to the warning hook ([`report`]).
+//! - **G3** A payload is foreign as well. It is either kept in a failure or let go through [`discard`].
+//!
+//! A test reads the sources and finds calls that do not go through here: `tests/gate.rs`.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Calls foreign code. A panic comes back as its payload (G2).
+#[inline]
+pub(crate) fn call<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
+    assert_open();
+    catch_unwind(AssertUnwindSafe(foreign))
+}
+
+/// As [`call`], for code that belongs to no task: a panic is reported as one of `what`.
+pub(crate) fn call_or_report<R>(what: &str, foreign: impl FnOnce() -> R) -> Option<R> {
+    call(foreign).map_err(|payload| report(what, payload)).ok()
+}
+
+/// Drops a foreign value. A panic comes back as its payload.
+#[inline]
+pub(crate) fn drop_value<T>(value: T) -> Result<(), Payload> {
+    if !std::mem::needs_drop::<T>() {
+        return Ok(());
+    }
+    call(|| drop(value))
+}
+
+/// As [`drop_value`], for what belongs to no task.
+#[inline]
+pub(crate) fn drop_or_report<T>(what: &str, value: T) {
+    if let Err(payload) = drop_value(value) {
+        report(what, payload);
+    }
+}
+
+/// Lets a payload go. The payload of a panic in its destructor is leaked: to drop it could panic again, without end.
+pub(crate) fn discard(payload: Payload) {
+    if let Err(second) = drop_value(payload) {
+        std::mem::forget(second);
+    }
+}
+
+/// Tells the warning hook of a panic that belongs to no task, and lets its payload go.
+#[cold]
+#[inline(never)]
+pub(crate) fn report(what: &str, payload: Payload) {
+    let message = panic_text(&*payload).map(str::to_owned);
+    discard(payload);
+    crate::observe::foreign_panicked(what, message.as_deref());
+}
+
+/// The message of a panic, if its payload is a string.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Clones the waker of the poll that is under way. A panic unwinds into that poll: the waker is that of its caller.
+#[inline]
+pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
+    assert_open();
+    StoredWaker(Foreign::new("a waker", waker.clone()))
+}
+
+/// Wakes by a waker that is borrowed from the poll under way.
+#[inline]
+pub(crate) fn wake_by_ref(waker: &Waker) {
+    assert_open();
+    waker.wake_by_ref();
+}
+
+/// The text of a foreign value. Where its `Display` panics or returns an error, the text says so instead.
+pub(crate) fn text(value: &dyn fmt::Display) -> String {
+    use fmt::Write as _;
+    let mut text = String::new();
+    match call(|| write!(text, "{value}")) {
+        Ok(Ok(())) => text,
+        Ok(Err(fmt::Error)) => "(its `Display` returned an error)".to_owned(),
+        Err(payload) => {
+            let message = panic_text(&*payload).unwrap_or("no message");
+            let text = format!("(its `Display` panicked: {message})");
+            discard(payload);
+            text
+        }
+    }
+}
+
+/// The source of a foreign error; none where `source` panics.
+pub(crate) fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    call_or_report("the `source` of an error", || error.source()).flatten()
+}
+
+/// A foreign value whose drop goes through the gate, wherever it happens.
+pub(crate) struct Foreign<T> {
+    value: ManuallyDrop<T>,
+    what: &'static str,
+}
+
+impl<T> Foreign<T> {
+    /// `what` is the subject of the report, should the drop panic.
+    #[inline]
+    pub(crate) fn new(what: &'static str, value: T) -> Self {
+        Self {
+            value: ManuallyDrop::new(value),
+            what,
+        }
+    }
+
+    #[inline]
+    #[allow(unsafe_code)]
+    pub(crate) fn into_inner(self) -> T {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped and not used again, so its value is taken once.
+        unsafe { ManuallyDrop::take(&mut this.value) }
+    }
+}
+
+impl<T> Deref for Foreign<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Drop for Foreign<T> {
+    #[inline]
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: `self` is being dropped, so nothing uses the value after this.
+        let value = unsafe { ManuallyDrop::take(&mut self.value) };
+        drop_or_report(self.what, value);
+    }
+}
+
+/// A waker that is kept for later.
+pub(crate) struct StoredWaker(Foreign<Waker>);
+
+impl StoredWaker {
+    /// Compares two addresses; runs no foreign code.
+    #[inline]
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        self.0.will_wake(waker)
+    }
+
+    /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and the caller goes on.
+    pub(crate) fn wake(self) {
+        let waker = self.0.into_inner();
+        call_or_report("a waker", || waker.wake());
+    }
+}
+
+/// G1
+#[inline]
+fn assert_open() {
+    #[cfg(all(debug_assertions, not(loom)))]
+    assert!(
+        crate::sync::held() == 0 || std::thread::panicking(),
+        "G1: a lock of the engine is held while foreign code is called"
+    );
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::panic_any(Bomb);
+        }
+    }
+
+    struct Unprintable(bool);
+    impl fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            assert!(!self.0, "no text");
+            Err(fmt::Error)
+        }
+    }
+
+    // S39, G3: a payload whose destructor panics ends with its first panic.
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_is_let_go() {
+        let payload = call(|| std::panic::panic_any(Bomb)).unwrap_err();
+        discard(payload);
+        drop(Foreign::new("a bomb", Bomb));
+    }
+
+    // S39
+    #[test]
+    fn a_text_says_what_became_of_it() {
+        assert_eq!(text(&"fine"), "fine");
+        assert_eq!(
+            text(&Unprintable(false)),
+            "(its `Display` returned an error)"
+        );
+        assert_eq!(
+            text(&Unprintable(true)),
+            "(its `Display` panicked: no text)"
+        );
+    }
+
+    // G1
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_lock_that_is_held_is_noticed() {
+        let lock = crate::sync::Mutex::new(());
+        let held = lock.lock();
+        let noticed = catch_unwind(|| text(&"fine"));
+        drop(held);
+        assert!(noticed.is_err());
+        assert_eq!(text(&"fine"), "fine");
+    }
+}
