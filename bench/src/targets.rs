@@ -15,8 +15,8 @@ const SIZES: &[usize] = &[1_000, 100_000, 1_000_000];
 /// Sizes at which other languages are met.
 const FOREIGN_SIZES: &[usize] = &[1_000, 100_000];
 
-const PUMPS: &str = "taskgroup";
-const TOKIO_TASKS: &str = "taskgroup.tokio";
+const DEFAULT: &str = "taskgroup";
+const LIGHT: &str = "taskgroup.light";
 
 /// One line of the table.
 struct Target {
@@ -33,8 +33,8 @@ pub(crate) fn plan(given: &Plan) -> Plan {
         flavours: vec![Flavour::Multi],
         sizes: Vec::new(),
         peers: [
-            PUMPS,
-            TOKIO_TASKS,
+            DEFAULT,
+            LIGHT,
             "joinset",
             "raw",
             "tokio",
@@ -113,31 +113,31 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
             ratios,
         });
     };
-    // Pumps, then Tokio tasks.
+    // As a group is by default, then with light tasks.
     let beside_joinset: &[(Row, &str, f64, f64)] = &[
-        (Row::SpawnJoin, "spawn + join + results, no-op", 0.12, 0.70),
-        (Row::YieldsOnce, "each yields once", 0.30, 0.75),
-        (Row::FailFast, "fail fast to quiet", 0.15, 1.2),
-        (Row::Memory, "memory per parked child", 0.45, 1.4),
-        (Row::Nested, "nested groups, depth 14", 0.6, 1.4),
+        (Row::SpawnJoin, "spawn + join + results, no-op", 0.70, 0.12),
+        (Row::YieldsOnce, "each yields once", 0.75, 0.30),
+        (Row::FailFast, "fail fast to quiet", 1.2, 0.15),
+        (Row::Memory, "memory per parked child", 1.4, 0.45),
+        (Row::Nested, "nested groups, depth 14", 1.4, 0.6),
     ];
-    for &(row, work, pumps, tokio_tasks) in beside_joinset {
+    for &(row, work, default, light) in beside_joinset {
         let sizes = match row {
             Row::SpawnJoin | Row::YieldsOnce | Row::FailFast => SIZES,
             _ => row.sizes(false),
         };
-        for (peer, bound) in [(PUMPS, pumps), (TOKIO_TASKS, tokio_tasks)] {
+        for (peer, bound) in [(DEFAULT, default), (LIGHT, light)] {
             let ratios = medians(report, row, sizes, peer);
             add(format!("{work}: {peer} ÷ JoinSet"), bound, ratios);
         }
     }
-    let small = medians(report, Row::SpawnJoin, &[10], PUMPS);
+    let small = medians(report, Row::SpawnJoin, &[10], DEFAULT);
     add(
         "spawn + join, 10 children on a worker ÷ JoinSet".into(),
         0.30,
         small,
     );
-    let other = mimalloc.map(|report| medians(report, Row::SpawnJoin, SIZES, PUMPS));
+    let other = mimalloc.map(|report| medians(report, Row::SpawnJoin, SIZES, DEFAULT));
     add(
         "spawn + join, mimalloc on both sides ÷ JoinSet".into(),
         0.15,
@@ -148,7 +148,7 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
         (Row::TimeoutWoken, "woken once", 0.3),
     ];
     for (row, work, bound) in timeouts {
-        let ratios = medians(report, row, row.sizes(false), PUMPS);
+        let ratios = medians(report, row, row.sizes(false), DEFAULT);
         add(
             format!("timeout that does not fire, {work} ÷ Tokio's"),
             bound,
@@ -162,7 +162,7 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
         (Row::Sleeper, "1 ms sleeper beside a busy group, median"),
     ];
     for (row, work) in beside_spawn {
-        let ratios = medians(report, row, row.sizes(false), PUMPS);
+        let ratios = medians(report, row, row.sizes(false), DEFAULT);
         add(format!("{work} ÷ tokio::spawn"), 1.1, ratios);
     }
     let waits = [
@@ -172,7 +172,7 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
     for (row, work) in waits {
         add(format!("{work} ÷ tokio::spawn"), 1.1, p99s(report, row));
     }
-    let requests = medians(report, Row::Http, Row::Http.sizes(false), PUMPS);
+    let requests = medians(report, Row::Http, Row::Http.sizes(false), DEFAULT);
     add(
         "HTTP requests, time each ÷ JoinSet + Semaphore".into(),
         1.0,
@@ -191,7 +191,7 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
         );
     }
     let names = medians(report, Row::Names, Row::Names.sizes(false), "named");
-    let always_on = medians(report, Row::AlwaysOn, Row::AlwaysOn.sizes(false), PUMPS);
+    let always_on = medians(report, Row::AlwaysOn, Row::AlwaysOn.sizes(false), DEFAULT);
     add("tree always on ÷ compiled out".into(), 1.05, always_on);
     add("names given ÷ none given".into(), 1.05, names);
     add(
@@ -216,7 +216,7 @@ fn medians(report: &Report, row: Row, sizes: &[usize], peer: &str) -> Vec<(Strin
 
 fn p99s(report: &Report, row: Row) -> Vec<(String, f64)> {
     let found = row.sizes(false).iter();
-    let found = found.filter_map(|&n| report.find(row, Flavour::Multi, n, PUMPS));
+    let found = found.filter_map(|&n| report.find(row, Flavour::Multi, n, DEFAULT));
     let ratios = found.filter_map(|series| Some((place(series), series.ratio_p99?)));
     ratios.collect()
 }
@@ -229,7 +229,7 @@ fn against(report: &Report, peer: &str) -> Vec<(String, f64)> {
     let ratios = met.filter_map(|theirs| {
         let mut series = report.series.iter();
         let own = series.find(|one| {
-            one.peer == PUMPS
+            one.peer == DEFAULT
                 && one.row == theirs.row
                 && one.n == theirs.n
                 && one.flavour == theirs.flavour
@@ -240,7 +240,7 @@ fn against(report: &Report, peer: &str) -> Vec<(String, f64)> {
 }
 
 fn growth(report: &Report) -> Vec<(String, f64)> {
-    let at = |n| report.find(Row::SpawnJoin, Flavour::Multi, n, PUMPS);
+    let at = |n| report.find(Row::SpawnJoin, Flavour::Multi, n, DEFAULT);
     let ends = at(1_000).zip(at(1_000_000));
     let ratio = ends.map(|(small, large)| (place(large), large.median / small.median));
     ratio.into_iter().collect()

@@ -244,9 +244,9 @@ mod tests {
 
     #[test]
     fn the_library_keeps_them() {
-        for tokio_tasks in [false, true] {
+        for light_tasks in [false, true] {
             let library = Library {
-                tokio_tasks,
+                light_tasks,
                 ..Library::default()
             };
             assert_eq!(faults(library, 0..1500), Vec::<String>::new());

@@ -93,12 +93,12 @@ impl Options {
                 "--subject" => options.subject = Subject::Oracle(oracle(value)?),
                 "--driver" => {
                     options.subject = Subject::Library(Library {
-                        tokio_tasks: match value {
-                            "pump" => false,
-                            "tokio" => true,
+                        light_tasks: match value {
+                            "tokio" => false,
+                            "light" => true,
                             _ => {
                                 return Err(
-                                    format!("no driver is called {value}: pump or tokio").into()
+                                    format!("no driver is called {value}: tokio or light").into()
                                 );
                             }
                         },
@@ -200,14 +200,14 @@ fn show(json: &str) -> Result<(), Error> {
         Process::start(Oracle::Trio)?,
         Process::start(Oracle::Asyncio)?,
     );
-    let library = |tokio_tasks| Library {
+    let library = |light_tasks| Library {
         planted: None,
-        tokio_tasks,
+        light_tasks,
         verbose: true,
     };
     let all: [(&str, &mut dyn Interpreter); 4] = [
         ("taskgroup", &mut library(false)),
-        ("taskgroup on Tokio tasks", &mut library(true)),
+        ("taskgroup with light tasks", &mut library(true)),
         ("Trio", &mut trio),
         ("asyncio", &mut asyncio),
     ];

@@ -107,7 +107,7 @@ async fn one_group(mut random: Random, counts: Arc<Counts>) {
     let limit = Duration::from_micros(random.below(3_000));
     let builder = TaskGroup::builder();
     let builder = match random.below(4) {
-        0 => builder.tokio_tasks(),
+        0 => builder.light_tasks(),
         1 => builder.limit(4),
         _ => builder,
     };

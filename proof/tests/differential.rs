@@ -25,9 +25,9 @@ fn campaign(against: Oracle, subject: Subject) -> Campaign {
 }
 
 /// The library with each task as a Tokio task of its own.
-fn on_tokio_tasks() -> Subject {
+fn on_light_tasks() -> Subject {
     Subject::Library(Library {
-        tokio_tasks: true,
+        light_tasks: true,
         ..Library::default()
     })
 }
@@ -58,13 +58,13 @@ fn the_library_agrees_with_asyncio() {
 }
 
 #[test]
-fn the_library_on_tokio_tasks_agrees_with_trio() {
-    agree(Oracle::Trio, on_tokio_tasks());
+fn the_library_on_light_tasks_agrees_with_trio() {
+    agree(Oracle::Trio, on_light_tasks());
 }
 
 #[test]
-fn the_library_on_tokio_tasks_agrees_with_asyncio() {
-    agree(Oracle::Asyncio, on_tokio_tasks());
+fn the_library_on_light_tasks_agrees_with_asyncio() {
+    agree(Oracle::Asyncio, on_light_tasks());
 }
 
 #[test]

@@ -29,10 +29,10 @@ pub(super) const TASKGROUP: Peer = Peer::new(
     &[(Row::Http, |n| grouped(TaskGroup::builder(), n))],
 );
 
-pub(super) const TOKIO_TASKS: Peer = Peer::new(
-    "taskgroup.tokio",
+pub(super) const LIGHT: Peer = Peer::new(
+    "taskgroup.light",
     &[(Row::Http, |n| {
-        grouped(TaskGroup::builder().tokio_tasks(), n)
+        grouped(TaskGroup::builder().light_tasks(), n)
     })],
 );
 

@@ -103,8 +103,8 @@ impl Peer {
 
 /// All contenders, ours first.
 pub(crate) const PEERS: &[Peer] = &[
-    taskgroup::PUMPS,
-    taskgroup::TOKIO_TASKS,
+    taskgroup::DEFAULT,
+    taskgroup::LIGHT,
     taskgroup::NAMED,
     taskgroup::FORMATTED,
     taskgroup::BARE,
@@ -121,6 +121,6 @@ pub(crate) const PEERS: &[Peer] = &[
     timeouts::TOKIO,
     timeouts::NONE,
     http::TASKGROUP,
-    http::TOKIO_TASKS,
+    http::LIGHT,
     http::JOINSET,
 ];

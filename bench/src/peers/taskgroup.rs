@@ -12,7 +12,7 @@ use crate::bare;
 use crate::row::Row;
 use crate::work::{Busy, HOG, Parking, YieldOnce, compute, late, sum_below};
 
-pub(super) const PUMPS: Peer = Peer::new(
+pub(super) const DEFAULT: Peer = Peer::new(
     "taskgroup",
     &[
         (Row::SpawnJoin, |n| spawn_join(TaskGroup::builder(), n)),
@@ -29,18 +29,18 @@ pub(super) const PUMPS: Peer = Peer::new(
     ],
 );
 
-pub(super) const TOKIO_TASKS: Peer = Peer::new(
-    "taskgroup.tokio",
+pub(super) const LIGHT: Peer = Peer::new(
+    "taskgroup.light",
     &[
-        (Row::SpawnJoin, |n| spawn_join(on_tokio(), n)),
-        (Row::YieldsOnce, |n| yields_once(on_tokio(), n)),
-        (Row::FailFast, |n| fail_fast(on_tokio(), n)),
-        (Row::Memory, |n| memory(on_tokio(), n)),
-        (Row::Nested, |depth| tree(on_tokio, depth)),
-        (Row::Cpu100us, |n| cpu(on_tokio(), n, 100)),
-        (Row::Cpu1ms, |n| cpu(on_tokio(), n, 1_000)),
-        (Row::BesideHog, |n| beside_hog(on_tokio, n)),
-        (Row::Sleeper, |n| sleeper(on_tokio(), n)),
+        (Row::SpawnJoin, |n| spawn_join(light(), n)),
+        (Row::YieldsOnce, |n| yields_once(light(), n)),
+        (Row::FailFast, |n| fail_fast(light(), n)),
+        (Row::Memory, |n| memory(light(), n)),
+        (Row::Nested, |depth| tree(light, depth)),
+        (Row::Cpu100us, |n| cpu(light(), n, 100)),
+        (Row::Cpu1ms, |n| cpu(light(), n, 1_000)),
+        (Row::BesideHog, |n| beside_hog(light, n)),
+        (Row::Sleeper, |n| sleeper(light(), n)),
     ],
 );
 
@@ -96,8 +96,8 @@ pub(super) const BARE: Peer = Peer::new(
     &[(Row::AlwaysOn, |n| spawn_join(TaskGroup::builder(), n))],
 );
 
-fn on_tokio() -> GroupBuilder {
-    TaskGroup::builder().tokio_tasks()
+fn light() -> GroupBuilder {
+    TaskGroup::builder().light_tasks()
 }
 
 // By value, as `unwrap_or_else` calls it.

@@ -35,6 +35,8 @@ pub enum ReasonKind {
     GraceOver,
     /// The group had already ended when the task was spawned.
     Closed,
+    /// The Tokio runtime was shut down that drove the tasks of the group.
+    RuntimeGone,
 }
 
 /// Why something was cancelled: who caused it, what happened, and where in the source.
@@ -174,6 +176,7 @@ impl fmt::Display for CancelReason {
             (ReasonKind::GroupEnded, _) => write!(f, "the group was done")?,
             (ReasonKind::GraceOver, _) => write!(f, "the grace for cleanup was over")?,
             (ReasonKind::Closed, _) => write!(f, "the group had ended")?,
+            (ReasonKind::RuntimeGone, _) => write!(f, "its runtime was shut down")?,
         }
         write!(f, " ({location})")
     }

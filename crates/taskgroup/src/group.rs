@@ -13,11 +13,11 @@ use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::policy::Policy;
-use crate::scope::current;
 use crate::scope::group::{self, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TOKIO, TaskOutput};
+use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
+use crate::scope::{current, driver};
 use crate::start::{self, StartError, Started};
 
 /// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is skipped.
@@ -381,16 +381,16 @@ impl TaskGroup {
     ) -> (Spec, Result<(), Refusal>) {
         let state = self.state();
         let mut bits = options.bits;
-        if state.tokio_tasks {
-            bits |= TOKIO;
-        }
         if state.limit().is_some() && bits & BACKGROUND == 0 {
             // A heartbeat would keep its place for ever.
             bits |= LIMITED;
         }
-        let (index, owner, admitted) = state.admit(&self.scope, bits);
+        let (index, admitted) = state.admit(&self.scope, bits);
+        if admitted.is_ok() {
+            bits |= driver::settings(&self.scope);
+        }
         let spec = Spec {
-            owner,
+            owner: self.scope.clone(),
             index,
             name: options.name,
             location,
@@ -526,11 +526,30 @@ impl GroupBuilder {
         self
     }
 
-    /// Drives each child by a Tokio task of its own, where the children have to be visible to Tokio (its task ids, its console).
+    /// Makes the children light: a few Tokio tasks poll them from a queue of the group, in place of one Tokio task for each child.
     ///
-    /// Everything means the same; it costs more per child.
-    pub fn tokio_tasks(mut self) -> Self {
-        self.options.tokio_tasks = true;
+    /// This pays for wide groups of small children: thousands that each do a little. Everything means the same. What differs is what
+    /// Tokio sees: light children have no Tokio task of their own, so they do not show up in its metrics and its console,
+    /// [`tokio::task::id`] names the task that polls them, and up to 32 of them share one turn of it and its budget.
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let sum = TaskGroup::builder().light_tasks().run(async |group| {
+    ///     let parts: Vec<_> = (0..10_000_u64)
+    ///         .map(|n| group.spawn(async move { Ok::<_, taskgroup::BoxError>(n) }))
+    ///         .collect();
+    ///     let mut sum = 0;
+    ///     for part in parts {
+    ///         sum += part.await?;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(sum.await.unwrap(), 49_995_000);
+    /// # }
+    /// ```
+    pub fn light_tasks(mut self) -> Self {
+        self.options.light = true;
         self
     }
 

@@ -205,7 +205,6 @@ mod modelled {
     /// What std's key of a cell has besides `with`.
     pub(crate) trait CellKey<T> {
         fn set(&'static self, value: T);
-        fn replace(&'static self, value: T) -> T;
         fn take(&'static self) -> T
         where
             T: Default;
@@ -214,10 +213,6 @@ mod modelled {
     impl<T: 'static> CellKey<T> for loom::thread::LocalKey<Cell<T>> {
         fn set(&'static self, value: T) {
             self.with(|cell| cell.set(value));
-        }
-
-        fn replace(&'static self, value: T) -> T {
-            self.with(|cell| cell.replace(value))
         }
 
         fn take(&'static self) -> T

@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let program = generate_of_bytes(choices);
     let mut library = Library {
-        tokio_tasks: first % 2 == 1,
+        light_tasks: first % 2 == 1,
         ..Library::default()
     };
     let answer = library.run(&program, 0).expect("a runtime can be made");

@@ -37,7 +37,7 @@ pub struct Library {
     /// A bug to be found, for the test of the test.
     pub planted: Option<Planted>,
     /// Whether each task is a Tokio task of its own.
-    pub tokio_tasks: bool,
+    pub light_tasks: bool,
     /// Whether panics of the library itself are printed.
     pub verbose: bool,
 }
@@ -50,7 +50,7 @@ impl Interpreter for Library {
             .build()?;
         let (world, panics) = alarm::listen(|| {
             let world = runtime.block_on(async {
-                let world = Arc::new(World::new(self.planted, self.tokio_tasks));
+                let world = Arc::new(World::new(self.planted, self.light_tasks));
                 world.run(program).await;
                 world
             });
@@ -97,7 +97,7 @@ impl std::error::Error for Raised {}
 /// What the statements of one program share.
 struct World {
     planted: Option<Planted>,
-    tokio_tasks: bool,
+    light_tasks: bool,
     start: Instant,
     events: Mutex<Vec<Event>>,
     groups: Mutex<HashMap<Id, TaskGroup>>,
@@ -107,10 +107,10 @@ struct World {
 }
 
 impl World {
-    fn new(planted: Option<Planted>, tokio_tasks: bool) -> Self {
+    fn new(planted: Option<Planted>, light_tasks: bool) -> Self {
         Self {
             planted,
-            tokio_tasks,
+            light_tasks,
             start: Instant::now(),
             events: Mutex::default(),
             groups: Mutex::default(),
@@ -243,8 +243,8 @@ impl World {
     async fn group(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt]) -> Flow {
         let cancelled = self.on_drop(task, Kind::Group, id, Some(Outcome::CANCELLED));
         let mut builder = TaskGroup::builder().name(id.to_string());
-        if self.tokio_tasks {
-            builder = builder.tokio_tasks();
+        if self.light_tasks {
+            builder = builder.light_tasks();
         }
         let ended = builder
             .run_cancellable(async |group: TaskGroup| {

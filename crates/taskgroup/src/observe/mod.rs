@@ -38,5 +38,5 @@ pub(crate) use signal::TreeOnSignal;
 pub use stall::report_blocking;
 pub use tree::{Node, NodeKind, State, Tree, current, live_tasks, tree};
 pub(crate) use waiting::still_waiting;
-pub(crate) use warning::foreign_panicked;
 pub use warning::{Warning, WarningKind, reset_warning_hook, set_warning_hook};
+pub(crate) use warning::{cleanup_cut, foreign_panicked};

@@ -17,6 +17,8 @@ pub enum WarningKind {
     Blocking,
     /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no task owns.
     ForeignPanic,
+    /// A runtime was shut down while tasks were cleaning up in it.
+    CleanupCut,
 }
 
 /// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
@@ -109,6 +111,17 @@ pub(super) fn warn(warning: &Warning) {
     }
     // The last reference to a hook that was replaced meanwhile.
     gate::drop_or_report("a warning hook", hook);
+}
+
+/// A runtime was shut down and so many tasks were cleaning up.
+pub(crate) fn cleanup_cut(count: usize) {
+    let tasks = if count == 1 { "task was" } else { "tasks were" };
+    let message = format!(
+        "a Tokio runtime was shut down while {count} {tasks} cleaning up; that cleanup was cut off. \
+         Await the groups, or `taskgroup::drain()`, before the runtime goes"
+    );
+    let process = group::process_info();
+    warn(&Warning::new(WarningKind::CleanupCut, process, message));
 }
 
 /// Foreign code panicked that belongs to no task.

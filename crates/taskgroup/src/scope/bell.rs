@@ -227,7 +227,7 @@ mod tests {
     async fn no_bell_of_a_child_is_left() {
         let builders = [
             crate::TaskGroup::builder(),
-            crate::TaskGroup::builder().tokio_tasks(),
+            crate::TaskGroup::builder().light_tasks(),
         ];
         for builder in builders {
             let child = async {

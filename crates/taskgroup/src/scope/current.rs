@@ -29,7 +29,7 @@ enum Ambient {
 /// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
 pub(crate) struct Unopened {
     /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (C1).
-    around: Ambient,
+    around: Here,
     kind: Lazy,
     location: &'static Location<'static>,
     scope: OnceCell<Arc<Scope>>,
@@ -57,7 +57,7 @@ impl Lazy {
 impl Unopened {
     pub(crate) fn new(kind: Lazy, location: &'static Location<'static>) -> Self {
         Self {
-            around: ambient(),
+            around: Here::now(),
             kind,
             location,
             scope: OnceCell::new(),
@@ -66,8 +66,9 @@ impl Unopened {
 
     /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
-        self.scope
-            .get_or_init(|| Scope::open(self.kind.kind(), self.around.scope(), self.location))
+        self.scope.get_or_init(|| {
+            Scope::open(self.kind.kind(), self.around.ambient.scope(), self.location)
+        })
     }
 
     /// The scope if anybody asked.
@@ -129,7 +130,9 @@ impl Ambient {
             Inside::Scope(scope) => scope.is_cancelled(),
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.is_cancelled(),
-                None => !matches!(unopened.kind, Lazy::Shield) && unopened.around.is_cancelled(),
+                None => {
+                    !matches!(unopened.kind, Lazy::Shield) && unopened.around.ambient.is_cancelled()
+                }
             },
         }
     }
@@ -139,30 +142,39 @@ impl Ambient {
             Inside::Nothing => None,
             Inside::Task(task) => Some(task.clone()),
             Inside::Scope(scope) => tree::task_around(scope),
-            Inside::Unopened(unopened) => unopened.around.task(),
+            Inside::Unopened(unopened) => unopened.around.ambient.task(),
         }
     }
 }
 
 thread_local! {
-    static AMBIENT: Cell<Ambient> = const { Cell::new(Ambient::Outside) };
+    static AMBIENT: Cell<Here> = const { Cell::new(Here { ambient: Ambient::Outside, task: None }) };
+}
+
+/// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of another runtime that is polled on the
+/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls
+/// there is the code of the task around it.
+#[derive(Clone, Copy, Default)]
+struct Here {
+    ambient: Ambient,
+    task: Option<tokio::task::Id>,
 }
 
 /// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows what it made ambient (C1), and is
 /// never leaked.
 pub(crate) struct Entered<'a> {
-    previous: Option<Ambient>,
+    previous: Option<Here>,
     /// It was published (P1), and what stood there before.
     published: Option<Before>,
     borrowed: PhantomData<&'a Arc<Scope>>,
 }
 
-fn enter<'a>(ambient: Ambient) -> Entered<'a> {
+fn enter<'a>(here: Here) -> Entered<'a> {
     Entered {
         // While a thread ends its locals may be gone; a future dropped there just runs without an ambient scope.
-        previous: AMBIENT.try_with(|cell| cell.replace(ambient)).ok(),
+        previous: AMBIENT.try_with(|cell| cell.replace(here)).ok(),
         published: if polling::is_on() {
-            publish(ambient)
+            publish(here.ambient)
         } else {
             None
         },
@@ -184,15 +196,19 @@ fn publish(ambient: Ambient) -> Option<Before> {
 }
 
 pub(super) fn enter_task(task: &TaskRef) -> Entered<'_> {
-    enter(Ambient::Task(task))
+    enter(Here::inside(Ambient::Task(task)))
 }
 
 pub(crate) fn enter_unopened(unopened: &Unopened) -> Entered<'_> {
-    enter(Ambient::Unopened(unopened))
+    // It was made in the same poll, so by the same Tokio task.
+    enter(Here {
+        ambient: Ambient::Unopened(unopened),
+        task: unopened.around.task,
+    })
 }
 
 pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
-    enter(Ambient::Scope(scope))
+    enter(Here::inside(Ambient::Scope(scope)))
 }
 
 impl Drop for Entered<'_> {
@@ -206,8 +222,31 @@ impl Drop for Entered<'_> {
     }
 }
 
+impl Here {
+    /// `ambient`, for the Tokio task that is being polled.
+    #[inline]
+    fn inside(ambient: Ambient) -> Self {
+        Self {
+            ambient,
+            task: tokio::task::try_id(),
+        }
+    }
+
+    /// What is ambient for the code that is being polled.
+    fn now() -> Self {
+        let entered = AMBIENT.try_with(Cell::get).unwrap_or_default();
+        let now = Self::inside(Ambient::Outside);
+        if entered.task == now.task {
+            entered
+        } else {
+            // C2
+            now
+        }
+    }
+}
+
 fn ambient() -> Ambient {
-    AMBIENT.try_with(Cell::get).unwrap_or_default()
+    Here::now().ambient
 }
 
 /// The current scope: the process root outside everything.
@@ -239,7 +278,7 @@ pub(crate) fn nearest() -> Arc<Scope> {
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.clone(),
                 None => {
-                    ambient = unopened.around;
+                    ambient = unopened.around.ambient;
                     continue;
                 }
             },

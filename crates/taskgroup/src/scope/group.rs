@@ -6,9 +6,8 @@ use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::driver;
+use super::driver::{self, light::Queue};
 use super::lazy::Lazy;
-use super::owner::{self, Owner};
 use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
@@ -29,7 +28,8 @@ pub(crate) struct GroupState {
     /// When it was opened.
     pub(crate) since: Stamp,
     background: AtomicU32,
-    pub(crate) tokio_tasks: bool,
+    /// Where its children wait, if they are light.
+    light: Option<Arc<Queue>>,
     /// Nothing was asked for that has to do with the end of a child.
     plain: bool,
     /// The body has ended, or its end was already reported.
@@ -74,7 +74,7 @@ struct Places {
 /// What the builder of a group decides. The future that runs a group carries it about: what few ask for is in a box.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupOptions {
-    pub(crate) tokio_tasks: bool,
+    pub(crate) light: bool,
     settings: Option<Box<Settings>>,
 }
 
@@ -133,7 +133,7 @@ impl GroupState {
             number,
             since: clock::stamp(),
             background: AtomicU32::new(0),
-            tokio_tasks: options.tokio_tasks,
+            light: options.light.then(Arc::default),
             body_over: std::sync::atomic::AtomicBool::new(false),
             #[cfg(feature = "tracing")]
             span,
@@ -146,6 +146,17 @@ impl GroupState {
 
     pub(crate) fn id(&self) -> TaskId {
         TaskId::new(self.number(), 0)
+    }
+
+    pub(super) fn light(&self) -> Option<&Arc<Queue>> {
+        self.light.as_ref()
+    }
+
+    /// The group has ended.
+    pub(super) fn closed(&self) {
+        if let Some(queue) = &self.light {
+            queue.close();
+        }
     }
 
     fn asked<'a, T>(&'a self, what: impl FnOnce(&'a Settings) -> Option<T>) -> Option<T> {
@@ -169,28 +180,16 @@ impl GroupState {
 
     // ---- spawning ----
 
-    /// Takes everything that a child needs before it may start: a number, a token and, below a limit, maybe a place in the queue.
+    /// Takes everything that a child needs before it may start: a number and a token.
     #[inline(always)]
-    pub(crate) fn admit(
-        &self,
-        scope: &Arc<Scope>,
-        bits: usize,
-    ) -> (u32, Owner, Result<(), Refusal>) {
-        let (index, has_token) = scope.draw();
-        let (owner, entered) = if has_token {
-            // SAFETY: O1: it came with the token.
-            #[allow(unsafe_code)]
-            (unsafe { Owner::counted(scope) }, Ok(()))
-        } else {
-            (Owner::new(scope), scope.enter_children(index))
-        };
-        let flags = scope.flags();
-        let plain = flags & tree::CANCELLED == 0 && bits & BACKGROUND == 0;
+    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: usize) -> (u32, Result<(), Refusal>) {
+        let (index, entered) = scope.enter_numbered();
+        let plain = !scope.is_cancelled() && bits & BACKGROUND == 0;
         if entered.is_ok() && plain && scope.runtime_if_set().is_some() {
-            return (index, owner, entered);
+            return (index, entered);
         }
         let entered = entered.and_then(|()| self.admit_rare(scope, bits));
-        (index, owner, entered)
+        (index, entered)
     }
 
     /// The token has been taken.
@@ -218,7 +217,7 @@ impl GroupState {
     #[inline]
     pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
         if self.asked.is_none() {
-            return driver::submit_to(scope.runtime(), task);
+            return driver::submit(task);
         }
         self.start_asked(scope, task, placed);
     }
@@ -241,7 +240,7 @@ impl GroupState {
         }
         if let Some(task) = next {
             self.count(task.header(), Progress::started);
-            driver::submit_to(scope.runtime(), task);
+            driver::submit(task);
         }
     }
 
@@ -379,11 +378,7 @@ impl GroupState {
         if header.has(BACKGROUND) {
             self.background.fetch_sub(1, Ordering::SeqCst);
         }
-        if self.background() == 0 {
-            driver::child_ended(owner);
-        } else {
-            owner.leave();
-        }
+        owner.leave();
     }
 
     // ---- background children ----
@@ -621,18 +616,7 @@ pub(super) fn end_background(scope: &Arc<Scope>) {
 
 /// The next number of a child below `scope`; 0 where children have none.
 pub(crate) fn next_index(scope: &Arc<Scope>) -> u32 {
-    scope.group().map_or(0, |_| {
-        let (index, has_token) = scope.draw();
-        if has_token {
-            scope.leave();
-            // SAFETY: O1: it came with the token.
-            #[allow(unsafe_code)]
-            unsafe {
-                owner::give_back(Arc::as_ptr(scope), 1);
-            }
-        }
-        index
-    })
+    scope.group().map_or(0, |_| scope.next_number())
 }
 
 /// Whether the owner is a group to which the end of the task means nothing but its token.
@@ -642,17 +626,11 @@ fn is_plain_end(header: &Header) -> bool {
     group.is_some_and(GroupState::is_plain) && !header.has(BACKGROUND | LIMITED)
 }
 
-/// Whether that is so, and the turn of the pump that polls the task will [give its token back](driver::count_ended).
-#[inline]
-pub(super) fn ends_plainly(header: &Header) -> bool {
-    is_plain_end(header) && driver::expect_ended(&header.owner)
-}
-
 /// A task has ended, in every sense: its group hears of it last.
 pub(super) fn child_ended(header: &Header, fate: Fate) {
     let owner = &header.owner;
     match owner.group() {
-        Some(_) if is_plain_end(header) => driver::child_ended(owner),
+        Some(_) if is_plain_end(header) => owner.leave(),
         Some(group) => group.child_ended(header, fate),
         None => owner.leave(),
     }

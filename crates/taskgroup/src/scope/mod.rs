@@ -13,15 +13,14 @@
 //! | `name` | the name of a task |
 //! | `pool` | the memory of nodes |
 //! | `task` | one child: its future, its outcome |
-//! | `node` | what is the same in every task: state word, references, name |
+//! | `state` | the state word of a task |
+//! | `node` | what is the same in every task: references, name, wakers |
 //! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
 //! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
-//! | `driver` | who polls children: pumps, or Tokio tasks |
-//! | `driver/pump`, `driver/queues`, `driver/rings`, `driver/ring` | pumps, and where tasks wait for them |
-//! | `owner` | the references of all tasks to their group, counted together |
+//! | `driver` | what polls children: Tokio tasks, one for each child or a few for a group |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 //! | `bell` | the alarm of a deadline without a scope |
 
@@ -38,10 +37,10 @@ pub mod models;
 #[cfg(not(taskgroup_bare))]
 pub(crate) mod name;
 mod node;
-mod owner;
 pub(crate) mod polling;
 mod pool;
 pub(crate) mod section;
+mod state;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;
@@ -83,7 +82,7 @@ mod tests {
             Ok(group)
         });
         let _kept = group.await.unwrap();
-        // The pump has let go of the last one when it has had another turn.
+        // The driver lets go of the last one in another turn.
         tokio::task::yield_now().await;
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 3);
@@ -110,8 +109,8 @@ mod tests {
         let (kept, cancelled) = kept.await.unwrap();
         tokio::task::yield_now().await;
         let group = seen.lock().unwrap().take().unwrap();
-        // One for what both handles keep, and one for the scope that the cancel opened.
-        assert_eq!(group.strong_count(), 2);
+        // One for each handle, and one for the scope that the cancel opened.
+        assert_eq!(group.strong_count(), 3);
         assert_eq!(cancelled.name(), "cancelled");
         drop(cancelled);
         assert_eq!(group.strong_count(), 1);
@@ -137,29 +136,5 @@ mod tests {
             Ok(())
         });
         run.await.unwrap();
-    }
-
-    // Q3: what is below a child runs before its neighbour begins.
-    #[tokio::test]
-    async fn a_tree_of_groups_runs_depth_first() {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let run = TaskGroup::run(async |group| {
-            for number in 0..2 {
-                let seen = seen.clone();
-                group.spawn(async move {
-                    let below = seen.clone();
-                    seen.lock().unwrap().push((number, "begins"));
-                    TaskGroup::run(async |group| {
-                        group.spawn(async move { below.lock().unwrap().push((number, "below")) });
-                        Ok(())
-                    })
-                    .await
-                });
-            }
-            Ok(())
-        });
-        run.await.unwrap();
-        let order = [(0, "begins"), (0, "below"), (1, "begins"), (1, "below")];
-        assert_eq!(*seen.lock().unwrap(), order);
     }
 }

@@ -1,35 +1,20 @@
 //! What is the same in every task, whatever its future: the header of its node, and the counted reference to it.
 //!
-//! # The state word
-//!
-//! The low bits are flags, the rest counts the references.
-//!
-//! - `SCHEDULED`: the task is in exactly one queue of its driver (or will be put there by whoever has it `RUNNING`).
-//! - `RUNNING`: one thread has the stage. Set by the driver that took the task from its queue (which clears `SCHEDULED`), or by
-//!   a canceller that found the task idle, that is neither `SCHEDULED` nor `RUNNING` nor `DONE`. A new task has it from the start: whoever
-//!   takes it from the one queue that it is in runs it.
-//! - `DONE`: the outcome is in the stage; set once, together with clearing `RUNNING`.
-//! - `DETACHED`: the joiner is gone; set once, by its drop.
-//! - `CANCELLED`, `FORCED`: as in the tree. `SHIELDED`: only `FORCED` counts (adopted cleanup).
-//! - `OPENED`: there is a scope inside, which knows the task.
-//!
 //! # Who may touch the stage
 //!
 //! - **K1** While `DONE` is unset: only the thread that set `RUNNING`, until it clears it.
 //! - **K2** Once `DONE` is set and `DETACHED` is not: only the owner of the one [`Joiner`](super::task::Joiner).
-//! - **K3** Whoever sets the second of `DONE` and `DETACHED` (it sees the other one set in the old value) owns the outcome and drops
-//!   it. Nobody touches the stage after that.
+//! - **K3** The thread that sets the second of `DONE` and `DETACHED` owns the outcome and drops it. Nothing touches the stage after that.
 //!
-//! Setting and clearing these bits are `AcqRel` or stronger read-modify-writes on one word, so each change of owner is a
-//! synchronisation.
+//! These bits stand in one word ([`State`]) and change by read-modify-writes, so each change of owner is a synchronisation.
 //!
 //! # Who keeps the node
 //!
-//! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the tree from the birth of the task to its `DONE`: it
-//!   stands in the owner's list once the task is linked, and nowhere before that. Whoever gives the last one back frees the node, so while there is
-//!   a `TaskRef` the header can be read.
-//! - **K5** A task keeps the scope inside it. That one knows the task by a reference that is not counted, until whoever ends the task, or finds it
-//!   ended after it has made the scope, [takes it out](TaskLink::forget), with a counted one in hand.
+//! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the tree from the birth of the task to its
+//!   `DONE`: it stands in the owner's list once the task is linked, and nowhere before that. The thread that drops the last reference
+//!   frees the node. A `TaskRef` therefore keeps the header readable.
+//! - **K5** A task keeps the scope inside it. That scope refers to the task without counting, until the thread that ends the task, or
+//!   finds it ended after it has made the scope, [takes the reference out](TaskLink::forget), with a counted one in hand.
 
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -38,48 +23,28 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::driver;
 use super::extra::{Extra, Inside};
+use super::gate::{self, Payload};
 use super::group::Fate;
-use super::owner::Owner;
+use super::state::{GivenUp, Snapshot, State, Woken};
 use super::task::Spec;
-use super::tree::{self, CANCELLED, Dropping, FORCED, NO_SLOT, Scope};
+use super::tree::{self, CANCELLED, Dropping, NO_SLOT, Scope};
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::TaskInfo;
 use crate::handle::JoinError;
 use crate::observe::events;
 use crate::observe::mark::Mark;
-use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicU32, Mutex, Ordering};
 
-// CANCELLED and FORCED are bits 0 and 2.
-const SCHEDULED: usize = 1 << 3;
-const RUNNING: usize = 1 << 4;
-const DONE: usize = 1 << 5;
-const DETACHED: usize = 1 << 6;
-/// Somebody may wait for the end.
-const AWAITED: usize = 1 << 7;
-const OPENED: usize = 1 << 8;
-/// The task listens to force only.
-pub(crate) const SHIELDED: usize = 1 << 9;
-/// The task does not keep its group open.
-pub(crate) const BACKGROUND: usize = 1 << 10;
-/// The task is driven by a Tokio task of its own.
-pub(crate) const TOKIO: usize = 1 << 11;
-/// The group counts the task against its limit.
-pub(crate) const LIMITED: usize = 1 << 12;
+pub(crate) use super::state::{BACKGROUND, LIMITED, SHIELDED, TOKIO};
+
 /// The place of what was polled and is not linked.
 const STARTED: u32 = NO_SLOT - 1;
 
-/// One reference.
-const REF: usize = 1 << 13;
-/// More references than that are a leak in a loop. Beyond it the count would overflow, so the process ends, as with `Arc`.
-const MANY: usize = usize::MAX / 2;
-
-const TO_END: usize = (CANCELLED | FORCED) as usize;
-
 /// The part of a task that does not depend on its future.
 pub(crate) struct Header {
-    state: AtomicUsize,
+    state: State,
     vtable: &'static Vtable,
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Scope>,
     pub(crate) mark: Mark,
     pub(crate) index: u32,
     slot: AtomicU32,
@@ -92,11 +57,13 @@ pub(crate) struct Header {
 pub(super) struct Vtable {
     /// Polls once as the thread that has `RUNNING`; or only drops the future, without `may_poll`.
     pub(super) step: fn(&TaskRef, may_poll: bool) -> Step,
+    /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of the step caught.
+    pub(super) fail: fn(&TaskRef, Payload) -> Step,
     /// Drops the outcome. By K3.
     pub(super) drop_outcome: fn(&TaskRef),
     /// Whether the future has not ended. For the thread that has `RUNNING`.
     pub(super) has_future: fn(&TaskRef) -> bool,
-    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for who acts for the joiner after `DONE`.
+    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for the joiner after `DONE`.
     pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
     /// Frees a node to which there is no reference.
     pub(super) free: unsafe fn(NonNull<Header>),
@@ -112,12 +79,11 @@ pub(super) enum Step {
     },
 }
 
-/// Who a new task belongs to while it is born.
+/// What a new task is.
 #[derive(Clone, Copy)]
 pub(super) enum Birth {
-    /// Its driver, its joiner and the tree.
     Spawned,
-    /// Its joiner: it was refused, and has ended.
+    /// It was refused, and has ended.
     Refused,
 }
 
@@ -125,13 +91,13 @@ impl Header {
     #[inline(always)]
     pub(super) fn new(spec: Spec, birth: Birth, vtable: &'static Vtable) -> Self {
         let state = match birth {
-            Birth::Spawned => RUNNING + 3 * REF,
-            Birth::Refused => DONE + REF,
+            Birth::Spawned => State::spawned(spec.bits),
+            Birth::Refused => State::refused(spec.bits),
         };
         Self {
             #[cfg(feature = "tracing")]
             span: crate::observe::spans::of_task(&spec),
-            state: AtomicUsize::new(state | spec.bits),
+            state,
             vtable,
             owner: spec.owner,
             mark: Mark::new(spec.name, spec.location),
@@ -141,33 +107,30 @@ impl Header {
         }
     }
 
-    fn state(&self) -> usize {
-        self.state.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn has(&self, bits: usize) -> bool {
-        self.state() & bits != 0
+    /// Whether one of these settings was made.
+    pub(crate) fn has(&self, settings: usize) -> bool {
+        self.state.now().has(settings)
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.has(DONE)
+        self.state.is_done()
     }
 
     pub(super) fn is_detached(&self) -> bool {
-        self.has(DETACHED)
+        self.state.is_detached()
     }
 
     pub(super) fn is_forced(&self) -> bool {
-        self.has(FORCED as usize)
+        self.state.is_forced()
     }
 
     /// Whether it is being polled or about to be.
     pub(crate) fn is_active(&self) -> bool {
-        self.has(SCHEDULED | RUNNING)
+        self.state.is_active()
     }
 
     pub(super) fn is_scheduled(&self) -> bool {
-        self.has(SCHEDULED)
+        self.state.is_scheduled()
     }
 
     /// Whether it is in its owner's list.
@@ -188,7 +151,7 @@ impl Header {
 
     /// Whether the task is to end: not asked of shielded ones unless forced.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.has(TO_END)
+        self.state.is_cancelled()
     }
 
     /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is ours; which one it is, under
@@ -229,28 +192,20 @@ impl Header {
 
     /// Takes over `CANCELLED` and `FORCED`; returns whether that says anything new to the task.
     pub(super) fn mark(&self, bits: u32) -> bool {
-        let bits = if self.has(SHIELDED) && bits & FORCED == 0 {
-            0
-        } else {
-            bits as usize & TO_END
-        };
-        bits != 0 && self.state.fetch_or(bits, Ordering::SeqCst) & bits != bits
+        self.state.mark(bits)
     }
 
-    /// Has the scope inside the task know what the task knows. A canceller marks the task first and then looks for the scope;
-    /// whoever makes the scope does it the other way round, so one of the two gets here with both in hand.
-    ///
-    /// The word is read by a write: of two such accesses one comes second, and sees the first and what was done before it. A mere load
-    /// may come too early, as the scope is no part of the one order of all `SeqCst` accesses.
+    /// Tells the scope inside the task what the task was told. A canceller marks the task first and then looks for the scope; the thread
+    /// that makes the scope does it the other way round, so one of the two gets here with both in hand.
     fn pass_down(&self) {
         let Some(scope) = self.scope() else {
             return;
         };
-        self.hand_down(self.state.fetch_or(0, Ordering::SeqCst), &scope);
+        self.hand_down(self.state.after_look(), &scope);
     }
 
-    fn hand_down(&self, state: usize, scope: &Arc<Scope>) {
-        let flags = (state & TO_END) as u32;
+    fn hand_down(&self, state: Snapshot, scope: &Arc<Scope>) {
+        let flags = state.told();
         if flags != 0 {
             scope.cancel_from_above(flags, &self.reason());
         }
@@ -287,63 +242,41 @@ impl Header {
     fn wait_done(&self, waker: &Waker) -> bool {
         self.extra.wake_at_end(waker);
         // The end may have come before the waker and the bit were there.
-        self.state.fetch_or(AWAITED, Ordering::SeqCst) & DONE != 0
+        self.state.await_end()
     }
 
     // ---- the Tokio driver's side ----
 
-    /// Wakes the Tokio task that drives this one: it is scheduled, or has ended. `false` when there is none.
-    pub(super) fn wake_drive(&self) -> bool {
-        self.extra.wake_drive()
+    /// Wakes the Tokio task that drives this one. Without effect before that has polled it for the first time: until then the task is
+    /// `RUNNING`, so nothing has to wake it.
+    pub(super) fn wake_drive(&self) {
+        self.extra.wake_drive();
     }
 
-    /// Gives up a new task that nobody will drive: whoever has it next has to take it.
-    pub(super) fn requeue(&self) {
-        self.state.fetch_xor(SCHEDULED | RUNNING, Ordering::SeqCst);
+    /// Takes `RUNNING` for the Tokio task that drives this one.
+    pub(super) fn begin_scheduled(&self) -> bool {
+        self.state.begin_scheduled()
     }
 
     /// Its runtime is dead: guards and shields hold no longer.
     pub(super) fn force(&self) {
-        self.state.fetch_or(TO_END, Ordering::SeqCst);
+        self.state.force();
     }
 
-    /// Takes `RUNNING`, as whoever has taken the task from its queue.
-    #[inline]
-    fn begin(&self) {
-        if self.state() & RUNNING == 0 {
-            let before = self.state.fetch_xor(SCHEDULED | RUNNING, Ordering::SeqCst);
-            debug_assert_eq!(
-                before & (SCHEDULED | RUNNING | DONE),
-                SCHEDULED,
-                "K1: only a scheduled task is taken from a queue"
-            );
-        }
+    /// Takes `RUNNING` of a task that was taken from a queue of a dead runtime.
+    pub(super) fn begin_dead(&self) {
+        self.state.force();
+        self.state.begin();
     }
 
-    /// As [`begin`](Self::begin), for a task of Tokio's: that is not a queue, so it may be that it is not scheduled, or that somebody else has `RUNNING`,
-    /// who wakes the driver then when they give it up.
-    pub(super) fn begin_scheduled(&self) -> bool {
-        self.claim(SCHEDULED, RUNNING)
+    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`.
+    pub(super) fn lose_driver(&self, kept: bool) -> bool {
+        self.state.lose_driver(kept)
     }
 
-    /// Takes `RUNNING` of a task that nobody polls and that has not ended.
-    pub(super) fn seize(&self) -> bool {
-        let seized = self
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-                (state & (RUNNING | DONE) == 0).then_some(state & !SCHEDULED | RUNNING)
-            });
-        seized.is_ok()
-    }
-
-    /// Changes exactly `from` among the three bits that say who has the task into `to`.
-    fn claim(&self, from: usize, to: usize) -> bool {
-        let claimed = self
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-                (state & (SCHEDULED | RUNNING | DONE) == from).then_some(state ^ from ^ to)
-            });
-        claimed.is_ok()
+    /// Takes `SCHEDULED` away, as the driver that has kept `RUNNING` between two polls.
+    pub(super) fn turn(&self) {
+        self.state.turn();
     }
 }
 
@@ -360,10 +293,7 @@ unsafe impl Sync for TaskRef {}
 
 impl Clone for TaskRef {
     fn clone(&self) -> Self {
-        let before = self.header().state.fetch_add(REF, Ordering::Relaxed);
-        if before > MANY {
-            std::process::abort();
-        }
+        self.header().state.add_reference();
         Self(self.0)
     }
 }
@@ -371,13 +301,9 @@ impl Clone for TaskRef {
 impl Drop for TaskRef {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        let state = &self.header().state;
-        // The last one has nobody to race with: only who has a reference makes another one.
-        if state.load(Ordering::Acquire) / REF == 1
-            || state.fetch_sub(REF, Ordering::AcqRel) / REF == 1
-        {
+        if self.header().state.drop_reference() {
             let free = self.header().vtable.free;
-            // SAFETY: K4: that was the last reference; what others did with theirs happened before, by the `AcqRel` of the count.
+            // SAFETY: K4: that was the last reference, and what others did with theirs happened before.
             unsafe { free(self.0) };
         }
     }
@@ -396,11 +322,6 @@ impl TaskRef {
 
     pub(super) fn as_raw(&self) -> NonNull<Header> {
         self.0
-    }
-
-    /// For [`from_raw`](Self::from_raw).
-    pub(super) fn into_raw(self) -> NonNull<Header> {
-        ManuallyDrop::new(self).0
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -423,7 +344,7 @@ impl TaskRef {
 
     #[cfg(all(test, not(loom)))]
     pub(super) fn references(&self) -> usize {
-        self.header().state() / REF
+        self.header().state.references()
     }
 
     /// The same reference a second time, so it must not outlive `self`.
@@ -441,68 +362,65 @@ impl TaskRef {
     /// Polls once. The caller took the task from its queue.
     #[inline]
     pub(crate) fn run(self) {
-        self.header().begin();
+        self.header().state.begin();
         self.drive(true);
     }
 
-    /// As [`run`](Self::run), in a dead runtime.
-    pub(super) fn run_dead(self) {
-        self.header().begin();
-        self.drive(false);
+    /// One step, as the thread that has `RUNNING`. Nothing unwinds out of it (G2).
+    #[inline]
+    fn step(&self, may_poll: bool) -> Step {
+        let vtable = self.header().vtable;
+        gate::call(|| (vtable.step)(self, may_poll))
+            .unwrap_or_else(|payload| (vtable.fail)(self, payload))
     }
 
     /// Polls once, or only drops where polling is over. The caller has `RUNNING`.
     #[inline]
     pub(super) fn drive(self, may_poll: bool) {
-        if let Step::Ended { fate, gone } = (self.header().vtable.step)(&self, may_poll) {
-            // A driver of Tokio's is not here, and has to hear of it.
-            return self.end(fate, gone, AWAITED | OPENED | TOKIO);
+        if let Step::Ended { fate, gone } = self.step(may_poll) {
+            let header = self.header();
+            let is_driven = header.has(TOKIO);
+            self.end(fate, gone);
+            if is_driven {
+                // The Tokio task is not the caller, and still has to end.
+                header.wake_drive();
+            }
+            return;
         }
-        let state = &self.header().state;
-        let idle = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-            // Our reference goes too. It is not the last one: the tree's is there until `DONE` (K4).
-            (state & SCHEDULED == 0).then_some(state - RUNNING - REF)
-        });
-        if idle.is_ok() {
-            return std::mem::forget(self);
+        match self.header().state.to_idle() {
+            GivenUp::Idle => {}
+            GivenUp::Again => {
+                let woken = self.header().state.unclaim();
+                driver::hand_over(self, woken);
+            }
         }
-        // It stays scheduled: nobody clears that but whoever takes it from the queue.
-        state.fetch_sub(RUNNING, Ordering::SeqCst);
-        driver::resubmit(self);
     }
 
-    /// Polls once, as the Tokio task that `waker` wakes. Comes back unless it has ended, and says whether it is to be polled again at once: then it stays
-    /// `RUNNING`. The caller has that.
-    pub(super) fn drive_as(self, waker: &Waker) -> Option<(Self, bool)> {
+    /// Polls once, as the Tokio task that `waker` wakes. Returns whether the task has ended, and if not whether it is to be polled
+    /// again at once: then it stays `RUNNING`. The caller has `RUNNING`.
+    pub(super) fn drive_as(&self, waker: &Waker) -> Driven {
         let header = self.header();
         if !header.is_detached() {
-            // Tokio's cell goes with the node.
+            // Tokio's cell goes with the node: the thread that has the handle most often made both.
             header.extra.set_drive(waker);
         }
-        if let Step::Ended { fate, gone } = (header.vtable.step)(&self, true) {
-            self.end(fate, gone, AWAITED | OPENED);
-            return None;
+        if let Step::Ended { fate, gone } = self.step(true) {
+            self.end(fate, gone);
+            return Driven::Ended;
         }
-        // Whoever schedules it when it is idle sees this.
+        // A thread that finds the task idle sees this.
         header.extra.set_drive(waker);
-        let idle = header
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-                (state & SCHEDULED == 0).then_some(state - RUNNING)
-            });
-        Some((self, idle.is_err()))
+        match header.state.to_idle() {
+            GivenUp::Idle => Driven::Idle,
+            GivenUp::Again => Driven::Again,
+        }
     }
 
-    /// The joiner goes: says so and gives its reference, this one, back; unless the outcome is there and has to be dropped first.
+    /// The joiner goes: gives its reference, this one, back; unless the outcome is there and has to be dropped first.
     #[inline]
     pub(super) fn detach(&self) -> bool {
         // Of the node only an atomic is borrowed when the reference is gone.
-        let state = &self.header().state;
-        let gone = state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-            // The tree's reference is there until DONE, so this one is not the last.
-            (state & DONE == 0).then_some((state | DETACHED) - REF)
-        });
-        gone.is_ok()
+        self.header().state.detach()
     }
 
     /// As the canceller that has claimed an idle task: one step that drops the future, or finds that it may not.
@@ -511,17 +429,16 @@ impl TaskRef {
         if (header.vtable.has_future)(&self) && header.holds() == 0 {
             self.drive(false);
         } else {
-            // A guard came to life meanwhile, or the task is winding up: whoever drives it has to poll it.
-            header.state.fetch_or(SCHEDULED, Ordering::SeqCst);
-            header.state.fetch_and(!RUNNING, Ordering::SeqCst);
-            driver::resubmit(self);
+            // A guard came to life meanwhile, or the task is winding up: its driver has to poll it.
+            let woken = header.state.unclaim();
+            driver::hand_over(self, woken);
         }
     }
 
     /// The task was just marked as cancelled: drop it if it is idle and may be dropped here, wake it otherwise.
     pub(super) fn cancelled(self, dropping: Dropping) {
         let header = self.header();
-        if dropping == Dropping::InPlace && header.holds() == 0 && header.claim(0, RUNNING) {
+        if dropping == Dropping::InPlace && header.holds() == 0 && header.state.claim() {
             self.drop_in_place();
         } else {
             self.wake();
@@ -535,13 +452,7 @@ impl TaskRef {
         if header.scope().is_some() {
             return Err(self);
         }
-        let claimed = header
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
-                let busy = state & (SCHEDULED | RUNNING | DONE | SHIELDED);
-                (busy == 0).then_some((state | RUNNING | bits as usize & TO_END) + REF)
-            });
-        if claimed.is_err() {
+        if !header.state.claim_linked(bits) {
             return Err(self);
         }
         header.set_slot(STARTED);
@@ -566,9 +477,8 @@ impl TaskRef {
 
     /// As `Waker::wake`.
     pub(super) fn wake(self) {
-        if self.header().schedule() {
-            driver::resubmit(self);
-        }
+        let woken = self.header().state.schedule();
+        driver::hand_over(self, woken);
     }
 
     /// The scope inside the task, made on the first ask.
@@ -580,12 +490,11 @@ impl TaskRef {
         let owner = Arc::clone(&header.owner);
         let new = Scope::for_task(self, owner, header.mark.location());
         let scope = header.extra.inside_or(new).clone();
-        let before = header.state.fetch_or(OPENED, Ordering::SeqCst);
-        if before & DONE != 0 {
+        let before = header.state.open();
+        if before.is_done() {
             // K5: its end came first and found no scope.
             scope.forget_task();
         }
-        // As in `pass_down`: the word was read by a write, after the scope was there.
         header.hand_down(before, &scope);
         scope
     }
@@ -611,86 +520,40 @@ impl TaskRef {
         header.pass_down();
     }
 
-    /// The outcome is in the stage, or was dropped because the joiner is `gone`: says so to everybody, gives the tree's reference back and ours. `RUNNING`
-    /// was ours. `care`: what says that somebody else has to hear of it.
-    #[inline]
-    fn end(self, fate: Fate, gone: bool, care: usize) {
+    /// The outcome is in the stage, or was dropped because the joiner is `gone`. Publishes the end, gives the tree's reference back and
+    /// tells the owner. `RUNNING` was the caller's.
+    fn end(&self, fate: Fate, gone: bool) {
         let header = self.header();
         if header.is_linked() {
-            // K4: what stood in the list is given back below.
+            // K4: the reference in the list is the tree's, which `State::end` gives back.
             let _ = header.owner.unlink_task(header).map(ManuallyDrop::new);
         }
-        let inside = header.scope();
-        if let Some(inside) = &inside {
+        if let Some(inside) = header.scope() {
             inside.forget_task();
         }
-        // What is made inside from here on has to be told, K5.
-        let care = if inside.is_some() {
-            care & !OPENED
-        } else {
-            care
-        };
-        // Nothing is left to do then for which we would need our reference.
-        let plain = super::group::ends_plainly(header);
-        let is_last_act = |state| {
-            let others_care = state & care != 0 || (state & DETACHED != 0 && !gone);
-            plain && !others_care
-        };
-        let state = &header.state;
-        let mut before = state.load(Ordering::Relaxed);
-        let last_act = loop {
-            let last_act = is_last_act(before);
-            // RUNNING is set and DONE is not, and both the tree's reference and ours are there.
-            let after = before + DONE - RUNNING - REF * (1 + usize::from(last_act));
-            match state.compare_exchange_weak(before, after, Ordering::SeqCst, Ordering::Relaxed) {
-                Ok(_) if last_act && after / REF == 0 => {
-                    // SAFETY: K4: the two were the last references.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        (header.vtable.free)(self.0);
-                    }
-                    break true;
-                }
-                Ok(_) => break last_act,
-                Err(now) => before = now,
-            }
-        };
-        if last_act {
-            driver::count_ended();
-            return std::mem::forget(self);
-        }
-        if before & care & OPENED != 0 {
+        let todo = header.state.end(gone);
+        if todo.forget_inside {
+            // K5: a scope that was made inside after the look above.
             if let Some(inside) = header.scope() {
                 inside.forget_task();
             }
         }
-        if before & AWAITED != 0 {
+        if todo.wake_waiters {
             header.extra.wake_waiters();
         }
-        if before & care & TOKIO != 0 {
-            header.wake_drive();
-        }
-        if before & DETACHED != 0 && !gone {
+        if todo.drop_outcome {
             // K3: the joiner went meanwhile.
-            (header.vtable.drop_outcome)(&self);
+            (header.vtable.drop_outcome)(self);
         }
         super::group::child_ended(header, fate);
     }
 }
 
-impl Header {
-    /// Takes `SCHEDULED` away, as the driver that has kept `RUNNING` between two polls.
-    pub(super) fn turn(&self) {
-        if self.is_scheduled() {
-            self.state.fetch_and(!SCHEDULED, Ordering::SeqCst);
-        }
-    }
-
-    /// Marks the task as scheduled; returns whether the caller has to put it into a queue.
-    fn schedule(&self) -> bool {
-        let before = self.state.fetch_or(SCHEDULED, Ordering::SeqCst);
-        before & (SCHEDULED | RUNNING | DONE) == 0
-    }
+/// What came of a poll by a Tokio task.
+pub(super) enum Driven {
+    Ended,
+    Idle,
+    Again,
 }
 
 /// The scope inside a task knows its task, until that ends (K5).
@@ -742,8 +605,10 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: as above.
     let task = unsafe { borrowed(data) };
     // Most wake-ups of a busy task find it scheduled: no reference is counted for those.
-    if task.header().schedule() {
-        driver::resubmit_by_ref(&task);
+    match task.header().state.schedule() {
+        Woken::Noticed => {}
+        Woken::Submit if task.header().has(TOKIO) => task.header().wake_drive(),
+        woken => driver::hand_over(TaskRef::clone(&task), woken),
     }
 }
 

@@ -21,7 +21,6 @@ use tokio::time::Instant;
 use super::current::{self, Lazy, Unopened};
 use super::driver;
 use super::group::end_background;
-use super::owner::{Owner, Settling};
 use super::task::{self, SHIELDED, Spec};
 use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
 use crate::error::Member;
@@ -165,7 +164,6 @@ impl<F: Future> Section<F> {
 
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
-        let _settling = Settling::begin();
         let mut this = self.project();
         if let Some(future) = this.future.as_mut().as_pin_mut() {
             let poll = || catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
@@ -382,11 +380,11 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
         return scope.leave();
     }
     let spec = Spec {
-        owner: Owner::new(scope),
+        owner: scope.clone(),
         index: super::group::next_index(scope),
         name: Some("cleanup".into()),
         location: scope.location,
-        bits: SHIELDED,
+        bits: SHIELDED | driver::settings(scope),
     };
     let cleanups = Cleanups {
         scope: scope.clone(),

@@ -3,22 +3,22 @@
 //! The invariants K1–K5 stand in [`node`](super::node): who may touch the stage, and who keeps the node. The future is never moved: it is
 //! polled and dropped where it was built.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::current;
+use super::gate::{self, Payload};
 use super::group::Fate;
 use super::node::{Birth, Step, Vtable};
-use super::owner::Owner;
 use super::pool;
 use super::section::poll_winding;
-use super::tree;
+use super::tree::{self, Scope};
 use crate::cancel::Cancelled;
 use crate::error::{BoxError, Member, TaskError};
 use crate::handle::JoinError;
@@ -91,7 +91,7 @@ type Outcome<V> = std::cell::UnsafeCell<Option<Result<V, JoinError>>>;
 enum End<V> {
     Value(V),
     Error(BoxError),
-    Panic(Box<dyn Any + Send>),
+    Panic(Payload),
     Cancelled,
 }
 
@@ -105,7 +105,7 @@ struct Task<F: Future<Output: TaskOutput>> {
 
 /// What a new task is told apart from its future.
 pub(crate) struct Spec {
-    pub(crate) owner: Owner,
+    pub(crate) owner: Arc<Scope>,
     pub(crate) index: u32,
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) location: &'static Location<'static>,
@@ -152,6 +152,7 @@ where
 {
     const VTABLE: Vtable = Vtable {
         step: |task, may_poll| Self::of(task).step(task, may_poll),
+        fail: |task, payload| Self::of(task).fail(payload),
         has_future: |task| {
             // SAFETY: K1: the caller has RUNNING.
             #[allow(unsafe_code)]
@@ -235,6 +236,30 @@ where
         self.complete(end)
     }
 
+    /// Something unwound out of a step: the task ends with that panic. `RUNNING` is ours (K1).
+    #[cold]
+    fn fail(&self, payload: Payload) -> Step {
+        if matches!(self.own_stage(), Stage::Outcome(_)) {
+            // The outcome is there, so what unwound was to be told to others. They are told by the end of the task.
+            gate::report("the end of a task", payload);
+            return Step::Ended {
+                fate: Fate::Failed,
+                gone: false,
+            };
+        }
+        if let Err(second) = gate::call(|| *self.own_stage() = Stage::Empty) {
+            gate::discard(second);
+        }
+        let header = &self.header;
+        let member = Member::from_panic(header.info(), payload);
+        let failed = member.to_task_error();
+        let told = gate::call(|| header.owner.adopt_failure(member));
+        if let Err(payload) = told {
+            gate::report("the failure of a task", payload);
+        }
+        self.finish(Fate::Failed, || Err(JoinError::Failed(failed)))
+    }
+
     /// The stage, for as long as one statement needs it.
     #[allow(unsafe_code, clippy::mut_from_ref)]
     fn own_stage(&self) -> &mut Stage<F> {
@@ -290,11 +315,13 @@ where
                     *stage = Stage::Empty;
                 }
             };
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(poll)) {
+            if let Err(payload) = gate::call(poll) {
                 // It panicked in its poll, or when it was dropped after it, which is no worse than an error.
-                if !matches!(end, Some(End::Error(_))) {
+                if matches!(end, Some(End::Error(_))) {
+                    gate::discard(payload);
+                } else {
                     let lost = end.replace(End::Panic(payload));
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(lost)));
+                    gate::drop_or_report("the value of a task", lost);
                 }
             }
         }
@@ -316,11 +343,11 @@ where
         }
         if self.has_future() {
             // In place, and the stage is empty even if that panics.
-            if let Err(payload) =
-                catch_unwind(AssertUnwindSafe(|| *self.own_stage() = Stage::Empty))
-            {
+            if let Err(payload) = gate::call(|| *self.own_stage() = Stage::Empty) {
                 if matches!(end, Some(End::Cancelled)) {
                     end = Some(End::Panic(payload));
+                } else {
+                    gate::discard(payload);
                 }
             }
         }
@@ -394,7 +421,7 @@ where
             if !matches!(ended, Ended::Failed(..)) {
                 let failed = Ended::Failed(member.to_task_error(), None);
                 let lost = std::mem::replace(&mut ended, failed);
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(lost)));
+                gate::drop_or_report("the value of a task", lost);
             }
             header.owner.adopt_failure(member);
         }
@@ -418,7 +445,7 @@ where
 
     #[cold]
     fn drop_outcome(&self, drop_it: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
+        if let Err(payload) = gate::call(drop_it) {
             let info = self.header.info();
             self.header
                 .owner
@@ -531,7 +558,24 @@ impl<V> Drop for Joiner<V> {
         let outcome = self.take();
         // SAFETY: once, and `self` is not used again.
         let task = unsafe { ManuallyDrop::take(&mut self.task) };
-        drop(outcome);
+        if let Err(payload) = gate::drop_value(outcome) {
+            value_panicked(&task, payload);
+        }
         drop(task);
     }
+}
+
+/// The value of a task panicked when its handle was dropped: that fails the group, as when the task drops it. A group that has ended
+/// cannot fail any more.
+#[cold]
+#[inline(never)]
+fn value_panicked(task: &TaskRef, payload: Payload) {
+    let header = task.header();
+    if header.owner.enter_child().is_err() {
+        return gate::report("the value of a task", payload);
+    }
+    header
+        .owner
+        .adopt_failure(Member::from_panic(header.info(), payload));
+    header.owner.leave();
 }

@@ -2,10 +2,10 @@
 //!
 //! Invariants (the tests of this room and the schedule models name them):
 //!
-//! - **T1** `live` counts the tokens of a scope: one for its own section while that is polled by somebody, one for each
+//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by somebody, one for each
 //!   task spawned into it, one for each scope opened below it. A scope finishes once, after its last foreign token.
 //! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's last act, so
-//!   `live` never reads "quiet" while something below can still run.
+//!   the count never reads "quiet" while something below can still run.
 //! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either took its token before
 //!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
 //! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
@@ -18,10 +18,6 @@
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
-//! - **T9** A group takes tokens in advance, so that not each spawn has to, the more the more children it had: they are counted in `live`,
-//!   and in `spawns` until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
-//!   and who adds some looks for the flag after that. Who closes it takes them away first. With each goes a reference for the child's
-//!   node (O1).
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -33,13 +29,12 @@ use smallvec::SmallVec;
 
 use super::driver::Runtime;
 use super::group::GroupState;
-use super::owner;
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use crate::cancel::CancelReason;
 use crate::error::Member;
 use crate::observe::events;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 use tokio::time::Instant;
 
 mod spread;
@@ -116,25 +111,32 @@ const ORPHAN: u32 = 1 << 4;
 pub(crate) const NAMED: u32 = 1 << 5;
 /// There may be something in `rare`. Set under the lock.
 const RARE: u32 = 1 << 6;
+/// A child was cut off by a cancellation from outside, or with its runtime: the group must not take it for success (S40, S46).
+const CUT: u32 = 1 << 11;
 
-/// In `live`: nothing may be added any more.
-const CLOSED: usize = 1 << (usize::BITS - 1);
+/// In `tokens`: one token. There are fewer than 2^31 of them.
+const TOKEN: u64 = 1;
+/// In `tokens`: nothing may be added any more.
+const CLOSED: u64 = 1 << 31;
+/// In `tokens`: one step of the number of the next child, which wraps.
+const NUMBER: u64 = 1 << 32;
+
+/// The number of tokens in `tokens`.
+fn count(tokens: u64) -> usize {
+    (tokens & (CLOSED - 1)) as usize
+}
 
 /// The place of what is not linked.
 pub(super) const NO_SLOT: u32 = u32::MAX;
-
-/// Above the number in `spawns`: one token.
-const TOKEN: u64 = 1 << 32;
 
 /// A future that was deferred to the end of a scope.
 pub(crate) type Deferred =
     std::pin::Pin<Box<dyn Future<Output = Result<(), crate::error::BoxError>> + Send>>;
 
-/// In the order of who uses it: whoever counts references, links something or spawns does not disturb those who look at the flags.
-#[repr(C)]
 pub(crate) struct Scope {
-    /// Of a group: the number of the next child, and above it the tokens that were taken for children to come (T9).
-    spawns: AtomicU64,
+    /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one word, so that a spawn takes its number
+    /// and its token in one step.
+    tokens: AtomicU64,
     inner: Mutex<Inner>,
     slot: AtomicU32,
     holds: AtomicU32,
@@ -145,11 +147,6 @@ pub(crate) struct Scope {
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
     flags: AtomicU32,
-    /// How many groups there are from here up.
-    depth: u32,
-    live: AtomicUsize,
-    /// O1
-    pub(super) nodes: AtomicUsize,
 }
 
 /// The few that most scopes have below them take no memory of their own.
@@ -210,18 +207,13 @@ impl Scope {
             Some(parent) => parent.runtime.load(Ordering::Acquire),
             None => std::ptr::null_mut(),
         };
-        let above = parent.as_ref().map_or(0, |parent| parent.depth);
-        let depth = above.saturating_add(matches!(kind, Kind::Group(_)).into());
         Self {
             kind,
             parent,
             location,
             flags: AtomicU32::new(named),
-            depth,
             holds: AtomicU32::new(0),
-            live: AtomicUsize::new(1),
-            nodes: AtomicUsize::new(0),
-            spawns: AtomicU64::new(1),
+            tokens: AtomicU64::new(NUMBER | TOKEN),
             slot: AtomicU32::new(NO_SLOT),
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
@@ -267,7 +259,7 @@ impl Scope {
             unreachable!("it was given one")
         };
         // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
-        parent.live.fetch_add(1, Ordering::SeqCst);
+        parent.tokens.fetch_add(TOKEN, Ordering::SeqCst);
         let inherited = {
             let mut inner = parent.inner.lock();
             scope.slot.store(place(&inner.scopes), Ordering::Relaxed);
@@ -318,12 +310,6 @@ impl Scope {
     #[cfg(feature = "runner")]
     pub(crate) fn name_all_below(&self) {
         self.flags.fetch_or(NAMED, Ordering::SeqCst);
-    }
-
-    /// How many groups there are above this group.
-    #[inline]
-    pub(super) fn groups_above(&self) -> usize {
-        self.depth.saturating_sub(1) as usize
     }
 
     pub(crate) fn flags(&self) -> u32 {
@@ -425,73 +411,41 @@ impl Scope {
 
     /// Takes a token for something new below. `Err` when the scope is closed.
     pub(crate) fn enter_child(self: &Arc<Self>) -> Result<(), Refusal> {
-        let before = self.live.fetch_add(1, Ordering::SeqCst);
+        self.enter(TOKEN).map(drop).map_err(|_| Refusal::Closed)
+    }
+
+    /// Takes a token and a number for a child.
+    #[inline]
+    pub(super) fn enter_numbered(self: &Arc<Self>) -> (u32, Result<(), Refusal>) {
+        match self.enter(NUMBER + TOKEN) {
+            Ok(before) => (number(before), Ok(())),
+            Err(before) => (number(before), Err(Refusal::Closed)),
+        }
+    }
+
+    /// The next number, for a child that has its token otherwise.
+    pub(super) fn next_number(&self) -> u32 {
+        number(self.tokens.fetch_add(NUMBER, Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn enter(self: &Arc<Self>, what: u64) -> Result<u64, u64> {
+        let before = self.tokens.fetch_add(what, Ordering::SeqCst);
         if before & CLOSED != 0 {
             self.leave();
-            return Err(Refusal::Closed);
+            return Err(before);
         }
-        Ok(())
-    }
-
-    /// Takes a token for the child with this number, and some for those to come (T9).
-    #[cold]
-    pub(super) fn enter_children(self: &Arc<Self>, index: u32) -> Result<(), Refusal> {
-        /// A group that has had so few may have no more.
-        const FEW: u32 = 2;
-        const MOST: u32 = 63;
-        self.enter_child()?;
-        if index > FEW && self.flags() & (DRAINING | ORPHAN | CANCELLED) == 0 {
-            let some = index.min(MOST) as usize;
-            self.live.fetch_add(some, Ordering::SeqCst);
-            owner::add(self, some);
-            self.spawns.fetch_add(some as u64 * TOKEN, Ordering::SeqCst);
-            if self.flags() & (DRAINING | ORPHAN) != 0 {
-                self.leave_many(self.take_tokens());
-            }
-        }
-        Ok(())
-    }
-
-    /// Draws the number of a child, and a token for it if one was taken in advance.
-    #[inline]
-    pub(super) fn draw(&self) -> (u32, bool) {
-        let mut spawns = self.spawns.load(Ordering::Relaxed);
-        loop {
-            let index = spawns as u32;
-            let tokens = spawns & !(TOKEN - 1);
-            // The number wraps without reaching the tokens.
-            let next = u64::from(index.wrapping_add(1)) | tokens.saturating_sub(TOKEN);
-            match self.spawns.compare_exchange_weak(
-                spawns,
-                next,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return (index, tokens > 0),
-                Err(now) => spawns = now,
-            }
-        }
-    }
-
-    /// How many were taken in advance and not drawn.
-    #[inline]
-    fn tokens(&self) -> usize {
-        (self.spawns.load(Ordering::SeqCst) / TOKEN) as usize
+        Ok(before)
     }
 
     /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
     pub(crate) fn leave(self: &Arc<Self>) {
-        self.leave_many(1);
-    }
-
-    /// Gives back several tokens at once.
-    pub(super) fn leave_many(self: &Arc<Self>, count: usize) {
-        if count == 0 || !self.give_back_and_defer(count) {
+        if !self.give_back_and_defer() {
             return;
         }
         let mut scope = self.clone();
         while let Some(parent) = scope.finish().cloned() {
-            if !parent.give_back_and_defer(1) {
+            if !parent.give_back_and_defer() {
                 return;
             }
             scope = parent;
@@ -500,15 +454,14 @@ impl Scope {
 
     /// As [`give_back`](Self::give_back), but an orphan that is quiet first has its deferred work done. Returns whether the caller has to
     /// finish the scope.
-    fn give_back_and_defer(self: &Arc<Self>, mut count: usize) -> bool {
+    fn give_back_and_defer(self: &Arc<Self>) -> bool {
         loop {
-            match self.give_back(count) {
+            match self.give_back() {
                 Left::Others => return false,
                 Left::Nobody => return true,
                 Left::Deferred => {
                     // The token comes first: nobody finds the scope quiet and the work gone before it is handed over.
-                    count = 1;
-                    if self.live.fetch_add(count, Ordering::SeqCst) & CLOSED == 0 {
+                    if self.tokens.fetch_add(TOKEN, Ordering::SeqCst) & CLOSED == 0 {
                         super::section::adopt_deferred(self, self.take_deferred());
                     }
                 }
@@ -516,22 +469,36 @@ impl Scope {
         }
     }
 
-    fn give_back(&self, count: usize) -> Left {
-        let left = (self.live.fetch_sub(count, Ordering::SeqCst) & !CLOSED) - count;
+    fn give_back(&self) -> Left {
+        let before = self.tokens.fetch_sub(TOKEN, Ordering::SeqCst);
+        let left = count(before) - 1;
         if left == 0 {
             // It is an orphan: no other scope gives the token of its section back.
             if self.has_deferred() && !self.is_closed() {
                 return Left::Deferred;
             }
-            let closed = self
-                .live
-                .compare_exchange(0, CLOSED, Ordering::SeqCst, Ordering::SeqCst);
-            return closed.map_or(Left::Others, |_| Left::Nobody);
+            return if self.close_at(0) {
+                Left::Nobody
+            } else {
+                Left::Others
+            };
         }
         if self.flags() & DRAINING != 0 && left <= self.quiet() {
             self.wake();
         }
         Left::Others
+    }
+
+    /// T3: closes the scope if there are just so many tokens and it is open.
+    fn close_at(&self, left: usize) -> bool {
+        let close = |tokens| {
+            let is_open = tokens & CLOSED == 0;
+            (is_open && count(tokens) == left).then_some(tokens | CLOSED)
+        };
+        let closed = self
+            .tokens
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, close);
+        closed.is_ok()
     }
 
     /// The number of tokens at which nothing ordinary is left: the section's own and the background children's.
@@ -541,14 +508,7 @@ impl Scope {
 
     /// Tokens of others: tasks and scopes below that have not ended.
     pub(crate) fn below(&self) -> usize {
-        let live = self.live.load(Ordering::SeqCst) & !CLOSED;
-        // T9: a scope that drains has none, and if some are on their way back it hears of it.
-        let unused = if self.flags() & DRAINING == 0 {
-            self.tokens()
-        } else {
-            0
-        };
-        live.saturating_sub(1 + unused)
+        count(self.tokens.load(Ordering::SeqCst)).saturating_sub(1)
     }
 
     /// Only background children are left.
@@ -557,36 +517,9 @@ impl Scope {
         group > 0 && self.below() <= group
     }
 
-    /// From here on, whoever makes the scope quiet wakes its section.
-    pub(crate) fn start_draining(self: &Arc<Self>) {
+    /// From here on, the thread that makes the scope quiet wakes its section.
+    pub(crate) fn start_draining(&self) {
         self.flags.fetch_or(DRAINING, Ordering::SeqCst);
-        self.give_unused_back();
-    }
-
-    /// Takes away what was taken in advance (T9): the tokens are the caller's to give back, the references of nodes that are not to come are
-    /// given back here.
-    fn take_tokens(self: &Arc<Self>) -> usize {
-        if self.tokens() == 0 {
-            return 0;
-        }
-        let before = self.spawns.fetch_and(TOKEN - 1, Ordering::SeqCst);
-        let unused = (before / TOKEN) as usize;
-        if unused > 0 {
-            // SAFETY: O1: each token came with one, and they were nobody's.
-            #[allow(unsafe_code)]
-            unsafe {
-                owner::give_back(Arc::as_ptr(self), unused);
-            }
-        }
-        unused
-    }
-
-    /// T9. For the section, whose own token is left: so nobody has to be woken.
-    fn give_unused_back(self: &Arc<Self>) {
-        let unused = self.take_tokens();
-        if unused > 0 {
-            self.live.fetch_sub(unused, Ordering::SeqCst);
-        }
     }
 
     /// Its own code has ended, and it waits for what is below.
@@ -596,20 +529,17 @@ impl Scope {
 
     /// Closes a scope whose section never had to wait, if nothing was deferred and nothing is left below (T3).
     #[inline]
-    pub(super) fn try_close_at_once(self: &Arc<Self>) -> bool {
+    pub(super) fn try_close_at_once(&self) -> bool {
         self.flags() & (DRAINING | RARE) == 0 && self.below() == 0 && self.try_close()
     }
 
     /// Closes a scope below which nothing is left (T3).
-    pub(crate) fn try_close(self: &Arc<Self>) -> bool {
-        self.give_unused_back();
-        self.live
-            .compare_exchange(1, 1 | CLOSED, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+    pub(crate) fn try_close(&self) -> bool {
+        self.close_at(1)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.live.load(Ordering::SeqCst) & CLOSED != 0
+        self.tokens.load(Ordering::SeqCst) & CLOSED != 0
     }
 
     /// The section has ended and everything below too: out of the tree.
@@ -633,6 +563,9 @@ impl Scope {
             }
         }
         events::closed(self);
+        if let Some(group) = self.group() {
+            group.closed();
+        }
         let parent = self.parent.as_ref()?;
         let unlinked = {
             let mut inner = parent.inner.lock();
@@ -663,8 +596,7 @@ impl Scope {
                 parent.root_orphan_added();
             }
         }
-        let unused = self.take_tokens();
-        self.leave_many(1 + unused);
+        self.leave();
     }
 
     // ---- errors that nobody polls for any more ----
@@ -879,6 +811,13 @@ impl Scope {
         }
     }
 
+    /// Something below was cut off from outside.
+    pub(super) fn set_cut(&self) {
+        if self.flags() & CUT == 0 {
+            self.flags.fetch_or(CUT, Ordering::SeqCst);
+        }
+    }
+
     /// Whether the cancellation was asked of this very scope.
     pub(crate) fn is_origin(&self) -> bool {
         self.flags() & OWN != 0
@@ -981,6 +920,11 @@ impl Inner {
             None => Vec::new(),
         }
     }
+}
+
+/// The number of a child, by the word from which it was taken.
+fn number(before: u64) -> u32 {
+    (before >> 32) as u32
 }
 
 /// The place that the next one in `list` will have.

@@ -257,7 +257,8 @@ impl Explorer {
         location: &'static Location<'static>,
     ) -> Option<Fault> {
         let runtime = Runtime::current();
-        runtime.take_over(Pump::new(course.clone()));
+        runtime.explore();
+        tokio::spawn(Pump::new(course.clone()));
         let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
         let body = async {
             match program().await.into_result() {

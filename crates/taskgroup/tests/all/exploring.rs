@@ -382,11 +382,11 @@ fn an_ended_group_has_its_places_back() {
 /// Every order gives the same answer, with time, channels and both kinds of tasks inside.
 #[test]
 fn the_promise_in_many_orders() {
-    for tokio_tasks in [false, true] {
+    for light_tasks in [false, true] {
         let report = testing::explore(0..300, async move || {
             let builder = TaskGroup::builder().limit(3);
-            let builder = if tokio_tasks {
-                builder.tokio_tasks()
+            let builder = if light_tasks {
+                builder.light_tasks()
             } else {
                 builder
             };

@@ -591,7 +591,7 @@ fn no_task_of_tokio_outlives_its_child() {
         };
         for opens_a_scope in [false, true] {
             let before = alive();
-            let run = TaskGroup::builder().tokio_tasks().run(async |outer| {
+            let run = TaskGroup::builder().light_tasks().run(async |outer| {
                 outer.spawn(async move {
                     if opens_a_scope {
                         let _ = group(async |_| {
@@ -614,9 +614,9 @@ fn no_task_of_tokio_outlives_its_child() {
     });
 }
 
-// S3: with `tokio_tasks` each child is a task of Tokio's; otherwise some share one.
+// S3: each child is a Tokio task; light ones share one.
 #[test]
-fn a_child_may_be_a_task_of_tokio() {
+fn a_child_is_a_task_of_tokio_unless_it_is_light() {
     paused(async {
         let ids = async |builder: taskgroup::GroupBuilder| {
             let ids = builder.run(async |group| {
@@ -626,9 +626,9 @@ fn a_child_may_be_a_task_of_tokio() {
             });
             ids.await.unwrap()
         };
-        let (one, two) = ids(TaskGroup::builder().tokio_tasks()).await;
-        assert_ne!(one, two);
         let (one, two) = ids(TaskGroup::builder()).await;
+        assert_ne!(one, two);
+        let (one, two) = ids(TaskGroup::builder().light_tasks()).await;
         assert_eq!(one, two);
     });
 }

@@ -1,7 +1,7 @@
 //! The contract, rule by rule: each test names the rules of the contract (`S12`) or the behaviour of asyncio or Trio
 //! (`TG05`, `TO3`) that it proves.
 //!
-//! With `TASKGROUP_TEST_DRIVER=tokio` in the environment each child is driven by a Tokio task of its own, otherwise by pumps; both
+//! With `TASKGROUP_TEST_DRIVER=light` in the environment the children are light, otherwise each has a Tokio task of its own; both
 //! have to pass.
 
 mod adoption;

@@ -259,7 +259,7 @@ fn a_destructor_drops_the_waker_of_the_next_one() {
 // D3: the runtime goes while children are alive, parked, ready and in the middle of cleanup.
 #[test]
 fn a_runtime_that_goes_down_takes_its_children() {
-    for (threads, tokio_tasks) in [(0, false), (0, true), (2, false), (2, true)] {
+    for (threads, light_tasks) in [(0, false), (0, true), (2, false), (2, true)] {
         let log = Log::default();
         let runtime = match threads {
             0 => Builder::new_current_thread().enable_all().build().unwrap(),
@@ -276,8 +276,8 @@ fn a_runtime_that_goes_down_takes_its_children() {
             let log = log.clone();
             async move {
                 let builder = TaskGroup::builder();
-                let builder = if tokio_tasks {
-                    builder.tokio_tasks()
+                let builder = if light_tasks {
+                    builder.light_tasks()
                 } else {
                     builder
                 };
@@ -396,12 +396,12 @@ fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
 // the engine knows that it has gone.
 #[test]
 fn a_child_for_a_runtime_that_has_gone_is_dropped() {
-    for (tokio_tasks, with_another) in [(false, false), (false, true), (true, false), (true, true)]
+    for (light_tasks, with_another) in [(false, false), (false, true), (true, false), (true, true)]
     {
         let log = Log::default();
         let builder = TaskGroup::builder();
-        let builder = if tokio_tasks {
-            builder.tokio_tasks()
+        let builder = if light_tasks {
+            builder.light_tasks()
         } else {
             builder
         };

@@ -107,16 +107,16 @@ impl Steps {
 
 /// Settings of a group, with the driver that the environment asks for.
 pub(crate) fn builder() -> GroupBuilder {
-    static TOKIO: OnceLock<bool> = OnceLock::new();
-    let tokio = TOKIO.get_or_init(|| match std::env::var("TASKGROUP_TEST_DRIVER") {
-        Ok(driver) if driver == "tokio" => true,
-        Ok(driver) if driver == "pump" => false,
-        Ok(other) => panic!("TASKGROUP_TEST_DRIVER is `{other}`; there are `pump` and `tokio`"),
+    static LIGHT: OnceLock<bool> = OnceLock::new();
+    let light = LIGHT.get_or_init(|| match std::env::var("TASKGROUP_TEST_DRIVER") {
+        Ok(driver) if driver == "light" => true,
+        Ok(driver) if driver == "tokio" => false,
+        Ok(other) => panic!("TASKGROUP_TEST_DRIVER is `{other}`; there are `tokio` and `light`"),
         Err(_) => false,
     });
     let builder = TaskGroup::builder();
-    if *tokio {
-        builder.tokio_tasks()
+    if *light {
+        builder.light_tasks()
     } else {
         builder
     }

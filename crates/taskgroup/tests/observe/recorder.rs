@@ -240,11 +240,11 @@ fn tasks_on_many_threads_are_recorded_once_each() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        for tokio_tasks in [false, true] {
+        for light_tasks in [false, true] {
             let recorder = Recorder::start();
             let mut group = TaskGroup::builder();
-            if tokio_tasks {
-                group = group.tokio_tasks();
+            if light_tasks {
+                group = group.light_tasks();
             }
             let run = group.run(async |group| {
                 for _ in 0..2000 {

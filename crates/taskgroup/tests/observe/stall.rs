@@ -51,11 +51,11 @@ fn on_both_flavours(test: impl AsyncFn()) {
 fn a_blocking_task_is_named_while_it_blocks() {
     let _alone = alone();
     on_both_flavours(async || {
-        for tokio_tasks in [false, true] {
+        for light_tasks in [false, true] {
             let reports = Reports::about("culprit");
             let mut group = TaskGroup::builder().name("group");
-            if tokio_tasks {
-                group = group.tokio_tasks();
+            if light_tasks {
+                group = group.light_tasks();
             }
             let run = group.run(async |group| {
                 group.task("culprit").spawn(async move {
@@ -140,12 +140,12 @@ fn siblings_of_a_task_that_never_yields_go_on_and_the_group_waits() {
         .enable_all()
         .build()
         .unwrap();
-    for tokio_tasks in [false, true] {
+    for light_tasks in [false, true] {
         let reports = Reports::about("stubborn");
         let (release, released) = mpsc::channel();
         let mut group = TaskGroup::builder().name("group");
-        if tokio_tasks {
-            group = group.tokio_tasks();
+        if light_tasks {
+            group = group.light_tasks();
         }
         let (named, stubborn) = runtime.block_on(async {
             let run = group.run(async |group| {

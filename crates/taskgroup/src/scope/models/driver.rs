@@ -1,7 +1,8 @@
-//! Pumps: queues, sleeping, stealing, going down.
+//! Light children: the queue of a group, its pumps, and the end of their runtime.
 
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
 use loom::thread;
 
@@ -10,119 +11,86 @@ use crate::TaskGroup;
 
 pub(super) const MODELS: &[Model] = &[
     Model {
-        name: "submit versus a pump going idle",
-        preemptions: Some(5),
-        outcomes: &["woken", "found it"],
-        run: submit_versus_idle,
-    },
-    Model {
-        name: "submit further down versus a pump going idle",
+        name: "light: submit versus a pump that falls asleep",
         preemptions: Some(3),
         outcomes: &["woken", "found it"],
-        run: submit_deeper_versus_idle,
+        run: submit_versus_sleep,
     },
     Model {
-        name: "stealing",
+        name: "light: two pumps share a queue",
         preemptions: Some(2),
-        outcomes: &["both kept", "one stolen", "both elsewhere"],
-        run: stealing,
+        outcomes: &["one pump", "both pumps"],
+        run: two_pumps,
     },
     Model {
-        name: "submit versus shutdown",
+        name: "light: submit versus shutdown",
         preemptions: Some(3),
         outcomes: &["ran", "never ran"],
         run: submit_versus_shutdown,
     },
 ];
 
-/// D2: a child is submitted while the one pump goes to sleep.
-fn submit_versus_idle(seen: &Seen) {
-    let stage = Stage::new(1);
+/// L1: a child is submitted while the resident pump finds the queue empty and falls asleep.
+fn submit_versus_sleep(seen: &Seen) {
+    let stage = Stage::of_tokio(1, false);
     let bell = stage.workers[0].bell.clone();
-    stage
-        .block_on_only(TaskGroup::run(async |group| {
-            group.spawn(async {});
-            Ok(())
-        }))
-        .unwrap();
-    seen.saw(if bell.rung() == 0 {
-        "found it"
-    } else {
-        "woken"
+    let run = TaskGroup::builder().light_tasks().run(async |group| {
+        group.spawn(async {});
+        let first = bell.rung();
+        group.spawn(async {});
+        Ok(bell.rung() - first)
     });
+    let rung = stage.block_on_only(run).unwrap();
+    seen.saw(if rung == 0 { "found it" } else { "woken" });
     stage.end();
 }
 
-/// Q2: two children of a group in a group are submitted while the one pump goes to sleep.
-fn submit_deeper_versus_idle(seen: &Seen) {
-    let stage = Stage::with_deeper(1, 1);
-    let bell = stage.workers[0].bell.clone();
-    stage
-        .block_on_only(TaskGroup::run(async |_| {
-            let inner = TaskGroup::run(async |group| {
-                group.spawn(async {});
-                group.spawn(async {});
-                Ok(())
-            });
-            Ok(inner.await?)
-        }))
-        .unwrap();
-    seen.saw(if bell.rung() == 0 {
-        "found it"
-    } else {
-        "woken"
+/// L2, L3: two children are submitted, and the pumps that come for them are polled by two threads.
+fn two_pumps(seen: &Seen) {
+    let stage = Stage::of_tokio(1, true);
+    let places = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = places.clone();
+    let run = TaskGroup::builder().light_tasks().run(async |group| {
+        for _ in 0..2 {
+            let told = told.clone();
+            group.spawn(async move { told.lock().unwrap().push(thread::current().id()) });
+        }
+        Ok(())
     });
-    stage.end();
-}
-
-/// D1, D2: a child spawns two more into the queue of its pump, while the other pump looks for something to steal.
-fn stealing(seen: &Seen) {
-    let stage = Stage::new(1);
-    let places = Arc::new(Mutex::new(Vec::new()));
-    let said = places.clone();
-    stage
-        .block_on(TaskGroup::run(async |group| {
-            let clone = group.clone();
-            group.spawn(async move {
-                said.lock().unwrap().push(thread::current().id());
-                for _ in 0..2 {
-                    let said = said.clone();
-                    clone.spawn(async move { said.lock().unwrap().push(thread::current().id()) });
-                }
-            });
-            Ok(())
-        }))
-        .unwrap();
+    stage.block_on(run).unwrap();
     let places = places.lock().unwrap().clone();
-    assert_eq!(places.len(), 3, "D1: each ran once");
-    let elsewhere = places.iter().filter(|place| **place != places[0]).count();
-    seen.saw(["both kept", "one stolen", "both elsewhere"][elsewhere]);
+    assert_eq!(places.len(), 2, "D1: each ran once");
+    seen.saw(if places[0] == places[1] {
+        "one pump"
+    } else {
+        "both pumps"
+    });
     stage.end();
 }
 
-/// D3: a child is submitted while the runtime goes down: it is dropped, and the group ends.
+/// L4: a child is submitted while the runtime goes down. It is dropped, and the group ends.
 fn submit_versus_shutdown(seen: &Seen) {
-    let stage = Stage::new(0);
-    let pump = stage.runtime.pump(0);
+    let stage = Stage::of_tokio(0, false);
+    let runtime = stage.runtime.clone();
     let (ran, dropped) = (Count::default(), Count::default());
     let (counted, value) = (ran.clone(), Dropped(dropped.clone()));
-    let down = thread::spawn(move || {
-        let mut pump = pump;
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let _ = std::pin::Pin::new(&mut pump).poll(&mut cx);
-        drop(pump);
+    let run = TaskGroup::builder().light_tasks().run(async |group| {
+        group.spawn(async {});
+        let mut pump = runtime.drive();
+        let down = thread::spawn(move || {
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = Pin::new(&mut pump).poll(&mut cx);
+            drop(pump);
+        });
+        group.spawn(async move {
+            let _value = value;
+            counted.up();
+            pending::<()>().await;
+        });
+        down.join().unwrap();
+        Ok(())
     });
-    stage
-        .block_on_only(TaskGroup::run(async |group| {
-            group.spawn(async move {
-                let _value = value;
-                counted.up();
-                pending::<()>().await;
-            });
-            Ok(())
-        }))
-        .unwrap();
-    down.join().unwrap();
+    assert!(stage.block_on_only(run).is_err(), "S46");
     assert_eq!(dropped.get(), 1);
     seen.saw(if ran.get() == 1 { "ran" } else { "never ran" });
     stage.end();

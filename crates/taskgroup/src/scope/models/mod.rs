@@ -142,17 +142,18 @@ struct Worker {
 impl Stage {
     /// `workers`: pumps with a thread of their own.
     fn new(workers: usize) -> Self {
-        Self::with_deeper(workers, 0)
+        Self::on(Runtime::of_model(true, false), workers)
     }
 
-    /// With rings for groups in groups. Most models are about something else, and each ring more is more to interleave.
-    fn with_deeper(workers: usize, deeper: usize) -> Self {
-        let runtime = Runtime::of_model(workers + 1, deeper);
+    /// Where children are driven as by Tokio.
+    fn of_tokio(workers: usize, has_workers: bool) -> Self {
+        Self::on(Runtime::of_model(false, has_workers), workers)
+    }
+
+    fn on(runtime: Arc<Runtime>, workers: usize) -> Self {
         let run = Scope::open(Kind::Run, Scope::root().clone(), Location::caller());
         run.set_runtime(&runtime);
-        let workers = (1..=workers)
-            .map(|number| Worker::start(&runtime, number))
-            .collect();
+        let workers = (1..=workers).map(|_| Worker::start(&runtime)).collect();
         Self {
             runtime,
             run,
@@ -162,7 +163,7 @@ impl Stage {
 
     /// As the main thread of a runtime: polls `future` and a pump in turn, and sleeps.
     fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let mut pump = self.runtime.pump(0);
+        let mut pump = Poller::new(&self.runtime);
         let output = self.block_on_beside(future, |cx| {
             let _ = Pin::new(&mut pump).poll(cx);
         });
@@ -213,13 +214,13 @@ impl Stage {
 }
 
 impl Worker {
-    fn start(runtime: &Arc<Runtime>, number: usize) -> Self {
+    fn start(runtime: &Arc<Runtime>) -> Self {
         let bell = Bell::new();
         let stop = Arc::new(AtomicBool::new(false));
         let thread = {
             let (runtime, bell, stop) = (runtime.clone(), bell.clone(), stop.clone());
             loom::thread::spawn(move || {
-                let mut pump = runtime.pump(number);
+                let mut pump = Poller::new(&runtime);
                 let waker = Waker::from(bell.clone());
                 let mut cx = Context::from_waker(&waker);
                 while !stop.load(Ordering::Relaxed) {
@@ -238,6 +239,47 @@ impl Worker {
         self.stop.store(true, Ordering::Relaxed);
         Waker::from(self.bell).wake();
         self.thread.join().unwrap();
+    }
+}
+
+/// Polls what a runtime has to poll: the tasks in its queue, or what was spawned on it.
+struct Poller {
+    runtime: Arc<Runtime>,
+    spawned: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Poller {
+    fn new(runtime: &Arc<Runtime>) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            spawned: Vec::new(),
+        }
+    }
+}
+
+impl Future for Poller {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let runtime = self.runtime.clone();
+        if runtime.explored().is_some() {
+            loop {
+                while let Some(task) = runtime.take_one() {
+                    task.run();
+                }
+                if runtime.rest(cx.waker()) {
+                    return Poll::Pending;
+                }
+            }
+        }
+        loop {
+            self.spawned
+                .retain_mut(|one| one.as_mut().poll(cx).is_pending());
+            match runtime.take_spawned(cx.waker()) {
+                Some(next) => self.spawned.push(next),
+                None => return Poll::Pending,
+            }
+        }
     }
 }
 

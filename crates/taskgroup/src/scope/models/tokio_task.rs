@@ -54,11 +54,11 @@ fn drive(runtime: &Arc<Runtime>) -> JoinHandle<()> {
 
 /// X1, K1: a child is woken from another thread while its poll ends.
 fn wake_versus_poll_end(seen: &Seen) {
-    let stage = Stage::new(0);
+    let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();
     let polled_then = Arc::new(Mutex::new(None));
     let told = polled_then.clone();
-    let run = TaskGroup::builder().tokio_tasks().run(async |group| {
+    let run = TaskGroup::run(async |group| {
         let polls = Count::default();
         group.spawn(poll_fn(move |cx| {
             polls.up();
@@ -89,11 +89,11 @@ fn wake_versus_poll_end(seen: &Seen) {
 
 /// X1: whoever awaits the handle makes the box while the driver puts itself into the word.
 fn awaited_versus_first_poll(seen: &Seen) {
-    let stage = Stage::new(0);
+    let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();
     let waits = Count::default();
     let counted = waits.clone();
-    let run = TaskGroup::builder().tokio_tasks().run(async |group| {
+    let run = TaskGroup::run(async |group| {
         let mut handle = group.spawn(async {
             yield_once().await;
             Ok::<_, BoxError>(7)
@@ -121,12 +121,12 @@ fn awaited_versus_first_poll(seen: &Seen) {
 
 /// S6, K1: a sibling fails while the child is polled: its driver hears of it when somebody else drops it.
 fn drop_in_place_versus_poll(seen: &Seen) {
-    let stage = Stage::new(0);
+    let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();
     let (ended, dropped) = (Count::default(), Count::default());
     let (counted, value) = (ended.clone(), Dropped(dropped.clone()));
     let drivers = Mutex::new(Vec::new());
-    let run = TaskGroup::builder().tokio_tasks().run(async |group| {
+    let run = TaskGroup::run(async |group| {
         let mut polls = 0;
         group.spawn(poll_fn(move |cx| {
             let _value = &value;
@@ -156,13 +156,13 @@ fn drop_in_place_versus_poll(seen: &Seen) {
 
 /// D3: a child is woken while the runtime drops its driver: it is dropped, once, and the group ends.
 fn wake_versus_shutdown(seen: &Seen) {
-    let stage = Stage::new(0);
+    let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();
     let dropped = Count::default();
     let value = Dropped(dropped.clone());
     let first = Arc::new(Mutex::new(None));
     let told = first.clone();
-    let run = TaskGroup::builder().tokio_tasks().run(async |group| {
+    let run = TaskGroup::builder().run_to_end(async |group| {
         let waker = Arc::new(Mutex::new(None));
         let shown = waker.clone();
         group.spawn(async move {
@@ -185,8 +185,8 @@ fn wake_versus_shutdown(seen: &Seen) {
         first.lock().unwrap().get_or_insert("dropped first");
         Ok(waking)
     });
-    let waking = stage.block_on_only(run).unwrap();
-    waking.join().unwrap();
+    let (waking, _) = stage.block_on_only(run);
+    waking.expect("the body has a value").join().unwrap();
     assert_eq!(dropped.get(), 1);
     let first = first.lock().unwrap().take();
     seen.saw(first.unwrap());

@@ -1,0 +1,256 @@
+//! Light children: a group that asks for it has its children polled from a queue by a few Tokio tasks, the *pumps*, instead of giving
+//! each child a Tokio task. That pays for wide groups of small children.
+//!
+//! The queue is one list behind one lock. A pump polls up to [`QUOTA`] children and then lets other Tokio tasks have a turn. The first
+//! pump of a group is resident: it sleeps while the queue is empty, and ends with the group. The others are spawned while there is more to
+//! do than the pumps that are on their way can begin at once, and end when they find the queue empty.
+//!
+//! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is a task in the queue, `coming` is not
+//!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (D2).
+//! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
+//!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
+//! - **L3** On a runtime with several workers up to two pumps come at once: Tokio keeps the task that was woken last for the worker that
+//!   woke it, and another worker can take only the others.
+//! - **L4** The first pump to be dropped before its end marks the queue as dead. A dead queue takes no task (D3).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use super::{Runtime, dead};
+use crate::scope::bell;
+use crate::scope::gate::{self, StoredWaker};
+use crate::scope::task::TaskRef;
+use crate::scope::tree::Scope;
+use crate::sync::Mutex;
+
+/// How many children a pump polls before other Tokio tasks get their turn.
+const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// The queue of one group.
+#[derive(Default)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tasks: VecDeque<TaskRef>,
+    /// L1
+    coming: usize,
+    resident: Resident,
+    is_dead: bool,
+}
+
+/// What the resident pump does.
+#[derive(Default)]
+enum Resident {
+    #[default]
+    Unspawned,
+    /// It runs, or is on its way.
+    Up,
+    Asleep(StoredWaker),
+    /// Its group has ended.
+    Closed,
+}
+
+/// How one more pump is made to come.
+enum Call {
+    Nobody,
+    Wake(StoredWaker),
+    Spawn { resident: bool },
+}
+
+impl Inner {
+    /// L1, L2: has one more pump come if there is more to do than those on their way can begin.
+    fn call(&mut self, most: usize) -> Call {
+        if self.coming >= most || self.tasks.len() <= self.coming {
+            return Call::Nobody;
+        }
+        self.coming += 1;
+        match std::mem::replace(&mut self.resident, Resident::Up) {
+            Resident::Asleep(waker) => Call::Wake(waker),
+            Resident::Unspawned => Call::Spawn { resident: true },
+            Resident::Up => Call::Spawn { resident: false },
+            Resident::Closed => {
+                self.resident = Resident::Closed;
+                Call::Spawn { resident: false }
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Puts a task behind the others.
+    pub(super) fn push(self: &Arc<Self>, owner: &Arc<Scope>, task: TaskRef) {
+        let runtime = owner.runtime();
+        let refused = {
+            let mut inner = self.inner.lock();
+            if inner.is_dead {
+                Err(task)
+            } else {
+                inner.tasks.push_back(task);
+                Ok(inner.call(runtime.most()))
+            }
+        };
+        match refused {
+            Ok(call) => self.carry_out(call, owner, runtime),
+            Err(task) => dead::end_queued([task]),
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, call: Call, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
+        match call {
+            Call::Nobody => {}
+            Call::Wake(waker) => waker.wake(),
+            Call::Spawn { resident } => runtime.spawn(Pump {
+                queue: self.clone(),
+                owner: Arc::downgrade(owner),
+                runtime: runtime.clone(),
+                resident,
+                has_ended: false,
+            }),
+        }
+    }
+
+    /// The group has ended: so does its resident pump.
+    pub(crate) fn close(&self) {
+        let resident = {
+            let mut inner = self.inner.lock();
+            std::mem::replace(&mut inner.resident, Resident::Closed)
+        };
+        if let Resident::Asleep(waker) = resident {
+            waker.wake();
+        }
+    }
+}
+
+impl Runtime {
+    /// L3
+    fn most(&self) -> usize {
+        if self.has_workers { 2 } else { 1 }
+    }
+}
+
+/// A Tokio task that polls children.
+struct Pump {
+    queue: Arc<Queue>,
+    owner: Weak<Scope>,
+    runtime: Arc<Runtime>,
+    resident: bool,
+    has_ended: bool,
+}
+
+/// What a pump does next.
+enum Next {
+    Run(TaskRef, Call),
+    /// Nothing is left to do.
+    Sleep,
+    End,
+}
+
+impl Pump {
+    /// `begins`: it is the first child of this turn.
+    fn next(&self, begins: bool, cx: &Context<'_>) -> Next {
+        let mut inner = self.queue.inner.lock();
+        if begins {
+            // A resident pump may be polled without having been called, when its group ends.
+            inner.coming = inner.coming.saturating_sub(1);
+        }
+        if let Some(task) = inner.tasks.pop_front() {
+            // Where there is one worker, the next pump would only come after this turn, which takes it up itself.
+            let call = if self.runtime.has_workers {
+                inner.call(self.runtime.most())
+            } else {
+                Call::Nobody
+            };
+            return Next::Run(task, call);
+        }
+        drop(inner);
+        self.rest(cx)
+    }
+
+    fn rest(&self, cx: &Context<'_>) -> Next {
+        if !self.resident {
+            return Next::End;
+        }
+        let waker = gate::clone_waker(cx.waker());
+        let mut inner = self.queue.inner.lock();
+        if matches!(inner.resident, Resident::Closed) {
+            drop(inner);
+            return Next::End;
+        }
+        debug_assert!(inner.tasks.is_empty() || inner.coming > 0, "L1");
+        inner.resident = Resident::Asleep(waker);
+        Next::Sleep
+    }
+
+    /// The turn is used up. `true`: come again.
+    fn yields(&self) -> bool {
+        let mut inner = self.queue.inner.lock();
+        let again = inner.coming < self.runtime.most() && inner.tasks.len() > inner.coming;
+        if again {
+            inner.coming += 1;
+        }
+        again
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for turn in 0..QUOTA {
+            match self.next(turn == 0, cx) {
+                Next::Run(task, call) => {
+                    if let Some(owner) = self.owner.upgrade() {
+                        self.queue.carry_out(call, &owner, &self.runtime);
+                    }
+                    task.run();
+                    bell::end_turn();
+                }
+                Next::Sleep => return Poll::Pending,
+                Next::End => return Poll::Ready(()),
+            }
+            if !tokio::task::coop::has_budget_remaining() {
+                break;
+            }
+        }
+        if self.yields() {
+            gate::wake_by_ref(cx.waker());
+            return Poll::Pending;
+        }
+        match self.rest(cx) {
+            Next::End => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let pump = self.get_mut();
+        let polled = pump.turn(cx);
+        pump.has_ended = polled.is_ready();
+        polled
+    }
+}
+
+impl Drop for Pump {
+    /// L4: the runtime shuts down.
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let (tasks, resident) = {
+            let mut inner = self.queue.inner.lock();
+            inner.is_dead = true;
+            let resident = std::mem::replace(&mut inner.resident, Resident::Closed);
+            (std::mem::take(&mut inner.tasks), resident)
+        };
+        drop(resident);
+        dead::end_queued(tasks);
+        if let Some(owner) = self.owner.upgrade() {
+            dead::end_idle(&owner);
+        }
+    }
+}
