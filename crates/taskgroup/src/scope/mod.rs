@@ -22,13 +22,14 @@
 //! | `driver` | who polls children: pumps, or Tokio tasks |
 //! | `driver/pump`, `driver/queues`, `driver/rings`, `driver/ring` | pumps, and where tasks wait for them |
 //! | `owner` | the references of all tasks to their group, counted together |
+//! | `waiters` | who waits for something, and leaves when the wait is given up |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 //! | `bell` | the alarm of a deadline without a scope |
 
 pub(crate) mod bell;
 pub(crate) mod current;
 pub(crate) mod driver;
-mod extra;
+pub(crate) mod extra;
 pub(crate) mod gate;
 pub(crate) mod group;
 mod lazy;
@@ -45,6 +46,7 @@ pub(crate) mod section;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;
+pub(crate) mod waiters;
 
 #[cfg(test)]
 mod tests {

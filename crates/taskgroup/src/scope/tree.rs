@@ -32,10 +32,12 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::driver::Runtime;
+use super::gate::{self, StoredWaker};
 use super::group::GroupState;
 use super::owner;
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
+use super::waiters::{Key, Waiters};
 use crate::cancel::CancelReason;
 use crate::error::Member;
 use crate::observe::events;
@@ -161,7 +163,7 @@ struct Inner {
     scopes: Links<Arc<Scope>>,
     reason: Option<CancelReason>,
     /// The section's.
-    waker: Option<Waker>,
+    waker: Option<StoredWaker>,
     /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
     masks: u32,
     rare: Option<Box<Rare>>,
@@ -179,7 +181,7 @@ struct Rare {
     errors: Vec<Member>,
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
-    drains: Vec<Waker>,
+    drains: Waiters,
 }
 
 /// Why a scope takes no new child.
@@ -822,21 +824,22 @@ impl Scope {
 
     /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let old = {
-            let mut inner = self.inner.lock();
-            match &inner.waker {
-                Some(known) if known.will_wake(waker) => None,
-                _ => inner.waker.replace(waker.clone()),
-            }
+        let is_known = |inner: &Inner| {
+            let known = inner.waker.as_ref();
+            known.is_some_and(|known| known.will_wake(waker))
         };
-        drop(old);
+        if !is_known(&self.inner.lock()) {
+            let waker = gate::clone_waker(waker);
+            let old = self.inner.lock().waker.replace(waker);
+            drop(old);
+        }
     }
 
     pub(crate) fn wake(&self) {
         // Whoever polls again stores a waker again, so this one can be used up.
         let waker = self.inner.lock().waker.take();
         if let Some(waker) = waker {
-            wake(waker);
+            waker.wake();
         }
     }
 
@@ -952,25 +955,31 @@ impl Scope {
         let drains = self.rare(|rare| {
             rare.orphans -= 1;
             if rare.orphans == 0 {
-                std::mem::take(&mut rare.drains)
+                rare.drains.take_all()
             } else {
                 Vec::new()
             }
         });
-        drains.into_iter().for_each(wake);
+        drains.into_iter().for_each(StoredWaker::wake);
     }
 
-    /// Whether no orphan is left at the process root; otherwise the waker is remembered.
-    pub(crate) fn poll_drained(&self, waker: &Waker) -> bool {
-        self.rare(|rare| {
+    /// Whether no orphan is left at the process root; otherwise the waker is remembered, until [`stop_draining`](Self::stop_draining).
+    pub(crate) fn poll_drained(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
+        let waker = gate::clone_waker(waker);
+        let (drained, old) = self.rare(|rare| {
             if rare.orphans == 0 {
-                return true;
+                (true, Some(waker))
+            } else {
+                (false, rare.drains.put(key, waker))
             }
-            if !rare.drains.iter().any(|known| known.will_wake(waker)) {
-                rare.drains.push(waker.clone());
-            }
-            false
-        })
+        });
+        drop(old);
+        drained
+    }
+
+    pub(crate) fn stop_draining(&self, key: Key) {
+        let gone = self.rare(|rare| rare.drains.remove(key));
+        drop(gone);
     }
 }
 
@@ -1040,12 +1049,6 @@ pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
     ancestors(scope)
         .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
         .find_map(|scope| task_of(scope))
-}
-
-/// Wakes somebody out there. A waker is foreign code, and its panic is no reason to leave our own work half done: whoever is polled by
-/// such an executor has to live with it, everybody else goes on. The panic hook has told of it.
-pub(super) fn wake(waker: Waker) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Walks from `scope` to the root.

@@ -13,8 +13,9 @@ use super::Runtime;
 use super::rings::Rings;
 use crate::observe::clock::{self, Stamp};
 use crate::scope::bell;
+use crate::scope::gate;
 use crate::scope::owner::Settling;
-use crate::scope::tree::{self, Scope};
+use crate::scope::tree::Scope;
 #[cfg(loom)]
 use crate::sync::CellKey as _;
 use crate::sync::{Ordering, thread_local};
@@ -235,7 +236,7 @@ impl Runtime {
             return;
         };
         self.idle.fetch_sub(1, Ordering::SeqCst);
-        tree::wake(waker);
+        gate::call_or_report("a waker", || waker.wake());
     }
 
     /// D2: `false` when there is something to do after all.
