@@ -231,10 +231,11 @@ where
 /// Inside [`run`](crate::run) and inside groups nothing is ever left there: the enclosing scope adopts it.
 ///
 /// # Errors
-/// The failures of what was waited for.
+/// The failures of what was waited for, and of what had ended before: the process keeps the first 1 000 until somebody asks, tells the
+/// [warning hook](crate::set_warning_hook) when there are more, and counts those. Then the last leaf is [`NotKept`](crate::NotKept).
 ///
 /// # Cancel safety
-/// Cancel safe.
+/// Cancel safe. A wait that is given up leaves nothing behind.
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     let root = Scope::root();
     crate::scope::section::adopt_deferred(root, root.take_deferred());

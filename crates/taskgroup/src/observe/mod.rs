@@ -38,5 +38,6 @@ pub(crate) use signal::TreeOnSignal;
 pub use stall::report_blocking;
 pub use tree::{Node, NodeKind, State, Tree, current, live_tasks, tree};
 pub(crate) use waiting::still_waiting;
+pub(crate) use warning::failures_not_kept;
 pub(crate) use warning::foreign_panicked;
 pub use warning::{Warning, WarningKind, reset_warning_hook, set_warning_hook};

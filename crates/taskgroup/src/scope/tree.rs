@@ -39,7 +39,7 @@ use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use super::waiters::{Key, Waiters};
 use crate::cancel::CancelReason;
-use crate::error::Member;
+use crate::error::{Member, NotKept};
 use crate::observe::events;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
@@ -125,6 +125,9 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// The place of what is not linked.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
+/// So many failures of orphans are kept until somebody asks for them.
+const MOST_FAILURES: usize = 1_000;
+
 /// Above the number in `spawns`: one token.
 const TOKEN: u64 = 1 << 32;
 
@@ -179,6 +182,8 @@ struct Rare {
     adopting: bool,
     /// Failures of orphans that this task, run or root has adopted.
     errors: Vec<Member>,
+    /// How many more there were than are kept.
+    not_kept: usize,
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
     drains: Waiters,
@@ -683,22 +688,47 @@ impl Scope {
             match (&scope.kind, &scope.parent) {
                 (Kind::Group(group), _) => return group.failed(scope, member),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
-                    return scope.rare(|rare| rare.errors.push(member));
+                    return scope.keep_failure(member);
                 }
                 (_, Some(parent)) => scope = parent,
             }
         }
     }
 
-    /// The failures of orphans that this task, run or root has adopted.
-    pub(crate) fn take_adopted(&self) -> Vec<Member> {
+    /// A process, a run or a task may live long and leave failures behind all the while: what is kept of them is bounded.
+    fn keep_failure(self: &Arc<Self>, member: Member) {
+        let mut member = Some(member);
+        let not_kept = self.rare(|rare| {
+            if rare.errors.len() < MOST_FAILURES {
+                rare.errors.extend(member.take());
+            } else {
+                rare.not_kept += 1;
+            }
+            rare.not_kept
+        });
+        if member.is_some() && not_kept == 1 {
+            crate::observe::failures_not_kept(self, MOST_FAILURES);
+        }
+        drop(member);
+    }
+
+    /// The failures of orphans that this task, run or root has adopted, and a word of those that were not kept.
+    pub(crate) fn take_adopted(self: &Arc<Self>) -> Vec<Member> {
         if !self.has_rare() {
             return Vec::new();
         }
-        match &mut self.inner.lock().rare {
-            Some(rare) => std::mem::take(&mut rare.errors),
-            None => Vec::new(),
+        let (mut errors, not_kept) = match &mut self.inner.lock().rare {
+            Some(rare) => (
+                std::mem::take(&mut rare.errors),
+                std::mem::take(&mut rare.not_kept),
+            ),
+            None => return Vec::new(),
+        };
+        if not_kept > 0 {
+            let rest = Box::new(NotKept::new(not_kept));
+            errors.push(Member::from_failure(super::group::info(self), rest));
         }
+        errors
     }
 
     /// Whether there may be adopted failures or deferred work. Who has left some has done so before it gave its token back.
