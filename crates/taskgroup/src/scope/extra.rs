@@ -228,14 +228,14 @@ impl Extra {
                 // SAFETY: X1: the reference stays where it is for as long as `self` is borrowed.
                 #[allow(unsafe_code)]
                 let drive = ManuallyDrop::new(unsafe { waker(data) });
-                drive.wake_by_ref();
+                gate::wake_by_ref(&drive);
                 true
             }
             Word::Rare(rare) => {
                 // SAFETY: X2.
                 #[allow(unsafe_code)]
                 let drive = unsafe { &rare.as_ref().drive }.get();
-                drive.into_iter().for_each(Waker::wake_by_ref);
+                drive.into_iter().for_each(gate::wake_by_ref);
                 drive.is_some()
             }
         }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::driver::Runtime;
-use super::gate::{self, StoredWaker};
+use super::gate::{self, Foreign, StoredWaker};
 use super::group::GroupState;
 use super::owner;
 use super::task::{Header, TaskLink, TaskRef};
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
     Section,
     /// A value that what is below sees, under its key.
-    Local(usize, Box<dyn std::any::Any + Send + Sync>),
+    Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
 }
 
 #[derive(Debug, Default)]
