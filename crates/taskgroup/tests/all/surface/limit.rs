@@ -320,8 +320,10 @@ fn a_queued_child_does_not_wait_for_the_cleanup_of_others() {
 async fn counted<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     let poll = |cx: &mut std::task::Context<'_>| {
+        let polled = future.as_mut().poll(cx);
+        // Afterwards: who sees the count finds it waiting.
         polls.fetch_add(1, Ordering::SeqCst);
-        future.as_mut().poll(cx)
+        polled
     };
     std::future::poll_fn(poll).await
 }
@@ -335,7 +337,7 @@ fn fault_d2_a_free_place_wakes_one_waiter_in_turn() {
         builder()
             .limit(1)
             .run(async |group| {
-                let first = group.spawn(turns(3 * WAITERS));
+                let first = group.spawn(forever());
                 TaskGroup::run(async |waiters| {
                     for number in 0..WAITERS {
                         let (group, log) = (group.clone(), log.clone());
@@ -350,7 +352,6 @@ fn fault_d2_a_free_place_wakes_one_waiter_in_turn() {
                         }
                         drop(waiter);
                     }
-                    assert!(!first.is_finished());
                     first.cancel();
                     Ok(())
                 })
