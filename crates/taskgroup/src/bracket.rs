@@ -1,7 +1,7 @@
 //! Cleanup that cannot be skipped: `bracket` and `defer`.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,6 +11,7 @@ use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section, adopt};
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::{Deferred, Scope};
+use crate::scope::waiters::Key;
 use crate::shield::shield;
 
 /// Acquires a resource, uses it, and releases it exactly once, whatever happens in between.
@@ -230,23 +231,42 @@ where
 /// Inside [`run`](crate::run) and inside groups nothing is ever left there: the enclosing scope adopts it.
 ///
 /// # Errors
-/// The failures of what was waited for.
+/// The failures of what was waited for, and of what had ended before: the process keeps the first 1 000 until somebody asks, tells the
+/// [warning hook](crate::set_warning_hook) when there are more, and counts those. Then the last leaf is [`NotKept`](crate::NotKept).
 ///
 /// # Cancel safety
-/// Cancel safe.
+/// Cancel safe. A wait that is given up leaves nothing behind.
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     let root = Scope::root();
     crate::scope::section::adopt_deferred(root, root.take_deferred());
-    std::future::poll_fn(|cx| {
-        if root.poll_drained(cx.waker()) {
+    Drained { key: None }.await;
+    match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
+        None => Ok(()),
+        Some(error) => Err(error),
+    }
+}
+
+/// Ready when nothing is left below the process root. Dropped, it is forgotten (S44).
+struct Drained {
+    key: Option<Key>,
+}
+
+impl Future for Drained {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if Scope::root().poll_drained(&mut self.key, cx.waker()) {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
-    })
-    .await;
-    match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
-        None => Ok(()),
-        Some(error) => Err(error),
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            Scope::root().stop_draining(key);
+        }
     }
 }

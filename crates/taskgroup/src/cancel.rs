@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::{BoxError, Member, TaskInfo};
 use crate::observe::events;
 use crate::scope::current::{self, Lazy};
+use crate::scope::gate;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{self, Scope};
 
@@ -76,7 +77,7 @@ impl CancelReason {
     pub(crate) fn failed(member: &Member) -> Self {
         let detail = match member {
             Member::Task(task) => match (task.error(), task.panic_message()) {
-                (Some(error), _) => format!("failed: {error}"),
+                (Some(error), _) => format!("failed: {}", gate::text(&error)),
                 (None, Some(message)) => format!("panicked: {message}"),
                 (None, None) => "panicked".to_owned(),
             },
@@ -279,10 +280,15 @@ pub(crate) fn classify(
     cancelled: bool,
     scope: Option<&Arc<Scope>>,
 ) -> Result<(), BoxError> {
-    if !cancelled {
-        return Err(error);
+    if cancelled && says_cancelled(&*error, scope) {
+        gate::drop_or_report("an error", error);
+        return Ok(());
     }
-    let mut link: Option<&(dyn Error + 'static)> = Some(&*error);
+    Err(error)
+}
+
+fn says_cancelled(error: &(dyn Error + 'static), scope: Option<&Arc<Scope>>) -> bool {
+    let mut link = Some(error);
     while let Some(current) = link {
         let awaited = matches!(current.downcast_ref(), Some(crate::JoinError::Cancelled(_)));
         let started = matches!(
@@ -290,27 +296,20 @@ pub(crate) fn classify(
             Some(crate::StartError::Cancelled(_))
         );
         if awaited || started || current.is::<Cancelled>() {
-            return Ok(());
+            return true;
         }
         if crate::TaskError::passed_on_by(current).is_some() {
             // A failure, however it came about: what lies below it is not about this task.
-            return Err(error);
+            return false;
         }
         if let Some(group) = current.downcast_ref::<crate::ErrorGroup>() {
-            return if group.is_cancelled() {
-                Ok(())
-            } else {
-                Err(error)
-            };
+            return group.is_cancelled();
         }
-        link = current.source();
+        link = gate::source(current);
     }
     // Some error types hide what they were made of (a boxed `anyhow` report does). The guard inside is alive still, and
     // that tells as much.
-    if scope.is_some_and(|scope| scope.is_masked()) {
-        return Ok(());
-    }
-    Err(error)
+    scope.is_some_and(|scope| scope.is_masked())
 }
 
 /// Runs `future` until it is done or the current scope is cancelled.

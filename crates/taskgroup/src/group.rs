@@ -13,7 +13,7 @@ use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::policy::Policy;
-use crate::scope::group::{self, GroupOptions, GroupState};
+use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
@@ -138,7 +138,7 @@ impl TaskGroup {
     /// Waits until a child would start at once, then spawns it: back-pressure for a group with a
     /// [`limit`](GroupBuilder::limit).
     ///
-    /// Those who wait get a place after all children that are queued already. When the group is cancelled it waits no longer. Without a
+    /// Those who wait get a place after all children that are queued already, one after the other in the order in which they came. When the group is cancelled it waits no longer. Without a
     /// limit this is [`spawn`](Self::spawn).
     ///
     /// ```
@@ -161,7 +161,7 @@ impl TaskGroup {
     /// As [`spawn`](Self::spawn).
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it drops `future` and has spawned nothing.
+    /// Dropped before it is ready, it drops `future` and has spawned nothing; its turn goes to the next one that waits.
     // The handle is what one waits for here, not the value.
     #[allow(clippy::async_yields_async)]
     #[track_caller]
@@ -174,16 +174,7 @@ impl TaskGroup {
     {
         let location = Location::caller();
         async move {
-            let placed = std::future::poll_fn(|cx| {
-                if self.state().poll_place(cx.waker()) {
-                    Poll::Ready(true)
-                } else if self.is_cancelled() {
-                    Poll::Ready(false)
-                } else {
-                    Poll::Pending
-                }
-            })
-            .await;
+            let placed = FreePlace::new(&self.scope, self.state()).await;
             let options = Options {
                 placed,
                 ..Options::default()

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{TaskError, TaskId, TaskInfo};
+use crate::scope::extra::WaitDone;
 use crate::scope::task::{Header, Joiner};
 use crate::scope::tree::Dropping;
 
@@ -84,6 +85,10 @@ impl<T> TaskHandle<T> {
         self.joiner.task().header()
     }
 
+    pub(crate) fn wait_done(&self) -> WaitDone<'_> {
+        WaitDone::new(self.header())
+    }
+
     /// Whether the task has ended, with everything below it.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -137,10 +142,11 @@ impl<T: 'static> TaskHandle<T> {
     /// Resolves when the task has ended, and leaves the value where it is. For any number of waiters.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// Cancel safe. A wait that is given up leaves nothing behind.
     pub async fn ended(&self) {
+        let mut wait = self.wait_done();
         std::future::poll_fn(|cx| {
-            if self.header().poll_done(cx.waker()) {
+            if wait.poll(cx.waker()) {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -174,20 +180,31 @@ impl<T> Future for TaskHandle<T> {
 
 impl<T> Unpin for TaskHandle<T> {}
 
+impl<T> Drop for TaskHandle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.header().stop_awaiting();
+    }
+}
+
 /// The outcome of a task by reference; made by awaiting `&TaskHandle`.
 #[derive(Debug)]
-pub struct ByRef<'a, T>(&'a TaskHandle<T>);
+pub struct ByRef<'a, T> {
+    handle: &'a TaskHandle<T>,
+    wait: WaitDone<'a>,
+}
 
 impl<'a, T: 'static> Future for ByRef<'a, T> {
     type Output = Result<&'a T, &'a JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.0.header().poll_done(cx.waker()) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.wait.poll(cx.waker()) {
             return Poll::Pending;
         }
-        match self.0.outcome() {
+        let handle = self.handle;
+        match handle.outcome() {
             Some(outcome) => Poll::Ready(outcome),
-            None => panic!("the value of task `{}` was already taken", self.0.name()),
+            None => panic!("the value of task `{}` was already taken", handle.name()),
         }
     }
 }
@@ -197,7 +214,10 @@ impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
     type IntoFuture = ByRef<'a, T>;
 
     fn into_future(self) -> ByRef<'a, T> {
-        ByRef(self)
+        ByRef {
+            handle: self,
+            wait: self.wait_done(),
+        }
     }
 }
 

@@ -65,8 +65,8 @@ pub use deadline::{
     Deadline, TimedOut, current_deadline, move_on_after, timeout, timeout_at, timeout_with,
 };
 pub use error::{
-    BoxError, Clauses, ErrorGroup, Handler, Leaf, Leaves, Member, Outcome, Overrun, TaskError,
-    TaskId, TaskInfo, TaskPath,
+    BoxError, Clauses, ErrorGroup, Handler, Leaf, Leaves, Member, NotKept, Outcome, Overrun,
+    TaskError, TaskId, TaskInfo, TaskPath,
 };
 pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{ByRef, JoinError, TaskHandle};

@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::sync::atomic::AtomicU8;
 
 use crate::scope::current;
+use crate::scope::gate::Foreign;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{self, Kind, Scope};
 
@@ -99,7 +100,10 @@ impl<T: Send + Sync> Local<T> {
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> impl Future<Output = F::Output> {
         let location = Location::caller();
         async move {
-            let kind = Kind::Local(self.key(), Box::new(value));
+            let kind = Kind::Local(
+                self.key(),
+                Foreign::new("the value of a `Local`", Box::new(value)),
+            );
             let scope = Scope::open(kind, current::scope(), location);
             let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
             match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
@@ -116,7 +120,7 @@ impl<T: Send + Sync> Local<T> {
         let here = current::nearest();
         let value = tree::ancestors(&here).find_map(|scope| match &scope.kind {
             Kind::Local(key, value) if *key == self.key() => {
-                let value: &(dyn Any + Send + Sync) = &**value;
+                let value: &(dyn Any + Send + Sync) = &***value;
                 value.downcast_ref::<T>()
             }
             _ => None,

@@ -58,6 +58,10 @@ impl Policy {
 
     /// Failures cancel nobody: all children run to their end, then all failures come out. The values are in the handles; see also
     /// [`GroupBuilder::run_to_end`](crate::GroupBuilder::run_to_end) and [`settle`](crate::settle).
+    ///
+    /// # Memory
+    /// The group keeps every failure, with its error, until it ends: some 300 bytes each and what the errors hold. A server that lives for
+    /// months and whose children fail now and then grows by that. Let such children handle their errors themselves and return `Ok`.
     #[must_use]
     #[doc(alias = "supervise")]
     pub const fn collect() -> Self {

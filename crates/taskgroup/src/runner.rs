@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::cancel::{CancelReason, Cancelled, ReasonKind};
 use crate::error::{BoxError, ErrorGroup};
-use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{Dropping, Kind, Scope};
+use crate::scope::{gate, group};
 
 /// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As [`Runner::run`] with its defaults.
 ///
@@ -336,11 +336,11 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
                 match error.downcast_ref::<ErrorGroup>() {
                     Some(group) => eprintln!("Error: {group:#}"),
                     None => {
-                        eprintln!("Error: {error}");
-                        let mut source = error.source();
+                        eprintln!("Error: {}", gate::text(&error));
+                        let mut source = gate::source(&*error);
                         while let Some(cause) = source {
-                            eprintln!("  caused by: {cause}");
-                            source = cause.source();
+                            eprintln!("  caused by: {}", gate::text(&cause));
+                            source = gate::source(cause);
                         }
                     }
                 }

@@ -17,6 +17,7 @@ use crate::cancel::{Cancelled, until_cancelled};
 use crate::error::BoxError;
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
+use crate::scope::gate;
 use crate::scope::task::TaskOutput;
 use crate::sync::Mutex;
 
@@ -88,7 +89,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => write!(f, "the task failed before it was ready: {error}"),
+            Self::Failed(error) => {
+                let error = gate::text(error);
+                write!(f, "the task failed before it was ready: {error}")
+            }
             Self::NeverReady => f.write_str("the task ended without saying that it was ready"),
             Self::Cancelled(cancelled) => write!(f, "the task was {cancelled}"),
         }
@@ -98,7 +102,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Failed(error) => error.source(),
+            Self::Failed(error) => gate::source(&**error),
             Self::NeverReady | Self::Cancelled(_) => None,
         }
     }

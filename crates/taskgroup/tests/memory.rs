@@ -3,10 +3,13 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::IntoFuture as _;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use taskgroup::{TaskGroup, shield};
+use taskgroup::{TaskGroup, Until, drain, shield, wait};
 use tokio::task::yield_now;
 
 struct Counting;
@@ -182,4 +185,83 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
             "{driver}, {flavour}: more was given back than taken, {least} of {first} are left"
         );
     }
+}
+
+/// A future that is polled once and then dropped.
+async fn given_up(wait: impl Future) {
+    let mut wait = std::pin::pin!(wait);
+    let polled = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_ready()));
+    assert!(!polled.await, "there is nothing to wait for");
+}
+
+// S44: waits for what goes on are given up, each by a task of its own, as by a request that ends.
+#[test]
+fn fault_d1_waits_that_are_given_up_leave_nothing() {
+    let _alone = alone();
+    let grown = async |what: &str, round: &dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>>| {
+        for _ in 0..100 {
+            tokio::spawn(round()).await.unwrap();
+        }
+        let before = LIVE.load(Ordering::Relaxed);
+        for _ in 0..5_000 {
+            tokio::spawn(round()).await.unwrap();
+        }
+        let grown = LIVE.load(Ordering::Relaxed) - before;
+        println!("{grown} bytes more are live after 5 000 times {what}");
+        // Ten bytes a wait: the harness may begin another test meanwhile.
+        assert!(grown < 50_000, "{what}: {grown}");
+    };
+    on_one_thread().block_on(async {
+        let body = async |group: TaskGroup| {
+            let service = Arc::new(group.spawn(std::future::pending::<()>()));
+            let handle = service.clone();
+            let ended = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                let handle = handle.clone();
+                Box::pin(async move { given_up(handle.ended()).await })
+            };
+            grown("ended", &ended).await;
+            let by_ref = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                let handle = handle.clone();
+                Box::pin(async move { given_up((&*handle).into_future()).await })
+            };
+            grown("await by reference", &by_ref).await;
+            let first = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                let handle = handle.clone();
+                Box::pin(async move {
+                    given_up(wait([&*handle], Until::FirstCompleted)).await;
+                    given_up(wait([&*handle], Until::FirstFailure)).await;
+                })
+            };
+            grown("wait", &first).await;
+            let spawning = group.clone();
+            let when_free = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                let group = spawning.clone();
+                Box::pin(async move { given_up(group.spawn_when_free(async {})).await })
+            };
+            grown("spawn_when_free", &when_free).await;
+            group.cancel();
+            Ok(())
+        };
+        let run = TaskGroup::builder().limit(1).run_cancellable(body);
+        run.await.unwrap();
+
+        // Something that is left at the process root, until it is let go.
+        let (let_go, gate) = tokio::sync::oneshot::channel::<()>();
+        let mut left = Box::pin(TaskGroup::run(async |group| {
+            group.spawn(shield(async move { drop(gate.await) }));
+            std::future::pending().await
+        }));
+        for _ in 0..3 {
+            let polled = std::future::poll_fn(|cx| Poll::Ready(left.as_mut().poll(cx)));
+            let _: Poll<Result<(), _>> = polled.await;
+            yield_now().await;
+        }
+        drop(left);
+        let drained = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async move { given_up(drain()).await })
+        };
+        grown("drain", &drained).await;
+        drop(let_go);
+        drain().await.unwrap();
+    });
 }

@@ -112,6 +112,48 @@ fn a_group_leaves_nothing_to_the_root() {
     });
 }
 
+// S44: nobody asks for what was left behind, over and over again.
+#[test]
+fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
+    everywhere(async |_| {
+        let warned = Log::default();
+        let told = warned.clone();
+        taskgroup::set_warning_hook(move |warning| {
+            if warning.kind() == taskgroup::WarningKind::FailuresNotKept {
+                add(&told, warning.to_string());
+            }
+        });
+        for _ in 0..2 {
+            for _ in 0..1_250 {
+                let seen = Log::default();
+                cut_off(&seen, Err("left behind")).await;
+                while seen.lock().unwrap().len() < 2 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let error = drain().await.unwrap_err();
+            assert_eq!(error.leaf_count(), 1_001);
+            let last = error.into_leaves().pop().unwrap();
+            assert_eq!(
+                last.downcast_ref::<taskgroup::NotKept>().unwrap().count(),
+                250
+            );
+            assert_eq!(
+                last.error().unwrap().to_string(),
+                "250 more failures were not kept"
+            );
+            drain().await.unwrap();
+        }
+        taskgroup::reset_warning_hook();
+        let warned = warned.lock().unwrap();
+        assert_eq!(warned.len(), 2, "{warned:?}");
+        assert!(
+            warned[0].contains("nobody has called `drain`"),
+            "{warned:?}"
+        );
+    });
+}
+
 // S35: what fails while an exploration goes down is no business of the process.
 #[cfg(feature = "testing")]
 #[test]

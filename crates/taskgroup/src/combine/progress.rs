@@ -2,6 +2,7 @@
 
 use tokio::sync::watch;
 
+use crate::scope::gate;
 use crate::scope::group::Fate;
 
 /// How many children of a group are in which state.
@@ -131,7 +132,8 @@ impl Progress {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        self.state.send_modify(change);
+        // It wakes those who watch, by whatever wakers they have.
+        gate::call_or_report("a watcher of a progress", || self.state.send_modify(change));
     }
 
     /// A child was spawned.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::deadline::{TimedOut, timeout_at};
 use crate::error::BoxError;
+use crate::scope::gate;
 
 /// How to try again: the waits of a [`backon`] policy, a limit for each try, a budget for all, and the errors it is worth for.
 ///
@@ -272,7 +273,7 @@ impl RetryError {
 impl fmt::Display for TryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => error.fmt(f),
+            Self::Failed(error) => f.write_str(&gate::text(error)),
             Self::TimedOut(_) => f.write_str("timed out"),
         }
     }
@@ -296,7 +297,7 @@ impl Error for RetryError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.last {
             // Its own text is in ours.
-            TryFault::Failed(error) => error.source(),
+            TryFault::Failed(error) => gate::source(&**error),
             TryFault::TimedOut(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Waiting for some of several tasks, without touching them.
 
 use std::collections::HashSet;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -106,20 +107,48 @@ fn distinct<'a, T>(tasks: impl IntoIterator<Item = &'a TaskHandle<T>>) -> Vec<&'
 }
 
 async fn watch<T: 'static>(tasks: &[&TaskHandle<T>], until: Until) {
-    let mut running: FuturesUnordered<_> = tasks
-        .iter()
+    match until {
+        Until::FirstCompleted => first_completed(tasks).await,
+        Until::FirstFailure => first_failure(tasks).await,
+        Until::All => {
+            for task in tasks {
+                task.ended().await;
+            }
+        }
+    }
+}
+
+/// Those who loop over `wait` find most often that one has ended already: then it costs no more than a look at each.
+async fn first_completed<T: 'static>(tasks: &[&TaskHandle<T>]) {
+    if tasks.is_empty() || tasks.iter().any(|task| task.is_finished()) {
+        return;
+    }
+    let mut waits: Vec<_> = tasks.iter().map(|task| task.wait_done()).collect();
+    std::future::poll_fn(|cx| {
+        if waits.iter_mut().any(|wait| wait.poll(cx.waker())) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+async fn first_failure<T: 'static>(tasks: &[&TaskHandle<T>]) {
+    let has_failed =
+        |task: &TaskHandle<T>| matches!(task.outcome(), Some(Err(JoinError::Failed(_))));
+    if tasks.iter().any(|task| has_failed(task)) {
+        return;
+    }
+    let running = tasks.iter().filter(|task| !task.is_finished());
+    let mut running: FuturesUnordered<_> = running
         .map(|task| async move {
             task.ended().await;
-            matches!(task.outcome(), Some(Err(JoinError::Failed(_))))
+            has_failed(task)
         })
         .collect();
     while let Some(failed) = running.next().await {
-        let enough = match until {
-            Until::FirstCompleted => true,
-            Until::FirstFailure => failed,
-            Until::All => false,
-        };
-        if enough {
+        if failed {
             return;
         }
     }

@@ -8,6 +8,7 @@
 //! dropped by the outermost drop, before that one returns.
 
 use super::{BoxError, ErrorGroup, Member};
+use crate::scope::gate;
 use std::cell::RefCell;
 
 /// What is waiting to be dropped.
@@ -40,13 +41,23 @@ pub(super) fn demolish(remains: Remains) {
         return;
     };
     let _close = Close;
-    drop(first);
+    first.demolish();
     while let Some(next) = QUEUE.with(|queue| queue.borrow_mut().as_mut()?.pop()) {
-        drop(next);
+        next.demolish();
     }
 }
 
-/// Closes the queue, also when the drop of a foreign error panics; what is left is then dropped here.
+impl Remains {
+    /// A panic of a foreign destructor is reported, and the others have their turn.
+    fn demolish(self) {
+        match self {
+            Self::Error(error) => gate::drop_or_report("an error", error),
+            ours => drop(ours),
+        }
+    }
+}
+
+/// Closes the queue, whatever happens.
 struct Close;
 
 impl Drop for Close {
@@ -56,7 +67,7 @@ impl Drop for Close {
     }
 }
 
-/// An error in the keeping of a leaf.
+/// An error in the keeping of a leaf. Its drop goes through the gate.
 pub(super) struct Held(Option<BoxError>);
 
 impl Held {

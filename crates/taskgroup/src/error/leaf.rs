@@ -8,7 +8,7 @@
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
 use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
-use crate::scope::gate;
+use crate::scope::gate::{self, Foreign, Payload};
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
@@ -44,7 +44,7 @@ enum Failure {
 struct Panic {
     message: Option<String>,
     // A payload is `Send` but not `Sync`, and an error has to be both: the lock is what makes it shareable.
-    payload: Mutex<Option<Box<dyn Any + Send>>>,
+    payload: Mutex<Option<Foreign<Payload>>>,
 }
 
 impl TaskError {
@@ -59,7 +59,7 @@ impl TaskError {
 
     pub(crate) fn panicked(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
         let message = gate::panic_text(&*payload).map(str::to_owned);
-        let payload = Mutex::new(Some(payload));
+        let payload = Mutex::new(Some(Foreign::new("the payload of a panic", payload)));
         Self::new(info, Failure::Panic(Panic { message, payload }))
     }
 
@@ -84,7 +84,7 @@ impl TaskError {
         if let Some(task) = error.downcast_ref::<TaskError>() {
             return Some(task.clone());
         }
-        let origin = error.source()?.downcast_ref::<TaskOrigin>()?;
+        let origin = gate::source(error)?.downcast_ref::<TaskOrigin>()?;
         Some(Self(origin.clone()))
     }
 
@@ -174,7 +174,8 @@ impl TaskError {
                 .payload
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .take(),
+                .take()
+                .map(Foreign::into_inner),
             _ => None,
         }
     }
@@ -297,7 +298,7 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
         });
     match task {
         Some(task) => task.error(),
-        None => error.source(),
+        None => gate::source(error),
     }
 }
 

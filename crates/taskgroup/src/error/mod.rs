@@ -2,7 +2,8 @@
 //!
 //! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves` (walking it), `select`
 //! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `demolish`
-//! (dropping it), `origin` (its source), `overrun` (cleanup that took too long).
+//! (dropping it), `origin` (its source), `overrun` (cleanup that took too long), `not_kept`
+//! (failures that were too many).
 //!
 //! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
 //! engine nothing is known here but the reason of a cancellation.
@@ -14,6 +15,7 @@ mod info;
 mod layout;
 mod leaf;
 mod leaves;
+mod not_kept;
 mod origin;
 mod overrun;
 mod render;
@@ -28,6 +30,7 @@ pub use info::{TaskId, TaskInfo, TaskPath};
 pub(crate) use layout::OneLine;
 pub use leaf::TaskError;
 pub use leaves::{Leaf, Leaves};
+pub use not_kept::NotKept;
 pub use overrun::Overrun;
 pub use tree::{ErrorGroup, Member};
 

@@ -7,6 +7,7 @@
 use super::leaf::Leaf;
 use super::tree::Node;
 use super::{BoxError, ErrorGroup, TaskInfo};
+use crate::scope::gate;
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
@@ -64,13 +65,13 @@ impl fmt::Debug for TaskOrigin {
 
 impl Error for Origin {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.cause().error()?.source()
+        gate::source(self.0.cause().error()?)
     }
 }
 
 impl Error for TaskOrigin {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error()?.source()
+        gate::source(self.error()?)
     }
 }
 
@@ -80,9 +81,7 @@ pub(super) fn group_in(error: BoxError) -> Result<ErrorGroup, BoxError> {
         Ok(group) => return Ok(*group),
         Err(error) => error,
     };
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<Origin>());
+    let source = gate::source(&*error).and_then(|source| source.downcast_ref::<Origin>());
     match source.cloned() {
         Some(origin) => Ok(ErrorGroup::from_origin(origin)),
         None => Err(error),

@@ -2,12 +2,16 @@
 //!
 //! Invariants:
 //! 1. A line is one line: line breaks inside names and messages become spaces.
-//! 2. The tree has a line for each leaf, whatever its depth, and its size is linear in the number of leaves: below
-//!    `MAX_DEPTH` levels the leaves of a branch follow one after the other with the end of their path.
-//! 3. Both are loops over an explicit stack.
+//! 2. The tree has a line for each leaf that is drawn, whatever its depth: below `MAX_DEPTH` levels the leaves of a branch follow one after
+//!    the other with the end of their path.
+//! 3. The size of the tree is bounded: of a group with many members the first `MAX_MEMBERS` are drawn, of the whole about `MAX_NODES`
+//!    nodes. Where some are left out the tree says how many failures they are, and counts them by their texts.
+//! 4. Both are loops over an explicit stack.
+//! 5. The texts and sources of errors are asked for through the gate: a report is there also where a part of it panics.
 
 use super::layout::{Hanging, OneLine};
 use super::{ErrorGroup, Leaves, Member, TaskError, TaskInfo};
+use crate::scope::gate;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::iter::{Peekable, successors};
@@ -16,6 +20,13 @@ use std::iter::{Peekable, successors};
 const LINE_LEAVES: usize = 5;
 /// How many levels of the tree are drawn as branches.
 const MAX_DEPTH: usize = 24;
+/// How many members of a group are drawn.
+const MAX_MEMBERS: usize = 100;
+/// How many nodes are drawn in all, before each group sums up the rest of its members.
+const MAX_NODES: usize = 1_000;
+/// How many texts are told apart where failures are counted, and how many characters of each are shown.
+const MAX_TEXTS: usize = 8;
+const TEXT_LENGTH: usize = 100;
 /// How much of a chain of sources is printed; a chain that never ends must not hang the report.
 const MAX_CAUSES: usize = 64;
 /// How many names of a path are printed where the branches above are not drawn.
@@ -67,8 +78,10 @@ struct Verdict<'a>(&'a TaskError);
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.error(), self.0.panic_message()) {
-            (Some(error), _) if self.0.is_cancelled() => write!(f, "ended: {error}"),
-            (Some(error), _) => write!(f, "failed: {error}"),
+            (Some(error), _) if self.0.is_cancelled() => {
+                write!(f, "ended: {}", gate::text(&error))
+            }
+            (Some(error), _) => write!(f, "failed: {}", gate::text(&error)),
             (None, Some(message)) => write!(f, "panicked: {message}"),
             (None, None) => f.write_str("panicked with a payload that is not text"),
         }
@@ -85,10 +98,38 @@ impl fmt::Display for Who<'_> {
 }
 
 /// What gets a branch of its own.
-#[derive(Clone, Copy)]
 enum Node<'a> {
     Task(&'a TaskError),
     Group(&'a ErrorGroup),
+    /// What is left out.
+    Rest(Rest),
+}
+
+/// Failures that are only counted.
+#[derive(Default)]
+struct Rest {
+    count: usize,
+    /// By their texts, the first ones that were found.
+    texts: Vec<(String, usize)>,
+}
+
+impl Rest {
+    fn add(&mut self, task: &TaskError) {
+        self.count += 1;
+        let mut text = String::new();
+        // Neither a string nor a verdict fails.
+        let _ = one_line(&mut text, format_args!("{}", Verdict(task)));
+        if let Some((end, _)) = text.char_indices().nth(TEXT_LENGTH) {
+            text.truncate(end);
+            text.push('…');
+        }
+        let known = self.texts.iter().position(|(known, _)| *known == text);
+        match known {
+            Some(at) => self.texts[at].1 += 1,
+            None if self.texts.len() < MAX_TEXTS => self.texts.push((text, 1)),
+            None => {}
+        }
+    }
 }
 
 impl<'a> From<&'a Member> for Node<'a> {
@@ -110,12 +151,22 @@ struct Branches<'a> {
     mark: &'static str,
     /// How long the prefix of these branches is.
     prefix: usize,
+    /// How many members are still to be drawn, the rest being summed up.
+    room: usize,
 }
 
 impl<'a> Branches<'a> {
-    /// The next branch and what is said before it.
-    fn next(&mut self) -> Option<(&'static str, Node<'a>)> {
+    /// The next branch and what is said before it. `is_full`: members are only summed up.
+    fn next(&mut self, is_full: bool) -> Option<(&'static str, Node<'a>)> {
         let mark = std::mem::take(&mut self.mark);
+        // The cause is always drawn.
+        if self.room == 0 || is_full && self.room < MAX_MEMBERS {
+            let rest = self.sum_up();
+            if rest.count > 0 {
+                return Some((mark, Node::Rest(rest)));
+            }
+        }
+        self.room = self.room.saturating_sub(1);
         if let Some(member) = self.members.next() {
             return Some((mark, Node::from(member)));
         }
@@ -124,6 +175,20 @@ impl<'a> Branches<'a> {
         }
         let (label, group) = self.attached.next()?;
         Some((label, Node::Group(group)))
+    }
+
+    /// Takes the members that are left.
+    fn sum_up(&mut self) -> Rest {
+        let mut rest = Rest::default();
+        for member in std::mem::take(&mut self.members) {
+            match member {
+                Member::Task(task) => rest.add(task),
+                Member::Group(group) => group.leaves().for_each(|leaf| rest.add(&leaf)),
+            }
+        }
+        let leaves = self.leaves.take().into_iter().flatten();
+        leaves.for_each(|leaf| rest.add(&leaf));
+        rest
     }
 
     fn is_done(&mut self) -> bool {
@@ -141,6 +206,8 @@ struct Tree<'w> {
     /// What lines start with: the trunks of the branches that go on.
     prefix: String,
     started: bool,
+    /// How many nodes were drawn.
+    drawn: usize,
 }
 
 impl<'w> Tree<'w> {
@@ -149,6 +216,7 @@ impl<'w> Tree<'w> {
             out,
             prefix: String::new(),
             started: false,
+            drawn: 0,
         }
     }
 
@@ -156,7 +224,7 @@ impl<'w> Tree<'w> {
         let mut open = vec![self.node(("", ""), "", root, 0)?];
         while let Some(branches) = open.last_mut() {
             self.prefix.truncate(branches.prefix);
-            let Some((mark, node)) = branches.next() else {
+            let Some((mark, node)) = branches.next(self.drawn >= MAX_NODES) else {
                 open.pop();
                 continue;
             };
@@ -179,9 +247,11 @@ impl<'w> Tree<'w> {
         node: Node<'a>,
         depth: usize,
     ) -> Result<Branches<'a>, fmt::Error> {
+        self.drawn += 1;
         let mut branches = match node {
             Node::Task(task) => self.task(edge, mark, task, depth)?,
             Node::Group(group) => self.group(edge, mark, group, depth)?,
+            Node::Rest(rest) => self.rest(edge, &rest, depth)?,
         };
         branches.prefix = self.prefix.len();
         Ok(branches)
@@ -199,8 +269,8 @@ impl<'w> Tree<'w> {
         let own_group = error.and_then(|error| error.downcast_ref::<ErrorGroup>());
         attached.extend(own_group.map(|group| ("", group)));
         attached.extend(task.handling().map(|group| ("while handling: ", group)));
-        let causes = own_group.map_or(error, |_| None).and_then(Error::source);
-        let group_below = successors(causes, |error| (*error).source())
+        let causes = own_group.map_or(error, |_| None).and_then(gate::source);
+        let group_below = successors(causes, |error| gate::source(*error))
             .take(MAX_CAUSES)
             .find_map(|error| error.downcast_ref::<ErrorGroup>());
         attached.extend(group_below.map(|group| ("caused by: ", group)));
@@ -226,8 +296,8 @@ impl<'w> Tree<'w> {
             let Some(cause) = rest.filter(|cause| !cause.is::<ErrorGroup>()) else {
                 break;
             };
-            self.detail(trunk, format_args!("caused by: {cause}"))?;
-            rest = cause.source();
+            self.detail(trunk, format_args!("caused by: {}", gate::text(&cause)))?;
+            rest = gate::source(cause);
         }
         self.below(&[], None, attached, "", depth)
     }
@@ -275,6 +345,29 @@ impl<'w> Tree<'w> {
         }
     }
 
+    fn rest<'a>(
+        &mut self,
+        edge: (&str, &str),
+        rest: &Rest,
+        depth: usize,
+    ) -> Result<Branches<'a>, fmt::Error> {
+        let plural = if rest.count == 1 { "" } else { "s" };
+        self.head(
+            edge,
+            "  ",
+            format_args!("… and {} more failure{plural}", rest.count),
+        )?;
+        let mut others = rest.count;
+        for (text, count) in &rest.texts {
+            others -= count;
+            self.detail("  ", format_args!("{count} × {text}"))?;
+        }
+        if others > 0 {
+            self.detail("  ", format_args!("{others} × something else"))?;
+        }
+        self.below(&[], None, Vec::new(), "", depth)
+    }
+
     /// The path, where the branches above do not tell it: at the root of the drawing and below the drawn levels.
     fn path(&mut self, trunk: &str, info: &TaskInfo, depth: usize) -> fmt::Result {
         let path = info.path();
@@ -305,6 +398,7 @@ impl<'w> Tree<'w> {
             attached: attached.into_iter(),
             mark,
             prefix: 0,
+            room: MAX_MEMBERS,
         })
     }
 

@@ -146,7 +146,8 @@ impl fmt::Debug for Member {
 ///
 /// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members) gives the direct
 /// ones. `Display` is one line. The alternate form `{:#}` draws the tree with causes and locations, and so does `Debug`,
-/// which is what Rust prints when `main` returns the error.
+/// which is what Rust prints when `main` returns the error. The drawing is bounded: of a group with many members the first 100 are drawn,
+/// and the others counted by their texts. An error whose `Display` panics has a text that says so.
 ///
 /// # Handling a part of it
 ///

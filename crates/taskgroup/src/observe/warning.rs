@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::TaskInfo;
+use crate::scope::tree::{Kind, Scope};
 use crate::scope::{gate, group};
 use crate::sync::Mutex;
 
@@ -19,6 +20,8 @@ pub enum WarningKind {
     ForeignPanic,
     /// A runtime was shut down while tasks were cleaning up in it.
     CleanupCut,
+    /// Futures that were dropped half-way have left more failures behind than are kept: see [`NotKept`](crate::NotKept).
+    FailuresNotKept,
 }
 
 /// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
@@ -43,7 +46,8 @@ impl Warning {
         self.kind
     }
 
-    /// The task that blocks, the group that does not end, or the process where the code belongs to no task.
+    /// The task that blocks, the group that does not end, the task, run or process in which failures were left behind, or the process
+    /// where the code belongs to no task.
     pub fn task(&self) -> &TaskInfo {
         &self.task
     }
@@ -130,6 +134,20 @@ pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
     let message = format!("{what} panicked: {message}");
     let process = group::process_info();
     warn(&Warning::new(WarningKind::ForeignPanic, process, message));
+}
+
+/// From now on failures that are left behind in `scope` are only counted. Told once, until somebody takes those that were kept.
+pub(crate) fn failures_not_kept(scope: &Arc<Scope>, kept: usize) {
+    let task = group::info(scope);
+    let ask = match scope.kind {
+        Kind::Root => ", and nobody has called `drain`",
+        _ => "",
+    };
+    let message = format!(
+        "`{}`: {kept} failures were left behind by futures that were dropped half-way{ask}; more are counted, not kept",
+        task.path()
+    );
+    warn(&Warning::new(WarningKind::FailuresNotKept, task, message));
 }
 
 #[cfg(feature = "tracing")]

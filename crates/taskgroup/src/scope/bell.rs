@@ -18,6 +18,7 @@ use tokio::runtime::{Id, RuntimeFlavor};
 use tokio::time::Instant;
 
 use super::driver::Runtime;
+use super::gate;
 use super::timer::{Alarm, TimerKey, Timers};
 
 pub(crate) struct Bell {
@@ -58,7 +59,7 @@ impl Bell {
         let timers = runtime.timers();
         let rings = timers.rings();
         Self {
-            key: timers.arm(&runtime, at, Alarm::Wake(waker.clone())),
+            key: timers.arm(&runtime, at, Alarm::Wake(gate::clone_waker(waker))),
             timers: timers.clone(),
             waker: (waker.data().addr(), waker.vtable()),
             rings,

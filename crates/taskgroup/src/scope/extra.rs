@@ -18,7 +18,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{RawWakerVTable, Waker};
 
-use super::tree::{self, Scope};
+use super::gate::{self, StoredWaker};
+use super::node::Header;
+use super::tree::Scope;
+use super::waiters::{Key, Waiters};
 use crate::sync::{AtomicPtr, Mutex, OnceLock, Ordering};
 
 /// The word.
@@ -37,8 +40,16 @@ static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock
 pub(super) struct Rare {
     inside: OnceLock<Arc<Scope>>,
     drive: OnceLock<Waker>,
-    /// Those who await the handle.
-    join: Mutex<Vec<Waker>>,
+    join: Mutex<Join>,
+}
+
+/// Who awaits the end.
+#[derive(Default)]
+struct Join {
+    /// The one that has the handle.
+    owner: Option<StoredWaker>,
+    /// Those who have borrowed it.
+    others: Waiters,
 }
 
 impl Default for Rare {
@@ -217,23 +228,54 @@ impl Extra {
                 // SAFETY: X1: the reference stays where it is for as long as `self` is borrowed.
                 #[allow(unsafe_code)]
                 let drive = ManuallyDrop::new(unsafe { waker(data) });
-                drive.wake_by_ref();
+                gate::wake_by_ref(&drive);
                 true
             }
             Word::Rare(rare) => {
                 // SAFETY: X2.
                 #[allow(unsafe_code)]
                 let drive = unsafe { &rare.as_ref().drive }.get();
-                drive.into_iter().for_each(Waker::wake_by_ref);
+                drive.into_iter().for_each(gate::wake_by_ref);
                 drive.is_some()
             }
         }
     }
 
-    pub(super) fn wake_at_end(&self, waker: &Waker) {
-        let mut join = self.rare_or_new().join.lock();
-        if !join.iter().any(|known| known.will_wake(waker)) {
-            join.push(waker.clone());
+    /// At the end `waker` is woken, which is that of whoever has the handle. One place is enough for that.
+    pub(super) fn wake_owner_at_end(&self, waker: &Waker) {
+        let join = &self.rare_or_new().join;
+        let is_known = |join: &Join| {
+            let known = join.owner.as_ref();
+            known.is_some_and(|known| known.will_wake(waker))
+        };
+        if !is_known(&join.lock()) {
+            let waker = gate::clone_waker(waker);
+            let old = join.lock().owner.replace(waker);
+            drop(old);
+        }
+    }
+
+    /// At the end `waker` is woken, unless the wait with this key is [given up](Self::forget_waiter) before.
+    pub(super) fn wake_at_end(&self, key: &mut Option<Key>, waker: &Waker) {
+        let join = &self.rare_or_new().join;
+        if !key.is_some_and(|key| join.lock().others.has(key, waker)) {
+            let waker = gate::clone_waker(waker);
+            let old = join.lock().others.put(key, waker);
+            drop(old);
+        }
+    }
+
+    pub(super) fn forget_owner(&self) {
+        if let Some(rare) = self.rare() {
+            let gone = rare.join.lock().owner.take();
+            drop(gone);
+        }
+    }
+
+    pub(super) fn forget_waiter(&self, key: Key) {
+        if let Some(rare) = self.rare() {
+            let gone = rare.join.lock().others.remove(key);
+            drop(gone);
         }
     }
 
@@ -241,8 +283,45 @@ impl Extra {
         let Some(rare) = self.rare() else {
             return;
         };
-        let waiters = std::mem::take(&mut *rare.join.lock());
-        waiters.into_iter().for_each(tree::wake);
+        let (owner, others) = {
+            let mut join = rare.join.lock();
+            (join.owner.take(), join.others.take_all())
+        };
+        owner.into_iter().for_each(StoredWaker::wake);
+        others.into_iter().for_each(StoredWaker::wake);
+    }
+}
+
+/// Waits for the end of a task whose handle is borrowed. Dropped, it is forgotten (S44).
+pub(crate) struct WaitDone<'a> {
+    header: &'a Header,
+    key: Option<Key>,
+}
+
+impl<'a> WaitDone<'a> {
+    pub(crate) fn new(header: &'a Header) -> Self {
+        Self { header, key: None }
+    }
+
+    /// Whether the task has ended; if not, the waker is woken when it has.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
+        self.header.poll_done_by(&mut self.key, waker)
+    }
+}
+
+impl std::fmt::Debug for WaitDone<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WaitDone")
+            .field("registered", &self.key.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for WaitDone<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.header.forget_waiter(key);
+        }
     }
 }
 
@@ -343,8 +422,9 @@ mod tests {
             if with_box {
                 let woken = Arc::new(Woken::default());
                 let waker = Waker::from(woken.clone());
-                extra.wake_at_end(&waker);
-                extra.wake_at_end(&waker);
+                let mut key = None;
+                extra.wake_at_end(&mut key, &waker);
+                extra.wake_at_end(&mut key, &waker);
                 extra.wake_waiters();
                 assert_eq!(woken.0.load(Ordering::SeqCst), 1);
             }
@@ -357,5 +437,29 @@ mod tests {
             drop(extra);
             assert_eq!(Arc::strong_count(&scope), before);
         }
+    }
+
+    // S44: a wait that is given up takes its waker along; the others are woken.
+    #[test]
+    fn what_waits_no_longer_is_forgotten() {
+        let extra = Extra::default();
+        let [owner, given_up, waiting] = [(); 3].map(|()| Arc::new(Woken::default()));
+        extra.wake_owner_at_end(&Waker::from(owner.clone()));
+        extra.wake_owner_at_end(&Waker::from(owner.clone()));
+        let mut keys = [None; 2];
+        extra.wake_at_end(&mut keys[0], &Waker::from(given_up.clone()));
+        extra.wake_at_end(&mut keys[1], &Waker::from(waiting.clone()));
+        extra.forget_waiter(keys[0].unwrap());
+        assert_eq!(Arc::strong_count(&given_up), 1);
+        extra.wake_waiters();
+        extra.forget_waiter(keys[1].unwrap());
+        let woken = [owner, given_up, waiting].map(|woken| {
+            assert_eq!(Arc::strong_count(&woken), 1);
+            woken.0.load(Ordering::SeqCst)
+        });
+        assert_eq!(woken, [1, 0, 1]);
+        extra.wake_owner_at_end(&Waker::from(Arc::new(Woken::default())));
+        extra.forget_owner();
+        assert!(extra.rare().unwrap().join.lock().owner.is_none());
     }
 }

@@ -3,14 +3,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::driver::{self, light::Queue};
+use super::gate::{self, StoredWaker};
 use super::lazy::Lazy;
 use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
+use super::waiters::{Key, Removed, Waiters};
 use crate::cancel::{CancelReason, ReasonKind};
 use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
@@ -53,6 +57,16 @@ struct Outcomes {
     body_failed: bool,
 }
 
+impl Outcomes {
+    /// Whether the failure `member`, of one task, is among those that are known.
+    fn knows(&self, member: &Member) -> bool {
+        let mut failures = self.failures.iter();
+        member
+            .as_task()
+            .is_some_and(|failed| failures.any(|known| known.is_same(failed)))
+    }
+}
+
 /// What few groups ask for.
 struct Asked {
     settings: Settings,
@@ -67,8 +81,16 @@ struct Places {
     placed: usize,
     /// Children that wait for a place, by their number: in spawn order.
     queued: BTreeMap<u32, TaskRef>,
-    /// Those who wait for a place before they spawn.
-    waiting: Vec<std::task::Waker>,
+    /// Those who wait for a place before they spawn. While there are any, no place is free: one that is given back is handed to the
+    /// first of them, and counts as his from then on.
+    waiting: Waiters,
+}
+
+/// Whose turn it is when a place is free.
+enum Next {
+    Child(TaskRef),
+    /// A place was handed to this one.
+    Waiter(StoredWaker),
 }
 
 /// What the builder of a group decides. The future that runs a group carries it about: what few ask for is in a box.
@@ -259,20 +281,52 @@ impl GroupState {
         Some((asked.settings.limit?, &asked.places))
     }
 
-    /// Ready when a limited child would start at once; the place is then the caller's, to spawn with or to give back.
-    pub(crate) fn poll_place(&self, waker: &std::task::Waker) -> bool {
+    /// Whether a limited child would start at once; the place is then the caller's, to spawn with or to give back. If not, the waker is
+    /// woken when a place was handed to the caller, or the group is cancelled.
+    fn poll_place(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         let Some((limit, places)) = self.places() else {
             return true;
         };
-        let mut places = places.lock();
-        if places.placed < limit && places.queued.is_empty() {
-            places.placed += 1;
-            return true;
+        let known = {
+            let mut places = places.lock();
+            match *key {
+                Some(own) if places.waiting.is_called(own) => {
+                    let _called = places.waiting.remove(own);
+                    *key = None;
+                    return true;
+                }
+                own => own.is_some_and(|own| places.waiting.has(own, waker)),
+            }
+        };
+        if known {
+            return false;
         }
-        if !places.waiting.iter().any(|known| known.will_wake(waker)) {
-            places.waiting.push(waker.clone());
+        let waker = gate::clone_waker(waker);
+        // Wakers are dropped after the lock.
+        let (placed, _not_needed) = {
+            let mut places = places.lock();
+            if key.is_some_and(|own| places.waiting.is_called(own)) {
+                let _called = key.take().map(|own| places.waiting.remove(own));
+                (true, Some(waker))
+            } else if key.is_none() && places.is_free(limit) {
+                places.placed += 1;
+                (true, Some(waker))
+            } else {
+                (false, places.waiting.put(key, waker))
+            }
+        };
+        placed
+    }
+
+    /// A wait for a place was given up. If the place had been handed over, it goes on to the next one.
+    fn stop_waiting_for_place(&self, key: Key) {
+        let Some((_, places)) = self.places() else {
+            return;
+        };
+        let removed = places.lock().waiting.remove(key);
+        if let Removed::Called = removed {
+            self.place_free();
         }
-        false
     }
 
     /// The group is cancelled: who waits for a place gets it, which for a cancelled child means that it ends. The caller submits them.
@@ -285,9 +339,9 @@ impl GroupState {
             let queued = std::mem::take(&mut places.queued);
             // They run their (empty) course on places of their own.
             places.placed += queued.len();
-            (queued, std::mem::take(&mut places.waiting))
+            (queued, places.waiting.take_all())
         };
-        waiting.into_iter().for_each(tree::wake);
+        waiting.into_iter().for_each(StoredWaker::wake);
         for task in queued.values() {
             self.count(task.header(), Progress::started);
         }
@@ -315,24 +369,16 @@ impl GroupState {
         let Some((limit, places)) = self.places() else {
             return;
         };
-        let (next, waiting) = {
+        let next = {
             let mut places = places.lock();
             places.placed -= 1;
-            if places.placed >= limit {
-                return;
-            }
-            match places.queued.pop_first() {
-                Some((_, task)) => {
-                    places.placed += 1;
-                    (Some(task), Vec::new())
-                }
-                None => (None, std::mem::take(&mut places.waiting)),
-            }
+            places.next(limit)
         };
-        if let Some(task) = next {
-            self.submit(task);
+        match next {
+            Some(Next::Child(task)) => self.submit(task),
+            Some(Next::Waiter(waker)) => waker.wake(),
+            None => {}
         }
-        waiting.into_iter().for_each(tree::wake);
     }
 
     // ---- progress ----
@@ -391,12 +437,25 @@ impl GroupState {
 
     /// A child, or what the group has adopted, failed.
     pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member) {
-        let mut outcomes = self.outcomes();
-        outcomes.tally.failed += 1;
-        let stop = self.policy().judge(outcomes.tally) == Verdict::Failed && !scope.is_cancelled();
-        let told = stop.then(|| member.clone());
-        outcomes.failures.push(member);
-        drop(outcomes);
+        self.failed_unless_known(scope, member, false);
+    }
+
+    /// As [`failed`](Self::failed). What is `passed_on` may be there already: it is looked for and added under one lock, as several children
+    /// may pass on the same failure at once.
+    fn failed_unless_known(&self, scope: &Arc<Scope>, member: Member, passed_on: bool) {
+        let told = {
+            let mut outcomes = self.outcomes();
+            if passed_on && outcomes.knows(&member) {
+                drop(outcomes);
+                return drop(member);
+            }
+            outcomes.tally.failed += 1;
+            let verdict = self.policy().judge(outcomes.tally);
+            let stop = verdict == Verdict::Failed && !scope.is_cancelled();
+            let told = stop.then(|| member.clone());
+            outcomes.failures.push(member);
+            told
+        };
         if let Some(member) = told {
             scope.cancel(&CancelReason::failed(&member), Dropping::InPlace);
         }
@@ -541,6 +600,66 @@ impl GroupState {
     }
 }
 
+impl Places {
+    fn is_free(&self, limit: usize) -> bool {
+        self.placed < limit && self.queued.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Hands a place that is free to whose turn it is: children that were spawned already come first.
+    fn next(&mut self, limit: usize) -> Option<Next> {
+        if self.placed >= limit {
+            return None;
+        }
+        let queued = self.queued.pop_first();
+        let next = queued.map(|(_, task)| Next::Child(task));
+        let next = next.or_else(|| self.waiting.call_first().map(Next::Waiter));
+        self.placed += usize::from(next.is_some());
+        next
+    }
+}
+
+/// Ready with `true` when a child of the group would start at once, which then has to be spawned; with `false` when the group is
+/// cancelled. Dropped, it is forgotten (S44), and a place that was handed to it goes to the next one.
+pub(crate) struct FreePlace<'a> {
+    scope: &'a Scope,
+    group: &'a GroupState,
+    key: Option<Key>,
+}
+
+impl<'a> FreePlace<'a> {
+    pub(crate) fn new(scope: &'a Scope, group: &'a GroupState) -> Self {
+        Self {
+            scope,
+            group,
+            key: None,
+        }
+    }
+}
+
+impl Future for FreePlace<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = &mut *self;
+        if this.group.poll_place(&mut this.key, cx.waker()) {
+            Poll::Ready(true)
+        } else if this.scope.is_cancelled() {
+            // The flag comes before the canceller's look at those who wait.
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for FreePlace<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.group.stop_waiting_for_place(key);
+        }
+    }
+}
+
 impl Asked {
     fn of(settings: Settings) -> Box<Self> {
         Box::new(Self {
@@ -638,14 +757,11 @@ pub(super) fn child_ended(header: &Header, fate: Fate) {
 
 /// A task ended with the failure of a sibling in hand: counted once.
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
-    if let Some(group) = owner.group() {
-        let outcomes = group.outcomes();
-        let mut failures = outcomes.failures.iter();
-        if failures.any(|member| member.is_same(failed)) {
-            return;
-        }
+    let member = Member::Task(failed.clone());
+    match owner.group() {
+        Some(group) => group.failed_unless_known(owner, member, true),
+        None => owner.adopt_failure(member),
     }
-    owner.adopt_failure(Member::Task(failed.clone()));
 }
 
 // ---- who is who ----

@@ -21,13 +21,14 @@
 //! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | what polls children: Tokio tasks, one for each child or a few for a group |
+//! | `waiters` | what waits for something, and leaves when the wait is given up |
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 //! | `bell` | the alarm of a deadline without a scope |
 
 pub(crate) mod bell;
 pub(crate) mod current;
 pub(crate) mod driver;
-mod extra;
+pub(crate) mod extra;
 pub(crate) mod gate;
 pub(crate) mod group;
 mod lazy;
@@ -44,10 +45,14 @@ mod state;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;
+pub(crate) mod waiters;
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, Weak};
+    use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
     use super::current;
     use super::tree::{Scope, task_of};
@@ -136,5 +141,87 @@ mod tests {
             Ok(())
         });
         run.await.unwrap();
+    }
+
+    /// What the clone and the drop of the waker below do: any number of times, but not inside each other.
+    type Reentrant = std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>;
+
+    std::thread_local! {
+        static ENTERED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
+    fn come_back(data: *const ()) {
+        // SAFETY: `waker_of` made it of a reference without an end.
+        #[allow(unsafe_code)]
+        let what = unsafe { &*data.cast::<Reentrant>() };
+        if !ENTERED.replace(true) {
+            if let Some(what) = what.get() {
+                what();
+            }
+            ENTERED.set(false);
+        }
+    }
+
+    fn waker_of(what: &'static Reentrant) -> Waker {
+        static TABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                come_back(data);
+                RawWaker::new(data, &TABLE)
+            },
+            come_back,
+            come_back,
+            come_back,
+        );
+        // SAFETY: the data live as long as the process, and may be used on any thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            Waker::new(std::ptr::from_ref(what).cast(), &TABLE)
+        }
+    }
+
+    // C10, G1: a waker whose clone, wake and drop come back into the very thing that keeps it.
+    #[tokio::test]
+    async fn fault_c10_wakers_that_come_back_meet_no_lock() {
+        fn poll_once<F: Future>(future: F, waker: &Waker) {
+            let polled = pin!(future).poll(&mut Context::from_waker(waker));
+            assert!(polled.is_pending());
+        }
+        let what: &'static Reentrant = Box::leak(Box::default());
+        let times: &'static AtomicUsize = Box::leak(Box::default());
+        let run = TaskGroup::builder()
+            .limit(1)
+            .run_cancellable(async |group| {
+                let child = Arc::new(group.spawn(std::future::pending::<()>()));
+                let (handle, outer) = (child.clone(), group.clone());
+                let back = move || {
+                    times.fetch_add(1, Ordering::SeqCst);
+                    poll_once(handle.ended(), Waker::noop());
+                    poll_once(outer.spawn_when_free(async {}), Waker::noop());
+                    assert!(outer.reason().is_none() || outer.is_cancelled());
+                };
+                let _ = what.set(Box::new(back));
+                let waker = waker_of(what);
+                poll_once(child.ended(), &waker);
+                poll_once((&*child).into_future(), &waker);
+                poll_once(group.spawn_when_free(async {}), &waker);
+                let mut own = group.spawn(std::future::pending::<()>());
+                poll_once(&mut own, &waker);
+                drop(own);
+                let section = until_cancelled(std::future::pending::<()>());
+                poll_once(section, &waker);
+                let mut kept = pin!(child.ended());
+                let polled = kept.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+                let mut place = pin!(group.spawn_when_free(async {}));
+                let polled = place.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polled.is_pending());
+                // Both are woken by the end of the group.
+                group.cancel();
+                place.await;
+                kept.await;
+                Ok(())
+            });
+        run.await.unwrap();
+        assert!(times.load(Ordering::SeqCst) > 10);
     }
 }

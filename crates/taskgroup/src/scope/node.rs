@@ -28,6 +28,7 @@ use super::group::Fate;
 use super::state::{GivenUp, Snapshot, State, Woken};
 use super::task::Spec;
 use super::tree::{self, CANCELLED, Dropping, NO_SLOT, Scope};
+use super::waiters::Key;
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::TaskInfo;
 use crate::handle::JoinError;
@@ -233,16 +234,38 @@ impl Header {
 
     // ---- waiting for the end ----
 
-    /// Whether the task has ended; if not, the waker is woken when it has.
+    /// Whether the task has ended; if not, the waker of whoever has the handle is woken when it has.
     #[inline]
     pub(crate) fn poll_done(&self, waker: &Waker) -> bool {
-        self.is_done() || self.wait_done(waker)
+        self.is_done() || {
+            self.extra.wake_owner_at_end(waker);
+            self.set_awaited()
+        }
     }
 
-    fn wait_done(&self, waker: &Waker) -> bool {
-        self.extra.wake_at_end(waker);
-        // The end may have come before the waker and the bit were there.
+    /// As [`poll_done`](Self::poll_done), for one of those who have borrowed the handle. It gives its key back when it is dropped.
+    pub(super) fn poll_done_by(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
+        self.is_done() || {
+            self.extra.wake_at_end(key, waker);
+            self.set_awaited()
+        }
+    }
+
+    /// Returns whether the end came before the waker and the bit were there.
+    fn set_awaited(&self) -> bool {
         self.state.await_end()
+    }
+
+    pub(super) fn forget_waiter(&self, key: Key) {
+        self.extra.forget_waiter(key);
+    }
+
+    /// The handle is dropped: nobody awaits it.
+    #[inline]
+    pub(crate) fn stop_awaiting(&self) {
+        if self.state.is_awaited() {
+            self.extra.forget_owner();
+        }
     }
 
     // ---- the Tokio driver's side ----

@@ -292,6 +292,11 @@ impl State {
         self.set(AWAITED).is_done()
     }
 
+    /// Whether a waiter may be registered with a task that has not ended. Only a hint: the waiter itself orders nothing by it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & (AWAITED | DONE) == AWAITED
+    }
+
     /// The joiner goes and gives its reference back, if the task has not ended. Otherwise nothing changes: the outcome and the
     /// reference are still the joiner's.
     #[must_use]

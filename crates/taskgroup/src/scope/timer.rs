@@ -8,22 +8,21 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
-use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::driver::Runtime;
-use super::tree::{self, Scope};
+use super::gate::{self, StoredWaker};
+use super::tree::Scope;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
 pub(crate) enum Alarm {
     /// A deadline without a scope: whoever polls it looks at the clock.
-    Wake(Waker),
+    Wake(StoredWaker),
     Deadline(Weak<Scope>),
     Grace(Weak<Scope>, Duration),
     /// The grace was over at this instant and the group has not ended.
@@ -185,8 +184,8 @@ async fn sleeper(runtime: Arc<Runtime>, mut silencing: Silencing) {
     loop {
         match timers.due() {
             Ok(due) => due.into_iter().for_each(|alarm| {
-                // A warning hook is foreign code: its panic silences no other alarm. The panic hook has told of it.
-                let _ = catch_unwind(AssertUnwindSafe(|| fire(alarm)));
+                // A fault of one is no reason to silence the others.
+                gate::call_or_report("an alarm", || fire(alarm));
             }),
             Err(Some(next)) => {
                 tokio::select! {
@@ -221,7 +220,7 @@ impl Drop for Silencing {
 
 fn fire(alarm: Alarm) {
     match alarm {
-        Alarm::Wake(waker) => tree::wake(waker),
+        Alarm::Wake(waker) => waker.wake(),
         Alarm::Deadline(scope) => {
             if let Some(scope) = scope.upgrade() {
                 crate::deadline::expire(&scope);

@@ -28,11 +28,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::driver::Runtime;
+use super::gate::{self, Foreign, StoredWaker};
 use super::group::GroupState;
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
+use super::waiters::{Key, Waiters};
 use crate::cancel::CancelReason;
-use crate::error::Member;
+use crate::error::{Member, NotKept};
 use crate::observe::events;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 use tokio::time::Instant;
@@ -61,7 +63,7 @@ pub(crate) enum Kind {
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
     Section,
     /// A value that what is below sees, under its key.
-    Local(usize, Box<dyn std::any::Any + Send + Sync>),
+    Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +131,9 @@ fn count(tokens: u64) -> usize {
 /// The place of what is not linked.
 pub(super) const NO_SLOT: u32 = u32::MAX;
 
+/// So many failures of orphans are kept until somebody asks for them.
+const MOST_FAILURES: usize = 1_000;
+
 /// A future that was deferred to the end of a scope.
 pub(crate) type Deferred =
     std::pin::Pin<Box<dyn Future<Output = Result<(), crate::error::BoxError>> + Send>>;
@@ -158,7 +163,7 @@ struct Inner {
     scopes: Links<Arc<Scope>>,
     reason: Option<CancelReason>,
     /// The section's.
-    waker: Option<Waker>,
+    waker: Option<StoredWaker>,
     /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
     masks: u32,
     rare: Option<Box<Rare>>,
@@ -174,9 +179,11 @@ struct Rare {
     adopting: bool,
     /// Failures of orphans that this task, run or root has adopted.
     errors: Vec<Member>,
+    /// How many more there were than are kept.
+    not_kept: usize,
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
-    drains: Vec<Waker>,
+    drains: Waiters,
 }
 
 /// Why a scope takes no new child.
@@ -613,22 +620,47 @@ impl Scope {
             match (&scope.kind, &scope.parent) {
                 (Kind::Group(group), _) => return group.failed(scope, member),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
-                    return scope.rare(|rare| rare.errors.push(member));
+                    return scope.keep_failure(member);
                 }
                 (_, Some(parent)) => scope = parent,
             }
         }
     }
 
-    /// The failures of orphans that this task, run or root has adopted.
-    pub(crate) fn take_adopted(&self) -> Vec<Member> {
+    /// A process, a run or a task may live long and leave failures behind all the while: what is kept of them is bounded.
+    fn keep_failure(self: &Arc<Self>, member: Member) {
+        let mut member = Some(member);
+        let not_kept = self.rare(|rare| {
+            if rare.errors.len() < MOST_FAILURES {
+                rare.errors.extend(member.take());
+            } else {
+                rare.not_kept += 1;
+            }
+            rare.not_kept
+        });
+        if member.is_some() && not_kept == 1 {
+            crate::observe::failures_not_kept(self, MOST_FAILURES);
+        }
+        drop(member);
+    }
+
+    /// The failures of orphans that this task, run or root has adopted, and a word of those that were not kept.
+    pub(crate) fn take_adopted(self: &Arc<Self>) -> Vec<Member> {
         if !self.has_rare() {
             return Vec::new();
         }
-        match &mut self.inner.lock().rare {
-            Some(rare) => std::mem::take(&mut rare.errors),
-            None => Vec::new(),
+        let (mut errors, not_kept) = match &mut self.inner.lock().rare {
+            Some(rare) => (
+                std::mem::take(&mut rare.errors),
+                std::mem::take(&mut rare.not_kept),
+            ),
+            None => return Vec::new(),
+        };
+        if not_kept > 0 {
+            let rest = Box::new(NotKept::new(not_kept));
+            errors.push(Member::from_failure(super::group::info(self), rest));
         }
+        errors
     }
 
     /// Whether there may be adopted failures or deferred work. Who has left some has done so before it gave its token back.
@@ -754,21 +786,22 @@ impl Scope {
 
     /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let old = {
-            let mut inner = self.inner.lock();
-            match &inner.waker {
-                Some(known) if known.will_wake(waker) => None,
-                _ => inner.waker.replace(waker.clone()),
-            }
+        let is_known = |inner: &Inner| {
+            let known = inner.waker.as_ref();
+            known.is_some_and(|known| known.will_wake(waker))
         };
-        drop(old);
+        if !is_known(&self.inner.lock()) {
+            let waker = gate::clone_waker(waker);
+            let old = self.inner.lock().waker.replace(waker);
+            drop(old);
+        }
     }
 
     pub(crate) fn wake(&self) {
         // Whoever polls again stores a waker again, so this one can be used up.
         let waker = self.inner.lock().waker.take();
         if let Some(waker) = waker {
-            wake(waker);
+            waker.wake();
         }
     }
 
@@ -891,25 +924,31 @@ impl Scope {
         let drains = self.rare(|rare| {
             rare.orphans -= 1;
             if rare.orphans == 0 {
-                std::mem::take(&mut rare.drains)
+                rare.drains.take_all()
             } else {
                 Vec::new()
             }
         });
-        drains.into_iter().for_each(wake);
+        drains.into_iter().for_each(StoredWaker::wake);
     }
 
-    /// Whether no orphan is left at the process root; otherwise the waker is remembered.
-    pub(crate) fn poll_drained(&self, waker: &Waker) -> bool {
-        self.rare(|rare| {
+    /// Whether no orphan is left at the process root; otherwise the waker is remembered, until [`stop_draining`](Self::stop_draining).
+    pub(crate) fn poll_drained(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
+        let waker = gate::clone_waker(waker);
+        let (drained, old) = self.rare(|rare| {
             if rare.orphans == 0 {
-                return true;
+                (true, Some(waker))
+            } else {
+                (false, rare.drains.put(key, waker))
             }
-            if !rare.drains.iter().any(|known| known.will_wake(waker)) {
-                rare.drains.push(waker.clone());
-            }
-            false
-        })
+        });
+        drop(old);
+        drained
+    }
+
+    pub(crate) fn stop_draining(&self, key: Key) {
+        let gone = self.rare(|rare| rare.drains.remove(key));
+        drop(gone);
     }
 }
 
@@ -984,12 +1023,6 @@ pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
     ancestors(scope)
         .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
         .find_map(|scope| task_of(scope))
-}
-
-/// Wakes somebody out there. A waker is foreign code, and its panic is no reason to leave our own work half done: whoever is polled by
-/// such an executor has to live with it, everybody else goes on. The panic hook has told of it.
-pub(super) fn wake(waker: Waker) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
 }
 
 /// Walks from `scope` to the root.

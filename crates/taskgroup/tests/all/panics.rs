@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use taskgroup::{shield, timeout, until_cancelled};
+use taskgroup::{Policy, shield, timeout, until_cancelled};
 
 use crate::support::{
     Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, turns,
@@ -278,5 +278,95 @@ fn the_first_panic_of_a_future_is_told() {
         ] {
             assert_eq!(told.as_deref(), Some("in its poll"));
         }
+    });
+}
+
+/// An error whose `Display` panics or fails, whose `source` panics, and which panics when it is dropped.
+#[derive(Debug)]
+struct Nasty {
+    display_panics: bool,
+}
+
+impl std::fmt::Display for Nasty {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        assert!(!self.display_panics, "in Display");
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::error::Error for Nasty {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        panic!("in source")
+    }
+}
+
+impl Drop for Nasty {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in Drop of an error");
+    }
+}
+
+// S39: the group fails with such an error, and its siblings and other groups go on.
+#[test]
+fn fault_b2_an_error_whose_code_panics_ends_nobody_else() {
+    everywhere(|| async {
+        for display_panics in [true, false] {
+            for policy in [Policy::fail_fast(), Policy::collect()] {
+                let ran = Log::default();
+                let (failing, sibling) = (builder().policy(policy), ran.clone());
+                let error = failing
+                    .run(async |group| {
+                        let ran = group.spawn(async move { sibling.add("a sibling ran") });
+                        ran.ended().await;
+                        let child = async move { Err::<(), _>(Nasty { display_panics }) };
+                        group.spawn(child).ended().await;
+                        Ok(())
+                    })
+                    .await
+                    .unwrap_err();
+                assert!(error.cause().is::<Nasty>());
+                assert!(
+                    format!("{error:#}").contains("(its `Display` "),
+                    "{error:#}"
+                );
+                assert_eq!(ran.take(), ["a sibling ran"]);
+                drop(error);
+            }
+            // In a cancelled task it is asked for its source, too.
+            let cancelled = builder().run(async |group| {
+                let (started, wait) = tokio::sync::oneshot::channel();
+                let child = group.spawn(async move {
+                    let _ = started.send(());
+                    let cancelled = until_cancelled(forever()).await;
+                    drop(cancelled);
+                    Err::<(), _>(Nasty { display_panics })
+                });
+                let _ = wait.await;
+                child.cancel();
+                child.ended().await;
+                Ok(())
+            });
+            assert!(cancelled.await.unwrap_err().cause().is::<Nasty>());
+        }
+        let next = group(async |group| Ok(group.spawn(async { Ok::<_, String>(7) }).await?));
+        assert_eq!(next.await.unwrap(), 7);
+    });
+}
+
+// S39: a failure that the policy puts up with, and whose payload panics when it is dropped.
+#[test]
+fn fault_b14_a_payload_that_panics_when_it_is_dropped() {
+    everywhere(|| async {
+        let value = builder()
+            .policy(Policy::first_success())
+            .run(async |group| {
+                let bad = group.spawn(async { std::panic::panic_any(Bomb("a payload")) });
+                bad.ended().await;
+                drop(bad);
+                group.spawn(async {});
+                Ok(7)
+            })
+            .await;
+        assert_eq!(value.unwrap(), 7);
     });
 }

@@ -91,8 +91,11 @@ fn print() {
         text.lines()
             .filter(|line| line.contains("task `leaf` [2.1] failed: "))
             .count(),
-        DEPTH
+        // One for each drawn level, and the first ones of those that are deeper.
+        24 + 100
     );
+    let left_out = format!("… and {} more failures\n", DEPTH - 124);
+    assert!(text.contains(&left_out), "{text}");
     assert!(text.contains("in …/g/g/g/g/g/g/g/leaf\n"));
     assert!(text.lines().all(|line| line.chars().count() < 200));
 }
@@ -159,8 +162,8 @@ fn a_panic_while_an_error_is_dropped_does_not_stop_the_others() {
         "main",
         vec![nested("w", "low", members), failed("b", Bad(false))],
     );
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(err)));
-    assert!(caught.is_err());
+    // S39: the warning hook is told of it.
+    drop(err);
     assert_eq!(DROPPED.load(Ordering::Relaxed), 11);
     // The queue is closed again: the next drop runs at once.
     drop(group("main", vec![failed("b", Bad(false))]));
@@ -172,13 +175,6 @@ fn a_wide_tree_is_handled_in_linear_time() {
     let err = group(
         "main",
         (0..DEPTH).map(|_| failed("a", Invalid("x"))).collect(),
-    );
-    assert_eq!(
-        format!("{err:#}")
-            .lines()
-            .filter(|line| line.contains("task `a`"))
-            .count(),
-        DEPTH
     );
     let rest = err.on::<Invalid>(Err).rest().unwrap_err();
     assert_eq!(rest.len(), DEPTH);

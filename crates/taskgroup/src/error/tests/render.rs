@@ -228,3 +228,106 @@ fn every_view_of_a_failure_prints_as_the_failure() {
     assert_eq!(leaves.by_ref().count(), 2);
     assert_eq!(format!("{leaves:?}"), "Leaves { depth: 0, .. }");
 }
+
+// S23: of many members the first are drawn, and the others are counted by their texts.
+#[test]
+fn fault_d7_a_wide_tree_is_bounded() {
+    const MANY: usize = 100_000;
+    let text = |number: usize| match number {
+        0..50_000 => "refused".to_owned(),
+        50_000..99_000 => "timed out".to_owned(),
+        _ => format!("number {number}"),
+    };
+    let members = (0..MANY).map(|number| failed("a", text(number)));
+    let err = group("main", members.collect());
+    let drawn = format!("{err:#}");
+    assert_eq!(drawn.matches("task `a`").count(), 100);
+    assert!(drawn.len() < 20_000, "{}", drawn.len());
+    let end = "└─ … and 99900 more failures\n     49900 × failed: refused\n     49000 × failed: timed out\n     1 × failed: number 99000\n";
+    assert!(drawn.contains(end), "{drawn}");
+    assert!(drawn.ends_with("\n     994 × something else"), "{drawn}");
+    assert_eq!(err.leaves().count(), MANY);
+}
+
+// S23: so are many groups with many members each.
+#[test]
+fn fault_d7_a_tree_of_wide_trees_is_bounded() {
+    let wide = |_| nested("w", "wide", (0..200).map(|_| failed("a", "x")).collect());
+    let err = group("main", (0..200).map(wide).collect());
+    let drawn = format!("{err:#}");
+    let lines = drawn.lines().count();
+    assert!((1_000..4_000).contains(&lines), "{lines}");
+    assert!(drawn.contains("… and 100 more failures\n"), "{drawn}");
+    let counted = |line: &str| -> Option<usize> {
+        let (_, rest) = line.split_once("… and ")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    let left_out: usize = drawn.lines().filter_map(counted).sum();
+    assert_eq!(drawn.matches("task `a`").count() + left_out, 200 * 200);
+}
+
+// A group of exactly as many as are drawn has no rest.
+#[test]
+fn fault_d7_a_hundred_members_are_drawn() {
+    for (members, rest) in [(100, 0), (101, 1)] {
+        let err = group("main", (0..members).map(|_| failed("a", "x")).collect());
+        let drawn = format!("{err:#}");
+        assert_eq!(drawn.matches("task `a`").count(), 100);
+        assert_eq!(drawn.matches("… and 1 more failure\n").count(), rest);
+    }
+}
+
+/// An error whose code misbehaves: `Display` panics or fails, `source` panics.
+#[derive(Debug)]
+struct Bad {
+    panics: bool,
+    source: bool,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        assert!(!self.panics, "no text");
+        Err(fmt::Error)
+    }
+}
+
+impl std::error::Error for Bad {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        assert!(!self.source, "no source");
+        None
+    }
+}
+
+// S39: a report is there also where a part of it panics.
+#[test]
+fn fault_b2_a_report_of_an_error_without_a_text() {
+    for (panics, text) in [
+        (true, "(its `Display` panicked: no text)"),
+        (false, "(its `Display` returned an error)"),
+    ] {
+        let bad = Bad {
+            panics,
+            source: true,
+        };
+        let wrapped = Wrapped(
+            "around",
+            Box::new(Bad {
+                panics,
+                source: false,
+            }),
+        );
+        let err = group("main", vec![failed("a", bad), failed("b", wrapped)]);
+        let line = format!("task `a` failed: {text}");
+        assert!(err.to_string().contains(&line), "{err}");
+        assert_eq!(err.cause().to_string(), line);
+        let drawn = format!("{err:#}");
+        assert!(drawn.contains(&format!("failed: {text}")), "{drawn}");
+        assert!(drawn.contains(&format!("caused by: {text}")), "{drawn}");
+        assert_eq!(format!("{err:?}"), drawn);
+        let origin = std::error::Error::source(&err).unwrap();
+        assert!(origin.source().is_none());
+        assert!(err.find::<io::Error>().is_none());
+        let reason = CancelReason::failed(err.first()).to_string();
+        assert!(reason.contains(text), "{reason}");
+    }
+}

@@ -7,7 +7,6 @@
 //!   end it is forgotten. So an address that is used again means the new one.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +16,7 @@ use super::model::{Outcome, Recording, TaskRecord};
 use crate::cancel::{CancelReason, ReasonKind};
 use crate::error::TaskId;
 use crate::observe::events::Ending;
+use crate::scope::gate;
 use crate::scope::group;
 use crate::scope::task::Header;
 use crate::scope::tree::{self, Kind, Scope};
@@ -222,11 +222,7 @@ pub(crate) fn ended(header: &Header, how: &Ending) {
         Ending::Value => (Outcome::Succeeded, None),
         Ending::Cancelled => (Outcome::Cancelled, None),
         Ending::Failed(failure) => match (failure.error(), failure.panic_message()) {
-            // Somebody else's code prints it.
-            (Some(error), _) => match catch_unwind(AssertUnwindSafe(|| error.to_string())) {
-                Ok(message) => (Outcome::Failed, Some(message)),
-                Err(_) => (Outcome::Failed, None),
-            },
+            (Some(error), _) => (Outcome::Failed, Some(gate::text(&error))),
             (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
         },
     };

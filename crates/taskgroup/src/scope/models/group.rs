@@ -4,7 +4,9 @@ use std::future::{pending, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use super::{Bell, Count, Dropped, Model, Seen, Stage, yield_once};
-use crate::{TaskGroup, shield, until_cancelled};
+use crate::error::TaskError;
+use crate::scope::group;
+use crate::{Policy, TaskGroup, shield, until_cancelled};
 
 pub(super) const MODELS: &[Model] = &[
     Model {
@@ -66,6 +68,12 @@ pub(super) const MODELS: &[Model] = &[
         preemptions: Some(4),
         outcomes: &["refused", "queued or dropped"],
         run: queueing_versus_cancel,
+    },
+    Model {
+        name: "one failure passed on twice",
+        preemptions: None,
+        outcomes: &["counted once"],
+        run: passed_on_twice,
     },
 ];
 
@@ -359,5 +367,26 @@ fn queueing_versus_cancel(seen: &Seen) {
     } else {
         "refused"
     });
+    stage.end();
+}
+
+/// S6: two threads pass on the same failure of somebody else at once: it is there, once.
+fn passed_on_twice(seen: &Seen) {
+    let stage = Stage::new(0);
+    let ended = stage.block_on(
+        TaskGroup::builder()
+            .policy(Policy::collect())
+            .run(async |group| {
+                let info = group::body_info(group.scope());
+                let failed = TaskError::failed(info, "elsewhere".into());
+                let (scope, other) = (group.scope().clone(), failed.clone());
+                let thread = loom::thread::spawn(move || group::pass_on(&scope, &other));
+                group::pass_on(group.scope(), &failed);
+                thread.join().unwrap();
+                Ok(())
+            }),
+    );
+    assert_eq!(ended.unwrap_err().len(), 1);
+    seen.saw("counted once");
     stage.end();
 }

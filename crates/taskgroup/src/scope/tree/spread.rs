@@ -5,11 +5,11 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::super::driver;
+use super::super::gate::StoredWaker;
 use super::super::task::{Header, TaskRef};
-use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_of, wake};
+use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_of};
 use crate::cancel::CancelReason;
 use crate::error::TaskInfo;
 use crate::observe::events;
@@ -65,7 +65,7 @@ pub(super) fn spread(
     let mut tasks: Vec<Told> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
     // Each to be woken before the task with this number: a section inside a task is not told before the siblings of that task.
-    let mut sections: Vec<(usize, Waker)> = Vec::new();
+    let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
         let first_task = tasks.len();
@@ -79,7 +79,8 @@ pub(super) fn spread(
             if inner.reason.is_none() {
                 inner.reason = Some(reason.clone());
             }
-            sections.extend(inner.waker.clone().map(|waker| (first_task, waker)));
+            // Taken, as by a wake: who is woken polls its section, which stores a waker again before it looks at the flags.
+            sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
                 // Already spread from above; only this scope itself learns something new.
                 continue;
@@ -135,7 +136,7 @@ pub(super) fn spread(
     let mut sections = sections.into_iter().peekable();
     for (number, Told { task, claimed, .. }) in tasks.into_iter().enumerate() {
         while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
-            wake(waker);
+            waker.wake();
         }
         if force {
             forced.push(task.clone());
@@ -146,7 +147,7 @@ pub(super) fn spread(
             task.cancelled(dropping);
         }
     }
-    sections.for_each(|(_, waker)| wake(waker));
+    sections.for_each(|(_, waker)| waker.wake());
     // Last, as they were spawned last; they have a place in no queue until now.
     unqueued.into_iter().for_each(driver::submit);
     forced

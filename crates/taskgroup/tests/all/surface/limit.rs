@@ -1,7 +1,9 @@
 //! S27: at most so many run, the rest queue in order, and places come back.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use taskgroup::{Policy, TaskGroup};
 
@@ -311,5 +313,132 @@ fn a_queued_child_does_not_wait_for_the_cleanup_of_others() {
         };
         let (ended, ()) = tokio::join!(run, outside);
         ended.unwrap();
+    });
+}
+
+/// Counts how often what is inside is polled.
+async fn counted<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let poll = |cx: &mut std::task::Context<'_>| {
+        let polled = future.as_mut().poll(cx);
+        // Afterwards: who sees the count finds it waiting.
+        polls.fetch_add(1, Ordering::SeqCst);
+        polled
+    };
+    std::future::poll_fn(poll).await
+}
+
+// S27, S44: a place that is given back is handed to the one that waits longest, and no other one is woken.
+#[test]
+fn fault_d2_a_free_place_wakes_one_waiter_in_turn() {
+    const WAITERS: usize = 500;
+    everywhere(|| async {
+        let (log, polls) = (Log::default(), Arc::new(AtomicUsize::new(0)));
+        builder()
+            .limit(1)
+            .run(async |group| {
+                let first = group.spawn(forever());
+                TaskGroup::run(async |waiters| {
+                    for number in 0..WAITERS {
+                        let (group, log) = (group.clone(), log.clone());
+                        let spawned = async move {
+                            let child = async move { log.add(number.to_string()) };
+                            group.spawn_when_free(child).await;
+                        };
+                        let waiter = waiters.spawn(counted(polls.clone(), spawned));
+                        // In this order.
+                        while polls.load(Ordering::SeqCst) <= number {
+                            tokio::task::yield_now().await;
+                        }
+                        drop(waiter);
+                    }
+                    first.cancel();
+                    Ok(())
+                })
+                .await?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let expected: Vec<_> = (0..WAITERS).map(|number| number.to_string()).collect();
+        assert_eq!(log.take(), expected);
+        assert_eq!(polls.load(Ordering::SeqCst), 2 * WAITERS);
+    });
+}
+
+/// Polls once, and tells whether it is ready.
+async fn is_ready<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_ready())).await
+}
+
+// S44: a place that was handed over, and whose taker has gone, goes to the next one.
+#[test]
+fn fault_d2_a_place_that_is_not_taken_goes_on() {
+    everywhere(|| async {
+        builder()
+            .limit(1)
+            .run(async |group| {
+                let (first, log) = (group.spawn(forever()), Log::default());
+                let mut waiters: Vec<_> = (0..4)
+                    .map(|number| {
+                        let log = log.clone();
+                        Box::pin(group.spawn_when_free(async move { log.add(number.to_string()) }))
+                    })
+                    .collect();
+                for waiter in &mut waiters {
+                    assert!(!is_ready(waiter).await);
+                }
+                // One goes before its turn, one when it has been handed the place.
+                drop(waiters.remove(1));
+                first.cancel();
+                first.ended().await;
+                let mut last = Box::pin(group.spawn_when_free(async {}));
+                while group.live() > 0 {
+                    tokio::task::yield_now().await;
+                }
+                assert!(!is_ready(&mut last).await, "the place is that of another");
+                assert!(!is_ready(&mut waiters[2]).await, "not in its turn");
+                drop(waiters.remove(0));
+                assert!(!is_ready(&mut waiters[1]).await, "not in its turn");
+                waiters.remove(0).await.await?;
+                assert_eq!(log.take(), ["2"]);
+                waiters.remove(0).await.await?;
+                last.await.await?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+    });
+}
+
+// S27, S44: when the group is cancelled all those who wait for a place are woken.
+#[test]
+fn cancelled_with_waiters() {
+    everywhere(|| async {
+        let polls = Arc::new(AtomicUsize::new(0));
+        TaskGroup::run(async |waiters| {
+            builder()
+                .limit(1)
+                .run_cancellable(async |group| {
+                    group.spawn(forever());
+                    for _ in 0..20 {
+                        let group = group.clone();
+                        let spawned = async move {
+                            let refused = group.spawn_when_free(forever()).await;
+                            assert!(refused.await.unwrap_err().is_cancelled());
+                        };
+                        waiters.spawn(counted(polls.clone(), spawned));
+                    }
+                    while polls.load(Ordering::SeqCst) < 20 {
+                        tokio::task::yield_now().await;
+                    }
+                    group.cancel();
+                    Ok(())
+                })
+                .await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
     });
 }
