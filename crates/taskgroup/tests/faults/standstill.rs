@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
@@ -558,8 +558,29 @@ fn fault_c4_checkpoint_gives_way() {
 // S38: children that a child wakes before it blocks run on the other worker.
 #[test]
 fn fault_c5_woken_by_one_that_blocks() {
+    // All but one: Tokio keeps the one woken last for the worker that woke it.
     const WOKEN: usize = 4;
     isolated(|| {
+        on_threads(2).block_on(async {
+            // Tokio does.
+            let (go, gone) = tokio::sync::watch::channel(false);
+            let (done, all_done) = mpsc::channel();
+            let mut set = tokio::task::JoinSet::new();
+            for _ in 0..WOKEN {
+                let (mut gone, done) = (gone.clone(), done.clone());
+                set.spawn(async move {
+                    gone.wait_for(|go| *go).await.unwrap();
+                    let _ = done.send(());
+                });
+            }
+            turns(20).await;
+            set.spawn(async move {
+                go.send_replace(true);
+                (1..WOKEN).for_each(|_| all_done.recv().unwrap());
+            });
+            set.join_all().await;
+        });
+        println!("-- a `JoinSet` has done it");
         for (driver, builder) in drivers() {
             for round in 0..10 {
                 println!("-- {driver}, {round}");
@@ -572,7 +593,7 @@ fn fault_c5_woken_by_one_that_blocks() {
                         group.spawn(async move {
                             ready.send(()).await?;
                             gone.wait_for(|go| *go).await?;
-                            done.send(())?;
+                            let _ = done.send(());
                             Outcome::Ok(())
                         });
                     }
@@ -583,7 +604,7 @@ fn fault_c5_woken_by_one_that_blocks() {
                     group.spawn(async move {
                         go.send_replace(true);
                         // It keeps its worker until they have run.
-                        for _ in 0..WOKEN {
+                        for _ in 1..WOKEN {
                             all_done.recv()?;
                         }
                         Outcome::Ok(())
@@ -857,90 +878,57 @@ fn fault_c9_deep_and_shallow() {
     });
 }
 
-/// Spawns children that spawn children in groups of their own, without an end but `stop`.
-fn flood(
+/// Opens a group in a child of a group in a child, each time one deeper, until `stop`.
+fn deeper(
     builder: GroupBuilder,
     count: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
-    depth: usize,
-) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
+) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move {
-        while !stop.load(Ordering::Relaxed) {
-            let (inner, counted, stopped) = (builder.clone(), count.clone(), stop.clone());
-            let run = builder.clone().run(async move |group| {
-                for _ in 0..2 {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    if depth > 0 {
-                        group.spawn(flood_once(
-                            inner.clone(),
-                            counted.clone(),
-                            stopped.clone(),
-                            depth - 1,
-                        ));
-                    }
-                }
-                Ok(())
-            });
-            run.await?;
+        count.fetch_add(1, Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        Ok(())
-    })
-}
-
-fn flood_once(
-    builder: GroupBuilder,
-    count: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    depth: usize,
-) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
-    Box::pin(async move {
         let inner = builder.clone();
         let run = builder.run(async move |group| {
-            for _ in 0..2 {
-                count.fetch_add(1, Ordering::Relaxed);
-                if depth > 0 && !stop.load(Ordering::Relaxed) {
-                    group.spawn(flood_once(
-                        inner.clone(),
-                        count.clone(),
-                        stop.clone(),
-                        depth - 1,
-                    ));
-                }
-            }
+            group.spawn(deeper(inner, count, stop));
             Ok(())
         });
         Ok(run.await?)
     })
 }
 
-// S38: a tree that grows all the time beside a group with short children.
+// S38: a chain that grows deeper and deeper leaves the others their turns.
 #[test]
-fn fault_c9_flood_and_shallow() {
+fn fault_c9_deeper_and_deeper() {
+    const LEVELS: usize = 10_000;
     isolated(|| {
         for (driver, builder) in drivers() {
-            let shallow = Arc::new(AtomicUsize::new(0));
-            let deep_count = Arc::new(AtomicUsize::new(0));
             let stop = Arc::new(AtomicBool::new(false));
+            let (levels, shallow) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let run = builder.clone().run(async |group| {
-                group.spawn(flood(builder.clone(), deep_count.clone(), stop.clone(), 8));
-                group.spawn(deep(builder.clone(), 0, shallow.clone(), stop.clone()));
-                let (count, stop) = (deep_count.clone(), stop.clone());
+                let (count, stopped, reached) = (shallow.clone(), stop.clone(), levels.clone());
                 group.spawn(async move {
-                    while count.load(Ordering::Relaxed) < 100_000 {
+                    while reached.load(Ordering::Relaxed) < LEVELS {
+                        count.fetch_add(1, Ordering::Relaxed);
                         tokio::task::yield_now().await;
                     }
-                    stop.store(true, Ordering::Relaxed);
+                    stopped.store(true, Ordering::Relaxed);
                 });
+                group.spawn(deeper(builder.clone(), levels.clone(), stop));
                 Ok(())
             });
             on_one_thread().block_on(run).unwrap();
-            let (shallow, deep) = (
+            let (levels, shallow) = (
+                levels.load(Ordering::Relaxed),
                 shallow.load(Ordering::Relaxed),
-                deep_count.load(Ordering::Relaxed),
             );
-            println!("{driver}: {shallow} shallow, {deep} deep");
-            // Of the flood some five hundred are there at once, and each may have its turn before the other has one.
-            assert!(shallow >= deep / 1_000, "{shallow} shallow, {deep} deep");
+            println!("{driver}: {shallow} turns beside {levels} levels");
+            assert!(levels < LEVELS * 2, "the others waited for {levels} levels");
+            assert!(
+                shallow * 10 > LEVELS,
+                "{shallow} turns beside {levels} levels"
+            );
         }
     });
 }
@@ -983,21 +971,22 @@ fn with_reentrant_wakers<F: Future>(make: impl Fn(TaskGroup, Arc<taskgroup::Task
                 let mut waits: VecDeque<_> = (0..4)
                     .map(|_| Box::pin(make(group.clone(), handle.clone())))
                     .collect();
-                for wait in &mut waits {
-                    // The second waker takes the place of the first.
-                    for _ in 0..2 {
+                let poll_all = |waits: &mut VecDeque<Pin<Box<F>>>| {
+                    waits.retain_mut(|wait| {
                         let waker = hooked(comes_back(&group, &handle));
-                        let _ = wait.as_mut().poll(&mut Context::from_waker(&waker));
-                    }
-                }
+                        let polled = wait.as_mut().poll(&mut Context::from_waker(&waker));
+                        polled.is_pending()
+                    });
+                };
+                // The second waker of each takes the place of the first.
+                poll_all(&mut waits);
+                poll_all(&mut waits);
                 drop(waits.pop_front());
                 drop(open);
                 handle.ended().await;
                 turns(3).await;
-                for wait in &mut waits {
-                    let waker = hooked(comes_back(&group, &handle));
-                    let _ = wait.as_mut().poll(&mut Context::from_waker(&waker));
-                }
+                poll_all(&mut waits);
+                drop(waits);
                 group.cancel();
                 Ok(())
             });
