@@ -114,6 +114,12 @@ impl Act {
         self.0.deed
     }
 
+    /// Keeps nothing of the other group any more, whoever keeps this.
+    pub(crate) fn clear(&self) {
+        let another = self.0.another.lock().unwrap().take();
+        drop(another);
+    }
+
     /// Settings of one more group.
     pub(crate) fn builder(&self) -> GroupBuilder {
         self.0.surroundings.builder()

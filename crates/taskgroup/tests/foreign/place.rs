@@ -241,28 +241,33 @@ impl Place {
             | Self::DebugOfAnError
             | Self::SourceOfAnError
             | Self::SourceOfALateError => Blame::CulpritAnyway,
-            Self::DropOfAnOutputWithItsHandle | Self::DropOfAnError | Self::DropOfAPayload => {
-                Blame::Told
-            }
+            Self::DropOfAnOutputWithItsHandle
+            | Self::DropOfAnError
+            | Self::DropOfAPayload
+            | Self::WakeOfAWakerOfAHandle
+            | Self::WakeOfAWakerOfEnded
+            | Self::WakeOfAWakerForAPlace
+            | Self::WakeOfAWakerOfAGroup
+            | Self::WakeOfAWakerOfAProgress => Blame::Told,
             Self::DropOfALocal
             | Self::DropOfCapturesNeverRun
             | Self::DropOfAQueuedFuture
             | Self::DropOfAStartedValue => Blame::CulpritOrTold,
             Self::CloneOfAWakerOfAHandle
-            | Self::WakeOfAWakerOfAHandle
             | Self::DropOfAWakerOfAHandle
             | Self::CloneOfAWakerOfEnded
-            | Self::WakeOfAWakerOfEnded
             | Self::DropOfAWakerOfEnded
             | Self::CloneOfAWakerForAPlace
-            | Self::WakeOfAWakerForAPlace
             | Self::DropOfAWakerForAPlace
             | Self::CloneOfAWakerOfAGroup
-            | Self::WakeOfAWakerOfAGroup
-            | Self::DropOfAWakerOfAGroup
-            | Self::WakeOfAWakerOfAProgress => Blame::CallerOrTold,
+            | Self::DropOfAWakerOfAGroup => Blame::CallerOrTold,
             Self::HookForBlocking | Self::HookForAGrace => Blame::Nowhere,
         }
+    }
+
+    /// Whether the code is called at all: we print no `Debug` of others, and if that changes, it has to be right.
+    pub(crate) fn is_reached(self) -> bool {
+        self != Self::DebugOfAnError
     }
 
     /// Whether siblings live through it: not where the point is that the group is cancelled.
@@ -348,7 +353,7 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
             child.ended().await;
         }
         Place::DropOfAnEndedFuture => drop(culprit.spawn(Ends(act.on_drop()))),
-        Place::DropOfAQueuedFuture => {
+        Place::DropOfAQueuedFuture => drop(group.spawn(async move {
             let run = builder.limit(1).run_cancellable(async |inner| {
                 inner.spawn(forever());
                 let held = act.on_drop();
@@ -359,8 +364,8 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
                 inner.cancel();
                 Ok(())
             });
-            run.await?;
-        }
+            run.await.map(drop)
+        })),
         Place::DropOfARefusedFuture => drop(culprit.spawn(async move {
             let ended = builder.run(async |inner| Ok(inner)).await?;
             let held = act.on_drop();
@@ -576,11 +581,7 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::DropOfAWakerOfAGroup => of_a_group(&act, Op::Drop).await,
         Place::WakeOfAWakerOfAProgress => of_a_progress(&act).await,
         Place::HookForBlocking => {
-            let (called, calls) = mpsc::channel();
-            taskgroup::set_warning_hook(move |_| {
-                let _ = called.send(());
-                let _ = act.act();
-            });
+            let calls = hook(act);
             taskgroup::report_blocking(ms(4));
             // It blocks until it has been reported twice: the first report did not end the watch.
             let watched = culprit.spawn(async move {
@@ -592,16 +593,14 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
             taskgroup::report_blocking(None);
         }
         Place::HookForAGrace => {
-            let (called, calls) = mpsc::channel();
-            taskgroup::set_warning_hook(move |_| {
-                let _ = act.act();
-                let _ = called.send(());
-            });
+            let calls = hook(act);
             let run = builder.grace(ms(1)).run_cancellable(async |inner| {
-                inner
-                    .task("culprit")
-                    .spawn_blocking(move |_| while calls.recv_timeout(ms(20_000)).is_err() {});
-                turns(2).await;
+                let (started, start) = oneshot::channel();
+                inner.task("culprit").spawn_blocking(move |_| {
+                    let _ = started.send(());
+                    calls.recv()
+                });
+                start.await?;
                 inner.cancel();
                 Ok(())
             });
@@ -609,6 +608,19 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         }
     }
     Ok(())
+}
+
+/// A warning hook that does it, and says when it has.
+fn hook(act: Act) -> mpsc::Receiver<()> {
+    let (called, calls) = mpsc::channel();
+    taskgroup::set_warning_hook(move |_| {
+        let done = catch_unwind(AssertUnwindSafe(|| act.act()));
+        let _ = called.send(());
+        if let Err(payload) = done {
+            std::panic::resume_unwind(payload);
+        }
+    });
+    calls
 }
 
 /// A wait that is polled by hand.

@@ -126,10 +126,11 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
         // Each of the siblings has some turns before and after.
         let siblings = Arc::new(AtomicUsize::new(0));
         let another = another(at.builder(), &tokens).await;
+        let mut kept = None;
         let settings = place.settings(at.builder()).name("group");
         let run = settings.run_cancellable(async |group| {
             let act = Act::new(deed, at, &group, another, &tokens, calls.clone());
-            let looks = act.clone();
+            let looks = kept.insert(act.clone());
             for _ in 0..3 {
                 let (siblings, token, calls) = (siblings.clone(), tokens.one(), calls.clone());
                 group.spawn(async move {
@@ -150,10 +151,11 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
             if looks.deed() != Deed::Cancels {
                 happened?;
             }
-            drop(looks);
             Ok(())
         });
         let outcome = run.await;
+        // A hook may keep the deed for longer.
+        kept.iter().for_each(Act::clear);
         if deed != Deed::Cancels {
             if place.siblings_live() {
                 assert_eq!(
@@ -172,10 +174,8 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
             assert!(!format!("{error:?}").is_empty(), "an empty debug text");
             drop(error);
         }
-        assert!(
-            calls.load(Ordering::SeqCst) > 0,
-            "the place was not reached"
-        );
+        let reached = calls.load(Ordering::SeqCst) > 0;
+        assert!(reached || !place.is_reached(), "the place was not reached");
         another_group_works(at.builder()).await;
         // What was polled by hand and dropped belongs to the process root.
         let _ = taskgroup::drain().await;
@@ -209,10 +209,7 @@ fn judge<T>(
     let mishap = matches!(deed, Deed::Panics | Deed::Fails);
     let culprits = leaves(outcome);
     let by_culprit = !culprits.is_empty() && culprits.iter().all(|path| path.contains("culprit"));
-    let was_told = |place: Place| {
-        let message = told.recv_timeout(Duration::from_secs(5));
-        message.is_ok_and(|message| !message.is_empty() || place == Place::PollOfAChild)
-    };
+    let was_told = || told.recv_timeout(Duration::from_secs(5)).is_ok();
     match place.blame() {
         // The error itself is there, whatever the code does.
         Blame::CulpritAnyway => {
@@ -231,11 +228,11 @@ fn judge<T>(
         }
         Blame::Told => {
             assert!(culprits.is_empty(), "failures of {culprits:?}");
-            assert!(was_told(place), "nobody was told");
+            assert!(was_told(), "nobody was told");
         }
         Blame::CulpritOrTold => {
             assert!(
-                by_culprit || was_told(place),
+                by_culprit || was_told(),
                 "nobody was told, and failures of {culprits:?}"
             );
         }
