@@ -195,7 +195,7 @@ fn fault_d2_waiters_for_a_place() {
 fn fault_d3_failures_at_the_process_root() {
     isolated(|| {
         everywhere(|builder| async move {
-            let _told = taskgroup::set_warning_hook(|_| {});
+            taskgroup::set_warning_hook(|_| {});
             let kept = kept(async || {
                 let mut half = pin!(builder.clone().run(async |group| {
                     group.spawn(async {
@@ -218,12 +218,10 @@ fn fault_d3_failures_at_the_process_root() {
 }
 
 /// A future of about `N` bytes.
-fn large_future<const N: usize>() -> impl Future<Output = ()> + Send {
-    async {
-        let buffer = [1_u8; N];
-        tokio::task::yield_now().await;
-        assert_eq!(std::hint::black_box(&buffer)[N / 2], 1);
-    }
+async fn large_future<const N: usize>() {
+    let buffer = [1_u8; N];
+    tokio::task::yield_now().await;
+    assert_eq!(std::hint::black_box(&buffer)[N / 2], 1);
 }
 
 async fn large_value<const N: usize>() -> Result<[u8; N], BoxError> {

@@ -1,5 +1,8 @@
 //! No task outlives its group, no error is lost, no cleanup is skipped.
 
+// Some of what is tested here is how work in progress gets out of a scope.
+#![allow(clippy::async_yields_async)]
+
 use std::error::Error;
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -235,7 +238,6 @@ fn fault_b2_local_value_panics() {
                             });
                             tokio::select! { biased; _ = work => {}, () = turns(2) => {} }
                         });
-                        let seen = seen;
                         group.spawn(async move {
                             turns(3).await;
                             seen.fetch_add(1, Ordering::SeqCst);

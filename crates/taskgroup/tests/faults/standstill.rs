@@ -30,33 +30,36 @@ enum Busy {
     Wake,
 }
 
+/// Pending once, and woken in the same poll. (Tokio's `yield_now` wakes later.)
+async fn again() {
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 /// Always ready, with slices of work, until it is told to stop.
 async fn busy(how: Busy, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         match how {
             Busy::Checkpoint => checkpoint().await,
             Busy::Yield => tokio::task::yield_now().await,
-            Busy::Wake => {
-                let mut first = true;
-                std::future::poll_fn(|cx| {
-                    if std::mem::take(&mut first) {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(())
-                })
-                .await;
-            }
+            Busy::Wake => again().await,
         }
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_micros(200) {
+        while begin.elapsed() < Duration::from_micros(20) {
             std::hint::spin_loop();
         }
     }
 }
 
 /// Runs `body`, on the thread of `block_on`, in a group whose eight children keep two workers busy meanwhile.
-fn beside_busy_children(body: impl AsyncFn(&TaskGroup)) {
+fn beside_busy_children(body: impl AsyncFn(&TaskGroup) + Copy) {
     for (driver, builder) in drivers() {
         for how in [Busy::Checkpoint, Busy::Yield, Busy::Wake] {
             println!("-- {driver}, {how:?}");
@@ -80,7 +83,7 @@ fn beside_busy_children(body: impl AsyncFn(&TaskGroup)) {
 fn fault_c1_child_spawned_from_block_on() {
     isolated(|| {
         beside_busy_children(async |group| {
-            for _ in 0..20 {
+            for _ in 0..5 {
                 group.spawn(turns(2)).await.unwrap();
             }
         });
@@ -104,7 +107,7 @@ async fn parked(group: &TaskGroup) -> (oneshot::Sender<()>, taskgroup::TaskHandl
 fn fault_c1_child_woken_from_block_on() {
     isolated(|| {
         beside_busy_children(async |group| {
-            for _ in 0..20 {
+            for _ in 0..5 {
                 let (wake, child) = parked(group).await;
                 wake.send(()).unwrap();
                 child.await.unwrap();
@@ -118,7 +121,7 @@ fn fault_c1_child_woken_from_block_on() {
 fn fault_c1_child_woken_from_a_blocking_thread() {
     isolated(|| {
         beside_busy_children(async |group| {
-            for _ in 0..20 {
+            for _ in 0..5 {
                 let (wake, child) = parked(group).await;
                 tokio::task::spawn_blocking(move || wake.send(()).unwrap());
                 child.await.unwrap();
@@ -132,7 +135,7 @@ fn fault_c1_child_woken_from_a_blocking_thread() {
 fn fault_c1_child_woken_from_a_plain_thread() {
     isolated(|| {
         beside_busy_children(async |group| {
-            for _ in 0..20 {
+            for _ in 0..5 {
                 let (wake, child) = parked(group).await;
                 std::thread::spawn(move || wake.send(()).unwrap());
                 child.await.unwrap();
@@ -151,7 +154,9 @@ fn fault_c1_child_spawned_from_elsewhere() {
             std::thread::spawn(move || {
                 let plain = from_there.spawn(turns(2));
                 let runtime = on_one_thread();
-                let other = runtime.block_on(async { from_there.spawn(turns(2)) });
+                let entered = runtime.enter();
+                let other = from_there.spawn(turns(2));
+                drop(entered);
                 drop(send.send((plain, other)));
             });
             let (plain, other) = receive.await.unwrap();
@@ -166,7 +171,7 @@ fn fault_c1_child_spawned_from_elsewhere() {
 fn fault_c1_parked_child_cancelled() {
     isolated(|| {
         beside_busy_children(async |group| {
-            for _ in 0..10 {
+            for _ in 0..3 {
                 let (_wake, child) = parked(group).await;
                 child.cancel();
                 assert!(child.await.unwrap_err().is_cancelled());
@@ -911,7 +916,7 @@ fn fault_c9_deeper_and_deeper() {
                 group.spawn(async move {
                     while reached.load(Ordering::Relaxed) < LEVELS {
                         count.fetch_add(1, Ordering::Relaxed);
-                        tokio::task::yield_now().await;
+                        again().await;
                     }
                     stopped.store(true, Ordering::Relaxed);
                 });

@@ -131,9 +131,9 @@ places! {
     wake_of_a_waker_of_ended WakeOfAWakerOfEnded,
     drop_of_a_waker_of_ended DropOfAWakerOfEnded,
     /// The same of `spawn_when_free`.
-    clone_of_a_waker_for_a_place CloneOfAWakerForAPlace,
-    wake_of_a_waker_for_a_place WakeOfAWakerForAPlace,
-    drop_of_a_waker_for_a_place DropOfAWakerForAPlace,
+    clone_of_a_waker_in_the_queue CloneOfAWakerInTheQueue,
+    wake_of_a_waker_in_the_queue WakeOfAWakerInTheQueue,
+    drop_of_a_waker_in_the_queue DropOfAWakerInTheQueue,
     /// The same of a group that is polled by hand.
     clone_of_a_waker_of_a_group CloneOfAWakerOfAGroup,
     wake_of_a_waker_of_a_group WakeOfAWakerOfAGroup,
@@ -175,9 +175,9 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::CloneOfAWakerOfEnded
         | Place::WakeOfAWakerOfEnded
         | Place::DropOfAWakerOfEnded
-        | Place::CloneOfAWakerForAPlace
-        | Place::WakeOfAWakerForAPlace
-        | Place::DropOfAWakerForAPlace
+        | Place::CloneOfAWakerInTheQueue
+        | Place::WakeOfAWakerInTheQueue
+        | Place::DropOfAWakerInTheQueue
         | Place::CloneOfAWakerOfAGroup
         | Place::WakeOfAWakerOfAGroup
         | Place::DropOfAWakerOfAGroup
@@ -246,7 +246,7 @@ impl Place {
             | Self::DropOfAPayload
             | Self::WakeOfAWakerOfAHandle
             | Self::WakeOfAWakerOfEnded
-            | Self::WakeOfAWakerForAPlace
+            | Self::WakeOfAWakerInTheQueue
             | Self::WakeOfAWakerOfAGroup
             | Self::WakeOfAWakerOfAProgress => Blame::Told,
             Self::DropOfALocal
@@ -257,8 +257,8 @@ impl Place {
             | Self::DropOfAWakerOfAHandle
             | Self::CloneOfAWakerOfEnded
             | Self::DropOfAWakerOfEnded
-            | Self::CloneOfAWakerForAPlace
-            | Self::DropOfAWakerForAPlace
+            | Self::CloneOfAWakerInTheQueue
+            | Self::DropOfAWakerInTheQueue
             | Self::CloneOfAWakerOfAGroup
             | Self::DropOfAWakerOfAGroup => Blame::CallerOrTold,
             Self::HookForBlocking | Self::HookForAGrace => Blame::Nowhere,
@@ -573,9 +573,9 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::CloneOfAWakerOfEnded => by_hand(&act, Op::Clone, Wait::Ended, group).await,
         Place::WakeOfAWakerOfEnded => by_hand(&act, Op::Wake, Wait::Ended, group).await,
         Place::DropOfAWakerOfEnded => by_hand(&act, Op::Drop, Wait::Ended, group).await,
-        Place::CloneOfAWakerForAPlace => for_a_place(&act, Op::Clone).await,
-        Place::WakeOfAWakerForAPlace => for_a_place(&act, Op::Wake).await,
-        Place::DropOfAWakerForAPlace => for_a_place(&act, Op::Drop).await,
+        Place::CloneOfAWakerInTheQueue => in_the_queue(&act, Op::Clone).await,
+        Place::WakeOfAWakerInTheQueue => in_the_queue(&act, Op::Wake).await,
+        Place::DropOfAWakerInTheQueue => in_the_queue(&act, Op::Drop).await,
         Place::CloneOfAWakerOfAGroup => of_a_group(&act, Op::Clone).await,
         Place::WakeOfAWakerOfAGroup => of_a_group(&act, Op::Wake).await,
         Place::DropOfAWakerOfAGroup => of_a_group(&act, Op::Drop).await,
@@ -666,7 +666,7 @@ async fn by_hand(act: &Act, op: Op, wait: Wait, group: &TaskGroup) {
     }
 }
 
-async fn for_a_place(act: &Act, op: Op) {
+async fn in_the_queue(act: &Act, op: Op) {
     let run = act.builder().limit(1).run(async |inner| {
         let (open, gate) = oneshot::channel::<()>();
         let child = inner.spawn(async move {

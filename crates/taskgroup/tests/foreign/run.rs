@@ -54,8 +54,8 @@ pub(crate) fn place<F: FnOnce()>(place: Place, test: F) {
             break;
         }
         let numbers = out.lines().filter_map(|line| line.split("begin ").nth(1));
-        let last = numbers.filter_map(|number| number.trim().parse::<usize>().ok());
-        let Some(last) = last.last() else {
+        let mut last = numbers.filter_map(|number| number.trim().parse::<usize>().ok());
+        let Some(last) = last.next_back() else {
             panic!("no combination began:\n{out}\n{err}");
         };
         let (deed, at) = &all[last];
