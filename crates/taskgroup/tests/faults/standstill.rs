@@ -883,6 +883,71 @@ fn fault_c9_deep_and_shallow() {
     });
 }
 
+/// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children, counting them, until `stop`.
+fn lots(
+    builder: GroupBuilder,
+    depth: usize,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    Box::pin(async move {
+        let inner = builder.clone();
+        let run = builder.run(async move |group| {
+            if depth > 0 {
+                group.spawn(lots(inner, depth - 1, count, stop)).await?;
+                return Ok(());
+            }
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..10 {
+                    let count = count.clone();
+                    group.spawn(async move {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                again().await;
+            }
+            Ok(())
+        });
+        Ok(run.await?)
+    })
+}
+
+// S38: the same with groups that spawn lots of children, one shallow and some deep.
+#[test]
+fn fault_c9_lots_of_children() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            let counts: [Arc<AtomicUsize>; 4] = Default::default();
+            let stop = Arc::new(AtomicBool::new(false));
+            let run = builder.clone().run(async |group| {
+                for (depth, count) in [0, 1, 5, 30].into_iter().zip(&counts) {
+                    group.spawn(lots(builder.clone(), depth, count.clone(), stop.clone()));
+                }
+                let (counts, stop) = (counts.clone(), stop.clone());
+                group.spawn(async move {
+                    let most = || {
+                        counts
+                            .iter()
+                            .map(|count| count.load(Ordering::Relaxed))
+                            .max()
+                    };
+                    while most() < Some(100_000) {
+                        again().await;
+                    }
+                    stop.store(true, Ordering::Relaxed);
+                });
+                Ok(())
+            });
+            on_one_thread().block_on(run).unwrap();
+            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            println!("{driver}: {counts:?} children, the deeper the later");
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            let (least, most) = (*least.unwrap(), *most.unwrap());
+            assert!(most <= least.max(1) * 10, "{counts:?}");
+        }
+    });
+}
+
 /// Opens a group in a child of a group in a child, each time one deeper, until `stop`.
 fn deeper(
     builder: GroupBuilder,
