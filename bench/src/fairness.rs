@@ -103,16 +103,24 @@ struct Program {
 
 const PROGRAMS: &[Program] = &[
     Program {
-        name: "spawned from block_on beside 8 busy",
-        longest: |peer| beside_busy(peer, Turn::Spawned),
+        name: "spawned from block_on beside 8 that yield",
+        longest: |peer| beside_busy(peer, Busy::Yields, Turn::Spawned),
     },
     Program {
-        name: "woken from block_on beside 8 busy",
-        longest: |peer| beside_busy(peer, Turn::Woken),
+        name: "woken from block_on beside 8 that yield",
+        longest: |peer| beside_busy(peer, Busy::Yields, Turn::Woken),
     },
     Program {
-        name: "woken from a plain thread beside 8 busy",
-        longest: |peer| beside_busy(peer, Turn::WokenFromAThread),
+        name: "woken from a thread beside 8 that yield",
+        longest: |peer| beside_busy(peer, Busy::Yields, Turn::WokenFromAThread),
+    },
+    Program {
+        name: "spawned from block_on beside 8 checkpoints",
+        longest: |peer| beside_busy(peer, Busy::Checkpoints, Turn::Spawned),
+    },
+    Program {
+        name: "woken from block_on beside 8 checkpoints",
+        longest: |peer| beside_busy(peer, Busy::Checkpoints, Turn::Woken),
     },
     Program {
         name: "1 ms tick beside one that blocks in place",
@@ -121,6 +129,10 @@ const PROGRAMS: &[Program] = &[
     Program {
         name: "woken by one that then blocks 300 ms",
         longest: woken_by_one_that_blocks,
+    },
+    Program {
+        name: "yields beside groups with lots of children",
+        longest: beside_lots_of_children,
     },
     Program {
         name: "yields beside a chain that grows deeper",
@@ -201,8 +213,15 @@ enum Turn {
     WokenFromAThread,
 }
 
+/// How a busy task gives way.
+#[derive(Clone, Copy)]
+enum Busy {
+    Yields,
+    Checkpoints,
+}
+
 /// On two workers with eight tasks that are always ready: from the call until the poll.
-fn beside_busy(peer: &Peer, turn: Turn) -> Duration {
+fn beside_busy(peer: &Peer, busy: Busy, turn: Turn) -> Duration {
     workers(2).block_on(run(peer, async |tasks| {
         let stop = Arc::new(AtomicBool::new(false));
         for _ in 0..8 {
@@ -210,7 +229,10 @@ fn beside_busy(peer: &Peer, turn: Turn) -> Duration {
             tasks.boxed(Box::pin(async move {
                 while !stop.load(Ordering::Relaxed) {
                     compute(Duration::from_micros(200));
-                    yield_now().await;
+                    match busy {
+                        Busy::Yields => yield_now().await,
+                        Busy::Checkpoints => taskgroup::checkpoint().await,
+                    }
                 }
             }));
         }
@@ -335,6 +357,74 @@ fn woken_by_one_that_blocks(peer: &Peer) -> Duration {
         all.sort();
         all[WOKEN - 2]
     }))
+}
+
+/// On one thread: the longest time between two turns of a task, beside groups of different depth that spawn lots of short children.
+fn beside_lots_of_children(peer: &Peer) -> Duration {
+    const TIME: Duration = Duration::from_millis(300);
+    let stop = Arc::new(AtomicBool::new(false));
+    let begin = Instant::now();
+    one_thread().block_on(run(peer, async |tasks| {
+        for depth in [0, 1, 5, 30] {
+            tasks.boxed(lots(peer.clone(), depth, begin, stop.clone()));
+        }
+        let (report, longest) = oneshot::channel();
+        tasks.boxed(Box::pin(async move {
+            let mut longest = Duration::ZERO;
+            let mut last = begin;
+            while begin.elapsed() < TIME {
+                again().await;
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+            }
+            stop.store(true, Ordering::Relaxed);
+            let _ = report.send(longest);
+        }));
+        longest.await.unwrap_or(LIMIT)
+    }))
+}
+
+/// Tasks in groups one in the other, `depth` deep, of which the last one spawns lots of children.
+fn lots(
+    peer: Peer,
+    depth: usize,
+    begin: Instant,
+    stop: Arc<AtomicBool>,
+) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let next = (depth > 0).then(|| lots(peer.clone(), depth - 1, begin, stop.clone()));
+        let goes_on = move || !stop.load(Ordering::Relaxed) && begin.elapsed() < LIMIT;
+        match peer {
+            Peer::JoinSet => {
+                let mut set = JoinSet::new();
+                if let Some(next) = next {
+                    set.spawn(next);
+                } else {
+                    while goes_on() {
+                        (0..10).for_each(|_| drop(set.spawn(async {})));
+                        again().await;
+                        while set.try_join_next().is_some() {}
+                    }
+                }
+                set.join_all().await;
+            }
+            Peer::Group(_, builder) => {
+                let run = builder.run(async move |group| {
+                    if let Some(next) = next {
+                        group.spawn(next);
+                    } else {
+                        while goes_on() {
+                            (0..10).for_each(|_| drop(group.spawn(async {})));
+                            again().await;
+                        }
+                    }
+                    Ok::<_, BoxError>(())
+                });
+                run.await
+                    .unwrap_or_else(|error| panic!("a task failed: {error:#}"));
+            }
+        }
+    })
 }
 
 /// On one thread: the longest time between two turns of a task that yields, beside a chain of tasks in groups, each in the one before.
