@@ -4,6 +4,7 @@
 
 mod allocator;
 mod bare;
+mod fairness;
 mod foreign;
 mod fresh;
 mod guide;
@@ -43,6 +44,8 @@ enum What {
     Guide,
     /// Count the instructions of the hot paths, with valgrind, and compare them with those that are kept
     Instructions,
+    /// Measure how long tasks wait for their turn; succeeds only if no wait is too long
+    Fairness,
 }
 
 /// taskgroup measured side by side with its peers
@@ -167,6 +170,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             guide::write(&Report::read(path)?).map(|()| true)
         }
         What::Instructions => instructions::run(arguments.write).map(|()| true),
+        What::Fairness => {
+            let repetitions = if arguments.quick { 1 } else { 3 };
+            Ok(fairness::run_all(arguments.reps.unwrap_or(repetitions)))
+        }
     }
 }
 

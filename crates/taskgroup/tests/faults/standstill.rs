@@ -1,0 +1,1140 @@
+//! Everything that can run gets its turn, and nothing spins.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use taskgroup::{
+    BoxError, GroupBuilder, Policy, TaskGroup, checkpoint, settle, shield, timeout, until_cancelled,
+};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use crate::common::waker::{Op, hooked};
+use crate::common::{
+    drivers, everywhere, forever, isolated, ms, on_one_thread, on_threads, poll_once, turns,
+    warnings,
+};
+
+type Outcome<T = ()> = Result<T, BoxError>;
+
+/// How a busy child gives way.
+#[derive(Clone, Copy, Debug)]
+enum Busy {
+    Checkpoint,
+    Yield,
+    Wake,
+}
+
+/// Pending once, and woken in the same poll. (Tokio's `yield_now` wakes later.)
+async fn again() {
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Always ready, with slices of work, until it is told to stop.
+async fn busy(how: Busy, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        match how {
+            Busy::Checkpoint => checkpoint().await,
+            Busy::Yield => tokio::task::yield_now().await,
+            Busy::Wake => again().await,
+        }
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(20) {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Runs `body`, on the thread of `block_on`, in a group whose eight children keep two workers busy meanwhile.
+fn beside_busy_children(body: impl AsyncFn(&TaskGroup) + Copy) {
+    for (driver, builder) in drivers() {
+        for how in [Busy::Checkpoint, Busy::Yield, Busy::Wake] {
+            println!("-- {driver}, {how:?}");
+            let runtime = on_threads(2);
+            let stop = Arc::new(AtomicBool::new(false));
+            let run = builder.clone().run(async |group| {
+                for _ in 0..8 {
+                    group.spawn(busy(how, stop.clone()));
+                }
+                body(&group).await;
+                stop.store(true, Ordering::Relaxed);
+                Ok(())
+            });
+            runtime.block_on(run).unwrap();
+        }
+    }
+}
+
+// S38: a child that the body spawns.
+#[test]
+fn fault_c1_child_spawned_from_block_on() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            for _ in 0..5 {
+                group.spawn(turns(2)).await.unwrap();
+            }
+        });
+    });
+}
+
+/// Spawns a child that parks, and says by which sender it is woken.
+async fn parked(group: &TaskGroup) -> (oneshot::Sender<()>, taskgroup::TaskHandle<()>) {
+    let (started, start) = oneshot::channel();
+    let (wake, woken) = oneshot::channel::<()>();
+    let child = group.spawn(async move {
+        let _ = started.send(());
+        woken.await
+    });
+    start.await.unwrap();
+    (wake, child)
+}
+
+// S38: a child that is woken from `block_on`.
+#[test]
+fn fault_c1_child_woken_from_block_on() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            for _ in 0..5 {
+                let (wake, child) = parked(group).await;
+                wake.send(()).unwrap();
+                child.await.unwrap();
+            }
+        });
+    });
+}
+
+// S38: from a blocking thread.
+#[test]
+fn fault_c1_child_woken_from_a_blocking_thread() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            for _ in 0..5 {
+                let (wake, child) = parked(group).await;
+                tokio::task::spawn_blocking(move || wake.send(()).unwrap());
+                child.await.unwrap();
+            }
+        });
+    });
+}
+
+// S38: from a plain thread.
+#[test]
+fn fault_c1_child_woken_from_a_plain_thread() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            for _ in 0..5 {
+                let (wake, child) = parked(group).await;
+                std::thread::spawn(move || wake.send(()).unwrap());
+                child.await.unwrap();
+            }
+        });
+    });
+}
+
+// S38: a child that is spawned from a plain thread, and from another runtime.
+#[test]
+fn fault_c1_child_spawned_from_elsewhere() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            let (send, receive) = oneshot::channel();
+            let from_there = group.clone();
+            std::thread::spawn(move || {
+                let plain = from_there.spawn(turns(2));
+                let runtime = on_one_thread();
+                let entered = runtime.enter();
+                let other = from_there.spawn(turns(2));
+                drop(entered);
+                drop(send.send((plain, other)));
+            });
+            let (plain, other) = receive.await.unwrap();
+            plain.await.unwrap();
+            other.await.unwrap();
+        });
+    });
+}
+
+// S16, S38: a parked one that is cancelled ends, whoever cancels it.
+#[test]
+fn fault_c1_parked_child_cancelled() {
+    isolated(|| {
+        beside_busy_children(async |group| {
+            for _ in 0..3 {
+                let (_wake, child) = parked(group).await;
+                child.cancel();
+                assert!(child.await.unwrap_err().is_cancelled());
+                let (_wake, child) = parked(group).await;
+                let child = Arc::new(child);
+                let there = child.clone();
+                std::thread::spawn(move || there.cancel());
+                child.ended().await;
+            }
+        });
+    });
+}
+
+// S38: a child that waits in `block_in_place` for a sibling: on one worker with one, on two with two.
+#[test]
+fn fault_c2_block_in_place() {
+    isolated(|| {
+        for workers in [1, 2] {
+            for (driver, builder) in drivers() {
+                println!("-- {driver}, {workers} workers");
+                let run = builder.run(async move |group| {
+                    let mut sends = Vec::new();
+                    for _ in 0..workers {
+                        let (send, receive) = mpsc::channel();
+                        sends.push(send);
+                        group.spawn(async move { tokio::task::block_in_place(|| receive.recv()) });
+                    }
+                    group.spawn(async move {
+                        turns(20).await;
+                        sends.iter().try_for_each(|send| send.send(()))
+                    });
+                    Ok(())
+                });
+                let runtime = on_threads(workers);
+                runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+            }
+        }
+    });
+}
+
+// S38: siblings that were there before, parked or queued, go on while a child blocks in place.
+#[test]
+fn fault_c2_siblings_of_one_in_place() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let run = builder.run(async move |group| {
+                let (go, gone) = tokio::sync::watch::channel(false);
+                let (done, all) = mpsc::channel();
+                for _ in 0..10 {
+                    let (mut gone, done) = (gone.clone(), done.clone());
+                    group.spawn(async move {
+                        gone.wait_for(|go| *go).await?;
+                        turns(3).await;
+                        done.send(())?;
+                        Outcome::Ok(())
+                    });
+                }
+                turns(5).await;
+                group.spawn(async move {
+                    go.send_replace(true);
+                    tokio::task::block_in_place(|| {
+                        for _ in 0..10 {
+                            all.recv()?;
+                        }
+                        Outcome::Ok(())
+                    })
+                });
+                Ok(())
+            });
+            let runtime = on_threads(1);
+            runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+        }
+    });
+}
+
+/// Runs a loop over an await of ours in a group that is cancelled or under a deadline, on both flavours.
+fn is_over<F: Future<Output = ()>>(case: impl Fn(GroupBuilder) -> F) {
+    everywhere(case);
+}
+
+// S37
+#[test]
+fn fault_c3_spawn_when_free() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.limit(2).run(async |group| {
+                for page in 0_u64.. {
+                    let child = async move {
+                        turns(1).await;
+                        if page == 3 { Err("bad page") } else { Ok(()) }
+                    };
+                    drop(group.spawn_when_free(child).await);
+                }
+                Ok(())
+            });
+            assert_eq!(run.await.unwrap_err().leaf_count(), 1);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_spawn() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run(async |group| -> Outcome {
+                group.spawn(async { Outcome::<()>::Err("x".into()) });
+                loop {
+                    let _ = group.spawn(async {}).await;
+                }
+            });
+            assert_eq!(run.await.unwrap_err().leaf_count(), 1);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_spawn_in_a_child() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run(async |group| {
+                let inside = group.clone();
+                group.spawn(async move {
+                    loop {
+                        let _ = inside.spawn(async {}).await;
+                    }
+                });
+                turns(2).await;
+                group.spawn(async { Outcome::<()>::Err("x".into()) });
+                Ok(())
+            });
+            assert_eq!(run.await.unwrap_err().leaf_count(), 1);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_ended_and_by_reference() {
+    isolated(|| {
+        is_over(|builder| async move {
+            for by_reference in [false, true] {
+                let run = builder.clone().run_cancellable(async |group| -> Outcome {
+                    let child = group.spawn(async {});
+                    child.ended().await;
+                    group.cancel();
+                    loop {
+                        if by_reference {
+                            let _ = (&child).await;
+                        } else {
+                            child.ended().await;
+                        }
+                    }
+                });
+                assert_eq!(run.await.unwrap(), None);
+            }
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_spawn_blocking() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run(async |group| -> Outcome {
+                group.spawn(async { Outcome::<()>::Err("x".into()) });
+                loop {
+                    let _ = group.spawn_blocking(|_| ()).await;
+                }
+            });
+            assert_eq!(run.await.unwrap_err().leaf_count(), 1);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_settle() {
+    isolated(|| {
+        is_over(|_| async {
+            let endless = async {
+                loop {
+                    let _ = settle([sleep(ms(2))]).await;
+                }
+            };
+            assert!(timeout(ms(10), endless).await.is_err());
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_gather_and_race() {
+    isolated(|| {
+        is_over(|_| async {
+            let endless = async {
+                loop {
+                    let _ = taskgroup::gather([async {
+                        sleep(ms(2)).await;
+                        Outcome::Ok(())
+                    }])
+                    .await;
+                }
+            };
+            assert!(timeout(ms(10), endless).await.is_err());
+            let endless = async {
+                loop {
+                    let _ = taskgroup::race([async {
+                        sleep(ms(2)).await;
+                        Outcome::<()>::Err("lost".into())
+                    }])
+                    .await;
+                }
+            };
+            assert!(timeout(ms(10), endless).await.is_err());
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_run_to_end() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let endless = async {
+                loop {
+                    let run = builder.clone().run_to_end(async |group| {
+                        group.spawn(sleep(ms(2)));
+                        Ok(())
+                    });
+                    let _ = run.await;
+                }
+            };
+            assert!(timeout(ms(10), endless).await.is_err());
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_until_cancelled() {
+    isolated(|| {
+        is_over(|_| async {
+            let endless = async {
+                loop {
+                    let _ = until_cancelled(sleep(ms(2))).await;
+                }
+            };
+            assert!(timeout(ms(10), endless).await.is_err());
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_until_cancelled_of_what_is_ready() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run_cancellable(async |group| -> Outcome {
+                group.cancel();
+                loop {
+                    let _ = until_cancelled(async {}).await;
+                }
+            });
+            assert_eq!(run.await.unwrap(), None);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_wait() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run_cancellable(async |group| -> Outcome {
+                let child = group.spawn(async {});
+                child.ended().await;
+                group.cancel();
+                loop {
+                    let _ = taskgroup::wait([&child], taskgroup::Until::All).await;
+                }
+            });
+            assert_eq!(run.await.unwrap(), None);
+        });
+    });
+}
+
+// S37
+#[test]
+fn fault_c3_next() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let run = builder.run_cancellable(async |group| -> Outcome {
+                let child = group.spawn(async {});
+                child.ended().await;
+                group.cancel();
+                loop {
+                    let mut next = taskgroup::as_completed([&child]);
+                    let _ = next.next().await;
+                }
+            });
+            assert_eq!(run.await.unwrap(), None);
+        });
+    });
+}
+
+// S11, S37: a nested group that is refused everything, and a deadline that has passed.
+#[test]
+fn fault_c3_scopes_in_a_cancelled_scope() {
+    isolated(|| {
+        is_over(|builder| async move {
+            let inner = builder.clone();
+            let run = builder.clone().run_cancellable(async |group| -> Outcome {
+                group.cancel();
+                loop {
+                    let _ = inner.clone().run(async |_| Ok(())).await;
+                }
+            });
+            assert_eq!(run.await.unwrap(), None);
+            let run = builder.run_cancellable(async |group| -> Outcome {
+                group.cancel();
+                loop {
+                    let _ = timeout(ms(0), async {}).await;
+                }
+            });
+            assert_eq!(run.await.unwrap(), None);
+        });
+    });
+}
+
+// S20, S37: computing with checkpoints is cut off by its deadline.
+#[test]
+fn fault_c4_checkpoint_and_deadline() {
+    isolated(|| {
+        everywhere(|_| async {
+            let work = async {
+                for _ in 0..60 {
+                    let begin = Instant::now();
+                    while begin.elapsed() < ms(10) {
+                        std::hint::spin_loop();
+                    }
+                    checkpoint().await;
+                }
+            };
+            assert!(timeout(ms(50), work).await.is_err());
+        });
+    });
+}
+
+// S37: what is ready has its turn at a checkpoint.
+#[test]
+fn fault_c4_checkpoint_gives_way() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let runtime = on_one_thread();
+            let run = builder.run(async |group| {
+                let turns = Arc::new(AtomicUsize::new(0));
+                let seen = turns.clone();
+                let stop = Arc::new(AtomicBool::new(false));
+                let stopped = stop.clone();
+                group.spawn(async move {
+                    while !stopped.load(Ordering::SeqCst) {
+                        seen.fetch_add(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                    }
+                });
+                group.spawn(async move {
+                    for _ in 0..40 {
+                        checkpoint().await;
+                    }
+                    stop.store(true, Ordering::SeqCst);
+                    turns
+                        .load(Ordering::SeqCst)
+                        .checked_sub(10)
+                        .map(drop)
+                        .ok_or("a sibling had fewer than ten turns at forty checkpoints")
+                });
+                Ok(())
+            });
+            runtime.block_on(run).unwrap();
+        }
+    });
+}
+
+// S38: children that a child wakes before it blocks run on the other worker.
+#[test]
+fn fault_c5_woken_by_one_that_blocks() {
+    // All but one: Tokio keeps the one woken last for the worker that woke it.
+    const WOKEN: usize = 4;
+    isolated(|| {
+        on_threads(2).block_on(async {
+            // Tokio does.
+            let (go, gone) = tokio::sync::watch::channel(false);
+            let (done, all_done) = mpsc::channel();
+            let mut set = tokio::task::JoinSet::new();
+            for _ in 0..WOKEN {
+                let (mut gone, done) = (gone.clone(), done.clone());
+                set.spawn(async move {
+                    gone.wait_for(|go| *go).await.unwrap();
+                    let _ = done.send(());
+                });
+            }
+            turns(20).await;
+            set.spawn(async move {
+                go.send_replace(true);
+                (1..WOKEN).for_each(|_| all_done.recv().unwrap());
+            });
+            set.join_all().await;
+        });
+        println!("-- a `JoinSet` has done it");
+        for (driver, builder) in drivers() {
+            for round in 0..10 {
+                println!("-- {driver}, {round}");
+                let run = builder.clone().run(async move |group| {
+                    let (go, gone) = tokio::sync::watch::channel(false);
+                    let (ready, mut all_ready) = tokio::sync::mpsc::channel(WOKEN);
+                    let (done, all_done) = mpsc::channel();
+                    for _ in 0..WOKEN {
+                        let (mut gone, done, ready) = (gone.clone(), done.clone(), ready.clone());
+                        group.spawn(async move {
+                            ready.send(()).await?;
+                            gone.wait_for(|go| *go).await?;
+                            let _ = done.send(());
+                            Outcome::Ok(())
+                        });
+                    }
+                    for _ in 0..WOKEN {
+                        all_ready.recv().await;
+                    }
+                    turns(5).await;
+                    group.spawn(async move {
+                        go.send_replace(true);
+                        // It keeps its worker until they have run.
+                        for _ in 1..WOKEN {
+                            all_done.recv()?;
+                        }
+                        Outcome::Ok(())
+                    });
+                    Ok(())
+                });
+                on_threads(2).block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+            }
+        }
+    });
+}
+
+// S16, S46: at the shutdown of a runtime a destructor wakes a sibling with a lock held that the sibling's destructor wants, too.
+#[test]
+fn fault_c6_wake_with_lock_at_shutdown() {
+    struct Stream(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
+    impl Drop for Stream {
+        fn drop(&mut self) {
+            let mut connection = self.0.lock().unwrap();
+            for sender in connection.drain(..) {
+                let _ = sender.send(());
+            }
+        }
+    }
+    isolated(|| {
+        for place in crate::common::Surroundings::all() {
+            println!("-- {place}");
+            let runtime = place.flavour.runtime();
+            let shared: Arc<Mutex<Vec<oneshot::Sender<()>>>> = Arc::default();
+            let builder = place.builder();
+            runtime.block_on(async {
+                // A group before, so that what drives children is older than the task of this one.
+                another(&builder).await;
+                let children: Vec<_> = (0..3)
+                    .map(|_| {
+                        let (send, receive) = oneshot::channel();
+                        shared.lock().unwrap().push(send);
+                        let stream = Stream(shared.clone());
+                        async move {
+                            let _stream = stream;
+                            let _ = receive.await;
+                        }
+                    })
+                    .collect();
+                tokio::spawn(builder.run(async move |group| {
+                    for child in children {
+                        group.spawn(child);
+                    }
+                    Ok(())
+                }));
+                turns(5).await;
+            });
+            drop(runtime);
+            assert_eq!(taskgroup::live_tasks(), 0);
+        }
+    });
+}
+
+async fn another(builder: &GroupBuilder) {
+    crate::common::another_group_works(builder.clone()).await;
+}
+
+// S53: a child that waits for a place in its own group, which it holds all of: a warning says so and names it.
+#[test]
+fn fault_c7_waits_for_a_place_of_its_own() {
+    isolated(|| {
+        everywhere(|builder| async move {
+            let told = warnings();
+            let run = builder.limit(1).run_cancellable(async |group| {
+                let own = group.clone();
+                group.task("greedy").spawn(async move {
+                    drop(own.spawn_when_free(async {}).await);
+                });
+                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+                assert!(message.contains("greedy"), "{message}");
+                group.cancel();
+                Ok(())
+            });
+            run.await.unwrap();
+        });
+    });
+}
+
+// S53: the same with one that awaits a sibling in the queue.
+#[test]
+fn fault_c7_waits_for_a_queued_sibling() {
+    isolated(|| {
+        everywhere(|builder| async move {
+            let told = warnings();
+            let run = builder.limit(1).run_cancellable(async |group| {
+                let own = group.clone();
+                group.task("greedy").spawn(async move {
+                    let queued = own.task("queued").spawn(async {});
+                    let _ = queued.await;
+                });
+                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+                assert!(message.contains("greedy"), "{message}");
+                group.cancel();
+                Ok(())
+            });
+            run.await.unwrap();
+        });
+    });
+}
+
+/// Runs `future` on a runtime without a clock: its output, or the message of its panic.
+fn without_a_clock<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(future)));
+    ran.map_err(|payload| {
+        let message = payload.downcast_ref::<&str>().map(ToString::to_string);
+        message
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_default()
+    })
+}
+
+// S3: what needs no time works without a clock.
+#[test]
+fn fault_c8_no_clock_and_none_needed() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let run = |builder: GroupBuilder| {
+                builder.run(async |group| {
+                    group.spawn(async {});
+                    Ok(1)
+                })
+            };
+            assert_eq!(without_a_clock(run(builder.clone())).unwrap().unwrap(), 1);
+            let graceful = builder.clone().grace(ms(5));
+            assert_eq!(without_a_clock(run(graceful)).unwrap().unwrap(), 1);
+            let cancelled = builder.clone().run_cancellable(async |group| {
+                group.spawn(forever());
+                group.cancel();
+                Ok(1)
+            });
+            assert_eq!(without_a_clock(cancelled).unwrap().unwrap(), Some(1));
+            let blocking =
+                builder.run(async |group| Ok(group.spawn_blocking(|_| Outcome::Ok(1)).await?));
+            assert_eq!(without_a_clock(blocking).unwrap().unwrap(), 1);
+        }
+    });
+}
+
+// S3, S20: what needs time says so, or panics in the caller, and does not wait for ever.
+#[test]
+fn fault_c8_no_clock_for_a_timeout() {
+    isolated(|| {
+        let message = without_a_clock(timeout(ms(5), forever())).unwrap_err();
+        assert!(message.contains("time"), "{message}");
+        // What is ready at once may be had.
+        if let Ok(outcome) = without_a_clock(timeout(ms(5), async { 1 })) {
+            assert_eq!(outcome.unwrap(), 1);
+        }
+        if let Ok(outcome) = without_a_clock(timeout(ms(5), tokio::task::yield_now())) {
+            outcome.unwrap();
+        }
+    });
+}
+
+// S3, S20
+#[test]
+fn fault_c8_no_clock_for_a_timeout_in_a_child() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let run = builder.clone().run(async |group| {
+                group.spawn(async { timeout(ms(5), forever()).await });
+                Ok(())
+            });
+            let error = without_a_clock(run).unwrap().unwrap_err();
+            assert!(error.cause().is_panic(), "{error:#}");
+            let around = timeout(
+                ms(5),
+                builder.run(async |group| {
+                    group.spawn(forever());
+                    Ok(())
+                }),
+            );
+            let message = without_a_clock(around).map(drop).unwrap_err();
+            assert!(message.contains("time"), "{message}");
+        }
+    });
+}
+
+// S3, S18
+#[test]
+fn fault_c8_no_clock_for_a_grace() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let run = builder.grace(ms(5)).run_cancellable(async |group| {
+                group.spawn(shield(forever()));
+                turns(3).await;
+                group.cancel();
+                Ok(())
+            });
+            match without_a_clock(run) {
+                Ok(outcome) => assert!(
+                    outcome.is_err(),
+                    "the shield held for ever, and it says `Ok`"
+                ),
+                Err(message) => assert!(message.contains("time"), "{message}"),
+            }
+        }
+    });
+}
+
+/// Opens groups one in the other, `depth` deep, and in the last one runs children until `stop`, counting them.
+fn deep(
+    builder: GroupBuilder,
+    depth: usize,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    Box::pin(async move {
+        let inner = builder.clone();
+        let run = builder.run(async move |group| {
+            if depth > 0 {
+                group.spawn(deep(inner, depth - 1, count, stop)).await?;
+                return Ok(());
+            }
+            while !stop.load(Ordering::Relaxed) {
+                let count = count.clone();
+                let child = group.spawn(async move {
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                child.await?;
+            }
+            Ok(())
+        });
+        Ok(run.await?)
+    })
+}
+
+// S38: on one thread a deep group has no claim over a shallow one.
+#[test]
+fn fault_c9_deep_and_shallow() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            let counts: [Arc<AtomicUsize>; 2] = Default::default();
+            let stop = Arc::new(AtomicBool::new(false));
+            let run = builder.clone().run(async |group| {
+                for (depth, count) in [0, 30].into_iter().zip(&counts) {
+                    group.spawn(deep(builder.clone(), depth, count.clone(), stop.clone()));
+                }
+                // A flood of children that spawn children, at the bottom of one more.
+                let (counts, stop) = (counts.clone(), stop.clone());
+                group.spawn(async move {
+                    while counts
+                        .iter()
+                        .map(|count| count.load(Ordering::Relaxed))
+                        .max()
+                        < Some(20_000)
+                    {
+                        tokio::task::yield_now().await;
+                    }
+                    stop.store(true, Ordering::Relaxed);
+                });
+                Ok(())
+            });
+            on_one_thread().block_on(run).unwrap();
+            let [shallow, deep] = counts.map(|count| count.load(Ordering::Relaxed));
+            println!("{driver}: {shallow} shallow, {deep} deep");
+            let (least, most) = (shallow.min(deep), shallow.max(deep));
+            assert!(most <= least.max(1) * 10, "{shallow} shallow, {deep} deep");
+        }
+    });
+}
+
+/// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children, counting them, until `stop`.
+fn lots(
+    builder: GroupBuilder,
+    depth: usize,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    Box::pin(async move {
+        let inner = builder.clone();
+        let run = builder.run(async move |group| {
+            if depth > 0 {
+                group.spawn(lots(inner, depth - 1, count, stop)).await?;
+                return Ok(());
+            }
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..10 {
+                    let count = count.clone();
+                    group.spawn(async move {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                again().await;
+            }
+            Ok(())
+        });
+        Ok(run.await?)
+    })
+}
+
+// S38: the same with groups that spawn lots of children, one shallow and some deep.
+#[test]
+fn fault_c9_lots_of_children() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            let counts: [Arc<AtomicUsize>; 4] = Default::default();
+            let stop = Arc::new(AtomicBool::new(false));
+            let run = builder.clone().run(async |group| {
+                for (depth, count) in [0, 1, 5, 30].into_iter().zip(&counts) {
+                    group.spawn(lots(builder.clone(), depth, count.clone(), stop.clone()));
+                }
+                let (counts, stop) = (counts.clone(), stop.clone());
+                group.spawn(async move {
+                    let most = || {
+                        counts
+                            .iter()
+                            .map(|count| count.load(Ordering::Relaxed))
+                            .max()
+                    };
+                    while most() < Some(100_000) {
+                        again().await;
+                    }
+                    stop.store(true, Ordering::Relaxed);
+                });
+                Ok(())
+            });
+            on_one_thread().block_on(run).unwrap();
+            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            println!("{driver}: {counts:?} children, the deeper the later");
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            let (least, most) = (*least.unwrap(), *most.unwrap());
+            assert!(most <= least.max(1) * 10, "{counts:?}");
+        }
+    });
+}
+
+/// Opens a group in a child of a group in a child, each time one deeper, until `stop`.
+fn deeper(
+    builder: GroupBuilder,
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+    Box::pin(async move {
+        count.fetch_add(1, Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let inner = builder.clone();
+        let run = builder.run(async move |group| {
+            group.spawn(deeper(inner, count, stop));
+            Ok(())
+        });
+        Ok(run.await?)
+    })
+}
+
+// S38: a chain that grows deeper and deeper leaves the others their turns.
+#[test]
+fn fault_c9_deeper_and_deeper() {
+    const LEVELS: usize = 10_000;
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            let stop = Arc::new(AtomicBool::new(false));
+            let (levels, shallow) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let run = builder.clone().run(async |group| {
+                let (count, stopped, reached) = (shallow.clone(), stop.clone(), levels.clone());
+                group.spawn(async move {
+                    while reached.load(Ordering::Relaxed) < LEVELS {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        again().await;
+                    }
+                    stopped.store(true, Ordering::Relaxed);
+                });
+                group.spawn(deeper(builder.clone(), levels.clone(), stop));
+                Ok(())
+            });
+            on_one_thread().block_on(run).unwrap();
+            let (levels, shallow) = (
+                levels.load(Ordering::Relaxed),
+                shallow.load(Ordering::Relaxed),
+            );
+            println!("{driver}: {shallow} turns beside {levels} levels");
+            assert!(levels < LEVELS * 2, "the others waited for {levels} levels");
+            assert!(
+                shallow * 10 > LEVELS,
+                "{shallow} turns beside {levels} levels"
+            );
+        }
+    });
+}
+
+/// What comes back into us when a waker is cloned, woken or dropped.
+fn comes_back(
+    group: &TaskGroup,
+    handle: &Arc<taskgroup::TaskHandle<()>>,
+) -> impl Fn(Op) + Send + Sync + 'static {
+    let (group, handle) = (group.clone(), handle.clone());
+    let inside = AtomicBool::new(false);
+    move |_| {
+        // One level is enough.
+        if inside.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let _ = poll_once(pin!(handle.ended()));
+        let _ = poll_once(pin!(std::future::IntoFuture::into_future(&*handle)));
+        let _ = poll_once(pin!(group.spawn_when_free(async {})));
+        let _ = poll_once(pin!(taskgroup::drain()));
+        let _ = taskgroup::tree();
+        let _ = taskgroup::live_tasks();
+        let _ = group.live();
+        drop(group.spawn(async {}));
+        inside.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Polls the waits that `make` makes with wakers that come back into us; `end` makes what they wait for happen.
+fn with_reentrant_wakers<F: Future>(make: impl Fn(TaskGroup, Arc<taskgroup::TaskHandle<()>>) -> F) {
+    everywhere(|builder| {
+        let make = &make;
+        async move {
+            let run = builder.limit(1).run_cancellable(async |group| {
+                let (open, gate) = oneshot::channel::<()>();
+                let handle = Arc::new(group.spawn(async move {
+                    let _ = gate.await;
+                }));
+                turns(3).await;
+                let mut waits: VecDeque<_> = (0..4)
+                    .map(|_| Box::pin(make(group.clone(), handle.clone())))
+                    .collect();
+                let poll_all = |waits: &mut VecDeque<Pin<Box<F>>>| {
+                    waits.retain_mut(|wait| {
+                        let waker = hooked(comes_back(&group, &handle));
+                        let polled = wait.as_mut().poll(&mut Context::from_waker(&waker));
+                        polled.is_pending()
+                    });
+                };
+                // The second waker of each takes the place of the first.
+                poll_all(&mut waits);
+                poll_all(&mut waits);
+                drop(waits.pop_front());
+                drop(open);
+                handle.ended().await;
+                turns(3).await;
+                poll_all(&mut waits);
+                drop(waits);
+                group.cancel();
+                Ok(())
+            });
+            run.await.unwrap();
+        }
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_ended() {
+    isolated(|| with_reentrant_wakers(async |_, handle| handle.ended().await));
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_a_wait_by_reference() {
+    isolated(|| {
+        with_reentrant_wakers(async |_, handle| {
+            let _ = (&*handle).await;
+        });
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_spawn_when_free() {
+    isolated(|| {
+        with_reentrant_wakers(async |group, _| drop(group.spawn_when_free(async {}).await));
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_wait() {
+    isolated(|| {
+        with_reentrant_wakers(async |_, handle| {
+            drop(taskgroup::wait([&*handle], taskgroup::Until::All).await);
+        });
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_drain() {
+    isolated(|| {
+        with_reentrant_wakers(async |_, _| {
+            taskgroup::defer(turns(1));
+            let _ = taskgroup::drain().await;
+        });
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_a_group() {
+    isolated(|| {
+        with_reentrant_wakers(async |_, handle| {
+            let run = TaskGroup::builder()
+                .policy(Policy::collect())
+                .run(async |group| {
+                    group.spawn(turns(2));
+                    handle.ended().await;
+                    Ok(())
+                });
+            run.await
+        });
+    });
+}
+
+// S39
+#[test]
+fn fault_c10_waker_in_sections() {
+    isolated(|| {
+        with_reentrant_wakers(async |_, handle| {
+            let cut = timeout(ms(60_000), shield(handle.ended())).await;
+            let until = until_cancelled(handle.ended()).await;
+            drop((cut, until));
+        });
+    });
+}

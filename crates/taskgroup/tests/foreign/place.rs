@@ -1,0 +1,726 @@
+//! The places where the engine calls foreign code, and how the code gets there.
+
+use std::borrow::Cow;
+use std::future::IntoFuture;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+
+use taskgroup::{
+    BoxError, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, bracket, defer, map,
+    until_cancelled,
+};
+use tokio::sync::oneshot;
+
+use crate::common::waker::{Op, hooked};
+use crate::common::{Flavour, Surroundings, forever, ms, turns};
+use crate::deed::{Act, ActOnDrop, ActingError, Deed, Mishap, Part};
+
+type Outcome<T = ()> = Result<T, BoxError>;
+
+/// Whose the failure is when the foreign code panics or returns an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The task `culprit` has failed with it.
+    Culprit,
+    /// The task `culprit` has failed with the error that misbehaves, which has a placeholder for its text.
+    CulpritAnyway,
+    /// No task has it; the warning hook was told.
+    Told,
+    /// One of these two.
+    CulpritOrTold,
+    /// It came out where foreign code of the same author had called us by hand, or the hook was told.
+    CallerOrTold,
+    /// The hook itself failed; there is no one to tell.
+    Nowhere,
+}
+
+macro_rules! places {
+    ($($(#[$doc:meta])* $test:ident $place:ident,)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Place { $($(#[$doc])* $place,)* }
+
+        impl Place {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$place,)*];
+        }
+
+        $(
+            // S39
+            #[test]
+            fn $test() {
+                crate::run::place(Place::$place, || ());
+            }
+        )*
+    };
+}
+
+places! {
+    /// A poll of a child.
+    poll_of_a_child PollOfAChild,
+    /// The drop of the future of a child that is cancelled while it is parked.
+    drop_of_a_cancelled_future DropOfACancelledFuture,
+    /// The drop of the future of a child that is cancelled before its first poll.
+    drop_of_a_future_never_polled DropOfAFutureNeverPolled,
+    /// The drop of the future of a child that has returned.
+    drop_of_an_ended_future DropOfAnEndedFuture,
+    /// The drop of the future of a child that waits in the queue of a limited group, which is cancelled.
+    drop_of_a_queued_future DropOfAQueuedFuture,
+    /// The drop of a future that its group refuses.
+    drop_of_a_refused_future DropOfARefusedFuture,
+    /// The drop of an output whose handle is gone.
+    drop_of_an_output DropOfAnOutput,
+    /// The drop of an output with the last handle.
+    drop_of_an_output_with_its_handle DropOfAnOutputWithItsHandle,
+    /// A blocking closure.
+    blocking_closure BlockingClosure,
+    /// The drop of what a blocking closure captured, after it has run.
+    drop_of_captures DropOfCaptures,
+    /// The drop of what a blocking closure captured that never ran.
+    drop_of_captures_never_run DropOfCapturesNeverRun,
+    /// The drop of an error that the policy puts up with.
+    drop_of_an_error DropOfAnError,
+    /// The drop of the payload of a panic that the policy puts up with.
+    drop_of_a_payload DropOfAPayload,
+    /// The drop of the value of a `Local`.
+    drop_of_a_local DropOfALocal,
+    /// The drop of the body of a nested group that is cancelled.
+    drop_of_a_body DropOfABody,
+    /// The drop of the value that a child gives its starter, who has gone.
+    drop_of_a_started_value DropOfAStartedValue,
+    /// `Display` of an error, where the failures are printed.
+    display_of_an_error DisplayOfAnError,
+    /// `Display` of an error that cancels the group, where the reason is made.
+    display_in_a_reason DisplayInAReason,
+    /// `Debug` of an error.
+    debug_of_an_error DebugOfAnError,
+    /// `source` of an error, where the failures are printed.
+    source_of_an_error SourceOfAnError,
+    /// `source` of the error of a child that was cancelled, where the engine looks for a `Cancelled` in it.
+    source_of_a_late_error SourceOfALateError,
+    /// The conversion of an error of a child.
+    conversion_of_an_error ConversionOfAnError,
+    /// The conversion of what a task is named by.
+    name Name,
+    /// The body of a group.
+    body Body,
+    /// The closure that makes a child which says when it is ready.
+    start_closure StartClosure,
+    /// The closure of `map`.
+    map_closure MapClosure,
+    /// The acquisition of a bracket.
+    bracket_acquire BracketAcquire,
+    /// The work of a bracket.
+    bracket_work BracketWork,
+    /// The closure that makes the release of a bracket.
+    bracket_release_closure BracketReleaseClosure,
+    /// The release of a bracket.
+    bracket_release BracketRelease,
+    /// The release of a bracket that was dropped half-way.
+    bracket_adopted BracketAdopted,
+    /// A deferred cleanup.
+    deferred Deferred,
+    /// The drop of a deferred cleanup that has run.
+    drop_of_a_deferred DropOfADeferred,
+    /// The clone of a waker of a handle that is polled by hand.
+    clone_of_a_waker_of_a_handle CloneOfAWakerOfAHandle,
+    wake_of_a_waker_of_a_handle WakeOfAWakerOfAHandle,
+    drop_of_a_waker_of_a_handle DropOfAWakerOfAHandle,
+    /// The same of `ended()`.
+    clone_of_a_waker_of_ended CloneOfAWakerOfEnded,
+    wake_of_a_waker_of_ended WakeOfAWakerOfEnded,
+    drop_of_a_waker_of_ended DropOfAWakerOfEnded,
+    /// The same of `spawn_when_free`.
+    clone_of_a_waker_in_the_queue CloneOfAWakerInTheQueue,
+    wake_of_a_waker_in_the_queue WakeOfAWakerInTheQueue,
+    drop_of_a_waker_in_the_queue DropOfAWakerInTheQueue,
+    /// The same of a group that is polled by hand.
+    clone_of_a_waker_of_a_group CloneOfAWakerOfAGroup,
+    wake_of_a_waker_of_a_group WakeOfAWakerOfAGroup,
+    drop_of_a_waker_of_a_group DropOfAWakerOfAGroup,
+    /// The waker of somebody who watches a progress.
+    wake_of_a_waker_of_a_progress WakeOfAWakerOfAProgress,
+    /// The warning hook, called for a task that blocks.
+    hook_for_blocking HookForBlocking,
+    /// The warning hook, called for a group that does not end after its grace.
+    hook_for_a_grace HookForAGrace,
+}
+
+/// What a part of the code is that cannot return an error.
+const DESTRUCTOR: &str = "a destructor returns nothing";
+const WAKER: &str = "an operation of a waker returns nothing";
+
+/// Why a combination makes no sense, if it makes none.
+pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'static str> {
+    let fails = deed == Deed::Fails;
+    match place {
+        Place::DropOfACancelledFuture
+        | Place::DropOfAFutureNeverPolled
+        | Place::DropOfAnEndedFuture
+        | Place::DropOfAQueuedFuture
+        | Place::DropOfARefusedFuture
+        | Place::DropOfAnOutput
+        | Place::DropOfAnOutputWithItsHandle
+        | Place::DropOfCaptures
+        | Place::DropOfCapturesNeverRun
+        | Place::DropOfAnError
+        | Place::DropOfAPayload
+        | Place::DropOfALocal
+        | Place::DropOfABody
+        | Place::DropOfAStartedValue
+        | Place::DropOfADeferred => fails.then_some(DESTRUCTOR),
+        Place::CloneOfAWakerOfAHandle
+        | Place::WakeOfAWakerOfAHandle
+        | Place::DropOfAWakerOfAHandle
+        | Place::CloneOfAWakerOfEnded
+        | Place::WakeOfAWakerOfEnded
+        | Place::DropOfAWakerOfEnded
+        | Place::CloneOfAWakerInTheQueue
+        | Place::WakeOfAWakerInTheQueue
+        | Place::DropOfAWakerInTheQueue
+        | Place::CloneOfAWakerOfAGroup
+        | Place::WakeOfAWakerOfAGroup
+        | Place::DropOfAWakerOfAGroup
+        | Place::WakeOfAWakerOfAProgress => fails.then_some(WAKER),
+        Place::SourceOfAnError | Place::SourceOfALateError => {
+            fails.then_some("`source` gives an error that is there, or none")
+        }
+        Place::Name => fails.then_some("a name is converted without a way to fail"),
+        Place::StartClosure | Place::BracketReleaseClosure | Place::MapClosure => fails
+            .then_some("the closure makes a future; that one can fail, and is a place of its own"),
+        Place::HookForBlocking => fails.then_some("the hook returns nothing"),
+        Place::HookForAGrace if fails => Some("the hook returns nothing"),
+        Place::HookForAGrace => {
+            let kept = matches!(deed, Deed::Panics | Deed::Spawns);
+            let kept = kept && at.flavour == Flavour::CurrentThread;
+            (!kept).then_some(
+                "this warning takes five seconds; the other place of the hook has all deeds",
+            )
+        }
+        Place::PollOfAChild
+        | Place::BlockingClosure
+        | Place::DisplayOfAnError
+        | Place::DisplayInAReason
+        | Place::DebugOfAnError
+        | Place::ConversionOfAnError
+        | Place::Body
+        | Place::BracketAcquire
+        | Place::BracketWork
+        | Place::BracketRelease
+        | Place::BracketAdopted
+        | Place::Deferred => None,
+    }
+}
+
+impl Place {
+    pub(crate) fn blame(self) -> Blame {
+        match self {
+            Self::PollOfAChild
+            | Self::DropOfACancelledFuture
+            | Self::DropOfAFutureNeverPolled
+            | Self::DropOfAnEndedFuture
+            | Self::DropOfAnOutput
+            | Self::BlockingClosure
+            | Self::DropOfCaptures
+            | Self::DropOfABody
+            | Self::DropOfARefusedFuture
+            | Self::ConversionOfAnError
+            | Self::Name
+            | Self::Body
+            | Self::StartClosure
+            | Self::MapClosure
+            | Self::BracketAcquire
+            | Self::BracketWork
+            | Self::BracketReleaseClosure
+            | Self::BracketRelease
+            | Self::BracketAdopted
+            | Self::Deferred
+            | Self::DropOfADeferred => Blame::Culprit,
+            Self::DisplayOfAnError
+            | Self::DisplayInAReason
+            | Self::DebugOfAnError
+            | Self::SourceOfAnError
+            | Self::SourceOfALateError => Blame::CulpritAnyway,
+            Self::DropOfAnOutputWithItsHandle
+            | Self::DropOfAnError
+            | Self::DropOfAPayload
+            | Self::WakeOfAWakerOfAHandle
+            | Self::WakeOfAWakerOfEnded
+            | Self::WakeOfAWakerInTheQueue
+            | Self::WakeOfAWakerOfAGroup
+            | Self::WakeOfAWakerOfAProgress => Blame::Told,
+            Self::DropOfALocal
+            | Self::DropOfCapturesNeverRun
+            | Self::DropOfAQueuedFuture
+            | Self::DropOfAStartedValue => Blame::CulpritOrTold,
+            Self::CloneOfAWakerOfAHandle
+            | Self::DropOfAWakerOfAHandle
+            | Self::CloneOfAWakerOfEnded
+            | Self::DropOfAWakerOfEnded
+            | Self::CloneOfAWakerInTheQueue
+            | Self::DropOfAWakerInTheQueue
+            | Self::CloneOfAWakerOfAGroup
+            | Self::DropOfAWakerOfAGroup => Blame::CallerOrTold,
+            Self::HookForBlocking | Self::HookForAGrace => Blame::Nowhere,
+        }
+    }
+
+    /// Whether the code is called at all: we print no `Debug` of others, and if that changes, it has to be right.
+    pub(crate) fn is_reached(self) -> bool {
+        self != Self::DebugOfAnError
+    }
+
+    /// Whether siblings live through it: not where the point is that the group is cancelled.
+    pub(crate) fn siblings_live(self) -> bool {
+        self != Self::DisplayInAReason
+    }
+
+    /// The settings of the group that it happens in.
+    pub(crate) fn settings(self, builder: GroupBuilder) -> GroupBuilder {
+        match self {
+            Self::DropOfAnError | Self::DropOfAPayload => builder.policy(Policy::quorum(3)),
+            Self::DisplayInAReason => builder.policy(Policy::fail_fast()),
+            Self::HookForAGrace => builder.policy(Policy::collect()).grace(ms(1)),
+            _ => builder.policy(Policy::collect()),
+        }
+    }
+}
+
+/// Ends at its first poll; what it holds is dropped with it.
+struct Ends(#[allow(dead_code)] ActOnDrop);
+
+impl Future for Ends {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// What is named by something that does it.
+struct ActingName(Act);
+
+impl From<ActingName> for Cow<'static, str> {
+    fn from(name: ActingName) -> Self {
+        let _ = name.0.act();
+        Self::Borrowed("named")
+    }
+}
+
+/// What becomes an error by doing it.
+struct Converts(Act);
+
+impl From<Converts> for BoxError {
+    fn from(converts: Converts) -> Self {
+        match converts.0.act() {
+            Err(mishap) => mishap.into(),
+            Ok(()) => "converted".into(),
+        }
+    }
+}
+
+/// Does what the place is about in `group`; the task whose code it is has the name `culprit`.
+pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome {
+    static LOCAL: Local<Arc<ActOnDrop>> = Local::new();
+    let culprit = group.task("culprit");
+    let builder = act.builder();
+    match place {
+        Place::PollOfAChild => drop(culprit.spawn(async move {
+            turns(1).await;
+            act.act()
+        })),
+        Place::DropOfACancelledFuture => {
+            let (started, start) = oneshot::channel();
+            let held = act.on_drop();
+            let child = culprit.spawn(async move {
+                let _held = held;
+                let _ = started.send(());
+                forever().await;
+            });
+            drop(act);
+            start.await?;
+            turns(1).await;
+            child.cancel();
+            child.ended().await;
+        }
+        Place::DropOfAFutureNeverPolled => {
+            let held = act.on_drop();
+            let child = culprit.spawn(async move {
+                let _held = held;
+                forever().await;
+            });
+            child.cancel();
+            child.ended().await;
+        }
+        Place::DropOfAnEndedFuture => drop(culprit.spawn(Ends(act.on_drop()))),
+        Place::DropOfAQueuedFuture => drop(group.spawn(async move {
+            let run = builder.limit(1).run_cancellable(async |inner| {
+                inner.spawn(forever());
+                let held = act.on_drop();
+                inner.task("culprit").spawn(async move {
+                    let _held = held;
+                });
+                turns(2).await;
+                inner.cancel();
+                Ok(())
+            });
+            run.await.map(drop)
+        })),
+        Place::DropOfARefusedFuture => drop(culprit.spawn(async move {
+            let ended = builder.run(async |inner| Ok(inner)).await?;
+            let held = act.on_drop();
+            drop(ended.spawn(async move {
+                let _held = held;
+            }));
+            Outcome::Ok(())
+        })),
+        Place::DropOfAnOutput => {
+            let (open, gate) = oneshot::channel::<()>();
+            drop(culprit.spawn(async move {
+                gate.await?;
+                Outcome::Ok(act.on_drop())
+            }));
+            let _ = open.send(());
+        }
+        Place::DropOfAnOutputWithItsHandle => {
+            let child = culprit.spawn(async move { Outcome::Ok(act.on_drop()) });
+            child.ended().await;
+            drop(child);
+        }
+        Place::BlockingClosure => drop(culprit.spawn_blocking(move |_| act.act())),
+        Place::DropOfCaptures => {
+            let held = act.on_drop();
+            drop(culprit.spawn_blocking(move |_| drop(held)));
+        }
+        Place::DropOfCapturesNeverRun => {
+            let held = act.on_drop();
+            let child = culprit.spawn_blocking(move |_| drop(held));
+            child.cancel();
+            child.ended().await;
+        }
+        Place::DropOfAnError => {
+            let child =
+                culprit.spawn(async move { Err::<(), _>(ActingError::new(&act, Part::Drop)) });
+            child.ended().await;
+        }
+        Place::DropOfAPayload => {
+            let payload = act.on_drop();
+            let child = culprit.spawn(async move {
+                turns(1).await;
+                std::panic::resume_unwind(Box::new(payload));
+            });
+            child.ended().await;
+        }
+        Place::DropOfALocal => {
+            let value = Arc::new(act.on_drop());
+            drop(act);
+            drop(culprit.spawn(async move { LOCAL.scope(value, turns(1)).await }));
+        }
+        Place::DropOfABody => drop(culprit.spawn(async move {
+            let run = builder.run_cancellable(async |inner| {
+                let _held = act.on_drop();
+                inner.cancel();
+                forever().await;
+                Ok(())
+            });
+            run.await.map(drop)
+        })),
+        Place::DropOfAStartedValue => {
+            let (ready, wait) = oneshot::channel::<()>();
+            let (dropped, was_dropped) = oneshot::channel::<()>();
+            {
+                let starting = culprit.start(move |started: Started<ActOnDrop>| async move {
+                    let _guard = until_cancelled(async {
+                        let _ = ready.send(());
+                        forever().await;
+                    })
+                    .await;
+                    let _ = was_dropped.await;
+                    started.ready(act.on_drop());
+                });
+                let mut starting = pin!(starting);
+                tokio::select! {
+                    biased;
+                    _ = &mut starting => unreachable!("it is never ready"),
+                    ready = wait => ready?,
+                }
+            }
+            let _ = dropped.send(());
+        }
+        Place::DisplayOfAnError | Place::DisplayInAReason => {
+            culprit.spawn(async move { Err::<(), _>(ActingError::new(&act, Part::Display)) });
+        }
+        Place::DebugOfAnError => {
+            culprit.spawn(async move { Err::<(), _>(ActingError::new(&act, Part::Debug)) });
+        }
+        Place::SourceOfAnError => {
+            culprit.spawn(async move { Err::<(), _>(ActingError::new(&act, Part::Source)) });
+        }
+        Place::SourceOfALateError => {
+            let (started, start) = oneshot::channel();
+            let child = culprit.spawn(async move {
+                let guard = until_cancelled(async {
+                    let _ = started.send(());
+                    forever().await;
+                })
+                .await;
+                drop(guard);
+                Err::<(), _>(ActingError::new(&act, Part::Source))
+            });
+            start.await?;
+            child.cancel();
+            child.ended().await;
+        }
+        Place::ConversionOfAnError => {
+            culprit.spawn(async move { Err::<(), _>(Converts(act)) });
+        }
+        Place::Name => {
+            let group = group.clone();
+            culprit.spawn(async move { drop(group.task(ActingName(act)).spawn(async {})) });
+        }
+        Place::Body => {
+            culprit.spawn(async move {
+                let run = builder.run_cancellable(async |_| {
+                    turns(1).await;
+                    Ok(act.act()?)
+                });
+                run.await.map(drop)
+            });
+        }
+        Place::StartClosure => {
+            let group = group.clone();
+            culprit.spawn(async move {
+                let starting = group.start(|started: Started<()>| {
+                    let _ = act.act();
+                    async move { started.ready(()) }
+                });
+                starting.await.map(drop)
+            });
+        }
+        Place::MapClosure => {
+            culprit.spawn(async move {
+                let acts = move |_: u32| {
+                    let _ = act.act();
+                    std::future::ready(Ok::<_, Mishap>(()))
+                };
+                map(2, [1, 2], acts).await.map(drop)
+            });
+        }
+        Place::BracketAcquire => {
+            culprit.spawn(bracket(
+                async move { act.act() },
+                async |()| Ok(()),
+                |()| async {},
+            ));
+        }
+        Place::BracketWork => {
+            culprit.spawn(bracket(
+                async { Ok(()) },
+                async move |()| act.act(),
+                |()| async {},
+            ));
+        }
+        Place::BracketReleaseClosure => {
+            culprit.spawn(bracket(
+                async { Outcome::Ok(()) },
+                async |()| Ok(()),
+                move |()| {
+                    let _ = act.act();
+                    async {}
+                },
+            ));
+        }
+        Place::BracketRelease => {
+            culprit.spawn(bracket(
+                async { Outcome::Ok(()) },
+                async |()| Ok(()),
+                move |()| async move {
+                    turns(1).await;
+                    act.act()
+                },
+            ));
+        }
+        Place::BracketAdopted => {
+            culprit.spawn(async move {
+                let mut half = pin!(bracket(
+                    async { Outcome::Ok(()) },
+                    async |()| {
+                        forever().await;
+                        Ok(())
+                    },
+                    move |()| async move {
+                        turns(1).await;
+                        act.act()
+                    },
+                ));
+                tokio::select! { biased; _ = &mut half => {}, () = turns(2) => {} }
+            });
+        }
+        Place::Deferred => {
+            culprit.spawn(async move {
+                defer(async move {
+                    turns(1).await;
+                    act.act()
+                });
+            });
+        }
+        Place::DropOfADeferred => {
+            culprit.spawn(async move { defer(Ends(act.on_drop())) });
+        }
+        Place::CloneOfAWakerOfAHandle => by_hand(&act, Op::Clone, Wait::Handle, group).await,
+        Place::WakeOfAWakerOfAHandle => by_hand(&act, Op::Wake, Wait::Handle, group).await,
+        Place::DropOfAWakerOfAHandle => by_hand(&act, Op::Drop, Wait::Handle, group).await,
+        Place::CloneOfAWakerOfEnded => by_hand(&act, Op::Clone, Wait::Ended, group).await,
+        Place::WakeOfAWakerOfEnded => by_hand(&act, Op::Wake, Wait::Ended, group).await,
+        Place::DropOfAWakerOfEnded => by_hand(&act, Op::Drop, Wait::Ended, group).await,
+        Place::CloneOfAWakerInTheQueue => in_the_queue(&act, Op::Clone).await,
+        Place::WakeOfAWakerInTheQueue => in_the_queue(&act, Op::Wake).await,
+        Place::DropOfAWakerInTheQueue => in_the_queue(&act, Op::Drop).await,
+        Place::CloneOfAWakerOfAGroup => of_a_group(&act, Op::Clone).await,
+        Place::WakeOfAWakerOfAGroup => of_a_group(&act, Op::Wake).await,
+        Place::DropOfAWakerOfAGroup => of_a_group(&act, Op::Drop).await,
+        Place::WakeOfAWakerOfAProgress => of_a_progress(&act).await,
+        Place::HookForBlocking => {
+            let calls = hook(act);
+            taskgroup::report_blocking(ms(4));
+            // It blocks until it has been reported twice: the first report did not end the watch.
+            let watched = culprit.spawn(async move {
+                calls.recv()?;
+                calls.recv()?;
+                Outcome::Ok(())
+            });
+            let _ = watched.await;
+            taskgroup::report_blocking(None);
+        }
+        Place::HookForAGrace => {
+            let calls = hook(act);
+            let run = builder.grace(ms(1)).run_cancellable(async |inner| {
+                let (started, start) = oneshot::channel();
+                inner.task("culprit").spawn_blocking(move |_| {
+                    let _ = started.send(());
+                    calls.recv()
+                });
+                start.await?;
+                inner.cancel();
+                Ok(())
+            });
+            let _ = run.await;
+        }
+    }
+    Ok(())
+}
+
+/// A warning hook that does it, and says when it has.
+fn hook(act: Act) -> mpsc::Receiver<()> {
+    let (called, calls) = mpsc::channel();
+    taskgroup::set_warning_hook(move |_| {
+        let done = catch_unwind(AssertUnwindSafe(|| act.act()));
+        let _ = called.send(());
+        if let Err(payload) = done {
+            std::panic::resume_unwind(payload);
+        }
+    });
+    calls
+}
+
+/// A wait that is polled by hand.
+enum Wait {
+    Handle,
+    Ended,
+}
+
+/// A waker that does it at one of its operations.
+fn waker(act: &Act, op: Op) -> Waker {
+    let act = act.clone();
+    hooked(move |called| {
+        if called == op {
+            let _ = act.act();
+        }
+    })
+}
+
+/// Polls with such a waker, twice, as the caller's own code: a panic of the waker that comes out of the poll is the caller's.
+fn poll_with<F: Future>(act: &Act, op: Op, future: &mut Pin<&mut F>) {
+    for _ in 0..2 {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let waker = waker(act, op);
+            let _ = future.as_mut().poll(&mut Context::from_waker(&waker));
+        }));
+    }
+}
+
+async fn by_hand(act: &Act, op: Op, wait: Wait, group: &TaskGroup) {
+    let (open, gate) = oneshot::channel::<()>();
+    let child = group.spawn(async move {
+        let _ = gate.await;
+    });
+    {
+        let (mut by_reference, mut ended) = (pin!((&child).into_future()), pin!(child.ended()));
+        match wait {
+            Wait::Handle => poll_with(act, op, &mut by_reference),
+            Wait::Ended => poll_with(act, op, &mut ended),
+        }
+        drop(open);
+        turns(3).await;
+        child.ended().await;
+    }
+}
+
+async fn in_the_queue(act: &Act, op: Op) {
+    let run = act.builder().limit(1).run(async |inner| {
+        let (open, gate) = oneshot::channel::<()>();
+        let child = inner.spawn(async move {
+            let _ = gate.await;
+        });
+        turns(2).await;
+        let mut wait = pin!(inner.spawn_when_free(async {}));
+        poll_with(act, op, &mut wait);
+        drop(open);
+        child.ended().await;
+        turns(3).await;
+        Ok(())
+    });
+    run.await.unwrap();
+}
+
+async fn of_a_group(act: &Act, op: Op) {
+    let (open, gate) = oneshot::channel::<()>();
+    let mut run = Box::pin(act.builder().run(async |inner| {
+        inner.spawn(async move {
+            let _ = gate.await;
+        });
+        Ok(())
+    }));
+    poll_with(act, op, &mut run.as_mut());
+    drop(open);
+    turns(5).await;
+    // Dropped half-way or after its end, it is none of ours any more.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(run)));
+}
+
+async fn of_a_progress(act: &Act) {
+    let progress = Progress::new();
+    let run = act.builder().progress(&progress).run(async |inner| {
+        let mut events = progress.watch();
+        let _ = events.next().await;
+        let mut next = pin!(events.next());
+        let waker = waker(act, Op::Wake);
+        let _ = next.as_mut().poll(&mut Context::from_waker(&waker));
+        inner.spawn(turns(1));
+        Ok(())
+    });
+    // A watcher's waker is called by the channel of the progress, at a spawn in the body.
+    let mut run = pin!(run);
+    std::future::poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(_)) | Err(_) => Poll::Ready(()),
+        },
+    )
+    .await;
+}
+
+/// Kept for the texts of the mishap.
+pub(crate) fn is_mishap(text: &str) -> bool {
+    text.contains(&Mishap.to_string())
+}
