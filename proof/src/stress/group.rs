@@ -146,10 +146,11 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         let kind = random.below(3);
         // To see afterwards whether the group was cancelled. One that others cannot reach may be kept a little longer.
         let seen = Arc::new(OnceLock::new());
+        let cut_off = private && hand.world.mode.checks_cut_off(&hand.world.without);
         let body = {
             let (hand, record, seen) = (hand.deeper(), record.clone(), seen.clone());
             async move |group: TaskGroup| {
-                if private {
+                if cut_off {
                     let _ = seen.set(group.clone());
                 }
                 let hand = Hand {
@@ -188,8 +189,10 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
             }
         };
         record.ended(&ended);
-        if let (Some(progress), Ok(_)) = (progress, &outcome) {
-            check(&progress);
+        let Hand { world, .. } = &hand;
+        match (progress, &outcome) {
+            (Some(progress), Ok(_)) if world.mode.checks_progress(&world.without) => check(&progress),
+            _ => {}
         }
         drop(watch);
         match outcome {

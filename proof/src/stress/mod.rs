@@ -24,7 +24,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use self::mode::{Mode, Step};
+use self::mode::{Mode, Without};
 use self::tally::{TALLY, of, resident};
 use crate::oracle::Error;
 use crate::random::Random;
@@ -32,12 +32,13 @@ use crate::random::Random;
 /// The command line of `stress`.
 pub const USAGE: &str = "\
 taskgroup-proof stress [--seconds S] [--seed N] [--only MODE] [--round K] [--operations N] [--patience S]
-                       [--without STEP,STEP] [--panics quiet|loud] [--keep-going] [--direct]
+                       [--without NAME,NAME] [--panics quiet|loud] [--keep-going] [--direct]
 
 Random operations from several threads and runtimes for S seconds (default 600), in rounds of N operations (default 400).
 MODE is everything (the default), tame, exchange, tokio, light, or one kind of fault: a1, a2, b1, b7.
 --round runs only this round of the seed, again and again. --patience is how long nothing may happen before it is a hang (default 30).
---without leaves steps out (park, halfrun, …: the variants of `Step`), to look past a fault that is known.
+--without leaves steps out (park, halfrun, …: the variants of `Step`) shutdowns, or a check
+(progress, cutoff), to look past a known fault.
 --keep-going goes on after a round with violations. --direct does without the process around, so that a debugger sees a crash.
 Exit codes: 0 nothing found, 1 a violation or a crash, 2 a hang.";
 
@@ -45,7 +46,7 @@ struct Options {
     length: Duration,
     seed: u64,
     mode: Mode,
-    without: Vec<Step>,
+    without: Without,
     round: Option<u64>,
     operations: i64,
     patience: Duration,
@@ -60,7 +61,7 @@ impl Options {
             length: Duration::from_secs(600),
             seed,
             mode: Mode::Everything,
-            without: Vec::new(),
+            without: Without::default(),
             round: None,
             operations: 400,
             patience: Duration::from_secs(30),
@@ -91,8 +92,7 @@ impl Options {
             }
             "--without" => {
                 for name in value.split(',') {
-                    let step = Step::named(name).ok_or_else(|| format!("no step is called {name}"))?;
-                    self.without.push(step);
+                    self.without.add(name).ok_or_else(|| format!("no step or check is called {name}"))?;
                 }
             }
             "--round" => self.round = Some(value.parse()?),

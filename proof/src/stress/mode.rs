@@ -192,6 +192,32 @@ impl Step {
     }
 }
 
+/// What is left out, so that one can look past a fault that is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Without {
+    steps: Vec<Step>,
+    progress: bool,
+    cut_off: bool,
+    shutdowns: bool,
+}
+
+impl Without {
+    /// Leaves out the step or check of this name; `None` when there is none.
+    pub(crate) fn add(&mut self, name: &str) -> Option<()> {
+        match name {
+            "progress" => self.progress = true,
+            "cutoff" => self.cut_off = true,
+            "shutdowns" => self.shutdowns = true,
+            _ => self.steps.push(Step::named(name)?),
+        }
+        Some(())
+    }
+
+    pub(crate) fn step(&self, step: Step) -> bool {
+        self.steps.contains(&step)
+    }
+}
+
 impl Mode {
     pub(crate) const ALL: [(&str, Self); 9] = [
         ("everything", Self::Everything),
@@ -246,9 +272,25 @@ impl Mode {
         matches!(self, Self::Everything | Self::Tokio | Self::Light)
     }
 
+    /// Whether it stands for one kind of fault.
+    fn is_aimed(self) -> bool {
+        matches!(self, Self::A1 | Self::A2 | Self::B1 | Self::B7)
+    }
+
+    /// Whether a progress has to add up.
+    pub(crate) fn checks_progress(self, without: &Without) -> bool {
+        !self.is_aimed() && !without.progress
+    }
+
+    /// Whether a group must not say `Ok` when children were cut off.
+    pub(crate) fn checks_cut_off(self, without: &Without) -> bool {
+        !self.is_aimed() && !without.cut_off
+    }
+
     /// How many of ten rounds shut runtimes down before their tasks have ended.
-    pub(crate) fn shutdowns(self) -> u64 {
+    pub(crate) fn shutdowns(self, without: &Without) -> u64 {
         match self {
+            _ if without.shutdowns => 0,
             Self::Exchange | Self::B1 => 8,
             Self::B7 => 10,
             Self::A1 | Self::A2 => 0,

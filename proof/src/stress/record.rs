@@ -3,21 +3,17 @@
 //! R1  A guard in the future of each child counts it in the record of its group and in those of the groups around it, from before the
 //!     child is spawned by code of the group (or from its first poll, when other code spawns it) until it is dropped.
 //! R2  A failure enters `failures` in the poll that returns it, and nothing can fail between that and the end of the poll.
-//! R3  A record is `Dropped` before the code that dropped its group goes on; so what it owes to the group around it is known
-//!     when the outcome of that group is looked at.
+//! R3  The record of a group that is dropped hands its failures on, and later ones as they come, before the code that dropped the
+//!     group goes on. So the record of the group around is complete when its outcome is looked at.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use taskgroup::{ErrorGroup, QuorumMissed, TaskError};
 
 use super::foreign::StressError;
 use super::tally::{DELIBERATE, TALLY, count, lock};
-
-const OPEN: u8 = 0;
-const COMPLETED: u8 = 1;
-const DROPPED: u8 = 2;
 
 /// When a policy lets every failure out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +31,17 @@ pub(crate) struct Record {
     tells: Tells,
     /// Neither the group nor a handle of it is in the bag: only its surroundings can cancel a child.
     private: bool,
-    inside: Mutex<Vec<Arc<Record>>>,
-    failures: Mutex<Vec<u64>>,
+    failures: Mutex<Failures>,
     alive: AtomicI64,
     cut_off: AtomicU64,
-    state: AtomicU8,
+}
+
+/// Which failures the group has to tell of.
+#[derive(Debug, Default)]
+struct Failures {
+    known: Vec<u64>,
+    /// The group will not tell of any: it has ended, or it was dropped and leaves that to the group around.
+    over: bool,
 }
 
 /// How a group ended.
@@ -57,33 +59,61 @@ pub(crate) enum Ended<'a> {
 
 impl Record {
     pub(crate) fn new(parent: Option<&Arc<Self>>, tells: Tells, private: bool) -> Arc<Self> {
-        let record = Arc::new(Self {
+        Arc::new(Self {
             parent: parent.cloned(),
             tells,
             private,
-            inside: Mutex::default(),
             failures: Mutex::default(),
             alive: AtomicI64::new(0),
             cut_off: AtomicU64::new(0),
-            state: AtomicU8::new(OPEN),
-        });
-        if let Some(parent) = parent {
-            lock(&parent.inside).push(record.clone());
-        }
-        record
+        })
     }
 
     pub(crate) fn is_private(&self) -> bool {
         self.private
     }
 
-    pub(crate) fn failed(&self, id: u64) {
-        lock(&self.failures).push(id);
+    /// The group around, if it is the one to tell of what this one no longer tells of.
+    fn heir(&self) -> Option<&Self> {
+        // What a group keeps for itself when it is satisfied may go with it.
+        self.parent.as_deref().filter(|_| self.tells == Tells::Always)
     }
 
-    /// The body's own panic came out of the group by unwinding.
+    pub(crate) fn failed(&self, id: u64) {
+        let mut failures = lock(&self.failures);
+        if !failures.over {
+            failures.known.push(id);
+        } else if let Some(heir) = self.heir() {
+            drop(failures);
+            heir.failed(id);
+        }
+    }
+
+    /// Somebody has been given this failure: the group need not tell of it.
     pub(crate) fn delivered(&self, id: u64) {
-        lock(&self.failures).retain(|&known| known != id);
+        let mut next = Some(self);
+        while let Some(record) = next {
+            lock(&record.failures).known.retain(|&known| known != id);
+            next = record.heir();
+        }
+    }
+
+    /// The group tells of nothing any more. What it knew goes to the group around, or is given back.
+    fn close(&self, inherits: bool) -> Vec<u64> {
+        let known = {
+            let mut failures = lock(&self.failures);
+            failures.over = true;
+            std::mem::take(&mut failures.known)
+        };
+        match self.heir().filter(|_| inherits) {
+            Some(heir) => {
+                for id in known {
+                    heir.failed(id);
+                }
+                Vec::new()
+            }
+            None => known,
+        }
     }
 
     fn count(&self, change: i64) {
@@ -95,30 +125,9 @@ impl Record {
         }
     }
 
-    /// The failures that have to come out of the group around this one, because this one was dropped.
-    fn owed(&self, owed: &mut Vec<u64>) {
-        if self.tells == Tells::Always {
-            owed.extend(lock(&self.failures).iter());
-            self.owed_from_inside(owed);
-        }
-    }
-
-    fn owed_from_inside(&self, owed: &mut Vec<u64>) {
-        for record in lock(&self.inside).iter() {
-            if record.state.load(Ordering::SeqCst) == DROPPED {
-                record.owed(owed);
-            }
-        }
-    }
-
     /// Compares the outcome of the group with what is known about it.
     pub(crate) fn ended(&self, ended: &Ended<'_>) {
-        let state = match ended {
-            // Its failures go to the group around it.
-            Ended::Panicked => DROPPED,
-            _ => COMPLETED,
-        };
-        self.state.store(state, Ordering::SeqCst);
+        let owed = self.close(matches!(ended, Ended::Panicked));
         let alive = self.alive.load(Ordering::SeqCst);
         if alive != 0 {
             TALLY.violation(&format!("{alive} children are alive after their group"));
@@ -145,8 +154,6 @@ impl Record {
             _ => false,
         };
         if all_told {
-            let mut owed = lock(&self.failures).clone();
-            self.owed_from_inside(&mut owed);
             for id in owed {
                 if !seen.contains(&id) {
                     let ended = say(ended);
@@ -195,13 +202,12 @@ pub(crate) fn panic_id(message: &str) -> Option<u64> {
     message.strip_prefix(DELIBERATE)?.parse().ok()
 }
 
-/// Marks a record when its group is dropped before it has ended.
+/// Hands on what a record knows when its group is dropped before it has ended.
 pub(crate) struct Watch(pub(crate) Arc<Record>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let state = &self.0.state;
-        let _ = state.compare_exchange(OPEN, DROPPED, Ordering::SeqCst, Ordering::SeqCst);
+        self.0.close(true);
     }
 }
 

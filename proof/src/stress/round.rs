@@ -29,7 +29,7 @@ pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
     let mut random = Random::new(seed);
     let tasks_before = taskgroup::live_tasks();
     let world = Arc::new(World::new(options, &mut random)?);
-    let shuts_down = random.below(10) < mode.shutdowns();
+    let shuts_down = random.below(10) < mode.shutdowns(&options.without);
     if mode == Mode::A2 {
         for _ in 0..3 {
             world.with_inner(&mut random, |runtime| {

@@ -37,7 +37,7 @@ pub(crate) fn step(hand: Hand, mut random: Random) -> Boxed<()> {
     Box::pin(async move {
         let drawn = hand.world.mode.step(&mut random);
         let left = hand.world.operation();
-        let left = left && !hand.world.without.contains(&drawn);
+        let left = left && !hand.world.without.step(drawn);
         if !left || hand.depth >= DEPTH {
             return tokio::task::yield_now().await;
         }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::foreign::Value;
 use super::Options;
-use super::mode::{Mode, Step};
+use super::mode::{Mode, Without};
 use super::record::Record;
 use super::tally::{TALLY, count, lock};
 use crate::oracle::Error;
@@ -39,7 +39,7 @@ const BAG: usize = 48;
 
 pub(crate) struct World {
     pub(crate) mode: Mode,
-    pub(crate) without: Vec<Step>,
+    pub(crate) without: Without,
     pub(crate) slots: Vec<Slot>,
     /// Current-thread runtimes with groups of their own, which only run when somebody lends them a thread.
     inner: Vec<Mutex<Option<Runtime>>>,
