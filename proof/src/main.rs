@@ -41,7 +41,8 @@ Exit codes: 0 no unexplained difference (planted: every bug found; soak: nothing
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
-    if let Some(("stress", options)) = args.split_first().map(|(command, rest)| (&**command, rest)) {
+    if let Some(("stress", options)) = args.split_first().map(|(command, rest)| (&**command, rest))
+    {
         return stress(options);
     }
     match run(&args) {

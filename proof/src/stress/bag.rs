@@ -9,13 +9,14 @@ use super::child;
 use super::foreign::guarded;
 use super::group::Hand;
 use super::record::{Alive, Record};
-use super::tally::count;
 use super::tally::TALLY;
+use super::tally::count;
 use super::world::{Thing, World};
 use crate::random::Random;
 use taskgroup::TaskGroup;
 
-/// Takes a thing and does something with it that needs no task: from a thread, a destructor, a waker, a child.
+/// Takes a thing and does something with it that needs no task: from a thread, a destructor, a
+/// waker, a child.
 pub(crate) fn exchange(world: &Arc<World>, random: &mut Random) {
     if !world.operation() {
         return;

@@ -27,7 +27,8 @@ impl fmt::Display for Failing {
 
 impl Error for Failing {}
 
-/// The future of a child. Nothing of the child is left to be dropped between the record of a failure and its return.
+/// The future of a child. Nothing of the child is left to be dropped between the record of a
+/// failure and its return.
 pub(crate) struct Child {
     // Dropped before `alive`.
     work: Boxed<Result<Value, BoxError>>,
@@ -67,20 +68,29 @@ pub(crate) async fn failing(
     body: impl Future<Output = Result<(), BoxError>>,
 ) -> Result<(), BoxError> {
     let mut random = Random::new(0);
-    body.await.map_err(|error| record(&hand, &mut random, error))
+    body.await
+        .map_err(|error| record(&hand, &mut random, error))
 }
 
 /// A random child of the group at hand. An `endless` one ends by being cancelled.
 pub(crate) fn child(hand: Hand, mut random: Random, alive: Alive, endless: bool) -> Child {
+    // What a child gives is older than the child. Otherwise two values could hold the handles of
+    // each other's tasks for ever, and the program itself would leak.
+    let cargo = random.one_in(6).then(|| hand.world.take(&mut random));
     Child {
         hand: hand.clone(),
         random: Random::new(random.draw()),
         alive,
-        work: Box::pin(work(hand, random, endless)),
+        work: Box::pin(work(hand, random, endless, cargo.flatten())),
     }
 }
 
-async fn work(hand: Hand, mut random: Random, endless: bool) -> Result<Value, BoxError> {
+async fn work(
+    hand: Hand,
+    mut random: Random,
+    endless: bool,
+    cargo: Option<Thing>,
+) -> Result<Value, BoxError> {
     let world = &hand.world;
     for _ in 0..random.below(4) {
         steps::step(hand.clone(), Random::new(random.draw())).await;
@@ -105,15 +115,9 @@ async fn work(hand: Hand, mut random: Random, endless: bool) -> Result<Value, Bo
         }
         _ => {}
     }
-    let mut things = Vec::new();
-    if random.one_in(6) {
-        things.extend(world.take(&mut random));
-    }
     let mischief = random.one_in(12) && world.mode.misbehaves();
     let mischief = mischief.then(|| Mischief::new(world, &mut random, None));
-    // Not the child's own group, which would never be free.
-    things.retain(|thing| !matches!(thing, Thing::Value(_)));
-    Ok(Value::new(things, mischief))
+    Ok(Value::new(cargo, mischief))
 }
 
 /// The number of a failure that came back to the code that waited for it.

@@ -84,14 +84,14 @@ pub(crate) fn guarded(work: impl FnOnce()) {
 /// What a child gives: things of other groups, and perhaps a destructor.
 #[derive(Default)]
 pub(crate) struct Value {
-    _things: Vec<Thing>,
+    _cargo: Option<Box<Thing>>,
     _mischief: Option<Mischief>,
 }
 
 impl Value {
-    pub(crate) fn new(things: Vec<Thing>, mischief: Option<Mischief>) -> Self {
+    pub(crate) fn new(cargo: Option<Thing>, mischief: Option<Mischief>) -> Self {
         Self {
-            _things: things,
+            _cargo: cargo.map(Box::new),
             _mischief: mischief,
         }
     }
@@ -102,7 +102,8 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Runs `work` unless misbehaviour is nested too deeply, which is an overflow of the program's own stack.
+/// Runs `work` unless misbehaviour is nested too deeply, which is an overflow of the program's own
+/// stack.
 fn nested(work: impl FnOnce()) {
     struct Up;
     impl Drop for Up {

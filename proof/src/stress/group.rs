@@ -60,7 +60,10 @@ impl Hand {
 
     /// The group around, unless others must not reach it.
     pub(crate) fn open_group(&self) -> Option<TaskGroup> {
-        let private = self.record.as_ref().is_some_and(|record| record.is_private());
+        let private = self
+            .record
+            .as_ref()
+            .is_some_and(|record| record.is_private());
         self.group.clone().filter(|_| !private)
     }
 
@@ -128,7 +131,8 @@ impl Plan {
 
 /// Runs a random group and checks its outcome; gives the failures it ended with.
 ///
-/// `below` says that the code around opens the group and keeps it, so that the group around answers for it.
+/// `below` says that the code around opens the group and keeps it, so that the group around answers
+/// for it.
 pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option<ErrorGroup>> {
     Box::pin(async move {
         count(&TALLY.groups);
@@ -144,7 +148,8 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         let record = Record::new(around, tells, private);
         let watch = Watch(record.clone());
         let kind = random.below(3);
-        // To see afterwards whether the group was cancelled. One that others cannot reach may be kept a little longer.
+        // To see afterwards whether the group was cancelled. One that others cannot reach may be
+        // kept a little longer.
         let seen = Arc::new(OnceLock::new());
         let cut_off = private && hand.world.mode.checks_cut_off(&hand.world.without);
         let body = {
@@ -173,8 +178,8 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         };
         let outcome = caught(run).await;
         let ended = match &outcome {
-            // `run_to_end` gives the value whatever became of the children, and a body that has ended before it was told of a cancel
-            // from around has a value too.
+            // `run_to_end` gives the value whatever became of the children, and a body that has
+            // ended before it was told of a cancel from around has a value too.
             Ok(Ok(Some(()))) if kind == 2 || seen.get().is_none_or(TaskGroup::is_cancelled) => {
                 Ended::Told
             }
@@ -191,7 +196,9 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         record.ended(&ended);
         let Hand { world, .. } = &hand;
         match (progress, &outcome) {
-            (Some(progress), Ok(_)) if world.mode.checks_progress(&world.without) => check(&progress),
+            (Some(progress), Ok(_)) if world.mode.checks_progress(&world.without) => {
+                check(&progress);
+            }
             _ => {}
         }
         drop(watch);
@@ -234,12 +241,7 @@ fn check(progress: &Progress) {
     }
 }
 
-async fn body(
-    hand: Hand,
-    mut random: Random,
-    doomed: bool,
-    children: u64,
-) -> Result<(), BoxError> {
+async fn body(hand: Hand, mut random: Random, doomed: bool, children: u64) -> Result<(), BoxError> {
     let Hand {
         world,
         record: Some(record),

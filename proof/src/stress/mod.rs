@@ -1,12 +1,14 @@
-//! Random operations from several threads and runtimes, with everything that the library offers and code that misbehaves.
+//! Random operations from several threads and runtimes, with everything that the library offers and
+//! code that misbehaves.
 //!
 //! ```text
-//! rounds ──► round ──► threads ──► groups ──► children ──► steps ─┐
-//!                         └───────────◄── bag of groups and handles ◄┘
+//! rounds ─► threads ─► groups ─► children ─► steps ─┐
+//!              └───────◄─ bag of groups and handles ◄┘
 //! ```
 //!
-//! The program keeps its own books ([`record`]) and compares them with what the library says. Whatever differs is a *violation*; a
-//! standstill and a crash are found by [`watchdog`] and [`supervise`].
+//! The program keeps its own books (`record`) and compares them with what the library says.
+//! Whatever differs is a *violation*; a standstill and a crash are found by `watchdog` and
+//! `supervise`.
 
 mod bag;
 mod child;
@@ -31,15 +33,22 @@ use crate::random::Random;
 
 /// The command line of `stress`.
 pub const USAGE: &str = "\
-taskgroup-proof stress [--seconds S] [--seed N] [--only MODE] [--round K] [--operations N] [--patience S]
-                       [--without NAME,NAME] [--panics quiet|loud] [--keep-going] [--direct]
+taskgroup-proof stress [--seconds S] [--seed N] [--only MODE] [--round K] [--operations N]
+                       [--patience S] [--without NAME,NAME] [--panics quiet|loud]
+                       [--keep-going] [--direct]
 
-Random operations from several threads and runtimes for S seconds (default 600), in rounds of N operations (default 400).
-MODE is everything (the default), tame, exchange, tokio, light, or one kind of fault: a1, a2, b1, b7.
---round runs only this round of the seed, again and again. --patience is how long nothing may happen before it is a hang (default 30).
---without leaves steps out (park, halfrun, …: the variants of `Step`) shutdowns, or a check
-(progress, cutoff), to look past a known fault.
---keep-going goes on after a round with violations. --direct does without the process around, so that a debugger sees a crash.
+Random operations from several threads and runtimes for S seconds (default 600), in rounds of
+N operations (default 400), with code that misbehaves.
+
+--only        everything (the default), tame, exchange, tokio, light; or one kind of fault:
+              a1, a2, b1, b7
+--round       runs only this round of the seed, again and again
+--patience    how many seconds nothing may happen before it is a hang (default 30)
+--without     leaves out steps (park, halfrun, …: the variants of `Step`), shutdowns, or a check
+              (progress, cutoff), to look past a fault that is known
+--keep-going  goes on after a round with violations
+--direct      runs without the process around, so that a debugger sees a crash
+
 Exit codes: 0 nothing found, 1 a violation or a crash, 2 a hang.";
 
 struct Options {
@@ -75,7 +84,9 @@ impl Options {
                 "--direct" => options.direct = true,
                 "--keep-going" => options.keep_going = true,
                 _ => {
-                    let value = args.next().ok_or_else(|| format!("{flag} needs a value\n\n{USAGE}"))?;
+                    let value = args
+                        .next()
+                        .ok_or_else(|| format!("{flag} needs a value\n\n{USAGE}"))?;
                     options.set(flag, value)?;
                 }
             }
@@ -88,11 +99,14 @@ impl Options {
             "--seconds" => self.length = Duration::from_secs(value.parse()?),
             "--seed" => self.seed = value.parse()?,
             "--only" => {
-                self.mode = Mode::named(value).ok_or_else(|| format!("no mode is called {value}\n\n{USAGE}"))?;
+                self.mode = Mode::named(value)
+                    .ok_or_else(|| format!("no mode is called {value}\n\n{USAGE}"))?;
             }
             "--without" => {
                 for name in value.split(',') {
-                    self.without.add(name).ok_or_else(|| format!("no step or check is called {name}"))?;
+                    self.without
+                        .add(name)
+                        .ok_or_else(|| format!("no step or check is called {name}"))?;
                 }
             }
             "--round" => self.round = Some(value.parse()?),
@@ -136,7 +150,8 @@ fn rounds(options: &Options) -> Result<u8, Error> {
             number += 1;
         }
         // All is warm after a minute, or a tenth of a short run.
-        if early.is_none() && start.elapsed() >= (options.length / 10).min(Duration::from_secs(60)) {
+        if early.is_none() && start.elapsed() >= (options.length / 10).min(Duration::from_secs(60))
+        {
             early = Some(resident());
         }
         if start.elapsed() >= next {
@@ -168,7 +183,8 @@ fn close(elapsed: Duration, rounds: u64, early: Option<u64>) -> Result<u8, Error
 
 fn line(elapsed: Duration, rounds: u64) -> String {
     format!(
-        "{:>6.1} s  {rounds} rounds, {} operations, {} groups, {} children: {} failed, {} cancelled, {} panics, {} runtimes shut down; {} KiB",
+        "{:>6.1} s  {rounds} rounds, {} operations, {} groups, {} children: {} failed, {} cancelled, \
+         {} panics, {} runtimes shut down; {} KiB",
         elapsed.as_secs_f64(),
         of(&TALLY.operations),
         of(&TALLY.groups),

@@ -17,7 +17,8 @@ pub(crate) enum Mode {
     Tokio,
     /// As `Everything`, with each child polled from the queue of its group.
     Light,
-    /// Groups that are dropped half-way, and references that are given back from within a give-back.
+    /// Groups that are dropped half-way, and references that are given back from within a
+    /// give-back.
     A1,
     /// Runtimes that run inside `block_in_place`.
     A2,
@@ -88,7 +89,7 @@ pub(crate) enum Step {
 }
 
 use Step::{
-    Blocking, BlockInPlace, Bracket, Checkpoint, Combine, Deadline, Defer, Exchange, GiveUp,
+    BlockInPlace, Blocking, Bracket, Checkpoint, Combine, Deadline, Defer, Exchange, GiveUp,
     HalfRun, InnerRuntime, Local, Mischief, Nested, Park, Shield, Sibling, Sleep, Start,
     UntilCancelled, Wait, Waker, Yield,
 };

@@ -1,10 +1,13 @@
 //! What the program knows about a group, independently of the library.
 //!
-//! R1  A guard in the future of each child counts it in the record of its group and in those of the groups around it, from before the
-//!     child is spawned by code of the group (or from its first poll, when other code spawns it) until it is dropped.
-//! R2  A failure enters `failures` in the poll that returns it, and nothing can fail between that and the end of the poll.
-//! R3  The record of a group that is dropped hands its failures on, and later ones as they come, before the code that dropped the
-//!     group goes on. So the record of the group around is complete when its outcome is looked at.
+//! R1  A guard in the future of each child counts it in the record of its group and in those of the
+//!     groups around it, from before the child is spawned by code of the group (or from its first
+//!     poll, when other code spawns it) until it is dropped.
+//! R2  A failure enters `failures` in the poll that returns it, and nothing can fail between that
+//!     and the end of the poll.
+//! R3  The record of a group that is dropped hands its failures on, and later ones as they come,
+//!     before the code that dropped the group goes on. So the record of the group around is
+//!     complete when its outcome is looked at.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -29,7 +32,8 @@ pub(crate) struct Record {
     /// The group whose code opened this one and does not give it away.
     parent: Option<Arc<Record>>,
     tells: Tells,
-    /// Neither the group nor a handle of it is in the bag: only its surroundings can cancel a child.
+    /// Neither the group nor a handle of it is in the bag: only its surroundings can cancel a
+    /// child.
     private: bool,
     failures: Mutex<Failures>,
     alive: AtomicI64,
@@ -40,7 +44,8 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 struct Failures {
     known: Vec<u64>,
-    /// The group will not tell of any: it has ended, or it was dropped and leaves that to the group around.
+    /// The group will not tell of any: it has ended, or it was dropped and leaves that to the group
+    /// around.
     over: bool,
 }
 
@@ -76,7 +81,9 @@ impl Record {
     /// The group around, if it is the one to tell of what this one no longer tells of.
     fn heir(&self) -> Option<&Self> {
         // What a group keeps for itself when it is satisfied may go with it.
-        self.parent.as_deref().filter(|_| self.tells == Tells::Always)
+        self.parent
+            .as_deref()
+            .filter(|_| self.tells == Tells::Always)
     }
 
     pub(crate) fn failed(&self, id: u64) {
@@ -98,7 +105,8 @@ impl Record {
         }
     }
 
-    /// The group tells of nothing any more. What it knew goes to the group around, or is given back.
+    /// The group tells of nothing any more. What it knew goes to the group around, or is given
+    /// back.
     fn close(&self, inherits: bool) -> Vec<u64> {
         let known = {
             let mut failures = lock(&self.failures);
@@ -145,7 +153,10 @@ impl Record {
         let mut seen = HashSet::new();
         for &id in &told {
             if !seen.insert(id) {
-                TALLY.violation(&format!("failure {id} is twice in an outcome: {}", say(ended)));
+                TALLY.violation(&format!(
+                    "failure {id} is twice in an outcome: {}",
+                    say(ended)
+                ));
             }
         }
         let all_told = match (self.tells, ended) {
@@ -165,7 +176,9 @@ impl Record {
             Ended::Value if self.private && self.tells == Tells::Always => {
                 let cut_off = self.cut_off.load(Ordering::SeqCst);
                 if cut_off != 0 {
-                    TALLY.violation(&format!("a group says Ok, and {cut_off} children were cut off"));
+                    TALLY.violation(&format!(
+                        "a group says Ok, and {cut_off} children were cut off"
+                    ));
                 }
             }
             Ended::Cancelled => count(&TALLY.cancelled),
@@ -255,7 +268,6 @@ impl Alive {
     pub(crate) fn finished(&mut self) {
         self.finished = true;
     }
-
 }
 
 impl Drop for Alive {

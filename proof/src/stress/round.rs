@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use taskgroup::{BoxError, TaskGroup};
 use tokio::runtime::{Builder, Runtime};
 
-use super::bag;
 use super::Options;
+use super::bag;
 use super::foreign::guarded;
 use super::group::{self, Hand};
 use super::mode::Mode;
@@ -152,7 +152,8 @@ fn tidy(world: &Arc<World>, tasks_before: usize) -> Result<(), Error> {
         }
         if begin.elapsed() >= PATIENCE {
             TALLY.violation(&format!(
-                "after the round: {} tasks in the tree, {alive} futures of children, {cleanups} cleanups\n{}",
+                "after the round: {} tasks in the tree, {alive} futures of children, \
+                 {cleanups} cleanups\n{}",
                 tasks.wrapping_sub(tasks_before),
                 taskgroup::tree()
             ));

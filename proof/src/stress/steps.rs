@@ -22,7 +22,7 @@ use crate::random::Random;
 const DEPTH: u32 = 5;
 
 struct Cargo {
-    things: Mutex<Vec<Thing>>,
+    thing: Mutex<Option<Thing>>,
     mischief: Mutex<Option<Mischief>>,
 }
 
@@ -195,30 +195,22 @@ fn defer(hand: &Hand, mut random: Random) {
     });
 }
 
-/// Keeps things of other groups, and a destructor, in the context of a step.
+/// Keeps a thing of another group, and a destructor, in the context of a step.
 async fn local(hand: Hand, mut random: Random) {
     let mischief = random.one_in(3) && hand.world.mode.misbehaves();
     let mischief = mischief.then(|| Mischief::new(&hand.world, &mut random, None));
-    let things = hand.world.take(&mut random).into_iter().collect();
+    // Older than the scope. The handle of a task below it would keep the scope for ever.
     let cargo = Arc::new(Cargo {
-        things: Mutex::new(things),
+        thing: Mutex::new(hand.world.take(&mut random)),
         mischief: Mutex::new(mischief),
     });
     let inside = async move {
         step(hand.clone(), Random::new(random.draw())).await;
-        let more = hand.world.take(&mut random);
-        let rest = CARGO.with(move |cargo| match cargo {
-            Some(cargo) => {
-                lock(&cargo.things).extend(more);
-                None
-            }
-            None => more,
-        });
-        drop(rest);
-        if random.one_in(4) {
-            // Not under the lock.
-            let taken = CARGO.with(|cargo| cargo.and_then(|cargo| lock(&cargo.mischief).take()));
-            drop(taken);
+        if random.one_in(3) {
+            // Not dropped under the lock.
+            let thing = CARGO.with(|cargo| cargo.and_then(|cargo| lock(&cargo.thing).take()));
+            let mischief = CARGO.with(|cargo| cargo.and_then(|cargo| lock(&cargo.mischief).take()));
+            drop((thing, mischief));
         }
     };
     CARGO.scope(cargo, inside).await;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use crate::oracle::Error;
 
-/// Runs `stress` with these options in a child process. Gives its exit code; a process that dies by a signal is a violation.
+/// Runs `stress` with these options in a child process. Gives its exit code; a process that dies by
+/// a signal is a violation.
 pub(crate) fn run(options: &[String]) -> Result<u8, Error> {
     let begin = Instant::now();
     let status = Command::new(std::env::current_exe()?)

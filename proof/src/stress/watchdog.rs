@@ -10,20 +10,23 @@ static PAUSED: AtomicBool = AtomicBool::new(false);
 
 /// Watches the count of operations. Each round counts some, so a standstill is a hang.
 pub(crate) fn start(patience: Duration) -> Result<(), Error> {
+    let begin = Instant::now();
     let watch = move || {
-        let (mut seen, mut since) = (0, Instant::now());
+        let (mut seen, mut since) = (0, begin);
         loop {
             std::thread::sleep(Duration::from_millis(200));
             let now = of(&TALLY.operations);
             if now != seen || PAUSED.load(Ordering::Relaxed) {
                 (seen, since) = (now, Instant::now());
             } else if since.elapsed() >= patience {
-                report(patience);
+                report(patience, since - begin);
                 std::process::exit(2);
             }
         }
     };
-    std::thread::Builder::new().name("watchdog".to_owned()).spawn(watch)?;
+    std::thread::Builder::new()
+        .name("watchdog".to_owned())
+        .spawn(watch)?;
     Ok(())
 }
 
@@ -32,8 +35,12 @@ pub(crate) fn pause() {
     PAUSED.store(true, Ordering::Relaxed);
 }
 
-fn report(patience: Duration) {
-    println!("HANG ({}): no operation for {patience:?}", TALLY.place());
+fn report(patience: Duration, since: Duration) {
+    println!(
+        "HANG ({}): no operation for {patience:?}, since {:.1} s after the start",
+        TALLY.place(),
+        since.as_secs_f64()
+    );
     // The tree may not be printable when the library stands still with a lock held.
     let printing = std::thread::spawn(|| println!("{}", taskgroup::tree()));
     let begin = Instant::now();

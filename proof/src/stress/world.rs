@@ -9,8 +9,8 @@ use taskgroup::{TaskGroup, TaskHandle};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-use super::foreign::Value;
 use super::Options;
+use super::foreign::Value;
 use super::mode::{Mode, Without};
 use super::record::Record;
 use super::tally::{TALLY, count, lock};
@@ -41,7 +41,8 @@ pub(crate) struct World {
     pub(crate) mode: Mode,
     pub(crate) without: Without,
     pub(crate) slots: Vec<Slot>,
-    /// Current-thread runtimes with groups of their own, which only run when somebody lends them a thread.
+    /// Current-thread runtimes with groups of their own, which only run when somebody lends them a
+    /// thread.
     inner: Vec<Mutex<Option<Runtime>>>,
     bag: Mutex<Vec<Thing>>,
     /// Operations that are left.
@@ -60,7 +61,11 @@ impl World {
             _ => vec![Slot::multi(2)?, Slot::current()?, slot(random)?],
         };
         let inner = (0..3)
-            .map(|_| Ok(Mutex::new(Some(Builder::new_current_thread().enable_all().build()?))))
+            .map(|_| {
+                Ok(Mutex::new(Some(
+                    Builder::new_current_thread().enable_all().build()?,
+                )))
+            })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
             mode,
@@ -110,7 +115,9 @@ impl World {
     /// Lends the thread to one of the inner runtimes.
     pub(crate) fn with_inner(&self, random: &mut Random, work: impl FnOnce(&Runtime)) {
         let index = random.below(self.inner.len() as u64);
-        let inner = usize::try_from(index).ok().and_then(|index| self.inner.get(index));
+        let inner = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.inner.get(index));
         if let Some(Ok(runtime)) = inner.map(Mutex::try_lock) {
             if let Some(runtime) = &*runtime {
                 work(runtime);
@@ -120,7 +127,10 @@ impl World {
 
     /// Takes the inner runtimes away, with what lives there.
     pub(crate) fn inner_runtimes(&self) -> Vec<Runtime> {
-        self.inner.iter().filter_map(|inner| lock(inner).take()).collect()
+        self.inner
+            .iter()
+            .filter_map(|inner| lock(inner).take())
+            .collect()
     }
 
     pub(crate) fn slot(&self, random: &mut Random) -> &Slot {
@@ -183,7 +193,8 @@ impl Slot {
         })
     }
 
-    /// Takes the runtime down, if it is up. Before the end of a round, that excuses cleanups which do not run.
+    /// Takes the runtime down, if it is up. Before the end of a round, that excuses cleanups which
+    /// do not run.
     pub(crate) fn shut_down(&self, how: Down, excused: Option<&AtomicBool>) {
         let owner = lock(&self.owner).take();
         let Some(owner) = owner else { return };
