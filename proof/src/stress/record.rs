@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use taskgroup::{ErrorGroup, QuorumMissed, TaskError};
 
-use super::foreign::StressError;
+use super::foreign::{StressError, guarded};
 use super::tally::{DELIBERATE, TALLY, count, lock};
 
 /// When a policy lets every failure out.
@@ -198,7 +198,12 @@ fn say(ended: &Ended<'_>) -> String {
 
 /// The program's own failures in an outcome, in its order.
 pub(crate) fn ids(error: &ErrorGroup) -> Vec<u64> {
-    error.leaves().filter_map(|leaf| id(leaf.task())).collect()
+    let mut ids = Vec::new();
+    for leaf in error.leaves() {
+        // The way to a source may panic.
+        guarded(|| ids.extend(id(leaf.task())));
+    }
+    ids
 }
 
 fn id(task: &TaskError) -> Option<u64> {

@@ -190,8 +190,9 @@ fn defer(hand: &Hand, mut random: Random) {
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
-        bag::exchange(&world, &mut random);
+        // Before what may panic.
         cleanup.run();
+        bag::exchange(&world, &mut random);
     });
 }
 

@@ -107,6 +107,21 @@ impl World {
         Some(bag.swap_remove(usize::try_from(index).unwrap_or(0)))
     }
 
+    /// Asks a thing in the bag for what no foreign code is needed for, and leaves it there.
+    pub(crate) fn look(&self, random: &mut Random) {
+        let bag = lock(&self.bag);
+        let index = random.below(bag.len().max(1) as u64);
+        match usize::try_from(index).ok().and_then(|index| bag.get(index)) {
+            Some(Thing::Group(group, _)) => {
+                let _ = (group.live(), group.is_cancelled(), group.info());
+            }
+            Some(Thing::Handle(handle)) => {
+                let _ = (handle.is_finished(), handle.info());
+            }
+            Some(Thing::Parked(_) | Thing::Value(_)) | None => {}
+        }
+    }
+
     /// Everything in the bag.
     pub(crate) fn empty(&self) -> Vec<Thing> {
         std::mem::take(&mut *lock(&self.bag))
