@@ -19,4 +19,5 @@ pub mod random;
 pub mod rules;
 pub mod shrink;
 pub mod soak;
+pub mod stress;
 pub mod trace;

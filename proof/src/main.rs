@@ -29,6 +29,10 @@ taskgroup-proof soak [--minutes M] [--seed S]
 
 Spawns, fails, cancels and times out at random on two workers for M minutes (default 10), and prints what was done and the memory.
 
+taskgroup-proof stress [--seconds S] [--seed N] [--only MODE] ...
+
+Everything at random from several threads and runtimes, with code that misbehaves; `stress --help` prints the options.
+
 taskgroup-proof show JSON
 
 Runs one program, in the form that a difference is printed in, on the library and both oracles, and prints the traces.
@@ -36,7 +40,12 @@ Runs one program, in the form that a difference is printed in, on the library an
 Exit codes: 0 no unexplained difference (planted: every bug found; soak: nothing left, memory flat), 1 otherwise, 2 it could not be run.";
 
 fn main() -> ExitCode {
-    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(("stress", options)) = args.split_first().map(|(command, rest)| (&**command, rest))
+    {
+        return stress(options);
+    }
+    match run(&args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -188,6 +197,21 @@ fn soak(args: &[String]) -> Result<bool, Error> {
         }
     }
     taskgroup_proof::soak::run(std::time::Duration::from_secs(minutes * 60), seed)
+}
+
+/// It has an exit code of its own for a hang.
+fn stress(args: &[String]) -> ExitCode {
+    if args.iter().any(|arg| arg == "--help") {
+        println!("{}", taskgroup_proof::stress::USAGE);
+        return ExitCode::SUCCESS;
+    }
+    match fresh_seed().and_then(|seed| taskgroup_proof::stress::run(args, seed)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("taskgroup-proof: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn show(json: &str) -> Result<(), Error> {
