@@ -34,7 +34,7 @@ impl Peer {
         [
             Self::JoinSet,
             Self::Group("default", TaskGroup::builder()),
-            Self::Group("tokio tasks", TaskGroup::builder().tokio_tasks()),
+            Self::Group("light tasks", TaskGroup::builder().light_tasks()),
         ]
     }
 

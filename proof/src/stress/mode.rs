@@ -41,8 +41,8 @@ impl Driver {
     /// Sets the driver of a group: the one place that names the option of the library.
     pub(crate) fn set(self, builder: GroupBuilder) -> GroupBuilder {
         match self {
-            Self::Tokio => builder.tokio_tasks(),
-            Self::Light => builder,
+            Self::Tokio => builder,
+            Self::Light => builder.light_tasks(),
         }
     }
 }

@@ -22,7 +22,7 @@ const PATIENCE: &str = "TASKGROUP_TEST_PATIENCE";
 pub(crate) fn drivers() -> [(&'static str, GroupBuilder); 2] {
     [
         ("default", TaskGroup::builder()),
-        ("tokio tasks", TaskGroup::builder().tokio_tasks()),
+        ("light tasks", TaskGroup::builder().light_tasks()),
     ]
 }
 
