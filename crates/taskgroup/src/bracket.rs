@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cancel::cancel_point;
 use crate::error::{BoxError, Member};
 use crate::scope::current::{self, Lazy};
 use crate::scope::group;
@@ -235,6 +236,7 @@ where
 /// # Cancel safety
 /// Cancel safe.
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
+    cancel_point().await;
     let root = Scope::root();
     crate::scope::section::adopt_deferred(root, root.take_deferred());
     std::future::poll_fn(|cx| {

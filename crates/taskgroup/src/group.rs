@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::blocking::{self, BlockingToken};
-use crate::cancel::{CancelReason, Cancelled, classify};
+use crate::cancel::{CancelReason, Cancelled, cancel_point, classify};
 use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
@@ -78,7 +78,7 @@ impl TaskGroup {
     ///
     /// # Cancel safety
     /// When the scope around the call is cancelled, body and children are, and are waited for. If nothing failed, the call
-    /// never returns: its task is dropped there.
+    /// never returns: its task is dropped there. In a scope that is cancelled already the body does not begin.
     ///
     /// # Drop
     /// Dropped half-way (by `tokio::select!`, say), it cancels the children; the enclosing scope adopts them and does not end
@@ -139,7 +139,8 @@ impl TaskGroup {
     /// [`limit`](GroupBuilder::limit).
     ///
     /// Those who wait get a place after all children that are queued already. When the group is cancelled it waits no longer. Without a
-    /// limit this is [`spawn`](Self::spawn).
+    /// limit this is [`spawn`](Self::spawn), but for one thing: in a cancelled scope it suspends and spawns nothing, so that a loop over it
+    /// ends there.
     ///
     /// ```
     /// use taskgroup::TaskGroup;
@@ -174,6 +175,7 @@ impl TaskGroup {
     {
         let location = Location::caller();
         async move {
+            cancel_point().await;
             let placed = std::future::poll_fn(|cx| {
                 if self.state().poll_place(cx.waker()) {
                     Poll::Ready(true)
@@ -701,6 +703,7 @@ async fn run_group<R, B>(
 where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
+    cancel_point().await;
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.

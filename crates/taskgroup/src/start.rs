@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use tokio::sync::oneshot;
 
-use crate::cancel::{Cancelled, until_cancelled};
+use crate::cancel::{Cancelled, cancel_point, until_cancelled};
 use crate::error::BoxError;
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
@@ -118,6 +118,7 @@ where
 {
     let group = group.clone();
     async move {
+        cancel_point().await;
         let (channel, word) = oneshot::channel();
         let sender = Arc::new(Sender {
             channel: Mutex::new(Some(channel)),
