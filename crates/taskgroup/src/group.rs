@@ -74,7 +74,7 @@ impl TaskGroup {
     ///
     /// # Panics
     /// A panic of the body goes on after all children have been cancelled and have ended; failures of theirs are then adopted by
-    /// the enclosing scope. A panic of a child is a failure, see [`TaskError::is_panic`](crate::TaskError::is_panic).
+    /// the enclosing scope, and so is the panic when this future is dropped before that. A panic of a child is a failure, see [`TaskError::is_panic`](crate::TaskError::is_panic).
     ///
     /// # Cancel safety
     /// When the scope around the call is cancelled, body and children are, and are waited for. If nothing failed, the call
@@ -234,7 +234,7 @@ impl TaskGroup {
     /// Cancelled before the child is ready, it cancels the child and waits for its end.
     ///
     /// # Drop
-    /// Cancels the child; the group waits for it.
+    /// Cancels the child; the group waits for it. A failure of the child that `start` has not returned is then one of the group.
     ///
     /// Trio's `nursery.start` with `task_status.started`.
     #[track_caller]
@@ -275,6 +275,10 @@ impl TaskGroup {
     /// # let _ = primes;
     /// # Ok(()) }
     /// ```
+    ///
+    /// The closure sees what a child sees: [`Local`](crate::Local)s, [`current`](crate::current), [`is_cancelled`](crate::is_cancelled). A
+    /// group that it runs in a `Handle::block_on` belongs below it and is cancelled with it. Nothing drops the closure, so what it awaits
+    /// that way comes back, in a cancelled scope as well.
     ///
     /// Even the end of a [grace](GroupBuilder::grace) does not end it: what still blocks is named by a warning every few seconds.
     ///

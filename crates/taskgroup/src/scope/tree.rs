@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 
 use super::driver::Runtime;
 use super::gate::{self, StoredWaker};
-use super::group::GroupState;
+use super::group::{GroupState, Whose};
 use super::owner;
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
@@ -66,6 +66,8 @@ pub(crate) enum Kind {
     Shield,
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
     Section,
+    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
+    Blocking,
     /// A value that what is below sees, under its key.
     Local(usize, Box<dyn std::any::Any + Send + Sync>),
 }
@@ -422,9 +424,12 @@ impl Scope {
         runtime
     }
 
-    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own.
+    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own, or there is none.
     pub(crate) fn is_task_root(&self) -> bool {
-        matches!(self.kind, Kind::Task(_) | Kind::Run | Kind::Root)
+        matches!(
+            self.kind,
+            Kind::Task(_) | Kind::Run | Kind::Root | Kind::Blocking
+        )
     }
 
     // ---- tokens (T1–T3) ----
@@ -663,7 +668,7 @@ impl Scope {
 
     /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and the parent waits for
     /// that. Gives the section's token back.
-    pub(super) fn orphan(self: &Arc<Self>) {
+    pub(crate) fn orphan(self: &Arc<Self>) {
         self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
         if let Some(parent) = &self.parent {
             if matches!(parent.kind, Kind::Root) {
@@ -681,12 +686,27 @@ impl Scope {
         self.group()?.take_failure(self).map(Member::Group)
     }
 
-    /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
+    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root above answers for it.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Child);
+    }
+
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure that was in the hand of code that is dropped (S41). Other code of users may be
+    /// below on the stack.
+    pub(crate) fn adopt_from_hand(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Hand);
+    }
+
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure of cleanup, which no policy counts (S42).
+    pub(crate) fn adopt_cleanup_failure(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Cleanup);
+    }
+
+    fn adopt(self: &Arc<Self>, member: Member, whose: Whose) {
         let mut scope = self;
         loop {
             match (&scope.kind, &scope.parent) {
-                (Kind::Group(group), _) => return group.failed(scope, member),
+                (Kind::Group(group), _) => return group.failed(scope, member, whose),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
                     return scope.rare(|rare| rare.errors.push(member));
                 }
@@ -781,18 +801,20 @@ impl Scope {
         false
     }
 
-    /// This scope and those around it whose code is that of the same task, from the inside out.
+    /// This scope and those around it whose code is that of the same task, from the inside out. On the thread of a blocking closure none
+    /// is beyond the closure.
     fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
-        std::iter::successors(Some(self), |scope| match &scope.parent {
+        let around = std::iter::successors(Some(self), |scope| match &scope.parent {
             Some(parent) if !scope.is_task_root() => Some(parent),
             _ => None,
-        })
+        });
+        around.take_while(|scope| !matches!(scope.kind, Kind::Blocking))
     }
 
     /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it.
     fn drops_what_it_runs(self: &Arc<Self>) -> bool {
         match &self.kind {
-            Kind::Root | Kind::Shield | Kind::Local(..) => false,
+            Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking => false,
             // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
             Kind::Task(task) => {
                 let marked = |task: TaskRef| task.header().is_cancelled();
