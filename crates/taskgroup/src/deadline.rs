@@ -379,10 +379,10 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// [`TimedOut`] when the deadline cut the work off.
 ///
 /// # Panics
-/// Outside a Tokio runtime with a timer, when `future` does not finish at once. A panic of `future` passes through.
+/// Outside a Tokio runtime with a clock (see `enable_time` there), when `future` does not finish at once. A panic of `future` passes through.
 ///
 /// # Cancel safety
-/// As `future`.
+/// As `future`. In a cancelled scope it is as ready as `future` is.
 ///
 /// asyncio's `timeout`, Trio's `fail_after`.
 #[track_caller]

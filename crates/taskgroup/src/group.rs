@@ -17,6 +17,7 @@ use crate::scope::current;
 use crate::scope::group::{self, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TOKIO, TaskOutput};
+use crate::scope::timer;
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
 use crate::start::{self, StartError, Started};
 
@@ -503,6 +504,9 @@ impl GroupBuilder {
     /// suspends, is named by a warning every few seconds.
     ///
     /// Without a grace cleanup may take as long as it takes.
+    ///
+    /// # Panics
+    /// The group panics where it begins, in a Tokio runtime without a clock (see `enable_time` there).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.settings().grace = Some(grace);
         self
@@ -708,6 +712,9 @@ where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
     cancel_point().await;
+    if options.has_grace() {
+        timer::need_clock_here();
+    }
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.
