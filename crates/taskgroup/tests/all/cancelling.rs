@@ -786,6 +786,7 @@ fn a_task_hears_how_its_group_ended_when_it_is_cancelled() {
 }
 
 type Awaited = futures_util::future::BoxFuture<'static, ()>;
+type Once = Box<dyn Fn(&TaskGroup) -> Awaited + Send>;
 
 /// Awaits `once` again and again in a child that has cancelled its group, and says how often it came back.
 async fn rounds_when_cancelled(once: impl Fn(&TaskGroup) -> Awaited + Send + 'static) -> usize {
@@ -812,7 +813,7 @@ async fn rounds_when_cancelled(once: impl Fn(&TaskGroup) -> Awaited + Send + 'st
 #[test]
 fn fault_c3_no_await_comes_back_at_once_in_a_cancelled_scope() {
     everywhere(|| async {
-        let mut awaits: Vec<(&str, Box<dyn Fn(&TaskGroup) -> Awaited + Send>)> = Vec::new();
+        let mut awaits: Vec<(&str, Once)> = Vec::new();
         macro_rules! awaits {
             ($($name:literal: |$group:ident| $future:expr;)+) => {$(
                 awaits.push(($name, Box::new(|$group: &TaskGroup| {
