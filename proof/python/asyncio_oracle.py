@@ -208,6 +208,10 @@ class Interpreter:
             # Of a wait that is over and a cancellation at one instant asyncio prefers the latter; ours takes what is there.
             self.trace.rule("asyncio-cancel-beats-what-is-ready")
 
+    async def end_here(self, scope):
+        self.trace.rule("asyncio-goes-on-in-a-cancelled-scope")
+        await self.suspend(scope, asyncio.sleep(0), lambda: False)
+
     async def lag(self):
         """Let a few passes go by. Cancelled meanwhile, the task finds out at its next wait."""
         for _ in range(self.trace.lag()):
@@ -279,6 +283,9 @@ class Interpreter:
         inner = Scope(scope, group=group)
         try:
             try:
+                if cancelled_above(scope) is not None:
+                    # To enter a group is no wait. In a cancelled scope ours does not begin a group.
+                    await self.end_here(scope)
                 async with group:
                     self.groups[s["id"]] = (group, inner)
                     await self.block(task, inner, s["body"])
@@ -366,8 +373,11 @@ class Interpreter:
         if handle is None:
             self.trace.log(task, "absent", s["id"])
             return
-        if handle.outcome is None:
+        ended = handle.outcome is not None
+        if not ended or cancelled_above(scope) is not None:
             try:
+                if ended:
+                    await self.end_here(scope)
                 await self.suspend(scope, handle.wait(), lambda: handle.outcome is not None)
             except asyncio.CancelledError:
                 self.trace.log(task, "interrupted", s["id"])

@@ -80,6 +80,9 @@ class Interpreter:
         done = waited = False
         try:
             try:
+                if cancelled_here():
+                    # To open a nursery is no checkpoint. In a cancelled scope ours does not begin a group.
+                    await self.end_here()
                 async with trio.open_nursery() as nursery:
                     self.groups[s["id"]] = nursery
                     await self.block(task, s["body"])
@@ -139,6 +142,10 @@ class Interpreter:
             self.trace.log(ident, "end", ident, handle.outcome)
             handle.done.set()
 
+    async def end_here(self):
+        self.trace.rule("trio-goes-on-in-a-cancelled-scope")
+        await checkpoint()
+
     async def lag(self):
         for _ in range(self.trace.lag()):
             await schedule_point()
@@ -149,12 +156,15 @@ class Interpreter:
         if handle is None:
             self.trace.log(task, "absent", s["id"])
             return
-        if not handle.done.is_set():
+        ended = handle.done.is_set()
+        if not ended or cancelled_here():
             try:
+                if ended:
+                    await self.end_here()
                 await handle.done.wait()
             except trio.Cancelled:
                 await self.lag()
-                if handle.done.is_set() and self.trace.due_first():
+                if not ended and handle.done.is_set() and self.trace.due_first():
                     self.trace.rule("trio-cancel-beats-what-is-ready")
                     self.trace.log(task, "joined", s["id"], handle.outcome)
                     return

@@ -51,6 +51,9 @@ rules! {
     /// through, in a shielded section say, and no child is left to wait for. Ours ends the parent at its next suspension
     /// point (S11), of which there is none. The oracle goes on to the parent's next statement.
     TrioCancelledChild = "trio-cancelled-child-ends-its-parent",
+    /// Opening a nursery, and looking at a task that has ended, are no checkpoints in Trio: in a cancelled scope both go on. There every
+    /// await of ours suspends, and is dropped (S37). The oracle adds a checkpoint in front of the two.
+    TrioGoesOn = "trio-goes-on-in-a-cancelled-scope",
     /// asyncio is edge-triggered: a cancellation is delivered once, later waits in the cancelled scope go on (CA4), and
     /// one that meets an error in a task group is lost (TG37, CPython 3.11). Ours and Trio are level-triggered (S11, S19).
     /// The oracle delivers again at the next wait.
@@ -87,6 +90,9 @@ rules! {
     /// TG28: spawning into a cancelled group is an error in asyncio; ours gives a handle that ends cancelled (S9). The oracle
     /// ends the handle cancelled.
     AsyncioSpawn = "asyncio-spawn-into-a-cancelled-group-raises",
+    /// Entering a task group, and awaiting a task that is done, are no waits in asyncio: in a cancelled scope both go on. There every await of
+    /// ours suspends, and is dropped (S37). The oracle waits in front of the two.
+    AsyncioGoesOn = "asyncio-goes-on-in-a-cancelled-scope",
     /// asyncio sees a failure one pass of its loop later, and a timeout or outer cancel reaches children through their
     /// parent, so a new child may start
     /// in between; ours never polls it (S16). The oracle ends such a task at its first step.

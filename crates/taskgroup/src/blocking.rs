@@ -4,16 +4,20 @@
 //!   cancellation nor at the end of a grace.
 //! - **B2** A closure that has not begun when the task is cancelled never runs. The task takes it back, but only at its next poll; a
 //!   thread that gets to it first asks before it begins.
+//! - **B3** The captures of a closure are gone before its token is, also when it never runs.
+//! - **B4** The closure runs as the code of a scope of its own, below the task. So it sees what the task sees, and what it opens belongs below
+//!   the task. Nobody can drop it: what it awaits (in a `block_on`) comes back, cancelled or not.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
-use crate::error::BoxError;
-use crate::scope::current;
+use crate::error::{BoxError, Member};
+use crate::scope::gate::{self, Payload};
 use crate::scope::task::TaskOutput;
-use crate::scope::tree::Scope;
+use crate::scope::tree::{Kind, Scope};
+use crate::scope::{current, group};
 
 /// What blocking work asks whether it should stop; given by [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking).
 ///
@@ -58,19 +62,72 @@ impl fmt::Debug for BlockingToken {
     }
 }
 
-/// B1: the token of the scope, given back when the closure is gone.
-struct Stay(Option<Arc<Scope>>);
-
-impl Stay {
-    fn in_scope(scope: &Arc<Scope>) -> Self {
-        Self(scope.enter_child().is_ok().then(|| scope.clone()))
-    }
-}
+/// B1, B3: the scope of the closure, whose token it keeps in the task's scope until it is dropped.
+struct Stay(Arc<Scope>);
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        if let Some(scope) = &self.0 {
-            scope.leave();
+        // What was deferred in it is run now, and the task waits for that too.
+        self.0.orphan();
+    }
+}
+
+/// The closure before it has run.
+struct Job<W> {
+    // B3: fields are dropped in this order.
+    work: W,
+    stay: Stay,
+}
+
+/// What came of the closure; without an outcome it has not begun.
+struct Returned<V> {
+    outcome: Option<Result<Result<V, BoxError>, Payload>>,
+    stay: Stay,
+}
+
+impl<W> Job<W> {
+    fn run<R>(self, token: BlockingToken) -> Returned<R::Value>
+    where
+        W: FnOnce(BlockingToken) -> R,
+        R: TaskOutput,
+    {
+        let Self { work, stay } = self;
+        let reached = stay.0.is_reached_by_cancel();
+        let ambient = current::enter_blocking(&stay.0);
+        let outcome = if reached {
+            gate::drop_value(work).err().map(Err)
+        } else {
+            Some(gate::call(|| work(token).into_result()))
+        };
+        drop(ambient);
+        Returned { outcome, stay }
+    }
+}
+
+impl<V> Returned<V> {
+    fn take(mut self) -> Option<Result<Result<V, BoxError>, Payload>> {
+        self.outcome.take()
+    }
+}
+
+impl<V> Drop for Returned<V> {
+    /// The task was dropped at the end of a grace, and the closure went on: its failure is still one (S41).
+    fn drop(&mut self) {
+        let scope = &self.stay.0;
+        let outcome = self.outcome.take().map(|outcome| match outcome {
+            Ok(Ok(value)) => {
+                let _ambient = current::enter_blocking(scope);
+                gate::drop_value(value).map(Ok)
+            }
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(payload) => Err(payload),
+        });
+        match outcome {
+            None | Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => group::adopt_error(scope, group::info(scope), error),
+            Some(Err(payload)) => {
+                scope.adopt_from_hand(Member::from_panic(group::info(scope), payload));
+            }
         }
     }
 }
@@ -80,15 +137,16 @@ pub(crate) async fn run<R>(
     work: impl FnOnce(BlockingToken) -> R + Send + 'static,
 ) -> Result<R::Value, BoxError>
 where
-    R: TaskOutput + Send + 'static,
+    R: TaskOutput<Value: Send + 'static> + Send + 'static,
 {
     let scope = current::scope();
-    let stay = Stay::in_scope(&scope);
-    let mut thread = tokio::task::spawn_blocking(move || {
-        let _stay = stay;
-        let reached = scope.is_reached_by_cancel();
-        (!reached).then(|| work(BlockingToken { scope }))
-    });
+    let inside = Scope::open(Kind::Blocking, scope.clone(), scope.location);
+    let job = Job {
+        work,
+        stay: Stay(inside),
+    };
+    let token = BlockingToken { scope };
+    let mut thread = tokio::task::spawn_blocking(move || job.run(token));
     let (joined, cancelled) = match until_cancelled(&mut thread).await {
         Ok(joined) => (joined, None),
         Err(cancelled) => {
@@ -97,14 +155,16 @@ where
             (thread.await, Some(cancelled))
         }
     };
-    match (joined, cancelled) {
-        (Ok(Some(output)), _) => output.into_result(),
+    match (joined.map(Returned::take), cancelled) {
+        (Ok(Some(Ok(result))), _) => result,
+        (Ok(Some(Err(payload))), _) => std::panic::resume_unwind(payload),
         (Ok(None), Some(cancelled)) => Err(cancelled.into()),
         // The thread saw the cancel before this task was told.
         (Ok(None), None) => match until_cancelled(std::future::pending::<Infallible>()).await {
             Err(cancelled) => Err(cancelled.into()),
             Ok(never) => match never {},
         },
+        // A capture of a closure that never ran.
         (Err(error), _) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         (Err(_), Some(cancelled)) => Err(cancelled.into()),
         // The runtime goes down and takes its queue of blocking work with it.

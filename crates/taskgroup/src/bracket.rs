@@ -1,12 +1,14 @@
 //! Cleanup that cannot be skipped: `bracket` and `defer`.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{Location, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::{BoxError, Member};
+use crate::cancel::cancel_point;
+use crate::error::{BoxError, Member, TaskInfo};
 use crate::scope::current::{self, Lazy};
+use crate::scope::gate::{self, Payload};
 use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section, adopt};
 use crate::scope::task::TaskOutput;
@@ -37,6 +39,8 @@ use crate::shield::shield;
 /// # }
 /// ```
 ///
+/// In a cancelled scope it is as ready as the three parts are: `acquire` and `release` run to their end, `work` up to its first suspension.
+///
 /// # Errors
 /// That of `acquire` or of `work`. `release` returns `()` or a `Result`; an error of it fails the enclosing group or task.
 ///
@@ -46,8 +50,7 @@ use crate::shield::shield;
 ///
 /// # Drop
 /// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope, once what the work left behind
-/// has ended. Without a Tokio runtime it
-/// cannot run, and the resource is dropped.
+/// has ended, and a failure of the work fails that scope. Without a Tokio runtime the release cannot run, and the resource is dropped.
 ///
 /// Haskell's `bracket`; Python's `async with` and `try`/`finally`, which loses the second half when its own cleanup is cancelled.
 #[track_caller]
@@ -60,11 +63,14 @@ pub fn bracket<A, T, E, U, R, F>(
 ) -> impl Future<Output = Result<T, E>>
 where
     A: Send + 'static,
+    E: Into<BoxError>,
     U: AsyncFnOnce(&mut A) -> Result<T, E>,
     R: FnOnce(A) -> F + Send + 'static,
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     let location = Location::caller();
+    // By its name: inside the future, the bound would have to hold for every lifetime.
+    let into: fn(E) -> BoxError = E::into;
     async move {
         let scope = current::scope();
         let resource = shield(acquire).await?;
@@ -73,13 +79,22 @@ where
             work: None,
             state: State::Acquired(resource, release),
         };
-        let worked = {
+        let mut worked = Worked {
+            scope: scope.clone(),
+            location,
+            into,
+            result: None,
+            panic: None,
+        };
+        let ended = {
             let State::Acquired(resource, _) = &mut held.state else {
                 unreachable!("just acquired")
             };
+            let result = &mut worked.result;
+            let work = async move { *result = Some(work(resource).await) };
             // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
             // unwinds.
-            let section = Section::unopened(Lazy::Section, location, Ends::Any, work(resource));
+            let section = Section::unopened(Lazy::Section, location, Ends::Any, work);
             let mut section = pin!(section);
             let inside = &mut held.work;
             std::future::poll_fn(|cx| {
@@ -91,20 +106,61 @@ where
             })
             .await
         };
+        if let Ended::Panicked(payload) = ended {
+            worked.panic = Some(payload);
+        }
         let info = || group::info_at(&scope, "release", location);
         let release = std::future::poll_fn(|cx| held.poll_release(cx));
         match shield(release).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => scope.adopt_failure(Member::from_failure(info(), error)),
-            Err(payload) if matches!(worked, Ended::Value(Ok(_))) => resume_unwind(payload),
+            Ok(Err(error)) => scope.adopt_cleanup_failure(Member::from_failure(info(), error)),
+            Err(payload) if worked.panic.is_none() && matches!(worked.result, Some(Ok(_))) => {
+                resume_unwind(payload)
+            }
             // It must not hide how the work ended.
-            Err(payload) => scope.adopt_failure(Member::from_panic(info(), payload)),
+            Err(payload) => scope.adopt_cleanup_failure(Member::from_panic(info(), payload)),
         }
-        match worked {
-            Ended::Value(result) => result,
-            Ended::Panicked(payload) => resume_unwind(payload),
+        if let Some(payload) = worked.panic.take() {
+            resume_unwind(payload);
+        }
+        match worked.result.take() {
+            Some(result) => result,
             // The guard rule drops what is around us now.
-            Ended::Dropped => std::future::pending().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// How the work ended, until the resource is released. Dropped before that, a failure of it is that of the scope around (S41).
+struct Worked<T, E> {
+    scope: Arc<Scope>,
+    location: &'static Location<'static>,
+    into: fn(E) -> BoxError,
+    result: Option<Result<T, E>>,
+    panic: Option<Payload>,
+}
+
+impl<T, E> Worked<T, E> {
+    fn info(&self) -> TaskInfo {
+        group::info_at(&self.scope, "work", self.location)
+    }
+
+    fn adopt_panic(&self, payload: Payload) {
+        let member = Member::from_panic(self.info(), payload);
+        self.scope.adopt_from_hand(member);
+    }
+}
+
+impl<T, E> Drop for Worked<T, E> {
+    fn drop(&mut self) {
+        if let Some(payload) = self.panic.take() {
+            self.adopt_panic(payload);
+        }
+        if let Some(Err(error)) = self.result.take_if(|result| result.is_err()) {
+            match gate::call(|| (self.into)(error)) {
+                Ok(error) => group::adopt_error(&self.scope, self.info(), error),
+                Err(payload) => self.adopt_panic(payload),
+            }
         }
     }
 }
@@ -149,14 +205,14 @@ where
         }
     }
 
-    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<std::thread::Result<Released>> {
-        let polled = catch_unwind(AssertUnwindSafe(|| {
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<Result<Released, Payload>> {
+        let polled = gate::call(|| {
             self.start();
             match &mut self.state {
                 State::Releasing(future) => future.as_mut().poll(cx),
                 State::Acquired(..) | State::Released => Poll::Ready(Ok(())),
             }
-        }));
+        });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(released)) => {
@@ -178,7 +234,11 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     fn drop(&mut self) {
-        self.start();
+        if let Err(payload) = gate::call(|| self.start()) {
+            let info = group::info_at(&self.scope, "release", self.scope.location);
+            let member = Member::from_panic(info, payload);
+            self.scope.adopt_cleanup_failure(member);
+        }
         if let State::Releasing(future) = std::mem::replace(&mut self.state, State::Released) {
             let left = match &self.work {
                 Some(work) => work.defer_to_orphan(future),
@@ -237,6 +297,7 @@ where
 /// # Cancel safety
 /// Cancel safe. A wait that is given up leaves nothing behind.
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
+    cancel_point().await;
     let root = Scope::root();
     crate::scope::section::adopt_deferred(root, root.take_deferred());
     Drained { key: None }.await;

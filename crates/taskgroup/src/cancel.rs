@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::error::{BoxError, Member, TaskInfo};
 use crate::observe::events;
@@ -312,11 +314,41 @@ fn says_cancelled(error: &(dyn Error + 'static), scope: Option<&Arc<Scope>>) -> 
     scope.is_some_and(|scope| scope.is_masked())
 }
 
+/// The first thing in each await of this crate: pending in a cancelled scope that holds no guard, so that no loop over such awaits goes on
+/// there (S37). Whoever polls the code drops it after that poll. What has suspended for another reason may still come back with
+/// what it has waited for, so only the first poll asks.
+#[inline]
+pub(crate) fn poll_cancel_point(cx: &Context<'_>) -> Poll<()> {
+    if current::is_cancelled() {
+        current::scope().poll_may_go_on(cx.waker())
+    } else {
+        Poll::Ready(())
+    }
+}
+
+/// As [`poll_cancel_point`].
+#[inline]
+pub(crate) fn cancel_point() -> impl Future<Output = ()> {
+    poll_fn(|cx| poll_cancel_point(cx))
+}
+
+/// As [`poll_cancel_point`], where the cancellation has been told already.
+fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
+    if current::is_cancelled() && current::scope().was_told() {
+        poll_cancel_point(cx)
+    } else {
+        Poll::Ready(())
+    }
+}
+
 /// Runs `future` until it is done or the current scope is cancelled.
 ///
 /// When the scope is cancelled, `future` is dropped at its next suspension point, everything that it started has ended, and then
 /// `Err(Cancelled)` comes out: a guard under which the task may clean up. A value that `future` still produced is
 /// returned instead.
+///
+/// Each cancellation is told once: when its `Cancelled` has been dropped, the next `until_cancelled` in the same scope suspends before it polls
+/// `future`, and the task is dropped there.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, until_cancelled};
@@ -347,9 +379,10 @@ fn says_cancelled(error: &(dyn Error + 'static), scope: Option<&Arc<Scope>>) -> 
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
     async move {
+        poll_fn(|cx| poll_told_point(cx)).await;
         let section = Section::unopened(Lazy::Section, location, Ends::Any, future);
         let mut section = std::pin::pin!(section);
-        match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
+        match poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => Ok(value),
             Ended::Panicked(payload) => std::panic::resume_unwind(payload),
             Ended::Dropped => {
@@ -364,22 +397,20 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
     }
 }
 
-/// Gives a cancellation and the scheduler their chance: in a cancelled scope the task is dropped here.
+/// Gives a cancellation, a deadline and the other tasks their chance: in a cancelled scope the task is dropped here.
 ///
-/// For loops that compute without awaiting anything. Resolves at once in a scope that is not cancelled (yielding to other tasks
-/// when the task has used up its budget), and while a [`Cancelled`] of the scope is alive.
+/// For loops that compute without awaiting anything. It always suspends once, and lets have a turn what is ready: other tasks, timers and
+/// I/O. A deadline around it that has passed takes effect here. While a [`Cancelled`] of the scope is alive it only yields.
 ///
 /// # Cancel safety
 /// Cancel safe.
 ///
-/// Trio's `checkpoint`.
+/// Trio's `checkpoint`, asyncio's `sleep(0)`.
 pub async fn checkpoint() {
-    let scope = current::scope();
-    if scope.is_cancelled() && !scope.is_masked() {
-        // The guard rule drops us here.
-        std::future::pending::<()>().await;
-    }
-    tokio::task::coop::consume_budget().await;
+    cancel_point().await;
+    tokio::task::yield_now().await;
+    // Whatever came during that turn ends the loop here, not after another round of it.
+    cancel_point().await;
 }
 
 /// Whether the current scope is cancelled. Stays true: a cancellation is a level, not an edge.

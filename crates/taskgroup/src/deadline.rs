@@ -192,8 +192,8 @@ pub(crate) fn expire(scope: &Arc<Scope>) {
     scope.cancel(&reason, Dropping::Scheduled);
 }
 
-/// For one that may be due with its alarm still to ring.
-pub(crate) fn expire_if_due(scope: &Arc<Scope>) {
+/// For one that may be due with its alarm still to ring; whether it was.
+pub(crate) fn expire_if_due(scope: &Arc<Scope>) -> bool {
     let due = state(scope).is_some_and(|state| {
         let state = state.lock();
         !state.expired && state.at.is_some_and(|at| at <= Instant::now())
@@ -201,6 +201,7 @@ pub(crate) fn expire_if_due(scope: &Arc<Scope>) {
     if due {
         expire(scope);
     }
+    due
 }
 
 fn disarm(scope: &Arc<Scope>) {
@@ -266,7 +267,14 @@ impl<F: Future> Limited<F> {
             return polled;
         }
         match (this.section.as_mut().scope(), &*this.armed) {
-            (Some(_), Armed::Scope(_)) => polled,
+            (Some(scope), Armed::Scope(_)) => {
+                // Where everything is busy the alarm may be late.
+                if expire_if_due(scope) {
+                    this.section.poll_dropped(cx)
+                } else {
+                    polled
+                }
+            }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
@@ -371,10 +379,10 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// [`TimedOut`] when the deadline cut the work off.
 ///
 /// # Panics
-/// Outside a Tokio runtime with a timer, when `future` does not finish at once. A panic of `future` passes through.
+/// Outside a Tokio runtime with a clock (see `enable_time` there), when `future` does not finish at once. A panic of `future` passes through.
 ///
 /// # Cancel safety
-/// As `future`.
+/// As `future`. In a cancelled scope it is as ready as `future` is.
 ///
 /// asyncio's `timeout`, Trio's `fail_after`.
 #[track_caller]

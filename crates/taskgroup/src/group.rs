@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::blocking::{self, BlockingToken};
-use crate::cancel::{CancelReason, Cancelled, classify};
+use crate::cancel::{CancelReason, Cancelled, cancel_point, classify};
 use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
+use crate::scope::timer;
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
 use crate::scope::{current, driver};
 use crate::start::{self, StartError, Started};
@@ -74,11 +75,11 @@ impl TaskGroup {
     ///
     /// # Panics
     /// A panic of the body goes on after all children have been cancelled and have ended; failures of theirs are then adopted by
-    /// the enclosing scope. A panic of a child is a failure, see [`TaskError::is_panic`](crate::TaskError::is_panic).
+    /// the enclosing scope, and so is the panic when this future is dropped before that. A panic of a child is a failure, see [`TaskError::is_panic`](crate::TaskError::is_panic).
     ///
     /// # Cancel safety
     /// When the scope around the call is cancelled, body and children are, and are waited for. If nothing failed, the call
-    /// never returns: its task is dropped there.
+    /// never returns: its task is dropped there. In a scope that is cancelled already the body does not begin.
     ///
     /// # Drop
     /// Dropped half-way (by `tokio::select!`, say), it cancels the children; the enclosing scope adopts them and does not end
@@ -138,8 +139,9 @@ impl TaskGroup {
     /// Waits until a child would start at once, then spawns it: back-pressure for a group with a
     /// [`limit`](GroupBuilder::limit).
     ///
-    /// Those who wait get a place after all children that are queued already, one after the other in the order in which they came. When the group is cancelled it waits no longer. Without a
-    /// limit this is [`spawn`](Self::spawn).
+    /// A place is given after all children that are queued already, and in the order of the calls. When the group is cancelled this waits no
+    /// longer. Without a limit it is [`spawn`](Self::spawn), except that it suspends in a cancelled scope and spawns nothing there, so
+    /// that a loop over it ends.
     ///
     /// ```
     /// use taskgroup::TaskGroup;
@@ -174,6 +176,7 @@ impl TaskGroup {
     {
         let location = Location::caller();
         async move {
+            cancel_point().await;
             let placed = FreePlace::new(&self.scope, self.state()).await;
             let options = Options {
                 placed,
@@ -223,7 +226,7 @@ impl TaskGroup {
     /// Cancelled before the child is ready, it cancels the child and waits for its end.
     ///
     /// # Drop
-    /// Cancels the child; the group waits for it.
+    /// Cancels the child; the group waits for it. A failure of the child that `start` has not returned is then one of the group.
     ///
     /// Trio's `nursery.start` with `task_status.started`.
     #[track_caller]
@@ -264,6 +267,10 @@ impl TaskGroup {
     /// # let _ = primes;
     /// # Ok(()) }
     /// ```
+    ///
+    /// The closure sees what a child sees: [`Local`](crate::Local)s, [`current`](crate::current), [`is_cancelled`](crate::is_cancelled). A
+    /// group that it runs in a `Handle::block_on` belongs below it and is cancelled with it. Nothing drops the closure, so what it awaits
+    /// that way comes back, in a cancelled scope as well.
     ///
     /// Even the end of a [grace](GroupBuilder::grace) does not end it: what still blocks is named by a warning every few seconds.
     ///
@@ -488,6 +495,9 @@ impl GroupBuilder {
     /// suspends, is named by a warning every few seconds.
     ///
     /// Without a grace cleanup may take as long as it takes.
+    ///
+    /// # Panics
+    /// The group panics where it begins, in a Tokio runtime without a clock (see `enable_time` there).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.settings().grace = Some(grace);
         self
@@ -711,6 +721,10 @@ async fn run_group<R, B>(
 where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
+    cancel_point().await;
+    if options.has_grace() {
+        timer::need_clock_here();
+    }
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.

@@ -5,9 +5,9 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::cancel::{CancelReason, Cancelled};
+use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
 use crate::error::{TaskError, TaskId, TaskInfo};
 use crate::scope::extra::WaitDone;
 use crate::scope::task::{Header, Joiner};
@@ -63,6 +63,9 @@ impl Error for JoinError {
 /// awaited in the body, in another child, or after the group, by value, by `&mut` (in a `select!` loop, say), or by `&` as
 /// often as one likes, which gives a reference to the value.
 ///
+/// In a cancelled scope without a guard an await never comes back at once, be the task over or refused: it suspends, and the code around it
+/// is dropped there. So a loop over handles ends with its scope. [`outcome`](Self::outcome) looks without awaiting.
+///
 /// # Cancel safety
 /// Cancel safe: a wait that is given up takes nothing with it.
 ///
@@ -74,11 +77,16 @@ impl Error for JoinError {
 #[doc(alias = "JoinHandle")]
 pub struct TaskHandle<T> {
     joiner: Joiner<T>,
+    /// An await has suspended since the last one ended: it may come back (S37).
+    waited: bool,
 }
 
 impl<T> TaskHandle<T> {
     pub(crate) fn new(joiner: Joiner<T>) -> Self {
-        Self { joiner }
+        Self {
+            joiner,
+            waited: false,
+        }
     }
 
     fn header(&self) -> &Header {
@@ -144,6 +152,7 @@ impl<T: 'static> TaskHandle<T> {
     /// # Cancel safety
     /// Cancel safe. A wait that is given up leaves nothing behind.
     pub async fn ended(&self) {
+        cancel_point().await;
         let mut wait = self.wait_done();
         std::future::poll_fn(|cx| {
             if wait.poll(cx.waker()) {
@@ -168,7 +177,11 @@ impl<T> Future for TaskHandle<T> {
     /// # Panics
     /// When the value was already taken by an earlier `.await` of `&mut` this handle.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.header().poll_done(cx.waker()) {
+        if !self.waited {
+            ready!(poll_cancel_point(cx));
+        }
+        self.waited = !self.header().poll_done(cx.waker());
+        if self.waited {
             return Poll::Pending;
         }
         match self.joiner.take() {
@@ -192,13 +205,19 @@ impl<T> Drop for TaskHandle<T> {
 pub struct ByRef<'a, T> {
     handle: &'a TaskHandle<T>,
     wait: WaitDone<'a>,
+    /// It has suspended, so it may come back (S37).
+    waited: bool,
 }
 
 impl<'a, T: 'static> Future for ByRef<'a, T> {
     type Output = Result<&'a T, &'a JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.wait.poll(cx.waker()) {
+        if !self.waited {
+            ready!(poll_cancel_point(cx));
+        }
+        self.waited = !self.wait.poll(cx.waker());
+        if self.waited {
             return Poll::Pending;
         }
         let handle = self.handle;
@@ -217,6 +236,7 @@ impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
         ByRef {
             handle: self,
             wait: self.wait_done(),
+            waited: false,
         }
     }
 }

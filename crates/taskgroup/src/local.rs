@@ -95,7 +95,7 @@ impl<T: Send + Sync> Local<T> {
     /// ```
     ///
     /// # Cancel safety
-    /// As `future`.
+    /// As `future`. In a cancelled scope it is as ready as `future` is.
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> impl Future<Output = F::Output> {
         let location = Location::caller();

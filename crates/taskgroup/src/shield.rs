@@ -27,6 +27,8 @@ use crate::scope::section::{Ended, Ends, Section};
 /// # }
 /// ```
 ///
+/// In a cancelled scope it is as ready as `future` is.
+///
 /// # Cancel safety
 /// A cancellation of ours does not reach `future`. A foreign drop (by `tokio::select!`, say) drops it half-way like any future; to
 /// protect against that as well, use [`bracket`](crate::bracket) or [`defer`](crate::defer).

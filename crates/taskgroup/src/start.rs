@@ -3,22 +3,23 @@
 //! Until then the child *reports to its starter*: an end that comes too early goes through the channel instead of to the group, and the
 //! child then waits to be cancelled by the starter, so that the group sees a cancelled child and nothing else.
 
-use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use tokio::sync::oneshot;
 
-use crate::cancel::{Cancelled, until_cancelled};
-use crate::error::BoxError;
+use crate::cancel::{Cancelled, cancel_point, until_cancelled};
+use crate::error::{BoxError, Member};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
-use crate::scope::gate;
+use crate::scope::gate::{self, Payload};
 use crate::scope::task::TaskOutput;
+use crate::scope::tree::Scope;
+use crate::scope::{current, group};
 use crate::sync::Mutex;
 
 /// The word that a child owes to its starter; given by [`TaskGroup::start`].
@@ -37,12 +38,17 @@ struct Sender<V> {
     ready: AtomicBool,
 }
 
-/// What the starter hears.
+/// What the starter is told.
 enum Word<V> {
     Ready(V),
-    Failed(BoxError),
-    Panicked(Box<dyn Any + Send>),
+    Fault(Fault),
     Ended,
+}
+
+/// How the child went wrong before it was ready.
+enum Fault {
+    Failed(BoxError),
+    Panicked(Payload),
 }
 
 impl<V> Sender<V> {
@@ -78,7 +84,7 @@ impl<V> fmt::Debug for Started<V> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It failed before it was ready. This failure is the starter's: the group does not have it.
+    /// It failed before it was ready. This failure is the starter's: the group does not have it, unless the starter is dropped with it.
     Failed(BoxError),
     /// It ended without a word.
     NeverReady,
@@ -122,6 +128,7 @@ where
 {
     let group = group.clone();
     async move {
+        cancel_point().await;
         let (channel, word) = oneshot::channel();
         let sender = Arc::new(Sender {
             channel: Mutex::new(Some(channel)),
@@ -131,19 +138,26 @@ where
             sender: sender.clone(),
         });
         let handle = group.spawn_with(reporting(sender, future), options, location);
-        let mut starting = Starting(Some(handle));
-        match until_cancelled(word).await {
-            Ok(Ok(Word::Ready(value))) => match starting.0.take() {
+        let mut starting = Starting {
+            group,
+            here: current::scope(),
+            handle: Some(handle),
+            word,
+            fault: None,
+        };
+        match until_cancelled(&mut starting.word).await {
+            Ok(Ok(Word::Ready(value))) => match starting.handle.take() {
                 Some(handle) => Ok((value, handle)),
                 None => unreachable!("nobody else takes it"),
             },
-            Ok(Ok(Word::Failed(error))) => {
+            Ok(Ok(Word::Fault(fault))) => {
+                starting.fault = Some(fault);
                 let _ = starting.end().await;
-                Err(StartError::Failed(error))
-            }
-            Ok(Ok(Word::Panicked(payload))) => {
-                let _ = starting.end().await;
-                std::panic::resume_unwind(payload)
+                match starting.fault.take() {
+                    Some(Fault::Failed(error)) => Err(StartError::Failed(error)),
+                    Some(Fault::Panicked(payload)) => std::panic::resume_unwind(payload),
+                    None => unreachable!("nobody else takes it"),
+                }
             }
             Ok(Ok(Word::Ended)) => {
                 let _ = starting.end().await;
@@ -165,12 +179,19 @@ where
     }
 }
 
-/// The child as long as the starter waits: gone with it.
-struct Starting<T: 'static>(Option<TaskHandle<T>>);
+/// The child as long as the starter waits: gone with it. A fault that the starter has not returned by then is the group's (S41).
+struct Starting<V, T: 'static> {
+    group: TaskGroup,
+    /// Where the starter is.
+    here: Arc<Scope>,
+    handle: Option<TaskHandle<T>>,
+    word: oneshot::Receiver<Word<V>>,
+    fault: Option<Fault>,
+}
 
-impl<T: 'static> Starting<T> {
+impl<V, T: 'static> Starting<V, T> {
     async fn end(&mut self) -> Result<T, JoinError> {
-        match &mut self.0 {
+        match &mut self.handle {
             Some(handle) => {
                 handle.cancel();
                 handle.await
@@ -180,11 +201,32 @@ impl<T: 'static> Starting<T> {
     }
 }
 
-impl<T: 'static> Drop for Starting<T> {
+impl<V, T: 'static> Drop for Starting<V, T> {
     fn drop(&mut self) {
-        if let Some(handle) = &self.0 {
-            handle.cancel();
+        let Some(handle) = &self.handle else { return };
+        // First: what is sent after that goes back to the child.
+        self.word.close();
+        let fault = self.fault.take().or_else(|| match self.word.try_recv() {
+            Ok(Word::Fault(fault)) => Some(fault),
+            _ => None,
+        });
+        if let Some(fault) = fault {
+            let adopt = |scope: &Arc<Scope>| match fault {
+                Fault::Failed(error) => group::adopt_error(scope, handle.info(), error),
+                Fault::Panicked(payload) => {
+                    scope.adopt_from_hand(Member::from_panic(handle.info(), payload));
+                }
+            };
+            // The group may have ended together with the child. With a token it does not.
+            let group = self.group.scope();
+            if group.enter_child().is_ok() {
+                adopt(group);
+                group.leave();
+            } else {
+                adopt(&self.here);
+            }
         }
+        handle.cancel();
     }
 }
 
@@ -210,9 +252,10 @@ where
     let sender = &silence.0;
     let mut future = std::pin::pin!(future);
     let ended = std::future::poll_fn(|cx| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        let poll = || future.as_mut().poll(cx).map(TaskOutput::into_result);
+        match gate::call(poll) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output.into_result())),
+            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
             Err(payload) => Poll::Ready(Err(payload)),
         }
     })
@@ -222,14 +265,14 @@ where
     }
     let word = match ended {
         Ok(Ok(_value)) => Word::Ended,
-        Ok(Err(error)) => Word::Failed(error),
-        Err(payload) => Word::Panicked(payload),
+        Ok(Err(error)) => Word::Fault(Fault::Failed(error)),
+        Err(payload) => Word::Fault(Fault::Panicked(payload)),
     };
     match sender.say(word) {
         // The starter has it and cancels this task.
         Ok(()) => std::future::pending().await,
-        Err(Some(Word::Failed(error))) => Err(error),
-        Err(Some(Word::Panicked(payload))) => std::panic::resume_unwind(payload),
+        Err(Some(Word::Fault(Fault::Failed(error)))) => Err(error),
+        Err(Some(Word::Fault(Fault::Panicked(payload)))) => std::panic::resume_unwind(payload),
         // The starter is gone, and with it whoever wanted to know.
         Err(_) => std::future::pending().await,
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use pin_project_lite::pin_project;
+
+use crate::cancel::poll_cancel_point;
 
 /// Gives the outputs of several futures in order of completion, each with its index.
 ///
@@ -56,6 +58,7 @@ where
         .map(|(index, future)| Indexed { index, future });
     AsCompleted {
         running: indexed.collect(),
+        waited: false,
     }
 }
 
@@ -63,6 +66,8 @@ where
 #[must_use = "outcomes come out of `next`"]
 pub struct AsCompleted<F: Future> {
     running: FuturesUnordered<Indexed<F>>,
+    /// It has suspended since the last output, so it may come back (S37).
+    waited: bool,
 }
 
 impl<F: Future> AsCompleted<F> {
@@ -71,7 +76,8 @@ impl<F: Future> AsCompleted<F> {
     /// # Cancel safety
     /// Cancel safe: a wait that is given up loses no output.
     pub async fn next(&mut self) -> Option<(usize, F::Output)> {
-        self.running.next().await
+        self.waited = false;
+        std::future::poll_fn(|cx| self.poll_next_unpin(cx)).await
     }
 
     /// How many outputs are still to come.
@@ -85,7 +91,12 @@ impl<F: Future> Stream for AsCompleted<F> {
     type Item = (usize, F::Output);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.running.poll_next_unpin(cx)
+        if !self.waited {
+            ready!(poll_cancel_point(cx));
+        }
+        let polled = self.running.poll_next_unpin(cx);
+        self.waited = polled.is_pending();
+        polled
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -11,11 +11,12 @@
 use std::borrow::Cow;
 use std::panic::Location;
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::cancel::{CancelReason, Cancelled, classify};
-use crate::error::{Member, TaskError, TaskId, TaskInfo};
+use crate::error::{BoxError, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::scope::group::{self, Fate};
@@ -68,33 +69,41 @@ impl Inline<'_> {
         }
         progress.start();
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
-        let mut section = pin!(Section::new(scope.clone(), Ends::Any, future));
-        let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
-        let failure = match ended {
-            Ended::Value(output) => match output.into_result() {
-                Ok(value) => return Ok(value),
-                Err(error) => match classify(error, scope.is_cancelled(), Some(&scope)) {
-                    Ok(()) => Err(()),
-                    Err(error) => match TaskError::passed_on_by(&*error) {
-                        Some(failed) => {
-                            group::pass_on(group, &failed);
-                            return Err(JoinError::Failed(failed));
-                        }
-                        None => Ok(Member::from_failure(self.info(index), error)),
-                    },
-                },
-            },
-            Ended::Dropped => Err(()),
-            Ended::Panicked(payload) => Ok(Member::from_panic(self.info(index), payload)),
+        let here = scope.clone();
+        let judged = async move {
+            let result = future.await.into_result();
+            // Told at once: until what it left behind has ended, this may be dropped (S41).
+            result.map_err(|error| self.failed(index, &here, error))
         };
-        match failure {
-            Ok(member) => {
+        let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
+        let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
+        match ended {
+            Ended::Value(Ok(value)) => Ok(value),
+            Ended::Value(Err(Some(failed))) => Err(JoinError::Failed(failed)),
+            Ended::Value(Err(None)) | Ended::Dropped => {
+                Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope))))
+            }
+            Ended::Panicked(payload) => {
+                let member = Member::from_panic(self.info(index), payload);
                 let failed = member.to_task_error();
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))
             }
-            Err(()) => Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope)))),
         }
+    }
+
+    /// Tells the group of the error that an inline child returned, unless that only says that it was cancelled.
+    fn failed(self, index: u32, scope: &Arc<Scope>, error: BoxError) -> Option<TaskError> {
+        let group = self.group.scope();
+        let error = classify(error, scope.is_cancelled(), Some(scope)).err()?;
+        if let Some(failed) = TaskError::passed_on_by(&*error) {
+            group::pass_on(group, &failed);
+            return Some(failed);
+        }
+        let member = Member::from_failure(self.info(index), error);
+        let failed = member.to_task_error();
+        group.adopt_failure(member);
+        Some(failed)
     }
 
     /// Runs all futures, at most so many at once as the limit says, and tells `each` what became of every one that was started, in
@@ -134,7 +143,7 @@ impl Inline<'_> {
     }
 }
 
-fn reason_of(scope: &std::sync::Arc<Scope>) -> CancelReason {
+fn reason_of(scope: &Arc<Scope>) -> CancelReason {
     scope
         .reason()
         .unwrap_or_else(|| CancelReason::dropped(scope))

@@ -1,6 +1,7 @@
 //! All outputs, whatever they are.
 
 use super::gather::{Each, Tuple, sealed::Sealed};
+use crate::cancel::cancel_point;
 
 /// Runs several futures side by side in the caller's task and gives their outputs in the order of the arguments.
 ///
@@ -22,7 +23,7 @@ use super::gather::{Each, Tuple, sealed::Sealed};
 /// When a future does; the others are dropped.
 ///
 /// # Cancel safety
-/// As the futures.
+/// As the futures. In a scope that is cancelled already it polls none of them and suspends.
 ///
 /// # Drop
 /// Drops the futures.
@@ -51,7 +52,11 @@ where
     type Outputs = Vec<<I::Item as IntoFuture>::Output>;
 
     fn join(self) -> impl Future<Output = Self::Outputs> {
-        futures_util::future::join_all(self.into_iter().map(IntoFuture::into_future))
+        let all = futures_util::future::join_all(self.into_iter().map(IntoFuture::into_future));
+        async move {
+            cancel_point().await;
+            all.await
+        }
     }
 }
 
@@ -62,6 +67,7 @@ macro_rules! tuples {
 
             #[allow(non_snake_case, reason = "the types name the futures")]
             async fn join(self) -> Self::Outputs {
+                cancel_point().await;
                 let ($($future,)+) = self;
                 tokio::join!($($future.into_future()),+)
             }

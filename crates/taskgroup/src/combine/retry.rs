@@ -8,6 +8,7 @@ use std::time::Duration;
 use backon::BackoffBuilder;
 use tokio::time::{Instant, sleep};
 
+use crate::cancel::cancel_point;
 use crate::deadline::{TimedOut, timeout_at};
 use crate::error::BoxError;
 use crate::scope::gate;
@@ -120,7 +121,8 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
     /// [`RetryError`]: the fault of the last try, how many tries there were, and why there was no other.
     ///
     /// # Cancel safety
-    /// Cancelled like the work itself, during a try or a wait; there is no other try then.
+    /// Cancelled like the work itself, during a try or a wait; there is no other try then. In a scope that is cancelled already there is
+    /// none at all.
     ///
     /// # Drop
     /// Drops the try that runs.
@@ -144,6 +146,7 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
         E: Into<BoxError>,
         W: Worth<E>,
     {
+        cancel_point().await;
         let start = Instant::now();
         let end = self.budget.and_then(|budget| start.checked_add(budget));
         let mut waits = self.waits.clone().build();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use crate::cancel::cancel_point;
 use crate::deadline::move_on_after;
 use crate::handle::{JoinError, TaskHandle};
 
@@ -65,6 +66,7 @@ pub async fn wait<'a, T: 'static>(
     until: Until,
 ) -> Waited<'a, T> {
     let tasks = distinct(tasks);
+    cancel_point().await;
     watch(&tasks, until).await;
     part(tasks)
 }
@@ -94,6 +96,7 @@ pub async fn wait_timeout<'a, T: 'static>(
     until: Until,
 ) -> Waited<'a, T> {
     let tasks = distinct(tasks);
+    cancel_point().await;
     let _ = move_on_after(limit, watch(&tasks, until)).await;
     part(tasks)
 }

@@ -211,6 +211,16 @@ pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
     enter(Here::inside(Ambient::Scope(scope)))
 }
 
+/// On the thread of a blocking closure. No watcher is told: to block is what that thread is for.
+pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
+    let here = Here::inside(Ambient::Scope(scope));
+    Entered {
+        previous: AMBIENT.try_with(|cell| cell.replace(here)).ok(),
+        published: None,
+        borrowed: PhantomData,
+    }
+}
+
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.published {

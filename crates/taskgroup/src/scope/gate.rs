@@ -161,6 +161,12 @@ impl StoredWaker {
         self.0.will_wake(waker)
     }
 
+    /// As [`will_wake`](Self::will_wake).
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.will_wake(&other.0)
+    }
+
     /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and the caller goes on.
     pub(crate) fn wake(self) {
         let waker = self.0.into_inner();

@@ -11,11 +11,11 @@ use std::time::Duration;
 use super::driver::{self, light::Queue};
 use super::gate::{self, StoredWaker};
 use super::lazy::Lazy;
-use super::task::{BACKGROUND, Header, LIMITED, TaskRef};
+use super::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use super::waiters::{Key, Removed, Waiters};
-use crate::cancel::{CancelReason, ReasonKind};
+use crate::cancel::{CancelReason, ReasonKind, classify};
 use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
 use crate::handle::JoinError;
@@ -53,8 +53,8 @@ struct Told {
 struct Outcomes {
     failures: Vec<Member>,
     tally: Tally,
-    /// The failure of the body is among `failures`: no policy puts up with that.
-    body_failed: bool,
+    /// The failure of the body or of a cleanup is among `failures`: no policy puts up with that.
+    not_put_up_with: bool,
 }
 
 impl Outcomes {
@@ -118,6 +118,22 @@ impl GroupOptions {
     pub(crate) fn limit(&self) -> Option<usize> {
         self.settings.as_ref()?.limit
     }
+
+    pub(crate) fn has_grace(&self) -> bool {
+        let grace = |settings: &Settings| settings.grace.is_some();
+        self.settings.as_deref().is_some_and(grace)
+    }
+}
+
+/// Whose failure a group takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Of a child, or of an orphan that has ended.
+    Child,
+    /// It was in the hand of code that is dropped.
+    Hand,
+    /// Of cleanup, which is no child.
+    Cleanup,
 }
 
 /// How a child ended, as its group counts it.
@@ -383,10 +399,10 @@ impl GroupState {
 
     // ---- progress ----
 
-    /// Background children are not part of the work that is counted.
+    /// Background children and cleanup are not part of the work that is counted.
     fn count(&self, header: &Header, change: impl FnOnce(&Progress)) {
         if let Some(progress) = self.progress() {
-            if !header.has(BACKGROUND) {
+            if !header.has(BACKGROUND | SHIELDED) {
                 change(progress);
             }
         }
@@ -415,7 +431,7 @@ impl GroupState {
     fn child_ended(&self, header: &Header, fate: Fate) {
         let owner = &header.owner;
         self.count(header, |progress| progress.ended(fate));
-        if fate == Fate::Done && !header.has(BACKGROUND) {
+        if fate == Fate::Done && !header.has(BACKGROUND | SHIELDED) {
             self.succeeded(owner, || header.info());
         }
         if header.has(LIMITED) {
@@ -436,28 +452,42 @@ impl GroupState {
     // ---- outcomes ----
 
     /// A child, or what the group has adopted, failed.
-    pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member) {
-        self.failed_unless_known(scope, member, false);
+    pub(super) fn failed(&self, scope: &Arc<Scope>, member: Member, whose: Whose) {
+        self.record(scope, member, whose, false);
     }
 
     /// As [`failed`](Self::failed). What is `passed_on` may be there already: it is looked for and added under one lock, as several children
     /// may pass on the same failure at once.
-    fn failed_unless_known(&self, scope: &Arc<Scope>, member: Member, passed_on: bool) {
+    fn record(&self, scope: &Arc<Scope>, member: Member, whose: Whose, passed_on: bool) {
+        let policy = self.policy();
         let told = {
             let mut outcomes = self.outcomes();
             if passed_on && outcomes.knows(&member) {
                 drop(outcomes);
                 return drop(member);
             }
-            outcomes.tally.failed += 1;
-            let verdict = self.policy().judge(outcomes.tally);
+            let verdict = if whose == Whose::Cleanup {
+                outcomes.not_put_up_with = true;
+                // It is counted by no policy, but where one failure is too many this is one.
+                policy.judge(Tally {
+                    failed: 1,
+                    ..outcomes.tally
+                })
+            } else {
+                outcomes.tally.failed += 1;
+                policy.judge(outcomes.tally)
+            };
             let stop = verdict == Verdict::Failed && !scope.is_cancelled();
             let told = stop.then(|| member.clone());
             outcomes.failures.push(member);
             told
         };
         if let Some(member) = told {
-            scope.cancel(&CancelReason::failed(&member), Dropping::InPlace);
+            let dropping = match whose {
+                Whose::Child => Dropping::InPlace,
+                Whose::Hand | Whose::Cleanup => Dropping::Scheduled,
+            };
+            scope.cancel(&CancelReason::failed(&member), dropping);
         }
     }
 
@@ -496,7 +526,7 @@ impl GroupState {
             self.outcomes().failures.push(member.clone());
             member
         };
-        self.outcomes().body_failed = true;
+        self.outcomes().not_put_up_with = true;
         // Mostly the child's failure has done that already, and a reason costs something.
         if !scope.is_cancelled() {
             scope.cancel(&CancelReason::failed(&member), Dropping::Scheduled);
@@ -536,7 +566,7 @@ impl GroupState {
         let failure = self.take_failures(scope)?;
         let outcomes = self.outcomes();
         let verdict = self.policy().judge(outcomes.tally);
-        let satisfied = verdict == Verdict::Satisfied && !outcomes.body_failed;
+        let satisfied = verdict == Verdict::Satisfied && !outcomes.not_put_up_with;
         drop(outcomes);
         (!satisfied).then_some(failure)
     }
@@ -759,8 +789,33 @@ pub(super) fn child_ended(header: &Header, fate: Fate) {
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     let member = Member::Task(failed.clone());
     match owner.group() {
-        Some(group) => group.failed_unless_known(owner, member, true),
+        Some(group) => group.record(owner, member, Whose::Child, true),
+        None if is_known_around(owner, failed) => {}
         None => owner.adopt_failure(member),
+    }
+}
+
+/// Whether the nearest group has that very failure.
+fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
+    tree::ancestors(scope)
+        .find_map(|scope| scope.group())
+        .is_some_and(|group| {
+            let outcomes = group.outcomes();
+            let mut failures = outcomes.failures.iter();
+            failures.any(|member| member.is_same(failed))
+        })
+}
+
+/// An error was in the hand of code of `scope` that is dropped: its failure, unless it only says that the scope was cancelled, or is the
+/// failure of a child that its group has (S41).
+pub(crate) fn adopt_error(scope: &Arc<Scope>, who: TaskInfo, error: BoxError) {
+    let Err(error) = classify(error, scope.is_cancelled(), Some(scope)) else {
+        return;
+    };
+    match TaskError::passed_on_by(&*error) {
+        Some(failed) if is_known_around(scope, &failed) => {}
+        Some(failed) => scope.adopt_from_hand(Member::Task(failed)),
+        None => scope.adopt_from_hand(Member::from_failure(who, error)),
     }
 }
 

@@ -365,11 +365,6 @@ impl TaskRef {
         unsafe { (self.header().vtable.outcome)(self) }
     }
 
-    #[cfg(all(test, not(loom)))]
-    pub(super) fn references(&self) -> usize {
-        self.header().state.references()
-    }
-
     /// The same reference a second time, so it must not outlive `self`.
     fn alias(&self) -> ManuallyDrop<Self> {
         ManuallyDrop::new(Self(self.0))

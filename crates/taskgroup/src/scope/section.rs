@@ -63,6 +63,9 @@ pin_project! {
                     let _ambient = current::enter_scope(&abandoned.0.scope);
                     this.future.set(None);
                 }
+                if let Some(Ended::Panicked(payload)) = this.ended.take() {
+                    adopt_panic(&abandoned.0.scope, payload);
+                }
             }
         }
     }
@@ -291,6 +294,17 @@ impl<F: Future> Section<F> {
     }
 }
 
+/// The code of `scope` had panicked, and whoever was to unwind with that is gone (S41). The parent has a failure instead.
+fn adopt_panic(scope: &Arc<Scope>, payload: Box<dyn Any + Send>) {
+    if let Some(parent) = scope.parent() {
+        let who = match scope.group() {
+            Some(_) => super::group::body_info(scope),
+            None => super::group::info(scope),
+        };
+        parent.adopt_from_hand(Member::from_panic(who, payload));
+    }
+}
+
 /// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended worse.
 fn drop_future<F: Future>(
     state: &State,
@@ -432,7 +446,7 @@ impl Future for Cleanups {
                     Ok(error) => Member::from_failure(info, error),
                     Err(payload) => Member::from_panic(info, payload),
                 };
-                self.scope.adopt_failure(member);
+                self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();
             let _ = catch_unwind(AssertUnwindSafe(|| drop(done)));

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub(crate) struct Timers {
     earlier: Notify,
     /// How often something was due.
     rings: AtomicU64,
+    /// The runtime is known to have a clock.
+    has_clock: AtomicBool,
 }
 
 #[derive(Default)]
@@ -118,7 +121,10 @@ impl Inner {
 }
 
 impl Timers {
+    /// # Panics
+    /// Where the runtime has no clock: on the stack of the code that needs one, not in the sleeper.
     pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
+        self.need_clock(runtime);
         let mut inner = self.inner.lock();
         let key = inner.put(at, alarm);
         match inner.sleeper {
@@ -137,6 +143,14 @@ impl Timers {
             Some(_) => {}
         }
         key
+    }
+
+    fn need_clock(&self, runtime: &Runtime) {
+        if !self.has_clock.load(Ordering::Relaxed) {
+            let _inside = runtime.handle().enter();
+            need_clock_here();
+            self.has_clock.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
@@ -241,9 +255,22 @@ fn fire(alarm: Alarm) {
     }
 }
 
-/// So long from now, guards and shields below `scope` hold no longer. Without a runtime there is no clock to tell.
+/// # Panics
+/// In a runtime without a clock. Outside any runtime there is none to ask.
+pub(crate) fn need_clock_here() {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        // Tokio does not tell, but makes no sleep where there is no clock.
+        drop(tokio::time::sleep(Duration::ZERO));
+    }
+}
+
+/// So long from now, guards and shields below `scope` hold no longer. Without a clock nobody can tell when that is. The group has asked
+/// for one when it began, so only one that began outside any runtime gets here without.
 pub(crate) fn arm_grace(scope: &Arc<Scope>, grace: Duration) -> Option<TimerKey> {
     let runtime = scope.runtime_if_any()?;
+    gate::call_or_report("the clock of a runtime", || {
+        runtime.timers().need_clock(runtime);
+    })?;
     let at = Instant::now().checked_add(grace)?;
     let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
     Some(runtime.timers().arm(runtime, at, alarm))

@@ -22,14 +22,14 @@
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::driver::Runtime;
 use super::gate::{self, Foreign, StoredWaker};
-use super::group::GroupState;
+use super::group::{GroupState, Whose};
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use super::waiters::{Key, Waiters};
@@ -62,6 +62,8 @@ pub(crate) enum Kind {
     Shield,
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
     Section,
+    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
+    Blocking,
     /// A value that what is below sees, under its key.
     Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
 }
@@ -115,6 +117,8 @@ pub(crate) const NAMED: u32 = 1 << 5;
 const RARE: u32 = 1 << 6;
 /// A child was cut off by a cancellation from outside, or with its runtime: the group must not take it for success (S40, S46).
 const CUT: u32 = 1 << 11;
+/// A [`Cancelled`](crate::Cancelled) of this cancellation was given here: there is none but the first.
+pub(crate) const TOLD: u32 = 1 << 8;
 
 /// In `tokens`: one token. There are fewer than 2^31 of them.
 const TOKEN: u64 = 1;
@@ -184,6 +188,8 @@ struct Rare {
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
     drains: Waiters,
+    /// Awaits that this cancelled scope has stopped: to be woken when a [`Cancelled`](crate::Cancelled) lets them go on.
+    stopped: Vec<StoredWaker>,
 }
 
 /// Why a scope takes no new child.
@@ -275,7 +281,7 @@ impl Scope {
             let barrier = scope.kind.keeps_cancel_out();
             let mut inherited = flags & FORCED;
             if flags & CANCELLED != 0 && inner.masks == 0 && !barrier {
-                inherited |= CANCELLED;
+                inherited |= CANCELLED | flags & TOLD;
             }
             (inherited != 0).then(|| (inherited | CANCELLED, inner.reason.clone()))
         };
@@ -304,6 +310,7 @@ impl Scope {
 
     /// The task that this is the inside of has ended (K5).
     pub(super) fn forget_task(&self) {
+        self.forget_stopped();
         if let Kind::Task(task) = &self.kind {
             task.forget();
         }
@@ -409,9 +416,12 @@ impl Scope {
         runtime
     }
 
-    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own.
+    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own, or there is none.
     pub(crate) fn is_task_root(&self) -> bool {
-        matches!(self.kind, Kind::Task(_) | Kind::Run | Kind::Root)
+        matches!(
+            self.kind,
+            Kind::Task(_) | Kind::Run | Kind::Root | Kind::Blocking
+        )
     }
 
     // ---- tokens (T1–T3) ----
@@ -569,6 +579,7 @@ impl Scope {
                 parent.adopt_failure(member);
             }
         }
+        self.forget_stopped();
         events::closed(self);
         if let Some(group) = self.group() {
             group.closed();
@@ -596,7 +607,7 @@ impl Scope {
 
     /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and the parent waits for
     /// that. Gives the section's token back.
-    pub(super) fn orphan(self: &Arc<Self>) {
+    pub(crate) fn orphan(self: &Arc<Self>) {
         self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
         if let Some(parent) = &self.parent {
             if matches!(parent.kind, Kind::Root) {
@@ -613,12 +624,27 @@ impl Scope {
         self.group()?.take_failure(self).map(Member::Group)
     }
 
-    /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
+    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root above answers for it.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Child);
+    }
+
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure that was in the hand of code that is dropped (S41). Other code of users may be
+    /// below on the stack.
+    pub(crate) fn adopt_from_hand(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Hand);
+    }
+
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure of cleanup, which no policy counts (S42).
+    pub(crate) fn adopt_cleanup_failure(self: &Arc<Self>, member: Member) {
+        self.adopt(member, Whose::Cleanup);
+    }
+
+    fn adopt(self: &Arc<Self>, member: Member, whose: Whose) {
         let mut scope = self;
         loop {
             match (&scope.kind, &scope.parent) {
-                (Kind::Group(group), _) => return group.failed(scope, member),
+                (Kind::Group(group), _) => return group.failed(scope, member, whose),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
                     return scope.keep_failure(member);
                 }
@@ -669,12 +695,7 @@ impl Scope {
     }
 
     fn rare<R>(&self, change: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut inner = self.inner.lock();
-        let rare = inner.rare.get_or_insert_with(|| {
-            self.flags.fetch_or(RARE, Ordering::SeqCst);
-            Box::default()
-        });
-        change(rare)
+        change(self.inner.lock().rare(&self.flags))
     }
 
     // ---- deferred work ----
@@ -731,31 +752,94 @@ impl Scope {
 
     /// Whether this scope, or one around it in the same task, is about to drop what it runs.
     pub(crate) fn is_about_to_drop(self: &Arc<Self>) -> bool {
-        let mut scope = self;
-        loop {
-            let flags = scope.flags();
-            let acts = match &scope.kind {
-                Kind::Shield => return flags & FORCED != 0,
-                Kind::Root => return false,
-                // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
-                Kind::Task(task) => {
-                    let marked = |task: TaskRef| task.header().is_cancelled();
-                    flags & CANCELLED != 0 || task.upgrade().is_some_and(marked)
-                }
-                Kind::Deadline(_) => {
-                    crate::deadline::expire_if_due(scope);
-                    scope.flags() & OWN != 0
-                }
-                Kind::Group(_) | Kind::Section | Kind::Run => flags & CANCELLED != 0,
-                Kind::Local(..) => false,
-            };
-            if flags & FORCED != 0 || (acts && scope.holds() == 0) {
+        for scope in self.in_the_same_task() {
+            let acts = scope.drops_what_it_runs();
+            if scope.flags() & FORCED != 0 || (acts && scope.holds() == 0) {
                 return true;
             }
-            match &scope.parent {
-                Some(parent) if !scope.is_task_root() => scope = parent,
-                _ => return false,
+            if matches!(scope.kind, Kind::Shield) {
+                return false;
             }
+        }
+        false
+    }
+
+    /// This scope and those around it whose code is that of the same task, from the inside out. On the thread of a blocking closure none
+    /// is beyond the closure.
+    fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        let around = std::iter::successors(Some(self), |scope| match &scope.parent {
+            Some(parent) if !scope.is_task_root() => Some(parent),
+            _ => None,
+        });
+        around.take_while(|scope| !matches!(scope.kind, Kind::Blocking))
+    }
+
+    /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it.
+    fn drops_what_it_runs(self: &Arc<Self>) -> bool {
+        match &self.kind {
+            Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking => false,
+            // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
+            Kind::Task(task) => {
+                let marked = |task: TaskRef| task.header().is_cancelled();
+                self.is_cancelled() || task.upgrade().is_some_and(marked)
+            }
+            Kind::Deadline(_) => {
+                crate::deadline::expire_if_due(self);
+                self.is_origin()
+            }
+            Kind::Group(_) | Kind::Section | Kind::Run => self.is_cancelled(),
+        }
+    }
+
+    /// Pending in a cancelled scope where no guard lets the code go on (S37). Whoever polls that code drops it then, at once or as soon as
+    /// nothing holds it, and the last release of a hold has it polled again. So `waker` is only for the guard that may come to life
+    /// meanwhile, in another branch of the same task.
+    #[cold]
+    pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        for scope in self.in_the_same_task() {
+            if scope.flags() & FORCED != 0 {
+                return Poll::Pending;
+            }
+            if scope.drops_what_it_runs() {
+                return scope.poll_masked(waker);
+            }
+            if matches!(scope.kind, Kind::Shield) {
+                break;
+            }
+        }
+        // Nobody around would drop it.
+        Poll::Ready(())
+    }
+
+    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives.
+    fn poll_masked(&self, waker: &Waker) -> Poll<()> {
+        let mut waker = Some(gate::clone_waker(waker));
+        let mut inner = self.inner.lock();
+        if inner.masks > 0 {
+            drop(inner);
+            return Poll::Ready(());
+        }
+        let stopped = &mut inner.rare(&self.flags).stopped;
+        // One that is polled again and again is mostly the last one.
+        let last = stopped.last();
+        if !last.is_some_and(|last| waker.as_ref().is_some_and(|waker| last.is_same(waker))) {
+            stopped.extend(waker.take());
+        }
+        drop(inner);
+        Poll::Pending
+    }
+
+    /// The scope has ended. What it stopped is gone, and a waker may keep what keeps the scope.
+    fn forget_stopped(&self) {
+        if self.has_rare() {
+            drop(self.take_stopped());
+        }
+    }
+
+    fn take_stopped(&self) -> Vec<StoredWaker> {
+        match &mut self.inner.lock().rare {
+            Some(rare) => std::mem::take(&mut rare.stopped),
+            None => Vec::new(),
         }
     }
 
@@ -856,6 +940,11 @@ impl Scope {
         self.flags() & OWN != 0
     }
 
+    /// Whether there was a [`Cancelled`](crate::Cancelled) of this scope.
+    pub(crate) fn was_told(&self) -> bool {
+        self.flags() & TOLD != 0
+    }
+
     /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
     pub(crate) fn is_masked(&self) -> bool {
         self.inner.lock().masks > 0
@@ -863,8 +952,12 @@ impl Scope {
 
     /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
     pub(crate) fn mask(self: &Arc<Self>) {
+        self.flags.fetch_or(TOLD, Ordering::SeqCst);
         self.inner.lock().masks += 1;
         self.hold();
+        if self.has_rare() {
+            self.take_stopped().into_iter().for_each(StoredWaker::wake);
+        }
     }
 
     /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
@@ -953,6 +1046,14 @@ impl Scope {
 }
 
 impl Inner {
+    /// `flags` are those of the same scope.
+    fn rare(&mut self, flags: &AtomicU32) -> &mut Rare {
+        self.rare.get_or_insert_with(|| {
+            flags.fetch_or(RARE, Ordering::SeqCst);
+            Box::default()
+        })
+    }
+
     fn take_deferred(&mut self) -> Vec<Deferred> {
         match &mut self.rare {
             Some(rare) => std::mem::take(&mut rare.deferred),

@@ -1,7 +1,9 @@
 //! Cancellation from inside: the guard rule, `until_cancelled`, `checkpoint`, shields. S11–S13, S16, S19.
 
 use taskgroup::{
-    Cancelled, JoinError, checkpoint, defer, is_cancelled, shield, timeout, until_cancelled,
+    Cancelled, JoinError, Started, TaskGroup, TaskHandle, Until, as_completed, checkpoint, defer,
+    gather, is_cancelled, join, map, race, race_staggered, settle, settle_by_key, shield, timeout,
+    until_cancelled, wait, wait_timeout,
 };
 
 use crate::support::{
@@ -780,5 +782,192 @@ fn a_task_hears_how_its_group_ended_when_it_is_cancelled() {
         });
         ended.await.unwrap_err();
         assert_eq!(log.take(), ["late"]);
+    });
+}
+
+type Awaited = futures_util::future::BoxFuture<'static, ()>;
+type Once = Box<dyn Fn(&TaskGroup) -> Awaited + Send>;
+
+/// Awaits `once` again and again in a child that has cancelled its group, and says how often it came back.
+async fn rounds_when_cancelled(once: impl Fn(&TaskGroup) -> Awaited + Send + 'static) -> usize {
+    let rounds = Steps::default();
+    let seen = rounds.clone();
+    let run = builder().run_cancellable(async |group| {
+        let own = group.clone();
+        group.spawn(async move {
+            own.cancel();
+            loop {
+                once(&own).await;
+                seen.step();
+                assert!(!seen.is_at(10), "the loop goes on in a cancelled scope");
+            }
+        });
+        forever().await;
+        Ok(())
+    });
+    assert_eq!(run.await.unwrap(), None);
+    (0..10).find(|count| rounds.is_at(*count)).unwrap()
+}
+
+// S37
+#[test]
+fn fault_c3_no_await_comes_back_at_once_in_a_cancelled_scope() {
+    everywhere(|| async {
+        let mut awaits: Vec<(&str, Once)> = Vec::new();
+        macro_rules! awaits {
+            ($($name:literal: |$group:ident| $future:expr;)+) => {$(
+                awaits.push(($name, Box::new(|$group: &TaskGroup| {
+                    let $group = $group.clone();
+                    Box::pin(async move { let _ = ($group.live(), $future); })
+                })));
+            )+};
+        }
+        awaits! {
+            "handle": |group| group.spawn(async {}).await;
+            "handle, by reference": |group| (&group.spawn(async {})).await.is_ok();
+            "handle, by mutable reference": |group| (&mut group.spawn(async {})).await;
+            "ended": |group| group.spawn(async {}).ended().await;
+            "spawn_blocking": |group| group.spawn_blocking(|_| ()).await;
+            "spawn_when_free": |group| group.spawn_when_free(async {}).await;
+            "start": |group| group.start(async |word: Started<()>| word.ready(())).await.is_ok();
+            "run": |group| TaskGroup::run(async |_| Ok(())).await;
+            "run_cancellable": |group| builder().run_cancellable(async |_| Ok(())).await;
+            "run_to_end": |group| builder().run_to_end(async |_| Ok(())).await;
+            "gather": |group| gather([async { Ok::<_, String>(()) }]).await;
+            "gather, a tuple": |group| gather((async { Ok::<_, String>(()) },)).await;
+            "settle": |group| settle([async {}]).await;
+            "settle_by_key": |group| settle_by_key([(1, async {})]).await;
+            "race": |group| race([async {}]).await;
+            "race_staggered": |group| race_staggered(ms(0), [async {}]).await;
+            "map": |group| map(1, [1], async |n| Ok::<_, String>(n)).await;
+            "join": |group| join([async {}]).await;
+            "join, a tuple": |group| join((async {}, async {})).await;
+            "as_completed": |group| as_completed([async {}]).next().await;
+            "as_completed, a stream": |group| {
+                futures_util::StreamExt::next(&mut as_completed([async {}])).await
+            };
+            "wait": |group| wait(&Vec::<TaskHandle<()>>::new(), Until::All).await.done.len();
+            "wait_timeout": |group| {
+                let none = Vec::<TaskHandle<()>>::new();
+                wait_timeout(ms(0), &none, Until::All).await.done.len()
+            };
+            "checkpoint": |group| checkpoint().await;
+        }
+        for (name, once) in awaits {
+            assert_eq!(rounds_when_cancelled(once).await, 0, "{name}");
+        }
+        // Each cancellation is told once, in whatever scope.
+        let told =
+            rounds_when_cancelled(|_| Box::pin(async { drop(until_cancelled(forever()).await) }));
+        assert_eq!(told.await, 1);
+        let told = rounds_when_cancelled(|_| {
+            Box::pin(async { drop(timeout(ms(600_000), until_cancelled(forever())).await) })
+        });
+        assert_eq!(told.await, 1);
+    });
+}
+
+// S37: a value that was really waited for is there; only the next await suspends.
+#[test]
+fn what_was_waited_for_comes_back_in_a_cancelled_scope() {
+    everywhere(|| async {
+        let log = Log::default();
+        let seen = log.clone();
+        let run = builder().run_cancellable(async |group| {
+            let own = group.clone();
+            let (word, told) = tokio::sync::oneshot::channel::<()>();
+            let (waiting, taken) = (Steps::default(), Steps::default());
+            let (begun, got) = (waiting.clone(), taken.clone());
+            let sibling = group.spawn(shield(async move {
+                begun.step();
+                let _ = told.await;
+                Outcome::Ok(7)
+            }));
+            // The shield keeps the code around it from being dropped before the handle is ready.
+            let waits = async move {
+                let value = sibling.await;
+                got.step();
+                seen.add(format!("{:?}", value.ok()));
+                own.spawn(async {}).await.ok();
+                seen.add("never");
+            };
+            let shielded = async move {
+                waiting.reached(1).await;
+                turns(2).await;
+                group.cancel();
+                let _ = word.send(());
+                taken.reached(1).await;
+            };
+            tokio::join!(shield(async {}), waits, shield(shielded));
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!(log.take(), ["Some(7)"]);
+    });
+}
+
+// S12, S37: what was stopped in one branch goes on when another branch of the same task has a guard.
+#[test]
+fn a_guard_lets_a_stopped_await_go_on() {
+    everywhere(|| async {
+        let run = group(async |group| {
+            let child = group.spawn(async {
+                let inner = builder().run_cancellable(async |inner| {
+                    let ended = inner.spawn(async { Outcome::Ok(7) });
+                    turns(3).await;
+                    inner.cancel();
+                    let (value, cancelled) = tokio::join!(ended, until_cancelled(forever()));
+                    assert!(cancelled.is_err());
+                    Ok(value.unwrap())
+                });
+                Outcome::Ok(inner.await?)
+            });
+            Ok(child.await?)
+        });
+        assert_eq!(run.await.unwrap(), Some(7));
+    });
+}
+
+// S37: the loops that did not end.
+#[test]
+fn fault_c3_loops_end_with_their_scope() {
+    everywhere(|| async {
+        let rounds = Steps::default();
+        let next = || {
+            rounds.step();
+            assert!(!rounds.is_at(1000), "the loop goes on in a cancelled scope");
+        };
+        let pages = builder().limit(2).run(async |group| {
+            for page in 0_u64.. {
+                next();
+                let fetch = async move { if page == 3 { Err("bad page") } else { Ok(()) } };
+                group.spawn_when_free(fetch).await;
+            }
+            Ok(())
+        });
+        assert_eq!(messages(&pages.await.unwrap_err()), ["bad page"]);
+
+        let children = group(async |group| {
+            group.spawn(async { Err::<(), _>("x") });
+            loop {
+                next();
+                let _ = group.spawn(async {}).await;
+            }
+            #[allow(unreachable_code)]
+            Ok(())
+        });
+        assert_eq!(messages(&children.await.unwrap_err()), ["x"]);
+
+        let groups = timeout(ms(0), async {
+            loop {
+                next();
+                let body = async |group: TaskGroup| {
+                    group.spawn(forever());
+                    Ok(())
+                };
+                let _ = builder().run_to_end(body).await;
+            }
+        });
+        assert!(groups.await.is_err());
     });
 }

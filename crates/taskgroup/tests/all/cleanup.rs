@@ -1,9 +1,10 @@
 //! `bracket` and `defer` on every way out. S2, S14.
 
-use taskgroup::{bracket, defer, shield, timeout, until_cancelled};
+use taskgroup::{Policy, bracket, defer, shield, timeout, until_cancelled};
 
 use crate::support::{
-    Log, Outcome, Steps, everywhere, forever, group, messages, ms, paused, sleep, took, turns,
+    Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, paused, sleep, took,
+    turns,
 };
 
 /// A bracket that logs: the release takes some turns, so that it is seen to be waited for.
@@ -544,5 +545,105 @@ fn deferred_work_is_shielded() {
         assert_eq!(log.take(), ["deferred"]);
         assert_eq!(after, 40);
         assert!(ended.is_err());
+    });
+}
+
+/// A bracket that is dropped while it releases what a failed `work` has used.
+async fn dropped_while_it_releases(work: impl AsyncFnOnce(&mut ()) -> Outcome) {
+    let bracket = bracket(async { Outcome::Ok(()) }, work, |()| turns(3));
+    let mut bracket = std::pin::pin!(bracket);
+    std::future::poll_fn(|cx| {
+        assert!(bracket.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
+
+// S41: how the work ended is not lost with the bracket.
+#[test]
+fn fault_b4_a_bracket_that_is_dropped_while_it_releases_gives_its_failure_on() {
+    everywhere(|| async {
+        let error = group(async |group| {
+            group.spawn(dropped_while_it_releases(async |()| {
+                Err("work failed".into())
+            }));
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["work failed"]);
+
+        let error = group(async |group| {
+            group.spawn(dropped_while_it_releases(async |()| {
+                panic!("work panicked")
+            }));
+            Ok(())
+        });
+        assert_eq!(
+            messages(&error.await.unwrap_err()),
+            ["panic: work panicked"]
+        );
+
+        // In the body, and while what the work had left behind is not over.
+        let error = group(async |_| {
+            let work = async |(): &mut ()| {
+                defer(turns(5));
+                Outcome::Err("work failed".into())
+            };
+            dropped_while_it_releases(work).await;
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["work failed"]);
+    });
+}
+
+// S41: the failure of a child, passed on, is counted once; a cancellation is no failure.
+#[test]
+fn a_dropped_bracket_gives_on_what_is_news() {
+    everywhere(|| async {
+        let error = builder().policy(Policy::collect()).run(async |group| {
+            let failing = group.spawn(async { Err::<(), _>("once") });
+            group.spawn(async move {
+                let _ = failing.ended().await;
+                dropped_while_it_releases(async |()| Ok(failing.await?)).await;
+            });
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["once"]);
+
+        let cancelled = builder().run_cancellable(async |group| {
+            let own = group.clone();
+            let child = async move {
+                own.cancel();
+                let Err(cancelled) = until_cancelled(forever()).await else {
+                    return;
+                };
+                dropped_while_it_releases(async |()| Err(cancelled.into())).await;
+            };
+            group.spawn(child);
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(cancelled.await.unwrap(), None);
+    });
+}
+
+// S39: a release that panics as it is made by a drop is a failure of the scope around.
+#[test]
+fn a_release_that_panics_in_a_drop_is_a_failure() {
+    everywhere(|| async {
+        let error = group(async |_| {
+            let release = |()| -> std::future::Ready<()> { panic!("no release") };
+            let work = async |(): &mut ()| {
+                forever().await;
+                Outcome::Ok(())
+            };
+            let bracket = bracket(async { Outcome::Ok(()) }, work, release);
+            tokio::select! {
+                biased;
+                _ = bracket => unreachable!("the work has no end"),
+                () = turns(2) => {}
+            }
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["panic: no release"]);
     });
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use taskgroup::{
-    Deadline, TaskGroup, current_deadline, defer, move_on_after, shield, timeout, timeout_with,
-    until_cancelled,
+    Deadline, TaskGroup, checkpoint, current_deadline, defer, move_on_after, shield, timeout,
+    timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
 
@@ -433,4 +433,162 @@ fn a_deadline_that_is_gone_has_no_waker() {
         drop(limited);
         assert_eq!(Arc::strong_count(&nobody), 1);
     });
+}
+
+/// Time goes by, as it does while a task computes: nothing else has a turn.
+async fn compute(millis: u64) {
+    let mut advance = Box::pin(tokio::time::advance(ms(millis)));
+    poll_fn(|cx| {
+        assert!(advance.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+// S37, S20: a loop that computes and yields by `checkpoint` alone sees the deadline around it.
+#[test]
+fn fault_c4_checkpoint_is_a_suspension_point_for_deadlines() {
+    paused(async {
+        let log = Log::default();
+        let rounds = async {
+            for round in 0..60 {
+                compute(20).await;
+                log.add(format!("{round}"));
+                checkpoint().await;
+            }
+        };
+        let (time, result) = took(timeout(ms(110), rounds)).await;
+        assert!(result.is_err());
+        // The time counts from the end of the first round.
+        assert_eq!((time, log.take().len()), (140, 7));
+
+        let with_scope = timeout_with(ms(110), async |_: Deadline| {
+            for round in 0..60 {
+                compute(20).await;
+                log.add(format!("{round}"));
+                checkpoint().await;
+            }
+        });
+        let (time, result) = took(with_scope).await;
+        assert!(result.is_err());
+        assert_eq!((time, log.take().len()), (120, 6));
+    });
+}
+
+// S37, S38: and so does a child, whose deadline is that of another task.
+#[test]
+fn fault_c4_checkpoint_lets_the_timer_have_its_turn() {
+    paused(async {
+        let rounds = Steps::default();
+        let own = rounds.clone();
+        let result = timeout(
+            ms(100),
+            group(async |group| {
+                group.spawn(async move {
+                    while !own.is_at(1000) {
+                        own.step();
+                        compute(1).await;
+                        checkpoint().await;
+                    }
+                });
+                Ok(())
+            }),
+        );
+        assert!(result.await.is_err());
+        assert!(!rounds.is_at(1000), "it was cut off");
+    });
+}
+
+// S37: what is ready has a turn between two checkpoints.
+#[test]
+fn checkpoint_always_yields() {
+    everywhere(|| async {
+        let steps = Steps::default();
+        let counted = steps.at_each_suspension(async {
+            for _ in 0..3 {
+                checkpoint().await;
+            }
+        });
+        counted.await;
+        assert!(steps.is_at(3));
+    });
+}
+
+/// Runs `test` in a runtime that has no clock; says how it panicked.
+fn without_a_clock<F: Future<Output = ()>>(test: F) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(test)));
+    ended.err().map(|payload| {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref().cloned()).unwrap()
+    })
+}
+
+// S20: the panic that is documented is the caller's, and nobody waits for a clock that does not tick.
+#[test]
+fn fault_c8_without_a_clock_a_deadline_panics_where_it_is_needed() {
+    let disabled = |message: Option<String>| message.unwrap().contains("enable_time");
+    assert_eq!(
+        without_a_clock(async { timeout(ms(5), async {}).await.unwrap() }),
+        None,
+        "what is ready needs none"
+    );
+    let pending = async { drop(timeout(ms(5), forever()).await) };
+    assert!(disabled(without_a_clock(pending)));
+    // With a scope, and again in the same runtime.
+    let with_scope = async {
+        let around = async {
+            let _ = timeout(
+                ms(5),
+                group(async |group| {
+                    group.spawn(forever());
+                    Ok(())
+                }),
+            )
+            .await;
+        };
+        let first = std::panic::AssertUnwindSafe(around);
+        let first = futures_util::FutureExt::catch_unwind(first).await;
+        assert!(first.is_err());
+        drop(timeout(ms(5), forever()).await);
+    };
+    assert!(disabled(without_a_clock(with_scope)));
+    // In a child it is the failure of the child.
+    let child = async {
+        let error = group(async |group| {
+            group.spawn(async { drop(timeout(ms(5), forever()).await) });
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert!(
+            error
+                .cause()
+                .panic_message()
+                .unwrap()
+                .contains("enable_time")
+        );
+    };
+    assert_eq!(without_a_clock(child), None);
+    // What needs no time works.
+    let no_time = async {
+        let run = builder().run_cancellable(async |group| {
+            group.spawn_blocking(|_| ());
+            group.spawn(forever());
+            checkpoint().await;
+            group.cancel();
+            Ok(1)
+        });
+        assert_eq!(run.await.unwrap(), Some(1));
+    };
+    assert_eq!(without_a_clock(no_time), None);
+    // A grace is a time.
+    let grace = async {
+        let run = builder().grace(ms(5)).run(async |_| Ok(()));
+        drop(run.await);
+    };
+    assert!(disabled(without_a_clock(grace)));
 }

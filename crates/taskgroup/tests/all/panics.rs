@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use taskgroup::{Policy, shield, timeout, until_cancelled};
+use taskgroup::{Policy, defer, gather, shield, timeout, until_cancelled};
 
 use crate::support::{
     Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, turns,
@@ -368,5 +368,64 @@ fn fault_b14_a_payload_that_panics_when_it_is_dropped() {
             })
             .await;
         assert_eq!(value.unwrap(), 7);
+    });
+}
+
+// S41: a body has panicked, and its group is dropped before it could go on unwinding.
+#[test]
+fn fault_b4_the_panic_of_a_body_is_not_lost_with_its_group() {
+    everywhere(|| async {
+        let error = group(async |outer| {
+            outer.spawn(async {
+                let inner = group(async |inner| {
+                    inner.spawn(async {
+                        let cancelled = until_cancelled(forever()).await;
+                        turns(20).await;
+                        drop(cancelled);
+                    });
+                    turns(2).await;
+                    if true {
+                        panic!("body");
+                    }
+                    Outcome::Ok(())
+                });
+                tokio::select! {
+                    biased;
+                    _ = inner => unreachable!("it winds up"),
+                    () = turns(6) => {}
+                }
+            });
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["panic: body"]);
+    });
+}
+
+// S41: the same for any section, and for what runs inline.
+#[test]
+fn a_panic_or_an_error_that_waits_for_cleanup_is_not_lost() {
+    everywhere(|| async {
+        let error = group(async |_| {
+            let panics = shield(async {
+                defer(turns(20));
+                if true {
+                    panic!("shielded");
+                }
+            });
+            let fails = gather([async {
+                defer(turns(20));
+                Err::<(), _>("inline")
+            }]);
+            tokio::select! {
+                biased;
+                () = panics => unreachable!("its cleanup is not over"),
+                _ = fails => unreachable!("its cleanup is not over"),
+                () = turns(3) => {}
+            }
+            Ok(())
+        });
+        let mut failures = messages(&error.await.unwrap_err());
+        failures.sort();
+        assert_eq!(failures, ["inline", "panic: shielded"]);
     });
 }

@@ -2,7 +2,10 @@
 
 use std::sync::mpsc;
 
-use taskgroup::{BlockingToken, BoxError, Deadline, shield, timeout_with};
+use taskgroup::{
+    BlockingToken, BoxError, Deadline, Local, checkpoint, defer, is_cancelled, shield,
+    timeout_with, until_cancelled,
+};
 use tokio::runtime::Builder;
 
 use crate::support::{Log, Outcome, builder, everywhere, forever, messages, ms, turns};
@@ -243,5 +246,144 @@ fn deadline() {
         });
         assert!(run.await.is_err());
         assert_eq!(log.take(), ["stopped"]);
+    });
+}
+
+static USER: Local<&str> = Local::new();
+
+// S45: the closure sees what a child sees.
+#[test]
+fn fault_f1_a_closure_sees_the_context_of_its_task() {
+    everywhere(|| async {
+        let seen = USER.scope(
+            "Ada",
+            builder().run(async |group| {
+                let reader = group.task("reader").spawn_blocking(|token| {
+                    let name = taskgroup::current().unwrap().name().to_owned();
+                    assert!(!is_cancelled() && !token.is_cancelled());
+                    Ok::<_, String>((USER.get(), name))
+                });
+                Ok(reader.await?)
+            }),
+        );
+        assert_eq!(seen.await.unwrap(), (Some("Ada"), "reader".to_owned()));
+
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run_cancellable(async |group| {
+            group.spawn_blocking(move |token| {
+                let _ = begun.send(());
+                until_told(&token);
+                while !is_cancelled() {
+                    std::thread::yield_now();
+                }
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            Ok(7)
+        });
+        assert_eq!(run.await.unwrap(), Some(7));
+    });
+}
+
+// S45, S2: a group that the closure runs belongs below the task, and is cancelled with it. Nobody drops the closure, so what it awaits
+// comes back.
+#[test]
+fn a_group_inside_a_closure_is_cancelled_with_the_task() {
+    everywhere(|| async {
+        let log = Log::default();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let run = builder().run_cancellable(async |group| {
+            let (own, runtime) = (log.clone(), tokio::runtime::Handle::current());
+            group.spawn_blocking(move |_| {
+                let below = own.clone();
+                let inner = runtime.block_on(builder().run(async |inner| {
+                    inner.spawn(below.forever("child dropped"));
+                    below.started(1).await;
+                    let _ = begun.send(());
+                    forever().await;
+                    Ok(())
+                }));
+                assert!(inner.unwrap_err().is_cancelled());
+                // In the cancelled scope nothing hangs and nothing begins.
+                runtime.block_on(async {
+                    checkpoint().await;
+                    for _ in 0..3 {
+                        assert!(until_cancelled(forever()).await.is_err());
+                    }
+                    let late = builder().run(async |inner| {
+                        inner.spawn(async {}).await?;
+                        Ok(())
+                    });
+                    assert!(late.await.unwrap_err().is_cancelled());
+                });
+                defer(async move { own.add("deferred") });
+            });
+            let _ = has_begun.await;
+            group.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(run.await.unwrap(), None);
+        assert_eq!(log.take(), ["child dropped", "deferred"]);
+    });
+}
+
+// S2, S30: the captures of a closure that never ran are dropped before its group ends.
+#[test]
+fn fault_b13_captures_are_gone_before_the_group_has_ended() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for _ in 0..100 {
+            // The one thread for blocking work is busy until the group has been cancelled.
+            let (release, released) = mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || {
+                let _ = released.recv();
+            });
+            let log = Log::default();
+            let run = builder().run_cancellable(async |group| {
+                let dropped = log.on_drop("captures dropped");
+                let handle = group.spawn_blocking(move |_| drop(dropped));
+                turns(2).await;
+                group.cancel();
+                drop(release);
+                drop(handle);
+                Ok(())
+            });
+            run.await.unwrap();
+            assert_eq!(log.take(), ["captures dropped"]);
+            busy.await.unwrap();
+        }
+    });
+}
+
+// S41, S18: the task is dropped at the end of the grace; what the closure then fails with is not lost.
+#[test]
+fn a_closure_that_fails_after_the_grace_is_heard() {
+    everywhere(|| async {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let run = builder().grace(ms(1)).run_cancellable(async |group| {
+            group.task("late").spawn_blocking(move |_| {
+                let _ = begun.send(());
+                // Until the grace is over.
+                let _ = released.recv();
+                Err::<(), _>("after the grace")
+            });
+            group.spawn(shield(async move {
+                let _release = release;
+                forever().await;
+            }));
+            let _ = has_begun.await;
+            group.cancel();
+            Ok(())
+        });
+        let error = run.await.unwrap_err();
+        let heard = messages(&error).contains(&"after the grace".to_owned());
+        assert!(heard, "{error:#}");
     });
 }

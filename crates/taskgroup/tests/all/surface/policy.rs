@@ -1,6 +1,6 @@
 //! S26: when a group stops by itself, and what it then says.
 
-use taskgroup::{Policy, QuorumMissed, ReasonKind, timeout};
+use taskgroup::{Policy, QuorumMissed, ReasonKind, defer, shield, timeout};
 
 use crate::support::{
     Log, Outcome, builder, everywhere, forever, messages, ms, paused, sleep, took,
@@ -290,4 +290,64 @@ fn quorum_or_stop() {
 fn zero_counts_as_one() {
     assert_eq!(Policy::quorum(0), Policy::first_success());
     assert_eq!(Policy::stop_after(0), Policy::default());
+}
+
+// S42: a cleanup is no child.
+#[test]
+fn fault_b3_cleanup_counts_for_no_policy() {
+    everywhere(|| async {
+        let error = builder()
+            .policy(Policy::first_success())
+            .run(async |group| {
+                defer(async {});
+                group.spawn(async { Err::<(), _>("the only child has failed") });
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(messages(&error), ["the only child has failed"]);
+
+        let missed = builder().policy(Policy::quorum(1)).run(async |_| {
+            defer(async {});
+            Ok(())
+        });
+        let missed = missed.await.unwrap_err();
+        assert!(missed.into_single().unwrap().is::<QuorumMissed>());
+    });
+}
+
+// S42: but its failure comes out, whatever the policy puts up with.
+#[test]
+fn a_failing_cleanup_is_never_put_up_with() {
+    everywhere(|| async {
+        let error = builder()
+            .policy(Policy::first_success())
+            .run(async |group| {
+                defer(async { Err::<(), _>("cleanup") });
+                group.spawn(async {});
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(messages(&error), ["cleanup"]);
+
+        // It is not one of the failures that end the group.
+        let log = Log::default();
+        let error = builder()
+            .policy(Policy::stop_after(2))
+            .run(async |group| {
+                shield(async { defer(async { Err::<(), _>("cleanup") }) }).await;
+                let own = log.clone();
+                let failing = group.spawn(async { Err::<(), _>("child") });
+                group.spawn(async move {
+                    failing.ended().await;
+                    own.add("lives");
+                });
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(messages(&error), ["cleanup", "child"]);
+        assert_eq!(log.take(), ["lives"]);
+    });
 }

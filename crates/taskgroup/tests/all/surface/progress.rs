@@ -1,6 +1,6 @@
 //! S31: five states that add up at every snapshot, and a final event.
 
-use taskgroup::{Counts, Policy, Progress, TaskGroup, join, map, timeout};
+use taskgroup::{Counts, Policy, Progress, TaskGroup, defer, join, map, timeout};
 
 use crate::support::{Outcome, builder, everywhere, forever, ms, paused, sleep, turns};
 
@@ -228,5 +228,22 @@ fn of_a_helper() {
         assert_eq!(ends(progress.counts()), (5, 1, 4));
         // And so is one without counts.
         map(2, 0..3, async |_| Ok::<_, String>(())).await.unwrap();
+    });
+}
+
+// S42: cleanup is not counted.
+#[test]
+fn fault_b5_cleanup_is_no_progress() {
+    everywhere(|| async {
+        let progress = Progress::new();
+        let run = builder().progress(&progress).run(async |group| {
+            defer(async {});
+            group.spawn(async {});
+            Ok(())
+        });
+        run.await.unwrap();
+        let counts = progress.counts();
+        assert_eq!((ends(counts), counts.total()), ((1, 0, 0), 1));
+        assert!(counts.finished);
     });
 }

@@ -1,10 +1,13 @@
 //! S29: children that say when they are ready (Trio's TR17).
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use taskgroup::{StartError, Started, timeout, until_cancelled};
 
-use crate::support::{Log, Outcome, builder, forever, messages, ms, paused, sleep, took, turns};
+use crate::support::{
+    Log, Outcome, Steps, builder, everywhere, forever, messages, ms, paused, sleep, took, turns,
+};
 
 // S29, TR17: waits for the word and gives its value; from then on the child is one like any other.
 #[test]
@@ -227,5 +230,102 @@ fn the_group_is_cancelled() {
             })
             .await;
         assert!(result.unwrap_err().is_cancelled());
+    });
+}
+
+// S41: a failure that the starter has not returned is the group's.
+#[test]
+fn fault_b4_a_starter_that_is_dropped_leaves_the_failure_to_the_group() {
+    everywhere(|| async {
+        let error = builder().run(async |group| {
+            let ended = Steps::default();
+            let own = ended.clone();
+            let mut start = Box::pin(group.start(async move |_started: Started<()>| {
+                own.step();
+                Err::<(), _>("boom")
+            }));
+            drop(poll_once(start.as_mut()).await);
+            ended.reached(1).await;
+            turns(3).await;
+            drop(start);
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(messages(&error), ["boom"]);
+
+        let error = builder().run(async |group| {
+            let ended = Steps::default();
+            let own = ended.clone();
+            let child = async move |_started: Started<()>| -> Outcome {
+                own.step();
+                panic!("boom")
+            };
+            let mut start = Box::pin(group.task("server").start(child));
+            drop(poll_once(start.as_mut()).await);
+            ended.reached(1).await;
+            turns(3).await;
+            drop(start);
+            Ok(())
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(messages(&error), ["panic: boom"]);
+        assert_eq!(error.cause().name(), "server");
+    });
+}
+
+/// Polls once.
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+// S41: the deadline passes while the failed child is waited for.
+#[test]
+fn fault_b4_a_starter_that_times_out_leaves_the_failure_to_the_group() {
+    paused(async {
+        let error = builder().run(async |group| {
+            let child = async |_started: Started<()>| {
+                // Past the deadline of the starter, in one go.
+                let mut past = std::pin::pin!(tokio::time::advance(ms(30)));
+                assert!(poll_once(past.as_mut()).await.is_none());
+                Err::<(), _>("boom")
+            };
+            assert!(timeout(ms(20), group.start(child)).await.is_err());
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["boom"]);
+    });
+}
+
+// S41: the group has ended by the time the starter, who is elsewhere, is dropped.
+#[test]
+fn a_starter_outside_the_group_keeps_the_failure_in_its_own_scope() {
+    paused(async {
+        let error = builder().run(async |outer| {
+            let (send, receive) = tokio::sync::oneshot::channel();
+            outer.spawn(async move {
+                builder()
+                    .run(async |inner| {
+                        let _ = send.send(inner.clone());
+                        sleep(10).await;
+                        Ok(())
+                    })
+                    .await
+            });
+            let inner = receive.await?;
+            let start = inner.start(async |_started: Started<()>| {
+                sleep(5).await;
+                Err::<(), _>("boom")
+            });
+            let mut start = Box::pin(start);
+            drop(poll_once(start.as_mut()).await);
+            sleep(20).await;
+            drop(start);
+            Ok(())
+        });
+        assert_eq!(messages(&error.await.unwrap_err()), ["boom"]);
     });
 }
