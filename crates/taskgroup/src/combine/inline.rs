@@ -84,7 +84,10 @@ impl Inline<'_> {
                     },
                 },
             },
-            Ended::Dropped => Err(()),
+            Ended::Dropped => {
+                group.child_cancelled();
+                Err(())
+            }
             Ended::Panicked(payload) => Ok(Member::from_panic(self.info(index), payload)),
         };
         match failure {

@@ -10,14 +10,15 @@
 //!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
 //! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
 //!   under the same lock either is in the list that the canceller walks or sees the flag when it links.
-//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped, and no two `inner`
-//!   locks are held at once. So there is no lock order to get wrong.
+//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped. Two `inner` locks are held at once
+//!   only to move a section or a hold (`tree/parked`, `tree/holds`), and then that of a scope is taken before that of one further out.
 //! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's future: a live
-//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its parent,
+//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its home,
 //!   up to the task.
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
+//! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12–T13** Who holds it: see `tree/holds`.
 //! - **T9** A group takes tokens in advance, so that not each spawn has to, the more the more children it had: they are counted in `live`,
 //!   and in `spawns` until a child draws them. While it drains and as an orphan it has none: who sets that flag takes them away after it,
 //!   and who adds some looks for the flag after that. Who closes it takes them away first. With each goes a reference for the child's
@@ -42,8 +43,12 @@ use crate::observe::events;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering};
 use tokio::time::Instant;
 
+mod holds;
+mod parked;
 mod spread;
 
+pub(super) use parked::task_cancelled;
+pub(crate) use parked::outward;
 pub(crate) use spread::Dropping;
 use spread::spread;
 pub(super) use spread::{force_and_find, inherit};
@@ -117,6 +122,13 @@ pub(crate) const NAMED: u32 = 1 << 5;
 /// There may be something in `rare`. Set under the lock.
 const RARE: u32 = 1 << 6;
 
+/// The section holds its home (T12).
+const HOLDING: u32 = 1 << 9;
+/// Of a group: something below was cut off from outside.
+const CUT: u32 = 1 << 11;
+/// The code of the scope has ended (T11).
+const OVER: u32 = 1 << 12;
+
 /// In `live`: nothing may be added any more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
@@ -138,8 +150,12 @@ pub(crate) struct Scope {
     inner: Mutex<Inner>,
     slot: AtomicU32,
     holds: AtomicU32,
+    /// How often the section was polled within its home (T13).
+    polls: AtomicU32,
     pub(crate) location: &'static Location<'static>,
     parent: Option<Arc<Scope>>,
+    /// T10
+    home: AtomicPtr<Arc<Scope>>,
     own_runtime: OnceLock<Arc<Runtime>>,
     pub(crate) kind: Kind,
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
@@ -180,6 +196,7 @@ struct Rare {
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
     drains: Vec<Waker>,
+    asking: holds::Asking,
 }
 
 /// Why a scope takes no new child.
@@ -219,6 +236,8 @@ impl Scope {
             flags: AtomicU32::new(named),
             depth,
             holds: AtomicU32::new(0),
+            polls: AtomicU32::new(0),
+            home: AtomicPtr::new(std::ptr::null_mut()),
             live: AtomicUsize::new(1),
             nodes: AtomicUsize::new(0),
             spawns: AtomicU64::new(1),
@@ -337,7 +356,7 @@ impl Scope {
     /// Whether a cancel is on its way here: [`spread`] marks from the top down, so between the first mark and the last one only those
     /// above know.
     pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
-        for scope in ancestors(self) {
+        for scope in outward(self) {
             if scope.is_cancelled() {
                 return true;
             }
@@ -623,46 +642,36 @@ impl Scope {
         }
     }
 
-    /// Unlinks the scope and hands what nobody has collected to the parent, which gets its token back by the caller.
+    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back by the caller.
     fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
             let left = self.take_orphan_failure();
-            if let (Some(member), Some(parent)) = (left, &self.parent) {
-                parent.adopt_failure(member);
+            if let (Some(member), Some(home)) = (left, self.home()) {
+                home.adopt_failure(member);
             }
         }
         events::closed(self);
-        let parent = self.parent.as_ref()?;
-        let unlinked = {
-            let mut inner = parent.inner.lock();
-            // Only ever written under this lock.
-            let slot = self.slot.load(Ordering::Relaxed);
-            self.slot.store(NO_SLOT, Ordering::Relaxed);
-            take_at(&mut inner.scopes, slot, |scope| &scope.slot)
-        };
-        drop(unlinked);
-        if orphan && matches!(parent.kind, Kind::Root) {
-            parent.root_orphan_ended();
+        let home = self.unlink()?;
+        if orphan && matches!(home.kind, Kind::Root) {
+            home.root_orphan_ended();
         }
-        Some(parent)
+        Some(home)
     }
 
-    /// The section was dropped before its end: cancels what is below; the parent waits for it from now on (S15).
+    /// The section was dropped before its end: cancels what is below; its home waits for it from now on (S15). What lives on elsewhere
+    /// is not below any more (S40).
     pub(crate) fn abandon(self: &Arc<Self>) {
+        self.hand_on();
         self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
         self.orphan();
     }
 
-    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and the parent waits for
+    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and its home waits for
     /// that. Gives the section's token back.
     pub(super) fn orphan(self: &Arc<Self>) {
-        self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
-        if let Some(parent) = &self.parent {
-            if matches!(parent.kind, Kind::Root) {
-                parent.root_orphan_added();
-            }
-        }
+        self.set_orphan();
+        self.hand_on();
         let unused = self.take_tokens();
         self.leave_many(1 + unused);
     }
@@ -674,16 +683,18 @@ impl Scope {
         self.group()?.take_failure(self).map(Member::Group)
     }
 
-    /// Takes in the failure of an orphan below: the nearest group, task, run or root above answers for it.
+    /// Takes in the failure of an orphan below: the nearest group, task, run or root further out that has not ended answers for it.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
         let mut scope = self;
         loop {
-            match (&scope.kind, &scope.parent) {
+            let home = scope.home();
+            match (&scope.kind, home) {
+                (_, Some(home)) if scope.is_closed() => scope = home,
                 (Kind::Group(group), _) => return group.failed(scope, member),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
                     return scope.rare(|rare| rare.errors.push(member));
                 }
-                (_, Some(parent)) => scope = parent,
+                (_, Some(home)) => scope = home,
             }
         }
     }
@@ -705,12 +716,14 @@ impl Scope {
     }
 
     fn rare<R>(&self, change: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut inner = self.inner.lock();
-        let rare = inner.rare.get_or_insert_with(|| {
+        change(self.rare_in(&mut self.inner.lock()))
+    }
+
+    fn rare_in<'a>(&self, inner: &'a mut Inner) -> &'a mut Rare {
+        inner.rare.get_or_insert_with(|| {
             self.flags.fetch_or(RARE, Ordering::SeqCst);
             Box::default()
-        });
-        change(rare)
+        })
     }
 
     // ---- deferred work ----
@@ -758,9 +771,9 @@ impl Scope {
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
     /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
     pub(crate) fn yields_to_outer(&self) -> bool {
-        match &self.parent {
+        match self.home() {
             // Polled by somebody else than whoever opened it: nobody out there would drop it.
-            Some(parent) => super::current::is(parent) && parent.is_about_to_drop(),
+            Some(home) => super::current::is(home) && home.is_about_to_drop(),
             None => false,
         }
     }
@@ -788,8 +801,8 @@ impl Scope {
             if flags & FORCED != 0 || (acts && scope.holds() == 0) {
                 return true;
             }
-            match &scope.parent {
-                Some(parent) if !scope.is_task_root() => scope = parent,
+            match scope.home() {
+                Some(home) if !scope.is_task_root() => scope = home,
                 _ => return false,
             }
         }
@@ -840,82 +853,6 @@ impl Scope {
         }
     }
 
-    // ---- holds and masks (T6) ----
-
-    pub(crate) fn holds(&self) -> u32 {
-        self.holds.load(Ordering::SeqCst)
-    }
-
-    /// Forbids dropping this scope's future and those around it in the same task.
-    pub(crate) fn hold(self: &Arc<Self>) {
-        let mut scope = self;
-        while scope.holds.fetch_add(1, Ordering::SeqCst) == 0 && !scope.is_task_root() {
-            let Some(parent) = &scope.parent else { return };
-            scope = parent;
-        }
-    }
-
-    pub(crate) fn release(self: &Arc<Self>) {
-        let mut scope = self;
-        loop {
-            if scope.holds.fetch_sub(1, Ordering::SeqCst) != 1 {
-                return;
-            }
-            if scope.is_cancelled() {
-                // The drop rule may apply now: have whoever polls this look again.
-                match &scope.kind {
-                    Kind::Task(task) => {
-                        if let Some(task) = task.upgrade() {
-                            task.wake();
-                        }
-                    }
-                    _ => scope.wake(),
-                }
-            }
-            match &scope.parent {
-                Some(parent) if !scope.is_task_root() => scope = parent,
-                _ => return,
-            }
-        }
-    }
-
-    /// Whether the cancellation was asked of this very scope.
-    pub(crate) fn is_origin(&self) -> bool {
-        self.flags() & OWN != 0
-    }
-
-    /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
-    pub(crate) fn is_masked(&self) -> bool {
-        self.inner.lock().masks > 0
-    }
-
-    /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
-    pub(crate) fn mask(self: &Arc<Self>) {
-        self.inner.lock().masks += 1;
-        self.hold();
-    }
-
-    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
-    /// below meanwhile.
-    pub(crate) fn unmask(self: &Arc<Self>) {
-        let again = {
-            let mut inner = self.inner.lock();
-            inner.masks -= 1;
-            (inner.masks == 0 && self.is_cancelled()).then(|| {
-                let below = inner.scopes.to_vec();
-                (below, inner.reason.clone())
-            })
-        };
-        if let Some((below, Some(reason))) = again {
-            for scope in below {
-                if !scope.kind.keeps_cancel_out() {
-                    spread(&scope, CANCELLED, &reason, Dropping::Scheduled);
-                }
-            }
-        }
-        self.release();
-    }
-
     // ---- links ----
 
     /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take over (T4).
@@ -943,10 +880,6 @@ impl Scope {
     }
 
     // ---- the process root ----
-
-    pub(crate) fn root_orphan_added(&self) {
-        self.rare(|rare| rare.orphans += 1);
-    }
 
     pub(crate) fn root_orphan_ended(&self) {
         let drains = self.rare(|rare| {
@@ -1037,7 +970,7 @@ pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
 
 /// The task whose code opened `scope`, if a task of ours did.
 pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
-    ancestors(scope)
+    outward(scope)
         .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
         .find_map(|scope| task_of(scope))
 }
@@ -1048,7 +981,7 @@ pub(super) fn wake(waker: Waker) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
 }
 
-/// Walks from `scope` to the root.
+/// Walks from `scope` to the root, from parent to parent.
 pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
     std::iter::successors(Some(scope), |scope| scope.parent())
 }
