@@ -198,9 +198,8 @@ impl<F: Future> Section<F> {
                     open.scope.set_waker(cx.waker());
                     open.waited = true;
                     if !to_drop(&open.scope, *this.ends) {
-                        let has_children = || {
-                            matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0
-                        };
+                        let has_children =
+                            || matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0;
                         if holds_by_kind(&open.scope) || has_children() {
                             // N2 from the start: a group with children gets to report what their cleanup says.
                             open.hold();

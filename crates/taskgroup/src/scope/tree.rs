@@ -47,8 +47,9 @@ mod holds;
 mod parked;
 mod spread;
 
-pub(super) use parked::task_cancelled;
+pub(super) use holds::look_again;
 pub(crate) use parked::outward;
+pub(super) use parked::task_cancelled;
 pub(crate) use spread::Dropping;
 use spread::spread;
 pub(super) use spread::{force_and_find, inherit};

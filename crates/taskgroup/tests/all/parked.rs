@@ -204,7 +204,7 @@ fn another_task_goes_on_with_it() {
             let first = outer.spawn(async move {
                 let _ = sender.send(parked(&below).await);
             });
-            let second = outer.spawn(async move { receiver.await?.await });
+            let second = outer.spawn(async move { Outcome::Ok(receiver.await?.await?) });
             first.await?;
             step.step();
             Ok(second.await?)
@@ -277,7 +277,8 @@ fn the_new_home_answers_for_what_fails_later() {
         let log = Log::default();
         let error = group(async |outer| {
             let seen = log.clone();
-            let child = outer.spawn(async move { Outcome::Ok(slow(&seen, Err("late".into())).await) });
+            let child =
+                outer.spawn(async move { Outcome::Ok(slow(&seen, Err("late".into())).await) });
             let later = child.await?;
             log.started(1).await;
             drop(later);
@@ -528,7 +529,8 @@ fn what_is_parked_after_the_cancellation_does_not_hold_either() {
         }))
         .await;
         assert!(ended.is_err());
-        assert_eq!(after, 500);
+        // It looks again after pauses of up to a second.
+        assert!((500..1500).contains(&after), "{after}");
     });
 }
 
@@ -631,7 +633,9 @@ fn what_is_polled_again_holds_again() {
                 guard.await;
                 inner
             });
-            let Ok(inner) = cut.await else { unreachable!("a value comes out") };
+            let Ok(inner) = cut.await else {
+                unreachable!("a value comes out")
+            };
             inner.await;
             7
         }))

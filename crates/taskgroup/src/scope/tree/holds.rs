@@ -8,11 +8,14 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, Scope, spread, task_of};
 use crate::scope::current;
+use crate::scope::timer::Alarm;
 use crate::sync::{MutexGuard, Ordering};
 
 /// A section is parked after so many polls of the scope around it in which none of those asked has answered. An executor inside one task
@@ -42,7 +45,7 @@ impl Scope {
     pub(crate) fn release(self: &Arc<Self>) {
         let mut freed = Freed::new();
         release_from(self, None, &mut freed);
-        look_again(freed);
+        freed.into_iter().for_each(look_again);
     }
 
     /// Its section holds its home.
@@ -70,7 +73,7 @@ impl Scope {
         } else {
             drop(own);
         }
-        look_again(freed);
+        freed.into_iter().for_each(look_again);
     }
 
     /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
@@ -89,7 +92,7 @@ impl Scope {
             release_from(from, None, &mut freed);
         }
         drop(own);
-        look_again(freed);
+        freed.into_iter().for_each(look_again);
     }
 
     /// Whether the cancellation was asked of this very scope.
@@ -209,6 +212,9 @@ pub(super) struct Asking {
     asked: Vec<Seen>,
     /// Those that it saw last.
     known: Vec<Seen>,
+    /// When it looks again by itself, and how long it has waited for that.
+    next: Option<Instant>,
+    pause: Duration,
 }
 
 /// A section, with its count of polls when it was seen. A weak reference keeps its address from becoming that of another one.
@@ -248,27 +254,53 @@ impl Asking {
             }
             self.waits = None;
         } else if self.credit < 0 {
+            self.rest(scope);
             return false;
         } else {
             let seen = self.known.iter().filter(|seen| seen.is_silent());
             silent.extend(seen.map(|seen| seen.0.as_ptr()));
         }
-        // What has not been polled since the last look, or is new, is asked. The others are looked at again after the next poll.
+        // What is new is asked, and from time to time what has not been polled since the last look. Not each time: an executor that wakes
+        // itself after it was woken would go on for ever.
         let (holding, seen) = scope.holding_below();
         self.credit -= isize::try_from(seen).unwrap_or(isize::MAX);
+        let due = self.is_due();
         let known: HashSet<_> = self.known.iter().map(|seen| seen.0.as_ptr()).collect();
         let to_ask = holding.iter().filter(|section| {
             let section = Arc::as_ptr(section);
-            silent.contains(&section) || !known.contains(&section)
+            !known.contains(&section) || (due && silent.contains(&section))
         });
         self.asked = to_ask.map(Seen::new).collect();
         self.known = holding.iter().map(Seen::new).collect();
         if self.asked.is_empty() {
+            if !holding.is_empty() {
+                self.rest(scope);
+            }
             return false;
         }
         self.waits = Some(0);
         self.wake();
         true
+    }
+
+    fn is_due(&self) -> bool {
+        self.next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Looks again after a pause, whether the scope is polled or not: what is in use now may be parked in the last poll that there is. Each
+    /// pause is twice as long as the one before, up to a second.
+    fn rest(&mut self, scope: &Arc<Scope>) {
+        if !self.is_due() {
+            return;
+        }
+        self.pause = (self.pause * 2).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let next = Instant::now() + self.pause;
+        self.next = Some(next);
+        // In a model time stands still.
+        if let (false, Some(runtime)) = (cfg!(loom), scope.runtime_if_any()) {
+            let alarm = Alarm::Ask(Arc::downgrade(scope));
+            runtime.timers().arm(runtime, next, alarm);
+        }
     }
 
     fn wake(&self) {
@@ -342,16 +374,14 @@ fn release_from<'a>(
     }
 }
 
-/// The drop rule may apply now: has whoever polls these look again.
-fn look_again(freed: Freed<'_>) {
-    for scope in freed {
-        match &scope.kind {
-            Kind::Task(_) => {
-                if let Some(task) = task_of(scope) {
-                    task.wake();
-                }
+/// The drop rule may apply now: has whoever polls `scope` look again.
+pub(in super::super) fn look_again(scope: &Arc<Scope>) {
+    match &scope.kind {
+        Kind::Task(_) => {
+            if let Some(task) = task_of(scope) {
+                task.wake();
             }
-            _ => scope.wake(),
         }
+        _ => scope.wake(),
     }
 }
