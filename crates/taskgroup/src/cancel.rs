@@ -218,7 +218,7 @@ struct Guard(Vec<Arc<Scope>>);
 impl Guard {
     fn new(scope: &Arc<Scope>) -> Self {
         let mut masked = Vec::new();
-        for above in tree::ancestors(scope) {
+        for above in tree::outward(scope) {
             above.mask();
             events::scope_cleaning(above);
             masked.push(above.clone());
@@ -387,7 +387,7 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
             Ended::Panicked(payload) => std::panic::resume_unwind(payload),
             Ended::Dropped => {
                 let scope = section.as_mut().scope();
-                let parent = scope.and_then(|scope| scope.parent()).cloned();
+                let parent = scope.and_then(|scope| scope.home()).cloned();
                 let parent = parent.unwrap_or_else(current::scope);
                 let reason = scope.and_then(|scope| scope.reason());
                 let reason = reason.unwrap_or_else(|| CancelReason::dropped(&parent));

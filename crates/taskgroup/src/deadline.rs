@@ -493,7 +493,7 @@ pub fn current_deadline() -> Option<Instant> {
         return Some(Instant::now());
     }
     let scope = current::scope();
-    tree::ancestors(&scope)
+    tree::outward(&scope)
         .take_while(|scope| !scope.kind.keeps_cancel_out())
         .filter_map(|scope| state(scope).and_then(|state| state.lock().at))
         .min()

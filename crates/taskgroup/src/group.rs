@@ -79,7 +79,8 @@ impl TaskGroup {
     ///
     /// # Cancel safety
     /// When the scope around the call is cancelled, body and children are, and are waited for. If nothing failed, the call
-    /// never returns: its task is dropped there. In a scope that is cancelled already the body does not begin.
+    /// never returns: its task is dropped there. Where it is polled on all the same (a call that was timed out by `&mut`, for example), it
+    /// fails with the cancellation if a child was cut off. In a scope that is cancelled already the body does not begin.
     ///
     /// # Drop
     /// Dropped half-way (by `tokio::select!`, say), it cancels the children; the enclosing scope adopts them and does not end
@@ -615,7 +616,8 @@ impl GroupBuilder {
     /// As [`TaskGroup::run`].
     ///
     /// # Cancel safety
-    /// As [`TaskGroup::run`]; a value or failures that are there when the scope around the call is cancelled are returned.
+    /// As [`TaskGroup::run`]; a value or failures that are there when the scope around the call is cancelled are returned,
+    /// but no value alone for which a child was cut off.
     #[track_caller]
     pub fn run_to_end<R, B>(self, body: B) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
     where
@@ -661,7 +663,9 @@ impl GroupBuilder {
         if run.value.is_none() && failures.is_none() {
             yield_to_outer(&run.group.scope).await;
         }
-        (run.value, failures)
+        // S40: as in `by_policy`; with failures it does not say that all went well.
+        let cut = failures.is_none() && run.group.scope.is_cut();
+        (run.value.filter(|_| !cut), failures)
     }
 
     /// The policy unless one was asked for.
@@ -696,7 +700,9 @@ impl<R> Ran<R> {
         if self.value.is_none() || self.waited {
             yield_to_outer(&self.group.scope).await;
         }
-        (Ok(self.value), self.group.scope)
+        // S40: what was cut off never says that all went well.
+        let value = self.value.filter(|_| !self.group.scope.is_cut());
+        (Ok(value), self.group.scope)
     }
 }
 
@@ -767,8 +773,8 @@ where
         Ended::Dropped => None,
         Ended::Panicked(payload) => {
             let failure = group.state().take_failure(&group.scope);
-            if let (Some(failure), Some(parent)) = (failure, group.scope.parent()) {
-                parent.adopt_failure(Member::Group(failure));
+            if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
+                home.adopt_failure(Member::Group(failure));
             }
             std::panic::resume_unwind(payload);
         }

@@ -81,6 +81,7 @@ impl Inline<'_> {
             Ended::Value(Ok(value)) => Ok(value),
             Ended::Value(Err(Some(failed))) => Err(JoinError::Failed(failed)),
             Ended::Value(Err(None)) | Ended::Dropped => {
+                group.child_cancelled();
                 Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope))))
             }
             Ended::Panicked(payload) => {

@@ -269,6 +269,30 @@ pub(crate) fn is(scope: &Arc<Scope>) -> bool {
     ambient().is(scope)
 }
 
+/// Whether what polls right now is `scope` or, in the same task, something inside it.
+pub(crate) fn is_within(scope: &Arc<Scope>) -> bool {
+    let mut ambient = ambient();
+    loop {
+        if ambient.is(scope) {
+            return true;
+        }
+        let opened = match ambient.look() {
+            Inside::Nothing | Inside::Task(_) => return false,
+            Inside::Scope(current) => current,
+            Inside::Unopened(unopened) => match unopened.scope.get() {
+                Some(opened) => opened,
+                None => {
+                    ambient = unopened.around.ambient;
+                    continue;
+                }
+            },
+        };
+        let mut homes = tree::outward(opened);
+        let root = homes.find(|inner| inner.is_task_root() || Arc::ptr_eq(inner, scope));
+        return root.is_some_and(|found| Arc::ptr_eq(found, scope));
+    }
+}
+
 /// Whether the current scope is cancelled.
 pub(crate) fn is_cancelled() -> bool {
     ambient().is_cancelled()

@@ -7,7 +7,9 @@
 //!   addressed to further out, who drops this section together with everything around it.
 //! - **N2** After its future has ended, a section winds up: deferred work last in first out, then everything below. As long as that
 //!   takes it holds its parent, so that what it has to report can still be reported.
-//! - **N3** A section that is dropped before it has closed abandons its scope to the parent.
+//! - **N3** A section that is dropped before it has closed abandons its scope to its home.
+//! - **N4** Each poll of a section is its answer to whoever [asks](Scope::ask) whether it is parked, and renews its hold where it has one to
+//!   have. Once its future has ended, the section hands on what is parked below it before it waits for anything (S40).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -20,9 +22,10 @@ use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
 use super::driver;
+use super::gate;
 use super::group::end_background;
 use super::task::{self, SHIELDED, Spec};
-use super::tree::{CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
+use super::tree::{self, CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
 use crate::error::Member;
 
 /// Which cancellations of its scope make a section drop its future.
@@ -80,8 +83,6 @@ enum State {
 /// The section's side of an open scope.
 struct Open {
     scope: Arc<Scope>,
-    /// N2: the parent is held.
-    holding: bool,
     closed: bool,
     /// The scope was given a waker.
     waited: bool,
@@ -89,41 +90,33 @@ struct Open {
 
 impl Open {
     fn new(scope: Arc<Scope>) -> Self {
-        let mut open = Self {
+        if holds_by_kind(&scope) {
+            scope.hold_home();
+        }
+        Self {
             scope,
-            holding: false,
             closed: false,
             waited: false,
-        };
-        if matches!(open.scope.kind, Kind::Shield | Kind::Section) {
-            // These answer for what happens inside, so nothing around them may be dropped before they have.
-            open.hold();
-        }
-        open
-    }
-
-    fn hold(&mut self) {
-        if !self.holding {
-            if let Some(parent) = self.scope.parent() {
-                parent.hold();
-                self.holding = true;
-            }
         }
     }
 
-    fn release(&mut self) {
-        if std::mem::take(&mut self.holding) {
-            if let Some(parent) = self.scope.parent() {
-                parent.release();
-            }
+    /// Holds the home, unless it is polled elsewhere: there it keeps nothing.
+    fn hold(&self) {
+        if self.scope.is_polled_at_home() {
+            self.scope.hold_home();
         }
     }
 
     fn close(&mut self) {
         self.closed = true;
         self.scope.finish_section();
-        self.release();
+        self.scope.release_home();
     }
+}
+
+/// These answer for what happens inside, so nothing around them may be dropped before they have.
+fn holds_by_kind(scope: &Scope) -> bool {
+    matches!(scope.kind, Kind::Shield | Kind::Section)
 }
 
 /// A section that is dropped: at the end of that its scope is abandoned, unless it was closed (N3).
@@ -133,7 +126,7 @@ impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if !self.0.closed {
             self.0.scope.abandon();
-            self.0.release();
+            self.0.scope.release_home();
         }
     }
 }
@@ -168,6 +161,9 @@ impl<F: Future> Section<F> {
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
+        if let State::Open(open) = this.state {
+            open.scope.answer();
+        }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
             let poll = || catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
             let polled = match this.state {
@@ -203,9 +199,14 @@ impl<F: Future> Section<F> {
                     open.scope.set_waker(cx.waker());
                     open.waited = true;
                     if !to_drop(&open.scope, *this.ends) {
-                        if matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0 {
+                        let has_children =
+                            || matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0;
+                        if holds_by_kind(&open.scope) || has_children() {
                             // N2 from the start: a group with children gets to report what their cleanup says.
                             open.hold();
+                        }
+                        if is_told(&open.scope, *this.ends) && open.scope.ask() {
+                            gate::wake_by_ref(cx.waker());
                         }
                         return Poll::Pending;
                     }
@@ -328,12 +329,16 @@ fn drop_future<F: Future>(
 
 /// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the waker.
 fn to_drop(scope: &Scope, ends: Ends) -> bool {
-    let flags = scope.flags();
-    let here = match ends {
-        Ends::Own => flags & OWN != 0,
-        Ends::Any => flags & CANCELLED != 0,
+    scope.flags() & FORCED != 0 || (is_told(scope, ends) && scope.holds() == 0)
+}
+
+/// Whether the scope is to end here, once nothing holds it.
+fn is_told(scope: &Scope, ends: Ends) -> bool {
+    let told = match ends {
+        Ends::Own => OWN,
+        Ends::Any => CANCELLED,
     };
-    flags & FORCED != 0 || (here && scope.holds() == 0)
+    scope.flags() & told != 0
 }
 
 fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
@@ -351,6 +356,9 @@ fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
 /// Runs what was deferred, then waits for everything below, then closes the scope.
 pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
     let mut listens = false;
+    if scope.below() > 0 {
+        scope.hand_on();
+    }
     loop {
         if scope.below() > 0 {
             if !listens {
@@ -381,13 +389,20 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
 /// Has `scope` run `cleanup` and wait for it: in a shielded task, after those that were left there before. Without a runtime it
 /// is dropped.
 pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
+    // What has ended cannot: then what was meant for its end goes on to the scope around.
+    let mut homes = tree::outward(scope).filter(|scope| scope.enter_child().is_ok());
+    let Some(scope) = homes.next() else {
+        return drop(cleanup);
+    };
     if matches!(scope.kind, Kind::Root) {
+        scope.leave();
         // The root belongs to no runtime. A scope of its own stands for the one that we are in.
         let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
         adopt(&orphan, cleanup);
         return orphan.orphan();
     }
-    if scope.runtime_if_any().is_none() || scope.enter_child().is_err() {
+    if scope.runtime_if_any().is_none() {
+        scope.leave();
         return drop(cleanup);
     }
     if !scope.push_adopted(cleanup) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::current;
+use super::extra::Inside;
 use super::gate::{self, Payload};
 use super::group::Fate;
 use super::node::{Birth, Step, Vtable};
@@ -336,6 +337,10 @@ where
                 }
                 task.link();
                 if !to_drop() {
+                    let asks = |inside: Inside<'_>| inside.ask();
+                    if header.is_told() && header.scope().is_some_and(asks) {
+                        gate::wake_by_ref(cx.waker());
+                    }
                     return None;
                 }
             }
@@ -380,6 +385,9 @@ where
     where
         R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
     {
+        if fate == Fate::Cancelled {
+            tree::task_cancelled(&self.header);
+        }
         let gone = self.header.is_detached();
         if !gone {
             let outcome = Stage::Outcome(Outcome::new(Some(outcome())));

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::driver::Runtime;
 use super::gate::{self, StoredWaker};
-use super::tree::Scope;
+use super::tree::{self, Scope};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
@@ -28,6 +28,8 @@ pub(crate) enum Alarm {
     Grace(Weak<Scope>, Duration),
     /// The grace was over at this instant and the group has not ended.
     Watch(Weak<Scope>, Instant),
+    /// A scope that was told to end is kept by sections, and looks again whether they are in use.
+    Ask(Weak<Scope>),
 }
 
 /// Names an alarm, to disarm it.
@@ -243,6 +245,11 @@ fn fire(alarm: Alarm) {
         Alarm::Grace(scope, grace) => {
             if let Some(scope) = scope.upgrade() {
                 super::group::grace_over(&scope, grace);
+            }
+        }
+        Alarm::Ask(scope) => {
+            if let Some(scope) = scope.upgrade() {
+                tree::look_again(&scope);
             }
         }
         Alarm::Watch(scope, since) => {

@@ -10,14 +10,15 @@
 //!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
 //! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
 //!   under the same lock either is in the list that the canceller walks or sees the flag when it links.
-//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped, and no two `inner`
-//!   locks are held at once. So there is no lock order to get wrong.
+//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped. Two `inner` locks are held at once
+//!   only to move a section or a hold (`tree/parked`, `tree/holds`), and then that of a scope is taken before that of one further out.
 //! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's future: a live
-//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its parent,
+//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its home,
 //!   up to the task.
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
+//! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12–T13** What holds it: see `tree/holds`.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -39,8 +40,13 @@ use crate::observe::events;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 use tokio::time::Instant;
 
+mod holds;
+mod parked;
 mod spread;
 
+pub(super) use holds::look_again;
+pub(crate) use parked::outward;
+pub(super) use parked::task_cancelled;
 pub(crate) use spread::Dropping;
 use spread::spread;
 pub(super) use spread::{force_and_find, inherit};
@@ -120,6 +126,11 @@ const CUT: u32 = 1 << 11;
 /// A [`Cancelled`](crate::Cancelled) of this cancellation was given here: there is none but the first.
 pub(crate) const TOLD: u32 = 1 << 8;
 
+/// The section holds its home (T12).
+const HOLDING: u32 = 1 << 9;
+/// The code of the scope has ended (T11).
+const OVER: u32 = 1 << 12;
+
 /// In `tokens`: one token. There are fewer than 2^31 of them.
 const TOKEN: u64 = 1;
 /// In `tokens`: nothing may be added any more.
@@ -149,8 +160,12 @@ pub(crate) struct Scope {
     inner: Mutex<Inner>,
     slot: AtomicU32,
     holds: AtomicU32,
+    /// How often the section was polled within its home (T13).
+    polls: AtomicU32,
     pub(crate) location: &'static Location<'static>,
     parent: Option<Arc<Scope>>,
+    /// T10
+    home: AtomicPtr<Arc<Scope>>,
     own_runtime: OnceLock<Arc<Runtime>>,
     pub(crate) kind: Kind,
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
@@ -190,6 +205,7 @@ struct Rare {
     drains: Waiters,
     /// Awaits that this cancelled scope has stopped: to be woken when a [`Cancelled`](crate::Cancelled) lets them go on.
     stopped: Vec<StoredWaker>,
+    asking: holds::Asking,
 }
 
 /// Why a scope takes no new child.
@@ -227,6 +243,8 @@ impl Scope {
             flags: AtomicU32::new(named),
             holds: AtomicU32::new(0),
             tokens: AtomicU64::new(NUMBER | TOKEN),
+            polls: AtomicU32::new(0),
+            home: AtomicPtr::new(std::ptr::null_mut()),
             slot: AtomicU32::new(NO_SLOT),
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
@@ -337,7 +355,7 @@ impl Scope {
     /// Whether a cancel is on its way here: [`spread`] marks from the top down, so between the first mark and the last one only those
     /// above know.
     pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
-        for scope in ancestors(self) {
+        for scope in outward(self) {
             if scope.is_cancelled() {
                 return true;
             }
@@ -570,13 +588,13 @@ impl Scope {
         }
     }
 
-    /// Unlinks the scope and hands what nobody has collected to the parent, which gets its token back by the caller.
+    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back by the caller.
     fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
             let left = self.take_orphan_failure();
-            if let (Some(member), Some(parent)) = (left, &self.parent) {
-                parent.adopt_failure(member);
+            if let (Some(member), Some(home)) = (left, self.home()) {
+                home.adopt_failure(member);
             }
         }
         self.forget_stopped();
@@ -584,36 +602,26 @@ impl Scope {
         if let Some(group) = self.group() {
             group.closed();
         }
-        let parent = self.parent.as_ref()?;
-        let unlinked = {
-            let mut inner = parent.inner.lock();
-            // Only ever written under this lock.
-            let slot = self.slot.load(Ordering::Relaxed);
-            self.slot.store(NO_SLOT, Ordering::Relaxed);
-            take_at(&mut inner.scopes, slot, |scope| &scope.slot)
-        };
-        drop(unlinked);
-        if orphan && matches!(parent.kind, Kind::Root) {
-            parent.root_orphan_ended();
+        let home = self.unlink()?;
+        if orphan && matches!(home.kind, Kind::Root) {
+            home.root_orphan_ended();
         }
-        Some(parent)
+        Some(home)
     }
 
-    /// The section was dropped before its end: cancels what is below; the parent waits for it from now on (S15).
+    /// The section was dropped before its end: cancels what is below; its home waits for it from now on (S15). What lives on elsewhere
+    /// is not below any more (S40).
     pub(crate) fn abandon(self: &Arc<Self>) {
+        self.hand_on();
         self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
         self.orphan();
     }
 
-    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and the parent waits for
+    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and its home waits for
     /// that. Gives the section's token back.
     pub(crate) fn orphan(self: &Arc<Self>) {
-        self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
-        if let Some(parent) = &self.parent {
-            if matches!(parent.kind, Kind::Root) {
-                parent.root_orphan_added();
-            }
-        }
+        self.set_orphan();
+        self.hand_on();
         self.leave();
     }
 
@@ -624,7 +632,7 @@ impl Scope {
         self.group()?.take_failure(self).map(Member::Group)
     }
 
-    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root above answers for it.
+    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root further out that has not ended answers for it.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Child);
     }
@@ -643,12 +651,14 @@ impl Scope {
     fn adopt(self: &Arc<Self>, member: Member, whose: Whose) {
         let mut scope = self;
         loop {
-            match (&scope.kind, &scope.parent) {
+            let home = scope.home();
+            match (&scope.kind, home) {
+                (_, Some(home)) if scope.is_closed() => scope = home,
                 (Kind::Group(group), _) => return group.failed(scope, member, whose),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
                     return scope.keep_failure(member);
                 }
-                (_, Some(parent)) => scope = parent,
+                (_, Some(home)) => scope = home,
             }
         }
     }
@@ -743,9 +753,9 @@ impl Scope {
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
     /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
     pub(crate) fn yields_to_outer(&self) -> bool {
-        match &self.parent {
+        match self.home() {
             // Polled by somebody else than whoever opened it: nobody out there would drop it.
-            Some(parent) => super::current::is(parent) && parent.is_about_to_drop(),
+            Some(home) => super::current::is(home) && home.is_about_to_drop(),
             None => false,
         }
     }
@@ -767,8 +777,8 @@ impl Scope {
     /// This scope and those around it whose code is that of the same task, from the inside out. On the thread of a blocking closure none
     /// is beyond the closure.
     fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
-        let around = std::iter::successors(Some(self), |scope| match &scope.parent {
-            Some(parent) if !scope.is_task_root() => Some(parent),
+        let around = std::iter::successors(Some(self), |scope| match scope.home() {
+            Some(home) if !scope.is_task_root() => Some(home),
             _ => None,
         });
         around.take_while(|scope| !matches!(scope.kind, Kind::Blocking))
@@ -889,98 +899,6 @@ impl Scope {
         }
     }
 
-    // ---- holds and masks (T6) ----
-
-    pub(crate) fn holds(&self) -> u32 {
-        self.holds.load(Ordering::SeqCst)
-    }
-
-    /// Forbids dropping this scope's future and those around it in the same task.
-    pub(crate) fn hold(self: &Arc<Self>) {
-        let mut scope = self;
-        while scope.holds.fetch_add(1, Ordering::SeqCst) == 0 && !scope.is_task_root() {
-            let Some(parent) = &scope.parent else { return };
-            scope = parent;
-        }
-    }
-
-    pub(crate) fn release(self: &Arc<Self>) {
-        let mut scope = self;
-        loop {
-            if scope.holds.fetch_sub(1, Ordering::SeqCst) != 1 {
-                return;
-            }
-            if scope.is_cancelled() {
-                // The drop rule may apply now: have whoever polls this look again.
-                match &scope.kind {
-                    Kind::Task(task) => {
-                        if let Some(task) = task.upgrade() {
-                            task.wake();
-                        }
-                    }
-                    _ => scope.wake(),
-                }
-            }
-            match &scope.parent {
-                Some(parent) if !scope.is_task_root() => scope = parent,
-                _ => return,
-            }
-        }
-    }
-
-    /// Something below was cut off from outside.
-    pub(super) fn set_cut(&self) {
-        if self.flags() & CUT == 0 {
-            self.flags.fetch_or(CUT, Ordering::SeqCst);
-        }
-    }
-
-    /// Whether the cancellation was asked of this very scope.
-    pub(crate) fn is_origin(&self) -> bool {
-        self.flags() & OWN != 0
-    }
-
-    /// Whether there was a [`Cancelled`](crate::Cancelled) of this scope.
-    pub(crate) fn was_told(&self) -> bool {
-        self.flags() & TOLD != 0
-    }
-
-    /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
-    pub(crate) fn is_masked(&self) -> bool {
-        self.inner.lock().masks > 0
-    }
-
-    /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
-    pub(crate) fn mask(self: &Arc<Self>) {
-        self.flags.fetch_or(TOLD, Ordering::SeqCst);
-        self.inner.lock().masks += 1;
-        self.hold();
-        if self.has_rare() {
-            self.take_stopped().into_iter().for_each(StoredWaker::wake);
-        }
-    }
-
-    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
-    /// below meanwhile.
-    pub(crate) fn unmask(self: &Arc<Self>) {
-        let again = {
-            let mut inner = self.inner.lock();
-            inner.masks -= 1;
-            (inner.masks == 0 && self.is_cancelled()).then(|| {
-                let below = inner.scopes.to_vec();
-                (below, inner.reason.clone())
-            })
-        };
-        if let Some((below, Some(reason))) = again {
-            for scope in below {
-                if !scope.kind.keeps_cancel_out() {
-                    spread(&scope, CANCELLED, &reason, Dropping::Scheduled);
-                }
-            }
-        }
-        self.release();
-    }
-
     // ---- links ----
 
     /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take over (T4).
@@ -1008,10 +926,6 @@ impl Scope {
     }
 
     // ---- the process root ----
-
-    pub(crate) fn root_orphan_added(&self) {
-        self.rare(|rare| rare.orphans += 1);
-    }
 
     pub(crate) fn root_orphan_ended(&self) {
         let drains = self.rare(|rare| {
@@ -1121,12 +1035,12 @@ pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
 
 /// The task whose code opened `scope`, if a task of ours did.
 pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
-    ancestors(scope)
+    outward(scope)
         .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
         .find_map(|scope| task_of(scope))
 }
 
-/// Walks from `scope` to the root.
+/// Walks from `scope` to the root, from parent to parent.
 pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
     std::iter::successors(Some(scope), |scope| scope.parent())
 }

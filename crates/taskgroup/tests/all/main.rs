@@ -16,6 +16,7 @@ mod grace;
 mod groups;
 mod misuse;
 mod panics;
+mod parked;
 mod properties;
 mod reasons;
 mod scale;

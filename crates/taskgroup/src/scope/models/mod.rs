@@ -9,6 +9,7 @@
 
 mod driver;
 mod group;
+mod parked;
 mod task;
 mod tokio_task;
 
@@ -61,6 +62,7 @@ pub struct Figures {
 pub fn all() -> impl Iterator<Item = &'static Model> {
     [
         group::MODELS,
+        parked::MODELS,
         task::MODELS,
         tokio_task::MODELS,
         driver::MODELS,

@@ -1,0 +1,397 @@
+//! Holds: what forbids dropping a future, and who is asked whether it still does (T6, S40).
+//!
+//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its own `holds` are not 0. Both change,
+//!   together with the count of the home, under the lock of the section. So does its home (T10); a count that stays above 0 needs no lock.
+//!   Locks are taken outwards only.
+//! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and whoever polls it. Each poll of a section counts
+//!   as its answer. One that does not answer within [`PATIENCE`] further polls of the scope is parked, and holds no longer.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, Scope, TOLD, spread, task_of};
+use crate::scope::current;
+use crate::scope::gate::StoredWaker;
+use crate::scope::timer::Alarm;
+use crate::sync::{MutexGuard, Ordering};
+
+/// A section is parked after so many polls of the scope around it in which none of those asked has answered. An executor inside one task
+/// (`FuturesUnordered`, say) polls something of what was woken in its next poll or the one after, and a section that the code around polls by
+/// hand is polled then as well. So a section that is in use is never cut off, and one that is parked delays the end by that many polls.
+const PATIENCE: u32 = 64;
+/// While it waits it wakes them again, in case one was moved to another executor.
+const REMIND: u32 = 16;
+/// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`: where thousands of sections are in use, they
+/// are not all looked at in each poll.
+const EARNED: isize = 8;
+const MOST: isize = 64;
+
+/// Those who are to look again whether they may be dropped now.
+type Freed<'a> = SmallVec<[&'a Arc<Scope>; 4]>;
+
+impl Scope {
+    pub(crate) fn holds(&self) -> u32 {
+        self.holds.load(Ordering::SeqCst)
+    }
+
+    /// Forbids dropping this scope's future and those around it in the same task.
+    pub(crate) fn hold(self: &Arc<Self>) {
+        hold_from(self, None);
+    }
+
+    pub(crate) fn release(self: &Arc<Self>) {
+        let mut freed = Freed::new();
+        release_from(self, None, &mut freed);
+        freed.into_iter().for_each(look_again);
+    }
+
+    /// Its section holds its home.
+    pub(in super::super) fn hold_home(&self) {
+        if self.is_holding() {
+            return;
+        }
+        let own = self.inner.lock();
+        let before = self.flags.fetch_or(HOLDING, Ordering::SeqCst);
+        if let (0, Some(home)) = (before & HOLDING, self.home()) {
+            hold_from(home, Some(own));
+        }
+    }
+
+    /// And no longer. Whoever finds that it does not any more has nothing to do.
+    pub(in super::super) fn release_home(&self) {
+        if !self.is_holding() {
+            return;
+        }
+        let mut freed = Freed::new();
+        let own = self.inner.lock();
+        let before = self.flags.fetch_and(!HOLDING, Ordering::SeqCst);
+        if let (HOLDING, Some(home)) = (before & HOLDING, self.home()) {
+            release_from(home, Some(own), &mut freed);
+        } else {
+            drop(own);
+        }
+        freed.into_iter().for_each(look_again);
+    }
+
+    /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
+    pub(super) fn move_holds(
+        &self,
+        own: MutexGuard<'_, Inner>,
+        from: &Arc<Scope>,
+        home: &Arc<Scope>,
+    ) {
+        let mut freed = Freed::new();
+        if self.holds() > 0 {
+            hold_from(home, None);
+            release_from(from, None, &mut freed);
+        }
+        if self.flags.fetch_and(!HOLDING, Ordering::SeqCst) & HOLDING != 0 {
+            release_from(from, None, &mut freed);
+        }
+        drop(own);
+        freed.into_iter().for_each(look_again);
+    }
+
+    /// Whether the cancellation was asked of this very scope.
+    pub(crate) fn is_origin(&self) -> bool {
+        self.flags() & OWN != 0
+    }
+
+    /// Whether there was a [`Cancelled`](crate::Cancelled) of this scope.
+    pub(crate) fn was_told(&self) -> bool {
+        self.flags() & TOLD != 0
+    }
+
+    /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.inner.lock().masks > 0
+    }
+
+    /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
+    pub(crate) fn mask(self: &Arc<Self>) {
+        self.flags.fetch_or(TOLD, Ordering::SeqCst);
+        self.inner.lock().masks += 1;
+        self.hold();
+        if self.has_rare() {
+            self.take_stopped().into_iter().for_each(StoredWaker::wake);
+        }
+    }
+
+    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
+    /// below meanwhile.
+    pub(crate) fn unmask(self: &Arc<Self>) {
+        let again = {
+            let mut inner = self.inner.lock();
+            inner.masks -= 1;
+            (inner.masks == 0 && self.is_cancelled()).then(|| {
+                let below = inner.scopes.to_vec();
+                (below, inner.reason.clone())
+            })
+        };
+        if let Some((below, Some(reason))) = again {
+            for scope in below {
+                if !scope.kind.keeps_cancel_out() {
+                    spread(&scope, CANCELLED, &reason, Dropping::Scheduled);
+                }
+            }
+        }
+        self.release();
+    }
+
+    // ---- asking (T13) ----
+
+    /// Its section is being polled. It only holds where that keeps something: within its home.
+    pub(in super::super) fn answer(&self) {
+        if self.home().is_none_or(current::is_within) {
+            // Nobody else writes it: a section has one poller at a time.
+            let polls = self.polls.load(Ordering::Relaxed);
+            self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+        } else {
+            self.release_home();
+        }
+    }
+
+    /// Whether its section, if it is polled right now, keeps its home by that.
+    pub(in super::super) fn is_polled_at_home(&self) -> bool {
+        self.home().is_none_or(current::is_within)
+    }
+
+    /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be polled again at once.
+    pub(in super::super) fn ask(self: &Arc<Self>) -> bool {
+        if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
+            // A guard keeps it, or nothing any more.
+            return false;
+        }
+        let mut asking = self.rare(|rare| std::mem::take(&mut rare.asking));
+        let again = asking.look(self);
+        self.rare(|rare| rare.asking = asking);
+        again
+    }
+
+    /// Whether a scope close around it, in the same task, asks already. (In a deep tree not each level should look at all those below.)
+    fn leaves_asking_to_outer(&self) -> bool {
+        const CLOSE: usize = 8;
+        let mut scope = self;
+        for _ in 0..CLOSE {
+            let Some(home) = scope.home().filter(|_| !scope.is_task_root()) else {
+                return false;
+            };
+            let told = match &home.kind {
+                Kind::Group(_) | Kind::Section | Kind::Run | Kind::Task(_) => CANCELLED,
+                Kind::Deadline(_) => OWN,
+                Kind::Shield | Kind::Root | Kind::Local(..) | Kind::Blocking => 0,
+            };
+            if home.flags() & told != 0 {
+                return current::is_within(home);
+            }
+            scope = home;
+        }
+        false
+    }
+
+    /// The live sections below, in the same task, that hold; and how many scopes were looked at.
+    fn holding_below(&self) -> (Vec<Arc<Scope>>, usize) {
+        let mut stack = self.inner.lock().scopes.to_vec();
+        let mut holding = Vec::new();
+        let mut seen = 0;
+        while let Some(scope) = stack.pop() {
+            seen += 1;
+            if !scope.is_live_section() {
+                continue;
+            }
+            stack.extend(scope.inner.lock().scopes.iter().cloned());
+            if scope.is_holding() {
+                holding.push(scope);
+            }
+        }
+        (holding, seen)
+    }
+}
+
+/// What a scope that was told to end knows of the sections that keep it. Only its poller looks at it.
+#[derive(Default)]
+pub(super) struct Asking {
+    credit: isize,
+    /// How often the scope was polled since one of them answered, while it waits for answers.
+    waits: Option<u32>,
+    /// Those that it waits for.
+    asked: Vec<Seen>,
+    /// Those that it saw last.
+    known: Vec<Seen>,
+    /// When it looks again by itself, and how long it has waited for that.
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+/// A section, with its count of polls when it was seen. A weak reference keeps its address from becoming that of another one.
+struct Seen(Weak<Scope>, u32);
+
+impl Seen {
+    fn new(section: &Arc<Scope>) -> Self {
+        let polls = section.polls.load(Ordering::Relaxed);
+        Self(Arc::downgrade(section), polls)
+    }
+
+    /// Whether it has not been polled since. One that went to another home has let go.
+    fn is_silent(&self) -> bool {
+        let silent = |section: Arc<Scope>| {
+            section.is_holding() && section.polls.load(Ordering::Relaxed) == self.1
+        };
+        self.0.upgrade().is_some_and(silent)
+    }
+}
+
+impl Asking {
+    fn look(&mut self, scope: &Arc<Scope>) -> bool {
+        self.credit = self.credit.saturating_add(EARNED).min(MOST);
+        let mut silent = HashSet::new();
+        if let Some(waits) = &mut self.waits {
+            let before = self.asked.len();
+            self.asked.retain(Seen::is_silent);
+            if !self.asked.is_empty() {
+                let answered = self.asked.len() < before;
+                *waits = if answered { 0 } else { *waits + 1 };
+                match *waits {
+                    PATIENCE => self.give_up(),
+                    waits if waits % REMIND == REMIND - 1 => self.wake(),
+                    _ => {}
+                }
+                return true;
+            }
+            self.waits = None;
+        } else if self.credit < 0 {
+            self.rest(scope);
+            return false;
+        } else {
+            let seen = self.known.iter().filter(|seen| seen.is_silent());
+            silent.extend(seen.map(|seen| seen.0.as_ptr()));
+        }
+        // What is new is asked, and from time to time what has not been polled since the last look. Not each time: an executor that wakes
+        // itself after it was woken would go on for ever.
+        let (holding, seen) = scope.holding_below();
+        self.credit -= isize::try_from(seen).unwrap_or(isize::MAX);
+        let due = self.is_due();
+        let known: HashSet<_> = self.known.iter().map(|seen| seen.0.as_ptr()).collect();
+        let to_ask = holding.iter().filter(|section| {
+            let section = Arc::as_ptr(section);
+            !known.contains(&section) || (due && silent.contains(&section))
+        });
+        self.asked = to_ask.map(Seen::new).collect();
+        self.known = holding.iter().map(Seen::new).collect();
+        if self.asked.is_empty() {
+            if !holding.is_empty() {
+                self.rest(scope);
+            }
+            return false;
+        }
+        self.waits = Some(0);
+        self.wake();
+        true
+    }
+
+    fn is_due(&self) -> bool {
+        self.next.is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Looks again after a pause, whether the scope is polled or not: what is in use now may be parked in the last poll that there is. Each
+    /// pause is twice as long as the one before, up to a second.
+    fn rest(&mut self, scope: &Arc<Scope>) {
+        if !self.is_due() {
+            return;
+        }
+        self.pause = (self.pause * 2).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let next = Instant::now() + self.pause;
+        self.next = Some(next);
+        // In a model time stands still.
+        if let (false, Some(runtime)) = (cfg!(loom), scope.runtime_if_any()) {
+            let alarm = Alarm::Ask(Arc::downgrade(scope));
+            runtime.timers().arm(runtime, next, alarm);
+        }
+    }
+
+    fn wake(&self) {
+        for section in self.asked.iter().filter_map(|seen| seen.0.upgrade()) {
+            section.wake();
+        }
+    }
+
+    /// Those that have not answered are parked.
+    fn give_up(&mut self) {
+        self.waits = None;
+        for seen in std::mem::take(&mut self.asked) {
+            if let Some(section) = seen.0.upgrade() {
+                section.release_home();
+            }
+        }
+    }
+}
+
+/// Counts a hold of `scope` and, where its count leaves 0, of its home, and so on. `below` is the lock of what holds it, if it is a scope.
+fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inner>>) {
+    loop {
+        if scope.is_task_root() {
+            scope.holds.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        let held = |holds| (holds > 0).then_some(holds + 1);
+        let counted = scope
+            .holds
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, held);
+        if counted.is_ok() {
+            return;
+        }
+        let own = scope.inner.lock();
+        let crossed = scope.holds.fetch_add(1, Ordering::SeqCst) == 0;
+        drop(below.replace(own));
+        match scope.home() {
+            Some(home) if crossed => scope = home,
+            _ => return,
+        }
+    }
+}
+
+/// The other way round. A scope whose count comes to 0 is among the `freed`, if it is cancelled.
+fn release_from<'a>(
+    mut scope: &'a Arc<Scope>,
+    mut below: Option<MutexGuard<'a, Inner>>,
+    freed: &mut Freed<'a>,
+) {
+    loop {
+        if scope.is_task_root() {
+            let last = scope.holds.fetch_sub(1, Ordering::SeqCst) == 1;
+            freed.extend((last && scope.is_cancelled()).then_some(scope));
+            return;
+        }
+        let kept = |holds| (holds > 1).then(|| holds - 1);
+        let counted = scope
+            .holds
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, kept);
+        if counted.is_ok() {
+            return;
+        }
+        let own = scope.inner.lock();
+        let crossed = scope.holds.fetch_sub(1, Ordering::SeqCst) == 1;
+        drop(below.replace(own));
+        freed.extend((crossed && scope.is_cancelled()).then_some(scope));
+        match scope.home() {
+            Some(home) if crossed => scope = home,
+            _ => return,
+        }
+    }
+}
+
+/// The drop rule may apply now: has whoever polls `scope` look again.
+pub(in super::super) fn look_again(scope: &Arc<Scope>) {
+    match &scope.kind {
+        Kind::Task(_) => {
+            if let Some(task) = task_of(scope) {
+                task.wake();
+            }
+        }
+        _ => scope.wake(),
+    }
+}
