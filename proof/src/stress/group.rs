@@ -73,7 +73,8 @@ impl Hand {
         if let Some(record) = &self.record {
             record.failed(id);
         }
-        StressError::new(id, self.world.mode.misbehaves(), random)
+        let misbehaves = self.world.mode.has_bad_errors(&self.world.without);
+        StressError::new(id, misbehaves, random)
     }
 }
 

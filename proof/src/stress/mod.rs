@@ -44,8 +44,8 @@ N operations (default 400), with code that misbehaves.
               a1, a2, b1, b7
 --round       runs only this round of the seed, again and again
 --patience    how many seconds nothing may happen before it is a hang (default 30)
---without     leaves out steps (park, halfrun, …: the variants of `Step`), shutdowns, or a check
-              (progress, cutoff), to look past a fault that is known
+--without     leaves out steps (park, halfrun, …: the variants of `Step`), shutdowns, errors that
+              misbehave (errors), or a check (progress, cutoff), to look past a known fault
 --keep-going  goes on after a round with violations
 --direct      runs without the process around, so that a debugger sees a crash
 

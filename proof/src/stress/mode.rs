@@ -200,6 +200,7 @@ pub(crate) struct Without {
     progress: bool,
     cut_off: bool,
     shutdowns: bool,
+    errors: bool,
 }
 
 impl Without {
@@ -208,6 +209,7 @@ impl Without {
         match name {
             "progress" => self.progress = true,
             "cutoff" => self.cut_off = true,
+            "errors" => self.errors = true,
             "shutdowns" => self.shutdowns = true,
             _ => self.steps.push(Step::named(name)?),
         }
@@ -276,6 +278,11 @@ impl Mode {
     /// Whether it stands for one kind of fault.
     fn is_aimed(self) -> bool {
         matches!(self, Self::A1 | Self::A2 | Self::B1 | Self::B7)
+    }
+
+    /// Whether `Display` and `source` of an error may panic or fail.
+    pub(crate) fn has_bad_errors(self, without: &Without) -> bool {
+        self.misbehaves() && !without.errors
     }
 
     /// Whether a progress has to add up.
