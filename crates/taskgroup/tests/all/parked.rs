@@ -1,6 +1,9 @@
 //! Sections that are alive and not polled: groups, deadlines and shields that were polled once and then left among the local variables, kept
 //! in a value, sent elsewhere. S40.
 
+// Futures that come out of futures are what this is about.
+#![allow(clippy::async_yields_async)]
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -233,11 +236,16 @@ fn handing_on_races_with_the_end() {
                         }
                         Ok(())
                     }));
-                    once(inner.as_mut()).await;
-                    let _ = sender.send(inner);
+                    let polled = poll_fn(|cx| Poll::Ready(inner.as_mut().poll(cx))).await;
+                    if polled.is_pending() {
+                        let _ = sender.send(inner);
+                    }
                 });
                 outer.spawn(async move {
-                    let inner = receiver.await?;
+                    let Ok(inner) = receiver.await else {
+                        // The step was taken before its first poll was over.
+                        return Ok(());
+                    };
                     if round % 2 == 0 {
                         inner.await?;
                         assert_eq!(count.load(Ordering::SeqCst), 2);
@@ -429,7 +437,11 @@ fn fault_b8_a_parked_group_does_not_hold_off_a_cancellation() {
             log.started(2).await;
             child.cancel();
             assert!(matches!(child.await, Err(JoinError::Cancelled(_))));
-            assert_eq!(log.take().last().unwrap(), "cleaned up");
+            // The handle waits for all of it. The work is cancelled with the child, so it may end before that is dropped.
+            assert_eq!(
+                log.take_sorted(),
+                ["cleaned up", "reply dropped", "work dropped"]
+            );
             Ok(())
         })
         .await
@@ -529,7 +541,7 @@ fn what_is_parked_after_the_cancellation_does_not_hold_either() {
         }))
         .await;
         assert!(ended.is_err());
-        // It looks again after pauses of up to a second.
+        // It looks again after pauses that grow.
         assert!((500..1500).contains(&after), "{after}");
     });
 }

@@ -6,7 +6,6 @@
 //! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and whoever polls it. Each poll of a section counts
 //!   as its answer. One that does not answer within [`PATIENCE`] further polls of the scope is parked, and holds no longer.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,6 +24,9 @@ use crate::sync::{MutexGuard, Ordering};
 const PATIENCE: u32 = 64;
 /// While it waits it wakes them again, in case one was moved to another executor.
 const REMIND: u32 = 16;
+/// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a group for as long as those below end.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(4);
 /// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`: where thousands of sections are in use, they
 /// are not all looked at in each poll.
 const EARNED: isize = 8;
@@ -245,10 +247,17 @@ impl Seen {
     }
 }
 
+/// Their addresses.
+fn sorted<'a>(seen: impl Iterator<Item = &'a Seen>) -> Vec<*const Scope> {
+    let mut addresses: Vec<_> = seen.map(|seen| seen.0.as_ptr()).collect();
+    addresses.sort_unstable();
+    addresses
+}
+
 impl Asking {
     fn look(&mut self, scope: &Arc<Scope>) -> bool {
         self.credit = self.credit.saturating_add(EARNED).min(MOST);
-        let mut silent = HashSet::new();
+        let mut silent = Vec::new();
         if let Some(waits) = &mut self.waits {
             let before = self.asked.len();
             self.asked.retain(Seen::is_silent);
@@ -267,18 +276,18 @@ impl Asking {
             self.rest(scope);
             return false;
         } else {
-            let seen = self.known.iter().filter(|seen| seen.is_silent());
-            silent.extend(seen.map(|seen| seen.0.as_ptr()));
+            silent = sorted(self.known.iter().filter(|seen| seen.is_silent()));
         }
         // What is new is asked, and from time to time what has not been polled since the last look. Not each time: an executor that wakes
         // itself after it was woken would go on for ever.
         let (holding, seen) = scope.holding_below();
         self.credit -= isize::try_from(seen).unwrap_or(isize::MAX);
         let due = self.is_due();
-        let known: HashSet<_> = self.known.iter().map(|seen| seen.0.as_ptr()).collect();
+        let known = sorted(self.known.iter());
         let to_ask = holding.iter().filter(|section| {
             let section = Arc::as_ptr(section);
-            !known.contains(&section) || (due && silent.contains(&section))
+            let is_in = |list: &[*const Scope]| list.binary_search(&section).is_ok();
+            !is_in(&known) || (due && is_in(&silent))
         });
         self.asked = to_ask.map(Seen::new).collect();
         self.known = holding.iter().map(Seen::new).collect();
@@ -298,12 +307,12 @@ impl Asking {
     }
 
     /// Looks again after a pause, whether the scope is polled or not: what is in use now may be parked in the last poll that there is. Each
-    /// pause is twice as long as the one before, up to a second.
+    /// pause is twice as long as the one before, up to the longest.
     fn rest(&mut self, scope: &Arc<Scope>) {
         if !self.is_due() {
             return;
         }
-        self.pause = (self.pause * 2).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
         let next = Instant::now() + self.pause;
         self.next = Some(next);
         // In a model time stands still.
