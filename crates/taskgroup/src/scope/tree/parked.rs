@@ -47,9 +47,10 @@ impl Scope {
         self.home().is_some_and(|now| Arc::ptr_eq(now, home))
     }
 
-    /// Whether there is a future of this scope that has not ended. (Tasks stand in another list.)
+    /// Whether there is a future of this scope that has not ended. (Tasks stand in another list, and a blocking closure runs whether
+    /// it is polled or not.)
     pub(super) fn is_live_section(&self) -> bool {
-        self.flags() & ORPHAN == 0 && !self.is_closed()
+        self.flags() & ORPHAN == 0 && !self.is_closed() && !matches!(self.kind, Kind::Blocking)
     }
 
     /// The code of this scope has ended: the sections that are still alive below it go on to the scope around (T11).
