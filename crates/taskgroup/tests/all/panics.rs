@@ -406,14 +406,19 @@ fn fault_b4_the_panic_of_a_body_is_not_lost_with_its_group() {
 fn a_panic_or_an_error_that_waits_for_cleanup_is_not_lost() {
     everywhere(|| async {
         let error = group(async |_| {
+            let (release, released) = tokio::sync::watch::channel(());
+            let cleanup = || {
+                let mut released = released.clone();
+                async move { drop(released.changed().await) }
+            };
             let panics = shield(async {
-                defer(turns(20));
+                defer(cleanup());
                 if true {
                     panic!("shielded");
                 }
             });
             let fails = gather([async {
-                defer(turns(20));
+                defer(cleanup());
                 Err::<(), _>("inline")
             }]);
             tokio::select! {
@@ -422,6 +427,7 @@ fn a_panic_or_an_error_that_waits_for_cleanup_is_not_lost() {
                 _ = fails => unreachable!("its cleanup is not over"),
                 () = turns(3) => {}
             }
+            drop(release);
             Ok(())
         });
         let mut failures = messages(&error.await.unwrap_err());
