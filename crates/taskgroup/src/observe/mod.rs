@@ -1,6 +1,6 @@
 //! Seeing what runs: the live tree, warnings, reports of what blocks or does not end.
 //!
-//! The engine knows little of this room: it tells the [`clock`] when a pump begins its turn, calls [`still_waiting`] when a grace was
+//! The engine knows little of this room: it calls [`still_waiting`] when a grace was
 //! not enough, and names the turns in the life of a task to [`events`], which is empty unless somebody records. Everything else is read from the scope tree on demand,
 //! through the accessors of its nodes, so a tree that nobody looks at costs nothing.
 //!

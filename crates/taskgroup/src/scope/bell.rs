@@ -277,7 +277,7 @@ mod tests {
         assert!(matches!(bell.left, Left::Anybody));
     }
 
-    // B1: in a turn of a pump it serves the next deadline of the child.
+    // B1: in a turn of a driver it serves the next deadline of the child.
     #[tokio::test(start_paused = true)]
     async fn a_bell_serves_within_a_turn() {
         let first = Instant::now() + SECOND;
