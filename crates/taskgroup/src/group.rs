@@ -16,7 +16,6 @@ use crate::policy::Policy;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
-use crate::scope::timer;
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
 use crate::scope::{current, driver};
 use crate::start::{self, StartError, Started};
@@ -496,8 +495,8 @@ impl GroupBuilder {
     ///
     /// Without a grace cleanup may take as long as it takes.
     ///
-    /// # Panics
-    /// The group panics where it begins, in a Tokio runtime without a clock (see `enable_time` there).
+    /// In a Tokio runtime without a clock (see `enable_time` there) nothing tells when the grace is over: the group works, and if it is
+    /// cancelled, a warning says that its cleanup is not bounded, see [`WarningKind::NoClock`](crate::WarningKind::NoClock).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.settings().grace = Some(grace);
         self
@@ -722,9 +721,6 @@ where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
     cancel_point().await;
-    if options.has_grace() {
-        timer::need_clock_here();
-    }
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.
