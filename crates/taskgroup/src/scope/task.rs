@@ -574,8 +574,8 @@ fn value_panicked(task: &TaskRef, payload: Payload) {
     if header.owner.enter_child().is_err() {
         return gate::report("the value of a task", payload);
     }
-    header
-        .owner
-        .adopt_failure(Member::from_panic(header.info(), payload));
+    // On the stack of the code that has dropped the handle, destructors of other children have no business.
+    let failed = Member::from_panic(header.info(), payload);
+    header.owner.adopt_from_hand(failed);
     header.owner.leave();
 }
