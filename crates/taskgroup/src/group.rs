@@ -105,6 +105,9 @@ impl TaskGroup {
     ///
     /// The child's name in errors and in the tree is `#` and its number; [`task`](Self::task) gives it a better one.
     ///
+    /// A future of more than 16 KiB (2 KiB in debug builds) is boxed, as Tokio does, and so is a value of more: the stack has to hold little
+    /// more of them than where they are made and taken.
+    ///
     /// # Panics
     /// In a group that runs outside any Tokio runtime.
     #[track_caller]
@@ -406,6 +409,24 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
+        if const { task::is_large::<F>() } {
+            self.spawn_sized(Box::pin(future), options, location)
+        } else {
+            self.spawn_sized(future, options, location)
+        }
+    }
+
+    /// As [`spawn_with`](Self::spawn_with), for a future that is not large.
+    #[inline]
+    fn spawn_sized<F>(
+        &self,
+        future: F,
+        options: Options,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
         let placed = options.placed;
         let (spec, admitted) = self.admit(options, location);
         match admitted {
@@ -438,7 +459,7 @@ impl TaskGroup {
         }
         drop(future);
         let cancelled = Cancelled::plain(self.reason_of(refusal));
-        TaskHandle::new(task::refused::<F, _>(spec, cancelled))
+        TaskHandle::new(task::refused(spec, cancelled))
     }
 
     fn try_spawn_with<F>(
@@ -453,7 +474,11 @@ impl TaskGroup {
         let (spec, admitted) = self.admit(options, location);
         match admitted {
             Ok(()) => {
-                let (task, joiner) = task::new(spec, future);
+                let (task, joiner) = if const { task::is_large::<F>() } {
+                    task::new(spec, Box::pin(future))
+                } else {
+                    task::new(spec, future)
+                };
                 self.state().start(&self.scope, task, false);
                 Ok(TaskHandle::new(joiner))
             }
