@@ -16,7 +16,6 @@ use crate::policy::Policy;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
-use crate::scope::timer;
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
 use crate::scope::{current, driver};
 use crate::start::{self, StartError, Started};
@@ -106,6 +105,9 @@ impl TaskGroup {
     /// handle says [`Cancelled`]; [`try_spawn`](Self::try_spawn) gives the future back instead.
     ///
     /// The child's name in errors and in the tree is `#` and its number; [`task`](Self::task) gives it a better one.
+    ///
+    /// A future of more than 16 KiB (2 KiB in debug builds) is boxed, as Tokio does, and so is a value of more: the stack has to hold little
+    /// more of them than where they are made and taken.
     ///
     /// # Panics
     /// In a group that runs outside any Tokio runtime.
@@ -408,6 +410,24 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
+        if const { task::is_large::<F>() } {
+            self.spawn_sized(Box::pin(future), options, location)
+        } else {
+            self.spawn_sized(future, options, location)
+        }
+    }
+
+    /// As [`spawn_with`](Self::spawn_with), for a future that is not large.
+    #[inline]
+    fn spawn_sized<F>(
+        &self,
+        future: F,
+        options: Options,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
         let placed = options.placed;
         let (spec, admitted) = self.admit(options, location);
         match admitted {
@@ -440,7 +460,7 @@ impl TaskGroup {
         }
         drop(future);
         let cancelled = Cancelled::plain(self.reason_of(refusal));
-        TaskHandle::new(task::refused::<F, _>(spec, cancelled))
+        TaskHandle::new(task::refused(spec, cancelled))
     }
 
     fn try_spawn_with<F>(
@@ -455,7 +475,11 @@ impl TaskGroup {
         let (spec, admitted) = self.admit(options, location);
         match admitted {
             Ok(()) => {
-                let (task, joiner) = task::new(spec, future);
+                let (task, joiner) = if const { task::is_large::<F>() } {
+                    task::new(spec, Box::pin(future))
+                } else {
+                    task::new(spec, future)
+                };
                 self.state().start(&self.scope, task, false);
                 Ok(TaskHandle::new(joiner))
             }
@@ -497,8 +521,8 @@ impl GroupBuilder {
     ///
     /// Without a grace cleanup may take as long as it takes.
     ///
-    /// # Panics
-    /// The group panics where it begins, in a Tokio runtime without a clock (see `enable_time` there).
+    /// In a Tokio runtime without a clock (see `enable_time` there) nothing tells when the grace is over: the group works, and if it is
+    /// cancelled, a warning says that its cleanup is not bounded, see [`WarningKind::NoClock`](crate::WarningKind::NoClock).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.settings().grace = Some(grace);
         self
@@ -728,9 +752,6 @@ where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
     cancel_point().await;
-    if options.has_grace() {
-        timer::need_clock_here();
-    }
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong where the body runs, whichever thread spawns the first of them.

@@ -167,7 +167,7 @@ impl<T: 'static> TaskHandle<T> {
     /// The outcome in place, once the task has ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<&T, &JoinError>> {
-        self.joiner.look().map(Result::as_ref)
+        self.joiner.look()
     }
 }
 

@@ -39,4 +39,4 @@ pub use stall::report_blocking;
 pub use tree::{Node, NodeKind, State, Tree, current, live_tasks, tree};
 pub(crate) use waiting::still_waiting;
 pub use warning::{Warning, WarningKind, reset_warning_hook, set_warning_hook};
-pub(crate) use warning::{cleanup_cut, failures_not_kept, foreign_panicked};
+pub(crate) use warning::{cleanup_cut, failures_not_kept, foreign_panicked, no_clock};

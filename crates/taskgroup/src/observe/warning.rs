@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::TaskInfo;
 use crate::scope::tree::{Kind, Scope};
@@ -22,6 +23,8 @@ pub enum WarningKind {
     CleanupCut,
     /// Futures that were dropped half-way have left more failures behind than are kept: see [`NotKept`](crate::NotKept).
     FailuresNotKept,
+    /// A group with a grace was cancelled in a runtime without a clock: its cleanup is not bounded.
+    NoClock,
 }
 
 /// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
@@ -46,7 +49,7 @@ impl Warning {
         self.kind
     }
 
-    /// The task that blocks, the group that does not end, the task, run or process in which failures were left behind, or the process
+    /// The task that blocks, the group that does not end or has no clock for its grace, the task, run or process in which failures were left behind, or the process
     /// where the code belongs to no task.
     pub fn task(&self) -> &TaskInfo {
         &self.task
@@ -126,6 +129,17 @@ pub(crate) fn cleanup_cut(count: usize) {
     );
     let process = group::process_info();
     warn(&Warning::new(WarningKind::CleanupCut, process, message));
+}
+
+/// A group was cancelled, and nothing tells when its grace is over.
+pub(crate) fn no_clock(scope: &Arc<Scope>, grace: Duration) {
+    let task = group::info(scope);
+    let message = format!(
+        "group `{}`: no grace without a clock: its cleanup may take longer than {grace:?}. \
+         Call `enable_time` on the builder of the Tokio runtime",
+        task.path()
+    );
+    warn(&Warning::new(WarningKind::NoClock, task, message));
 }
 
 /// Foreign code panicked that belongs to no task.

@@ -118,11 +118,6 @@ impl GroupOptions {
     pub(crate) fn limit(&self) -> Option<usize> {
         self.settings.as_ref()?.limit
     }
-
-    pub(crate) fn has_grace(&self) -> bool {
-        let grace = |settings: &Settings| settings.grace.is_some();
-        self.settings.as_deref().is_some_and(grace)
-    }
 }
 
 /// Whose failure a group takes in.

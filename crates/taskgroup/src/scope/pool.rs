@@ -6,8 +6,9 @@
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
 //!   back to the allocator.
 //! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
-//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends: what lives long stays at the size of what lives
-//!   in it. Of each class: children of one size that came in a crowd do not take the room of another.
+//! - **M3** A thread keeps [`KEPT`] bytes at most, of all classes together, and gives them back when it ends: what lives long stays at the size of
+//!   what lives in it. Where there is no room, the block that comes takes that of one of another class: children of one size that came in
+//!   a crowd do not keep it from those of another.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -21,7 +22,7 @@ const CLASSES: usize = 16;
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
-    256 * 1024
+    64 * 1024
 };
 
 struct Block {
@@ -29,24 +30,17 @@ struct Block {
 }
 
 struct Pool {
-    lists: [List; CLASSES],
-}
-
-struct List {
-    first: Cell<*mut Block>,
-    /// How much there is in it.
+    /// The first block of each class.
+    lists: [Cell<*mut Block>; CLASSES],
+    /// How much there is in all of them.
     bytes: Cell<usize>,
 }
 
 thread_local! {
     static POOL: Pool = const {
         Pool {
-            lists: [const {
-                List {
-                    first: Cell::new(std::ptr::null_mut()),
-                    bytes: Cell::new(0),
-                }
-            }; CLASSES],
+            lists: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
+            bytes: Cell::new(0),
         }
     };
 }
@@ -102,33 +96,67 @@ pub(super) unsafe fn free<T>(place: NonNull<T>) {
     }
 }
 
+/// The size of the blocks of a class.
+const fn size_of_class(class: usize) -> usize {
+    (class + 1) * STEP
+}
+
 impl Pool {
     #[inline]
     fn take(&self, class: usize, size: usize) -> Option<NonNull<Block>> {
         let list = &self.lists[class];
-        let block = NonNull::new(list.first.get())?;
+        let block = NonNull::new(list.get())?;
         // SAFETY: M2.
         #[allow(unsafe_code)]
-        list.first.set(unsafe { block.as_ref() }.next);
-        list.bytes.set(list.bytes.get() - size);
+        list.set(unsafe { block.as_ref() }.next);
+        self.bytes.set(self.bytes.get() - size);
         Some(block)
     }
 
     /// Returns whether it was kept.
     #[inline]
     fn put(&self, class: usize, size: usize, block: NonNull<Block>) -> bool {
-        let list = &self.lists[class];
-        if list.bytes.get() + size > KEPT {
+        if self.bytes.get() + size > KEPT && !self.make_room(class, size) {
             return false;
         }
-        let next = list.first.get();
+        let list = &self.lists[class];
+        let next = list.get();
         // SAFETY: the block is large enough, aligned, and the caller's, who gives it to us.
         #[allow(unsafe_code)]
         unsafe {
             block.write(Block { next });
         }
-        list.first.set(block.as_ptr());
-        list.bytes.set(list.bytes.get() + size);
+        list.set(block.as_ptr());
+        self.bytes.set(self.bytes.get() + size);
+        true
+    }
+
+    /// Gives blocks of other classes back until there is room for one more of this class. Returns whether there is.
+    #[cold]
+    fn make_room(&self, class: usize, size: usize) -> bool {
+        for other in (0..CLASSES).filter(|other| *other != class) {
+            while self.bytes.get() + size > KEPT {
+                if !self.give_back(other) {
+                    break;
+                }
+            }
+        }
+        self.bytes.get() + size <= KEPT
+    }
+
+    /// Gives a block of a class to the allocator. Returns whether there was one.
+    fn give_back(&self, class: usize) -> bool {
+        let size = size_of_class(class);
+        let (Some(block), Ok(layout)) =
+            (self.take(class, size), Layout::from_size_align(size, STEP))
+        else {
+            return false;
+        };
+        // SAFETY: M1.
+        #[allow(unsafe_code)]
+        unsafe {
+            dealloc(block.as_ptr().cast(), layout);
+        }
         true
     }
 }
@@ -136,17 +164,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         for class in 0..CLASSES {
-            let size = (class + 1) * STEP;
-            let Ok(layout) = Layout::from_size_align(size, STEP) else {
-                continue;
-            };
-            while let Some(block) = self.take(class, size) {
-                // SAFETY: M1.
-                #[allow(unsafe_code)]
-                unsafe {
-                    dealloc(block.as_ptr().cast(), layout);
-                }
-            }
+            while self.give_back(class) {}
         }
     }
 }
@@ -165,41 +183,63 @@ mod tests {
         place
     }
 
+    /// Frees what is from [`leak`].
+    fn free_all<T>(places: impl IntoIterator<Item = NonNull<T>>) {
+        for place in places {
+            // SAFETY: the callers': each is from `leak`, once.
+            #[allow(unsafe_code)]
+            unsafe {
+                free(place);
+            }
+        }
+    }
+
     // M2, M3
     #[test]
     #[cfg_attr(any(miri, loom, taskgroup_unpooled), ignore = "nothing is kept there")]
     fn what_is_given_back_is_used_again_up_to_a_limit() {
         std::thread::spawn(|| {
-            let class = 128 / STEP - 1;
-            let kept = || POOL.with(|pool| pool.lists[class].bytes.get());
+            let kept = || POOL.with(|pool| pool.bytes.get());
             let first = leak([1_u64; 15]);
             let other = leak([2_u64; 15]);
-            // SAFETY: from above, once.
-            #[allow(unsafe_code)]
-            unsafe {
-                free(first);
-            }
+            free_all([first]);
             assert_eq!(kept(), 128);
             let again = leak([3_u64; 16]);
             assert_eq!(kept(), 0);
             assert_eq!(first.cast::<u8>(), again.cast::<u8>(), "of the same class");
             assert_ne!(first, other);
-            let many: Vec<_> = (0..2 * KEPT / 128).map(|_| leak([4_u64; 16])).collect();
-            for place in many {
-                // SAFETY: from above, once.
-                #[allow(unsafe_code)]
-                unsafe {
-                    free(place);
-                }
-            }
+            free_all(
+                (0..2 * KEPT / 128)
+                    .map(|_| leak([4_u64; 16]))
+                    .collect::<Vec<_>>(),
+            );
             assert_eq!(kept(), KEPT);
-            for place in [other.cast::<[u64; 16]>(), again] {
-                // SAFETY: from above, once; what is dropped needs none.
-                #[allow(unsafe_code)]
-                unsafe {
-                    free(place);
-                }
-            }
+            free_all([other]);
+            free_all([again]);
+            assert_eq!(kept(), KEPT);
+        })
+        .join()
+        .unwrap();
+    }
+
+    // M3: the limit is one for all sizes, and those that came first do not keep the room.
+    #[test]
+    #[cfg_attr(any(miri, loom, taskgroup_unpooled), ignore = "nothing is kept there")]
+    fn a_crowd_of_one_size_makes_room_for_another() {
+        std::thread::spawn(|| {
+            let kept = || POOL.with(|pool| pool.bytes.get());
+            free_all(
+                (0..2 * KEPT / 128)
+                    .map(|_| leak([1_u64; 16]))
+                    .collect::<Vec<_>>(),
+            );
+            assert_eq!(kept(), KEPT);
+            let place = leak([2_u64; 32]);
+            free_all([place]);
+            assert!(kept() <= KEPT);
+            let again = leak([3_u64; 32]);
+            assert_eq!(place, again, "it was kept");
+            free_all([again]);
         })
         .join()
         .unwrap();

@@ -12,6 +12,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
+
 use super::current;
 use super::extra::Inside;
 use super::gate::{self, Payload};
@@ -114,18 +116,57 @@ pub(crate) struct Spec {
     pub(crate) bits: usize,
 }
 
-/// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken.
+/// A future or a value that is larger than that has a box of its own, so that what moves on its way through the engine is a pointer: each
+/// move may be a copy on the stack, in builds without optimisation nearly all are. Futures have the same limit in Tokio, so a stack
+/// that is large enough there is here, too.
+const LARGE: usize = if cfg!(debug_assertions) {
+    2 * 1024
+} else {
+    16 * 1024
+};
+
+pub(crate) const fn is_large<T>() -> bool {
+    size_of::<T>() > LARGE
+}
+
+pin_project! {
+    /// Has a large value in a box as soon as it is there.
+    struct Boxing<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output: TaskOutput>> Future for Boxing<F> {
+    type Output = Result<Box<<F::Output as TaskOutput>::Value>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(match output.into_result() {
+                Ok(value) => Ok(Box::new(value)),
+                Err(error) => Err(error),
+            }),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken. The future is not large.
 #[inline(always)]
 pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
 where
     F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
     V: Send + 'static,
 {
-    let node = Task::allocate(spec, Birth::Spawned, || Stage::Future(future));
+    let node = if const { is_large::<V>() } {
+        Task::allocate(spec, Birth::Spawned, || Stage::Future(Boxing { future }))
+    } else {
+        Task::allocate(spec, Birth::Spawned, || Stage::Future(future))
+    };
     // SAFETY: a spawned task is born with a reference for its driver.
     #[allow(unsafe_code)]
     let task = unsafe { TaskRef::from_raw(node) };
-    // SAFETY: and with one for its joiner; `Task<F>` has values of type `V`.
+    // SAFETY: and with one for its joiner; it keeps values of type `V`, or of type `Box<V>` if they are large.
     #[allow(unsafe_code)]
     let joiner = unsafe { Joiner::from_raw(node) };
     events::spawned(task.header());
@@ -133,18 +174,23 @@ where
 }
 
 /// The joiner of a task that was refused: it has ended before it began.
-pub(crate) fn refused<F, V>(spec: Spec, cancelled: Cancelled) -> Joiner<V>
-where
-    F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
-    V: Send + 'static,
-{
-    let outcome = || Stage::Outcome(Outcome::new(Some(Err(JoinError::Cancelled(cancelled)))));
-    let node = Task::<F>::allocate(spec, Birth::Refused, outcome);
-    // SAFETY: it is born with a reference for its joiner, and `Task<F>` has values of type `V`.
+pub(crate) fn refused<V: Send + 'static>(spec: Spec, cancelled: Cancelled) -> Joiner<V> {
+    let node = if const { is_large::<V>() } {
+        refused_node::<Box<V>>(spec, cancelled)
+    } else {
+        refused_node::<V>(spec, cancelled)
+    };
+    // SAFETY: it is born with a reference for its joiner, and keeps values as they are kept in `new`.
     #[allow(unsafe_code)]
     unsafe {
         Joiner::from_raw(node)
     }
+}
+
+fn refused_node<K: Send + 'static>(spec: Spec, cancelled: Cancelled) -> NonNull<Header> {
+    let outcome = || Stage::Outcome(Outcome::new(Some(Err(JoinError::Cancelled(cancelled)))));
+    // There never was a future.
+    Task::<std::future::Pending<Result<K, BoxError>>>::allocate(spec, Birth::Refused, outcome)
 }
 
 impl<F> Task<F>
@@ -507,7 +553,7 @@ unsafe impl<V: Send + Sync> Sync for Joiner<V> {}
 
 impl<V> Joiner<V> {
     /// # Safety
-    /// As [`TaskRef::from_raw`]; the node is a `Task<F>` whose values are of type `V`, and it has no other joiner.
+    /// As [`TaskRef::from_raw`]; the node keeps values of type `V`, or of type `Box<V>` if they are large, and it has no other joiner.
     #[allow(unsafe_code)]
     unsafe fn from_raw(node: NonNull<Header>) -> Self {
         Self {
@@ -523,34 +569,82 @@ impl<V> Joiner<V> {
 
     /// The outcome, if the task has ended and nobody has taken it.
     pub(crate) fn take(&mut self) -> Option<Result<V, JoinError>> {
-        let outcome = self.outcome()?;
-        // SAFETY: K2: the task has ended, and its one joiner is ours alone.
-        #[allow(unsafe_code)]
-        unsafe {
-            (*outcome.get()).take()
+        if const { is_large::<V>() } {
+            // SAFETY: values are large.
+            #[allow(unsafe_code)]
+            let outcome = unsafe { self.take_kept::<Box<V>>() };
+            match outcome? {
+                Ok(value) => Some(Ok(*value)),
+                Err(error) => Some(Err(error)),
+            }
+        } else {
+            // SAFETY: values are not large.
+            #[allow(unsafe_code)]
+            unsafe {
+                self.take_kept::<V>()
+            }
         }
     }
 
     /// The outcome in place, if the task has ended and nobody has taken it.
-    pub(crate) fn look(&self) -> Option<&Result<V, JoinError>> {
-        let outcome = self.outcome()?;
-        // SAFETY: K2: the task has ended, and as long as its one joiner is only borrowed nobody takes the outcome.
-        #[allow(unsafe_code)]
-        unsafe {
-            (*outcome.get()).as_ref()
+    pub(crate) fn look(&self) -> Option<Result<&V, &JoinError>> {
+        if const { is_large::<V>() } {
+            // SAFETY: values are large.
+            #[allow(unsafe_code)]
+            let outcome = unsafe { self.look_at_kept::<Box<V>>() };
+            outcome.map(|outcome| outcome.as_ref().map(|value| &**value))
+        } else {
+            // SAFETY: values are not large.
+            #[allow(unsafe_code)]
+            let outcome = unsafe { self.look_at_kept::<V>() };
+            outcome.map(Result::as_ref)
         }
     }
 
-    fn outcome(&self) -> Option<&Outcome<V>> {
+    /// # Safety
+    /// The values are kept as `K`.
+    #[allow(unsafe_code)]
+    unsafe fn take_kept<K>(&mut self) -> Option<Result<K, JoinError>> {
+        // SAFETY: the caller's.
+        let outcome = unsafe { self.outcome::<K>() }?;
+        // SAFETY: K2: the task has ended, and its one joiner is ours alone.
+        unsafe { (*outcome.get()).take() }
+    }
+
+    /// # Safety
+    /// The values are kept as `K`.
+    #[allow(unsafe_code)]
+    unsafe fn look_at_kept<K>(&self) -> Option<&Result<K, JoinError>> {
+        // SAFETY: the caller's.
+        let outcome = unsafe { self.outcome::<K>() }?;
+        // SAFETY: K2: the task has ended, and as long as its one joiner is only borrowed nobody takes the outcome.
+        unsafe { (*outcome.get()).as_ref() }
+    }
+
+    /// # Safety
+    /// The values are kept as `K`.
+    #[allow(unsafe_code)]
+    unsafe fn outcome<K>(&self) -> Option<&Outcome<K>> {
         if !self.task.header().is_done() {
             return None;
         }
         // SAFETY: K2: the task has ended, and this is its joiner.
-        #[allow(unsafe_code)]
         let outcome = unsafe { self.task.outcome() };
-        // SAFETY: it is a task with values of type `V`, and the reference keeps it.
-        #[allow(unsafe_code)]
-        Some(unsafe { outcome.cast::<Outcome<V>>().as_ref() })
+        // SAFETY: the caller's, and the reference keeps it.
+        Some(unsafe { outcome.cast::<Outcome<K>>().as_ref() })
+    }
+
+    /// Drops the outcome, if it is there. A panic of that comes back.
+    fn drop_outcome(&mut self) -> Result<(), Payload> {
+        if const { is_large::<V>() } {
+            // SAFETY: values are large.
+            #[allow(unsafe_code)]
+            gate::drop_value(unsafe { self.take_kept::<Box<V>>() })
+        } else {
+            // SAFETY: values are not large.
+            #[allow(unsafe_code)]
+            gate::drop_value(unsafe { self.take_kept::<V>() })
+        }
     }
 }
 
@@ -563,10 +657,10 @@ impl<V> Drop for Joiner<V> {
             return;
         }
         // DONE came first, so the outcome is the joiner's (K2), whose drop this is.
-        let outcome = self.take();
+        let dropped = self.drop_outcome();
         // SAFETY: once, and `self` is not used again.
         let task = unsafe { ManuallyDrop::take(&mut self.task) };
-        if let Err(payload) = gate::drop_value(outcome) {
+        if let Err(payload) = dropped {
             value_panicked(&task, payload);
         }
         drop(task);
@@ -582,8 +676,8 @@ fn value_panicked(task: &TaskRef, payload: Payload) {
     if header.owner.enter_child().is_err() {
         return gate::report("the value of a task", payload);
     }
-    header
-        .owner
-        .adopt_failure(Member::from_panic(header.info(), payload));
+    // On the stack of the code that has dropped the handle, destructors of other children have no business.
+    let failed = Member::from_panic(header.info(), payload);
+    header.owner.adopt_from_hand(failed);
     header.owner.leave();
 }

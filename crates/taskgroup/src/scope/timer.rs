@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -54,8 +53,8 @@ pub(crate) struct Timers {
     earlier: Notify,
     /// How often something was due.
     rings: AtomicU64,
-    /// The runtime is known to have a clock.
-    has_clock: AtomicBool,
+    /// Whether the runtime has a clock, once that was asked: the question is a panic where there is none.
+    clock: std::sync::OnceLock<bool>,
 }
 
 #[derive(Default)]
@@ -69,6 +68,9 @@ struct Inner {
     /// When the sleeper will wake; `None` while there is no sleeper.
     sleeper: Option<Instant>,
 }
+
+const NO_CLOCK: &str =
+    "this needs a clock, and the Tokio runtime has none: call `enable_time` on its builder";
 
 /// How often the report of what does not end is repeated.
 const WATCH: Duration = Duration::from_secs(5);
@@ -126,7 +128,7 @@ impl Timers {
     /// # Panics
     /// Where the runtime has no clock: on the stack of the code that needs one, not in the sleeper.
     pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
-        self.need_clock(runtime);
+        assert!(self.has_clock(runtime), "{NO_CLOCK}");
         let mut inner = self.inner.lock();
         let key = inner.put(at, alarm);
         match inner.sleeper {
@@ -147,12 +149,15 @@ impl Timers {
         key
     }
 
-    fn need_clock(&self, runtime: &Runtime) {
-        if !self.has_clock.load(Ordering::Relaxed) {
-            let _inside = runtime.handle().enter();
-            need_clock_here();
-            self.has_clock.store(true, Ordering::Relaxed);
+    fn has_clock(&self, runtime: &Runtime) -> bool {
+        if let Some(known) = self.clock.get() {
+            return *known;
         }
+        let _inside = runtime.handle().enter();
+        // Tokio does not tell, but makes no sleep where there is no clock. The hook for panics may come back here.
+        let asked = gate::call(|| drop(tokio::time::sleep(Duration::ZERO)));
+        let has_clock = asked.map_err(gate::discard).is_ok();
+        *self.clock.get_or_init(|| has_clock)
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
@@ -262,22 +267,14 @@ fn fire(alarm: Alarm) {
     }
 }
 
-/// # Panics
-/// In a runtime without a clock. Outside any runtime there is none to ask.
-pub(crate) fn need_clock_here() {
-    if tokio::runtime::Handle::try_current().is_ok() {
-        // Tokio does not tell, but makes no sleep where there is no clock.
-        drop(tokio::time::sleep(Duration::ZERO));
-    }
-}
-
-/// So long from now, guards and shields below `scope` hold no longer. Without a clock nobody can tell when that is. The group has asked
-/// for one when it began, so only one that began outside any runtime gets here without.
+/// So long from now, guards and shields below `scope` hold no longer. Without a clock nobody can tell when that is: the cleanup goes on, and a
+/// warning says that nothing bounds it. A panic would hit the code in the middle of whose work the group happens to be cancelled.
 pub(crate) fn arm_grace(scope: &Arc<Scope>, grace: Duration) -> Option<TimerKey> {
     let runtime = scope.runtime_if_any()?;
-    gate::call_or_report("the clock of a runtime", || {
-        runtime.timers().need_clock(runtime);
-    })?;
+    if !runtime.timers().has_clock(runtime) {
+        crate::observe::no_clock(scope, grace);
+        return None;
+    }
     let at = Instant::now().checked_add(grace)?;
     let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
     Some(runtime.timers().arm(runtime, at, alarm))

@@ -134,18 +134,26 @@ fn fails_with(bad: Bad) {
                 let ran = Arc::new(AtomicBool::new(false));
                 let sibling = ran.clone();
                 let run = builder.clone().policy(policy).run(async |group| {
-                    group.spawn(async move { sibling.store(true, Ordering::SeqCst) });
-                    turns(2).await;
+                    // The sibling has run before the group can be cancelled.
+                    group
+                        .spawn(async move { sibling.store(true, Ordering::SeqCst) })
+                        .await?;
+                    let (started, start) = tokio::sync::oneshot::channel();
                     group.spawn(async move {
                         if cancelled {
-                            let _cut_off = until_cancelled(forever()).await;
+                            let _cut_off = until_cancelled(async move {
+                                let _ = started.send(());
+                                forever().await;
+                            })
+                            .await;
                             turns(1).await;
                             return Err(Misbehaves::new(bad));
                         }
                         Err::<(), _>(Misbehaves::new(bad))
                     });
-                    turns(2).await;
                     if cancelled {
+                        // A child that is cancelled before its first poll would never run.
+                        start.await?;
                         group.cancel();
                     }
                     Ok(())
@@ -402,16 +410,19 @@ fn fault_b4_start_dropped() {
                 let run = builder.clone().run(async |group| {
                     let failed = Arc::new(AtomicBool::new(false));
                     let flag = OnDrop(failed.clone());
+                    let (open, gate) = tokio::sync::oneshot::channel::<()>();
                     let mut starting = Box::pin(group.start(|_started: Started<()>| async move {
                         let _flag = flag;
+                        let _ = gate.await;
                         assert!(!panics, "boom");
                         Outcome::<()>::Err("boom".into())
                     }));
                     assert!(!polled(&mut starting.as_mut()).await);
+                    // Not before that: on several threads it would be in the hand of the starter at once.
+                    let _ = open.send(());
                     while !failed.load(Ordering::SeqCst) {
                         turns(1).await;
                     }
-                    turns(2).await;
                     drop(starting);
                     Ok(())
                 });
@@ -1357,14 +1368,15 @@ fn fault_b14_value_of_an_ended_child() {
     });
 }
 
-// S39: the same inside the group, in the body and in a sibling: the group goes on, whoever was faster.
+// S39: the same inside the group, in the body and in a sibling: the code that drops the handle goes on, and the group has a failure, as when
+// the task drops the value because the handle went first.
 #[test]
 fn fault_b14_value_of_an_ended_child_in_its_group() {
     isolated(|| {
         everywhere(|builder| async move {
-            let _told = warnings();
+            let told = warnings();
             let policy = Policy::collect();
-            let run = builder.clone().policy(policy).run(async |group| {
+            let run = builder.clone().policy(policy).run_to_end(async |group| {
                 let in_body = explosive(&group);
                 in_body.ended().await;
                 drop(in_body);
@@ -1374,9 +1386,19 @@ fn fault_b14_value_of_an_ended_child_in_its_group() {
                     drop(in_child);
                     Outcome::Ok(3)
                 });
-                Ok(child.await?)
+                let value = child.await?;
+                let (open, gate) = tokio::sync::oneshot::channel::<()>();
+                drop(group.spawn(async move {
+                    let _ = gate.await;
+                    Outcome::Ok(Bomb("value"))
+                }));
+                let _ = open.send(());
+                Ok(value)
             });
-            assert_eq!(run.await.unwrap(), 3);
+            let (value, failures) = run.await;
+            assert_eq!(value, Some(3));
+            assert_eq!(texts(&failures.unwrap()), ["panic: value"; 3]);
+            assert!(told.try_recv().is_err(), "each is told once");
             another_group_works(builder).await;
         });
     });
