@@ -50,16 +50,19 @@ pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
                 .spawn(move || thread(&world, random, shuts_down))
         })
         .collect::<Result<_, _>>()?;
+    let mut own = Vec::new();
     for thread in threads {
-        if let Ok(Err(error)) = thread.join() {
-            return Err(error);
+        // A thread that panicked has been counted by the hook.
+        if let Ok(runtime) = thread.join() {
+            own.push(runtime?);
         }
     }
-    tidy(&world, tasks_before)
+    tidy(&world, own, tasks_before)
 }
 
-/// Some operations, one after the other, until the budget of the round is used up.
-fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<(), Error> {
+/// Some operations, one after the other, until the budget of the round is used up. Gives its own runtime back: groups that were opened there
+/// may be in the bag.
+fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Runtime, Error> {
     let own = Builder::new_current_thread().enable_all().build()?;
     let mut spawned = Vec::new();
     let mode = world.mode;
@@ -117,11 +120,11 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<()
             }
         }
     });
-    Ok(())
+    Ok(own)
 }
 
 /// Takes everything down in an order in which each thing can end, and checks that nothing is left.
-fn tidy(world: &Arc<World>, tasks_before: usize) -> Result<(), Error> {
+fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Result<(), Error> {
     // What is in the bag may hold more things, which come back into the bag.
     loop {
         let things = world.empty();
@@ -132,7 +135,12 @@ fn tidy(world: &Arc<World>, tasks_before: usize) -> Result<(), Error> {
             guarded(|| drop(thing));
         }
     }
-    for runtime in world.inner_runtimes() {
+    own.extend(world.inner_runtimes());
+    if world.mode != Mode::A2 {
+        // There, groups end only when their runtime goes down.
+        finish(world, &own);
+    }
+    for runtime in own {
         guarded(|| drop(runtime));
     }
     drained(&Builder::new_current_thread().enable_all().build()?);
@@ -163,6 +171,27 @@ fn tidy(world: &Arc<World>, tasks_before: usize) -> Result<(), Error> {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Polls the runtimes that no thread polls any more until nothing is left in them: what was in the bag may clean up there.
+fn finish(world: &Arc<World>, own: &[Runtime]) {
+    let begin = Instant::now();
+    let is_busy = |runtime: &Runtime| runtime.metrics().num_alive_tasks() > 0;
+    while own.iter().any(is_busy) && begin.elapsed() < PATIENCE {
+        for runtime in own {
+            guarded(|| {
+                runtime.block_on(async {
+                    for _ in 0..16 {
+                        tokio::task::yield_now().await;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                });
+            });
+        }
+        for thing in world.empty() {
+            guarded(|| drop(thing));
+        }
     }
 }
 
