@@ -18,13 +18,19 @@ const ROUNDS: usize = 2_000;
 /// What the runtime and the harness breathe.
 const BREATH: isize = 32 * 1024;
 
-/// The bytes that the second of two lots of rounds keeps; the first warms up.
-async fn kept(mut round: impl AsyncFnMut()) -> isize {
+/// The bytes that the last of three lots of rounds keeps; the others warm up.
+async fn kept(round: impl AsyncFnMut()) -> isize {
+    kept_settled(round, async || {}).await
+}
+
+/// As [`kept`], with a wait after each lot until nothing is on its way any more.
+async fn kept_settled(mut round: impl AsyncFnMut(), settled: impl AsyncFn()) -> isize {
     let mut live = Vec::new();
     for _ in 0..3 {
         for _ in 0..ROUNDS {
             round().await;
         }
+        settled().await;
         live.push(live_bytes());
     }
     println!("{live:?}");
@@ -196,20 +202,31 @@ fn fault_d3_failures_at_the_process_root() {
     isolated(|| {
         everywhere(|builder| async move {
             taskgroup::set_warning_hook(|_| {});
-            let kept = kept(async || {
-                let mut half = pin!(builder.clone().run(async |group| {
-                    group.spawn(async {
-                        let guard = taskgroup::until_cancelled(forever()).await;
-                        drop(guard);
+            // On several threads the children of the last rounds may still clean up.
+            let settled = async || {
+                let runtime = tokio::runtime::Handle::current().metrics();
+                while taskgroup::live_tasks() > 0 || runtime.num_alive_tasks() > 0 {
+                    turns(1).await;
+                }
+            };
+            // Exactly one failure each: a child that is cancelled before its first poll would have none.
+            let round = async || {
+                let (started, start) = tokio::sync::oneshot::channel();
+                let mut half = pin!(builder.clone().run(async move |group| {
+                    group.spawn(async move {
+                        let guard = taskgroup::until_cancelled(async move {
+                            let _ = started.send(());
+                            forever().await;
+                        });
+                        drop(guard.await);
                         Err::<(), BoxError>("in cleanup".into())
                     });
-                    turns(2).await;
                     forever().await;
                     Ok(())
                 }));
-                tokio::select! { biased; _ = &mut half => {}, () = turns(4) => {} }
-            });
-            let kept = kept.await;
+                tokio::select! { biased; _ = &mut half => {}, begun = start => begun.unwrap() }
+            };
+            let kept = kept_settled(round, settled).await;
             turns(10).await;
             let _ = taskgroup::drain().await;
             assert!(kept < BREATH, "{ROUNDS} failures keep {kept} bytes");
