@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::gate::{self, Payload};
 use super::polling::{self, Before};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
@@ -40,6 +41,7 @@ pub(crate) struct Unopened {
 pub(crate) enum Lazy {
     Shield,
     Section,
+    Destructor,
     /// At an instant, or else so long after the opening.
     Deadline(Option<Instant>, Option<Duration>),
 }
@@ -49,8 +51,15 @@ impl Lazy {
         match self {
             Self::Shield => Kind::Shield,
             Self::Section => Kind::Section,
+            Self::Destructor => Kind::Destructor,
             Self::Deadline(at, after) => Kind::deadline(at, after),
         }
+    }
+}
+
+impl Lazy {
+    fn keeps_cancel_out(self) -> bool {
+        matches!(self, Self::Shield | Self::Destructor)
     }
 }
 
@@ -130,9 +139,7 @@ impl Ambient {
             Inside::Scope(scope) => scope.is_cancelled(),
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.is_cancelled(),
-                None => {
-                    !matches!(unopened.kind, Lazy::Shield) && unopened.around.ambient.is_cancelled()
-                }
+                None => !unopened.kind.keeps_cancel_out() && unopened.around.ambient.is_cancelled(),
             },
         }
     }
@@ -219,6 +226,24 @@ pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
         published: None,
         borrowed: PhantomData,
     }
+}
+
+/// Has the engine drop something that belongs to what is ambient, as the code of a scope of its own: no guard rule can drop a destructor,
+/// so what one opens and waits for (in a `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by what is
+/// ambient. The scope is opened only if the destructor asks for it.
+pub(crate) fn destroy(
+    location: &'static Location<'static>,
+    destructor: impl FnOnce(),
+) -> Result<(), Payload> {
+    let unopened = Unopened::new(Lazy::Destructor, location);
+    let dropped = {
+        let _ambient = enter_unopened(&unopened);
+        gate::call(destructor)
+    };
+    if let Some(scope) = unopened.into_scope() {
+        scope.orphan();
+    }
+    dropped
 }
 
 impl Drop for Entered<'_> {

@@ -59,6 +59,16 @@ pub(crate) fn discard(payload: Payload) {
     }
 }
 
+/// Goes on with a panic in the foreign code that called us: it is the panic of a destructor that the caller runs. Where the caller
+/// unwinds already, a second panic would end the process; it is reported.
+pub(crate) fn resume(payload: Payload) {
+    if std::thread::panicking() {
+        report("a destructor", payload);
+    } else {
+        std::panic::resume_unwind(payload);
+    }
+}
+
 /// Tells the warning hook of a panic that belongs to no task, and lets its payload go.
 #[cold]
 #[inline(never)]

@@ -12,7 +12,7 @@
 //!   have. Once its future has ended, the section hands on what is parked below it before it waits for anything (S40).
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -62,12 +62,19 @@ pin_project! {
             if let State::Open(open) = this.state {
                 // Also when a destructor in there panics.
                 let abandoned = Abandoned(open);
+                let mut dropped = Ok(());
                 if this.future.as_mut().as_pin_mut().is_some() {
                     let _ambient = current::enter_scope(&abandoned.0.scope);
-                    this.future.set(None);
+                    let location = abandoned.0.scope.location;
+                    dropped = current::destroy(location, || this.future.set(None));
                 }
                 if let Some(Ended::Panicked(payload)) = this.ended.take() {
                     adopt_panic(&abandoned.0.scope, payload);
+                }
+                drop(abandoned);
+                if let Err(payload) = dropped {
+                    // The panic of what the caller drops is the caller's.
+                    gate::resume(payload);
                 }
             }
         }
@@ -165,7 +172,7 @@ impl<F: Future> Section<F> {
             open.scope.answer();
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
-            let poll = || catch_unwind(AssertUnwindSafe(|| future.poll(cx)));
+            let poll = || gate::call(|| future.poll(cx));
             let polled = match this.state {
                 State::Open(open) => {
                     let _ambient = current::enter_scope(&open.scope);
@@ -314,16 +321,19 @@ fn drop_future<F: Future>(
 ) -> Ended<F::Output> {
     let _ambient = match state {
         State::Open(open) => Some(current::enter_scope(&open.scope)),
-        State::Unopened(..) if matches!(ended, Ended::Value(_)) => {
-            // There is nothing that a panic has to wait for.
-            future.set(None);
-            return ended;
-        }
         State::Unopened(..) => None,
     };
-    match (ended, catch_unwind(AssertUnwindSafe(|| future.set(None)))) {
+    let location = match state {
+        State::Open(open) => open.scope.location,
+        State::Unopened(_, location) => location,
+    };
+    match (ended, current::destroy(location, || future.set(None))) {
         (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
-        (ended, _) => ended,
+        (ended, Err(second)) => {
+            gate::discard(second);
+            ended
+        }
+        (ended, Ok(())) => ended,
     }
 }
 
@@ -448,7 +458,7 @@ impl Future for Cleanups {
                 }
                 continue;
             };
-            let step = catch_unwind(AssertUnwindSafe(|| cleanup.as_mut().poll(cx)));
+            let step = gate::call(|| cleanup.as_mut().poll(cx));
             let failure = match step {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Ok(()))) => None,
@@ -464,7 +474,11 @@ impl Future for Cleanups {
                 self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(done)));
+            let dropped = current::destroy(self.scope.location, || drop(done));
+            if let (Err(payload), Some(task)) = (dropped, current::task()) {
+                let member = Member::from_panic(task.header().info(), payload);
+                self.scope.adopt_cleanup_failure(member);
+            }
         }
     }
 }

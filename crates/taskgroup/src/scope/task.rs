@@ -294,7 +294,7 @@ where
                 gone: false,
             };
         }
-        if let Err(second) = gate::call(|| *self.own_stage() = Stage::Empty) {
+        if let Err(second) = self.destroy(|| *self.own_stage() = Stage::Empty) {
             gate::discard(second);
         }
         let header = &self.header;
@@ -312,6 +312,15 @@ where
     fn own_stage(&self) -> &mut Stage<F> {
         // SAFETY: only called by who has the stage by K1 or by K3, and no two of these are kept at a time.
         unsafe { &mut *self.stage.get() }
+    }
+
+    /// Drops something of the task in the scope of a destructor. The task is ambient, if there is one.
+    fn destroy(&self, destructor: impl FnOnce()) -> Result<(), Payload> {
+        if std::mem::needs_drop::<Stage<F>>() {
+            current::destroy(self.header.mark.location(), destructor)
+        } else {
+            gate::call(destructor)
+        }
     }
 
     fn has_future(&self) -> bool {
@@ -394,7 +403,7 @@ where
         }
         if self.has_future() {
             // In place, and the stage is empty even if that panics.
-            if let Err(payload) = gate::call(|| *self.own_stage() = Stage::Empty) {
+            if let Err(payload) = self.destroy(|| *self.own_stage() = Stage::Empty) {
                 if matches!(end, Some(End::Cancelled)) {
                     end = Some(End::Panic(payload));
                 } else {
@@ -499,7 +508,7 @@ where
 
     #[cold]
     fn drop_outcome(&self, drop_it: impl FnOnce()) {
-        if let Err(payload) = gate::call(drop_it) {
+        if let Err(payload) = self.destroy(drop_it) {
             let info = self.header.info();
             self.header
                 .owner

@@ -241,8 +241,7 @@ impl Place {
             | Self::DebugOfAnError
             | Self::SourceOfAnError
             | Self::SourceOfALateError => Blame::CulpritAnyway,
-            Self::DropOfAnOutputWithItsHandle
-            | Self::DropOfAnError
+            Self::DropOfAnError
             | Self::DropOfAPayload
             | Self::WakeOfAWakerOfAHandle
             | Self::WakeOfAWakerOfEnded
@@ -252,7 +251,9 @@ impl Place {
             Self::DropOfALocal
             | Self::DropOfCapturesNeverRun
             | Self::DropOfAQueuedFuture
-            | Self::DropOfAStartedValue => Blame::CulpritOrTold,
+            | Self::DropOfAStartedValue
+            // The group is open or has ended: that decides.
+            | Self::DropOfAnOutputWithItsHandle => Blame::CulpritOrTold,
             Self::CloneOfAWakerOfAHandle
             | Self::DropOfAWakerOfAHandle
             | Self::CloneOfAWakerOfEnded
