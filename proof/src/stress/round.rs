@@ -177,8 +177,11 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
 /// Polls the runtimes that no thread polls any more until nothing is left in them: what was in the bag may clean up there.
 fn finish(world: &Arc<World>, own: &[Runtime]) {
     let begin = Instant::now();
-    let is_busy = |runtime: &Runtime| runtime.metrics().num_alive_tasks() > 0;
-    while own.iter().any(is_busy) && begin.elapsed() < PATIENCE {
+    let is_busy = || {
+        let left = [&TALLY.alive, &TALLY.cleanups];
+        left.iter().any(|left| left.load(Ordering::SeqCst) > 0)
+    };
+    while is_busy() && begin.elapsed() < PATIENCE {
         for runtime in own {
             guarded(|| {
                 runtime.block_on(async {

@@ -169,9 +169,12 @@ impl Progress {
 
     /// A child was not taken in.
     pub(crate) fn refused(&self) {
-        self.queued();
-        self.change(|State { counts, .. }| {
-            counts.queued -= 1;
+        // In one change: another thread may look at a group that has ended.
+        self.change(|State { counts, expected }| {
+            if *expected > 0 {
+                *expected -= 1;
+                counts.queued -= 1;
+            }
             counts.cancelled += 1;
         });
     }
