@@ -12,13 +12,12 @@ mod imp {
     use std::panic::Location;
 
     use crate::observe::clock::{self, Stamp};
-    use crate::scope::name::Name;
     use crate::sync::{AtomicU32, Ordering};
 
     pub(crate) const OBSERVED: bool = true;
 
     pub(crate) struct Mark {
-        name: Name,
+        name: Option<Cow<'static, str>>,
         location: &'static Location<'static>,
         since: AtomicU32,
     }
@@ -30,14 +29,14 @@ mod imp {
             location: &'static Location<'static>,
         ) -> Self {
             Self {
-                name: Name::new(name),
+                name,
                 location,
                 since: AtomicU32::new(0),
             }
         }
 
         pub(crate) fn name(&self) -> Option<Cow<'static, str>> {
-            self.name.get()
+            self.name.clone()
         }
 
         pub(crate) fn location(&self) -> &'static Location<'static> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gate::{self, Payload};
-use super::polling::{self, Before};
+use super::polling::{self, Before, Polled};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
 use crate::sync::thread_local;
@@ -190,15 +190,12 @@ fn enter<'a>(here: Here) -> Entered<'a> {
 }
 
 #[cold]
-#[allow(unsafe_code)]
 fn publish(ambient: Ambient) -> Option<Before> {
-    match ambient {
+    match ambient.look() {
         // What is not open stands for what is around it.
-        Ambient::Outside | Ambient::Unopened(_) => None,
-        // SAFETY: C1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
-        Ambient::Task(task) => unsafe { polling::enter_task(task) },
-        // SAFETY: C1, as above.
-        Ambient::Scope(scope) => unsafe { polling::enter_scope(scope) },
+        Inside::Nothing | Inside::Unopened(_) => None,
+        Inside::Task(task) => polling::enter(Polled::Task(task.clone())),
+        Inside::Scope(scope) => polling::enter(Polled::Scope(scope.clone())),
     }
 }
 
@@ -248,7 +245,7 @@ pub(crate) fn destroy(
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if let Some(before) = self.published {
+        if let Some(before) = self.published.take() {
             polling::leave(before);
         }
         if let Some(previous) = self.previous {

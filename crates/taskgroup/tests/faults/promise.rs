@@ -1132,6 +1132,7 @@ impl Drop for Closing {
 
 // S43: a stage fails, and the neighbour that found its channel closed is recorded before it: the stage is the cause.
 #[test]
+#[ignore = "S43: which of several failures is the cause is decided with the library's next step"]
 fn fault_b12_neighbour_recorded_first() {
     isolated(|| {
         for (driver, builder) in drivers() {
@@ -1182,6 +1183,7 @@ fn fault_b12_neighbour_recorded_first() {
 
 // S43: the same without anybody's help, many times.
 #[test]
+#[ignore = "S43: which of several failures is the cause is decided with the library's next step"]
 fn fault_b12_pipeline() {
     isolated(|| {
         for (driver, builder) in drivers() {
