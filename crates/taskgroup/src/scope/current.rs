@@ -137,6 +137,10 @@ impl Ambient {
             Inside::Nothing => false,
             Inside::Task(task) => task.header().sees_cancel(),
             Inside::Scope(scope) => scope.is_cancelled(),
+            // A destructor cannot be cut off, but it sees why it runs.
+            Inside::Unopened(unopened) if matches!(unopened.kind, Lazy::Destructor) => {
+                unopened.around.ambient.is_cancelled()
+            }
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.is_cancelled(),
                 None => !unopened.kind.keeps_cancel_out() && unopened.around.ambient.is_cancelled(),

@@ -109,12 +109,12 @@ impl Snapshot {
 impl State {
     /// A new task: it is `RUNNING`, and its driver, its joiner and the tree each have a reference.
     pub(super) fn spawned(settings: usize) -> Self {
-        Self(AtomicUsize::new(RUNNING + 3 * REF | settings))
+        Self(AtomicUsize::new((RUNNING + 3 * REF) | settings))
     }
 
     /// A task that was refused: it has ended, and its joiner has the only reference.
     pub(super) fn refused(settings: usize) -> Self {
-        Self(AtomicUsize::new(DONE + REF | settings))
+        Self(AtomicUsize::new((DONE + REF) | settings))
     }
 
     #[inline]

@@ -149,7 +149,8 @@ impl Timers {
         key
     }
 
-    fn has_clock(&self, runtime: &Runtime) -> bool {
+    /// Whether alarms ring in this runtime at all.
+    pub(super) fn has_clock(&self, runtime: &Runtime) -> bool {
         if let Some(known) = self.clock.get() {
             return *known;
         }

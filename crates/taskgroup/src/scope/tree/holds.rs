@@ -317,8 +317,11 @@ impl Asking {
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
         let next = Instant::now() + self.pause;
         self.next = Some(next);
-        // In a model time stands still.
+        // In a model time stands still, and without a clock it looks again when it is polled.
         if let (false, Some(runtime)) = (cfg!(loom), scope.runtime_if_any()) {
+            if !runtime.timers().has_clock(runtime) {
+                return;
+            }
             let alarm = Alarm::Ask(Arc::downgrade(scope));
             runtime.timers().arm(runtime, next, alarm);
         }
