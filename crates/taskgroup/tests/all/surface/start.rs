@@ -240,11 +240,15 @@ fn fault_b4_a_starter_that_is_dropped_leaves_the_failure_to_the_group() {
         let error = builder().run(async |group| {
             let ended = Steps::default();
             let own = ended.clone();
+            let (open, gate) = tokio::sync::oneshot::channel::<()>();
             let mut start = Box::pin(group.start(async move |_started: Started<()>| {
+                let _ = gate.await;
                 own.step();
                 Err::<(), _>("boom")
             }));
-            drop(poll_once(start.as_mut()).await);
+            // The child fails after that: before, the starter would return the failure.
+            assert!(poll_once(start.as_mut()).await.is_none());
+            let _ = open.send(());
             ended.reached(1).await;
             turns(3).await;
             drop(start);
@@ -256,12 +260,16 @@ fn fault_b4_a_starter_that_is_dropped_leaves_the_failure_to_the_group() {
         let error = builder().run(async |group| {
             let ended = Steps::default();
             let own = ended.clone();
+            let (open, gate) = tokio::sync::oneshot::channel::<()>();
             let child = async move |_started: Started<()>| -> Outcome {
+                let _ = gate.await;
                 own.step();
                 panic!("boom")
             };
             let mut start = Box::pin(group.task("server").start(child));
-            drop(poll_once(start.as_mut()).await);
+            // The child fails after that: before, the starter would return the failure.
+            assert!(poll_once(start.as_mut()).await.is_none());
+            let _ = open.send(());
             ended.reached(1).await;
             turns(3).await;
             drop(start);
