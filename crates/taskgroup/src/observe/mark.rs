@@ -12,12 +12,13 @@ mod imp {
     use std::panic::Location;
 
     use crate::observe::clock::{self, Stamp};
+    use crate::scope::name::Name;
     use crate::sync::{AtomicU32, Ordering};
 
     pub(crate) const OBSERVED: bool = true;
 
     pub(crate) struct Mark {
-        name: Option<Cow<'static, str>>,
+        name: Name,
         location: &'static Location<'static>,
         since: AtomicU32,
     }
@@ -29,14 +30,14 @@ mod imp {
             location: &'static Location<'static>,
         ) -> Self {
             Self {
-                name,
+                name: Name::new(name),
                 location,
                 since: AtomicU32::new(0),
             }
         }
 
         pub(crate) fn name(&self) -> Option<Cow<'static, str>> {
-            self.name.clone()
+            self.name.get()
         }
 
         pub(crate) fn location(&self) -> &'static Location<'static> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gate::{self, Payload};
-use super::polling::{self, Before, Polled};
+use super::polling::{self, Before};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
 use crate::sync::thread_local;
@@ -194,12 +194,15 @@ fn enter<'a>(here: Here) -> Entered<'a> {
 }
 
 #[cold]
+#[allow(unsafe_code)]
 fn publish(ambient: Ambient) -> Option<Before> {
-    match ambient.look() {
+    match ambient {
         // What is not open stands for what is around it.
-        Inside::Nothing | Inside::Unopened(_) => None,
-        Inside::Task(task) => polling::enter(Polled::Task(task.clone())),
-        Inside::Scope(scope) => polling::enter(Polled::Scope(scope.clone())),
+        Ambient::Outside | Ambient::Unopened(_) => None,
+        // SAFETY: C1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
+        Ambient::Task(task) => unsafe { polling::enter_task(task) },
+        // SAFETY: C1, as above.
+        Ambient::Scope(scope) => unsafe { polling::enter_scope(scope) },
     }
 }
 
@@ -249,7 +252,7 @@ pub(crate) fn destroy(
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        if let Some(before) = self.published.take() {
+        if let Some(before) = self.published {
             polling::leave(before);
         }
         if let Some(previous) = self.previous {

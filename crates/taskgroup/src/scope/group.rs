@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::driver::{self, light::Queue};
 use super::gate::{self, StoredWaker};
+use super::lazy::Lazy;
 use super::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
 use super::timer::TimerKey;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
@@ -24,7 +25,7 @@ use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
 pub(crate) struct GroupState {
     /// Made on the first ask.
-    told: crate::sync::OnceLock<Box<Told>>,
+    told: Lazy<Told>,
     asked: Option<Box<Asked>>,
     /// 0 until somebody asks for it.
     number: AtomicU32,
@@ -159,7 +160,7 @@ impl GroupState {
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
         Self {
-            told: crate::sync::OnceLock::new(),
+            told: Lazy::default(),
             plain: asked.as_ref().is_none_or(|asked| asked.is_plain()),
             asked,
             number,
@@ -202,7 +203,7 @@ impl GroupState {
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
-        self.told.get_or_init(Box::default).outcomes.lock()
+        self.told.get_or_default().outcomes.lock()
     }
 
     /// Who it is, if that was found out.
@@ -875,7 +876,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
         let own = match &above.kind {
             Kind::Group(group) => {
                 let fresh = TaskInfo::new(group_name(group), group.id(), parent, above.location);
-                let told = group.told.get_or_init(Box::default);
+                let told = group.told.get_or_default();
                 Some(told.info.get_or_init(|| fresh).clone())
             }
             Kind::Task(task) => task.upgrade().map(|task| {

@@ -10,6 +10,7 @@
 //! | `tree/spread` | a cancellation on its way down |
 //! | `gate` | how foreign code is called |
 //! | `group` | errors, policy, grace and limit of a group |
+//! | `name` | the name of a task |
 //! | `pool` | the memory of nodes |
 //! | `task` | one child: its future, its outcome |
 //! | `state` | the state word of a task |
@@ -17,6 +18,7 @@
 //! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
+//! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | what polls children: Tokio tasks, one for each child or a few for a group |
 //! | `waiters` | what waits for something, and leaves when the wait is given up |
@@ -29,9 +31,12 @@ pub(crate) mod driver;
 pub(crate) mod extra;
 pub(crate) mod gate;
 pub(crate) mod group;
+mod lazy;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;
+#[cfg(not(taskgroup_bare))]
+pub(crate) mod name;
 mod node;
 pub(crate) mod polling;
 mod pool;

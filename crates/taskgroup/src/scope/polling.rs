@@ -1,14 +1,14 @@
 //! Who polls what right now, for whoever watches from another thread.
 //!
-//! Off until [`turn_on`]; then each thread that polls code of a group puts down whose code that is,
-//! behind a lock of that thread.
+//! Off until somebody [turns it on](turn_on); then each thread that polls code of ours says whose code that is.
 //!
 //! Invariants:
 //!
-//! - **P1** A thread's slot holds a reference of its own to what the thread polls, and the thread
-//!   takes it out when that poll ends.
-//! - **P2** The lock of a slot is held to copy or exchange that reference only. What comes out is
-//!   dropped after the lock is released: the last reference to a task runs foreign code.
+//! - **P1** What stands in a thread's slot is null, or the address of a `TaskRef` or an `Arc<Scope>` that an `Entered` of that
+//!   thread borrows (C1). The thread takes the address out before that borrow ends.
+//! - **P2** While a slot is locked its thread does not change it: it spins. Only a watcher locks, only what is not null, and only
+//!   for the time of one count of a reference. So what a watcher reads under the lock is alive.
+//! - **P3** There is one watcher at a time: it has the lock of the list of slots.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,13 +16,17 @@ use std::sync::atomic::AtomicBool;
 use super::task::TaskRef;
 use super::tree::Scope;
 use crate::observe::mark::OBSERVED;
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Mutex, Ordering};
+
+/// P2.
+const LOCKED: usize = 1;
+/// What stands there is a scope.
+const SCOPE: usize = 2;
 
 /// Where a thread says what it polls.
 struct Slot {
-    now: Mutex<Option<Polled>>,
-    /// Counts the outermost polls, so that a watcher can tell one poll from the next one of the same
-    /// task.
+    now: AtomicPtr<()>,
+    /// Counts the outermost polls, so that a watcher can tell one poll from the next one of the same task.
     polls: AtomicU32,
 }
 
@@ -52,7 +56,7 @@ struct Own(Arc<Slot>);
 impl Own {
     fn new() -> Self {
         let slot = Arc::new(Slot {
-            now: Mutex::new(None),
+            now: AtomicPtr::new(std::ptr::null_mut()),
             polls: AtomicU32::new(0),
         });
         slots().lock().push(slot.clone());
@@ -83,33 +87,91 @@ pub(crate) fn is_on() -> bool {
 }
 
 /// What stood in the slot before.
-pub(super) struct Before(Option<Polled>);
+#[derive(Clone, Copy)]
+pub(super) struct Before(*mut ());
 
-/// Puts `polled` into the slot of this thread, until the matching [`leave`].
-pub(super) fn enter(polled: Polled) -> Option<Before> {
-    OWN.try_with(|own| own.0.enter(polled)).ok()
+/// # Safety
+/// Until the matching [`leave`], `task` stays where it is and alive.
+#[allow(unsafe_code)]
+pub(super) unsafe fn enter_task(task: *const TaskRef) -> Option<Before> {
+    publish(task.cast_mut().cast())
+}
+
+/// # Safety
+/// Until the matching [`leave`], `scope` stays where it is and alive.
+#[allow(unsafe_code)]
+pub(super) unsafe fn enter_scope(scope: *const Arc<Scope>) -> Option<Before> {
+    publish(
+        scope
+            .cast_mut()
+            .cast::<()>()
+            .map_addr(|address| address | SCOPE),
+    )
+}
+
+fn publish(what: *mut ()) -> Option<Before> {
+    OWN.try_with(|own| {
+        if own.0.now.load(Ordering::Relaxed).is_null() {
+            // Ours alone to write. Before the address: who sees that one sees this count or a later one.
+            let polls = own.0.polls.load(Ordering::Relaxed);
+            own.0.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
+        }
+        Before(own.0.replace(what))
+    })
+    .ok()
 }
 
 pub(super) fn leave(before: Before) {
     // The slot is gone with the thread's other locals only after it was taken off the list.
-    let left = OWN.try_with(|own| std::mem::replace(&mut *own.0.now.lock(), before.0));
-    drop(left);
+    let _ = OWN.try_with(|own| own.0.replace(before.0));
 }
 
 impl Slot {
-    fn enter(&self, polled: Polled) -> Before {
-        let mut now = self.now.lock();
-        if now.is_none() {
-            self.polls.fetch_add(1, Ordering::Relaxed);
+    /// P2: waits while a watcher counts its reference.
+    fn replace(&self, new: *mut ()) -> *mut () {
+        let mut old = self.now.load(Ordering::Relaxed);
+        loop {
+            if old.addr() & LOCKED != 0 {
+                std::hint::spin_loop();
+                old = self.now.load(Ordering::Relaxed);
+                continue;
+            }
+            // Release: what `new` leads to is written. Acquire: the watcher's count comes before whatever we do to it next.
+            match self
+                .now
+                .compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(old) => return old,
+                Err(found) => old = found,
+            }
         }
-        Before(now.replace(polled))
     }
 
-    /// The poll that goes on, with its number.
-    fn look(&self) -> Option<(u32, Polled)> {
-        let now = self.now.lock();
-        let polled = now.clone()?;
-        Some((self.polls.load(Ordering::Relaxed), polled))
+    /// P3: called with the lock of the list.
+    fn look(&self) -> Option<Polled> {
+        let seen = self.now.load(Ordering::Relaxed);
+        if seen.is_null() {
+            return None;
+        }
+        let locked = seen.map_addr(|address| address | LOCKED);
+        self.now
+            .compare_exchange(seen, locked, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        let is_scope = seen.addr() & SCOPE != 0;
+        let place = seen.map_addr(|address| address & !SCOPE);
+        let polled = if is_scope {
+            // SAFETY: P1 and P2: it is locked, so its thread still lends it; the tag says that it is a scope.
+            #[allow(unsafe_code)]
+            let scope = unsafe { &*place.cast::<Arc<Scope>>() };
+            Polled::Scope(scope.clone())
+        } else {
+            // SAFETY: as above, a task.
+            #[allow(unsafe_code)]
+            let task = unsafe { &*place.cast::<TaskRef>() };
+            Polled::Task(task.clone())
+        };
+        self.now.store(seen, Ordering::Release);
+        Some(polled)
     }
 }
 
@@ -118,10 +180,10 @@ pub(crate) fn look() -> Vec<Sight> {
     let slots = slots().lock();
     let mut sights = Vec::new();
     for slot in slots.iter() {
-        if let Some((poll, polled)) = slot.look() {
+        if let Some(polled) = slot.look() {
             sights.push(Sight {
                 thread: Arc::as_ptr(slot).addr(),
-                poll,
+                poll: slot.polls.load(Ordering::Relaxed),
                 polled,
             });
         }
