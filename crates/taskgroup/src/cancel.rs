@@ -332,25 +332,13 @@ pub(crate) fn cancel_point() -> impl Future<Output = ()> {
     poll_fn(|cx| poll_cancel_point(cx))
 }
 
-/// What [`until_cancelled`] finds where it begins: as [`poll_cancel_point`] where the cancellation has been told already, and a cancellation
-/// that has not been told.
-fn poll_news(cx: &Context<'_>) -> Poll<Option<Cancelled>> {
-    if !current::is_cancelled() {
-        return Poll::Ready(None);
+/// As [`poll_cancel_point`], where the cancellation has been told already.
+fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
+    if current::is_cancelled() && current::scope().was_told() {
+        poll_cancel_point(cx)
+    } else {
+        Poll::Ready(())
     }
-    let scope = current::scope();
-    if scope.was_told() {
-        return scope.poll_may_go_on(cx.waker()).map(|()| None);
-    }
-    let told = scope.is_stopped().then(|| cancelled_in(&scope, None));
-    Poll::Ready(told)
-}
-
-/// The word that `scope` was cancelled.
-fn cancelled_in(scope: &Arc<Scope>, reason: Option<CancelReason>) -> Cancelled {
-    let reason = reason.or_else(|| scope.reason());
-    let reason = reason.unwrap_or_else(|| CancelReason::dropped(scope));
-    Cancelled::guarding(scope, reason)
 }
 
 /// Runs `future` until it is done or the current scope is cancelled.
@@ -359,9 +347,8 @@ fn cancelled_in(scope: &Arc<Scope>, reason: Option<CancelReason>) -> Cancelled {
 /// `Err(Cancelled)` comes out: a guard under which the task may clean up. A value that `future` still produced is
 /// returned instead.
 ///
-/// In a scope that is cancelled already, `future` does not begin: it is dropped, and `Err(Cancelled)` comes out at once. Each cancellation is
-/// told once: when its `Cancelled` has been dropped, the next `until_cancelled` in the same scope suspends before it polls `future`, and
-/// the task is dropped there. So a loop over it ends, also where what it awaits is always ready. Under a guard `future` runs.
+/// Each cancellation is told once: when its `Cancelled` has been dropped, the next `until_cancelled` in the same scope suspends before it polls
+/// `future`, and the task is dropped there.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, until_cancelled};
@@ -392,11 +379,7 @@ fn cancelled_in(scope: &Arc<Scope>, reason: Option<CancelReason>) -> Cancelled {
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
     async move {
-        if let Some(cancelled) = poll_fn(|cx| poll_news(cx)).await {
-            // As the code of the task, which a panic of it ends.
-            drop(future);
-            return Err(cancelled);
-        }
+        poll_fn(|cx| poll_told_point(cx)).await;
         let section = Section::unopened(Lazy::Section, location, Ends::Any, future);
         let mut section = std::pin::pin!(section);
         match poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
@@ -406,10 +389,9 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
                 let scope = section.as_mut().scope();
                 let parent = scope.and_then(|scope| scope.home()).cloned();
                 let parent = parent.unwrap_or_else(current::scope);
-                Err(cancelled_in(
-                    &parent,
-                    scope.and_then(|scope| scope.reason()),
-                ))
+                let reason = scope.and_then(|scope| scope.reason());
+                let reason = reason.unwrap_or_else(|| CancelReason::dropped(&parent));
+                Err(Cancelled::guarding(&parent, reason))
             }
         }
     }

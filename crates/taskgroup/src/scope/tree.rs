@@ -811,31 +811,19 @@ impl Scope {
     /// meanwhile, in another branch of the same task.
     #[cold]
     pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
-        match self.dropper() {
-            Some(scope) if scope.flags() & FORCED != 0 => Poll::Pending,
-            Some(scope) => scope.poll_masked(waker),
-            None => Poll::Ready(()),
-        }
-    }
-
-    /// Whether [`poll_may_go_on`](Self::poll_may_go_on) would be pending.
-    #[cold]
-    pub(crate) fn is_stopped(self: &Arc<Self>) -> bool {
-        self.dropper()
-            .is_some_and(|scope| scope.flags() & FORCED != 0 || !scope.is_masked())
-    }
-
-    /// This scope or the first one around it, in the same task, whose future is dropped by the guard rule, if there is one.
-    fn dropper(self: &Arc<Self>) -> Option<&Arc<Self>> {
         for scope in self.in_the_same_task() {
-            if scope.flags() & FORCED != 0 || scope.drops_what_it_runs() {
-                return Some(scope);
+            if scope.flags() & FORCED != 0 {
+                return Poll::Pending;
+            }
+            if scope.drops_what_it_runs() {
+                return scope.poll_masked(waker);
             }
             if matches!(scope.kind, Kind::Shield) {
                 break;
             }
         }
-        None
+        // Nobody around would drop it.
+        Poll::Ready(())
     }
 
     /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives.
