@@ -162,6 +162,7 @@ fn wake_versus_shutdown(seen: &Seen) {
     let value = Dropped(dropped.clone());
     let first = Arc::new(Mutex::new(None));
     let told = first.clone();
+    let woken = Mutex::new(None);
     let run = TaskGroup::builder().run_to_end(async |group| {
         let waker = Arc::new(Mutex::new(None));
         let shown = waker.clone();
@@ -183,10 +184,14 @@ fn wake_versus_shutdown(seen: &Seen) {
         });
         drop(drive);
         first.lock().unwrap().get_or_insert("dropped first");
-        Ok(waking)
+        *woken.lock().unwrap() = Some(waking);
+        Ok(())
     });
-    let (waking, _) = stage.block_on_only(run);
-    waking.expect("the body has a value").join().unwrap();
+    // S46: what was cut off is no success, so the value of the body is withheld.
+    let (value, _) = stage.block_on_only(run);
+    assert!(value.is_none());
+    let waking = woken.lock().unwrap().take();
+    waking.expect("the body began").join().unwrap();
     assert_eq!(dropped.get(), 1);
     let first = first.lock().unwrap().take();
     seen.saw(first.unwrap());
