@@ -435,6 +435,12 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
 
 /// The deferred work of a scope, last in first out.
 pub(crate) fn adopt_deferred(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
+    if matches!(scope.kind, Kind::Root) && !deferred.is_empty() {
+        // One scope for all of them, as in `adopt`: so they run one after the other there as well.
+        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
+        adopt_deferred(&orphan, deferred);
+        return orphan.orphan();
+    }
     for cleanup in deferred.into_iter().rev() {
         adopt(scope, cleanup);
     }
