@@ -50,6 +50,8 @@ class Scope:
         self.doomed = False
         # When a child of the group ended last.
         self.ended = None
+        # A child was cut off by a cancellation further out.
+        self.cut = False
         self.timeout = None
 
     def cancelled(self):
@@ -87,8 +89,11 @@ class Group(asyncio.TaskGroup):
     def __init__(self, trace):
         super().__init__()
         self.trace = trace
+        # `cancel` was called, so nothing further out cuts the children off.
+        self.called = False
 
     def cancel(self):
+        self.called = True
         if not self._aborting and not self._parent_cancel_requested:
             self._abort()
             self._parent_cancel_requested = True
@@ -298,10 +303,13 @@ class Interpreter:
                 # TG42: an outer cancel that came while the group was being cancelled is forgotten.
                 self.trace.rule("asyncio-group-forgets-the-outer-cancel")
                 raise asyncio.CancelledError
+            if done and not waited and inner.cut:
+                self.trace.rule("asyncio-group-forgets-a-child-that-was-cut-off")
+                raise asyncio.CancelledError
         except BaseException as error:
             label(error, s["id"])
             tree = tree_of(error)
-            if done and not waited and tree is None:
+            if done and not waited and tree is None and not inner.cut:
                 # The last child is through, but its group will hear of that in the next pass.
                 self.trace.rule("asyncio-waits-for-a-task-that-is-done")
                 self.trace.log(task, "group", s["id"], "ok")
@@ -332,14 +340,18 @@ class Interpreter:
             # TG28: asyncio raises, ours gives a handle that ends cancelled.
             self.trace.rule("asyncio-spawn-into-a-cancelled-group-raises")
             run.close()
-            self.end(s["id"], handle, "cancelled")
+            self.end(s["id"], handle, "cancelled", refused=True)
             return
         # CA3: a task cancelled before its first step never runs, so its end is seen here only.
         handle.task.add_done_callback(lambda _: handle.outcome or self.end(s["id"], handle, "cancelled"))
 
-    def end(self, ident, handle, outcome):
+    def end(self, ident, handle, outcome, *, refused=False):
         handle.outcome = outcome
-        handle.scope.parent.ended = int(self.loop.time())
+        group = handle.scope.parent
+        group.ended = int(self.loop.time())
+        own = group.group.called or group.doomed
+        if outcome == "cancelled" and cancelled_above(group) is not None and not own and not refused:
+            group.cut = True
         self.trace.log(ident, "end", ident, outcome)
         for waiter in handle.waiters:
             if not waiter.done():

@@ -38,6 +38,8 @@ class Interpreter:
         self.groups = {}
         self.deadlines = {}
         self.handles = {}
+        # Groups with a child that was cut off by a cancellation further out.
+        self.cut = set()
 
     async def main(self, program):
         with trio.move_on_after(FOREVER) as limit:
@@ -99,8 +101,9 @@ class Interpreter:
         except BaseException as error:
             label(error, s["id"])
             tree = tree_of(error)
-            if done and not waited and tree is None:
-                # The body is through and nobody waits: a child's Cancelled is no news to the parent's next statement.
+            if done and not waited and tree is None and s["id"] not in self.cut:
+                # The group was cancelled itself. Its body is through and nothing is waited for, so a child's Cancelled is
+                # no news to the parent's next statement.
                 self.trace.rule("trio-cancelled-child-ends-its-parent")
                 self.trace.log(task, "group", s["id"], "ok")
                 return
@@ -139,8 +142,15 @@ class Interpreter:
                 self.groups[s["group"]].cancel_scope.cancel()
             raise
         finally:
+            if handle.outcome == "cancelled":
+                self.child_cancelled(s["group"])
             self.trace.log(ident, "end", ident, handle.outcome)
             handle.done.set()
+
+    def child_cancelled(self, group):
+        scope = self.groups[group].cancel_scope
+        if scope._cancel_status.effectively_cancelled and not scope._cancel_called:
+            self.cut.add(group)
 
     async def end_here(self):
         self.trace.rule("trio-goes-on-in-a-cancelled-scope")

@@ -10,11 +10,11 @@ use taskgroup_proof::program::{Block, is_valid};
 
 const USAGE: &str = "\
 taskgroup-proof differential --against trio|asyncio|both [--programs N] [--seed S] [--jobs J]
-                             [--driver pump|tokio | --subject trio|asyncio]
+                             [--driver tokio|light | --subject trio|asyncio]
 
 Runs N random structured programs (default 2000), of the seeds S, S + 1, …, on the library and on the oracle,
 under virtual time, and compares what was observed. Without --seed the programs are fresh ones.
---driver says whether the library drives its tasks itself (the default) or makes each a Tokio task.
+--driver says whether each task is a Tokio task (the default) or a light one.
 --subject puts another oracle in the library's place, which tests the neutral form itself.
 
 taskgroup-proof planted --against trio|asyncio|both [--programs N] [--seed S]

@@ -47,9 +47,10 @@ rules! {
     /// outer one wins, TR10). Ours is polled before it is dropped (S11), takes what is ready and is cancelled at the next wait.
     /// The oracle ends the wait with what is ready; the interrupted way is tried as well.
     TrioReady = "trio-cancel-beats-what-is-ready",
-    /// In Trio a cancelled child's `Cancelled` comes out of its nursery and ends the parent, too, even when the parent's body is
-    /// through, in a shielded section say, and no child is left to wait for. Ours ends the parent at its next suspension
-    /// point (S11), of which there is none. The oracle goes on to the parent's next statement.
+    /// In Trio a cancelled child's `Cancelled` comes out of its nursery and ends the parent, too, even when the nursery itself was
+    /// cancelled before, the parent's body is through, in a shielded section say, and no child is left to wait for. Ours ends the parent
+    /// there only if something further out cut the child off (S40); otherwise at its next suspension point (S11), of which there is none.
+    /// The oracle goes on to the parent's next statement.
     TrioCancelledChild = "trio-cancelled-child-ends-its-parent",
     /// Opening a nursery, and looking at a task that has ended, are no checkpoints in Trio: in a cancelled scope both go on. There every
     /// await of ours suspends, and is dropped (S37). The oracle adds a checkpoint in front of the two.
@@ -77,6 +78,10 @@ rules! {
     /// TG42: an outer cancel that arrives while a group is being cancelled anyway is forgotten by CPython 3.11; ours is
     /// never lost (S8). The oracle raises it at the end of the group.
     AsyncioForgets = "asyncio-group-forgets-the-outer-cancel",
+    /// A child that an outer cancellation cuts off says nothing to its group in asyncio: where the body is through and no child is left to
+    /// wait for, the group ends well. In Trio that child's `Cancelled` comes out of the nursery, and a group of ours that was cut off never
+    /// says `Ok` (S40). The oracle raises the cancellation at the end of the group.
+    AsyncioCutOff = "asyncio-group-forgets-a-child-that-was-cut-off",
     /// An asyncio timeout that is entered while a cancellation of its task is pending counts that one as old and, when it
     /// expires at the same wait, reports the time instead of the cancellation. In Trio (TR10) and ours (S21) the outer one wins. The
     /// oracle hands on the cancellation.

@@ -24,7 +24,6 @@ fn campaign(against: Oracle, subject: Subject) -> Campaign {
     }
 }
 
-/// The library with each task as a Tokio task of its own.
 fn on_light_tasks() -> Subject {
     Subject::Library(Library {
         light_tasks: true,
@@ -48,37 +47,31 @@ fn agree(against: Oracle, subject: Subject) {
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn the_library_agrees_with_trio() {
     agree(Oracle::Trio, Subject::Library(Library::default()));
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn the_library_agrees_with_asyncio() {
     agree(Oracle::Asyncio, Subject::Library(Library::default()));
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn the_library_on_light_tasks_agrees_with_trio() {
     agree(Oracle::Trio, on_light_tasks());
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn the_library_on_light_tasks_agrees_with_asyncio() {
     agree(Oracle::Asyncio, on_light_tasks());
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn the_neutral_form_means_the_same_to_both_oracles() {
     agree(Oracle::Trio, Subject::Oracle(Oracle::Asyncio));
 }
 
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn every_planted_bug_is_found() {
     for bug in Planted::ALL {
         let campaign = Campaign {
@@ -95,7 +88,6 @@ fn every_planted_bug_is_found() {
 
 /// A planted bug shrinks to a program that a person can read.
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn a_difference_comes_out_small() {
     let report = campaign(Oracle::Trio, buggy(Planted::LostWakeup))
         .run()
@@ -111,7 +103,6 @@ fn a_difference_comes_out_small() {
 
 /// One small program for each named difference, so that no rule is there without need.
 #[test]
-#[ignore = "two differences in cancelled scopes are not explained yet: run it by name"]
 fn every_rule_has_a_program_that_needs_it() {
     let mut trio = Process::start(Oracle::Trio).expect("Trio can be had");
     let mut asyncio = Process::start(Oracle::Asyncio).expect("Python can be had");

@@ -8,14 +8,16 @@ mod outcome;
 mod planted;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{
-    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, move_on_after, shield, timeout,
+    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, is_cancelled, move_on_after, shield, timeout,
     timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
@@ -36,7 +38,7 @@ const FOREVER: Duration = Duration::from_millis(10_000_000_000);
 pub struct Library {
     /// A bug to be found, for the test of the test.
     pub planted: Option<Planted>,
-    /// Whether each task is a Tokio task of its own.
+    /// Whether groups keep their tasks in a queue of their own, in place of one Tokio task for each.
     pub light_tasks: bool,
     /// Whether panics of the library itself are printed.
     pub verbose: bool,
@@ -259,7 +261,11 @@ impl World {
             Err(error) => outcome_of(error),
         };
         self.log(task, Kind::Group, id, Some(outcome));
-        ended?;
+        if ended?.is_none() && is_cancelled() {
+            // The group was cut off by something further out, so this statement is, too.
+            let Err(cancelled) = until_cancelled(pending::<Infallible>()).await;
+            return Err(cancelled.into());
+        }
         Ok(())
     }
 
@@ -340,7 +346,7 @@ impl World {
     }
 
     async fn bracket(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt], release: &[Stmt]) -> Flow {
-        if self.planted == Some(Planted::SkippedCleanup) && taskgroup::is_cancelled() {
+        if self.planted == Some(Planted::SkippedCleanup) && is_cancelled() {
             return self.block(task, body).await;
         }
         let (world, release) = (self.clone(), release.to_vec());
