@@ -1,7 +1,8 @@
 //! Light children: a group that asks for it has its children polled from a queue by a few Tokio tasks, the *pumps*, instead of giving
 //! each child a Tokio task. That pays for wide groups of small children.
 //!
-//! The queue is one list behind one lock. A pump polls up to [`QUOTA`] children and then lets other Tokio tasks have a turn. The first
+//! The queue is one list behind one lock. A pump polls up to [`QUOTA`] children, for a [`SLICE`] of time at most (what one child takes in
+//! one poll is not in its hand), and then lets other Tokio tasks have a turn. The first
 //! pump of a group is resident: it sleeps while the queue is empty, and ends with the group. The others are spawned while there is more to
 //! do than the pumps that are on their way can begin at once, and end when they find the queue empty.
 //!
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::{Runtime, dead};
 use crate::scope::bell;
@@ -25,8 +27,11 @@ use crate::scope::task::TaskRef;
 use crate::scope::tree::Scope;
 use crate::sync::Mutex;
 
-/// How many children a pump polls before other Tokio tasks get their turn.
+/// How many children a pump polls at most before other Tokio tasks get their turn.
 const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
+/// How long that may take. A worker looks at timers and at I/O once in 61 turns of Tokio tasks, so a turn is to be no longer than that of
+/// a child that computes for a moment.
+const SLICE: Duration = Duration::from_micros(10);
 
 /// The queue of one group.
 #[derive(Default)]
@@ -197,6 +202,7 @@ impl Pump {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let began = Instant::now();
         for turn in 0..QUOTA {
             match self.next(turn == 0, cx) {
                 Next::Run(task, call) => {
@@ -209,7 +215,9 @@ impl Pump {
                 Next::Sleep => return Poll::Pending,
                 Next::End => return Poll::Ready(()),
             }
-            if !tokio::task::coop::has_budget_remaining() {
+            // The clock costs as much as a small child, so it is asked after 1, 2, 4, … of them.
+            let is_long = || (turn + 1).is_power_of_two() && began.elapsed() >= SLICE;
+            if !tokio::task::coop::has_budget_remaining() || is_long() {
                 break;
             }
         }
