@@ -6,9 +6,8 @@
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
 //!   back to the allocator.
 //! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
-//! - **M3** A thread keeps [`KEPT`] bytes at most, of all classes together, and gives them back when it ends: what lives long stays at the size of
-//!   what lives in it. Where there is no room, the block that comes takes that of one of another class: children of one size that came in
-//!   a crowd do not keep it from those of another.
+//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends: what lives long stays at the size of
+//!   what lives in it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
@@ -22,7 +21,7 @@ const CLASSES: usize = 16;
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
-    64 * 1024
+    16 * 1024
 };
 
 struct Block {
@@ -32,15 +31,15 @@ struct Block {
 struct Pool {
     /// The first block of each class.
     lists: [Cell<*mut Block>; CLASSES],
-    /// How much there is in all of them.
-    bytes: Cell<usize>,
+    /// How many there are.
+    counts: [Cell<usize>; CLASSES],
 }
 
 thread_local! {
     static POOL: Pool = const {
         Pool {
             lists: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
-            bytes: Cell::new(0),
+            counts: [const { Cell::new(0) }; CLASSES],
         }
     };
 }
@@ -63,8 +62,7 @@ const fn class_of<T>() -> (Option<usize>, Layout) {
 pub(super) fn place<T>() -> NonNull<T> {
     const { assert!(size_of::<T>() > 0) };
     let (class, layout) = const { class_of::<T>() };
-    let kept =
-        class.and_then(|class| POOL.try_with(|pool| pool.take(class, layout.size())).ok()?);
+    let kept = class.and_then(|class| POOL.try_with(|pool| pool.take(class)).ok()?);
     let block = kept.unwrap_or_else(|| {
         // SAFETY: the size is not zero.
         #[allow(unsafe_code)]
@@ -87,7 +85,7 @@ pub(super) unsafe fn free<T>(place: NonNull<T>) {
     let (class, layout) = const { class_of::<T>() };
     let block = place.cast::<Block>();
     let kept = class.is_some_and(|class| {
-        let keep = |pool: &Pool| pool.put(class, layout.size(), block);
+        let keep = |pool: &Pool| pool.put(class, block);
         POOL.try_with(keep).unwrap_or(false)
     });
     if !kept {
@@ -103,22 +101,25 @@ const fn size_of_class(class: usize) -> usize {
 
 impl Pool {
     #[inline]
-    fn take(&self, class: usize, size: usize) -> Option<NonNull<Block>> {
+    fn take(&self, class: usize) -> Option<NonNull<Block>> {
         let list = &self.lists[class];
         let block = NonNull::new(list.get())?;
         // SAFETY: M2.
         #[allow(unsafe_code)]
         list.set(unsafe { block.as_ref() }.next);
-        self.bytes.set(self.bytes.get() - size);
+        let count = &self.counts[class];
+        count.set(count.get() - 1);
         Some(block)
     }
 
     /// Returns whether it was kept.
     #[inline]
-    fn put(&self, class: usize, size: usize, block: NonNull<Block>) -> bool {
-        if self.bytes.get() + size > KEPT && !self.make_room(class, size) {
+    fn put(&self, class: usize, block: NonNull<Block>) -> bool {
+        let count = &self.counts[class];
+        if (count.get() + 1) * size_of_class(class) > KEPT {
             return false;
         }
+        count.set(count.get() + 1);
         let list = &self.lists[class];
         let next = list.get();
         // SAFETY: the block is large enough, aligned, and the caller's, who gives it to us.
@@ -127,28 +128,13 @@ impl Pool {
             block.write(Block { next });
         }
         list.set(block.as_ptr());
-        self.bytes.set(self.bytes.get() + size);
         true
-    }
-
-    /// Gives blocks of other classes back until there is room for one more of this class. Returns whether there is.
-    #[cold]
-    fn make_room(&self, class: usize, size: usize) -> bool {
-        for other in (0..CLASSES).filter(|other| *other != class) {
-            while self.bytes.get() + size > KEPT {
-                if !self.give_back(other) {
-                    break;
-                }
-            }
-        }
-        self.bytes.get() + size <= KEPT
     }
 
     /// Gives a block of a class to the allocator. Returns whether there was one.
     fn give_back(&self, class: usize) -> bool {
         let size = size_of_class(class);
-        let (Some(block), Ok(layout)) =
-            (self.take(class, size), Layout::from_size_align(size, STEP))
+        let (Some(block), Ok(layout)) = (self.take(class), Layout::from_size_align(size, STEP))
         else {
             return false;
         };
@@ -199,7 +185,7 @@ mod tests {
     #[cfg_attr(any(miri, loom, taskgroup_unpooled), ignore = "nothing is kept there")]
     fn what_is_given_back_is_used_again_up_to_a_limit() {
         std::thread::spawn(|| {
-            let kept = || POOL.with(|pool| pool.bytes.get());
+            let kept = || POOL.with(|pool| pool.counts[7].get() * size_of_class(7));
             let first = leak([1_u64; 15]);
             let other = leak([2_u64; 15]);
             free_all([first]);
@@ -217,29 +203,6 @@ mod tests {
             free_all([other]);
             free_all([again]);
             assert_eq!(kept(), KEPT);
-        })
-        .join()
-        .unwrap();
-    }
-
-    // M3: the limit is one for all sizes, and those that came first do not keep the room.
-    #[test]
-    #[cfg_attr(any(miri, loom, taskgroup_unpooled), ignore = "nothing is kept there")]
-    fn a_crowd_of_one_size_makes_room_for_another() {
-        std::thread::spawn(|| {
-            let kept = || POOL.with(|pool| pool.bytes.get());
-            free_all(
-                (0..2 * KEPT / 128)
-                    .map(|_| leak([1_u64; 16]))
-                    .collect::<Vec<_>>(),
-            );
-            assert_eq!(kept(), KEPT);
-            let place = leak([2_u64; 32]);
-            free_all([place]);
-            assert!(kept() <= KEPT);
-            let again = leak([3_u64; 32]);
-            assert_eq!(place, again, "it was kept");
-            free_all([again]);
         })
         .join()
         .unwrap();
