@@ -14,7 +14,7 @@ use crate::{BoxError, GroupBuilder, TaskGroup};
 pub(super) const MODELS: &[Model] = &[
     Model {
         name: "Tokio task: a destructor cancels versus a failure",
-        preemptions: Some(1),
+        preemptions: Some(2),
         outcomes: &["one failure", "two failures"],
         run: |seen| cancels_versus_failure(seen, TaskGroup::builder()),
     },
@@ -50,7 +50,7 @@ pub(super) const MODELS: &[Model] = &[
     },
     Model {
         name: "Tokio task: a destructor drops a handle versus end",
-        preemptions: Some(1),
+        preemptions: Some(2),
         outcomes: &["value dropped by the handle", "value dropped by the task"],
         run: |seen| drops_handle_versus_end(seen, TaskGroup::builder()),
     },
@@ -94,7 +94,7 @@ async fn keep<T>(value: T) {
 /// S6, S39: a child fails and drops its idle sibling, whose destructor cancels the group, while a third one fails on another thread.
 fn cancels_versus_failure(seen: &Seen, builder: GroupBuilder) {
     let stage = Stage::of_tokio(1, true);
-    let dropped = Count::default();
+    let (dropped, failed) = (Count::default(), Count::default());
     let counted = dropped.clone();
     let run = builder.run(async |group| {
         let clone = group.clone();
@@ -104,12 +104,17 @@ fn cancels_versus_failure(seen: &Seen, builder: GroupBuilder) {
         });
         group.spawn(keep(deed));
         for _ in 0..2 {
-            group.spawn(async { Err::<(), _>("no") });
+            let failed = failed.clone();
+            group.spawn(async move {
+                failed.up();
+                Err::<(), _>("no")
+            });
         }
         Ok(())
     });
     let failures = stage.block_on(run).unwrap_err().len();
     assert_eq!(dropped.get(), 1);
+    assert_eq!(failures as u64, failed.get(), "S6: an error is lost");
     seen.saw(match failures {
         1 => "one failure",
         2 => "two failures",
