@@ -169,6 +169,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
             ));
             // Not held against the next round once more.
             TALLY.alive.store(0, Ordering::SeqCst);
+            TALLY.resident.store(0, Ordering::SeqCst);
             TALLY.cleanups.store(0, Ordering::SeqCst);
             return Ok(());
         }
@@ -180,8 +181,8 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
 fn finish(world: &Arc<World>, own: &[Runtime]) {
     let begin = Instant::now();
     let is_busy = || {
-        let left = [&TALLY.alive, &TALLY.cleanups];
-        left.iter().any(|left| left.load(Ordering::SeqCst) > 0)
+        let alive = TALLY.alive.load(Ordering::SeqCst) - TALLY.resident.load(Ordering::SeqCst);
+        alive > 0 || TALLY.cleanups.load(Ordering::SeqCst) > 0
     };
     while is_busy() && begin.elapsed() < PATIENCE {
         for runtime in own {
@@ -208,6 +209,22 @@ fn drained(runtime: &Runtime) {
     });
 }
 
+/// Lives in the future of a child that is waited for by nothing but the end of its runtime.
+struct Resident(());
+
+impl Resident {
+    fn new() -> Self {
+        TALLY.resident.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        TALLY.resident.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A group that lives on its runtime until this goes down.
 pub(crate) async fn resident_group() {
     count(&TALLY.groups);
@@ -215,8 +232,9 @@ pub(crate) async fn resident_group() {
     let run = TaskGroup::run(async move |group| {
         for _ in 0..3 {
             let alive = Alive::own(&record).expendable();
+            let resident = Resident::new();
             group.spawn(async move {
-                let _alive = alive;
+                let (_alive, _resident) = (alive, resident);
                 loop {
                     tokio::task::yield_now().await;
                 }
