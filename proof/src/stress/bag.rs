@@ -100,7 +100,10 @@ fn spawn_into(world: &Arc<World>, random: &mut Random, group: &TaskGroup, record
 }
 
 /// Takes a thing and waits for it, but not for ever: what it waits for may itself wait for us.
-pub(crate) async fn wait(world: Arc<World>, mut random: Random) {
+///
+/// Only who is `steady` keeps a wait for a place: a place that is handed to a wait which nobody
+/// polls is missing to those who are blocked on its group.
+pub(crate) async fn wait(world: Arc<World>, mut random: Random, steady: bool) {
     let Some(thing) = world.take(&mut random) else {
         return;
     };
@@ -133,7 +136,12 @@ pub(crate) async fn wait(world: Arc<World>, mut random: Random) {
             let alive = Alive::foreign(&record).expendable();
             let child = child::child(hand, Random::new(random.draw()), alive, false);
             let waiting = group.spawn_when_free(child);
-            if let Some(handle) = patient(&mut random, waiting).await {
+            let spawned = if steady {
+                patient(&mut random, waiting).await
+            } else {
+                poll_once(waiting).await
+            };
+            if let Some(handle) = spawned {
                 world.put(Thing::Handle(handle));
             }
             world.put(Thing::Group(group, record));

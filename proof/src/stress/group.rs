@@ -28,6 +28,10 @@ pub(crate) struct Hand {
     /// The same, where the code is the group's own.
     pub(crate) group: Option<TaskGroup>,
     pub(crate) depth: u32,
+    /// Whether whatever polls the code goes on with it until it ends. What is in the bag, or on a
+    /// runtime that is only lent a thread, may stand still with a place in its hand that others
+    /// wait for.
+    pub(crate) steady: bool,
 }
 
 impl Hand {
@@ -38,6 +42,7 @@ impl Hand {
             record: None,
             group: None,
             depth: 0,
+            steady: true,
         }
     }
 
@@ -48,6 +53,7 @@ impl Hand {
             record: Some(record.clone()),
             group: None,
             depth: 3,
+            steady: false,
         }
     }
 

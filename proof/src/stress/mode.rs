@@ -312,7 +312,7 @@ impl Mode {
             Self::Light => Driver::Light,
             // The faults that these stand for were in what drives light children.
             Self::A2 => Driver::Light,
-            _ if random.one_in(3) => Driver::Tokio,
+            _ if random.one_in(2) => Driver::Tokio,
             _ => Driver::Light,
         }
     }

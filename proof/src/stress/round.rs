@@ -88,7 +88,9 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Ru
                 }
                 spawned.push(task);
             }
-            9 if mode != Mode::B7 => guarded(|| own.block_on(bag::wait(world.clone(), inner))),
+            9 if mode != Mode::B7 => {
+                guarded(|| own.block_on(bag::wait(world.clone(), inner, true)))
+            }
             10 if shuts_down && inner.one_in(3) => {
                 let how = match inner.below(3) {
                     0 => Down::Drop,
@@ -167,6 +169,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
             ));
             // Not held against the next round once more.
             TALLY.alive.store(0, Ordering::SeqCst);
+            TALLY.resident.store(0, Ordering::SeqCst);
             TALLY.cleanups.store(0, Ordering::SeqCst);
             return Ok(());
         }
@@ -178,8 +181,8 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
 fn finish(world: &Arc<World>, own: &[Runtime]) {
     let begin = Instant::now();
     let is_busy = || {
-        let left = [&TALLY.alive, &TALLY.cleanups];
-        left.iter().any(|left| left.load(Ordering::SeqCst) > 0)
+        let alive = TALLY.alive.load(Ordering::SeqCst) - TALLY.resident.load(Ordering::SeqCst);
+        alive > 0 || TALLY.cleanups.load(Ordering::SeqCst) > 0
     };
     while is_busy() && begin.elapsed() < PATIENCE {
         for runtime in own {
@@ -206,6 +209,22 @@ fn drained(runtime: &Runtime) {
     });
 }
 
+/// Lives in the future of a child that is waited for by nothing but the end of its runtime.
+struct Resident(());
+
+impl Resident {
+    fn new() -> Self {
+        TALLY.resident.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        TALLY.resident.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A group that lives on its runtime until this goes down.
 pub(crate) async fn resident_group() {
     count(&TALLY.groups);
@@ -213,8 +232,9 @@ pub(crate) async fn resident_group() {
     let run = TaskGroup::run(async move |group| {
         for _ in 0..3 {
             let alive = Alive::own(&record).expendable();
+            let resident = Resident::new();
             group.spawn(async move {
-                let _alive = alive;
+                let (_alive, _resident) = (alive, resident);
                 loop {
                     tokio::task::yield_now().await;
                 }

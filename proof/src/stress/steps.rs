@@ -59,12 +59,16 @@ async fn run(step: Step, hand: Hand, mut random: Random) {
             }
         }
         Step::Exchange => bag::exchange(&hand.world, &mut random),
-        Step::Wait => bag::wait(hand.world, random).await,
+        Step::Wait => bag::wait(hand.world, random, hand.steady).await,
         Step::Sibling => sibling(&hand, &mut random).await,
         Step::Nested => drop(group::group(hand, random, true).await),
         Step::HalfRun => half_run(hand, random).await,
         Step::Park => {
-            let mut group = group::group(hand.clone(), Random::new(random.draw()), false);
+            let parked = Hand {
+                steady: false,
+                ..hand.clone()
+            };
+            let mut group = group::group(parked, Random::new(random.draw()), false);
             if poll_once(group.as_mut()).await.is_none() {
                 let parked = Box::pin(async move { drop(group.await) });
                 hand.world.put(Thing::parked(parked));

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) violations: AtomicU64,
     /// Futures of children that exist.
     pub(crate) alive: AtomicI64,
+    /// Of those, the ones that live until their runtime goes down.
+    pub(crate) resident: AtomicI64,
     /// Cleanups that were set up and have neither run nor been dropped.
     pub(crate) cleanups: AtomicI64,
     seed: AtomicU64,
@@ -37,6 +39,7 @@ pub(crate) static TALLY: Tally = Tally {
     runtimes_down: AtomicU64::new(0),
     violations: AtomicU64::new(0),
     alive: AtomicI64::new(0),
+    resident: AtomicI64::new(0),
     cleanups: AtomicI64::new(0),
     seed: AtomicU64::new(0),
     round: AtomicU64::new(0),

@@ -131,6 +131,8 @@ pub(crate) const TOLD: u32 = 1 << 8;
 
 /// The section holds its home (T12).
 const HOLDING: u32 = 1 << 9;
+/// The section is parked: what its code forbids it does not forbid its home (T12).
+const PARKED: u32 = 1 << 10;
 /// The code of the scope has ended (T11).
 const OVER: u32 = 1 << 12;
 

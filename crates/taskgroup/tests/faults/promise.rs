@@ -963,6 +963,55 @@ fn fault_b8_parked_sections() {
     });
 }
 
+// S40: a group that is parked while its code cleans up delays no cancellation, whether it is still among the locals or was sent away.
+// A guard that is alive in it is no reason to wait: nobody goes on with that cleanup.
+#[test]
+fn fault_b8_parked_with_a_guard() {
+    async fn clean_up() {
+        let Err(guard) = until_cancelled(forever()).await else {
+            unreachable!("it never ends")
+        };
+        forever().await;
+        drop(guard);
+    }
+    isolated(|| {
+        paused_everywhere(|builder| async move {
+            for (goes_away, in_deadline) in [(false, false), (true, false), (false, true)] {
+                println!("sent away: {goes_away}, in a deadline: {in_deadline}");
+                let (away, back) = mpsc::channel();
+                let run = builder.clone().run(async |group| {
+                    let inner = builder.clone();
+                    let child = group.spawn(async move {
+                        let mut parked = Box::pin(inner.run_cancellable(async move |group| {
+                            group.cancel();
+                            if in_deadline {
+                                drop(timeout(ms(60_000), clean_up()).await);
+                            } else {
+                                clean_up().await;
+                            }
+                            Ok(())
+                        }));
+                        assert!(!polled(&mut parked.as_mut()).await);
+                        if goes_away {
+                            away.send(parked).unwrap();
+                            forever().await;
+                        } else {
+                            forever().await;
+                            drop(parked);
+                        }
+                    });
+                    sleep(ms(10)).await;
+                    child.cancel();
+                    assert!(child.await.unwrap_err().is_cancelled());
+                    Ok(())
+                });
+                timeout(ms(1000), run).await.unwrap().unwrap();
+                drop(back);
+            }
+        });
+    });
+}
+
 // S40, S46: a runtime goes down under a thread in `Handle::block_on`: what was cut off does not say `Ok`.
 #[test]
 fn fault_b9_runtime_goes_under_block_on() {

@@ -7,11 +7,13 @@
 //! Each model names the outcomes that its race can have, and fails when one of them was never seen. A lost wake-up is a deadlock, which
 //! loom reports; an access to a task's stage that is not ordered with another one is a race, which loom reports too.
 
+mod destructors;
 mod driver;
 mod group;
 mod parked;
 mod task;
 mod tokio_task;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -66,6 +68,8 @@ pub fn all() -> impl Iterator<Item = &'static Model> {
         task::MODELS,
         tokio_task::MODELS,
         driver::MODELS,
+        destructors::MODELS,
+        waiting::MODELS,
     ]
     .into_iter()
     .flatten()

@@ -40,6 +40,12 @@ pub(super) const MODELS: &[Model] = &[
         outcomes: &["held the old home", "held the new home"],
         run: hold_versus_handing_on,
     },
+    Model {
+        name: "a guard versus parking",
+        preemptions: Some(5),
+        outcomes: &["guard lived", "guard was gone"],
+        run: guard_versus_parking,
+    },
 ];
 
 fn open(kind: Kind, parent: &Arc<Scope>) -> Arc<Scope> {
@@ -198,6 +204,37 @@ fn hold_versus_handing_on(seen: &Seen) {
     });
     close(&section);
     close(&old);
+    close(&outer);
+    stage.end();
+}
+
+/// T12, T13: a section is parked and polled again while guards in it come and go: nobody keeps a count that is not theirs.
+fn guard_versus_parking(seen: &Seen) {
+    let stage = Stage::new(0);
+    let outer = open(Kind::Shield, &stage.run);
+    let section = open(Kind::Section, &outer);
+    section.hold_home();
+    section.hold();
+    let guards = {
+        let section = section.clone();
+        loom::thread::spawn(move || {
+            section.release();
+            section.hold();
+            section.release();
+        })
+    };
+    section.park();
+    let lived = section.holds() > 0;
+    assert_eq!(outer.holds(), 0, "T13: what is parked holds its home");
+    section.unpark();
+    guards.join().unwrap();
+    assert_eq!((section.holds(), outer.holds()), (0, 0));
+    seen.saw(if lived {
+        "guard lived"
+    } else {
+        "guard was gone"
+    });
+    close(&section);
     close(&outer);
     stage.end();
 }

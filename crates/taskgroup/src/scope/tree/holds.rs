@@ -1,10 +1,11 @@
 //! Holds: what forbids dropping a future, and who is asked whether it still does (T6, S40).
 //!
-//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its own `holds` are not 0. Both change,
-//!   together with the count of the home, under the lock of the section. So does its home (T10); a count that stays above 0 needs no lock.
-//!   Locks are taken outwards only.
+//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its own `holds` are not 0 (a guard is alive in
+//!   it, or in a section further in) and it is not `PARKED`. All these change, together with the count of the home, under the lock of the
+//!   section. So does its home (T10); a count that stays above 0 needs no lock. Locks are taken outwards only.
 //! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and whoever polls it. Each poll of a section counts
-//!   as its answer. One that does not answer within [`PATIENCE`] further polls of the scope is parked, and holds no longer.
+//!   as its answer. One that does not answer within [`PATIENCE`] further polls of the scope is parked, and holds no longer in either way,
+//!   until it is polled within its home again. A guard of the scope's own code is no section, and is not asked.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, Scope, TOLD, spread, task_of};
+use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, PARKED, Scope, TOLD, spread, task_of};
 use crate::scope::current;
 use crate::scope::gate::StoredWaker;
 use crate::scope::timer::Alarm;
@@ -79,6 +80,49 @@ impl Scope {
         freed.into_iter().for_each(look_again);
     }
 
+    /// It is not polled within its home: nothing that its code forbids keeps that.
+    pub(in super::super) fn park(&self) {
+        let mut freed = Freed::new();
+        let own = self.inner.lock();
+        let before = self.flags.fetch_or(PARKED, Ordering::SeqCst);
+        self.flags.fetch_and(!HOLDING, Ordering::SeqCst);
+        if let Some(home) = self.home() {
+            if before & HOLDING != 0 {
+                release_from(home, None, &mut freed);
+            }
+            if before & PARKED == 0 && self.passes_holds_on() && self.holds() > 0 {
+                release_from(home, None, &mut freed);
+            }
+        }
+        drop(own);
+        freed.into_iter().for_each(look_again);
+    }
+
+    /// It is polled within its home again.
+    pub(in super::super) fn unpark(&self) {
+        if !self.is_parked() {
+            return;
+        }
+        let own = self.inner.lock();
+        let before = self.flags.fetch_and(!PARKED, Ordering::SeqCst);
+        if let (true, Some(home)) = (before & PARKED != 0, self.home()) {
+            if self.passes_holds_on() && self.holds() > 0 {
+                hold_from(home, Some(own));
+            }
+        }
+    }
+
+    /// Whether what holds it holds its home as well, unless it is parked.
+    fn passes_holds_on(&self) -> bool {
+        !self.is_task_root()
+    }
+
+    /// Whether its home is kept by it, in either way (T12).
+    fn keeps_home(&self) -> bool {
+        let by_guard = || self.passes_holds_on() && !self.is_parked() && self.holds() > 0;
+        self.is_holding() || by_guard()
+    }
+
     /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
     pub(super) fn move_holds(
         &self,
@@ -87,7 +131,7 @@ impl Scope {
         home: &Arc<Scope>,
     ) {
         let mut freed = Freed::new();
-        if self.holds() > 0 {
+        if self.holds() > 0 && !self.is_parked() {
             hold_from(home, None);
             release_from(from, None, &mut freed);
         }
@@ -152,8 +196,9 @@ impl Scope {
             // Nobody else writes it: a section has one poller at a time.
             let polls = self.polls.load(Ordering::Relaxed);
             self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
-        } else {
-            self.release_home();
+            self.unpark();
+        } else if self.keeps_home() {
+            self.park();
         }
     }
 
@@ -165,7 +210,7 @@ impl Scope {
     /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be polled again at once.
     pub(in super::super) fn ask(self: &Arc<Self>) -> bool {
         if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
-            // A guard keeps it, or nothing any more.
+            // A guard of its own keeps it, or nothing any more.
             return false;
         }
         let mut asking = self.rare(|rare| std::mem::take(&mut rare.asking));
@@ -208,7 +253,7 @@ impl Scope {
                 continue;
             }
             stack.extend(scope.inner.lock().scopes.iter().cloned());
-            if scope.is_holding() {
+            if scope.keeps_home() {
                 holding.push(scope);
             }
         }
@@ -243,7 +288,7 @@ impl Seen {
     /// Whether it has not been polled since. One that went to another home has let go.
     fn is_silent(&self) -> bool {
         let silent = |section: Arc<Scope>| {
-            section.is_holding() && section.polls.load(Ordering::Relaxed) == self.1
+            section.keeps_home() && section.polls.load(Ordering::Relaxed) == self.1
         };
         self.0.upgrade().is_some_and(silent)
     }
@@ -338,13 +383,13 @@ impl Asking {
         self.waits = None;
         for seen in std::mem::take(&mut self.asked) {
             if let Some(section) = seen.0.upgrade() {
-                section.release_home();
+                section.park();
             }
         }
     }
 }
 
-/// Counts a hold of `scope` and, where its count leaves 0, of its home, and so on. `below` is the lock of what holds it, if it is a scope.
+/// Counts a hold of `scope` and, where its count leaves 0 and it is not parked, of its home, and so on. `below` is the lock of what holds it, if it is a scope.
 fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inner>>) {
     loop {
         if scope.is_task_root() {
@@ -362,7 +407,7 @@ fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inn
         let crossed = scope.holds.fetch_add(1, Ordering::SeqCst) == 0;
         drop(below.replace(own));
         match scope.home() {
-            Some(home) if crossed => scope = home,
+            Some(home) if crossed && !scope.is_parked() => scope = home,
             _ => return,
         }
     }
@@ -392,7 +437,7 @@ fn release_from<'a>(
         drop(below.replace(own));
         freed.extend((crossed && scope.is_cancelled()).then_some(scope));
         match scope.home() {
-            Some(home) if crossed => scope = home,
+            Some(home) if crossed && !scope.is_parked() => scope = home,
             _ => return,
         }
     }

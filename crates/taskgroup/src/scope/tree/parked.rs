@@ -15,7 +15,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    CANCELLED, CUT, FORCED, HOLDING, Kind, NO_SLOT, ORPHAN, OVER, OWN, Scope, place, take_at,
+    CANCELLED, CUT, FORCED, HOLDING, Kind, NO_SLOT, ORPHAN, OVER, OWN, PARKED, Scope, place,
+    take_at,
 };
 use crate::cancel::CancelReason;
 use crate::scope::task::{BACKGROUND, Header, SHIELDED};
@@ -158,9 +159,13 @@ impl Scope {
         }
     }
 
-    /// Whether its section holds its home.
+    /// Whether its section holds its home by itself.
     pub(super) fn is_holding(&self) -> bool {
         self.flags() & HOLDING != 0
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.flags() & PARKED != 0
     }
 
     // ---- what was cut off ----
