@@ -65,8 +65,7 @@ pin_project! {
                 let mut dropped = Ok(());
                 if this.future.as_mut().as_pin_mut().is_some() {
                     let _ambient = current::enter_scope(&abandoned.0.scope);
-                    let location = abandoned.0.scope.location;
-                    dropped = current::destroy(location, || this.future.set(None));
+                    dropped = gate::call_apart(|| this.future.set(None));
                 }
                 if let Some(Ended::Panicked(payload)) = this.ended.take() {
                     adopt_panic(&abandoned.0.scope, payload);
@@ -323,11 +322,7 @@ fn drop_future<F: Future>(
         State::Open(open) => Some(current::enter_scope(&open.scope)),
         State::Unopened(..) => None,
     };
-    let location = match state {
-        State::Open(open) => open.scope.location,
-        State::Unopened(_, location) => location,
-    };
-    match (ended, current::destroy(location, || future.set(None))) {
+    match (ended, gate::call_apart(|| future.set(None))) {
         (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
         (ended, Err(second)) => {
             gate::discard(second);
@@ -402,7 +397,7 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
     // What has ended cannot: then what was meant for its end goes on to the scope around.
     let mut homes = tree::outward(scope).filter(|scope| scope.enter_child().is_ok());
     let Some(scope) = homes.next() else {
-        return drop(cleanup);
+        return gate::drop_or_report(CLEANUP, cleanup);
     };
     if matches!(scope.kind, Kind::Root) {
         scope.leave();
@@ -413,7 +408,7 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
     }
     if scope.runtime_if_any().is_none() {
         scope.leave();
-        return drop(cleanup);
+        return gate::drop_or_report(CLEANUP, cleanup);
     }
     if !scope.push_adopted(cleanup) {
         return scope.leave();
@@ -452,6 +447,25 @@ struct Cleanups {
     current: Option<Deferred>,
 }
 
+/// One that nothing can run.
+const CLEANUP: &str = "a cleanup";
+
+impl Cleanups {
+    /// A panic of the destructor is a failure of the cleanup.
+    fn drop_one(&self, cleanup: Option<Deferred>) {
+        let Err(payload) = gate::drop_value(cleanup) else {
+            return;
+        };
+        match current::task() {
+            Some(task) => {
+                let member = Member::from_panic(task.header().info(), payload);
+                self.scope.adopt_cleanup_failure(member);
+            }
+            None => gate::report(CLEANUP, payload),
+        }
+    }
+}
+
 impl Future for Cleanups {
     type Output = ();
 
@@ -480,11 +494,7 @@ impl Future for Cleanups {
                 self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();
-            let dropped = current::destroy(self.scope.location, || drop(done));
-            if let (Err(payload), Some(task)) = (dropped, current::task()) {
-                let member = Member::from_panic(task.header().info(), payload);
-                self.scope.adopt_cleanup_failure(member);
-            }
+            self.drop_one(done);
         }
     }
 }
@@ -492,8 +502,10 @@ impl Future for Cleanups {
 impl Drop for Cleanups {
     /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is dropped too.
     fn drop(&mut self) {
+        let begun = self.current.take();
+        self.drop_one(begun);
         while let Some(cleanup) = self.scope.pop_adopted() {
-            drop(cleanup);
+            self.drop_one(Some(cleanup));
         }
     }
 }

@@ -110,6 +110,13 @@ impl Act {
         }))
     }
 
+    /// Waits until it is called. Where that is to come from another thread, no number of turns is enough.
+    pub(crate) async fn called(&self) {
+        while self.0.calls.load(Ordering::SeqCst) == 0 {
+            turns(1).await;
+        }
+    }
+
     pub(crate) fn deed(&self) -> Deed {
         self.0.deed
     }
