@@ -917,11 +917,19 @@ fn fault_c9_deep_and_shallow() {
     });
 }
 
+/// What a spawner of lots of children counts.
+#[derive(Default)]
+struct Lots {
+    ran: AtomicUsize,
+    /// How many have waited for their turn when the spawner had its own.
+    most_waiting: AtomicUsize,
+}
+
 /// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children, counting them, until `stop`.
 fn lots(
     builder: GroupBuilder,
     depth: usize,
-    count: Arc<AtomicUsize>,
+    count: Arc<Lots>,
     stop: Arc<AtomicBool>,
 ) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move {
@@ -931,13 +939,17 @@ fn lots(
                 group.spawn(lots(inner, depth - 1, count, stop)).await?;
                 return Ok(());
             }
+            let mut spawned = 0;
             while !stop.load(Ordering::Relaxed) {
+                let waiting = spawned - count.ran.load(Ordering::Relaxed);
+                count.most_waiting.fetch_max(waiting, Ordering::Relaxed);
                 for _ in 0..10 {
                     let count = count.clone();
                     group.spawn(async move {
-                        count.fetch_add(1, Ordering::Relaxed);
+                        count.ran.fetch_add(1, Ordering::Relaxed);
                     });
                 }
+                spawned += 10;
                 again().await;
             }
             Ok(())
@@ -946,12 +958,18 @@ fn lots(
     })
 }
 
-// S38: the same with groups that spawn lots of children, one shallow and some deep.
+// S38: the same with groups that spawn lots of children, one shallow and some deep. The children wait for a bounded number of turns of their
+// spawners: there are never more than a few hundred of them.
 #[test]
 fn fault_c9_lots_of_children() {
     isolated(|| {
         for (driver, builder) in drivers() {
-            let counts: [Arc<AtomicUsize>; 4] = Default::default();
+            let counts: [Arc<Lots>; 4] = Default::default();
+            let ran = |counts: &[Arc<Lots>; 4]| {
+                counts
+                    .each_ref()
+                    .map(|count| count.ran.load(Ordering::Relaxed))
+            };
             let stop = Arc::new(AtomicBool::new(false));
             let run = builder.clone().run(async |group| {
                 for (depth, count) in [0, 1, 5, 30].into_iter().zip(&counts) {
@@ -959,13 +977,7 @@ fn fault_c9_lots_of_children() {
                 }
                 let (counts, stop) = (counts.clone(), stop.clone());
                 group.spawn(async move {
-                    let most = || {
-                        counts
-                            .iter()
-                            .map(|count| count.load(Ordering::Relaxed))
-                            .max()
-                    };
-                    while most() < Some(100_000) {
+                    while ran(&counts).into_iter().max() < Some(100_000) {
                         again().await;
                     }
                     stop.store(true, Ordering::Relaxed);
@@ -973,11 +985,16 @@ fn fault_c9_lots_of_children() {
                 Ok(())
             });
             on_one_thread().block_on(run).unwrap();
-            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            let most_waiting = counts
+                .each_ref()
+                .map(|count| count.most_waiting.load(Ordering::Relaxed));
+            let counts = ran(&counts);
             println!("{driver}: {counts:?} children, the deeper the later");
+            println!("at most {most_waiting:?} of them waited at a time");
             let (least, most) = (counts.iter().min(), counts.iter().max());
             let (least, most) = (*least.unwrap(), *most.unwrap());
             assert!(most <= least.max(1) * 10, "{counts:?}");
+            assert!(most_waiting.iter().all(|waiting| *waiting < 1_000));
         }
     });
 }
