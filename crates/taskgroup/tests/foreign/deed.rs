@@ -247,6 +247,7 @@ pub(crate) enum Part {
 pub(crate) struct ActingError {
     act: Act,
     part: Part,
+    source: Option<BoxError>,
 }
 
 impl ActingError {
@@ -254,7 +255,14 @@ impl ActingError {
         Self {
             act: act.clone(),
             part,
+            source: None,
         }
+    }
+
+    pub(crate) fn with_source(act: &Act, part: Part, source: BoxError) -> Self {
+        let mut error = Self::new(act, part);
+        error.source = Some(source);
+        error
     }
 
     fn write(&self, part: Part, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,7 +290,7 @@ impl Error for ActingError {
         if self.part == Part::Source {
             let _ = self.act.act();
         }
-        None
+        self.source.as_deref().map(|source| source as _)
     }
 }
 

@@ -9,3 +9,4 @@ mod common;
 mod deed;
 mod place;
 mod run;
+mod subscriber;
