@@ -70,8 +70,7 @@ pub(super) fn told<R>(level: Level, tell: impl FnOnce() -> R) -> Option<R> {
 }
 
 pub(crate) fn of_group(number: u32, name: Option<&str>) -> Span {
-    let span = || info_span!(target: "taskgroup", "group", name, id = %format_args!("{number}.0"));
-    Span::new(span)
+    Span::new(|| info_span!(target: "taskgroup", "group", name, id = %format_args!("{number}.0")))
 }
 
 pub(crate) fn of_task(spec: &Spec) -> Span {

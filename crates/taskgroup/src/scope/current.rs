@@ -264,7 +264,17 @@ pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
         scope: OnceCell::new(),
     };
     let called = {
-        let _ambient = enter_unopened(&unopened);
+        // What is not open is not published (P1), and it was looked up just now: so this is less than `enter_unopened`.
+        let here = Here {
+            ambient: Ambient::Unopened(&unopened),
+            task: around.task,
+        };
+        AMBIENT.with(|cell| cell.set(here));
+        let _ambient = Entered {
+            previous: Some(around),
+            published: None,
+            borrowed: PhantomData,
+        };
         call()
     };
     if let Some(scope) = unopened.into_scope() {
