@@ -175,8 +175,8 @@ thread_local! {
 }
 
 /// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of another runtime that is polled on the
-/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls
-/// there is the code of the task around it.
+/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself
+/// is the code of the task around it, and cannot be told from code that has only entered a runtime. See decision 0017.
 #[derive(Clone, Copy, Default)]
 struct Here {
     ambient: Ambient,
