@@ -245,7 +245,7 @@ where
                 None => Err(future),
             };
             if let Err(future) = left {
-                adopt(&self.scope, future);
+                adopt(&self.scope, vec![future]);
             }
         }
     }
@@ -299,7 +299,7 @@ where
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     cancel_point().await;
     let root = Scope::root();
-    crate::scope::section::adopt_deferred(root, root.take_deferred());
+    crate::scope::section::adopt(root, root.take_deferred());
     Drained { key: None }.await;
     match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
         None => Ok(()),

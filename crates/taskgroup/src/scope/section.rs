@@ -384,33 +384,36 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
         listens = false;
         if !deferred.is_empty() {
             // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
-            adopt_deferred(scope, deferred);
+            adopt(scope, deferred);
         } else if scope.try_close() {
             return Poll::Ready(());
         }
     }
 }
 
-/// Has `scope` run `cleanup` and wait for it: in a shielded task, after those that were left there before. Without a runtime it
-/// is dropped.
-pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
+/// Has `scope` run `deferred`, last in first out, and wait for that: in a shielded task, after those that were left there before. Without a
+/// runtime they are dropped.
+pub(crate) fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
+    if deferred.is_empty() {
+        return;
+    }
     // What has ended cannot: then what was meant for its end goes on to the scope around.
     let mut homes = tree::outward(scope).filter(|scope| scope.enter_child().is_ok());
     let Some(scope) = homes.next() else {
-        return gate::drop_or_report(CLEANUP, cleanup);
+        return drop_all(deferred);
     };
     if matches!(scope.kind, Kind::Root) {
         scope.leave();
-        // The root belongs to no runtime. A scope of its own stands for the one that we are in.
+        // The root belongs to no runtime. One scope stands for the one that we are in, so that they run one after the other here as well.
         let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-        adopt(&orphan, cleanup);
+        adopt(&orphan, deferred);
         return orphan.orphan();
     }
     if scope.runtime_if_any().is_none() {
         scope.leave();
-        return gate::drop_or_report(CLEANUP, cleanup);
+        return drop_all(deferred);
     }
-    if !scope.push_adopted(cleanup) {
+    if !scope.push_adopted(deferred.into_iter().rev()) {
         return scope.leave();
     }
     let spec = Spec {
@@ -428,16 +431,10 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
     driver::submit(task);
 }
 
-/// The deferred work of a scope, last in first out.
-pub(crate) fn adopt_deferred(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
-    if matches!(scope.kind, Kind::Root) && !deferred.is_empty() {
-        // One scope for all of them, as in `adopt`: so they run one after the other there as well.
-        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-        adopt_deferred(&orphan, deferred);
-        return orphan.orphan();
-    }
+/// Nothing can run them.
+fn drop_all(deferred: Vec<Deferred>) {
     for cleanup in deferred.into_iter().rev() {
-        adopt(scope, cleanup);
+        gate::drop_or_report(CLEANUP, cleanup);
     }
 }
 
@@ -447,7 +444,7 @@ struct Cleanups {
     current: Option<Deferred>,
 }
 
-/// One that nothing can run.
+/// One that is dropped and belongs to no task.
 const CLEANUP: &str = "a cleanup";
 
 impl Cleanups {

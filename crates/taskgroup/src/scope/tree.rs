@@ -500,7 +500,7 @@ impl Scope {
                 Left::Deferred => {
                     // The token comes first: nobody finds the scope quiet and the work gone before it is handed over.
                     if self.tokens.fetch_add(TOKEN, Ordering::SeqCst) & CLOSED == 0 {
-                        super::section::adopt_deferred(self, self.take_deferred());
+                        super::section::adopt(self, self.take_deferred());
                     }
                 }
             }
@@ -862,10 +862,10 @@ impl Scope {
         self.below().saturating_sub(scopes)
     }
 
-    /// Queues a cleanup; returns whether somebody has to be set to work on the queue.
-    pub(super) fn push_adopted(&self, cleanup: Deferred) -> bool {
+    /// Queues cleanups; returns whether somebody has to be set to work on the queue.
+    pub(super) fn push_adopted(&self, cleanups: impl Iterator<Item = Deferred>) -> bool {
         self.rare(|rare| {
-            rare.adopted.push_back(cleanup);
+            rare.adopted.extend(cleanups);
             !std::mem::replace(&mut rare.adopting, true)
         })
     }

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use crate::common::waker::{Op, hooked};
 use crate::common::{
-    drivers, everywhere, forever, isolated, ms, on_one_thread, on_threads, poll_once, turns,
-    warnings,
+    drivers, everywhere, forever, isolated, isolated_everywhere, isolated_with_drivers, ms,
+    on_one_thread, on_threads, poll_once, turns, warnings,
 };
 
 type Outcome<T = ()> = Result<T, BoxError>;
@@ -215,36 +215,33 @@ fn fault_c2_block_in_place() {
 // S38: siblings that were there before, parked or queued, go on while a child blocks in place.
 #[test]
 fn fault_c2_siblings_of_one_in_place() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = builder.run(async move |group| {
-                let (go, gone) = tokio::sync::watch::channel(false);
-                let (done, all) = mpsc::channel();
-                for _ in 0..10 {
-                    let (mut gone, done) = (gone.clone(), done.clone());
-                    group.spawn(async move {
-                        gone.wait_for(|go| *go).await?;
-                        turns(3).await;
-                        done.send(())?;
-                        Outcome::Ok(())
-                    });
-                }
-                turns(5).await;
+    isolated_with_drivers(|builder| {
+        let run = builder.run(async move |group| {
+            let (go, gone) = tokio::sync::watch::channel(false);
+            let (done, all) = mpsc::channel();
+            for _ in 0..10 {
+                let (mut gone, done) = (gone.clone(), done.clone());
                 group.spawn(async move {
-                    go.send_replace(true);
-                    tokio::task::block_in_place(|| {
-                        for _ in 0..10 {
-                            all.recv()?;
-                        }
-                        Outcome::Ok(())
-                    })
+                    gone.wait_for(|go| *go).await?;
+                    turns(3).await;
+                    done.send(())?;
+                    Outcome::Ok(())
                 });
-                Ok(())
+            }
+            turns(5).await;
+            group.spawn(async move {
+                go.send_replace(true);
+                tokio::task::block_in_place(|| {
+                    for _ in 0..10 {
+                        all.recv()?;
+                    }
+                    Outcome::Ok(())
+                })
             });
-            let runtime = on_threads(1);
-            runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-        }
+            Ok(())
+        });
+        let runtime = on_threads(1);
+        runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
     });
 }
 
@@ -527,55 +524,50 @@ fn fault_c3_scopes_in_a_cancelled_scope() {
 // S20, S37: computing with checkpoints is cut off by its deadline.
 #[test]
 fn fault_c4_checkpoint_and_deadline() {
-    isolated(|| {
-        everywhere(|_| async {
-            let work = async {
-                for _ in 0..60 {
-                    let begin = Instant::now();
-                    while begin.elapsed() < ms(10) {
-                        std::hint::spin_loop();
-                    }
-                    checkpoint().await;
+    isolated_everywhere(|_| async {
+        let work = async {
+            for _ in 0..60 {
+                let begin = Instant::now();
+                while begin.elapsed() < ms(10) {
+                    std::hint::spin_loop();
                 }
-            };
-            assert!(timeout(ms(50), work).await.is_err());
-        });
+                checkpoint().await;
+            }
+        };
+        assert!(timeout(ms(50), work).await.is_err());
     });
 }
 
 // S37: what is ready has its turn at a checkpoint.
 #[test]
 fn fault_c4_checkpoint_gives_way() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let runtime = on_one_thread();
-            let run = builder.run(async |group| {
-                let turns = Arc::new(AtomicUsize::new(0));
-                let seen = turns.clone();
-                let stop = Arc::new(AtomicBool::new(false));
-                let stopped = stop.clone();
-                group.spawn(async move {
-                    while !stopped.load(Ordering::SeqCst) {
-                        seen.fetch_add(1, Ordering::SeqCst);
-                        tokio::task::yield_now().await;
-                    }
-                });
-                group.spawn(async move {
-                    for _ in 0..40 {
-                        checkpoint().await;
-                    }
-                    stop.store(true, Ordering::SeqCst);
-                    turns
-                        .load(Ordering::SeqCst)
-                        .checked_sub(10)
-                        .map(drop)
-                        .ok_or("a sibling had fewer than ten turns at forty checkpoints")
-                });
-                Ok(())
+    isolated_with_drivers(|builder| {
+        let runtime = on_one_thread();
+        let run = builder.run(async |group| {
+            let turns = Arc::new(AtomicUsize::new(0));
+            let seen = turns.clone();
+            let stop = Arc::new(AtomicBool::new(false));
+            let stopped = stop.clone();
+            group.spawn(async move {
+                while !stopped.load(Ordering::SeqCst) {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
             });
-            runtime.block_on(run).unwrap();
-        }
+            group.spawn(async move {
+                for _ in 0..40 {
+                    checkpoint().await;
+                }
+                stop.store(true, Ordering::SeqCst);
+                turns
+                    .load(Ordering::SeqCst)
+                    .checked_sub(10)
+                    .map(drop)
+                    .ok_or("a sibling had fewer than ten turns at forty checkpoints")
+            });
+            Ok(())
+        });
+        runtime.block_on(run).unwrap();
     });
 }
 
@@ -695,21 +687,19 @@ async fn another(builder: &GroupBuilder) {
 #[test]
 #[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_place_of_its_own() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let run = builder.limit(1).run_cancellable(async |group| {
-                let own = group.clone();
-                group.task("greedy").spawn(async move {
-                    drop(own.spawn_when_free(async {}).await);
-                });
-                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
-                assert!(message.contains("greedy"), "{message}");
-                group.cancel();
-                Ok(())
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let run = builder.limit(1).run_cancellable(async |group| {
+            let own = group.clone();
+            group.task("greedy").spawn(async move {
+                drop(own.spawn_when_free(async {}).await);
             });
-            run.await.unwrap();
+            let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+            assert!(message.contains("greedy"), "{message}");
+            group.cancel();
+            Ok(())
         });
+        run.await.unwrap();
     });
 }
 
@@ -717,22 +707,20 @@ fn fault_c7_waits_for_a_place_of_its_own() {
 #[test]
 #[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_queued_sibling() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let run = builder.limit(1).run_cancellable(async |group| {
-                let own = group.clone();
-                group.task("greedy").spawn(async move {
-                    let queued = own.task("queued").spawn(async {});
-                    let _ = queued.await;
-                });
-                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
-                assert!(message.contains("greedy"), "{message}");
-                group.cancel();
-                Ok(())
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let run = builder.limit(1).run_cancellable(async |group| {
+            let own = group.clone();
+            group.task("greedy").spawn(async move {
+                let queued = own.task("queued").spawn(async {});
+                let _ = queued.await;
             });
-            run.await.unwrap();
+            let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+            assert!(message.contains("greedy"), "{message}");
+            group.cancel();
+            Ok(())
         });
+        run.await.unwrap();
     });
 }
 
@@ -753,28 +741,25 @@ fn without_a_clock<T>(future: impl Future<Output = T>) -> Result<T, String> {
 // S3: what needs no time works without a clock.
 #[test]
 fn fault_c8_no_clock_and_none_needed() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = |builder: GroupBuilder| {
-                builder.run(async |group| {
-                    group.spawn(async {});
-                    Ok(1)
-                })
-            };
-            assert_eq!(without_a_clock(run(builder.clone())).unwrap().unwrap(), 1);
-            let graceful = builder.clone().grace(ms(5));
-            assert_eq!(without_a_clock(run(graceful)).unwrap().unwrap(), 1);
-            let cancelled = builder.clone().run_cancellable(async |group| {
-                group.spawn(forever());
-                group.cancel();
+    isolated_with_drivers(|builder| {
+        let run = |builder: GroupBuilder| {
+            builder.run(async |group| {
+                group.spawn(async {});
                 Ok(1)
-            });
-            assert_eq!(without_a_clock(cancelled).unwrap().unwrap(), Some(1));
-            let blocking =
-                builder.run(async |group| Ok(group.spawn_blocking(|_| Outcome::Ok(1)).await?));
-            assert_eq!(without_a_clock(blocking).unwrap().unwrap(), 1);
-        }
+            })
+        };
+        assert_eq!(without_a_clock(run(builder.clone())).unwrap().unwrap(), 1);
+        let graceful = builder.clone().grace(ms(5));
+        assert_eq!(without_a_clock(run(graceful)).unwrap().unwrap(), 1);
+        let cancelled = builder.clone().run_cancellable(async |group| {
+            group.spawn(forever());
+            group.cancel();
+            Ok(1)
+        });
+        assert_eq!(without_a_clock(cancelled).unwrap().unwrap(), Some(1));
+        let blocking =
+            builder.run(async |group| Ok(group.spawn_blocking(|_| Outcome::Ok(1)).await?));
+        assert_eq!(without_a_clock(blocking).unwrap().unwrap(), 1);
     });
 }
 
@@ -797,61 +782,55 @@ fn fault_c8_no_clock_for_a_timeout() {
 // S3, S20
 #[test]
 fn fault_c8_no_clock_for_a_timeout_in_a_child() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = builder.clone().run(async |group| {
-                group.spawn(async { timeout(ms(5), forever()).await });
+    isolated_with_drivers(|builder| {
+        let run = builder.clone().run(async |group| {
+            group.spawn(async { timeout(ms(5), forever()).await });
+            Ok(())
+        });
+        let error = without_a_clock(run).unwrap().unwrap_err();
+        assert!(error.cause().is_panic(), "{error:#}");
+        let around = timeout(
+            ms(5),
+            builder.run(async |group| {
+                group.spawn(forever());
                 Ok(())
-            });
-            let error = without_a_clock(run).unwrap().unwrap_err();
-            assert!(error.cause().is_panic(), "{error:#}");
-            let around = timeout(
-                ms(5),
-                builder.run(async |group| {
-                    group.spawn(forever());
-                    Ok(())
-                }),
-            );
-            let message = without_a_clock(around).map(drop).unwrap_err();
-            assert!(message.contains("time"), "{message}");
-        }
+            }),
+        );
+        let message = without_a_clock(around).map(drop).unwrap_err();
+        assert!(message.contains("time"), "{message}");
     });
 }
 
 // S3, S18: a grace that has to be armed has no clock to go by. A warning says so once, and the cleanup goes on without a bound.
 #[test]
 fn fault_c8_no_clock_for_a_grace() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let told = warnings();
-            let cleaned = Arc::new(AtomicBool::new(false));
-            let flag = cleaned.clone();
-            let (open, gate) = oneshot::channel::<()>();
-            let run = builder
-                .name("shop")
-                .grace(ms(0))
-                .run_cancellable(async |group| {
-                    let (started, start) = oneshot::channel();
-                    group.spawn(shield(async move {
-                        let _ = started.send(());
-                        let _ = gate.await;
-                        flag.store(true, Ordering::SeqCst);
-                    }));
-                    start.await?;
-                    group.cancel();
-                    group.cancel();
-                    let message = told.try_recv()?;
-                    assert!(message.contains("no grace without a clock"), "{message}");
-                    assert!(message.contains("shop"), "{message}");
-                    let _ = open.send(());
-                    Ok(())
-                });
-            without_a_clock(run).unwrap().unwrap();
-            assert!(cleaned.load(Ordering::SeqCst), "the shield did not hold");
-            assert!(told.try_recv().is_err(), "told twice");
-        }
+    isolated_with_drivers(|builder| {
+        let told = warnings();
+        let cleaned = Arc::new(AtomicBool::new(false));
+        let flag = cleaned.clone();
+        let (open, gate) = oneshot::channel::<()>();
+        let run = builder
+            .name("shop")
+            .grace(ms(0))
+            .run_cancellable(async |group| {
+                let (started, start) = oneshot::channel();
+                group.spawn(shield(async move {
+                    let _ = started.send(());
+                    let _ = gate.await;
+                    flag.store(true, Ordering::SeqCst);
+                }));
+                start.await?;
+                group.cancel();
+                group.cancel();
+                let message = told.try_recv()?;
+                assert!(message.contains("no grace without a clock"), "{message}");
+                assert!(message.contains("shop"), "{message}");
+                let _ = open.send(());
+                Ok(())
+            });
+        without_a_clock(run).unwrap().unwrap();
+        assert!(cleaned.load(Ordering::SeqCst), "the shield did not hold");
+        assert!(told.try_recv().is_err(), "told twice");
     });
 }
 
