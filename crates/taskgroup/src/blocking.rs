@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
 use crate::error::{BoxError, Member};
 use crate::scope::gate::{self, Payload};
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 use crate::scope::{current, group};
 
@@ -97,7 +97,7 @@ impl<W> Job<W> {
         let outcome = if reached {
             gate::drop_value(work).err().map(Err)
         } else {
-            Some(gate::call(|| work(token).into_result()))
+            Some(gate::call(|| converted(work(token))))
         };
         drop(ambient);
         Returned { outcome, stay }

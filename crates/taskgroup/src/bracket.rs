@@ -11,7 +11,7 @@ use crate::scope::current::{self, Lazy};
 use crate::scope::gate::{self, Payload};
 use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section, adopt};
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Deferred, Scope};
 use crate::scope::waiters::Key;
 use crate::shield::shield;
@@ -157,7 +157,7 @@ impl<T, E> Drop for Worked<T, E> {
             self.adopt_panic(payload);
         }
         if let Some(Err(error)) = self.result.take_if(|result| result.is_err()) {
-            match gate::call(|| (self.into)(error)) {
+            match gate::call_apart(|| (self.into)(error)) {
                 Ok(error) => group::adopt_error(&self.scope, self.info(), error),
                 Err(payload) => self.adopt_panic(payload),
             }
@@ -234,7 +234,7 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     fn drop(&mut self) {
-        if let Err(payload) = gate::call(|| self.start()) {
+        if let Err(payload) = gate::call_apart(|| self.start()) {
             let info = group::info_at(&self.scope, "release", self.scope.location);
             let member = Member::from_panic(info, payload);
             self.scope.adopt_cleanup_failure(member);
@@ -245,14 +245,14 @@ where
                 None => Err(future),
             };
             if let Err(future) = left {
-                adopt(&self.scope, future);
+                adopt(&self.scope, vec![future]);
             }
         }
     }
 }
 
 fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred {
-    Box::pin(async move { future.await.into_result().map(drop) })
+    Box::pin(async move { converted(future.await).map(drop) })
 }
 
 /// Runs `future` when the current scope ends: after its code and its children, last deferred first.
@@ -299,7 +299,7 @@ where
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     cancel_point().await;
     let root = Scope::root();
-    crate::scope::section::adopt_deferred(root, root.take_deferred());
+    crate::scope::section::adopt(root, root.take_deferred());
     Drained { key: None }.await;
     match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
         None => Ok(()),

@@ -17,7 +17,7 @@ use crate::error::{BoxError, Member};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
 use crate::scope::gate::{self, Payload};
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};
 use crate::sync::Mutex;
@@ -252,7 +252,7 @@ where
     let sender = &silence.0;
     let mut future = std::pin::pin!(future);
     let ended = std::future::poll_fn(|cx| {
-        let poll = || future.as_mut().poll(cx).map(TaskOutput::into_result);
+        let poll = || future.as_mut().poll(cx).map(converted);
         match gate::call(poll) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),

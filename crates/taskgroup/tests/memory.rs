@@ -1,38 +1,19 @@
 //! A group that lives long stays small (S4, TG23): a million short children one after the other, counted by the allocator. A binary of its own,
 //! so that nothing else allocates meanwhile.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "common/counting.rs"]
+mod counting;
+
 use std::future::IntoFuture as _;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use taskgroup::{TaskGroup, Until, drain, shield, wait};
 use tokio::task::yield_now;
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::live_bytes;
 
 const CHILDREN: usize = 1_000_000;
 
@@ -54,7 +35,7 @@ async fn one_after_the_other(
                 _ => group.spawn(async {}).await?,
             }
             if count % 1000 == 0 {
-                let live = LIVE.load(Ordering::Relaxed);
+                let live = live_bytes();
                 if count == 1000 {
                     first = live;
                 }
@@ -111,9 +92,9 @@ fn a_wide_moment_is_forgotten() {
                 task.await?;
             }
             a_wide_moment(&group, 1000).await;
-            let before = LIVE.load(Ordering::Relaxed);
+            let before = live_bytes();
             a_wide_moment(&group, 50_000).await;
-            let grown = LIVE.load(Ordering::Relaxed) - before;
+            let grown = live_bytes() - before;
             println!("{grown} bytes more are live after 50 000 children at once");
             // What a thread keeps of its nodes, and the breath of the rest.
             assert!(grown < 10_000 + 256 * 1024, "{grown}");
@@ -136,7 +117,7 @@ fn threads_and_runtimes_come_and_go() {
             on_one_thread().block_on(TaskGroup::run(wide)).unwrap();
         });
         thread.join().unwrap();
-        live.push(LIVE.load(Ordering::Relaxed));
+        live.push(live_bytes());
     }
     let grown = live[19] - live[1];
     println!("{grown} bytes more are live after eighteen threads");
@@ -207,11 +188,11 @@ fn fault_d1_waits_that_are_given_up_leave_nothing() {
         for _ in 0..100 {
             tokio::spawn(round()).await.unwrap();
         }
-        let before = LIVE.load(Ordering::Relaxed);
+        let before = live_bytes();
         for _ in 0..5_000 {
             tokio::spawn(round()).await.unwrap();
         }
-        let grown = LIVE.load(Ordering::Relaxed) - before;
+        let grown = live_bytes() - before;
         println!("{grown} bytes more are live after 5 000 times {what}");
         // Ten bytes a wait: the harness may begin another test meanwhile.
         assert!(grown < 50_000, "{what}: {grown}");

@@ -21,7 +21,7 @@ use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::scope::group::{self, Fate};
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 
 /// The inline children of one group.
@@ -71,7 +71,7 @@ impl Inline<'_> {
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
         let here = scope.clone();
         let judged = async move {
-            let result = future.await.into_result();
+            let result = converted(future.await);
             // Told at once: until what it left behind has ended, this may be dropped (S41).
             result.map_err(|error| self.failed(index, &here, error))
         };

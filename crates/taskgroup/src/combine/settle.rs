@@ -9,7 +9,7 @@ use crate::error::{ErrorGroup, TaskError};
 use crate::group::{GroupBuilder, TaskGroup};
 use crate::handle::JoinError;
 use crate::policy::Policy;
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 
 /// What became of each of several futures; made by [`settle`] and [`settle_by_key`].
 ///
@@ -211,7 +211,7 @@ async fn cancelled_is_an_outcome<F>(
 where
     F: Future<Output: TaskOutput>,
 {
-    match future.await.into_result() {
+    match converted(future.await) {
         Ok(value) => Ok(Ok(value)),
         Err(error) => match error.downcast::<JoinError>() {
             Ok(error) => match *error {

@@ -49,7 +49,9 @@ pub(crate) fn started(header: &Header) {
 #[inline]
 pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     #[cfg(feature = "tracing")]
-    tracing::debug!(target: "taskgroup", parent: &header.span, %reason, "cancelled");
+    super::spans::told(tracing::Level::DEBUG, || {
+        tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
+    });
     tell!(live::cancelled(live::Key::of_task(header), reason));
 }
 
@@ -76,11 +78,13 @@ pub(crate) fn forced(header: &Header) {
 #[inline]
 pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
     #[cfg(feature = "tracing")]
-    if tracing::enabled!(target: "taskgroup", tracing::Level::DEBUG) {
-        if let Ending::Failed(failure) = how() {
-            tracing::debug!(target: "taskgroup", parent: &header.span, "{failure}");
+    super::spans::told(tracing::Level::DEBUG, || {
+        if tracing::enabled!(target: "taskgroup", tracing::Level::DEBUG) {
+            if let Ending::Failed(failure) = how() {
+                tracing::debug!(target: "taskgroup", parent: header.span.id(), "{failure}");
+            }
         }
-    }
+    });
     tell!(live::ended(header, &how()));
 }
 

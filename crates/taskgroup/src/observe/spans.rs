@@ -2,14 +2,75 @@
 //!
 //! The span of a group is opened where the group is: below the span of the task that runs it, or one that the task has entered
 //! itself. The span of a task is always below that of its group, whoever spawned it.
+//!
+//! Whatever `tracing` is asked may run code of a subscriber, which is foreign: it goes through the gate, outside all locks.
 
-use tracing::{Span, info_span};
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, info_span};
 
+use crate::scope::gate;
 use crate::scope::task::Spec;
 use crate::scope::tree::{Kind, Scope, ancestors, task_of};
 
+/// Who is to blame for a panic.
+const SUBSCRIBER: &str = "a `tracing` subscriber";
+
+/// A span whose every operation goes through the gate.
+pub(crate) struct Span(tracing::Span);
+
+/// Until it is dropped, the span is the current one.
+pub(crate) struct Entered<'a>(Option<tracing::span::Entered<'a>>);
+
+impl Span {
+    fn new(make: impl FnOnce() -> tracing::Span) -> Self {
+        let span = told(Level::INFO, make);
+        Self(span.unwrap_or_else(tracing::Span::none))
+    }
+
+    #[inline]
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        if self.0.is_disabled() {
+            return Entered(None);
+        }
+        Entered(gate::call_or_report(SUBSCRIBER, || self.0.enter()))
+    }
+
+    /// Asks no subscriber.
+    pub(crate) fn id(&self) -> Option<tracing::Id> {
+        self.0.id()
+    }
+}
+
+impl Drop for Span {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.is_disabled() {
+            let span = std::mem::replace(&mut self.0, tracing::Span::none());
+            gate::call_or_report(SUBSCRIBER, || drop(span));
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(entered) = self.0.take() {
+            gate::call_or_report(SUBSCRIBER, || drop(entered));
+        }
+    }
+}
+
+/// Tells the subscriber something, if there may be one that wants to be told of that level.
+#[inline]
+pub(super) fn told<R>(level: Level, tell: impl FnOnce() -> R) -> Option<R> {
+    if level > LevelFilter::current() {
+        return None;
+    }
+    gate::call_or_report(SUBSCRIBER, tell)
+}
+
 pub(crate) fn of_group(number: u32, name: Option<&str>) -> Span {
-    info_span!(target: "taskgroup", "group", name, id = %format_args!("{number}.0"))
+    Span::new(|| info_span!(target: "taskgroup", "group", name, id = %format_args!("{number}.0")))
 }
 
 pub(crate) fn of_task(spec: &Spec) -> Span {
@@ -18,14 +79,16 @@ pub(crate) fn of_task(spec: &Spec) -> Span {
         .group()
         .map_or(0, crate::scope::group::GroupState::number);
     let parent = around(&spec.owner);
-    info_span!(
-        target: "taskgroup",
-        parent: parent,
-        "task",
-        name = spec.name.as_deref(),
-        id = %format_args!("{group}.{}", spec.index),
-        location = %spec.location,
-    )
+    Span::new(|| {
+        info_span!(
+            target: "taskgroup",
+            parent: parent,
+            "task",
+            name = spec.name.as_deref(),
+            id = %format_args!("{group}.{}", spec.index),
+            location = %spec.location,
+        )
+    })
 }
 
 /// The span of whatever is nearest.

@@ -106,7 +106,7 @@ pub(super) fn warn(warning: &Warning) {
     let Some(hook) = hook else {
         return by_default(warning);
     };
-    if let Err(payload) = gate::call(|| hook(warning)) {
+    if let Err(payload) = gate::call_aside(|| hook(warning)) {
         let message = gate::panic_text(&*payload)
             .unwrap_or("no message")
             .to_owned();
@@ -166,10 +166,25 @@ pub(crate) fn failures_not_kept(scope: &Arc<Scope>, kept: usize) {
 
 #[cfg(feature = "tracing")]
 fn by_default(warning: &Warning) {
-    tracing::warn!(target: "taskgroup", task = %warning.task.path(), id = %warning.task.id(), "{warning}");
+    let told = gate::call_aside(|| {
+        tracing::warn!(target: "taskgroup", task = %warning.task.path(), id = %warning.task.id(), "{warning}");
+    });
+    if let Err(payload) = told {
+        // One that panics is not asked again.
+        let message = gate::panic_text(&*payload)
+            .unwrap_or("no message")
+            .to_owned();
+        gate::discard(payload);
+        to_stderr(warning);
+        eprintln!("taskgroup: a `tracing` subscriber panicked: {message}");
+    }
 }
 
 #[cfg(not(feature = "tracing"))]
 fn by_default(warning: &Warning) {
+    to_stderr(warning);
+}
+
+fn to_stderr(warning: &Warning) {
     eprintln!("taskgroup: {warning}");
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gate::{self, Payload};
 use super::polling::{self, Before};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
@@ -41,7 +40,8 @@ pub(crate) struct Unopened {
 pub(crate) enum Lazy {
     Shield,
     Section,
-    Destructor,
+    /// Foreign code that is no poll (G4).
+    Call,
     /// At an instant, or else so long after the opening.
     Deadline(Option<Instant>, Option<Duration>),
 }
@@ -51,7 +51,7 @@ impl Lazy {
         match self {
             Self::Shield => Kind::Shield,
             Self::Section => Kind::Section,
-            Self::Destructor => Kind::Destructor,
+            Self::Call => Kind::Call,
             Self::Deadline(at, after) => Kind::deadline(at, after),
         }
     }
@@ -59,7 +59,7 @@ impl Lazy {
 
 impl Lazy {
     fn keeps_cancel_out(self) -> bool {
-        matches!(self, Self::Shield | Self::Destructor)
+        matches!(self, Self::Shield | Self::Call)
     }
 }
 
@@ -75,8 +75,20 @@ impl Unopened {
 
     /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
+        let open_below = |parent| Scope::open(self.kind.kind(), parent, self.location);
         self.scope.get_or_init(|| {
-            Scope::open(self.kind.kind(), self.around.ambient.scope(), self.location)
+            let around = self.around.ambient.scope();
+            if !matches!(self.kind, Lazy::Call) {
+                return open_below(around);
+            }
+            // The end of a task calls foreign code as well, when the scope inside the task has closed. Then the next one further out waits
+            // for what the code leaves behind.
+            let Some(home) = tree::outward(&around).find(|home| home.enter_child().is_ok()) else {
+                unreachable!("the process root never closes")
+            };
+            let scope = open_below(home.clone());
+            home.leave();
+            scope
         })
     }
 
@@ -137,8 +149,8 @@ impl Ambient {
             Inside::Nothing => false,
             Inside::Task(task) => task.header().sees_cancel(),
             Inside::Scope(scope) => scope.is_cancelled(),
-            // A destructor cannot be cut off, but it sees why it runs.
-            Inside::Unopened(unopened) if matches!(unopened.kind, Lazy::Destructor) => {
+            // A call cannot be cut off, but it sees why it is made.
+            Inside::Unopened(unopened) if matches!(unopened.kind, Lazy::Call) => {
                 unopened.around.ambient.is_cancelled()
             }
             Inside::Unopened(unopened) => match unopened.scope.get() {
@@ -163,8 +175,8 @@ thread_local! {
 }
 
 /// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of another runtime that is polled on the
-/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls
-/// there is the code of the task around it.
+/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself
+/// is the code of the task around it, and cannot be told from code that has only entered a runtime. See decision 0017.
 #[derive(Clone, Copy, Default)]
 struct Here {
     ambient: Ambient,
@@ -232,22 +244,52 @@ pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
     }
 }
 
-/// Has the engine drop something that belongs to what is ambient, as the code of a scope of its own: no guard rule can drop a destructor,
-/// so what one opens and waits for (in a `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by what is
-/// ambient. The scope is opened only if the destructor asks for it.
-pub(crate) fn destroy(
-    location: &'static Location<'static>,
-    destructor: impl FnOnce(),
-) -> Result<(), Payload> {
-    let unopened = Unopened::new(Lazy::Destructor, location);
-    let dropped = {
-        let _ambient = enter_unopened(&unopened);
-        gate::call(destructor)
+/// Has the engine call foreign code that is no poll, for what is ambient: as the code of a scope of its own (G4). No guard rule can drop such
+/// code, so what it opens and waits for (in a `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by
+/// what is ambient. The scope is opened only if the code asks for it. `call` does not unwind.
+#[inline]
+pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
+    let around = Here::now();
+    let location = match around.ambient.look() {
+        // Out here nothing is ever cancelled.
+        Inside::Nothing => return call(),
+        Inside::Task(task) => task.header().mark.location(),
+        Inside::Scope(scope) => scope.location,
+        Inside::Unopened(unopened) => unopened.location,
+    };
+    let unopened = Unopened {
+        around,
+        kind: Lazy::Call,
+        location,
+        scope: OnceCell::new(),
+    };
+    let called = {
+        // What is not open is not published (P1), and it was looked up just now: so this is less than `enter_unopened`.
+        let here = Here {
+            ambient: Ambient::Unopened(&unopened),
+            task: around.task,
+        };
+        AMBIENT.with(|cell| cell.set(here));
+        let _ambient = Entered {
+            previous: Some(around),
+            published: None,
+            borrowed: PhantomData,
+        };
+        call()
     };
     if let Some(scope) = unopened.into_scope() {
         scope.orphan();
     }
-    dropped
+    called
+}
+
+/// Until the result is dropped nothing is ambient: for foreign code that has nothing to do with what is (G4).
+#[inline]
+pub(super) fn aside() -> Option<Entered<'static>> {
+    match AMBIENT.try_with(Cell::get).unwrap_or_default().ambient {
+        Ambient::Outside => None,
+        _ => Some(enter(Here::default())),
+    }
 }
 
 impl Drop for Entered<'_> {

@@ -9,6 +9,13 @@
 //! - **G2** Nothing unwinds through the engine. A panic comes back to the caller as a payload, and the caller assigns it to the task
 //!   whose code it was. A panic that belongs to no task goes to the warning hook ([`report`]).
 //! - **G3** A payload is foreign as well. It is either kept in a failure or let go through [`discard`].
+//! - **G4** Only a poll is the code of what is ambient, and is called by [`call`]. The guard rule ends a poll after it has returned. All other code
+//!   returns when it has done its work, and that may be to block on a runtime of its own. There an await of ours that suspends because the
+//!   scope around is cancelled would never go on. So what is no poll stands apart:
+//!   - what an owner or an asker has us do, a destructor, a conversion, a text or a source, runs in a scope of its own below what is ambient
+//!     ([`call_apart`]). No cancellation reaches it, and what it leaves behind is waited for;
+//!   - what belongs to no task, a waker, a hook or a subscriber, is called with nothing ambient ([`call_aside`]). The scope that
+//!     happens to be ambient has nothing to do with it (S45).
 //!
 //! A test reads the sources and finds calls that do not go through here: `tests/gate.rs`.
 
@@ -20,19 +27,35 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use super::current;
+
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Calls foreign code. A panic comes back as its payload (G2).
+/// Polls foreign code. A panic comes back as its payload (G2).
 #[inline]
-pub(crate) fn call<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
+pub(crate) fn call<R>(poll: impl FnOnce() -> R) -> Result<R, Payload> {
     assert_open();
-    catch_unwind(AssertUnwindSafe(foreign))
+    catch_unwind(AssertUnwindSafe(poll))
 }
 
-/// As [`call`], for code that belongs to no task: a panic is reported as one of `what`.
+/// Calls foreign code that is no poll, for what is ambient (G4). A panic comes back as its payload.
+#[inline]
+pub(crate) fn call_apart<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
+    current::apart(|| call(foreign))
+}
+
+/// Calls foreign code that has nothing to do with what is ambient (G4). A panic comes back as its payload.
+pub(crate) fn call_aside<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
+    let _aside = current::aside();
+    call(foreign)
+}
+
+/// As [`call_aside`]: a panic is reported as one of `what`.
 pub(crate) fn call_or_report<R>(what: &str, foreign: impl FnOnce() -> R) -> Option<R> {
-    call(foreign).map_err(|payload| report(what, payload)).ok()
+    call_aside(foreign)
+        .map_err(|payload| report(what, payload))
+        .ok()
 }
 
 /// Drops a foreign value. A panic comes back as its payload.
@@ -41,10 +64,10 @@ pub(crate) fn drop_value<T>(value: T) -> Result<(), Payload> {
     if !std::mem::needs_drop::<T>() {
         return Ok(());
     }
-    call(|| drop(value))
+    call_apart(|| drop(value))
 }
 
-/// As [`drop_value`], for what belongs to no task.
+/// As [`drop_value`], where no task is there to fail.
 #[inline]
 pub(crate) fn drop_or_report<T>(what: &str, value: T) {
     if let Err(payload) = drop_value(value) {
@@ -88,13 +111,15 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 #[inline]
 pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
     assert_open();
-    StoredWaker(Foreign::new("a waker", waker.clone()))
+    let _aside = current::aside();
+    StoredWaker(ManuallyDrop::new(waker.clone()))
 }
 
-/// Wakes by a waker that is borrowed from the poll under way.
+/// Wakes by a waker that is borrowed from the poll under way. A panic unwinds into that poll, as with [`clone_waker`].
 #[inline]
 pub(crate) fn wake_by_ref(waker: &Waker) {
     assert_open();
+    let _aside = current::aside();
     waker.wake_by_ref();
 }
 
@@ -102,7 +127,7 @@ pub(crate) fn wake_by_ref(waker: &Waker) {
 pub(crate) fn text(value: &dyn fmt::Display) -> String {
     use fmt::Write as _;
     let mut text = String::new();
-    match call(|| write!(text, "{value}")) {
+    match call_apart(|| write!(text, "{value}")) {
         Ok(Ok(())) => text,
         Ok(Err(fmt::Error)) => "(its `Display` returned an error)".to_owned(),
         Err(payload) => {
@@ -116,7 +141,10 @@ pub(crate) fn text(value: &dyn fmt::Display) -> String {
 
 /// The source of a foreign error; none where `source` panics.
 pub(crate) fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    call_or_report("the `source` of an error", || error.source()).flatten()
+    call_apart(|| error.source()).unwrap_or_else(|payload| {
+        report("the `source` of an error", payload);
+        None
+    })
 }
 
 /// A foreign value whose drop goes through the gate, wherever it happens.
@@ -162,7 +190,7 @@ impl<T> Drop for Foreign<T> {
 }
 
 /// A waker that is kept for later.
-pub(crate) struct StoredWaker(Foreign<Waker>);
+pub(crate) struct StoredWaker(ManuallyDrop<Waker>);
 
 impl StoredWaker {
     /// Compares two addresses; runs no foreign code.
@@ -178,9 +206,21 @@ impl StoredWaker {
     }
 
     /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and the caller goes on.
+    #[allow(unsafe_code)]
     pub(crate) fn wake(self) {
-        let waker = self.0.into_inner();
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped and not used again, so its waker is taken once.
+        let waker = unsafe { ManuallyDrop::take(&mut this.0) };
         call_or_report("a waker", || waker.wake());
+    }
+}
+
+impl Drop for StoredWaker {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: `self` is being dropped, so nothing uses the waker after this.
+        let waker = unsafe { ManuallyDrop::take(&mut self.0) };
+        call_or_report("a waker", || drop(waker));
     }
 }
 

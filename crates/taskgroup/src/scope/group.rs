@@ -39,7 +39,7 @@ pub(crate) struct GroupState {
     /// The body has ended, or its end was already reported.
     body_over: std::sync::atomic::AtomicBool,
     #[cfg(feature = "tracing")]
-    pub(crate) span: tracing::Span,
+    pub(crate) span: crate::observe::spans::Span,
 }
 
 /// What there is to tell of few groups: who they are, what went wrong.

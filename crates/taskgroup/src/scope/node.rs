@@ -51,7 +51,7 @@ pub(crate) struct Header {
     slot: AtomicU32,
     extra: Extra,
     #[cfg(feature = "tracing")]
-    pub(crate) span: tracing::Span,
+    pub(crate) span: crate::observe::spans::Span,
 }
 
 /// What depends on the future.

@@ -65,8 +65,7 @@ pin_project! {
                 let mut dropped = Ok(());
                 if this.future.as_mut().as_pin_mut().is_some() {
                     let _ambient = current::enter_scope(&abandoned.0.scope);
-                    let location = abandoned.0.scope.location;
-                    dropped = current::destroy(location, || this.future.set(None));
+                    dropped = gate::call_apart(|| this.future.set(None));
                 }
                 if let Some(Ended::Panicked(payload)) = this.ended.take() {
                     adopt_panic(&abandoned.0.scope, payload);
@@ -323,11 +322,7 @@ fn drop_future<F: Future>(
         State::Open(open) => Some(current::enter_scope(&open.scope)),
         State::Unopened(..) => None,
     };
-    let location = match state {
-        State::Open(open) => open.scope.location,
-        State::Unopened(_, location) => location,
-    };
-    match (ended, current::destroy(location, || future.set(None))) {
+    match (ended, gate::call_apart(|| future.set(None))) {
         (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
         (ended, Err(second)) => {
             gate::discard(second);
@@ -389,33 +384,36 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
         listens = false;
         if !deferred.is_empty() {
             // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
-            adopt_deferred(scope, deferred);
+            adopt(scope, deferred);
         } else if scope.try_close() {
             return Poll::Ready(());
         }
     }
 }
 
-/// Has `scope` run `cleanup` and wait for it: in a shielded task, after those that were left there before. Without a runtime it
-/// is dropped.
-pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
+/// Has `scope` run `deferred`, last in first out, and wait for that: in a shielded task, after those that were left there before. Without a
+/// runtime they are dropped.
+pub(crate) fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
+    if deferred.is_empty() {
+        return;
+    }
     // What has ended cannot: then what was meant for its end goes on to the scope around.
     let mut homes = tree::outward(scope).filter(|scope| scope.enter_child().is_ok());
     let Some(scope) = homes.next() else {
-        return drop(cleanup);
+        return drop_all(deferred);
     };
     if matches!(scope.kind, Kind::Root) {
         scope.leave();
-        // The root belongs to no runtime. A scope of its own stands for the one that we are in.
+        // The root belongs to no runtime. One scope stands for the one that we are in, so that they run one after the other here as well.
         let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-        adopt(&orphan, cleanup);
+        adopt(&orphan, deferred);
         return orphan.orphan();
     }
     if scope.runtime_if_any().is_none() {
         scope.leave();
-        return drop(cleanup);
+        return drop_all(deferred);
     }
-    if !scope.push_adopted(cleanup) {
+    if !scope.push_adopted(deferred.into_iter().rev()) {
         return scope.leave();
     }
     let spec = Spec {
@@ -433,16 +431,10 @@ pub(crate) fn adopt(scope: &Arc<Scope>, cleanup: Deferred) {
     driver::submit(task);
 }
 
-/// The deferred work of a scope, last in first out.
-pub(crate) fn adopt_deferred(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
-    if matches!(scope.kind, Kind::Root) && !deferred.is_empty() {
-        // One scope for all of them, as in `adopt`: so they run one after the other there as well.
-        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-        adopt_deferred(&orphan, deferred);
-        return orphan.orphan();
-    }
+/// Nothing can run them.
+fn drop_all(deferred: Vec<Deferred>) {
     for cleanup in deferred.into_iter().rev() {
-        adopt(scope, cleanup);
+        gate::drop_or_report(CLEANUP, cleanup);
     }
 }
 
@@ -450,6 +442,25 @@ pub(crate) fn adopt_deferred(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
 struct Cleanups {
     scope: Arc<Scope>,
     current: Option<Deferred>,
+}
+
+/// One that is dropped and belongs to no task.
+const CLEANUP: &str = "a cleanup";
+
+impl Cleanups {
+    /// A panic of the destructor is a failure of the cleanup.
+    fn drop_one(&self, cleanup: Option<Deferred>) {
+        let Err(payload) = gate::drop_value(cleanup) else {
+            return;
+        };
+        match current::task() {
+            Some(task) => {
+                let member = Member::from_panic(task.header().info(), payload);
+                self.scope.adopt_cleanup_failure(member);
+            }
+            None => gate::report(CLEANUP, payload),
+        }
+    }
 }
 
 impl Future for Cleanups {
@@ -480,11 +491,7 @@ impl Future for Cleanups {
                 self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();
-            let dropped = current::destroy(self.scope.location, || drop(done));
-            if let (Err(payload), Some(task)) = (dropped, current::task()) {
-                let member = Member::from_panic(task.header().info(), payload);
-                self.scope.adopt_cleanup_failure(member);
-            }
+            self.drop_one(done);
         }
     }
 }
@@ -492,8 +499,10 @@ impl Future for Cleanups {
 impl Drop for Cleanups {
     /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is dropped too.
     fn drop(&mut self) {
+        let begun = self.current.take();
+        self.drop_one(begun);
         while let Some(cleanup) = self.scope.pop_adopted() {
-            drop(cleanup);
+            self.drop_one(Some(cleanup));
         }
     }
 }

@@ -38,7 +38,10 @@ pub trait TaskOutput: sealed::Sealed {
     /// What the task's handle gives.
     type Value;
     #[doc(hidden)]
-    fn into_result(self) -> Result<Self::Value, BoxError>;
+    type Error: Into<BoxError>;
+    /// Runs no code of the output.
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
 }
 
 mod sealed {
@@ -60,23 +63,35 @@ type Never = <fn() -> ! as sealed::ReturnType>::Output;
 
 impl TaskOutput for Never {
     type Value = std::convert::Infallible;
-    fn into_result(self) -> Result<Self::Value, BoxError> {
+    type Error = std::convert::Infallible;
+    fn into_result(self) -> Result<Self::Value, Self::Error> {
         self
     }
 }
 
 impl TaskOutput for () {
     type Value = ();
-    fn into_result(self) -> Result<(), BoxError> {
+    type Error = std::convert::Infallible;
+    fn into_result(self) -> Result<(), Self::Error> {
         Ok(())
     }
 }
 
 impl<T, E: Into<BoxError>> TaskOutput for Result<T, E> {
     type Value = T;
-    fn into_result(self) -> Result<T, BoxError> {
-        self.map_err(Into::into)
+    type Error = E;
+    fn into_result(self) -> Self {
+        self
     }
+}
+
+/// What `output` is as a result. A panic of the conversion unwinds into the poll that is under way.
+pub(crate) fn converted<O: TaskOutput>(output: O) -> Result<O::Value, BoxError> {
+    let convert = |error: O::Error| gate::call_apart(|| error.into());
+    let resume = |payload| std::panic::resume_unwind(payload);
+    output
+        .into_result()
+        .map_err(|error| convert(error).unwrap_or_else(resume))
 }
 
 enum Stage<F: Future<Output: TaskOutput>> {
@@ -138,7 +153,7 @@ pin_project! {
 }
 
 impl<F: Future<Output: TaskOutput>> Future for Boxing<F> {
-    type Output = Result<Box<<F::Output as TaskOutput>::Value>, BoxError>;
+    type Output = Result<Box<<F::Output as TaskOutput>::Value>, <F::Output as TaskOutput>::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().future.poll(cx) {
@@ -294,7 +309,7 @@ where
                 gone: false,
             };
         }
-        if let Err(second) = self.destroy(|| *self.own_stage() = Stage::Empty) {
+        if let Err(second) = gate::call_apart(|| *self.own_stage() = Stage::Empty) {
             gate::discard(second);
         }
         let header = &self.header;
@@ -314,12 +329,12 @@ where
         unsafe { &mut *self.stage.get() }
     }
 
-    /// Drops something of the task in the scope of a destructor. The task is ambient, if there is one.
-    fn destroy(&self, destructor: impl FnOnce()) -> Result<(), Payload> {
-        if std::mem::needs_drop::<Stage<F>>() {
-            current::destroy(self.header.mark.location(), destructor)
+    fn drop_future(&self) -> Result<(), Payload> {
+        if std::mem::needs_drop::<F>() {
+            gate::call_apart(|| *self.own_stage() = Stage::Empty)
         } else {
-            gate::call(destructor)
+            std::mem::forget(std::mem::replace(self.own_stage(), Stage::Empty));
+            Ok(())
         }
     }
 
@@ -355,6 +370,7 @@ where
                 events::started(header);
             }
             let stage = self.own_stage();
+            let mut output = None;
             let poll = || {
                 let Stage::Future(future) = stage else {
                     unreachable!("the stage was looked at by the caller")
@@ -363,23 +379,20 @@ where
                 // `Stage::Future`.
                 #[allow(unsafe_code)]
                 let future = unsafe { Pin::new_unchecked(future) };
-                if let Poll::Ready(output) = future.poll(cx) {
-                    end = Some(match output.into_result() {
-                        Ok(value) => End::Value(value),
-                        Err(error) => End::Error(error),
-                    });
-                    *stage = Stage::Empty;
+                if let Poll::Ready(ready) = future.poll(cx) {
+                    output = Some(ready.into_result());
                 }
             };
-            if let Err(payload) = gate::call(poll) {
-                // It panicked in its poll, or when it was dropped after it, which is no worse than an error.
-                if matches!(end, Some(End::Error(_))) {
-                    gate::discard(payload);
-                } else {
-                    let lost = end.replace(End::Panic(payload));
-                    gate::drop_or_report("the value of a task", lost);
-                }
-            }
+            let polled = gate::call(poll);
+            end = match (polled, output) {
+                (Err(payload), _) => Some(End::Panic(payload)),
+                (Ok(()), Some(Ok(value))) => Some(End::Value(value)),
+                (Ok(()), Some(Err(error))) => Some(match gate::call_apart(|| error.into()) {
+                    Ok(error) => End::Error(error),
+                    Err(payload) => End::Panic(payload),
+                }),
+                (Ok(()), None) => None,
+            };
         }
         if end.is_none() {
             let to_drop =
@@ -402,12 +415,13 @@ where
             end = Some(End::Cancelled);
         }
         if self.has_future() {
-            // In place, and the stage is empty even if that panics.
-            if let Err(payload) = self.destroy(|| *self.own_stage() = Stage::Empty) {
-                if matches!(end, Some(End::Cancelled)) {
-                    end = Some(End::Panic(payload));
-                } else {
+            // In place, and the stage is empty even if that panics, which is no worse than an error.
+            if let Err(payload) = self.drop_future() {
+                if matches!(end, Some(End::Error(_) | End::Panic(_))) {
                     gate::discard(payload);
+                } else {
+                    let lost = end.replace(End::Panic(payload));
+                    gate::drop_or_report("the value of a task", lost);
                 }
             }
         }
@@ -508,7 +522,7 @@ where
 
     #[cold]
     fn drop_outcome(&self, drop_it: impl FnOnce()) {
-        if let Err(payload) = self.destroy(drop_it) {
+        if let Err(payload) = gate::call_apart(drop_it) {
             let info = self.header.info();
             self.header
                 .owner
@@ -648,11 +662,13 @@ impl<V> Joiner<V> {
         if const { is_large::<V>() } {
             // SAFETY: values are large.
             #[allow(unsafe_code)]
-            gate::drop_value(unsafe { self.take_kept::<Box<V>>() })
+            let outcome = unsafe { self.take_kept::<Box<V>>() };
+            outcome.map_or(Ok(()), gate::drop_value)
         } else {
             // SAFETY: values are not large.
             #[allow(unsafe_code)]
-            gate::drop_value(unsafe { self.take_kept::<V>() })
+            let outcome = unsafe { self.take_kept::<V>() };
+            outcome.map_or(Ok(()), gate::drop_value)
         }
     }
 }

@@ -70,9 +70,9 @@ pub(crate) enum Kind {
     Section,
     /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
     Blocking,
-    /// The inside of a destructor that the engine runs. Nobody can drop it, and what it opens is cleanup: no cancellation from above
-    /// reaches that.
-    Destructor,
+    /// The inside of a call of foreign code that is no poll: a destructor, a conversion, a text (G4). Nobody can drop it, so no cancellation
+    /// from above reaches what it opens.
+    Call,
     /// A value that what is below sees, under its key.
     Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
 }
@@ -89,7 +89,7 @@ pub(crate) struct DeadlineState {
 impl Kind {
     /// Whether a cancellation from above stops here, unless it is forced.
     pub(crate) fn keeps_cancel_out(&self) -> bool {
-        matches!(self, Self::Shield | Self::Run | Self::Destructor)
+        matches!(self, Self::Shield | Self::Run | Self::Call)
     }
 
     pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
@@ -443,7 +443,7 @@ impl Scope {
     pub(crate) fn is_task_root(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Task(_) | Kind::Run | Kind::Root | Kind::Blocking | Kind::Destructor
+            Kind::Task(_) | Kind::Run | Kind::Root | Kind::Blocking | Kind::Call
         )
     }
 
@@ -502,7 +502,7 @@ impl Scope {
                 Left::Deferred => {
                     // The token comes first: nobody finds the scope quiet and the work gone before it is handed over.
                     if self.tokens.fetch_add(TOKEN, Ordering::SeqCst) & CLOSED == 0 {
-                        super::section::adopt_deferred(self, self.take_deferred());
+                        super::section::adopt(self, self.take_deferred());
                     }
                 }
             }
@@ -780,21 +780,19 @@ impl Scope {
     }
 
     /// This scope and those around it whose code is that of the same task, from the inside out. None is beyond a
-    /// blocking closure or a destructor, which nobody can drop.
+    /// blocking closure or a call that is no poll, which nobody can drop.
     fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         let around = std::iter::successors(Some(self), |scope| match scope.home() {
             Some(home) if !scope.is_task_root() => Some(home),
             _ => None,
         });
-        around.take_while(|scope| !matches!(scope.kind, Kind::Blocking | Kind::Destructor))
+        around.take_while(|scope| !matches!(scope.kind, Kind::Blocking | Kind::Call))
     }
 
     /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it.
     fn drops_what_it_runs(self: &Arc<Self>) -> bool {
         match &self.kind {
-            Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Destructor => {
-                false
-            }
+            Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
             // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
             Kind::Task(task) => {
                 let marked = |task: TaskRef| task.header().is_cancelled();
@@ -866,10 +864,10 @@ impl Scope {
         self.below().saturating_sub(scopes)
     }
 
-    /// Queues a cleanup; returns whether somebody has to be set to work on the queue.
-    pub(super) fn push_adopted(&self, cleanup: Deferred) -> bool {
+    /// Queues cleanups; returns whether somebody has to be set to work on the queue.
+    pub(super) fn push_adopted(&self, cleanups: impl Iterator<Item = Deferred>) -> bool {
         self.rare(|rare| {
-            rare.adopted.push_back(cleanup);
+            rare.adopted.extend(cleanups);
             !std::mem::replace(&mut rare.adopting, true)
         })
     }

@@ -13,7 +13,7 @@ use super::shrink::shrink;
 use crate::error::{BoxError, ErrorGroup};
 use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::task::TaskOutput;
+use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 
 /// The settings of an exploration; [`explore`](super::explore) is one with the defaults.
@@ -261,7 +261,7 @@ impl Explorer {
         tokio::spawn(Pump::new(course.clone()));
         let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
         let body = async {
-            match program().await.into_result() {
+            match converted(program().await) {
                 Err(error) => Some(Fault::Failed(drawn(&error))),
                 Ok(_) => self.leak(&runtime, course, &scope).await,
             }

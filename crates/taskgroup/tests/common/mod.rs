@@ -31,7 +31,38 @@ pub(crate) fn drivers() -> [(&'static str, GroupBuilder); 2] {
 ///
 /// A test that hangs is ended after thirty seconds, with its name and the live tree.
 pub(crate) fn isolated<F: FnOnce()>(body: F) {
-    let name = test_name::<F>();
+    isolated_as(test_name::<F>(), body);
+}
+
+/// As [`isolated`], with each driver.
+pub(crate) fn isolated_with_drivers<F: FnMut(GroupBuilder)>(mut test: F) {
+    isolated_as(test_name::<F>(), || {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            test(builder);
+        }
+    });
+}
+
+/// As [`isolated`], [`everywhere`].
+pub(crate) fn isolated_everywhere<F, T>(test: F)
+where
+    F: Fn(GroupBuilder) -> T,
+    T: Future<Output = ()>,
+{
+    isolated_as(test_name::<F>(), || everywhere(test));
+}
+
+/// As [`isolated`], [`paused_everywhere`].
+pub(crate) fn isolated_paused<F, T>(test: F)
+where
+    F: Fn(GroupBuilder) -> T,
+    T: Future<Output = ()>,
+{
+    isolated_as(test_name::<F>(), || paused_everywhere(test));
+}
+
+fn isolated_as(name: &'static str, body: impl FnOnce()) {
     if is_inside() {
         watch(name);
         body();

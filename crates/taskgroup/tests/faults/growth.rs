@@ -10,9 +10,10 @@ use taskgroup::{BoxError, GroupBuilder, Policy, TaskGroup, TaskHandle, Until};
 
 use crate::common::waker::hooked;
 use crate::common::{
-    another_group_works, drivers, everywhere, forever, isolated, on_one_thread, turns,
+    another_group_works, drivers, everywhere, forever, isolated, isolated_everywhere,
+    isolated_with_drivers, on_one_thread, turns,
 };
-use crate::live_bytes;
+use crate::counting::live_bytes;
 
 const ROUNDS: usize = 2_000;
 /// What the runtime and the harness breathe.
@@ -91,63 +92,59 @@ fn fault_d1_stale_wait() {
 // S44: each wait in a task of its own, so that each has a waker of its own.
 #[test]
 fn fault_d1_stale_waits_of_many_tasks() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let run = builder.run_cancellable(async |group| {
-                let service = Arc::new(group.spawn(forever()));
-                let kept = kept(async || {
-                    let service = service.clone();
-                    let request = tokio::spawn(async move {
-                        tokio::select! {
-                            biased;
-                            () = service.ended() => {}
-                            () = tokio::task::yield_now() => {}
-                        }
-                    });
-                    request.await.unwrap();
-                });
-                let kept = kept.await;
-                assert!(kept < BREATH, "{ROUNDS} waits keep {kept} bytes");
-                group.cancel();
-                Ok(())
-            });
-            run.await.unwrap();
-        });
-    });
-}
-
-// S44
-#[test]
-fn fault_d1_stale_drain() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            // Something that is left below the process root, and stays there.
-            let (open, gate) = tokio::sync::oneshot::channel::<()>();
-            {
-                let mut half = pin!(builder.run(async move |group| {
-                    group.spawn(taskgroup::shield(async move { drop(gate.await) }));
-                    forever().await;
-                    Ok(())
-                }));
-                let polled = std::future::poll_fn(|cx| Poll::Ready(half.as_mut().poll(cx)));
-                assert!(polled.await.is_pending());
-                turns(3).await;
-            }
+    isolated_everywhere(|builder| async move {
+        let run = builder.run_cancellable(async |group| {
+            let service = Arc::new(group.spawn(forever()));
             let kept = kept(async || {
-                let request = tokio::spawn(async {
+                let service = service.clone();
+                let request = tokio::spawn(async move {
                     tokio::select! {
                         biased;
-                        _ = taskgroup::drain() => {}
+                        () = service.ended() => {}
                         () = tokio::task::yield_now() => {}
                     }
                 });
                 request.await.unwrap();
             });
             let kept = kept.await;
-            drop(open);
-            taskgroup::drain().await.unwrap();
             assert!(kept < BREATH, "{ROUNDS} waits keep {kept} bytes");
+            group.cancel();
+            Ok(())
         });
+        run.await.unwrap();
+    });
+}
+
+// S44
+#[test]
+fn fault_d1_stale_drain() {
+    isolated_everywhere(|builder| async move {
+        // Something that is left below the process root, and stays there.
+        let (open, gate) = tokio::sync::oneshot::channel::<()>();
+        {
+            let mut half = pin!(builder.run(async move |group| {
+                group.spawn(taskgroup::shield(async move { drop(gate.await) }));
+                forever().await;
+                Ok(())
+            }));
+            let polled = std::future::poll_fn(|cx| Poll::Ready(half.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+            turns(3).await;
+        }
+        let kept = kept(async || {
+            let request = tokio::spawn(async {
+                tokio::select! {
+                    biased;
+                    _ = taskgroup::drain() => {}
+                    () = tokio::task::yield_now() => {}
+                }
+            });
+            request.await.unwrap();
+        });
+        let kept = kept.await;
+        drop(open);
+        taskgroup::drain().await.unwrap();
+        assert!(kept < BREATH, "{ROUNDS} waits keep {kept} bytes");
     });
 }
 
@@ -165,72 +162,68 @@ async fn counted<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
 #[test]
 fn fault_d2_waiters_for_a_place() {
     const WAITERS: usize = 400;
-    isolated(|| {
-        everywhere(|builder| async move {
-            let polls = Arc::new(AtomicUsize::new(0));
-            let ran = Arc::new(AtomicUsize::new(0));
-            let limited = builder.clone().limit(1);
-            let (polls_in, ran_in) = (polls.clone(), ran.clone());
-            let run = limited.run(async move |limited| {
-                let waiters = builder.run(async |group| {
-                    for _ in 0..WAITERS {
-                        let (limited, polls) = (limited.clone(), polls_in.clone());
-                        let ran = ran_in.clone();
-                        group.spawn(async move {
-                            let child = async move {
-                                turns(1).await;
-                                ran.fetch_add(1, Ordering::Relaxed);
-                            };
-                            drop(counted(polls, limited.spawn_when_free(child)).await);
-                        });
-                    }
-                    Ok(())
-                });
-                Ok(waiters.await?)
+    isolated_everywhere(|builder| async move {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let ran = Arc::new(AtomicUsize::new(0));
+        let limited = builder.clone().limit(1);
+        let (polls_in, ran_in) = (polls.clone(), ran.clone());
+        let run = limited.run(async move |limited| {
+            let waiters = builder.run(async |group| {
+                for _ in 0..WAITERS {
+                    let (limited, polls) = (limited.clone(), polls_in.clone());
+                    let ran = ran_in.clone();
+                    group.spawn(async move {
+                        let child = async move {
+                            turns(1).await;
+                            ran.fetch_add(1, Ordering::Relaxed);
+                        };
+                        drop(counted(polls, limited.spawn_when_free(child)).await);
+                    });
+                }
+                Ok(())
             });
-            run.await.unwrap();
-            assert_eq!(ran.load(Ordering::Relaxed), WAITERS);
-            let polls = polls.load(Ordering::Relaxed);
-            assert!(polls < 8 * WAITERS, "{polls} polls for {WAITERS} waiters");
+            Ok(waiters.await?)
         });
+        run.await.unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), WAITERS);
+        let polls = polls.load(Ordering::Relaxed);
+        assert!(polls < 8 * WAITERS, "{polls} polls for {WAITERS} waiters");
     });
 }
 
 // S44: failures of what was dropped half-way are told as they come, and not kept at the process root.
 #[test]
 fn fault_d3_failures_at_the_process_root() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            taskgroup::set_warning_hook(|_| {});
-            // On several threads the children of the last rounds may still clean up.
-            let settled = async || {
-                let runtime = tokio::runtime::Handle::current().metrics();
-                while taskgroup::live_tasks() > 0 || runtime.num_alive_tasks() > 0 {
-                    turns(1).await;
-                }
-            };
-            // Exactly one failure each: a child that is cancelled before its first poll would have none.
-            let round = async || {
-                let (started, start) = tokio::sync::oneshot::channel();
-                let mut half = pin!(builder.clone().run(async move |group| {
-                    group.spawn(async move {
-                        let guard = taskgroup::until_cancelled(async move {
-                            let _ = started.send(());
-                            forever().await;
-                        });
-                        drop(guard.await);
-                        Err::<(), BoxError>("in cleanup".into())
+    isolated_everywhere(|builder| async move {
+        taskgroup::set_warning_hook(|_| {});
+        // On several threads the children of the last rounds may still clean up.
+        let settled = async || {
+            let runtime = tokio::runtime::Handle::current().metrics();
+            while taskgroup::live_tasks() > 0 || runtime.num_alive_tasks() > 0 {
+                turns(1).await;
+            }
+        };
+        // Exactly one failure each: a child that is cancelled before its first poll would have none.
+        let round = async || {
+            let (started, start) = tokio::sync::oneshot::channel();
+            let mut half = pin!(builder.clone().run(async move |group| {
+                group.spawn(async move {
+                    let guard = taskgroup::until_cancelled(async move {
+                        let _ = started.send(());
+                        forever().await;
                     });
-                    forever().await;
-                    Ok(())
-                }));
-                tokio::select! { biased; _ = &mut half => {}, begun = start => begun.unwrap() }
-            };
-            let kept = kept_settled(round, settled).await;
-            turns(10).await;
-            let _ = taskgroup::drain().await;
-            assert!(kept < BREATH, "{ROUNDS} failures keep {kept} bytes");
-        });
+                    drop(guard.await);
+                    Err::<(), BoxError>("in cleanup".into())
+                });
+                forever().await;
+                Ok(())
+            }));
+            tokio::select! { biased; _ = &mut half => {}, begun = start => begun.unwrap() }
+        };
+        let kept = kept_settled(round, settled).await;
+        turns(10).await;
+        let _ = taskgroup::drain().await;
+        assert!(kept < BREATH, "{ROUNDS} failures keep {kept} bytes");
     });
 }
 
@@ -259,23 +252,20 @@ fn fault_d4_large_future() {
     const SIZE: usize = 224 * 1024;
     #[cfg(not(debug_assertions))]
     const SIZE: usize = 700 * 1024;
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            on_two_mebibytes(move || {
-                let runtime = on_one_thread();
-                runtime.block_on(async {
-                    // Tokio does.
-                    tokio::spawn(large_future::<SIZE>()).await.unwrap();
-                });
-                println!("Tokio has taken it");
-                let run = builder.run(async |group| {
-                    group.spawn(large_future::<SIZE>());
-                    Ok(())
-                });
-                runtime.block_on(run).unwrap();
+    isolated_with_drivers(|builder| {
+        on_two_mebibytes(move || {
+            let runtime = on_one_thread();
+            runtime.block_on(async {
+                // Tokio does.
+                tokio::spawn(large_future::<SIZE>()).await.unwrap();
             });
-        }
+            println!("Tokio has taken it");
+            let run = builder.run(async |group| {
+                group.spawn(large_future::<SIZE>());
+                Ok(())
+            });
+            runtime.block_on(run).unwrap();
+        });
     });
 }
 
@@ -286,23 +276,20 @@ fn fault_d4_large_value() {
     const SIZE: usize = 80 * 1024;
     #[cfg(not(debug_assertions))]
     const SIZE: usize = 340 * 1024;
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            on_two_mebibytes(move || {
-                let runtime = on_one_thread();
-                runtime.block_on(async {
-                    let value = tokio::spawn(large_value::<SIZE>()).await.unwrap().unwrap();
-                    assert_eq!(value[SIZE / 2], 1);
-                });
-                println!("Tokio has taken it");
-                let run = builder.run(async |group| {
-                    let value = group.spawn(large_value::<SIZE>()).await?;
-                    Ok(usize::from(value[SIZE / 2]))
-                });
-                assert_eq!(runtime.block_on(run).unwrap(), 1);
+    isolated_with_drivers(|builder| {
+        on_two_mebibytes(move || {
+            let runtime = on_one_thread();
+            runtime.block_on(async {
+                let value = tokio::spawn(large_value::<SIZE>()).await.unwrap().unwrap();
+                assert_eq!(value[SIZE / 2], 1);
             });
-        }
+            println!("Tokio has taken it");
+            let run = builder.run(async |group| {
+                let value = group.spawn(large_value::<SIZE>()).await?;
+                Ok(usize::from(value[SIZE / 2]))
+            });
+            assert_eq!(runtime.block_on(run).unwrap(), 1);
+        });
     });
 }
 

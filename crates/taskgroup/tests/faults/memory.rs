@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use taskgroup::{BoxError, GroupBuilder, Local, TaskGroup, TaskHandle};
 
 use crate::common::{
-    Bomb, Tokens, another_group_works, drivers, everywhere, forever, isolated, on_one_thread,
-    on_threads, poll_once, turns,
+    Bomb, Tokens, another_group_works, everywhere, forever, isolated, isolated_with_drivers,
+    on_one_thread, on_threads, poll_once, turns,
 };
-use crate::live_bytes;
+use crate::counting::live_bytes;
 
 async fn ended_child(builder: GroupBuilder, name: String) -> TaskHandle<()> {
     builder
@@ -149,62 +149,59 @@ fn fault_a1_exchange_at_random() {
             drop(one);
         }
     }
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let runtime = on_threads(3);
-            let tokens = Tokens::default();
-            let shelf = Shelf::default();
-            for round in 0..150 {
-                let (outer, tokens, shelf) = (builder.clone(), tokens.clone(), shelf.clone());
-                let run = outer.clone().run(async move |group| {
-                    for index in 0..12 {
-                        let (builder, tokens) = (outer.clone(), tokens.clone());
-                        let (shelf, around) = (shelf.clone(), group.clone());
-                        group.spawn(async move {
-                            let inner = builder.run(async |group| {
-                                let held = |shelf: &Shelf| Held {
-                                    _token: tokens.one(),
-                                    shelf: shelf.clone(),
-                                };
-                                let value = held(&shelf);
-                                let child = group.spawn(async move { Ok::<_, BoxError>(value) });
-                                shelf.lock().unwrap().push((group.clone(), Some(child)));
-                                let value = held(&shelf);
-                                drop(group.spawn(async move { Ok::<_, BoxError>(value) }));
-                                let value = held(&shelf);
-                                group.spawn(async move {
-                                    let _value = value;
-                                    forever().await;
-                                });
-                                turns((round + index) % 4).await;
-                                if index % 2 == 0 {
-                                    group.cancel();
-                                } else {
-                                    forever().await;
-                                }
-                                Ok(())
+    isolated_with_drivers(|builder| {
+        let runtime = on_threads(3);
+        let tokens = Tokens::default();
+        let shelf = Shelf::default();
+        for round in 0..150 {
+            let (outer, tokens, shelf) = (builder.clone(), tokens.clone(), shelf.clone());
+            let run = outer.clone().run(async move |group| {
+                for index in 0..12 {
+                    let (builder, tokens) = (outer.clone(), tokens.clone());
+                    let (shelf, around) = (shelf.clone(), group.clone());
+                    group.spawn(async move {
+                        let inner = builder.run(async |group| {
+                            let held = |shelf: &Shelf| Held {
+                                _token: tokens.one(),
+                                shelf: shelf.clone(),
+                            };
+                            let value = held(&shelf);
+                            let child = group.spawn(async move { Ok::<_, BoxError>(value) });
+                            shelf.lock().unwrap().push((group.clone(), Some(child)));
+                            let value = held(&shelf);
+                            drop(group.spawn(async move { Ok::<_, BoxError>(value) }));
+                            let value = held(&shelf);
+                            group.spawn(async move {
+                                let _value = value;
+                                forever().await;
                             });
-                            tokio::select! { biased; _ = inner => {}, () = turns(index % 5) => {} }
-                            shelf.lock().unwrap().push((around, None));
-                            let one = shelf.lock().unwrap().pop();
-                            drop(one);
+                            turns((round + index) % 4).await;
+                            if index % 2 == 0 {
+                                group.cancel();
+                            } else {
+                                forever().await;
+                            }
+                            Ok(())
                         });
-                    }
-                    Ok(())
-                });
-                runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-            }
-            // Each of these may take others along, and none may put one back.
-            loop {
-                let one = shelf.lock().unwrap().pop();
-                if one.is_none() {
-                    break;
+                        tokio::select! { biased; _ = inner => {}, () = turns(index % 5) => {} }
+                        shelf.lock().unwrap().push((around, None));
+                        let one = shelf.lock().unwrap().pop();
+                        drop(one);
+                    });
                 }
-            }
-            assert_eq!(tokens.alive(), 0);
-            assert_eq!(taskgroup::live_tasks(), 0);
+                Ok(())
+            });
+            runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
         }
+        // Each of these may take others along, and none may put one back.
+        loop {
+            let one = shelf.lock().unwrap().pop();
+            if one.is_none() {
+                break;
+            }
+        }
+        assert_eq!(tokens.alive(), 0);
+        assert_eq!(taskgroup::live_tasks(), 0);
     });
 }
 
@@ -230,114 +227,104 @@ fn fault_a2_lost_seat() {
         });
         runtime
     }
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let outer = on_threads(4);
-            let done = Arc::new(AtomicUsize::new(0));
-            for round in 1..=25 {
-                let inner: Arc<Vec<_>> =
-                    Arc::new((0..4).map(|_| Mutex::new(busy_runtime(&builder))).collect());
-                let (lent, done_in) = (inner.clone(), done.clone());
-                let run = builder.clone().run(async move |group| {
-                    for index in 0..200 {
-                        let (inner, done) = (lent.clone(), done_in.clone());
-                        let siblings = group.clone();
-                        group.spawn(async move {
-                            turns(5).await;
-                            if index % 10 == 0 {
-                                tokio::task::block_in_place(|| {
-                                    if let Ok(runtime) = inner[(index / 10) % 4].try_lock() {
-                                        runtime.block_on(turns(3));
-                                    }
-                                });
-                            }
-                            for _ in 0..10 {
-                                siblings.spawn(async {});
-                            }
-                            turns(5).await;
-                            done.fetch_add(1, Ordering::SeqCst);
-                        });
-                    }
-                    Ok(())
-                });
-                outer.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-                assert_eq!(done.load(Ordering::SeqCst), round * 200);
-                drop(inner);
-            }
-            assert_eq!(taskgroup::live_tasks(), 0);
+    isolated_with_drivers(|builder| {
+        let outer = on_threads(4);
+        let done = Arc::new(AtomicUsize::new(0));
+        for round in 1..=25 {
+            let inner: Arc<Vec<_>> =
+                Arc::new((0..4).map(|_| Mutex::new(busy_runtime(&builder))).collect());
+            let (lent, done_in) = (inner.clone(), done.clone());
+            let run = builder.clone().run(async move |group| {
+                for index in 0..200 {
+                    let (inner, done) = (lent.clone(), done_in.clone());
+                    let siblings = group.clone();
+                    group.spawn(async move {
+                        turns(5).await;
+                        if index % 10 == 0 {
+                            tokio::task::block_in_place(|| {
+                                if let Ok(runtime) = inner[(index / 10) % 4].try_lock() {
+                                    runtime.block_on(turns(3));
+                                }
+                            });
+                        }
+                        for _ in 0..10 {
+                            siblings.spawn(async {});
+                        }
+                        turns(5).await;
+                        done.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+                Ok(())
+            });
+            outer.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+            assert_eq!(done.load(Ordering::SeqCst), round * 200);
+            drop(inner);
         }
+        assert_eq!(taskgroup::live_tasks(), 0);
     });
 }
 
 // S39: the same where the runtime inside is opened, used and dropped by the child.
 #[test]
 fn fault_a2_runtime_opened_by_a_child() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let outer = on_threads(2);
-            let rounds = builder.clone().run(async move |group| {
-                for _ in 0..40 {
-                    let (builder, siblings) = (builder.clone(), group.clone());
-                    let child = group.spawn(async move {
-                        turns(1).await;
-                        let inner = builder.clone();
-                        tokio::task::block_in_place(|| {
-                            let runtime = on_one_thread();
-                            runtime.block_on(another_group_works(inner));
-                            drop(runtime);
-                        });
-                        siblings.spawn(turns(2));
-                        another_group_works(builder).await;
-                        Ok::<_, BoxError>(())
+    isolated_with_drivers(|builder| {
+        let outer = on_threads(2);
+        let rounds = builder.clone().run(async move |group| {
+            for _ in 0..40 {
+                let (builder, siblings) = (builder.clone(), group.clone());
+                let child = group.spawn(async move {
+                    turns(1).await;
+                    let inner = builder.clone();
+                    tokio::task::block_in_place(|| {
+                        let runtime = on_one_thread();
+                        runtime.block_on(another_group_works(inner));
+                        drop(runtime);
                     });
-                    child.await?;
-                }
-                Ok(())
-            });
-            outer.block_on(async { tokio::spawn(rounds).await.unwrap().unwrap() });
-            drop(outer);
-            assert_eq!(taskgroup::live_tasks(), 0);
-        }
+                    siblings.spawn(turns(2));
+                    another_group_works(builder).await;
+                    Ok::<_, BoxError>(())
+                });
+                child.await?;
+            }
+            Ok(())
+        });
+        outer.block_on(async { tokio::spawn(rounds).await.unwrap().unwrap() });
+        drop(outer);
+        assert_eq!(taskgroup::live_tasks(), 0);
     });
 }
 
 // S39: whatever unwinds out of the drops of children, the thread that polled them is as before: nothing of ours dangles there.
 #[test]
 fn fault_a3_drops_that_unwind() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            for stop in 0..4 {
-                let runtime = on_one_thread();
-                let (inner, after) = (builder.clone(), builder.clone());
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    runtime.block_on(async move {
-                        tokio::spawn(inner.run_cancellable(async move |group| {
-                            for _ in 0..4 {
-                                group.spawn(async {
-                                    let _first = Bomb("first");
-                                    forever().await;
-                                });
-                                drop(group.spawn(async {
-                                    turns(1).await;
-                                    Ok::<_, BoxError>(Bomb("value"))
-                                }));
-                            }
-                            forever().await;
-                            Ok(())
-                        }));
-                        turns(stop).await;
-                    });
-                }));
-                // The destructors of those that are left panic here.
-                let _ =
-                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(runtime)));
-                let next = on_one_thread();
-                next.block_on(another_group_works(after));
-                drop(next);
-            }
+    isolated_with_drivers(|builder| {
+        for stop in 0..4 {
+            let runtime = on_one_thread();
+            let (inner, after) = (builder.clone(), builder.clone());
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runtime.block_on(async move {
+                    tokio::spawn(inner.run_cancellable(async move |group| {
+                        for _ in 0..4 {
+                            group.spawn(async {
+                                let _first = Bomb("first");
+                                forever().await;
+                            });
+                            drop(group.spawn(async {
+                                turns(1).await;
+                                Ok::<_, BoxError>(Bomb("value"))
+                            }));
+                        }
+                        forever().await;
+                        Ok(())
+                    }));
+                    turns(stop).await;
+                });
+            }));
+            // The destructors of those that are left panic here.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(runtime)));
+            let next = on_one_thread();
+            next.block_on(another_group_works(after));
+            drop(next);
         }
     });
 }
@@ -360,40 +347,37 @@ fn fault_a4_drop_on_the_way_to_another_runtime() {
             let _ = poll_once(run.as_mut());
         }
     }
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let tokens = Tokens::default();
-            let second = on_one_thread();
-            for stop in 0..6 {
-                let first = on_one_thread();
-                let opens = || Opens(second.handle().clone(), builder.clone(), tokens.clone());
-                let captures = [opens(), opens(), opens()];
-                let inner = builder.clone();
-                first.block_on(async move {
-                    tokio::spawn(inner.run_cancellable(async move |group| {
-                        for capture in captures {
-                            group.spawn(async move {
-                                let _capture = capture;
-                                loop {
-                                    tokio::task::yield_now().await;
-                                }
-                            });
-                        }
-                        forever().await;
-                        Ok(())
-                    }));
-                    turns(stop).await;
-                });
-                drop(first);
-                second.block_on(async {
-                    another_group_works(builder.clone()).await;
-                    let _ = taskgroup::drain().await;
-                });
-            }
-            drop(second);
-            assert_eq!(tokens.alive(), 0);
-            assert_eq!(taskgroup::live_tasks(), 0);
+    isolated_with_drivers(|builder| {
+        let tokens = Tokens::default();
+        let second = on_one_thread();
+        for stop in 0..6 {
+            let first = on_one_thread();
+            let opens = || Opens(second.handle().clone(), builder.clone(), tokens.clone());
+            let captures = [opens(), opens(), opens()];
+            let inner = builder.clone();
+            first.block_on(async move {
+                tokio::spawn(inner.run_cancellable(async move |group| {
+                    for capture in captures {
+                        group.spawn(async move {
+                            let _capture = capture;
+                            loop {
+                                tokio::task::yield_now().await;
+                            }
+                        });
+                    }
+                    forever().await;
+                    Ok(())
+                }));
+                turns(stop).await;
+            });
+            drop(first);
+            second.block_on(async {
+                another_group_works(builder.clone()).await;
+                let _ = taskgroup::drain().await;
+            });
         }
+        drop(second);
+        assert_eq!(tokens.alive(), 0);
+        assert_eq!(taskgroup::live_tasks(), 0);
     });
 }

@@ -18,7 +18,8 @@ use tokio::time::sleep;
 
 use crate::common::{
     Bomb, Flavour, Surroundings, Tokens, another_group_works, drivers, everywhere, forever,
-    isolated, ms, on_one_thread, on_threads, paused_everywhere, polled, texts, turns, warnings,
+    isolated, isolated_everywhere, isolated_paused, isolated_with_drivers, ms, on_one_thread,
+    on_threads, polled, texts, turns, warnings,
 };
 
 type Outcome<T = ()> = Result<T, BoxError>;
@@ -26,62 +27,59 @@ type Outcome<T = ()> = Result<T, BoxError>;
 // S2: groups and handles are exchanged between runtimes of which one shuts down: every group ends, after its children, and counts well.
 #[test]
 fn fault_b1_exchange_between_runtimes() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let living = on_threads(2);
-            let tokens = Tokens::default();
-            for round in 0..60 {
-                let dying = if round % 2 == 0 {
-                    on_one_thread()
-                } else {
-                    on_threads(2)
-                };
-                let (ours, theirs, tokens_in) = (builder.clone(), builder.clone(), tokens.clone());
-                let (handed, taken) = tokio::sync::oneshot::channel();
-                let (more, rest) = (tokens.clone(), tokens.clone());
-                dying.block_on(async move {
-                    tokio::spawn(theirs.run_cancellable(async move |group| {
-                        let mut handles = Vec::new();
-                        for _ in 0..4 {
-                            let token = more.one();
-                            handles.push(group.spawn(async move {
-                                let token = token;
-                                turns(3).await;
-                                forever().await;
-                                Outcome::Ok(token)
-                            }));
-                            let token = more.one();
-                            handles.push(group.spawn(async move { Outcome::Ok(token) }));
-                        }
-                        let _ = handed.send((group.clone(), handles));
-                        forever().await;
-                        Ok(())
-                    }));
-                    turns(round % 5 + 1).await;
-                });
-                let run = living.spawn(ours.run(async move |group| {
-                    // The other one may have gone before it had opened its group.
-                    let Ok((foreign, handles)) = taken.await else {
-                        return Ok(group.clone());
-                    };
-                    for handle in handles {
-                        let (foreign, token) = (foreign.clone(), tokens_in.one());
-                        group.spawn(async move {
-                            let _token = token;
-                            drop(foreign.spawn(async {}));
-                            drop(handle.await);
-                        });
+    isolated_with_drivers(|builder| {
+        let living = on_threads(2);
+        let tokens = Tokens::default();
+        for round in 0..60 {
+            let dying = if round % 2 == 0 {
+                on_one_thread()
+            } else {
+                on_threads(2)
+            };
+            let (ours, theirs, tokens_in) = (builder.clone(), builder.clone(), tokens.clone());
+            let (handed, taken) = tokio::sync::oneshot::channel();
+            let (more, rest) = (tokens.clone(), tokens.clone());
+            dying.block_on(async move {
+                tokio::spawn(theirs.run_cancellable(async move |group| {
+                    let mut handles = Vec::new();
+                    for _ in 0..4 {
+                        let token = more.one();
+                        handles.push(group.spawn(async move {
+                            let token = token;
+                            turns(3).await;
+                            forever().await;
+                            Outcome::Ok(token)
+                        }));
+                        let token = more.one();
+                        handles.push(group.spawn(async move { Outcome::Ok(token) }));
                     }
-                    Ok(group.clone())
+                    let _ = handed.send((group.clone(), handles));
+                    forever().await;
+                    Ok(())
                 }));
-                dying.shutdown_timeout(ms(5_000));
-                let ended = living.block_on(run).unwrap().unwrap();
-                assert_eq!(ended.live(), 0);
-                drop(ended);
-                assert_eq!(rest.alive(), 0, "round {round}");
-                assert_eq!(taskgroup::live_tasks(), 0, "round {round}");
-            }
+                turns(round % 5 + 1).await;
+            });
+            let run = living.spawn(ours.run(async move |group| {
+                // The other one may have gone before it had opened its group.
+                let Ok((foreign, handles)) = taken.await else {
+                    return Ok(group.clone());
+                };
+                for handle in handles {
+                    let (foreign, token) = (foreign.clone(), tokens_in.one());
+                    group.spawn(async move {
+                        let _token = token;
+                        drop(foreign.spawn(async {}));
+                        drop(handle.await);
+                    });
+                }
+                Ok(group.clone())
+            }));
+            dying.shutdown_timeout(ms(5_000));
+            let ended = living.block_on(run).unwrap().unwrap();
+            assert_eq!(ended.live(), 0);
+            drop(ended);
+            assert_eq!(rest.alive(), 0, "round {round}");
+            assert_eq!(taskgroup::live_tasks(), 0, "round {round}");
         }
     });
 }
@@ -199,19 +197,17 @@ fn fault_b2_source_of_the_source_panics() {
 // S39: also where the error is that of the body.
 #[test]
 fn fault_b2_display_of_the_error_of_a_body_panics() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            for bad in [Bad::DisplayPanics, Bad::DisplayFails, Bad::SourcePanics] {
-                let run = builder.clone().run(async |group| {
-                    group.spawn(forever());
-                    turns(1).await;
-                    Outcome::<()>::Err(Misbehaves::new(bad).into())
-                });
-                let error = run.await.unwrap_err();
-                assert!(error.cause().is::<Misbehaves>());
-                another_group_works(builder.clone()).await;
-            }
-        });
+    isolated_everywhere(|builder| async move {
+        for bad in [Bad::DisplayPanics, Bad::DisplayFails, Bad::SourcePanics] {
+            let run = builder.clone().run(async |group| {
+                group.spawn(forever());
+                turns(1).await;
+                Outcome::<()>::Err(Misbehaves::new(bad).into())
+            });
+            let error = run.await.unwrap_err();
+            assert!(error.cause().is::<Misbehaves>());
+            another_group_works(builder.clone()).await;
+        }
     });
 }
 
@@ -219,218 +215,202 @@ fn fault_b2_display_of_the_error_of_a_body_panics() {
 #[test]
 fn fault_b2_local_value_panics() {
     static LOCAL: Local<Arc<Bomb>> = Local::new();
-    isolated(|| {
-        everywhere(|builder| async move {
-            let ran = Arc::new(AtomicUsize::new(0));
-            let seen = ran.clone();
-            let inner = builder.clone();
-            let run = builder
-                .clone()
-                .policy(Policy::collect())
-                .run(async |group| {
-                    for index in 0..3 {
-                        let (builder, seen) = (inner.clone(), seen.clone());
-                        group.spawn(async move {
-                            // One ends by itself, one is dropped half-way, one leaves children behind.
-                            let work = LOCAL.scope(Arc::new(Bomb("value of a local")), async {
-                                let run = builder.run(async |group| {
-                                    if index == 2 {
-                                        group.spawn(forever());
-                                    }
-                                    if index > 0 {
-                                        forever().await;
-                                    }
-                                    Ok(())
-                                });
-                                run.await
+    isolated_everywhere(|builder| async move {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let seen = ran.clone();
+        let inner = builder.clone();
+        let run = builder
+            .clone()
+            .policy(Policy::collect())
+            .run(async |group| {
+                for index in 0..3 {
+                    let (builder, seen) = (inner.clone(), seen.clone());
+                    group.spawn(async move {
+                        // One ends by itself, one is dropped half-way, one leaves children behind.
+                        let work = LOCAL.scope(Arc::new(Bomb("value of a local")), async {
+                            let run = builder.run(async |group| {
+                                if index == 2 {
+                                    group.spawn(forever());
+                                }
+                                if index > 0 {
+                                    forever().await;
+                                }
+                                Ok(())
                             });
-                            tokio::select! { biased; _ = work => {}, () = turns(2) => {} }
+                            run.await
                         });
-                        group.spawn(async move {
-                            turns(3).await;
-                            seen.fetch_add(1, Ordering::SeqCst);
-                        });
-                    }
-                    Ok(())
-                });
-            // The failure may be that of the child or a warning; the group ends.
-            let _ = run.await;
-            assert_eq!(ran.load(Ordering::SeqCst), 3);
-            another_group_works(builder).await;
-        });
+                        tokio::select! { biased; _ = work => {}, () = turns(2) => {} }
+                    });
+                    group.spawn(async move {
+                        turns(3).await;
+                        seen.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+                Ok(())
+            });
+        // The failure may be that of the child or a warning; the group ends.
+        let _ = run.await;
+        assert_eq!(ran.load(Ordering::SeqCst), 3);
+        another_group_works(builder).await;
     });
 }
 
 // S39: the payload of a panic panics when it is dropped: that of a child, a body, a blocking closure.
 #[test]
 fn fault_b2_payload_panics() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let ran = Arc::new(AtomicBool::new(false));
-            let sibling = ran.clone();
-            let run = builder
-                .clone()
-                .policy(Policy::collect())
-                .run(async |group| {
-                    drop(group.spawn(async {
-                        if true {
-                            std::panic::panic_any(Bomb("payload"));
-                        }
-                    }));
-                    drop(group.spawn_blocking(|_| {
-                        if true {
-                            std::panic::panic_any(Bomb("payload of a closure"));
-                        }
-                    }));
-                    group.spawn(async move {
-                        turns(3).await;
-                        sibling.store(true, Ordering::SeqCst);
-                    });
-                    Ok(())
+    isolated_everywhere(|builder| async move {
+        let ran = Arc::new(AtomicBool::new(false));
+        let sibling = ran.clone();
+        let run = builder
+            .clone()
+            .policy(Policy::collect())
+            .run(async |group| {
+                drop(group.spawn(async {
+                    if true {
+                        std::panic::panic_any(Bomb("payload"));
+                    }
+                }));
+                drop(group.spawn_blocking(|_| {
+                    if true {
+                        std::panic::panic_any(Bomb("payload of a closure"));
+                    }
+                }));
+                group.spawn(async move {
+                    turns(3).await;
+                    sibling.store(true, Ordering::SeqCst);
                 });
-            let error = run.await.unwrap_err();
-            assert_eq!(error.leaf_count(), 2);
-            assert!(error.leaves().all(|leaf| leaf.task().is_panic()));
-            assert!(ran.load(Ordering::SeqCst));
-            let dropped =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(error)));
-            let _ = dropped.map_err(std::mem::forget);
-            another_group_works(builder).await;
-        });
+                Ok(())
+            });
+        let error = run.await.unwrap_err();
+        assert_eq!(error.leaf_count(), 2);
+        assert!(error.leaves().all(|leaf| leaf.task().is_panic()));
+        assert!(ran.load(Ordering::SeqCst));
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(error)));
+        let _ = dropped.map_err(std::mem::forget);
+        another_group_works(builder).await;
     });
 }
 
 // S42: a cleanup is no success.
 #[test]
 fn fault_b3_cleanup_is_no_success() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let only_failures =
-                builder
-                    .clone()
-                    .policy(Policy::first_success())
-                    .run(async |group| {
-                        defer(async {});
-                        group.spawn(async {
-                            Outcome::<()>::Err("the only child has failed".into())
-                        });
-                        Ok(())
-                    });
-            let error = only_failures.await.unwrap_err();
-            assert_eq!(texts(&error), ["the only child has failed"]);
+    isolated_everywhere(|builder| async move {
+        let only_failures = builder
+            .clone()
+            .policy(Policy::first_success())
+            .run(async |group| {
+                defer(async {});
+                group.spawn(async { Outcome::<()>::Err("the only child has failed".into()) });
+                Ok(())
+            });
+        let error = only_failures.await.unwrap_err();
+        assert_eq!(texts(&error), ["the only child has failed"]);
 
-            // One success, and two are wanted.
-            let quorum = builder
-                .clone()
-                .policy(Policy::quorum(2))
-                .run(async |group| {
-                    defer(async {});
-                    defer(async {});
-                    group.spawn(async { Outcome::Ok(()) });
-                    group.spawn(async { Outcome::<()>::Err("one of two".into()) });
-                    Ok(())
-                });
-            let error = quorum.await.unwrap_err();
-            assert_eq!(texts(&error), ["one of two"]);
-        });
+        // One success, and two are wanted.
+        let quorum = builder
+            .clone()
+            .policy(Policy::quorum(2))
+            .run(async |group| {
+                defer(async {});
+                defer(async {});
+                group.spawn(async { Outcome::Ok(()) });
+                group.spawn(async { Outcome::<()>::Err("one of two".into()) });
+                Ok(())
+            });
+        let error = quorum.await.unwrap_err();
+        assert_eq!(texts(&error), ["one of two"]);
     });
 }
 
 // S42: neither is the release of a bracket that was dropped, nor a group that was.
 #[test]
 fn fault_b3_adopted_work_is_no_success() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let inner = builder.clone();
-            let run = builder.policy(Policy::first_success()).run(async |group| {
-                {
-                    let mut held = pin!(bracket(
-                        async { Outcome::Ok(()) },
-                        async |_| {
-                            forever().await;
-                            Outcome::Ok(())
-                        },
-                        |()| async { turns(2).await },
-                    ));
-                    assert!(!polled(&mut held).await);
-                }
-                {
-                    let mut half = pin!(inner.run(async |group| {
-                        group.spawn(async {
-                            let _guard = until_cancelled(forever()).await;
-                            turns(2).await;
-                        });
-                        turns(1).await;
+    isolated_everywhere(|builder| async move {
+        let inner = builder.clone();
+        let run = builder.policy(Policy::first_success()).run(async |group| {
+            {
+                let mut held = pin!(bracket(
+                    async { Outcome::Ok(()) },
+                    async |_| {
                         forever().await;
-                        Ok(())
-                    }));
-                    for _ in 0..4 {
-                        assert!(!polled(&mut half).await);
-                        turns(1).await;
-                    }
+                        Outcome::Ok(())
+                    },
+                    |()| async { turns(2).await },
+                ));
+                assert!(!polled(&mut held).await);
+            }
+            {
+                let mut half = pin!(inner.run(async |group| {
+                    group.spawn(async {
+                        let _guard = until_cancelled(forever()).await;
+                        turns(2).await;
+                    });
+                    turns(1).await;
+                    forever().await;
+                    Ok(())
+                }));
+                for _ in 0..4 {
+                    assert!(!polled(&mut half).await);
+                    turns(1).await;
                 }
-                group.spawn(async { Outcome::<()>::Err("the only child has failed".into()) });
-                Ok(())
-            });
-            let error = run.await.unwrap_err();
-            assert_eq!(texts(&error), ["the only child has failed"]);
+            }
+            group.spawn(async { Outcome::<()>::Err("the only child has failed".into()) });
+            Ok(())
         });
+        let error = run.await.unwrap_err();
+        assert_eq!(texts(&error), ["the only child has failed"]);
     });
 }
 
 // S42: a cleanup does not count as one failure of several, but its failure comes out, whatever the policy puts up with.
 #[test]
 fn fault_b3_failure_of_a_cleanup_comes_out() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            for policy in [
-                Policy::fail_fast(),
-                Policy::collect(),
-                Policy::first_success(),
-                Policy::stop_after(5),
-            ] {
-                let run = builder.clone().policy(policy).run(async |group| {
-                    defer(async { Outcome::<()>::Err("cleanup".into()) });
-                    group.spawn(async { Outcome::Ok(()) });
-                    Ok(())
-                });
-                let error = run.await.expect_err(&format!("{policy:?}"));
-                assert_eq!(texts(&error), ["cleanup"]);
-            }
-        });
+    isolated_everywhere(|builder| async move {
+        for policy in [
+            Policy::fail_fast(),
+            Policy::collect(),
+            Policy::first_success(),
+            Policy::stop_after(5),
+        ] {
+            let run = builder.clone().policy(policy).run(async |group| {
+                defer(async { Outcome::<()>::Err("cleanup".into()) });
+                group.spawn(async { Outcome::Ok(()) });
+                Ok(())
+            });
+            let error = run.await.expect_err(&format!("{policy:?}"));
+            assert_eq!(texts(&error), ["cleanup"]);
+        }
     });
 }
 
 // S41: the starter is dropped after the child has failed or panicked.
 #[test]
 fn fault_b4_start_dropped() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            for panics in [false, true] {
-                let run = builder.clone().run(async |group| {
-                    let failed = Arc::new(AtomicBool::new(false));
-                    let flag = OnDrop(failed.clone());
-                    let (open, gate) = tokio::sync::oneshot::channel::<()>();
-                    let mut starting = Box::pin(group.start(|_started: Started<()>| async move {
-                        let _flag = flag;
-                        let _ = gate.await;
-                        assert!(!panics, "boom");
-                        Outcome::<()>::Err("boom".into())
-                    }));
-                    assert!(!polled(&mut starting.as_mut()).await);
-                    // Not before that: on several threads it would be in the hand of the starter at once.
-                    let _ = open.send(());
-                    while !failed.load(Ordering::SeqCst) {
-                        turns(1).await;
-                    }
-                    drop(starting);
-                    Ok(())
-                });
-                let error = run.await.unwrap_err();
-                let expected = if panics { "panic: boom" } else { "boom" };
-                assert_eq!(texts(&error), [expected]);
-            }
-        });
+    isolated_everywhere(|builder| async move {
+        for panics in [false, true] {
+            let run = builder.clone().run(async |group| {
+                let failed = Arc::new(AtomicBool::new(false));
+                let flag = OnDrop(failed.clone());
+                let (open, gate) = tokio::sync::oneshot::channel::<()>();
+                let mut starting = Box::pin(group.start(|_started: Started<()>| async move {
+                    let _flag = flag;
+                    let _ = gate.await;
+                    assert!(!panics, "boom");
+                    Outcome::<()>::Err("boom".into())
+                }));
+                assert!(!polled(&mut starting.as_mut()).await);
+                // Not before that: on several threads it would be in the hand of the starter at once.
+                let _ = open.send(());
+                while !failed.load(Ordering::SeqCst) {
+                    turns(1).await;
+                }
+                drop(starting);
+                Ok(())
+            });
+            let error = run.await.unwrap_err();
+            let expected = if panics { "panic: boom" } else { "boom" };
+            assert_eq!(texts(&error), [expected]);
+        }
     });
 }
 
@@ -445,179 +425,168 @@ impl Drop for OnDrop {
 // S41: the starter's deadline comes while the child fails.
 #[test]
 fn fault_b4_start_in_a_timeout() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let run = builder.run(async |group| {
-                let starting = group.start(|_started: Started<()>| async {
-                    // The deadline is over when this fails, and the starter had no chance to look.
-                    let begin = std::time::Instant::now();
-                    while begin.elapsed() < ms(60) {
-                        std::hint::spin_loop();
-                    }
-                    Outcome::<()>::Err("boom".into())
-                });
-                match timeout(ms(20), starting).await {
-                    // It was told: that is no loss either.
-                    Ok(Err(error)) => Err(error.into()),
-                    Ok(Ok(_)) => unreachable!("it is never ready"),
-                    Err(_) => Ok(()),
+    isolated_everywhere(|builder| async move {
+        let run = builder.run(async |group| {
+            let starting = group.start(|_started: Started<()>| async {
+                // The deadline is over when this fails, and the starter had no chance to look.
+                let begin = std::time::Instant::now();
+                while begin.elapsed() < ms(60) {
+                    std::hint::spin_loop();
                 }
+                Outcome::<()>::Err("boom".into())
             });
-            let error = run.await.unwrap_err();
-            assert!(format!("{error:#}").contains("boom"), "{error:#}");
+            match timeout(ms(20), starting).await {
+                // It was told: that is no loss either.
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(_)) => unreachable!("it is never ready"),
+                Err(_) => Ok(()),
+            }
         });
+        let error = run.await.unwrap_err();
+        assert!(format!("{error:#}").contains("boom"), "{error:#}");
     });
 }
 
 // S41: a bracket is dropped while it releases after its work has failed or panicked.
 #[test]
 fn fault_b4_bracket_dropped_while_it_releases() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            for panics in [false, true] {
-                let run = builder.clone().run(async |group| {
-                    group.spawn(async move {
-                        let mut held = pin!(bracket(
-                            async { Outcome::Ok(()) },
-                            async |()| {
-                                assert!(!panics, "work");
-                                Outcome::<()>::Err("work".into())
-                            },
-                            |()| async { turns(1).await },
-                        ));
-                        assert!(!polled(&mut held).await);
-                    });
-                    Ok(())
+    isolated_everywhere(|builder| async move {
+        for panics in [false, true] {
+            let run = builder.clone().run(async |group| {
+                group.spawn(async move {
+                    let mut held = pin!(bracket(
+                        async { Outcome::Ok(()) },
+                        async |()| {
+                            assert!(!panics, "work");
+                            Outcome::<()>::Err("work".into())
+                        },
+                        |()| async { turns(1).await },
+                    ));
+                    assert!(!polled(&mut held).await);
                 });
-                let error = run.await.unwrap_err();
-                let expected = if panics { "panic: work" } else { "work" };
-                assert_eq!(texts(&error), [expected]);
-            }
-        });
+                Ok(())
+            });
+            let error = run.await.unwrap_err();
+            let expected = if panics { "panic: work" } else { "work" };
+            assert_eq!(texts(&error), [expected]);
+        }
     });
 }
 
 // S41: a group is dropped while it winds up after its body has panicked.
 #[test]
 fn fault_b4_panic_of_a_body_that_winds_up() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let inner = builder.clone();
-            let run = builder.run(async |group| {
-                let cleaning = Arc::new(AtomicBool::new(false));
-                let flag = cleaning.clone();
-                let (end, clean) = tokio::sync::oneshot::channel::<()>();
-                group.spawn(async move {
-                    let mut winding = Box::pin(inner.run(async |group| {
-                        let (send, receive) = tokio::sync::oneshot::channel();
-                        group.spawn(async move {
-                            let guard = until_cancelled(async {
-                                let _ = send.send(());
-                                forever().await;
-                            })
-                            .await;
-                            flag.store(true, Ordering::SeqCst);
-                            let _ = clean.await;
-                            drop(guard);
-                        });
-                        receive.await?;
-                        if true {
-                            panic!("body");
-                        }
-                        Ok(())
-                    }));
-                    while !cleaning.load(Ordering::SeqCst) {
-                        let ended = polled(&mut winding.as_mut()).await;
-                        assert!(!ended, "the child has not cleaned up");
-                        turns(1).await;
+    isolated_everywhere(|builder| async move {
+        let inner = builder.clone();
+        let run = builder.run(async |group| {
+            let cleaning = Arc::new(AtomicBool::new(false));
+            let flag = cleaning.clone();
+            let (end, clean) = tokio::sync::oneshot::channel::<()>();
+            group.spawn(async move {
+                let mut winding = Box::pin(inner.run(async |group| {
+                    let (send, receive) = tokio::sync::oneshot::channel();
+                    group.spawn(async move {
+                        let guard = until_cancelled(async {
+                            let _ = send.send(());
+                            forever().await;
+                        })
+                        .await;
+                        flag.store(true, Ordering::SeqCst);
+                        let _ = clean.await;
+                        drop(guard);
+                    });
+                    receive.await?;
+                    if true {
+                        panic!("body");
                     }
-                    drop(winding);
-                    drop(end);
-                });
-                Ok(())
+                    Ok(())
+                }));
+                while !cleaning.load(Ordering::SeqCst) {
+                    let ended = polled(&mut winding.as_mut()).await;
+                    assert!(!ended, "the child has not cleaned up");
+                    turns(1).await;
+                }
+                drop(winding);
+                drop(end);
             });
-            let error = run.await.unwrap_err();
-            assert_eq!(texts(&error), ["panic: body"]);
+            Ok(())
         });
+        let error = run.await.unwrap_err();
+        assert_eq!(texts(&error), ["panic: body"]);
     });
 }
 
 // S42: a progress counts children and nothing else.
 #[test]
 fn fault_b5_progress_with_cleanups() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let progress = Progress::new();
-            let run = builder.clone().progress(&progress).run(async |_| {
-                defer(async {});
-                Ok(())
-            });
-            run.await.unwrap();
-            let counts = progress.counts();
-            assert_eq!((counts.total(), counts.finished), (0, true));
-
-            let progress = Progress::expecting(2);
-            let inner = builder.clone();
-            let run = builder.clone().progress(&progress).run(async |group| {
-                defer(async { turns(2).await });
-                {
-                    let mut half = pin!(inner.run(async |group| {
-                        group.spawn(forever());
-                        forever().await;
-                        Ok(())
-                    }));
-                    assert!(!polled(&mut half).await);
-                }
-                group.spawn(async {});
-                group.spawn(async { Outcome::<()>::Err("fails".into()) });
-                Ok(())
-            });
-            assert_eq!(run.await.unwrap_err().leaf_count(), 1);
-            let counts = progress.counts();
-            assert_eq!((counts.queued, counts.running), (0, 0));
-            assert_eq!(counts.total(), 2);
-            assert_eq!(counts.failed, 1);
-            another_group_works(builder).await;
+    isolated_everywhere(|builder| async move {
+        let progress = Progress::new();
+        let run = builder.clone().progress(&progress).run(async |_| {
+            defer(async {});
+            Ok(())
         });
+        run.await.unwrap();
+        let counts = progress.counts();
+        assert_eq!((counts.total(), counts.finished), (0, true));
+
+        let progress = Progress::expecting(2);
+        let inner = builder.clone();
+        let run = builder.clone().progress(&progress).run(async |group| {
+            defer(async { turns(2).await });
+            {
+                let mut half = pin!(inner.run(async |group| {
+                    group.spawn(forever());
+                    forever().await;
+                    Ok(())
+                }));
+                assert!(!polled(&mut half).await);
+            }
+            group.spawn(async {});
+            group.spawn(async { Outcome::<()>::Err("fails".into()) });
+            Ok(())
+        });
+        assert_eq!(run.await.unwrap_err().leaf_count(), 1);
+        let counts = progress.counts();
+        assert_eq!((counts.queued, counts.running), (0, 0));
+        assert_eq!(counts.total(), 2);
+        assert_eq!(counts.failed, 1);
+        another_group_works(builder).await;
     });
 }
 
 // S45: a Tokio task of another runtime that is first polled inside `block_in_place` of a child is not below that child.
 #[test]
 fn fault_b6_foreign_scope() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let ours = on_threads(2);
-            let other = Arc::new(on_one_thread());
-            let (end, told) = tokio::sync::oneshot::channel::<()>();
-            let (opened, open) = mpsc::channel();
-            let theirs = builder.clone();
-            // It has not been polled when the child lends it its thread.
-            let server = other.spawn(async move {
-                let context = (taskgroup::current().is_none(), taskgroup::is_cancelled());
-                let run = theirs.run(async move |group| {
-                    let child = group.spawn(async move { told.await.map_err(BoxError::from) });
-                    opened.send(context).unwrap();
-                    Ok(child.await?)
-                });
-                run.await.map_err(|error| error.to_string())
+    isolated_with_drivers(|builder| {
+        let ours = on_threads(2);
+        let other = Arc::new(on_one_thread());
+        let (end, told) = tokio::sync::oneshot::channel::<()>();
+        let (opened, open) = mpsc::channel();
+        let theirs = builder.clone();
+        // It has not been polled when the child lends it its thread.
+        let server = other.spawn(async move {
+            let context = (taskgroup::current().is_none(), taskgroup::is_cancelled());
+            let run = theirs.run(async move |group| {
+                let child = group.spawn(async move { told.await.map_err(BoxError::from) });
+                opened.send(context).unwrap();
+                Ok(child.await?)
             });
-            let lent = other.clone();
-            let run = builder.clone().run(async move |group| {
-                let child = group.spawn(async move {
-                    tokio::task::block_in_place(|| lent.block_on(turns(5)));
-                });
-                child.await?;
-                group.cancel();
-                Ok(())
+            run.await.map_err(|error| error.to_string())
+        });
+        let lent = other.clone();
+        let run = builder.clone().run(async move |group| {
+            let child = group.spawn(async move {
+                tokio::task::block_in_place(|| lent.block_on(turns(5)));
             });
-            // It ends while the server goes on.
-            ours.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-            assert_eq!(open.recv().unwrap(), (true, false));
-            end.send(()).unwrap();
-            assert_eq!(other.block_on(server).unwrap(), Ok(()));
-        }
+            child.await?;
+            group.cancel();
+            Ok(())
+        });
+        // It ends while the server goes on.
+        ours.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+        assert_eq!(open.recv().unwrap(), (true, false));
+        end.send(()).unwrap();
+        assert_eq!(other.block_on(server).unwrap(), Ok(()));
     });
 }
 
@@ -625,31 +594,28 @@ fn fault_b6_foreign_scope() {
 #[test]
 fn fault_b6_foreign_task_sees_nothing_of_the_child() {
     static LOCAL: Local<&str> = Local::new();
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let ours = on_threads(2);
-            let other = Arc::new(on_one_thread());
-            let foreign = other.spawn(async {
-                let name = taskgroup::current().map(|info| info.name().to_owned());
-                (name, taskgroup::is_cancelled(), LOCAL.get())
-            });
-            let lent = other.clone();
-            let run = LOCAL.scope(
-                "ours",
-                builder.run(async move |group| {
-                    let itself = group.clone();
-                    group.task("lender").spawn(async move {
-                        itself.cancel();
-                        tokio::task::block_in_place(|| lent.block_on(turns(5)));
-                        assert_eq!(LOCAL.get(), Some("ours"));
-                    });
-                    Ok(())
-                }),
-            );
-            ours.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-            assert_eq!(other.block_on(foreign).unwrap(), (None, false, None));
-        }
+    isolated_with_drivers(|builder| {
+        let ours = on_threads(2);
+        let other = Arc::new(on_one_thread());
+        let foreign = other.spawn(async {
+            let name = taskgroup::current().map(|info| info.name().to_owned());
+            (name, taskgroup::is_cancelled(), LOCAL.get())
+        });
+        let lent = other.clone();
+        let run = LOCAL.scope(
+            "ours",
+            builder.run(async move |group| {
+                let itself = group.clone();
+                group.task("lender").spawn(async move {
+                    itself.cancel();
+                    tokio::task::block_in_place(|| lent.block_on(turns(5)));
+                    assert_eq!(LOCAL.get(), Some("ours"));
+                });
+                Ok(())
+            }),
+        );
+        ours.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
+        assert_eq!(other.block_on(foreign).unwrap(), (None, false, None));
     });
 }
 
@@ -743,47 +709,43 @@ async fn half_run(work: &mut Boxed) {
 // S40: the deadline of a consumer around one `next` of a stream that has a group open from item to item.
 #[test]
 fn fault_b8_stream() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let mut work = some_work(&builder);
-            let mut done = false;
-            for item in 0..20 {
-                let next = async {
-                    if done {
-                        sleep(ms(5)).await;
-                    } else {
-                        tokio::select! {
-                            biased;
-                            value = &mut work => {
-                                assert_eq!(value.unwrap(), 7);
-                                done = true;
-                            }
-                            () = sleep(ms(5)) => {}
+    isolated_paused(|builder| async move {
+        let mut work = some_work(&builder);
+        let mut done = false;
+        for item in 0..20 {
+            let next = async {
+                if done {
+                    sleep(ms(5)).await;
+                } else {
+                    tokio::select! {
+                        biased;
+                        value = &mut work => {
+                            assert_eq!(value.unwrap(), 7);
+                            done = true;
                         }
+                        () = sleep(ms(5)) => {}
                     }
-                    item
-                };
-                let begin = tokio::time::Instant::now();
-                assert_eq!(timeout(ms(1000), next).await.unwrap(), item);
-                assert!(begin.elapsed() <= ms(6), "the consumer waits for the rest");
-            }
-            assert!(done);
-        });
+                }
+                item
+            };
+            let begin = tokio::time::Instant::now();
+            assert_eq!(timeout(ms(1000), next).await.unwrap(), item);
+            assert!(begin.elapsed() <= ms(6), "the consumer waits for the rest");
+        }
+        assert!(done);
     });
 }
 
 // S40: what is connected under a deadline goes on in the background of the client.
 #[test]
 fn fault_b8_connect() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let client = timeout(ms(1000), async {
-                let mut background = some_work(&builder);
-                half_run(&mut background).await;
-                background
-            });
-            assert_eq!(client.await.unwrap().await.unwrap(), 7);
+    isolated_paused(|builder| async move {
+        let client = timeout(ms(1000), async {
+            let mut background = some_work(&builder);
+            half_run(&mut background).await;
+            background
         });
+        assert_eq!(client.await.unwrap().await.unwrap(), 7);
     });
 }
 
@@ -791,129 +753,119 @@ fn fault_b8_connect() {
 #[test]
 fn fault_b8_connect_in_other_scopes() {
     static LOCAL: Local<u32> = Local::new();
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let connect = || async {
-                let mut background = some_work(&builder);
+    isolated_paused(|builder| async move {
+        let connect = || async {
+            let mut background = some_work(&builder);
+            half_run(&mut background).await;
+            background
+        };
+        println!("shield");
+        assert_eq!(shield(connect()).await.await.unwrap(), 7);
+        println!("local");
+        assert_eq!(LOCAL.scope(1, connect()).await.await.unwrap(), 7);
+        println!("until_cancelled");
+        let client = until_cancelled(connect()).await.unwrap();
+        assert_eq!(client.await.unwrap(), 7);
+        println!("move_on_after");
+        let client = taskgroup::move_on_after(ms(1000), connect()).await.unwrap();
+        assert_eq!(client.await.unwrap(), 7);
+        println!("the release of a bracket");
+        let client = bracket(
+            async { Outcome::Ok(()) },
+            async |()| Outcome::Ok(connect().await),
+            |()| async {},
+        );
+        assert_eq!(client.await.unwrap().await.unwrap(), 7);
+        println!("the body of a group");
+        let client = builder.clone().run(async |_| Ok(connect().await));
+        assert_eq!(client.await.unwrap().await.unwrap(), 7);
+        println!("a child");
+        let inner = builder.clone();
+        let client = builder.clone().run(async |group| {
+            let child = group.spawn(async move {
+                let mut background = some_work(&inner);
                 half_run(&mut background).await;
-                background
-            };
-            println!("shield");
-            assert_eq!(shield(connect()).await.await.unwrap(), 7);
-            println!("local");
-            assert_eq!(LOCAL.scope(1, connect()).await.await.unwrap(), 7);
-            println!("until_cancelled");
-            let client = until_cancelled(connect()).await.unwrap();
-            assert_eq!(client.await.unwrap(), 7);
-            println!("move_on_after");
-            let client = taskgroup::move_on_after(ms(1000), connect()).await.unwrap();
-            assert_eq!(client.await.unwrap(), 7);
-            println!("the release of a bracket");
-            let client = bracket(
-                async { Outcome::Ok(()) },
-                async |()| Outcome::Ok(connect().await),
-                |()| async {},
-            );
-            assert_eq!(client.await.unwrap().await.unwrap(), 7);
-            println!("the body of a group");
-            let client = builder.clone().run(async |_| Ok(connect().await));
-            assert_eq!(client.await.unwrap().await.unwrap(), 7);
-            println!("a child");
-            let inner = builder.clone();
-            let client = builder.clone().run(async |group| {
-                let child = group.spawn(async move {
-                    let mut background = some_work(&inner);
-                    half_run(&mut background).await;
-                    Outcome::Ok(background)
-                });
-                Ok(child.await?)
+                Outcome::Ok(background)
             });
-            assert_eq!(client.await.unwrap().await.unwrap(), 7);
+            Ok(child.await?)
         });
+        assert_eq!(client.await.unwrap().await.unwrap(), 7);
     });
 }
 
 // S40: the body of one group looks at another one and leaves it for later.
 #[test]
 fn fault_b8_body() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let mut later = some_work(&builder);
-            let run = builder.clone().run(async |_| {
-                half_run(&mut later).await;
-                Ok(())
-            });
-            run.await.unwrap();
-            assert_eq!(later.await.unwrap(), 7);
+    isolated_paused(|builder| async move {
+        let mut later = some_work(&builder);
+        let run = builder.clone().run(async |_| {
+            half_run(&mut later).await;
+            Ok(())
         });
+        run.await.unwrap();
+        assert_eq!(later.await.unwrap(), 7);
     });
 }
 
 // S40: a child that is cancelled while it awaits something else, with such a group among its locals.
 #[test]
 fn fault_b8_cancel() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let inner = builder.clone();
-            let begin = tokio::time::Instant::now();
-            let run = builder.run(async |group| {
-                let child = group.spawn(async move {
-                    let mut work = some_work(&inner);
-                    half_run(&mut work).await;
-                    // A reply that never comes, say.
-                    forever().await;
-                });
-                sleep(ms(20)).await;
-                child.cancel();
-                assert!(child.await.unwrap_err().is_cancelled());
-                Ok(())
+    isolated_paused(|builder| async move {
+        let inner = builder.clone();
+        let begin = tokio::time::Instant::now();
+        let run = builder.run(async |group| {
+            let child = group.spawn(async move {
+                let mut work = some_work(&inner);
+                half_run(&mut work).await;
+                // A reply that never comes, say.
+                forever().await;
             });
-            run.await.unwrap();
-            assert!(begin.elapsed() <= ms(21), "{:?}", begin.elapsed());
+            sleep(ms(20)).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
         });
+        run.await.unwrap();
+        assert!(begin.elapsed() <= ms(21), "{:?}", begin.elapsed());
     });
 }
 
 // S18, S40: the same, and a deadline and a grace around it.
 #[test]
 fn fault_b8_cancel_grace() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let inner = builder.clone();
-            let begin = tokio::time::Instant::now();
-            let run = builder.grace(ms(100)).run(async |group| {
-                group.spawn(async move {
-                    let mut work = some_work(&inner);
-                    half_run(&mut work).await;
-                    forever().await;
-                });
-                Ok(())
+    isolated_paused(|builder| async move {
+        let inner = builder.clone();
+        let begin = tokio::time::Instant::now();
+        let run = builder.grace(ms(100)).run(async |group| {
+            group.spawn(async move {
+                let mut work = some_work(&inner);
+                half_run(&mut work).await;
+                forever().await;
             });
-            assert!(timeout(ms(40), run).await.is_err());
-            // Nothing cleaned up, so the grace was not needed.
-            assert!(begin.elapsed() <= ms(42), "{:?}", begin.elapsed());
+            Ok(())
         });
+        assert!(timeout(ms(40), run).await.is_err());
+        // Nothing cleaned up, so the grace was not needed.
+        assert!(begin.elapsed() <= ms(42), "{:?}", begin.elapsed());
     });
 }
 
 // S40: timed out by `&mut` and polled again, it does not say that all went well.
 #[test]
 fn fault_b8_timeout_by_mut() {
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            let done = Arc::new(AtomicBool::new(false));
-            let flag = done.clone();
-            let mut work = pin!(builder.run(async move |group| {
-                group.spawn(async move {
-                    sleep(ms(100)).await;
-                    flag.store(true, Ordering::SeqCst);
-                });
-                Ok("all is done")
-            }));
-            assert!(timeout(ms(20), work.as_mut()).await.is_err());
-            let said = work.await;
-            assert_eq!(said.is_ok(), done.load(Ordering::SeqCst), "{said:?}");
-        });
+    isolated_paused(|builder| async move {
+        let done = Arc::new(AtomicBool::new(false));
+        let flag = done.clone();
+        let mut work = pin!(builder.run(async move |group| {
+            group.spawn(async move {
+                sleep(ms(100)).await;
+                flag.store(true, Ordering::SeqCst);
+            });
+            Ok("all is done")
+        }));
+        assert!(timeout(ms(20), work.as_mut()).await.is_err());
+        let said = work.await;
+        assert_eq!(said.is_ok(), done.load(Ordering::SeqCst), "{said:?}");
     });
 }
 
@@ -922,44 +874,42 @@ fn fault_b8_timeout_by_mut() {
 fn fault_b8_parked_sections() {
     static LOCAL: Local<u32> = Local::new();
     type Parked = Pin<Box<dyn Future<Output = ()> + Send>>;
-    isolated(|| {
-        paused_everywhere(|builder| async move {
-            type Make = fn() -> Parked;
-            let kinds: [(&str, Make); 5] = [
-                ("shield", || Box::pin(shield(forever()))),
-                ("until_cancelled", || {
-                    Box::pin(async { drop(until_cancelled(forever()).await) })
-                }),
-                ("timeout", || {
-                    Box::pin(async { drop(timeout(ms(60_000), forever()).await) })
-                }),
-                ("local", || Box::pin(LOCAL.scope(1, forever()))),
-                ("bracket", || {
-                    Box::pin(async {
-                        let work = async |_: &mut ()| {
-                            forever().await;
-                            Outcome::Ok(())
-                        };
-                        drop(bracket(async { Outcome::Ok(()) }, work, |()| async {}).await);
-                    })
-                }),
-            ];
-            for (name, make) in kinds {
-                println!("{name}");
-                let run = builder.clone().run(async |group| {
-                    let child = group.spawn(async move {
-                        let mut parked = make();
-                        tokio::select! { biased; () = &mut parked => {}, () = sleep(ms(5)) => {} }
+    isolated_paused(|builder| async move {
+        type Make = fn() -> Parked;
+        let kinds: [(&str, Make); 5] = [
+            ("shield", || Box::pin(shield(forever()))),
+            ("until_cancelled", || {
+                Box::pin(async { drop(until_cancelled(forever()).await) })
+            }),
+            ("timeout", || {
+                Box::pin(async { drop(timeout(ms(60_000), forever()).await) })
+            }),
+            ("local", || Box::pin(LOCAL.scope(1, forever()))),
+            ("bracket", || {
+                Box::pin(async {
+                    let work = async |_: &mut ()| {
                         forever().await;
-                    });
-                    sleep(ms(10)).await;
-                    child.cancel();
-                    assert!(child.await.unwrap_err().is_cancelled());
-                    Ok(())
+                        Outcome::Ok(())
+                    };
+                    drop(bracket(async { Outcome::Ok(()) }, work, |()| async {}).await);
+                })
+            }),
+        ];
+        for (name, make) in kinds {
+            println!("{name}");
+            let run = builder.clone().run(async |group| {
+                let child = group.spawn(async move {
+                    let mut parked = make();
+                    tokio::select! { biased; () = &mut parked => {}, () = sleep(ms(5)) => {} }
+                    forever().await;
                 });
-                timeout(ms(1000), run).await.unwrap().unwrap();
-            }
-        });
+                sleep(ms(10)).await;
+                child.cancel();
+                assert!(child.await.unwrap_err().is_cancelled());
+                Ok(())
+            });
+            timeout(ms(1000), run).await.unwrap().unwrap();
+        }
     });
 }
 
@@ -1131,38 +1081,35 @@ fn fault_b10_cut_off_in_a_group() {
 // S6: two children that return the same foreign failure at the same time count once.
 #[test]
 fn fault_b11_same_failure_twice() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let runtime = on_threads(2);
-            let inner = builder.clone();
-            runtime.block_on(async move {
-                for round in 0..1000 {
-                    let first = inner.clone().run(async |group| {
-                        group.spawn(async { Outcome::<()>::Err("foreign".into()) });
+    isolated_with_drivers(|builder| {
+        let runtime = on_threads(2);
+        let inner = builder.clone();
+        runtime.block_on(async move {
+            for round in 0..1000 {
+                let first = inner.clone().run(async |group| {
+                    group.spawn(async { Outcome::<()>::Err("foreign".into()) });
+                    Ok(())
+                });
+                let failure = first.await.unwrap_err().into_single().unwrap();
+                let gate = Arc::new(std::sync::Barrier::new(2));
+                let run = builder
+                    .clone()
+                    .policy(Policy::collect())
+                    .run(async |group| {
+                        for _ in 0..2 {
+                            let (failure, gate) = (failure.clone(), gate.clone());
+                            // On two threads at once, without a word to the scheduler in between.
+                            group.spawn_blocking(move |_| {
+                                gate.wait();
+                                Err::<(), _>(failure)
+                            });
+                        }
                         Ok(())
                     });
-                    let failure = first.await.unwrap_err().into_single().unwrap();
-                    let gate = Arc::new(std::sync::Barrier::new(2));
-                    let run = builder
-                        .clone()
-                        .policy(Policy::collect())
-                        .run(async |group| {
-                            for _ in 0..2 {
-                                let (failure, gate) = (failure.clone(), gate.clone());
-                                // On two threads at once, without a word to the scheduler in between.
-                                group.spawn_blocking(move |_| {
-                                    gate.wait();
-                                    Err::<(), _>(failure)
-                                });
-                            }
-                            Ok(())
-                        });
-                    let error = run.await.unwrap_err();
-                    assert_eq!(error.leaf_count(), 1, "round {round}: {error:#}");
-                }
-            });
-        }
+                let error = run.await.unwrap_err();
+                assert_eq!(error.leaf_count(), 1, "round {round}: {error:#}");
+            }
+        });
     });
 }
 
@@ -1280,27 +1227,25 @@ fn fault_b12_pipeline() {
 // S43: a failure that only comes from cleaning up after the first one never takes its place.
 #[test]
 fn fault_b12_cleanup_is_no_cause() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let run = builder.run(async |group| {
-                let (ready, wait) = tokio::sync::oneshot::channel::<()>();
-                group.spawn(async move {
-                    let guard = until_cancelled(async {
-                        let _ = ready.send(());
-                        forever().await;
-                    })
-                    .await;
-                    drop(guard);
-                    Outcome::<()>::Err("cleanup".into())
-                });
-                wait.await?;
-                group.spawn(async { Outcome::<()>::Err("first".into()) });
-                Ok(())
+    isolated_everywhere(|builder| async move {
+        let run = builder.run(async |group| {
+            let (ready, wait) = tokio::sync::oneshot::channel::<()>();
+            group.spawn(async move {
+                let guard = until_cancelled(async {
+                    let _ = ready.send(());
+                    forever().await;
+                })
+                .await;
+                drop(guard);
+                Outcome::<()>::Err("cleanup".into())
             });
-            let error = run.await.unwrap_err();
-            assert_eq!(error.cause().error().unwrap().to_string(), "first");
-            assert_eq!(error.leaf_count(), 2);
+            wait.await?;
+            group.spawn(async { Outcome::<()>::Err("first".into()) });
+            Ok(())
         });
+        let error = run.await.unwrap_err();
+        assert_eq!(error.cause().error().unwrap().to_string(), "first");
+        assert_eq!(error.leaf_count(), 2);
     });
 }
 
@@ -1319,80 +1264,74 @@ fn fault_b13_captures_of_a_closure_that_never_ran() {
             let _ = self.verdict.send(too_early);
         }
     }
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .max_blocking_threads(1)
-                .enable_all()
-                .build()
-                .unwrap();
-            let (release, hold) = mpsc::channel::<()>();
-            let (held, holds) = mpsc::channel();
-            runtime.spawn_blocking(move || {
-                held.send(()).unwrap();
-                let _ = hold.recv();
-            });
-            holds.recv().unwrap();
-            let (end, ended) = mpsc::channel();
-            let (verdict, judged) = mpsc::channel();
-            let capture = Capture { ended, verdict };
-            let run = runtime.spawn(async move {
-                let run = builder.run_cancellable(async move |group| {
-                    group.spawn_blocking(move |_| {
-                        let _capture = capture;
-                    });
-                    turns(5).await;
-                    group.cancel();
-                    release.send(())?;
-                    Ok(())
+    isolated_with_drivers(|builder| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (release, hold) = mpsc::channel::<()>();
+        let (held, holds) = mpsc::channel();
+        runtime.spawn_blocking(move || {
+            held.send(()).unwrap();
+            let _ = hold.recv();
+        });
+        holds.recv().unwrap();
+        let (end, ended) = mpsc::channel();
+        let (verdict, judged) = mpsc::channel();
+        let capture = Capture { ended, verdict };
+        let run = runtime.spawn(async move {
+            let run = builder.run_cancellable(async move |group| {
+                group.spawn_blocking(move |_| {
+                    let _capture = capture;
                 });
-                let outcome = run.await;
-                let _ = end.send(());
-                outcome
+                turns(5).await;
+                group.cancel();
+                release.send(())?;
+                Ok(())
             });
-            assert!(!judged.recv().unwrap(), "the group had ended before");
-            runtime.block_on(run).unwrap().unwrap();
-        }
+            let outcome = run.await;
+            let _ = end.send(());
+            outcome
+        });
+        assert!(!judged.recv().unwrap(), "the group had ended before");
+        runtime.block_on(run).unwrap().unwrap();
     });
 }
 
 // S39: a put-up-with panic whose payload panics when it is dropped does not make `run` panic.
 #[test]
 fn fault_b14_payload_that_is_put_up_with() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let policy = Policy::first_success();
-            let run = builder.clone().policy(policy).run(async |group| {
-                let bad = group.spawn(async {
-                    if true {
-                        std::panic::panic_any(Bomb("payload"));
-                    }
-                });
-                bad.ended().await;
-                drop(bad);
-                group.spawn(async {});
-                Ok(5)
-            });
-            let told = warnings();
-            let mut run = pin!(run);
-            let outcome = std::future::poll_fn(|cx| {
-                let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    run.as_mut().poll(cx)
-                }));
-                match polled {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(outcome)) => Poll::Ready(Some(outcome)),
-                    Err(_) => Poll::Ready(None),
+    isolated_everywhere(|builder| async move {
+        let policy = Policy::first_success();
+        let run = builder.clone().policy(policy).run(async |group| {
+            let bad = group.spawn(async {
+                if true {
+                    std::panic::panic_any(Bomb("payload"));
                 }
-            })
-            .await;
-            let outcome = outcome.expect("`run` panicked");
-            assert_eq!(outcome.unwrap(), 5);
-            drop(told);
-            another_group_works(builder).await;
+            });
+            bad.ended().await;
+            drop(bad);
+            group.spawn(async {});
+            Ok(5)
         });
+        let told = warnings();
+        let mut run = pin!(run);
+        let outcome = std::future::poll_fn(|cx| {
+            let polled =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.as_mut().poll(cx)));
+            match polled {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(outcome)) => Poll::Ready(Some(outcome)),
+                Err(_) => Poll::Ready(None),
+            }
+        })
+        .await;
+        let outcome = outcome.expect("`run` panicked");
+        assert_eq!(outcome.unwrap(), 5);
+        drop(told);
+        another_group_works(builder).await;
     });
 }
 
@@ -1404,18 +1343,15 @@ fn explosive(group: &TaskGroup) -> TaskHandle<Bomb> {
 // S39: the handle of an ended child whose value panics in `Drop` is dropped in peace; the warning hook is told.
 #[test]
 fn fault_b14_value_of_an_ended_child() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let handle = builder.clone().run(async |group| Ok(explosive(&group)));
-            let handle = handle.await.unwrap();
-            let dropped =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(handle)));
-            assert!(dropped.is_ok(), "the drop of a handle panicked");
-            let message = told.recv_timeout(ms(10_000)).expect("nobody was told");
-            assert!(message.contains("value"), "{message}");
-            another_group_works(builder).await;
-        });
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let handle = builder.clone().run(async |group| Ok(explosive(&group)));
+        let handle = handle.await.unwrap();
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(handle)));
+        assert!(dropped.is_ok(), "the drop of a handle panicked");
+        let message = told.recv_timeout(ms(10_000)).expect("nobody was told");
+        assert!(message.contains("value"), "{message}");
+        another_group_works(builder).await;
     });
 }
 
@@ -1423,35 +1359,33 @@ fn fault_b14_value_of_an_ended_child() {
 // the task drops the value because the handle went first.
 #[test]
 fn fault_b14_value_of_an_ended_child_in_its_group() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let policy = Policy::collect();
-            let run = builder.clone().policy(policy).run_to_end(async |group| {
-                let in_body = explosive(&group);
-                in_body.ended().await;
-                drop(in_body);
-                let in_child = explosive(&group);
-                let child = group.spawn(async move {
-                    in_child.ended().await;
-                    drop(in_child);
-                    Outcome::Ok(3)
-                });
-                let value = child.await?;
-                let (open, gate) = tokio::sync::oneshot::channel::<()>();
-                drop(group.spawn(async move {
-                    let _ = gate.await;
-                    Outcome::Ok(Bomb("value"))
-                }));
-                let _ = open.send(());
-                Ok(value)
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let policy = Policy::collect();
+        let run = builder.clone().policy(policy).run_to_end(async |group| {
+            let in_body = explosive(&group);
+            in_body.ended().await;
+            drop(in_body);
+            let in_child = explosive(&group);
+            let child = group.spawn(async move {
+                in_child.ended().await;
+                drop(in_child);
+                Outcome::Ok(3)
             });
-            let (value, failures) = run.await;
-            assert_eq!(value, Some(3));
-            assert_eq!(texts(&failures.unwrap()), ["panic: value"; 3]);
-            assert!(told.try_recv().is_err(), "each is told once");
-            another_group_works(builder).await;
+            let value = child.await?;
+            let (open, gate) = tokio::sync::oneshot::channel::<()>();
+            drop(group.spawn(async move {
+                let _ = gate.await;
+                Outcome::Ok(Bomb("value"))
+            }));
+            let _ = open.send(());
+            Ok(value)
         });
+        let (value, failures) = run.await;
+        assert_eq!(value, Some(3));
+        assert_eq!(texts(&failures.unwrap()), ["panic: value"; 3]);
+        assert!(told.try_recv().is_err(), "each is told once");
+        another_group_works(builder).await;
     });
 }
 

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use crate::common::waker::{Op, hooked};
 use crate::common::{
-    drivers, everywhere, forever, isolated, ms, on_one_thread, on_threads, poll_once, turns,
-    warnings,
+    drivers, everywhere, forever, isolated, isolated_everywhere, isolated_with_drivers, ms,
+    on_one_thread, on_threads, poll_once, turns, warnings,
 };
 
 type Outcome<T = ()> = Result<T, BoxError>;
@@ -215,36 +215,33 @@ fn fault_c2_block_in_place() {
 // S38: siblings that were there before, parked or queued, go on while a child blocks in place.
 #[test]
 fn fault_c2_siblings_of_one_in_place() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = builder.run(async move |group| {
-                let (go, gone) = tokio::sync::watch::channel(false);
-                let (done, all) = mpsc::channel();
-                for _ in 0..10 {
-                    let (mut gone, done) = (gone.clone(), done.clone());
-                    group.spawn(async move {
-                        gone.wait_for(|go| *go).await?;
-                        turns(3).await;
-                        done.send(())?;
-                        Outcome::Ok(())
-                    });
-                }
-                turns(5).await;
+    isolated_with_drivers(|builder| {
+        let run = builder.run(async move |group| {
+            let (go, gone) = tokio::sync::watch::channel(false);
+            let (done, all) = mpsc::channel();
+            for _ in 0..10 {
+                let (mut gone, done) = (gone.clone(), done.clone());
                 group.spawn(async move {
-                    go.send_replace(true);
-                    tokio::task::block_in_place(|| {
-                        for _ in 0..10 {
-                            all.recv()?;
-                        }
-                        Outcome::Ok(())
-                    })
+                    gone.wait_for(|go| *go).await?;
+                    turns(3).await;
+                    done.send(())?;
+                    Outcome::Ok(())
                 });
-                Ok(())
+            }
+            turns(5).await;
+            group.spawn(async move {
+                go.send_replace(true);
+                tokio::task::block_in_place(|| {
+                    for _ in 0..10 {
+                        all.recv()?;
+                    }
+                    Outcome::Ok(())
+                })
             });
-            let runtime = on_threads(1);
-            runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
-        }
+            Ok(())
+        });
+        let runtime = on_threads(1);
+        runtime.block_on(async { tokio::spawn(run).await.unwrap().unwrap() });
     });
 }
 
@@ -527,55 +524,50 @@ fn fault_c3_scopes_in_a_cancelled_scope() {
 // S20, S37: computing with checkpoints is cut off by its deadline.
 #[test]
 fn fault_c4_checkpoint_and_deadline() {
-    isolated(|| {
-        everywhere(|_| async {
-            let work = async {
-                for _ in 0..60 {
-                    let begin = Instant::now();
-                    while begin.elapsed() < ms(10) {
-                        std::hint::spin_loop();
-                    }
-                    checkpoint().await;
+    isolated_everywhere(|_| async {
+        let work = async {
+            for _ in 0..60 {
+                let begin = Instant::now();
+                while begin.elapsed() < ms(10) {
+                    std::hint::spin_loop();
                 }
-            };
-            assert!(timeout(ms(50), work).await.is_err());
-        });
+                checkpoint().await;
+            }
+        };
+        assert!(timeout(ms(50), work).await.is_err());
     });
 }
 
 // S37: what is ready has its turn at a checkpoint.
 #[test]
 fn fault_c4_checkpoint_gives_way() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let runtime = on_one_thread();
-            let run = builder.run(async |group| {
-                let turns = Arc::new(AtomicUsize::new(0));
-                let seen = turns.clone();
-                let stop = Arc::new(AtomicBool::new(false));
-                let stopped = stop.clone();
-                group.spawn(async move {
-                    while !stopped.load(Ordering::SeqCst) {
-                        seen.fetch_add(1, Ordering::SeqCst);
-                        tokio::task::yield_now().await;
-                    }
-                });
-                group.spawn(async move {
-                    for _ in 0..40 {
-                        checkpoint().await;
-                    }
-                    stop.store(true, Ordering::SeqCst);
-                    turns
-                        .load(Ordering::SeqCst)
-                        .checked_sub(10)
-                        .map(drop)
-                        .ok_or("a sibling had fewer than ten turns at forty checkpoints")
-                });
-                Ok(())
+    isolated_with_drivers(|builder| {
+        let runtime = on_one_thread();
+        let run = builder.run(async |group| {
+            let turns = Arc::new(AtomicUsize::new(0));
+            let seen = turns.clone();
+            let stop = Arc::new(AtomicBool::new(false));
+            let stopped = stop.clone();
+            group.spawn(async move {
+                while !stopped.load(Ordering::SeqCst) {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                }
             });
-            runtime.block_on(run).unwrap();
-        }
+            group.spawn(async move {
+                for _ in 0..40 {
+                    checkpoint().await;
+                }
+                stop.store(true, Ordering::SeqCst);
+                turns
+                    .load(Ordering::SeqCst)
+                    .checked_sub(10)
+                    .map(drop)
+                    .ok_or("a sibling had fewer than ten turns at forty checkpoints")
+            });
+            Ok(())
+        });
+        runtime.block_on(run).unwrap();
     });
 }
 
@@ -695,21 +687,19 @@ async fn another(builder: &GroupBuilder) {
 #[test]
 #[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_place_of_its_own() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let run = builder.limit(1).run_cancellable(async |group| {
-                let own = group.clone();
-                group.task("greedy").spawn(async move {
-                    drop(own.spawn_when_free(async {}).await);
-                });
-                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
-                assert!(message.contains("greedy"), "{message}");
-                group.cancel();
-                Ok(())
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let run = builder.limit(1).run_cancellable(async |group| {
+            let own = group.clone();
+            group.task("greedy").spawn(async move {
+                drop(own.spawn_when_free(async {}).await);
             });
-            run.await.unwrap();
+            let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+            assert!(message.contains("greedy"), "{message}");
+            group.cancel();
+            Ok(())
         });
+        run.await.unwrap();
     });
 }
 
@@ -717,22 +707,20 @@ fn fault_c7_waits_for_a_place_of_its_own() {
 #[test]
 #[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_queued_sibling() {
-    isolated(|| {
-        everywhere(|builder| async move {
-            let told = warnings();
-            let run = builder.limit(1).run_cancellable(async |group| {
-                let own = group.clone();
-                group.task("greedy").spawn(async move {
-                    let queued = own.task("queued").spawn(async {});
-                    let _ = queued.await;
-                });
-                let message = tokio::task::spawn_blocking(move || told.recv()).await??;
-                assert!(message.contains("greedy"), "{message}");
-                group.cancel();
-                Ok(())
+    isolated_everywhere(|builder| async move {
+        let told = warnings();
+        let run = builder.limit(1).run_cancellable(async |group| {
+            let own = group.clone();
+            group.task("greedy").spawn(async move {
+                let queued = own.task("queued").spawn(async {});
+                let _ = queued.await;
             });
-            run.await.unwrap();
+            let message = tokio::task::spawn_blocking(move || told.recv()).await??;
+            assert!(message.contains("greedy"), "{message}");
+            group.cancel();
+            Ok(())
         });
+        run.await.unwrap();
     });
 }
 
@@ -753,28 +741,25 @@ fn without_a_clock<T>(future: impl Future<Output = T>) -> Result<T, String> {
 // S3: what needs no time works without a clock.
 #[test]
 fn fault_c8_no_clock_and_none_needed() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = |builder: GroupBuilder| {
-                builder.run(async |group| {
-                    group.spawn(async {});
-                    Ok(1)
-                })
-            };
-            assert_eq!(without_a_clock(run(builder.clone())).unwrap().unwrap(), 1);
-            let graceful = builder.clone().grace(ms(5));
-            assert_eq!(without_a_clock(run(graceful)).unwrap().unwrap(), 1);
-            let cancelled = builder.clone().run_cancellable(async |group| {
-                group.spawn(forever());
-                group.cancel();
+    isolated_with_drivers(|builder| {
+        let run = |builder: GroupBuilder| {
+            builder.run(async |group| {
+                group.spawn(async {});
                 Ok(1)
-            });
-            assert_eq!(without_a_clock(cancelled).unwrap().unwrap(), Some(1));
-            let blocking =
-                builder.run(async |group| Ok(group.spawn_blocking(|_| Outcome::Ok(1)).await?));
-            assert_eq!(without_a_clock(blocking).unwrap().unwrap(), 1);
-        }
+            })
+        };
+        assert_eq!(without_a_clock(run(builder.clone())).unwrap().unwrap(), 1);
+        let graceful = builder.clone().grace(ms(5));
+        assert_eq!(without_a_clock(run(graceful)).unwrap().unwrap(), 1);
+        let cancelled = builder.clone().run_cancellable(async |group| {
+            group.spawn(forever());
+            group.cancel();
+            Ok(1)
+        });
+        assert_eq!(without_a_clock(cancelled).unwrap().unwrap(), Some(1));
+        let blocking =
+            builder.run(async |group| Ok(group.spawn_blocking(|_| Outcome::Ok(1)).await?));
+        assert_eq!(without_a_clock(blocking).unwrap().unwrap(), 1);
     });
 }
 
@@ -797,61 +782,55 @@ fn fault_c8_no_clock_for_a_timeout() {
 // S3, S20
 #[test]
 fn fault_c8_no_clock_for_a_timeout_in_a_child() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let run = builder.clone().run(async |group| {
-                group.spawn(async { timeout(ms(5), forever()).await });
+    isolated_with_drivers(|builder| {
+        let run = builder.clone().run(async |group| {
+            group.spawn(async { timeout(ms(5), forever()).await });
+            Ok(())
+        });
+        let error = without_a_clock(run).unwrap().unwrap_err();
+        assert!(error.cause().is_panic(), "{error:#}");
+        let around = timeout(
+            ms(5),
+            builder.run(async |group| {
+                group.spawn(forever());
                 Ok(())
-            });
-            let error = without_a_clock(run).unwrap().unwrap_err();
-            assert!(error.cause().is_panic(), "{error:#}");
-            let around = timeout(
-                ms(5),
-                builder.run(async |group| {
-                    group.spawn(forever());
-                    Ok(())
-                }),
-            );
-            let message = without_a_clock(around).map(drop).unwrap_err();
-            assert!(message.contains("time"), "{message}");
-        }
+            }),
+        );
+        let message = without_a_clock(around).map(drop).unwrap_err();
+        assert!(message.contains("time"), "{message}");
     });
 }
 
 // S3, S18: a grace that has to be armed has no clock to go by. A warning says so once, and the cleanup goes on without a bound.
 #[test]
 fn fault_c8_no_clock_for_a_grace() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let told = warnings();
-            let cleaned = Arc::new(AtomicBool::new(false));
-            let flag = cleaned.clone();
-            let (open, gate) = oneshot::channel::<()>();
-            let run = builder
-                .name("shop")
-                .grace(ms(0))
-                .run_cancellable(async |group| {
-                    let (started, start) = oneshot::channel();
-                    group.spawn(shield(async move {
-                        let _ = started.send(());
-                        let _ = gate.await;
-                        flag.store(true, Ordering::SeqCst);
-                    }));
-                    start.await?;
-                    group.cancel();
-                    group.cancel();
-                    let message = told.try_recv()?;
-                    assert!(message.contains("no grace without a clock"), "{message}");
-                    assert!(message.contains("shop"), "{message}");
-                    let _ = open.send(());
-                    Ok(())
-                });
-            without_a_clock(run).unwrap().unwrap();
-            assert!(cleaned.load(Ordering::SeqCst), "the shield did not hold");
-            assert!(told.try_recv().is_err(), "told twice");
-        }
+    isolated_with_drivers(|builder| {
+        let told = warnings();
+        let cleaned = Arc::new(AtomicBool::new(false));
+        let flag = cleaned.clone();
+        let (open, gate) = oneshot::channel::<()>();
+        let run = builder
+            .name("shop")
+            .grace(ms(0))
+            .run_cancellable(async |group| {
+                let (started, start) = oneshot::channel();
+                group.spawn(shield(async move {
+                    let _ = started.send(());
+                    let _ = gate.await;
+                    flag.store(true, Ordering::SeqCst);
+                }));
+                start.await?;
+                group.cancel();
+                group.cancel();
+                let message = told.try_recv()?;
+                assert!(message.contains("no grace without a clock"), "{message}");
+                assert!(message.contains("shop"), "{message}");
+                let _ = open.send(());
+                Ok(())
+            });
+        without_a_clock(run).unwrap().unwrap();
+        assert!(cleaned.load(Ordering::SeqCst), "the shield did not hold");
+        assert!(told.try_recv().is_err(), "told twice");
     });
 }
 
@@ -917,11 +896,19 @@ fn fault_c9_deep_and_shallow() {
     });
 }
 
+/// What a spawner of lots of children counts.
+#[derive(Default)]
+struct Lots {
+    ran: AtomicUsize,
+    /// How many have waited for their turn when the spawner had its own.
+    most_waiting: AtomicUsize,
+}
+
 /// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children, counting them, until `stop`.
 fn lots(
     builder: GroupBuilder,
     depth: usize,
-    count: Arc<AtomicUsize>,
+    count: Arc<Lots>,
     stop: Arc<AtomicBool>,
 ) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
     Box::pin(async move {
@@ -931,13 +918,17 @@ fn lots(
                 group.spawn(lots(inner, depth - 1, count, stop)).await?;
                 return Ok(());
             }
+            let mut spawned = 0;
             while !stop.load(Ordering::Relaxed) {
+                let waiting = spawned - count.ran.load(Ordering::Relaxed);
+                count.most_waiting.fetch_max(waiting, Ordering::Relaxed);
                 for _ in 0..10 {
                     let count = count.clone();
                     group.spawn(async move {
-                        count.fetch_add(1, Ordering::Relaxed);
+                        count.ran.fetch_add(1, Ordering::Relaxed);
                     });
                 }
+                spawned += 10;
                 again().await;
             }
             Ok(())
@@ -946,12 +937,18 @@ fn lots(
     })
 }
 
-// S38: the same with groups that spawn lots of children, one shallow and some deep.
+// S38: the same with groups that spawn lots of children, one shallow and some deep. The children wait for a bounded number of turns of their
+// spawners: there are never more than a few hundred of them.
 #[test]
 fn fault_c9_lots_of_children() {
     isolated(|| {
         for (driver, builder) in drivers() {
-            let counts: [Arc<AtomicUsize>; 4] = Default::default();
+            let counts: [Arc<Lots>; 4] = Default::default();
+            let ran = |counts: &[Arc<Lots>; 4]| {
+                counts
+                    .each_ref()
+                    .map(|count| count.ran.load(Ordering::Relaxed))
+            };
             let stop = Arc::new(AtomicBool::new(false));
             let run = builder.clone().run(async |group| {
                 for (depth, count) in [0, 1, 5, 30].into_iter().zip(&counts) {
@@ -959,13 +956,7 @@ fn fault_c9_lots_of_children() {
                 }
                 let (counts, stop) = (counts.clone(), stop.clone());
                 group.spawn(async move {
-                    let most = || {
-                        counts
-                            .iter()
-                            .map(|count| count.load(Ordering::Relaxed))
-                            .max()
-                    };
-                    while most() < Some(100_000) {
+                    while ran(&counts).into_iter().max() < Some(100_000) {
                         again().await;
                     }
                     stop.store(true, Ordering::Relaxed);
@@ -973,11 +964,16 @@ fn fault_c9_lots_of_children() {
                 Ok(())
             });
             on_one_thread().block_on(run).unwrap();
-            let counts = counts.map(|count| count.load(Ordering::Relaxed));
+            let most_waiting = counts
+                .each_ref()
+                .map(|count| count.most_waiting.load(Ordering::Relaxed));
+            let counts = ran(&counts);
             println!("{driver}: {counts:?} children, the deeper the later");
+            println!("at most {most_waiting:?} of them waited at a time");
             let (least, most) = (counts.iter().min(), counts.iter().max());
             let (least, most) = (*least.unwrap(), *most.unwrap());
             assert!(most <= least.max(1) * 10, "{counts:?}");
+            assert!(most_waiting.iter().all(|waiting| *waiting < 1_000));
         }
     });
 }

@@ -110,6 +110,13 @@ impl Act {
         }))
     }
 
+    /// Waits until it is called. Where that is to come from another thread, no number of turns is enough.
+    pub(crate) async fn called(&self) {
+        while self.0.calls.load(Ordering::SeqCst) == 0 {
+            turns(1).await;
+        }
+    }
+
     pub(crate) fn deed(&self) -> Deed {
         self.0.deed
     }
@@ -240,6 +247,7 @@ pub(crate) enum Part {
 pub(crate) struct ActingError {
     act: Act,
     part: Part,
+    source: Option<BoxError>,
 }
 
 impl ActingError {
@@ -247,7 +255,14 @@ impl ActingError {
         Self {
             act: act.clone(),
             part,
+            source: None,
         }
+    }
+
+    pub(crate) fn with_source(act: &Act, part: Part, source: BoxError) -> Self {
+        let mut error = Self::new(act, part);
+        error.source = Some(source);
+        error
     }
 
     fn write(&self, part: Part, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -275,7 +290,7 @@ impl Error for ActingError {
         if self.part == Part::Source {
             let _ = self.act.act();
         }
-        None
+        self.source.as_deref().map(|source| source as _)
     }
 }
 

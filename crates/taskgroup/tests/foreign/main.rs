@@ -7,5 +7,7 @@
 mod common;
 
 mod deed;
+mod nested;
 mod place;
 mod run;
+mod subscriber;

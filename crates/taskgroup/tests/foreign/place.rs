@@ -8,14 +8,15 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 
 use taskgroup::{
-    BoxError, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, bracket, defer, map,
-    until_cancelled,
+    BoxError, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, TaskHandle, bracket,
+    defer, map, until_cancelled,
 };
 use tokio::sync::oneshot;
 
 use crate::common::waker::{Op, hooked};
 use crate::common::{Flavour, Surroundings, forever, ms, turns};
 use crate::deed::{Act, ActOnDrop, ActingError, Deed, Mishap, Part};
+use crate::subscriber::{self, Moment};
 
 type Outcome<T = ()> = Result<T, BoxError>;
 
@@ -37,7 +38,7 @@ pub(crate) enum Blame {
 }
 
 macro_rules! places {
-    ($($(#[$doc:meta])* $test:ident $place:ident $(ignored $why:literal)?,)*) => {
+    ($($(#[$doc:meta])* $test:ident $place:ident,)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Place { $($(#[$doc])* $place,)* }
 
@@ -47,7 +48,6 @@ macro_rules! places {
 
         $(
             // S39
-            $(#[ignore = $why])?
             #[test]
             fn $test() {
                 crate::run::place(Place::$place, || ());
@@ -98,7 +98,19 @@ places! {
     /// `source` of an error, where the failures are printed.
     source_of_an_error SourceOfAnError,
     /// `source` of the error of a child that was cancelled, where the engine looks for a `Cancelled` in it.
-    source_of_a_late_error SourceOfALateError ignored "a runtime that is opened in the `source` of the error of a cancelled child hangs",
+    source_of_a_late_error SourceOfALateError,
+    /// `Display` of the error of a child that was cancelled, where the reason for the others is made.
+    display_of_a_late_error DisplayOfALateError,
+    /// The conversion of an error of a child that was cancelled.
+    conversion_of_a_late_error ConversionOfALateError,
+    /// The drop of an error that only says that its child was cancelled.
+    drop_of_a_late_error DropOfALateError,
+    /// The drop of the future of a child that was cancelled and has returned.
+    drop_of_a_late_future DropOfALateFuture,
+    /// The drop of an output with its handle, by a child that was cancelled.
+    drop_of_an_output_by_a_late_child DropOfAnOutputByALateChild,
+    /// The drop of the value of a `Local` in a child that was cancelled.
+    drop_of_a_late_local DropOfALateLocal,
     /// The conversion of an error of a child.
     conversion_of_an_error ConversionOfAnError,
     /// The conversion of what a task is named by.
@@ -133,8 +145,12 @@ places! {
     drop_of_a_waker_of_ended DropOfAWakerOfEnded,
     /// The same of `spawn_when_free`.
     clone_of_a_waker_in_the_queue CloneOfAWakerInTheQueue,
-    wake_of_a_waker_in_the_queue WakeOfAWakerInTheQueue ignored "its panic is not told with light tasks on several threads",
+    wake_of_a_waker_in_the_queue WakeOfAWakerInTheQueue,
     drop_of_a_waker_in_the_queue DropOfAWakerInTheQueue,
+    /// The same in a body that was cancelled.
+    clone_of_a_late_waker CloneOfALateWaker,
+    wake_of_a_late_waker WakeOfALateWaker,
+    drop_of_a_late_waker DropOfALateWaker,
     /// The same of a group that is polled by hand.
     clone_of_a_waker_of_a_group CloneOfAWakerOfAGroup,
     wake_of_a_waker_of_a_group WakeOfAWakerOfAGroup,
@@ -145,11 +161,24 @@ places! {
     hook_for_blocking HookForBlocking,
     /// The warning hook, called for a group that does not end after its grace.
     hook_for_a_grace HookForAGrace,
+    /// The warning hook, called by a child that was cancelled, for a panic that belongs to no task.
+    hook_for_a_panic HookForAPanic,
+    /// A `tracing` subscriber, where the span of a task is made.
+    subscriber_of_a_new_span SubscriberOfANewSpan,
+    /// A `tracing` subscriber, where the span of a task is entered for a poll.
+    subscriber_of_an_entry SubscriberOfAnEntry,
+    /// A `tracing` subscriber, where the span of a task is left after a poll.
+    subscriber_of_an_exit SubscriberOfAnExit,
+    /// A `tracing` subscriber, where a task is cancelled.
+    subscriber_of_an_event SubscriberOfAnEvent,
+    /// A `tracing` subscriber, where the span of a task is closed.
+    subscriber_of_a_close SubscriberOfAClose,
 }
 
 /// What a part of the code is that cannot return an error.
 const DESTRUCTOR: &str = "a destructor returns nothing";
 const WAKER: &str = "an operation of a waker returns nothing";
+const HOOK: &str = "the hook returns nothing";
 
 /// Why a combination makes no sense, if it makes none.
 pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'static str> {
@@ -169,6 +198,10 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::DropOfALocal
         | Place::DropOfABody
         | Place::DropOfAStartedValue
+        | Place::DropOfALateError
+        | Place::DropOfALateFuture
+        | Place::DropOfAnOutputByALateChild
+        | Place::DropOfALateLocal
         | Place::DropOfADeferred => fails.then_some(DESTRUCTOR),
         Place::CloneOfAWakerOfAHandle
         | Place::WakeOfAWakerOfAHandle
@@ -179,6 +212,9 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::CloneOfAWakerInTheQueue
         | Place::WakeOfAWakerInTheQueue
         | Place::DropOfAWakerInTheQueue
+        | Place::CloneOfALateWaker
+        | Place::WakeOfALateWaker
+        | Place::DropOfALateWaker
         | Place::CloneOfAWakerOfAGroup
         | Place::WakeOfAWakerOfAGroup
         | Place::DropOfAWakerOfAGroup
@@ -189,8 +225,13 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         Place::Name => fails.then_some("a name is converted without a way to fail"),
         Place::StartClosure | Place::BracketReleaseClosure | Place::MapClosure => fails
             .then_some("the closure makes a future; that one can fail, and is a place of its own"),
-        Place::HookForBlocking => fails.then_some("the hook returns nothing"),
-        Place::HookForAGrace if fails => Some("the hook returns nothing"),
+        Place::HookForBlocking | Place::HookForAPanic => fails.then_some(HOOK),
+        Place::HookForAGrace if fails => Some(HOOK),
+        Place::SubscriberOfANewSpan
+        | Place::SubscriberOfAnEntry
+        | Place::SubscriberOfAnExit
+        | Place::SubscriberOfAnEvent
+        | Place::SubscriberOfAClose => fails.then_some("a subscriber has no way to fail"),
         Place::HookForAGrace => {
             let kept = matches!(deed, Deed::Panics | Deed::Spawns);
             let kept = kept && at.flavour == Flavour::CurrentThread;
@@ -203,6 +244,8 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::DisplayOfAnError
         | Place::DisplayInAReason
         | Place::DebugOfAnError
+        | Place::DisplayOfALateError
+        | Place::ConversionOfALateError
         | Place::ConversionOfAnError
         | Place::Body
         | Place::BracketAcquire
@@ -212,6 +255,8 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::Deferred => None,
     }
 }
+
+const HAS_SUBSCRIBERS: bool = cfg!(feature = "tracing");
 
 impl Place {
     pub(crate) fn blame(self) -> Blame {
@@ -225,6 +270,8 @@ impl Place {
             | Self::DropOfCaptures
             | Self::DropOfABody
             | Self::DropOfARefusedFuture
+            | Self::DropOfALateFuture
+            | Self::ConversionOfALateError
             | Self::ConversionOfAnError
             | Self::Name
             | Self::Body
@@ -240,6 +287,7 @@ impl Place {
             Self::DisplayOfAnError
             | Self::DisplayInAReason
             | Self::DebugOfAnError
+            | Self::DisplayOfALateError
             | Self::SourceOfAnError
             | Self::SourceOfALateError => Blame::CulpritAnyway,
             Self::DropOfAnError
@@ -247,9 +295,23 @@ impl Place {
             | Self::WakeOfAWakerOfAHandle
             | Self::WakeOfAWakerOfEnded
             | Self::WakeOfAWakerInTheQueue
+            | Self::WakeOfALateWaker
             | Self::WakeOfAWakerOfAGroup
-            | Self::WakeOfAWakerOfAProgress => Blame::Told,
+            | Self::WakeOfAWakerOfAProgress
+            | Self::DropOfALateError => Blame::Told,
+            Self::SubscriberOfANewSpan
+            | Self::SubscriberOfAnEntry
+            | Self::SubscriberOfAnExit
+            | Self::SubscriberOfAnEvent
+            | Self::SubscriberOfAClose if HAS_SUBSCRIBERS => Blame::Told,
+            Self::SubscriberOfANewSpan
+            | Self::SubscriberOfAnEntry
+            | Self::SubscriberOfAnExit
+            | Self::SubscriberOfAnEvent
+            | Self::SubscriberOfAClose => Blame::Nowhere,
             Self::DropOfALocal
+            | Self::DropOfALateLocal
+            | Self::DropOfAnOutputByALateChild
             | Self::DropOfCapturesNeverRun
             | Self::DropOfAQueuedFuture
             | Self::DropOfAStartedValue
@@ -261,27 +323,39 @@ impl Place {
             | Self::DropOfAWakerOfEnded
             | Self::CloneOfAWakerInTheQueue
             | Self::DropOfAWakerInTheQueue
+            | Self::CloneOfALateWaker
+            | Self::DropOfALateWaker
             | Self::CloneOfAWakerOfAGroup
             | Self::DropOfAWakerOfAGroup => Blame::CallerOrTold,
-            Self::HookForBlocking | Self::HookForAGrace => Blame::Nowhere,
+            Self::HookForBlocking | Self::HookForAGrace | Self::HookForAPanic => Blame::Nowhere,
         }
     }
 
     /// Whether the code is called at all: we print no `Debug` of others, and if that changes, it has to be right.
     pub(crate) fn is_reached(self) -> bool {
-        self != Self::DebugOfAnError
+        match self {
+            Self::DebugOfAnError => false,
+            Self::SubscriberOfANewSpan
+            | Self::SubscriberOfAnEntry
+            | Self::SubscriberOfAnExit
+            | Self::SubscriberOfAnEvent
+            | Self::SubscriberOfAClose => HAS_SUBSCRIBERS,
+            _ => true,
+        }
     }
 
     /// Whether siblings live through it: not where the point is that the group is cancelled.
     pub(crate) fn siblings_live(self) -> bool {
-        self != Self::DisplayInAReason
+        !matches!(self, Self::DisplayInAReason | Self::DisplayOfALateError)
     }
 
     /// The settings of the group that it happens in.
     pub(crate) fn settings(self, builder: GroupBuilder) -> GroupBuilder {
         match self {
             Self::DropOfAnError | Self::DropOfAPayload => builder.policy(Policy::quorum(3)),
-            Self::DisplayInAReason => builder.policy(Policy::fail_fast()),
+            Self::DisplayInAReason | Self::DisplayOfALateError => {
+                builder.policy(Policy::fail_fast())
+            }
             Self::HookForAGrace => builder.policy(Policy::collect()).grace(ms(1)),
             _ => builder.policy(Policy::collect()),
         }
@@ -296,6 +370,56 @@ impl Future for Ends {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
+    }
+}
+
+/// The code of a child up to the moment when it has been cancelled and guards nothing any more, and what tells that it has begun.
+fn late() -> (
+    impl Future<Output = ()> + Send + 'static,
+    oneshot::Receiver<()>,
+) {
+    let (started, start) = oneshot::channel();
+    let code = async move {
+        let begun = async move {
+            let _ = started.send(());
+            forever().await;
+        };
+        let guard = until_cancelled(begun).await;
+        drop(guard);
+    };
+    (code, start)
+}
+
+/// Cancels such a child and waits for its end.
+async fn cut_off<T: Send + 'static>(child: TaskHandle<T>, start: oneshot::Receiver<()>) -> Outcome {
+    start.await?;
+    child.cancel();
+    child.ended().await;
+    Ok(())
+}
+
+/// Ends late; what it holds is dropped with it.
+struct EndsLate<F> {
+    code: Pin<Box<F>>,
+    #[allow(dead_code)]
+    held: ActOnDrop,
+}
+
+impl<F: Future<Output = ()>> Future for EndsLate<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.code.as_mut().poll(cx)
+    }
+}
+
+/// An error that says that a task was cancelled, and keeps no guard.
+async fn cancelled_elsewhere(group: &TaskGroup) -> BoxError {
+    let child = group.spawn(forever());
+    child.cancel();
+    match child.await {
+        Ok(()) => unreachable!("it never ends by itself"),
+        Err(error) => error.into(),
     }
 }
 
@@ -459,19 +583,65 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
             culprit.spawn(async move { Err::<(), _>(ActingError::new(&act, Part::Source)) });
         }
         Place::SourceOfALateError => {
-            let (started, start) = oneshot::channel();
+            let (late, start) = late();
             let child = culprit.spawn(async move {
-                let guard = until_cancelled(async {
-                    let _ = started.send(());
-                    forever().await;
-                })
-                .await;
-                drop(guard);
+                late.await;
                 Err::<(), _>(ActingError::new(&act, Part::Source))
             });
-            start.await?;
-            child.cancel();
-            child.ended().await;
+            cut_off(child, start).await?;
+        }
+        Place::DisplayOfALateError => {
+            let (late, start) = late();
+            let child = culprit.spawn(async move {
+                late.await;
+                Err::<(), _>(ActingError::new(&act, Part::Display))
+            });
+            cut_off(child, start).await?;
+        }
+        Place::ConversionOfALateError => {
+            let (late, start) = late();
+            let child = culprit.spawn(async move {
+                late.await;
+                Err::<(), _>(Converts(act))
+            });
+            cut_off(child, start).await?;
+        }
+        Place::DropOfALateError => {
+            let (late, start) = late();
+            let source = cancelled_elsewhere(group).await;
+            let child = culprit.spawn(async move {
+                late.await;
+                Err::<(), _>(ActingError::with_source(&act, Part::Drop, source))
+            });
+            cut_off(child, start).await?;
+        }
+        Place::DropOfALateFuture => {
+            let (late, start) = late();
+            let child = culprit.spawn(EndsLate {
+                code: Box::pin(late),
+                held: act.on_drop(),
+            });
+            cut_off(child, start).await?;
+        }
+        Place::DropOfAnOutputByALateChild => {
+            let (late, start) = late();
+            let output = culprit.spawn(async move { Outcome::Ok(act.on_drop()) });
+            output.ended().await;
+            let child = group.spawn(async move {
+                late.await;
+                drop(output);
+            });
+            cut_off(child, start).await?;
+        }
+        Place::DropOfALateLocal => {
+            let (late, start) = late();
+            let value = Arc::new(act.on_drop());
+            let child = culprit.spawn(async move {
+                late.await;
+                LOCAL.scope(value, std::future::ready(())).await;
+            });
+            drop(act);
+            cut_off(child, start).await?;
         }
         Place::ConversionOfAnError => {
             culprit.spawn(async move { Err::<(), _>(Converts(act)) });
@@ -578,6 +748,9 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::CloneOfAWakerInTheQueue => in_the_queue(&act, Op::Clone).await,
         Place::WakeOfAWakerInTheQueue => in_the_queue(&act, Op::Wake).await,
         Place::DropOfAWakerInTheQueue => in_the_queue(&act, Op::Drop).await,
+        Place::CloneOfALateWaker => in_a_late_body(&act, Op::Clone).await,
+        Place::WakeOfALateWaker => in_a_late_body(&act, Op::Wake).await,
+        Place::DropOfALateWaker => in_a_late_body(&act, Op::Drop).await,
         Place::CloneOfAWakerOfAGroup => of_a_group(&act, Op::Clone).await,
         Place::WakeOfAWakerOfAGroup => of_a_group(&act, Op::Wake).await,
         Place::DropOfAWakerOfAGroup => of_a_group(&act, Op::Drop).await,
@@ -608,8 +781,58 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
             });
             let _ = run.await;
         }
+        Place::HookForAPanic => {
+            let _calls = hook(act.clone());
+            let (late, start) = late();
+            let source = cancelled_elsewhere(group).await;
+            let child = culprit.spawn(async move {
+                late.await;
+                Err::<(), _>(PanicsOnDrop(source))
+            });
+            cut_off(child, start).await?;
+        }
+        Place::SubscriberOfANewSpan => told_of_a_child(Moment::New, act, group).await,
+        Place::SubscriberOfAnEntry => told_of_a_child(Moment::Enter, act, group).await,
+        Place::SubscriberOfAnExit => told_of_a_child(Moment::Exit, act, group).await,
+        Place::SubscriberOfAnEvent => told_of_a_child(Moment::Event, act, group).await,
+        Place::SubscriberOfAClose => told_of_a_child(Moment::Close, act, group).await,
     }
     Ok(())
+}
+
+/// Has a subscriber told of a child at each moment of its life.
+async fn told_of_a_child(moment: Moment, act: Act, group: &TaskGroup) {
+    subscriber::plan(moment, act);
+    let child = group.task("culprit").spawn(async {
+        turns(1).await;
+        forever().await;
+    });
+    turns(2).await;
+    child.cancel();
+    child.ended().await;
+    drop(child);
+}
+
+/// An error that only says that a task was cancelled, and whose drop panics.
+#[derive(Debug)]
+struct PanicsOnDrop(BoxError);
+
+impl std::fmt::Display for PanicsOnDrop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an error that panics when it is dropped")
+    }
+}
+
+impl std::error::Error for PanicsOnDrop {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("the drop of an error");
+    }
 }
 
 /// A warning hook that does it, and says when it has.
@@ -663,7 +886,9 @@ async fn by_hand(act: &Act, op: Op, wait: Wait, group: &TaskGroup) {
             Wait::Ended => poll_with(act, op, &mut ended),
         }
         drop(open);
-        turns(3).await;
+        if op == Op::Wake {
+            act.called().await;
+        }
         child.ended().await;
     }
 }
@@ -679,10 +904,39 @@ async fn in_the_queue(act: &Act, op: Op) {
         poll_with(act, op, &mut wait);
         drop(open);
         child.ended().await;
-        turns(3).await;
+        if op == Op::Wake {
+            // The place is given back after the end of the child: here the wait is still there.
+            act.called().await;
+        }
         Ok(())
     });
     run.await.unwrap();
+}
+
+/// A wait for a place that is polled, woken and dropped by hand in a body that is cancelled and guards nothing.
+async fn in_a_late_body(act: &Act, op: Op) {
+    let builder = act.builder().limit(1);
+    let mut own = None;
+    let run = builder.run_cancellable(async |inner| {
+        inner.spawn(forever());
+        turns(2).await;
+        {
+            let mut wait = pin!(inner.spawn_when_free(async {}));
+            if op == Op::Clone {
+                inner.cancel();
+            }
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                let waker = own.insert(waker(act, op));
+                let _ = wait.as_mut().poll(&mut Context::from_waker(waker));
+            }));
+            inner.cancel();
+        }
+        forever().await;
+        Ok(())
+    });
+    let _ = run.await;
+    // What we do with our own waker is not what this is about.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(own)));
 }
 
 async fn of_a_group(act: &Act, op: Op) {
@@ -695,6 +949,9 @@ async fn of_a_group(act: &Act, op: Op) {
     }));
     poll_with(act, op, &mut run.as_mut());
     drop(open);
+    if op == Op::Wake {
+        act.called().await;
+    }
     turns(5).await;
     // Dropped half-way or after its end, it is none of ours any more.
     let _ = catch_unwind(AssertUnwindSafe(move || drop(run)));

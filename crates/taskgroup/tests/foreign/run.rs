@@ -156,6 +156,7 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
         let outcome = run.await;
         // A hook may keep the deed for longer.
         kept.iter().for_each(Act::clear);
+        crate::subscriber::clear();
         if deed != Deed::Cancels {
             if place.siblings_live() {
                 assert_eq!(
@@ -215,7 +216,11 @@ fn judge<T>(
         Blame::CulpritAnyway => {
             assert!(by_culprit, "the failure is with {culprits:?}");
         }
-        _ if place == Place::ConversionOfAnError => {
+        _ if matches!(
+            place,
+            Place::ConversionOfAnError | Place::ConversionOfALateError
+        ) =>
+        {
             assert!(by_culprit, "the failure is with {culprits:?}");
         }
         _ if !mishap => assert!(culprits.is_empty(), "failures of {culprits:?}"),

@@ -4,15 +4,18 @@
 //! The queue is one list behind one lock. A pump polls up to [`QUOTA`] children, for a [`SLICE`] of time at most (what one child takes in
 //! one poll is not in its hand), and then lets other Tokio tasks have a turn. The first
 //! pump of a group is resident: it sleeps while the queue is empty, and ends with the group. The others are spawned while there is more to
-//! do than the pumps that are on their way can begin at once, and end when they find the queue empty.
+//! do than the pumps that are on their way will do in one turn each, and end when they are not needed.
 //!
 //! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is a task in the queue, `coming` is not
 //!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (D2).
 //! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
 //!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
-//! - **L3** On a runtime with several workers up to two pumps come at once: Tokio keeps the task that was woken last for the worker that
-//!   woke it, and another worker can take only the others.
-//! - **L4** The first pump to be dropped before its end marks the queue as dead. A dead queue takes no task (D3).
+//! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio keeps the task that was woken last for the
+//!   worker that woke it, and another worker can take only the others.
+//! - **L4** For each [`QUOTA`] tasks in the queue a pump is on its way. So all that wait in it have a turn while each other Tokio task has
+//!   one, as they would have as Tokio tasks of their own (S38). With fewer pumps a child that spawns more than a quota of children in
+//!   its turn, into another group say, would let them wait longer and longer.
+//! - **L5** The first pump to be dropped before its end marks the queue as dead. A dead queue takes no task (D3).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -68,9 +71,16 @@ enum Call {
 }
 
 impl Inner {
-    /// L1, L2: has one more pump come if there is more to do than those on their way can begin.
-    fn call(&mut self, most: usize) -> Call {
-        if self.coming >= most || self.tasks.len() <= self.coming {
+    /// Whether one more pump is needed (L1–L4).
+    fn needs_pump(&self, runtime: &Runtime) -> bool {
+        let at_once = if runtime.has_workers { 2 } else { 1 };
+        let tasks = self.tasks.len();
+        self.coming < tasks.min(at_once).max(tasks.div_ceil(QUOTA))
+    }
+
+    /// Has one more pump come if it is needed.
+    fn call(&mut self, runtime: &Runtime) -> Call {
+        if !self.needs_pump(runtime) {
             return Call::Nobody;
         }
         self.coming += 1;
@@ -96,7 +106,7 @@ impl Queue {
                 Err(task)
             } else {
                 inner.tasks.push_back(task);
-                Ok(inner.call(runtime.most()))
+                Ok(inner.call(runtime))
             }
         };
         match refused {
@@ -131,13 +141,6 @@ impl Queue {
     }
 }
 
-impl Runtime {
-    /// L3
-    fn most(&self) -> usize {
-        if self.has_workers { 2 } else { 1 }
-    }
-}
-
 /// A Tokio task that polls children.
 struct Pump {
     queue: Arc<Queue>,
@@ -166,7 +169,7 @@ impl Pump {
         if let Some(task) = inner.tasks.pop_front() {
             // Where there is one worker, the next pump would only come after this turn, which takes it up itself.
             let call = if self.runtime.has_workers {
-                inner.call(self.runtime.most())
+                inner.call(&self.runtime)
             } else {
                 Call::Nobody
             };
@@ -194,7 +197,7 @@ impl Pump {
     /// The turn is used up. `true`: come again.
     fn yields(&self) -> bool {
         let mut inner = self.queue.inner.lock();
-        let again = inner.coming < self.runtime.most() && inner.tasks.len() > inner.coming;
+        let again = inner.needs_pump(&self.runtime);
         if again {
             inner.coming += 1;
         }
@@ -244,7 +247,7 @@ impl Future for Pump {
 }
 
 impl Drop for Pump {
-    /// L4: the runtime shuts down.
+    /// L5: the runtime shuts down.
     fn drop(&mut self) {
         if self.has_ended {
             return;

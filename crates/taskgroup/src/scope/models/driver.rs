@@ -68,7 +68,7 @@ fn two_pumps(seen: &Seen) {
     stage.end();
 }
 
-/// L4: a child is submitted while the runtime goes down. It is dropped, and the group ends.
+/// L5: a child is submitted while the runtime goes down. It is dropped, and the group ends.
 fn submit_versus_shutdown(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();

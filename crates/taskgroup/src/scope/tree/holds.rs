@@ -230,9 +230,7 @@ impl Scope {
             let told = match &home.kind {
                 Kind::Group(_) | Kind::Section | Kind::Run | Kind::Task(_) => CANCELLED,
                 Kind::Deadline(_) => OWN,
-                Kind::Shield | Kind::Root | Kind::Local(..) | Kind::Blocking | Kind::Destructor => {
-                    0
-                }
+                Kind::Shield | Kind::Root | Kind::Local(..) | Kind::Blocking | Kind::Call => 0,
             };
             if home.flags() & told != 0 {
                 return current::is_within(home);
