@@ -13,6 +13,7 @@ use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::policy::Policy;
+use crate::scope::dated::Dated;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
@@ -760,16 +761,16 @@ where
         scope: scope.clone(),
     };
     let body = async {
-        match body(group).await {
+        match Dated::new(body(group)).await {
             Ok(value) => Some(value),
-            Err(error) => {
+            Err((error, interval)) => {
                 // This is polled as the code of the group.
                 let scope = current::scope();
                 let cancelled = scope.is_cancelled();
                 if let (Err(error), Some(state)) =
                     (classify(error, cancelled, Some(&scope)), scope.group())
                 {
-                    state.body_failed(&scope, error);
+                    state.body_failed(&scope, error, interval);
                 }
                 None
             }
@@ -792,12 +793,12 @@ where
     let value = match ended {
         Ended::Value(value) => value,
         Ended::Dropped => None,
-        Ended::Panicked(payload) => {
+        Ended::Panicked(caught) => {
             let failure = group.state().take_failure(&group.scope);
             if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
                 home.adopt_failure(Member::Group(failure));
             }
-            std::panic::resume_unwind(payload);
+            caught.resume();
         }
     };
     Ran {

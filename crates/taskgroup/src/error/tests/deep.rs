@@ -23,6 +23,8 @@ fn comb() -> ErrorGroup {
         ));
     }
     let mut err: Option<ErrorGroup> = None;
+    // All failed at once: a group below is no more the cause than the leaf.
+    let at = Interval::now();
     for info in infos.iter().rev() {
         let mut members = vec![Member::from_failure(
             TaskInfo::new("leaf", TaskId::new(2, 1), Some(info), Location::caller()),
@@ -31,10 +33,11 @@ fn comb() -> ErrorGroup {
             } else {
                 io_error("y").into()
             },
+            at,
         )];
         members.extend(
             err.take()
-                .map(|err| Member::from_failure(info.clone(), Box::new(err))),
+                .map(|err| Member::from_failure(info.clone(), Box::new(err), Interval::now())),
         );
         err = ErrorGroup::new(info.clone(), members);
     }
@@ -182,13 +185,15 @@ fn a_wide_tree_is_handled_in_linear_time() {
 
 /// `levels` groups, one in the other; each but the innermost has a leaf beside the next group.
 fn tower(levels: usize, innermost: Member) -> ErrorGroup {
+    // A leaf failed before what is beside it.
+    let leaves: Vec<Member> = (1..levels).map(|_| failed("leaf", Invalid("x"))).collect();
     let mut err = group("g", vec![innermost]);
-    for _ in 1..levels {
+    for leaf in leaves {
         err = group(
             "g",
             vec![
-                failed("leaf", Invalid("x")),
-                Member::from_failure(info("w", 4), Box::new(err)),
+                leaf,
+                Member::from_failure(info("w", 4), Box::new(err), Interval::now()),
             ],
         );
     }
