@@ -68,8 +68,8 @@ impl TaskGroup {
     /// The body runs inline in the caller's task, so it may borrow from the caller. Children are tasks of their own.
     ///
     /// # Errors
-    /// The failures of the body, the children, and what they left behind, in order of arrival: the first one is the cause, the
-    /// others failed until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the body
+    /// The failures of the body, the children, and what they left behind. The first one is the
+    /// [cause](ErrorGroup#what-the-cause-is), the others follow in order of arrival: they failed until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the body
     /// had a value, and nothing failed, the one leaf is the body's [`Cancelled`]: see [`ErrorGroup::is_cancelled`], and
     /// [`GroupBuilder::run_cancellable`] for an `Option` instead.
     ///

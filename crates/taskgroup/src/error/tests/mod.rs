@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::panic::Location;
 
+mod cause;
 mod clauses;
 mod deep;
 mod interop;
