@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, bracket, defer, gather, until_cancelled};
 use tokio::sync::{oneshot, watch};
 
-use crate::support::{Outcome, builder, everywhere, forever, group, messages};
+use crate::support::{Outcome, builder, everywhere, forever, group, messages, turns};
 
 const FULL: &str = "the disk is full";
 const NOTHING: &str = "nothing left to do";
@@ -289,7 +289,10 @@ fn who_found_a_channel_closed_is_the_cause_of_what_came_after_it() {
                     let _ = ready.send(());
                     forever().await;
                 });
-                drop(cancelled.await);
+                let cancelled = cancelled.await;
+                // Its first poll may still be under way when it is cancelled. It fails in another one.
+                turns(1).await;
+                drop(cancelled);
                 full::<()>()
             });
             is_ready.await?;
