@@ -13,8 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
-use crate::error::{BoxError, Member};
-use crate::scope::gate::{self, Payload};
+use crate::error::{Began, BoxError, Failed, Fault, Member};
+use crate::scope::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 use crate::scope::{current, group};
@@ -81,7 +81,7 @@ struct Job<W> {
 
 /// What came of the closure; without an outcome it has not begun.
 struct Returned<V> {
-    outcome: Option<Result<Result<V, BoxError>, Payload>>,
+    outcome: Option<Result<V, Failed>>,
     stay: Stay,
 }
 
@@ -94,18 +94,25 @@ impl<W> Job<W> {
         let Self { work, stay } = self;
         let reached = stay.0.is_reached_by_cancel();
         let ambient = current::enter_blocking(&stay.0);
+        // S43: to others the closure is one long poll.
+        let began = Began::now();
         let outcome = if reached {
             gate::drop_value(work).err().map(Err)
         } else {
             Some(gate::call(|| converted(work(token))))
         };
+        let outcome = outcome.map(|returned| match returned {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Failed::error(error, began)),
+            Err(payload) => Err(Failed::panic(payload, began)),
+        });
         drop(ambient);
         Returned { outcome, stay }
     }
 }
 
 impl<V> Returned<V> {
-    fn take(mut self) -> Option<Result<Result<V, BoxError>, Payload>> {
+    fn take(mut self) -> Option<Result<V, Failed>> {
         self.outcome.take()
     }
 }
@@ -114,19 +121,23 @@ impl<V> Drop for Returned<V> {
     /// The task was dropped at the end of a grace, and the closure went on: its failure is still one (S41).
     fn drop(&mut self) {
         let scope = &self.stay.0;
-        let outcome = self.outcome.take().map(|outcome| match outcome {
-            Ok(Ok(value)) => {
+        let failed = match self.outcome.take() {
+            None => return,
+            Some(Ok(value)) => {
+                let began = Began::now();
                 let _ambient = current::enter_blocking(scope);
-                gate::drop_value(value).map(Ok)
+                match gate::drop_value(value) {
+                    Ok(()) => return,
+                    Err(payload) => Failed::panic(payload, began),
+                }
             }
-            Ok(Err(error)) => Ok(Err(error)),
-            Err(payload) => Err(payload),
-        });
-        match outcome {
-            None | Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => group::adopt_error(scope, group::info(scope), error),
-            Some(Err(payload)) => {
-                scope.adopt_from_hand(Member::from_panic(group::info(scope), payload));
+            Some(Err(failed)) => failed,
+        };
+        let (who, interval) = (group::info(scope), failed.interval);
+        match failed.fault {
+            Fault::Error(error) => group::adopt_error(scope, who, error, interval),
+            Fault::Panic(payload) => {
+                scope.adopt_from_hand(Member::from_panic(who, payload, interval));
             }
         }
     }
@@ -156,8 +167,8 @@ where
         }
     };
     match (joined.map(Returned::take), cancelled) {
-        (Ok(Some(Ok(result))), _) => result,
-        (Ok(Some(Err(payload))), _) => std::panic::resume_unwind(payload),
+        (Ok(Some(Ok(value))), _) => Ok(value),
+        (Ok(Some(Err(failed))), _) => Err(failed.pass_on()),
         (Ok(None), Some(cancelled)) => Err(cancelled.into()),
         // The thread saw the cancel before this task was told.
         (Ok(None), None) => match until_cancelled(std::future::pending::<Infallible>()).await {

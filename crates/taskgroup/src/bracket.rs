@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cancel::cancel_point;
-use crate::error::{BoxError, Member, TaskInfo};
+use crate::error::{BoxError, Caught, Interval, Member, TaskInfo};
 use crate::scope::current::{self, Lazy};
+use crate::scope::dated::Dated;
 use crate::scope::gate::{self, Payload};
 use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section, adopt};
@@ -91,7 +92,7 @@ where
                 unreachable!("just acquired")
             };
             let result = &mut worked.result;
-            let work = async move { *result = Some(work(resource).await) };
+            let work = async move { *result = Some(Dated::new(work(resource)).await) };
             // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
             // unwinds.
             let section = Section::unopened(Lazy::Section, location, Ends::Any, work);
@@ -106,25 +107,36 @@ where
             })
             .await
         };
-        if let Ended::Panicked(payload) = ended {
-            worked.panic = Some(payload);
+        if let Ended::Panicked(caught) = ended {
+            worked.panic = Some(caught);
         }
         let info = || group::info_at(&scope, "release", location);
         let release = std::future::poll_fn(|cx| held.poll_release(cx));
         match shield(release).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => scope.adopt_cleanup_failure(Member::from_failure(info(), error)),
+            Ok(Err(error)) => {
+                let failed = Member::from_failure(info(), error, Interval::now());
+                scope.adopt_cleanup_failure(failed);
+            }
             Err(payload) if worked.panic.is_none() && matches!(worked.result, Some(Ok(_))) => {
                 resume_unwind(payload)
             }
             // It must not hide how the work ended.
-            Err(payload) => scope.adopt_cleanup_failure(Member::from_panic(info(), payload)),
+            Err(payload) => {
+                let failed = Member::from_panic(info(), payload, Interval::now());
+                scope.adopt_cleanup_failure(failed);
+            }
         }
-        if let Some(payload) = worked.panic.take() {
-            resume_unwind(payload);
+        // S43: it went wrong before the release, which others may have noticed.
+        if let Some(caught) = worked.panic.take() {
+            caught.resume();
         }
         match worked.result.take() {
-            Some(result) => result,
+            Some(Ok(value)) => Ok(value),
+            Some(Err((error, interval))) => {
+                interval.carry();
+                Err(error)
+            }
             // The guard rule drops what is around us now.
             None => std::future::pending().await,
         }
@@ -136,8 +148,8 @@ struct Worked<T, E> {
     scope: Arc<Scope>,
     location: &'static Location<'static>,
     into: fn(E) -> BoxError,
-    result: Option<Result<T, E>>,
-    panic: Option<Payload>,
+    result: Option<Result<T, (E, Interval)>>,
+    panic: Option<Box<Caught>>,
 }
 
 impl<T, E> Worked<T, E> {
@@ -145,21 +157,22 @@ impl<T, E> Worked<T, E> {
         group::info_at(&self.scope, "work", self.location)
     }
 
-    fn adopt_panic(&self, payload: Payload) {
-        let member = Member::from_panic(self.info(), payload);
+    fn adopt_panic(&self, payload: Payload, interval: Interval) {
+        let member = Member::from_panic(self.info(), payload, interval);
         self.scope.adopt_from_hand(member);
     }
 }
 
 impl<T, E> Drop for Worked<T, E> {
     fn drop(&mut self) {
-        if let Some(payload) = self.panic.take() {
-            self.adopt_panic(payload);
+        if let Some(caught) = self.panic.take() {
+            let Caught { payload, interval } = *caught;
+            self.adopt_panic(payload, interval);
         }
-        if let Some(Err(error)) = self.result.take_if(|result| result.is_err()) {
+        if let Some(Err((error, interval))) = self.result.take_if(|result| result.is_err()) {
             match gate::call_apart(|| (self.into)(error)) {
-                Ok(error) => group::adopt_error(&self.scope, self.info(), error),
-                Err(payload) => self.adopt_panic(payload),
+                Ok(error) => group::adopt_error(&self.scope, self.info(), error, interval),
+                Err(payload) => self.adopt_panic(payload, interval),
             }
         }
     }
@@ -236,7 +249,7 @@ where
     fn drop(&mut self) {
         if let Err(payload) = gate::call_apart(|| self.start()) {
             let info = group::info_at(&self.scope, "release", self.scope.location);
-            let member = Member::from_panic(info, payload);
+            let member = Member::from_panic(info, payload, Interval::now());
             self.scope.adopt_cleanup_failure(member);
         }
         if let State::Releasing(future) = std::mem::replace(&mut self.state, State::Released) {

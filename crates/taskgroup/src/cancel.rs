@@ -384,7 +384,7 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
         let mut section = std::pin::pin!(section);
         match poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => Ok(value),
-            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+            Ended::Panicked(caught) => caught.resume(),
             Ended::Dropped => {
                 let scope = section.as_mut().scope();
                 let parent = scope.and_then(|scope| scope.home()).cloned();

@@ -321,7 +321,7 @@ impl<F: Future> Future for Limited<F> {
                     }
                     return Poll::Ready(Ok(value));
                 }
-                Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+                Ended::Panicked(caught) => caught.resume(),
                 // The guard in it would hide the outer cancellation.
                 ended => drop(ended),
             }

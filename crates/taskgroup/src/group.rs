@@ -13,6 +13,7 @@ use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::policy::Policy;
+use crate::scope::dated::Dated;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
@@ -67,8 +68,8 @@ impl TaskGroup {
     /// The body runs inline in the caller's task, so it may borrow from the caller. Children are tasks of their own.
     ///
     /// # Errors
-    /// The failures of the body, the children, and what they left behind, in order of arrival: the first one is the cause, the
-    /// others failed until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the body
+    /// The failures of the body, the children, and what they left behind. The first one is the
+    /// [cause](ErrorGroup#what-the-cause-is), the others follow in order of arrival: they failed until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the body
     /// had a value, and nothing failed, the one leaf is the body's [`Cancelled`]: see [`ErrorGroup::is_cancelled`], and
     /// [`GroupBuilder::run_cancellable`] for an `Option` instead.
     ///
@@ -760,16 +761,16 @@ where
         scope: scope.clone(),
     };
     let body = async {
-        match body(group).await {
+        match Dated::new(body(group)).await {
             Ok(value) => Some(value),
-            Err(error) => {
+            Err((error, interval)) => {
                 // This is polled as the code of the group.
                 let scope = current::scope();
                 let cancelled = scope.is_cancelled();
                 if let (Err(error), Some(state)) =
                     (classify(error, cancelled, Some(&scope)), scope.group())
                 {
-                    state.body_failed(&scope, error);
+                    state.body_failed(&scope, error, interval);
                 }
                 None
             }
@@ -792,12 +793,12 @@ where
     let value = match ended {
         Ended::Value(value) => value,
         Ended::Dropped => None,
-        Ended::Panicked(payload) => {
+        Ended::Panicked(caught) => {
             let failure = group.state().take_failure(&group.scope);
             if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
                 home.adopt_failure(Member::Group(failure));
             }
-            std::panic::resume_unwind(payload);
+            caught.resume();
         }
     };
     Ran {

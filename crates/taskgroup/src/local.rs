@@ -108,7 +108,7 @@ impl<T: Send + Sync> Local<T> {
             let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
             match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
                 Ended::Value(value) => value,
-                Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+                Ended::Panicked(caught) => caught.resume(),
                 // Only the end of the grace gets here; what is around us is dropped next.
                 Ended::Dropped => std::future::pending().await,
             }

@@ -204,11 +204,11 @@ impl Runner {
         let value = match value {
             Ended::Value(value) => Some(value),
             Ended::Dropped => None,
-            Ended::Panicked(payload) => {
+            Ended::Panicked(caught) => {
                 if let Some(failures) = failures {
                     eprintln!("{failures:#}");
                 }
-                std::panic::resume_unwind(payload)
+                caught.resume()
             }
         };
         match (value, failures) {

@@ -42,7 +42,7 @@ pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
         let mut section = std::pin::pin!(section);
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => value,
-            Ended::Panicked(payload) => std::panic::resume_unwind(payload),
+            Ended::Panicked(caught) => caught.resume(),
             // Only the end of the grace gets here; what is around us is dropped next.
             Ended::Dropped => std::future::pending().await,
         }

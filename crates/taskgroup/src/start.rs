@@ -13,10 +13,10 @@ use std::task::Poll;
 use tokio::sync::oneshot;
 
 use crate::cancel::{Cancelled, cancel_point, until_cancelled};
-use crate::error::{BoxError, Member};
+use crate::error::{Began, BoxError, Failed, Fault, Member};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
-use crate::scope::gate::{self, Payload};
+use crate::scope::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};
@@ -41,14 +41,9 @@ struct Sender<V> {
 /// What the starter is told.
 enum Word<V> {
     Ready(V),
-    Fault(Fault),
+    /// It went wrong before it was ready.
+    Failed(Failed),
     Ended,
-}
-
-/// How the child went wrong before it was ready.
-enum Fault {
-    Failed(BoxError),
-    Panicked(Payload),
 }
 
 impl<V> Sender<V> {
@@ -143,19 +138,18 @@ where
             here: current::scope(),
             handle: Some(handle),
             word,
-            fault: None,
+            failed: None,
         };
         match until_cancelled(&mut starting.word).await {
             Ok(Ok(Word::Ready(value))) => match starting.handle.take() {
                 Some(handle) => Ok((value, handle)),
                 None => unreachable!("nobody else takes it"),
             },
-            Ok(Ok(Word::Fault(fault))) => {
-                starting.fault = Some(fault);
+            Ok(Ok(Word::Failed(failed))) => {
+                starting.failed = Some(failed);
                 let _ = starting.end().await;
-                match starting.fault.take() {
-                    Some(Fault::Failed(error)) => Err(StartError::Failed(error)),
-                    Some(Fault::Panicked(payload)) => std::panic::resume_unwind(payload),
+                match starting.failed.take() {
+                    Some(failed) => Err(StartError::Failed(failed.pass_on())),
                     None => unreachable!("nobody else takes it"),
                 }
             }
@@ -186,7 +180,7 @@ struct Starting<V, T: 'static> {
     here: Arc<Scope>,
     handle: Option<TaskHandle<T>>,
     word: oneshot::Receiver<Word<V>>,
-    fault: Option<Fault>,
+    failed: Option<Failed>,
 }
 
 impl<V, T: 'static> Starting<V, T> {
@@ -206,15 +200,15 @@ impl<V, T: 'static> Drop for Starting<V, T> {
         let Some(handle) = &self.handle else { return };
         // First: what is sent after that goes back to the child.
         self.word.close();
-        let fault = self.fault.take().or_else(|| match self.word.try_recv() {
-            Ok(Word::Fault(fault)) => Some(fault),
+        let failed = self.failed.take().or_else(|| match self.word.try_recv() {
+            Ok(Word::Failed(failed)) => Some(failed),
             _ => None,
         });
-        if let Some(fault) = fault {
+        if let Some(Failed { fault, interval }) = failed {
             let adopt = |scope: &Arc<Scope>| match fault {
-                Fault::Failed(error) => group::adopt_error(scope, handle.info(), error),
-                Fault::Panicked(payload) => {
-                    scope.adopt_from_hand(Member::from_panic(handle.info(), payload));
+                Fault::Error(error) => group::adopt_error(scope, handle.info(), error, interval),
+                Fault::Panic(payload) => {
+                    scope.adopt_from_hand(Member::from_panic(handle.info(), payload, interval));
                 }
             };
             // The group may have ended together with the child. With a token it does not.
@@ -252,27 +246,27 @@ where
     let sender = &silence.0;
     let mut future = std::pin::pin!(future);
     let ended = std::future::poll_fn(|cx| {
+        let began = Began::now();
         let poll = || future.as_mut().poll(cx).map(converted);
         match gate::call(poll) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
-            Err(payload) => Poll::Ready(Err(payload)),
+            Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ok(value)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(Failed::error(error, began))),
+            Err(payload) => Poll::Ready(Err(Failed::panic(payload, began))),
         }
     })
     .await;
     if sender.ready.load(Ordering::SeqCst) || crate::is_cancelled() {
-        return ended.unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+        return ended.map_err(Failed::pass_on);
     }
     let word = match ended {
-        Ok(Ok(_value)) => Word::Ended,
-        Ok(Err(error)) => Word::Fault(Fault::Failed(error)),
-        Err(payload) => Word::Fault(Fault::Panicked(payload)),
+        Ok(_value) => Word::Ended,
+        Err(failed) => Word::Failed(failed),
     };
     match sender.say(word) {
         // The starter has it and cancels this task.
         Ok(()) => std::future::pending().await,
-        Err(Some(Word::Fault(Fault::Failed(error)))) => Err(error),
-        Err(Some(Word::Fault(Fault::Panicked(payload)))) => std::panic::resume_unwind(payload),
+        Err(Some(Word::Failed(failed))) => Err(failed.pass_on()),
         // The starter is gone, and with it whoever wanted to know.
         Err(_) => std::future::pending().await,
     }

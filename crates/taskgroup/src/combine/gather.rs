@@ -31,7 +31,7 @@ use crate::scope::task::TaskOutput;
 /// [`join`](crate::join). For all outcomes, good and bad: [`settle`](crate::settle).
 ///
 /// # Errors
-/// All failures, in order of arrival. A panic is one of them.
+/// All failures, the cause first and the others in order of arrival. A panic is one of them.
 ///
 /// # Cancel safety
 /// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed.

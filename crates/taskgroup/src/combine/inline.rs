@@ -16,9 +16,10 @@ use std::sync::Arc;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::cancel::{CancelReason, Cancelled, classify};
-use crate::error::{BoxError, Member, TaskError, TaskId, TaskInfo};
+use crate::error::{BoxError, Caught, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
+use crate::scope::dated::Dated;
 use crate::scope::group::{self, Fate};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
@@ -71,9 +72,9 @@ impl Inline<'_> {
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
         let here = scope.clone();
         let judged = async move {
-            let result = converted(future.await);
+            let result = Dated::new(async move { converted(future.await) }).await;
             // Told at once: until what it left behind has ended, this may be dropped (S41).
-            result.map_err(|error| self.failed(index, &here, error))
+            result.map_err(|(error, interval)| self.failed(index, &here, error, interval))
         };
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
         let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
@@ -84,8 +85,9 @@ impl Inline<'_> {
                 group.child_cancelled();
                 Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope))))
             }
-            Ended::Panicked(payload) => {
-                let member = Member::from_panic(self.info(index), payload);
+            Ended::Panicked(caught) => {
+                let Caught { payload, interval } = *caught;
+                let member = Member::from_panic(self.info(index), payload, interval);
                 let failed = member.to_task_error();
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))
@@ -94,14 +96,20 @@ impl Inline<'_> {
     }
 
     /// Tells the group of the error that an inline child returned, unless that only says that it was cancelled.
-    fn failed(self, index: u32, scope: &Arc<Scope>, error: BoxError) -> Option<TaskError> {
+    fn failed(
+        self,
+        index: u32,
+        scope: &Arc<Scope>,
+        error: BoxError,
+        interval: Interval,
+    ) -> Option<TaskError> {
         let group = self.group.scope();
         let error = classify(error, scope.is_cancelled(), Some(scope)).err()?;
         if let Some(failed) = TaskError::passed_on_by(&*error) {
             group::pass_on(group, &failed);
             return Some(failed);
         }
-        let member = Member::from_failure(self.info(index), error);
+        let member = Member::from_failure(self.info(index), error, interval);
         let failed = member.to_task_error();
         group.adopt_failure(member);
         Some(failed)

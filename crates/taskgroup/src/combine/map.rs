@@ -26,7 +26,7 @@ use crate::group::{GroupBuilder, TaskGroup};
 /// [`limit`](GroupBuilder::limit).
 ///
 /// # Errors
-/// All failures, in order of arrival. A panic is one of them.
+/// All failures, the cause first and the others in order of arrival. A panic is one of them.
 ///
 /// # Cancel safety
 /// When the scope around the call is cancelled the work is, and the call never returns unless some of it failed.

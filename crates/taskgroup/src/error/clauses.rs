@@ -8,7 +8,7 @@
 use super::leaf::{Identity, LeafKey};
 use super::origin::group_in;
 use super::tree::Header;
-use super::{BoxError, ErrorGroup, Leaf, Member, TaskError, TaskInfo, select};
+use super::{BoxError, ErrorGroup, Interval, Leaf, Member, TaskError, TaskInfo, select};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
@@ -335,7 +335,7 @@ impl Clauses {
         };
         let root = self.root();
         let info = TaskInfo::new("handler", root.id(), Some(root), location);
-        let member = match (Member::from_failure(info, error), handled) {
+        let member = match (Member::from_failure(info, error, Interval::now()), handled) {
             (Member::Task(task), Some(handled)) => Member::Task(task.with_handling(handled)),
             (Member::Group(group), Some(handled)) => Member::Group(group.with_handling(handled)),
             (member, None) => member,

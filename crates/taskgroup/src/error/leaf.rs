@@ -7,7 +7,7 @@
 
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
-use super::{BoxError, ErrorGroup, TaskId, TaskInfo, TaskPath, render};
+use super::{BoxError, ErrorGroup, Interval, TaskId, TaskInfo, TaskPath, render};
 use crate::scope::gate::{self, Foreign, Payload};
 use std::any::Any;
 use std::error::Error;
@@ -31,6 +31,8 @@ pub struct TaskError(TaskOrigin);
 pub(super) struct Leaf {
     info: TaskInfo,
     failure: Failure,
+    /// When it failed, to be compared with others.
+    interval: Interval,
     /// What a handler was handling when it raised this error.
     handling: Option<ErrorGroup>,
 }
@@ -48,25 +50,26 @@ struct Panic {
 }
 
 impl TaskError {
-    pub(crate) fn failed(info: TaskInfo, error: BoxError) -> Self {
-        Self::new(info, Failure::Error(Held::new(error)))
+    pub(crate) fn failed(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
+        Self::new(info, Failure::Error(Held::new(error)), interval)
     }
 
     /// A task that ended because it was cancelled, where that has to be reported as an error.
     pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
-        Self::new(info, Failure::Cancelled(Held::new(error)))
+        Self::new(info, Failure::Cancelled(Held::new(error)), Interval::now())
     }
 
-    pub(crate) fn panicked(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn panicked(info: TaskInfo, payload: Payload, interval: Interval) -> Self {
         let message = gate::panic_text(&*payload).map(str::to_owned);
         let payload = Mutex::new(Some(Foreign::new("the payload of a panic", payload)));
-        Self::new(info, Failure::Panic(Panic { message, payload }))
+        Self::new(info, Failure::Panic(Panic { message, payload }), interval)
     }
 
-    fn new(info: TaskInfo, failure: Failure) -> Self {
+    fn new(info: TaskInfo, failure: Failure, interval: Interval) -> Self {
         Self(TaskOrigin(Arc::new(Leaf {
             info,
             failure,
+            interval,
             handling: None,
         })))
     }
@@ -86,6 +89,10 @@ impl TaskError {
         }
         let origin = gate::source(error)?.downcast_ref::<TaskOrigin>()?;
         Some(Self(origin.clone()))
+    }
+
+    pub(super) fn interval(&self) -> Interval {
+        self.0.interval
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -282,7 +289,7 @@ impl Error for TaskError {
 
 /// What caused `error`. A leaf prints the message of its error and leaves that error out of the chain of sources, so a
 /// search has to step into it.
-fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let task = error
         .downcast_ref::<TaskOrigin>()
         .or_else(|| error.downcast_ref::<TaskError>().map(|task| &task.0))
@@ -300,6 +307,14 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
         Some(task) => task.error(),
         None => gate::source(error),
     }
+}
+
+/// Whether `error` is one of those that `beneath` steps into: its text is made of texts of others.
+pub(super) fn is_ours(error: &(dyn Error + 'static)) -> bool {
+    error.is::<TaskOrigin>()
+        || error.is::<TaskError>()
+        || error.is::<Origin>()
+        || error.is::<ErrorGroup>()
 }
 
 impl TaskOrigin {

@@ -3,11 +3,12 @@
 //! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves` (walking it), `select`
 //! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `demolish`
 //! (dropping it), `origin` (its source), `overrun` (cleanup that took too long), `not_kept`
-//! (failures that were too many).
+//! (failures that were too many), `order` (which of two cannot have come of the other), `cause` (which of several comes first).
 //!
-//! The engine builds errors through `Member::from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
+//! The engine builds errors through `Member::failed`, `from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
 //! engine nothing is known here but the reason of a cancellation.
 
+mod cause;
 mod chain;
 mod clauses;
 mod demolish;
@@ -16,6 +17,7 @@ mod layout;
 mod leaf;
 mod leaves;
 mod not_kept;
+mod order;
 mod origin;
 mod overrun;
 mod render;
@@ -31,6 +33,7 @@ pub(crate) use layout::OneLine;
 pub use leaf::TaskError;
 pub use leaves::{Leaf, Leaves};
 pub use not_kept::NotKept;
+pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
 pub use overrun::Overrun;
 pub use tree::{ErrorGroup, Member};
 

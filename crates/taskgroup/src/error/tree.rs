@@ -2,15 +2,19 @@
 //!
 //! Invariants:
 //! 1. A group has at least one member, so it has at least one leaf.
-//! 2. Members are in the order in which they arrived; the first is the cause of the group's failure.
+//! 2. The first member is the cause of the group's failure: the one that could not have come of the others. The rest is in the order in which
+//!    they arrived.
 //! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
 //! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
 
+use super::cause::put_first;
 use super::demolish::{Remains, demolish};
 use super::origin::{Origin, group_in};
-use super::{BoxError, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render};
+use super::{
+    BoxError, Failed, Fault, Interval, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render,
+};
 use crate::cancel::CancelReason;
-use std::any::Any;
+use crate::scope::gate::Payload;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -26,20 +30,29 @@ pub enum Member {
 }
 
 impl Member {
-    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else is a leaf.
-    pub(crate) fn from_failure(info: TaskInfo, error: BoxError) -> Self {
+    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else is a leaf. A branch failed when its
+    /// cause did.
+    pub(crate) fn from_failure(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
         match group_in(error) {
             Ok(mut group) => {
                 Arc::make_mut(&mut group.origin.0).header.returned_by = Some(info);
                 Member::Group(group)
             }
-            Err(error) => Member::Task(TaskError::failed(info, error)),
+            Err(error) => Member::Task(TaskError::failed(info, error, interval)),
         }
     }
 
     /// A task that panicked, with the payload that `catch_unwind` or a join gave.
-    pub(crate) fn from_panic(info: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
-        Member::Task(TaskError::panicked(info, payload))
+    pub(crate) fn from_panic(info: TaskInfo, payload: Payload, interval: Interval) -> Self {
+        Member::Task(TaskError::panicked(info, payload, interval))
+    }
+
+    /// As [`from_failure`](Self::from_failure) or [`from_panic`](Self::from_panic).
+    pub(crate) fn failed(info: TaskInfo, failed: Failed) -> Self {
+        match failed.fault {
+            Fault::Error(error) => Self::from_failure(info, error, failed.interval),
+            Fault::Panic(payload) => Self::from_panic(info, payload, failed.interval),
+        }
     }
 
     /// A task for which being cancelled has to be reported as an error.
@@ -63,7 +76,7 @@ impl Member {
             Member::Task(task) => task.clone(),
             Member::Group(group) => {
                 let info = group.returned_by().unwrap_or(group.info()).clone();
-                TaskError::failed(info, Box::new(group.clone()))
+                TaskError::failed(info, Box::new(group.clone()), group.origin.0.interval)
             }
         }
     }
@@ -73,6 +86,22 @@ impl Member {
         match self {
             Member::Task(task) => task.info(),
             Member::Group(group) => group.returned_by().unwrap_or(group.info()),
+        }
+    }
+
+    /// When it failed: in a nested group its cause.
+    pub(super) fn interval(&self) -> Interval {
+        match self {
+            Member::Task(task) => task.interval(),
+            Member::Group(group) => group.origin.0.interval,
+        }
+    }
+
+    /// The leaf, or the cause within the nested group.
+    pub(super) fn cause(&self) -> &TaskError {
+        match self {
+            Member::Task(task) => task,
+            Member::Group(group) => group.cause(),
         }
     }
 
@@ -121,8 +150,8 @@ impl fmt::Debug for Member {
 /// Everything that went wrong in a task group, as a tree.
 ///
 /// Each leaf is a failed task ([`TaskError`]) with its name, id, path, spawn location and error or panic. A task that
-/// failed with the error of a group of its own is a branch. A group is never empty, its members are in the order in
-/// which they arrived, and the first one is the cause: the others failed after it, often in the cleanup that it set off.
+/// failed with the error of a group of its own is a branch. A group is never empty. Its first member is the cause, and the others
+/// follow in the order in which they arrived: they failed after it, often in the cleanup that it set off.
 ///
 /// ```
 /// use taskgroup::TaskGroup;
@@ -148,6 +177,22 @@ impl fmt::Debug for Member {
 /// ones. `Display` is one line. The alternate form `{:#}` draws the tree with causes and locations, and so does `Debug`,
 /// which is what Rust prints when `main` returns the error. The drawing is bounded: of a group with many members the first 100 are drawn,
 /// and the others counted by their texts. An error whose `Display` panics has a text that says so.
+///
+/// # What the cause is
+///
+/// The failure that is not likely to have come of the others. When a stage of a pipeline fails, its channels close, and its neighbours fail
+/// because they find them closed. On several threads such a neighbour is often recorded before the stage. So the cause is chosen
+/// when the group has ended:
+///
+/// - A task that failed in a poll that began when another one had already failed is not the cause.
+/// - Where the polls that failed overlap, one that found a channel closed (the texts of Tokio's channels and of others are known, also
+///   in a chain of sources, in a context and in the panic of an `unwrap`), or else a pipe or a connection, comes after one that says
+///   anything else.
+/// - If that does not tell either, the one that had failed first is the cause.
+///
+/// A nested group counts as its own cause does. A blocking closure is one long poll. What a group *cancels* because of a failure
+/// is decided when that failure arrives, so a [`CancelReason`] may name the neighbour. In a part of a group that does not have the
+/// cause the first one that arrived takes its place.
 ///
 /// # Handling a part of it
 ///
@@ -182,6 +227,8 @@ pub(super) struct Node {
     leaves: usize,
     /// Whether all of them are cancellations; likewise.
     cancelled: bool,
+    /// When the first member failed; likewise.
+    interval: Interval,
 }
 
 /// What a group says of itself, and what each part split off it says too.
@@ -194,8 +241,10 @@ pub(super) struct Header {
 }
 
 impl ErrorGroup {
-    /// The error of the group `info`; `None` when nothing failed.
-    pub(crate) fn new(info: TaskInfo, members: Vec<Member>) -> Option<Self> {
+    /// The error of the group `info`; `None` when nothing failed. The members are in the order in which they arrived; the cause is moved to
+    /// the front.
+    pub(crate) fn new(info: TaskInfo, mut members: Vec<Member>) -> Option<Self> {
+        put_first(&mut members);
         let header = Header {
             info,
             returned_by: None,
@@ -214,11 +263,13 @@ impl ErrorGroup {
             Member::Task(task) => task.is_cancelled(),
             Member::Group(group) => group.is_cancelled(),
         });
+        let interval = members[0].interval();
         let node = Arc::new(Node {
             header,
             members,
             leaves,
             cancelled,
+            interval,
         });
         Some(Self::from_origin(Origin(node)))
     }
@@ -287,7 +338,7 @@ impl ErrorGroup {
         self.origin.0.header.handling.as_ref()
     }
 
-    /// The direct members in order of arrival. Nested groups are members as a whole: see [`leaves`](Self::leaves).
+    /// The direct members: the cause, then the others in order of arrival. Nested groups are members as a whole: see [`leaves`](Self::leaves).
     #[doc(alias = "exceptions")]
     pub fn members(&self) -> &[Member] {
         &self.origin.0.members
@@ -351,12 +402,13 @@ impl ErrorGroup {
         self.leaves().map(|leaf| leaf.task().clone()).collect()
     }
 
-    /// The first member to arrive: the one that made the group fail.
+    /// The first member: the cause, or the nested group that it is in. See [What the cause is](Self#what-the-cause-is).
     pub fn first(&self) -> &Member {
         &self.origin.0.members[0]
     }
 
-    /// The first failed task: the first member, or the cause within it when that is a group.
+    /// The failed task that the others came of, as far as can be told: the first member, or the cause within it when that is a group. See
+    /// [What the cause is](Self#what-the-cause-is).
     pub fn cause(&self) -> &TaskError {
         self.origin.0.cause()
     }
@@ -464,6 +516,7 @@ impl Clone for Node {
             members: self.members.clone(),
             leaves: self.leaves,
             cancelled: self.cancelled,
+            interval: self.interval,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use super::waiters::{Key, Removed, Waiters};
 use crate::cancel::{CancelReason, ReasonKind, classify};
 use crate::combine::progress::Progress;
-use crate::error::{BoxError, ErrorGroup, Member, Overrun, TaskError, TaskId, TaskInfo};
+use crate::error::{BoxError, ErrorGroup, Interval, Member, Overrun, TaskError, TaskId, TaskInfo};
 use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
 use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
@@ -503,8 +503,8 @@ impl GroupState {
         }
     }
 
-    /// The body returned an error.
-    pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError) {
+    /// The body returned an error, in a poll of that interval.
+    pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError, interval: Interval) {
         let gathered = error.downcast_ref::<ErrorGroup>();
         let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
             // The failure of a child, passed on: counted once.
@@ -517,7 +517,7 @@ impl GroupState {
             // Those of several children, gathered by a helper over their handles: likewise.
             Member::Task(group.cause().clone())
         } else {
-            let member = Member::from_failure(body_info(scope), error);
+            let member = Member::from_failure(body_info(scope), error, interval);
             self.outcomes().failures.push(member.clone());
             member
         };
@@ -588,7 +588,8 @@ impl GroupState {
             if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
                 // Nobody cancelled it, so it was never satisfied.
                 let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
-                failures.push(Member::from_failure(body_info(scope), missed));
+                let now = Interval::now();
+                failures.push(Member::from_failure(body_info(scope), missed, now));
             }
         }
         if failures.is_empty() {
@@ -744,7 +745,8 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
         late.extend(body);
     }
     for task in late {
-        let member = Member::from_failure(task, Box::new(Overrun::new(grace)));
+        let overrun = Box::new(Overrun::new(grace));
+        let member = Member::from_failure(task, overrun, Interval::now());
         scope.adopt_failure(member);
     }
     super::timer::watch(scope);
@@ -803,14 +805,14 @@ fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
 
 /// An error was in the hand of code of `scope` that is dropped: its failure, unless it only says that the scope was cancelled, or is the
 /// failure of a child that its group has (S41).
-pub(crate) fn adopt_error(scope: &Arc<Scope>, who: TaskInfo, error: BoxError) {
+pub(crate) fn adopt_error(scope: &Arc<Scope>, who: TaskInfo, error: BoxError, interval: Interval) {
     let Err(error) = classify(error, scope.is_cancelled(), Some(scope)) else {
         return;
     };
     match TaskError::passed_on_by(&*error) {
         Some(failed) if is_known_around(scope, &failed) => {}
         Some(failed) => scope.adopt_from_hand(Member::Task(failed)),
-        None => scope.adopt_from_hand(Member::from_failure(who, error)),
+        None => scope.adopt_from_hand(Member::from_failure(who, error, interval)),
     }
 }
 

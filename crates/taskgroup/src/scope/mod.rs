@@ -16,6 +16,7 @@
 //! | `state` | the state word of a task |
 //! | `node` | what is the same in every task: references, name, wakers |
 //! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
+//! | `dated` | when a future failed |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
 //! | `lazy` | a value in a box that is made on the first ask |
@@ -27,6 +28,7 @@
 
 pub(crate) mod bell;
 pub(crate) mod current;
+pub(crate) mod dated;
 pub(crate) mod driver;
 pub(crate) mod extra;
 pub(crate) mod gate;

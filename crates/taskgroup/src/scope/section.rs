@@ -11,7 +11,6 @@
 //! - **N4** Each poll of a section is its answer to whoever [asks](Scope::ask) whether it is parked, and renews its hold where it has one to
 //!   have. Once its future has ended, the section hands on what is parked below it before it waits for anything (S40).
 
-use std::any::Any;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ use super::gate;
 use super::group::end_background;
 use super::task::{self, SHIELDED, Spec};
 use super::tree::{self, CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
-use crate::error::Member;
+use crate::error::{Began, Caught, Failed, Interval, Member};
 
 /// Which cancellations of its scope make a section drop its future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub(crate) enum Ended<T> {
     /// Dropped by the guard rule.
     Dropped,
     /// It panicked while it was polled or dropped.
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Box<Caught>),
 }
 
 pin_project! {
@@ -67,8 +66,8 @@ pin_project! {
                     let _ambient = current::enter_scope(&abandoned.0.scope);
                     dropped = gate::call_apart(|| this.future.set(None));
                 }
-                if let Some(Ended::Panicked(payload)) = this.ended.take() {
-                    adopt_panic(&abandoned.0.scope, payload);
+                if let Some(Ended::Panicked(caught)) = this.ended.take() {
+                    adopt_panic(&abandoned.0.scope, *caught);
                 }
                 drop(abandoned);
                 if let Err(payload) = dropped {
@@ -171,6 +170,7 @@ impl<F: Future> Section<F> {
             open.scope.answer();
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
+            let began = Began::now();
             let poll = || gate::call(|| future.poll(cx));
             let polled = match this.state {
                 State::Open(open) => {
@@ -196,7 +196,7 @@ impl<F: Future> Section<F> {
             };
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
-                Err(payload) => Ended::Panicked(payload),
+                Err(payload) => Ended::Panicked(Caught::new(payload, began)),
                 Ok(Poll::Pending) => {
                     let State::Open(open) = this.state else {
                         // A deadline that nobody has asked for: its alarm is the caller's business.
@@ -302,13 +302,13 @@ impl<F: Future> Section<F> {
 }
 
 /// The code of `scope` had panicked, and whoever was to unwind with that is gone (S41). The parent has a failure instead.
-fn adopt_panic(scope: &Arc<Scope>, payload: Box<dyn Any + Send>) {
+fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     if let Some(parent) = scope.parent() {
         let who = match scope.group() {
             Some(_) => super::group::body_info(scope),
             None => super::group::info(scope),
         };
-        parent.adopt_from_hand(Member::from_panic(who, payload));
+        parent.adopt_from_hand(Member::from_panic(who, caught.payload, caught.interval));
     }
 }
 
@@ -322,8 +322,11 @@ fn drop_future<F: Future>(
         State::Open(open) => Some(current::enter_scope(&open.scope)),
         State::Unopened(..) => None,
     };
+    let began = Began::now();
     match (ended, gate::call_apart(|| future.set(None))) {
-        (Ended::Dropped | Ended::Value(_), Err(payload)) => Ended::Panicked(payload),
+        (Ended::Dropped | Ended::Value(_), Err(payload)) => {
+            Ended::Panicked(Caught::new(payload, began))
+        }
         (ended, Err(second)) => {
             gate::discard(second);
             ended
@@ -455,7 +458,7 @@ impl Cleanups {
         };
         match current::task() {
             Some(task) => {
-                let member = Member::from_panic(task.header().info(), payload);
+                let member = Member::from_panic(task.header().info(), payload, Interval::now());
                 self.scope.adopt_cleanup_failure(member);
             }
             None => gate::report(CLEANUP, payload),
@@ -475,19 +478,16 @@ impl Future for Cleanups {
                 }
                 continue;
             };
+            let began = Began::now();
             let step = gate::call(|| cleanup.as_mut().poll(cx));
             let failure = match step {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Ok(()))) => None,
-                Ok(Poll::Ready(Err(error))) => Some(Ok(error)),
-                Err(payload) => Some(Err(payload)),
+                Ok(Poll::Ready(Err(error))) => Some(Failed::error(error, began)),
+                Err(payload) => Some(Failed::panic(payload, began)),
             };
             if let (Some(failure), Some(task)) = (failure, current::task()) {
-                let info = task.header().info();
-                let member = match failure {
-                    Ok(error) => Member::from_failure(info, error),
-                    Err(payload) => Member::from_panic(info, payload),
-                };
+                let member = Member::failed(task.header().info(), failure);
                 self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();

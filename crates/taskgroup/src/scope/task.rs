@@ -23,7 +23,7 @@ use super::pool;
 use super::section::poll_winding;
 use super::tree::{self, Scope};
 use crate::cancel::Cancelled;
-use crate::error::{BoxError, Member, TaskError};
+use crate::error::{Began, BoxError, Failed, Fault, Interval, Member, TaskError};
 use crate::handle::JoinError;
 use crate::observe::events::{self, Ending};
 use crate::sync::UnsafeCell;
@@ -108,8 +108,8 @@ type Outcome<V> = std::cell::UnsafeCell<Option<Result<V, JoinError>>>;
 /// How the future of a task ended.
 enum End<V> {
     Value(V),
-    Error(BoxError),
-    Panic(Payload),
+    /// Boxed: a node is no larger for it.
+    Failed(Box<Failed>),
     Cancelled,
 }
 
@@ -313,7 +313,7 @@ where
             gate::discard(second);
         }
         let header = &self.header;
-        let member = Member::from_panic(header.info(), payload);
+        let member = Member::from_panic(header.info(), payload, Interval::now());
         let failed = member.to_task_error();
         let told = gate::call(|| header.owner.adopt_failure(member));
         if let Err(payload) = told {
@@ -350,6 +350,7 @@ where
         may_poll: bool,
     ) -> Option<End<<F::Output as TaskOutput>::Value>> {
         let header = &self.header;
+        let began = Began::now();
         let first = header.is_new();
         let forced = !may_poll;
         let mut may_poll = may_poll;
@@ -384,12 +385,13 @@ where
                 }
             };
             let polled = gate::call(poll);
+            // S43: dated before the drop of the future tells others.
             end = match (polled, output) {
-                (Err(payload), _) => Some(End::Panic(payload)),
+                (Err(payload), _) => Some(End::panic(payload, began)),
                 (Ok(()), Some(Ok(value))) => Some(End::Value(value)),
                 (Ok(()), Some(Err(error))) => Some(match gate::call_apart(|| error.into()) {
-                    Ok(error) => End::Error(error),
-                    Err(payload) => End::Panic(payload),
+                    Ok(error) => End::error(error, began),
+                    Err(payload) => End::panic(payload, began),
                 }),
                 (Ok(()), None) => None,
             };
@@ -417,10 +419,10 @@ where
         if self.has_future() {
             // In place, and the stage is empty even if that panics, which is no worse than an error.
             if let Err(payload) = self.drop_future() {
-                if matches!(end, Some(End::Error(_) | End::Panic(_))) {
+                if matches!(end, Some(End::Failed(_))) {
                     gate::discard(payload);
                 } else {
-                    let lost = end.replace(End::Panic(payload));
+                    let lost = end.replace(End::panic(payload, began));
                     gate::drop_or_report("the value of a task", lost);
                 }
             }
@@ -442,7 +444,7 @@ where
                     events::ended(header, || Ending::Cancelled);
                     return self.finish(Fate::Cancelled, || Err(header.cancelled()));
                 }
-                End::Error(_) | End::Panic(_) => {}
+                End::Failed(_) => {}
             }
         }
         self.complete_with_care(end)
@@ -476,8 +478,7 @@ where
         let mut ended = match end {
             End::Value(value) => Ended::Value(value),
             End::Cancelled => Ended::Cancelled,
-            End::Panic(payload) => Ended::failed(Member::from_panic(header.info(), payload)),
-            End::Error(error) => self.judge(error),
+            End::Failed(failed) => self.judge(*failed),
         };
         events::ended(header, || match &ended {
             Ended::Value(_) => Ending::Value,
@@ -506,16 +507,23 @@ where
         self.finish(fate, move || ended.into_result(header))
     }
 
-    /// What an error is that the task returned.
-    fn judge(&self, error: BoxError) -> Ended<<F::Output as TaskOutput>::Value> {
+    /// What it is that the task failed with.
+    fn judge(&self, failed: Failed) -> Ended<<F::Output as TaskOutput>::Value> {
         let header = &self.header;
+        let error = match failed.fault {
+            Fault::Error(error) => error,
+            Fault::Panic(_) => return Ended::failed(Member::failed(header.info(), failed)),
+        };
         let inside = header.scope();
         match crate::cancel::classify(error, header.sees_cancel(), inside.as_deref()) {
             Ok(()) => Ended::Cancelled,
             // The failure of a sibling, passed on: one leaf, not two.
             Err(error) => match TaskError::passed_on_by(&*error) {
                 Some(failed) => Ended::Failed(failed, None),
-                None => Ended::failed(Member::from_failure(header.info(), error)),
+                None => {
+                    let member = Member::from_failure(header.info(), error, failed.interval);
+                    Ended::failed(member)
+                }
             },
         }
     }
@@ -526,8 +534,20 @@ where
             let info = self.header.info();
             self.header
                 .owner
-                .adopt_failure(Member::from_panic(info, payload));
+                .adopt_failure(Member::from_panic(info, payload, Interval::now()));
         }
+    }
+}
+
+impl<V> End<V> {
+    #[cold]
+    fn error(error: BoxError, began: Began) -> Self {
+        Self::Failed(Box::new(Failed::error(error, began)))
+    }
+
+    #[cold]
+    fn panic(payload: Payload, began: Began) -> Self {
+        Self::Failed(Box::new(Failed::panic(payload, began)))
     }
 }
 
@@ -702,7 +722,7 @@ fn value_panicked(task: &TaskRef, payload: Payload) {
         return gate::report("the value of a task", payload);
     }
     // On the stack of the code that has dropped the handle, destructors of other children have no business.
-    let failed = Member::from_panic(header.info(), payload);
+    let failed = Member::from_panic(header.info(), payload, Interval::now());
     header.owner.adopt_from_hand(failed);
     header.owner.leave();
 }

@@ -35,7 +35,7 @@ use super::task::{Header, TaskLink, TaskRef};
 use super::timer::TimerKey;
 use super::waiters::{Key, Waiters};
 use crate::cancel::CancelReason;
-use crate::error::{Member, NotKept};
+use crate::error::{Interval, Member, NotKept};
 use crate::observe::events;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 use tokio::time::Instant;
@@ -699,7 +699,8 @@ impl Scope {
         };
         if not_kept > 0 {
             let rest = Box::new(NotKept::new(not_kept));
-            errors.push(Member::from_failure(super::group::info(self), rest));
+            let who = super::group::info(self);
+            errors.push(Member::from_failure(who, rest, Interval::now()));
         }
         errors
     }

@@ -273,7 +273,9 @@ impl Explorer {
             biased;
             ended = Gate(course.clone(), Box::pin(section)) => match ended {
                 Ended::Value(fault) => fault,
-                Ended::Panicked(payload) => Some(Fault::Panicked(message(&*payload))),
+                Ended::Panicked(caught) => {
+                    Some(Fault::Panicked(message(&*caught.payload)))
+                }
                 Ended::Dropped => unreachable!("nobody knows the scope to cancel it"),
             },
             () = used_up => Some(Fault::Endless(course.done())),

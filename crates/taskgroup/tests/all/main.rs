@@ -7,6 +7,7 @@
 mod adoption;
 mod asyncio;
 mod cancelling;
+mod cause;
 mod cleanup;
 mod combine;
 mod deadlines;

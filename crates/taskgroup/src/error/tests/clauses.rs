@@ -187,7 +187,7 @@ fn handled_leaves_do_not_come_back_through_a_later_clause() {
 fn the_same_failure_at_two_places_is_counted_twice() {
     // ES7
     let shared = group("low", vec![failed("a", Invalid("x"))]);
-    let again = |by| Member::from_failure(info(by, 1), Box::new(shared.clone()));
+    let again = |by| Member::from_failure(info(by, 1), Box::new(shared.clone()), Interval::now());
     let err = group(
         "main",
         vec![again("one"), failed("b", io_error("y")), again("two")],

@@ -23,6 +23,8 @@ fn comb() -> ErrorGroup {
         ));
     }
     let mut err: Option<ErrorGroup> = None;
+    // All failed at once: a group below is no more the cause than the leaf.
+    let at = Interval::now();
     for info in infos.iter().rev() {
         let mut members = vec![Member::from_failure(
             TaskInfo::new("leaf", TaskId::new(2, 1), Some(info), Location::caller()),
@@ -31,10 +33,11 @@ fn comb() -> ErrorGroup {
             } else {
                 io_error("y").into()
             },
+            at,
         )];
         members.extend(
             err.take()
-                .map(|err| Member::from_failure(info.clone(), Box::new(err))),
+                .map(|err| Member::from_failure(info.clone(), Box::new(err), Interval::now())),
         );
         err = ErrorGroup::new(info.clone(), members);
     }
@@ -181,14 +184,16 @@ fn a_wide_tree_is_handled_in_linear_time() {
 }
 
 /// `levels` groups, one in the other; each but the innermost has a leaf beside the next group.
-fn tower(levels: usize, innermost: Member) -> ErrorGroup {
-    let mut err = group("g", vec![innermost]);
-    for _ in 1..levels {
+fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
+    // A leaf failed before what is beside it.
+    let leaves: Vec<Member> = (1..levels).map(|_| failed("leaf", Invalid("x"))).collect();
+    let mut err = group("g", vec![innermost()]);
+    for leaf in leaves {
         err = group(
             "g",
             vec![
-                failed("leaf", Invalid("x")),
-                Member::from_failure(info("w", 4), Box::new(err)),
+                leaf,
+                Member::from_failure(info("w", 4), Box::new(err), Interval::now()),
             ],
         );
     }
@@ -198,7 +203,7 @@ fn tower(levels: usize, innermost: Member) -> ErrorGroup {
 #[test]
 fn the_levels_that_are_drawn_are_counted() {
     // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and nobody else has.
-    let text = format!("{:#}", tower(30, failed("last", Invalid("y"))));
+    let text = format!("{:#}", tower(30, || failed("last", Invalid("y"))));
     let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("group `g` [1.3] failed: "), 25);
     assert_eq!(count("task `leaf` [1.1] failed: x"), 29);
@@ -216,10 +221,10 @@ fn what_hangs_on_a_drawn_level_is_drawn() {
         let rest = handled.on::<Invalid>(|_| Err(Invalid("again"))).rest();
         rest.unwrap_err().into_members().remove(0)
     };
-    let drawn = format!("{:#}", tower(24, handler()));
+    let drawn = format!("{:#}", tower(24, handler));
     let branch = "└─ while handling: group `main` [1.3] failed: 1 error\n";
     assert!(drawn.contains(branch), "{drawn}");
-    let told = format!("{:#}", tower(25, handler()));
+    let told = format!("{:#}", tower(25, handler));
     let line = "│ while handling: group `main` failed: task `a` failed: x";
     assert!(told.ends_with(line), "{told}");
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::panic::Location;
 
+mod cause;
 mod clauses;
 mod deep;
 mod interop;
@@ -30,12 +31,12 @@ fn main_info() -> TaskInfo {
 
 #[track_caller]
 fn failed(name: &'static str, error: impl Into<BoxError>) -> Member {
-    Member::from_failure(info(name, 1), error.into())
+    Member::from_failure(info(name, 1), error.into(), Interval::now())
 }
 
 #[track_caller]
 fn panicked(name: &'static str, payload: impl Any + Send) -> Member {
-    Member::from_panic(info(name, 2), Box::new(payload))
+    Member::from_panic(info(name, 2), Box::new(payload), Interval::now())
 }
 
 #[track_caller]
@@ -46,7 +47,7 @@ fn group(name: &'static str, members: Vec<Member>) -> ErrorGroup {
 /// A group that the task `by` returned as its error.
 #[track_caller]
 fn nested(by: &'static str, name: &'static str, members: Vec<Member>) -> Member {
-    Member::from_failure(info(by, 4), Box::new(group(name, members)))
+    Member::from_failure(info(by, 4), Box::new(group(name, members)), Interval::now())
 }
 
 /// Why a group was being cancelled; prints as `what` and this location.

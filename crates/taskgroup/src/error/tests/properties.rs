@@ -28,15 +28,21 @@ fn build(plans: &[Plan], next: &mut u32, parent: Option<&TaskInfo>) -> ErrorGrou
     for plan in plans {
         let task = TaskInfo::new("task", id(next), Some(&own), here);
         members.push(match plan {
-            Plan::Leaf(0) => Member::from_failure(task, Box::new(io_error("io\nerror"))),
-            Plan::Leaf(1) => {
-                Member::from_failure(task, Box::new(Wrapped("wrapped", Box::new(io_error("io")))))
+            Plan::Leaf(0) => {
+                Member::from_failure(task, Box::new(io_error("io\nerror")), Interval::now())
             }
-            Plan::Leaf(2) => Member::from_panic(task, Box::new("panic")),
-            Plan::Leaf(_) => Member::from_failure(task, Box::new(Invalid("invalid"))),
+            Plan::Leaf(1) => Member::from_failure(
+                task,
+                Box::new(Wrapped("wrapped", Box::new(io_error("io")))),
+                Interval::now(),
+            ),
+            Plan::Leaf(2) => Member::from_panic(task, Box::new("panic"), Interval::now()),
+            Plan::Leaf(_) => {
+                Member::from_failure(task, Box::new(Invalid("invalid")), Interval::now())
+            }
             Plan::Group(plans) => {
                 let nested = build(plans, next, Some(&task));
-                Member::from_failure(task, Box::new(nested))
+                Member::from_failure(task, Box::new(nested), Interval::now())
             }
         });
     }

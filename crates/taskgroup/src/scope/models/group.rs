@@ -4,7 +4,7 @@ use std::future::{pending, poll_fn};
 use std::task::{Context, Poll, Waker};
 
 use super::{Bell, Count, Dropped, Model, Seen, Stage, yield_once};
-use crate::error::TaskError;
+use crate::error::{Interval, TaskError};
 use crate::scope::group;
 use crate::{Policy, TaskGroup, shield, until_cancelled};
 
@@ -378,7 +378,7 @@ fn passed_on_twice(seen: &Seen) {
             .policy(Policy::collect())
             .run(async |group| {
                 let info = group::body_info(group.scope());
-                let failed = TaskError::failed(info, "elsewhere".into());
+                let failed = TaskError::failed(info, "elsewhere".into(), Interval::now());
                 let (scope, other) = (group.scope().clone(), failed.clone());
                 let thread = loom::thread::spawn(move || group::pass_on(&scope, &other));
                 group::pass_on(group.scope(), &failed);

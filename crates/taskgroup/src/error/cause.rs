@@ -1,0 +1,127 @@
+//! Which of several failures is the cause of the others (S43).
+//!
+//! Two things tell. One is when they failed: a failure whose poll began when another one had ended may have come of it, and not the other way
+//! round (see `order`). Where their polls overlap, as they do when the end of one wakes the other on another thread, it is what they say:
+//! to find a channel closed is what comes of the end of who had its other side. A closed pipe or connection may be the same, or come from
+//! outside. If nothing tells, the one that had failed first is the cause.
+
+use super::leaf::{beneath, is_ours};
+use super::{Member, TaskError};
+use crate::scope::gate;
+use std::error::Error;
+use std::io;
+use std::iter::successors;
+
+/// How many errors in a chain of sources are looked at.
+const MAX_LINKS: usize = 64;
+
+/// What a failure says of who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    /// Something of its own.
+    Own,
+    /// The other side of a pipe or a connection is gone.
+    PeerGone,
+    /// The other side of a channel is gone.
+    ChannelClosed,
+}
+
+/// Moves the cause to the front. The others stay in the order in which they arrived.
+pub(super) fn put_first(members: &mut [Member]) {
+    let ends = members.iter().map(|member| member.interval().ended());
+    let Some(first_end) = ends.min().filter(|_| members.len() > 1) else {
+        return;
+    };
+    let mut cause: Option<(usize, usize)> = None;
+    let mut cause_says = None;
+    for (index, member) in members.iter().enumerate() {
+        let interval = member.interval();
+        if interval.is_after(first_end) {
+            continue;
+        }
+        let Some((best, best_end)) = cause else {
+            cause = Some((index, interval.ended()));
+            continue;
+        };
+        // Texts are foreign code and cost something: they are asked for where there is a choice.
+        let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
+        if best_says == Says::Own && interval.ended() >= best_end {
+            continue;
+        }
+        let own = says(member.cause());
+        if (own, interval.ended()) < (best_says, best_end) {
+            cause = Some((index, interval.ended()));
+            cause_says = Some(own);
+        }
+    }
+    if let Some((index, _)) = cause {
+        members[..=index].rotate_right(1);
+    }
+}
+
+fn says(task: &TaskError) -> Says {
+    let Some(error) = task.error() else {
+        return task.panic_message().map_or(Says::Own, text_says);
+    };
+    let error: &(dyn Error + 'static) = error;
+    let links = successors(Some(error), |link| beneath(*link)).take(MAX_LINKS);
+    links.map(link_says).max().unwrap_or(Says::Own)
+}
+
+fn link_says(link: &(dyn Error + 'static)) -> Says {
+    if is_ours(link) {
+        // It tells of several failures. That of its cause is beneath.
+        return Says::Own;
+    }
+    let by_kind = link.downcast_ref::<io::Error>().map(io::Error::kind);
+    let by_kind = match by_kind {
+        Some(
+            io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::UnexpectedEof,
+        ) => Says::PeerGone,
+        _ => Says::Own,
+    };
+    by_kind.max(text_says(&gate::text(&link)))
+}
+
+/// The error of a channel has the type of what is sent in its own type, so it is known by what it prints; and errors that were made into
+/// text by others are known as well.
+fn text_says(text: &str) -> Says {
+    /// As `Display` prints them: Tokio, the standard library, `futures`, `flume`, `async-channel`, `crossbeam`.
+    const CHANNELS: [&str; 8] = [
+        "channel closed",
+        "closed channel",
+        "disconnected channel",
+        "channel is empty and disconnected",
+        "channel is empty and sending half is closed",
+        "receiver is gone",
+        "oneshot canceled",
+        "semaphore closed",
+    ];
+    /// As `Debug` prints them, in the panic of an `unwrap` for one.
+    const CHANNELS_DEBUG: [&str; 5] = [
+        "SendError",
+        "RecvError",
+        "RecvTimeoutError",
+        "Closed(..)",
+        "Disconnected(..)",
+    ];
+    const PEERS: [&str; 5] = [
+        "broken pipe",
+        "connection reset",
+        "brokenpipe",
+        "connectionreset",
+        "unexpectedeof",
+    ];
+    let lower = text.to_lowercase();
+    let is_in = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
+    if is_in(&CHANNELS, &lower) || is_in(&CHANNELS_DEBUG, text) {
+        Says::ChannelClosed
+    } else if is_in(&PEERS, &lower) {
+        Says::PeerGone
+    } else {
+        Says::Own
+    }
+}
