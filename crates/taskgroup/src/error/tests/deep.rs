@@ -188,7 +188,7 @@ fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
     // A leaf failed before what is beside it.
     let leaves: Vec<Member> = (1..levels).map(|_| failed("leaf", Invalid("x"))).collect();
     let mut err = group("g", vec![innermost()]);
-    for leaf in leaves {
+    for leaf in leaves.into_iter().rev() {
         err = group(
             "g",
             vec![
