@@ -329,11 +329,12 @@ where
         unsafe { &mut *self.stage.get() }
     }
 
+    /// In place; the stage is empty even if that panics.
     fn drop_future(&self) -> Result<(), Payload> {
         if std::mem::needs_drop::<F>() {
             gate::call_apart(|| *self.own_stage() = Stage::Empty)
         } else {
-            std::mem::forget(std::mem::replace(self.own_stage(), Stage::Empty));
+            *self.own_stage() = Stage::Empty;
             Ok(())
         }
     }
@@ -417,7 +418,7 @@ where
             end = Some(End::Cancelled);
         }
         if self.has_future() {
-            // In place, and the stage is empty even if that panics, which is no worse than an error.
+            // A panic of that is no worse than an error.
             if let Err(payload) = self.drop_future() {
                 if matches!(end, Some(End::Failed(_))) {
                     gate::discard(payload);
