@@ -364,11 +364,10 @@ fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
 /// Runs what was deferred, then waits for everything below, then closes the scope.
 pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
     let mut listens = false;
-    if scope.below() > 0 {
-        scope.hand_on();
-    }
     loop {
         if scope.below() > 0 {
+            // Also when nothing was below before the deferred work: what that leaves behind is not waited for.
+            scope.hand_on();
             if !listens {
                 // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
                 scope.set_waker(cx.waker());

@@ -963,6 +963,30 @@ fn fault_b8_parked_with_a_guard() {
     });
 }
 
+// S40: what deferred work leaves open and alive is not waited for, also when nothing else was below the group at its end.
+#[test]
+fn fault_b8_parked_by_deferred_work() {
+    isolated(|| {
+        paused_everywhere(|builder| async move {
+            let (away, back) = mpsc::channel();
+            let inner = builder.clone();
+            let run = builder.run(async |_group| {
+                defer(async move {
+                    let mut parked = Box::pin(inner.run(async |_group| {
+                        forever().await;
+                        Ok(())
+                    }));
+                    assert!(!polled(&mut parked.as_mut()).await);
+                    away.send(parked).unwrap();
+                });
+                Ok(())
+            });
+            timeout(ms(1000), run).await.unwrap().unwrap();
+            drop(back);
+        });
+    });
+}
+
 // S40, S46: a runtime goes down under a thread in `Handle::block_on`: what was cut off does not say `Ok`.
 #[test]
 fn fault_b9_runtime_goes_under_block_on() {
