@@ -11,6 +11,10 @@ test:
 ci *steps:
     .ci/run {{ steps }}
 
+# Random operations for a minute under AddressSanitizer.
+sanitize:
+    .ci/run sanitize
+
 # Every example, its output compared.
 examples:
     cargo test -p taskgroup --all-features --test examples

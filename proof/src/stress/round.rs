@@ -89,7 +89,7 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Ru
                 spawned.push(task);
             }
             9 if mode != Mode::B7 => {
-                guarded(|| own.block_on(bag::wait(world.clone(), inner, true)))
+                guarded(|| own.block_on(bag::wait(world.clone(), inner, true)));
             }
             10 if shuts_down && inner.one_in(3) => {
                 let how = match inner.below(3) {
