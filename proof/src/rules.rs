@@ -55,6 +55,12 @@ rules! {
     /// Opening a nursery, and looking at a task that has ended, are no checkpoints in Trio: in a cancelled scope both go on. There every
     /// await of ours suspends, and is dropped (S37). The oracle adds a checkpoint in front of the two.
     TrioGoesOn = "trio-goes-on-in-a-cancelled-scope",
+    /// TR17: in Trio a task that is started belongs to where its starter is until it is ready: a starter that is shielded from the group
+    /// shields the task, too. Ours is a task of the group from the beginning (S29). The oracle spawns it there, and waits for its word.
+    TrioStartShielded = "trio-start-runs-under-its-starter",
+    /// A task that is not ready and fails because it is cancelled fails its starter in Trio, who is cancelled as well. Ours is a failure
+    /// of the group, whose task it is (S41). The oracle hands it to the nursery.
+    TrioStartFails = "trio-start-fails-its-cancelled-starter",
     /// asyncio is edge-triggered: a cancellation is delivered once, later waits in the cancelled scope go on (CA4), and
     /// one that meets an error in a task group is lost (TG37, CPython 3.11). Ours and Trio are level-triggered (S11, S19).
     /// The oracle delivers again at the next wait.
