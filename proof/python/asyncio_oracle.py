@@ -317,12 +317,19 @@ class Interpreter:
     async def scope(self, task, scope):
         """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
         stacks = self.stacks.setdefault(task, [])
-        async with contextlib.AsyncExitStack() as stack:
-            stacks.append((stack, scope))
-            try:
-                yield stack
-            finally:
-                stacks.pop()
+        stack = contextlib.AsyncExitStack()
+        try:
+            async with stack:
+                stacks.append((stack, scope))
+                try:
+                    yield stack
+                finally:
+                    stacks.pop()
+                    waits = bool(stack._exit_callbacks)
+        finally:
+            if waits:
+                # What was deferred is done, and the scope has yet to see that.
+                await self.lag()
 
     async def defer(self, task, scope, s):
         stack, around = self.stacks[task][-1]
@@ -364,7 +371,8 @@ class Interpreter:
             finally:
                 if waited or not done:
                     await self.lag()
-            if (waited or not done) and cancelled_above(scope) is not None:
+            won = kind == "raced" and tally.succeeded
+            if (waited or not done) and cancelled_above(scope) is not None and not won:
                 # TG42: an outer cancel that came while the group was being cancelled is forgotten.
                 self.trace.rule("asyncio-group-forgets-the-outer-cancel")
                 raise asyncio.CancelledError
@@ -377,6 +385,11 @@ class Interpreter:
             # The last child is through, but its group will hear of that in the next pass.
             self.trace.rule("asyncio-waits-for-a-task-that-is-done")
             error = None
+        if error is not None and kind == "raced" and tally.succeeded and not inner.cut:
+            if tree_of_raw(error, ident) is None:
+                # The value is there, so the race ends with it, and the cancellation comes at the next wait.
+                self.trace.rule("asyncio-cancel-beats-a-race-that-is-won")
+                error = None
         failed = error is not None and tree_of_raw(error, ident) is not None
         error = tally.judge(error, cancelled_above(inner) is not None, failed)
         if error is None:
@@ -411,7 +424,7 @@ class Interpreter:
             tally.failures.append(error)
         else:
             tally.succeeded = True
-            inner.group.cancel()
+            self.enough(inner)
 
     async def spawn(self, task, scope, s):
         handle = self.handles[s["id"]] = Handle(self.loop)
@@ -494,15 +507,21 @@ class Interpreter:
         return False
 
     def child_ended(self, ident, handle, s, outcome):
-        group = self.groups[s["group"]][0]
+        inner = self.groups[s["group"]][1]
         tally = self.tallies[s["group"]]
         enough = tally.policy == "first_success" and outcome == "ok"
         tally.succeeded |= enough
         if enough and not self.trace.tell_first():
-            group.cancel()
+            self.enough(inner)
         self.end(ident, handle, outcome)
         if enough:
-            group.cancel()
+            self.enough(inner)
+
+    @staticmethod
+    def enough(inner):
+        """A task has succeeded. What has been cancelled from further out is cut off by that."""
+        if cancelled_above(inner) is None:
+            inner.group.cancel()
 
     async def start(self, task, scope, s):
         """A task of the group that says through a future that it is ready."""
@@ -532,7 +551,7 @@ class Interpreter:
                 self.trace.log(ident, "end", ident, handle.outcome)
         self.trace.log(task, "started", ident, "ok" if handle.ready else handle.outcome)
 
-    async def starting(self, handle, ready, s):
+    async def starting(self, handle, s):
         ident = s["id"]
         outcome = "cancelled"
         try:

@@ -150,6 +150,10 @@ class Trace:
         """Whether a task that is spawned at an instant at which several timers are due comes before a cancellation."""
         return self.jitter is not None and self.armed.get(int(self.now()), 0) > 1 and self.jitter.random() < 0.5
 
+    def otherwise(self):
+        """Whether a statement that the oracle has two ways to run takes the second one."""
+        return self.variation == 1 if self.jitter is None else self.jitter.random() < 0.5
+
     def still_counts(self, ended):
         """Whether a child that ended at this very instant is still waited for."""
         return self.jitter is not None and ended == int(self.now()) and self.jitter.random() < 0.5

@@ -94,12 +94,19 @@ class Interpreter:
     async def scope(self, task):
         """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
         stacks = self.stacks.setdefault(task, [])
-        async with contextlib.AsyncExitStack() as stack:
-            stacks.append(stack)
-            try:
-                yield stack
-            finally:
-                stacks.pop()
+        stack = contextlib.AsyncExitStack()
+        try:
+            async with stack:
+                stacks.append(stack)
+                try:
+                    yield stack
+                finally:
+                    stacks.pop()
+                    waits = bool(stack._exit_callbacks)
+        finally:
+            if waits:
+                # What was deferred is done, and the scope has yet to see that.
+                await self.lag()
 
     async def scoped(self, task, statements):
         """A block with a scope of its own, at whose end runs what was deferred there."""
@@ -141,7 +148,8 @@ class Interpreter:
             finally:
                 if waited or not done:
                     await self.lag()
-            if waited and cancelled_here():
+            won = kind == "raced" and tally.succeeded
+            if waited and cancelled_here() and not won:
                 # The wait at the end of a nursery lets the children end first and then forgets the cancellation that
                 # reached the parent meanwhile, until the next checkpoint.
                 self.trace.rule("trio-group-exit-is-no-cancel-point")
@@ -153,6 +161,11 @@ class Interpreter:
             # no news to the parent's next statement.
             self.trace.rule("trio-cancelled-child-ends-its-parent")
             error = None
+        if error is not None and kind == "raced" and tally.succeeded and ident not in self.cut:
+            if tree_of_raw(error, ident) is None:
+                # The value is there, so the race ends with it, and the cancellation comes at the next wait.
+                self.trace.rule("trio-cancel-beats-a-race-that-is-won")
+                error = None
         cancelled = cancelled_here() or nursery is not None and nursery.cancel_scope.cancel_called
         error = tally.judge(error, cancelled, error is not None and tree_of_raw(error, ident) is not None)
         if error is None:
@@ -189,7 +202,7 @@ class Interpreter:
             self.tallies[race].failures.append(error)
         else:
             self.tallies[race].succeeded = True
-            self.groups[race].cancel_scope.cancel()
+            self.enough(race)
 
     async def spawn(self, task, s):
         handle = self.handles[s["id"]] = Handle()
@@ -243,12 +256,18 @@ class Interpreter:
         enough = tally.policy == "first_success" and handle.outcome == "ok"
         tally.succeeded |= enough
         if enough and not self.trace.tell_first():
-            self.groups[s["group"]].cancel_scope.cancel()
+            self.enough(s["group"])
         if handle.told:
             self.trace.log(s["id"], "end", s["id"], handle.outcome)
         handle.done.set()
         if enough:
-            self.groups[s["group"]].cancel_scope.cancel()
+            self.enough(s["group"])
+
+    def enough(self, group):
+        """A task has succeeded. What has been cancelled from further out is cut off by that."""
+        scope = self.groups[group].cancel_scope
+        if not scope._cancel_status.effectively_cancelled:
+            scope.cancel()
 
     def child_cancelled(self, group):
         scope = self.groups[group].cancel_scope
@@ -271,6 +290,9 @@ class Interpreter:
             # Until it is ready a task belongs to where its starter is, for Trio, also where that is shielded from the group. Ours is
             # in the group from the beginning.
             self.trace.rule("trio-start-runs-under-its-starter")
+            outcome = await self.start_in_group(task, handle, s)
+        elif self.trace.otherwise():
+            # Of a word and a cancellation at one instant `nursery.start` takes the latter; so it is waited for as for any event.
             outcome = await self.start_in_group(task, handle, s)
         else:
             outcome = await self.start_under(task, handle, s)
@@ -322,11 +344,14 @@ class Interpreter:
         try:
             await ready.wait()
         except trio.Cancelled:
-            handle.scope.cancel()
-            with trio.CancelScope(shield=True):
-                await handle.done.wait()
-            self.trace.log(task, "interrupted", s["id"])
-            raise
+            await self.lag()
+            if not ready.is_set() or not self.trace.due_first():
+                handle.scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await handle.done.wait()
+                self.trace.log(task, "interrupted", s["id"])
+                raise
+            self.trace.rule("trio-cancel-beats-what-is-ready")
         await self.lag()
         if not handle.ready:
             return handle.outcome

@@ -240,7 +240,8 @@ impl<'a> Judge<'a> {
                 if missed && around != Some(id) {
                     self.fault("I5", format!("{tree} is not of that group: {event}"));
                 }
-                if !missed && around.is_some_and(|group| !self.places.around[&id].contains(&group)) {
+                if !missed && around.is_some_and(|group| !self.places.around[&id].contains(&group))
+                {
                     self.fault("I5", format!("{tree} did not happen there: {event}"));
                 }
             }

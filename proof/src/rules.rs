@@ -61,6 +61,9 @@ rules! {
     /// A task that is not ready and fails because it is cancelled fails its starter in Trio, who is cancelled as well. Ours is a failure
     /// of the group, whose task it is (S41). The oracle hands it to the nursery.
     TrioStartFails = "trio-start-fails-its-cancelled-starter",
+    /// A cancellation that comes while the loser of a race still cleans up takes the race with it in Trio. Ours has its value by then,
+    /// returns it, and is cancelled at the next wait (S11). The oracle goes on to the parent's next statement.
+    TrioWonRace = "trio-cancel-beats-a-race-that-is-won",
     /// asyncio is edge-triggered: a cancellation is delivered once, later waits in the cancelled scope go on (CA4), and
     /// one that meets an error in a task group is lost (TG37, CPython 3.11). Ours and Trio are level-triggered (S11, S19).
     /// The oracle delivers again at the next wait.
@@ -104,6 +107,8 @@ rules! {
     /// Entering a task group, and awaiting a task that is done, are no waits in asyncio: in a cancelled scope both go on. There every await of
     /// ours suspends, and is dropped (S37). The oracle waits in front of the two.
     AsyncioGoesOn = "asyncio-goes-on-in-a-cancelled-scope",
+    /// The same in asyncio as in Trio: a cancellation that comes while the loser of a race still cleans up takes the race with it.
+    AsyncioWonRace = "asyncio-cancel-beats-a-race-that-is-won",
     /// asyncio sees a failure one pass of its loop later, and a timeout or outer cancel reaches children through their
     /// parent, so a new child may start
     /// in between; ours never polls it (S16). The oracle ends such a task at its first step.

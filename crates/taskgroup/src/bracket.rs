@@ -158,7 +158,9 @@ impl<T, E> Drop for Worked<T, E> {
         }
         if let Some(Err(error)) = self.result.take_if(|result| result.is_err()) {
             match gate::call(|| (self.into)(error)) {
-                Ok(error) => group::adopt_error(&self.scope, self.info(), error),
+                Ok(error) => {
+                    group::adopt_error(&self.scope, self.info(), error, Some(&self.scope));
+                }
                 Err(payload) => self.adopt_panic(payload),
             }
         }

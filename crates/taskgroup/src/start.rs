@@ -20,6 +20,7 @@ use crate::scope::gate::{self, Payload};
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};
+use crate::shield::shield;
 use crate::sync::Mutex;
 
 /// The word that a child owes to its starter; given by [`TaskGroup::start`].
@@ -190,14 +191,17 @@ struct Starting<V, T: 'static> {
 }
 
 impl<V, T: 'static> Starting<V, T> {
+    /// Cancels the child and waits for its end, with its cleanup, also where the child and the starter are cancelled at once
+    /// and the child's silence is what the starter learns first.
     async fn end(&mut self) -> Result<T, JoinError> {
-        match &mut self.handle {
-            Some(handle) => {
-                handle.cancel();
-                handle.await
-            }
-            None => unreachable!("the starter waits still"),
-        }
+        let Some(handle) = &mut self.handle else {
+            unreachable!("the starter waits still")
+        };
+        handle.cancel();
+        let ended = shield(async { handle.await }).await;
+        // In a cancelled scope the guard rule drops us here, with the fault that the group gets then.
+        cancel_point().await;
+        ended
     }
 }
 
@@ -212,7 +216,8 @@ impl<V, T: 'static> Drop for Starting<V, T> {
         });
         if let Some(fault) = fault {
             let adopt = |scope: &Arc<Scope>| match fault {
-                Fault::Failed(error) => group::adopt_error(scope, handle.info(), error),
+                // Made in the child. A guard of this scope, its own starter's say, has nothing to do with it.
+                Fault::Failed(error) => group::adopt_error(scope, handle.info(), error, None),
                 Fault::Panicked(payload) => {
                     scope.adopt_from_hand(Member::from_panic(handle.info(), payload));
                 }

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{
-    BoxError, Cancelled, Deadline, GroupBuilder, Policy, TaskGroup, TaskHandle, bracket, is_cancelled, move_on_after,
-    shield, timeout, timeout_with, until_cancelled,
+    BoxError, Cancelled, Deadline, GroupBuilder, Policy, TaskGroup, TaskHandle, bracket,
+    is_cancelled, move_on_after, shield, timeout, timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
 
