@@ -83,6 +83,17 @@ def doomed_above(scope):
     return False
 
 
+def ends_here(scope):
+    """Whether a scope above is cancelled, or has a deadline that was moved to the past and has fired for all but asyncio."""
+    if cancelled_above(scope) is not None:
+        return True
+    while scope is not None and not scope.shield:
+        if scope.doomed and scope.timeout is not None:
+            return True
+        scope = scope.parent
+    return False
+
+
 class Group(asyncio.TaskGroup):
     """TaskGroup with the `cancel` that CPython got in 3.15, and without the leak that 3.13 closed."""
 
@@ -128,6 +139,8 @@ class Handle:
         # Whether its end is seen: a task that is started has a name only once it is ready.
         self.told = True
         self.ready = False
+        # How it failed before it was ready.
+        self.fault = None
 
     def wait(self):
         """A future of the waiter's own: one that is cancelled takes nothing from the others."""
@@ -284,10 +297,10 @@ class Interpreter:
         if error is not None:
             raise error
 
-    def step_now(self, run):
+    def step_now(self, run, group=None):
         """Start a task and run its first step at once: entering a section is no suspension point."""
         me = asyncio.current_task()
-        self.tasks.append(self.loop.create_task(run))
+        self.tasks.append((group or self.loop).create_task(run))
         first_step = self.loop._ready.pop()
         asyncio.tasks._leave_task(self.loop, me)
         try:
@@ -358,7 +371,7 @@ class Interpreter:
         tally = self.tallies[ident] = Tally(ident, policy)
         try:
             try:
-                if cancelled_above(scope) is not None:
+                if ends_here(scope):
                     # To enter a group is no wait. In a cancelled scope ours does not begin a group.
                     await self.end_here(scope)
                 async with self.scope(task, scope) as stack:
@@ -403,16 +416,16 @@ class Interpreter:
 
         async def both(inner):
             for side in (s["left"], s["right"]):
-                inner.group.create_task(self.side(side, inner, self.tallies[s["id"]]))
+                if cancelled_above(inner) is not None:
+                    self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                    inner.cut |= not inner.group.called
+                    return
+                # To begin one is no wait: the sides run inside their parent.
+                self.step_now(self.side(side, inner, self.tallies[s["id"]]), inner.group)
 
         await self.task_group(task, scope, s["id"], "first_success", "raced", both)
 
     async def side(self, side, inner, tally):
-        for _ in range(self.trace.lag()):
-            await asyncio.sleep(0)
-        if cancelled_above(inner) is not None or doomed_above(inner):
-            self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
-            raise asyncio.CancelledError
         scope = Scope(inner)
         self.trace.log(side["id"], "start", side["id"])
         try:
@@ -530,16 +543,21 @@ class Interpreter:
         handle.told = False
         handle.scope = Scope(self.groups[s["group"]][1])
         try:
-            if cancelled_above(scope) is not None:
+            if ends_here(scope):
                 await self.end_here(scope)
             self.spawn_into(handle, s, self.starting(handle, s))
             try:
                 if handle.outcome is None:
-                    await self.suspend(scope, handle.wait(), lambda: handle.ready or handle.outcome is not None)
+                    await self.suspend(scope, handle.wait(), lambda: handle.ready)
             except asyncio.CancelledError:
                 # As long as it is not ready, it goes with its starter.
                 self.cancel(handle)
                 await self.shielded(scope, handle.wait_for_end())
+                if handle.fault is not None and not self.keeps(s["group"], handle.fault):
+                    # Its starter can do nothing about it any more, so the group has it (S41).
+                    group = self.groups[s["group"]][0]
+                    group._errors.append(handle.fault)
+                    group.cancel()
                 raise
         except asyncio.CancelledError:
             self.trace.log(task, "interrupted", ident)
@@ -571,6 +589,8 @@ class Interpreter:
             outcome = tree_of(error) or "cancelled"
             # The failure of a task that is not ready is its starter's, unless it comes of a cancellation.
             own = handle.ready or cancelled_above(handle.scope) is not None
+            if not own and outcome != "cancelled":
+                handle.fault = error
             if outcome == "cancelled" or (own and not self.keeps(s["group"], error)):
                 raise
         finally:
@@ -591,7 +611,7 @@ class Interpreter:
             self.trace.log(task, "absent", s["id"])
             return
         ended = handle.outcome is not None
-        if not ended or cancelled_above(scope) is not None:
+        if not ended or ends_here(scope):
             try:
                 if ended:
                     await self.end_here(scope)

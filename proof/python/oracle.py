@@ -97,7 +97,7 @@ class Tally:
             return error
         if isinstance(error, BaseExceptionGroup):
             failures = [*error.exceptions, *failures]
-        elif error is not None:
+        elif error is not None and isinstance(error, Exception):
             failures = [error, *failures]
         return BaseExceptionGroup("", failures)
 

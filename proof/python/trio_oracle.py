@@ -39,6 +39,8 @@ class Handle:
         self.outcome = None
         # Whether its end is seen: a task that is started has a name only once it is ready.
         self.told = True
+        # How it failed before it was ready.
+        self.fault = None
 
 
 class Interpreter:
@@ -50,6 +52,8 @@ class Interpreter:
         self.handles = {}
         # What is open in each task, for what is deferred to its end.
         self.stacks = {}
+        # Deadlines that were moved to the past.
+        self.moved = set()
         # Groups with a child that was cut off by a cancellation further out.
         self.cut = set()
 
@@ -177,20 +181,23 @@ class Interpreter:
     async def race(self, task, s):
         """A nursery whose tasks are the two sides; the first success cancels the other."""
         ident = s["id"]
-        tally = None
 
         async def both():
-            nonlocal tally
-            tally = self.tallies[ident]
+            # A deadline of this very instant fires at the first suspension point, and the sides begin before that.
+            status = self.groups[ident].cancel_scope._cancel_status
+            while status is not None:
+                if not status._scope._cancel_called and status._scope.deadline <= trio.current_time():
+                    status._scope.deadline = trio.current_time() + 1e-6
+                status = status._parent
             for side in (s["left"], s["right"]):
                 self.groups[ident].start_soon(self.side, side, ident)
 
         await self.nursery(task, ident, "first_success", "raced", both)
 
     async def side(self, side, race):
-        await self.lag()
-        if cancelled_here():
+        if self.is_asked_to_end(self.groups[race]):
             self.trace.rule("trio-runs-cancelled-task-to-first-checkpoint")
+            self.child_cancelled(race)
             await checkpoint()
         self.trace.log(side["id"], "start", side["id"])
         try:
@@ -265,9 +272,21 @@ class Interpreter:
 
     def enough(self, group):
         """A task has succeeded. What has been cancelled from further out is cut off by that."""
-        scope = self.groups[group].cancel_scope
-        if not scope._cancel_status.effectively_cancelled:
-            scope.cancel()
+        if not self.is_asked_to_end(self.groups[group]):
+            self.groups[group].cancel_scope.cancel()
+
+    def is_asked_to_end(self, nursery):
+        """Whether a nursery is cancelled. A deadline of this very instant counts at the next suspension point only."""
+        status = nursery.cancel_scope._cancel_status
+        while status is not None:
+            scope = status._scope
+            late = scope.deadline <= trio.current_time() and scope not in self.moved
+            if scope._cancel_called and not (late and int(scope.deadline) == int(trio.current_time())):
+                return True
+            if scope.shield:
+                return False
+            status = status._parent
+        return False
 
     def child_cancelled(self, group):
         scope = self.groups[group].cancel_scope
@@ -278,7 +297,7 @@ class Interpreter:
         ident = s["id"]
         nursery = self.groups[s["group"]]
         handle = Handle()
-        handle.told = False
+        handle.told = handle.ready = False
         if cancelled_here():
             # In a cancelled scope ours does not begin.
             try:
@@ -345,10 +364,12 @@ class Interpreter:
             await ready.wait()
         except trio.Cancelled:
             await self.lag()
-            if not ready.is_set() or not self.trace.due_first():
+            if not handle.ready or not self.trace.due_first():
                 handle.scope.cancel()
                 with trio.CancelScope(shield=True):
                     await handle.done.wait()
+                if handle.fault is not None:
+                    nursery.start_soon(self.hand_over, handle.fault, s)
                 self.trace.log(task, "interrupted", s["id"])
                 raise
             self.trace.rule("trio-cancel-beats-what-is-ready")
@@ -369,6 +390,8 @@ class Interpreter:
             told = handle.ready or handle.scope.cancel_called or cancelled_here()
             if tree_of(error) is None or (told and not self.keeps(s["group"], error)):
                 raise
+            if not told:
+                handle.fault = error
         finally:
             ready.set()
 
@@ -382,7 +405,6 @@ class Interpreter:
     async def starting(self, handle, s, *, task_status):
         ident = s["id"]
         handle.outcome = "cancelled"
-        handle.ready = False
         try:
             with handle.scope:
                 await self.lag()
@@ -487,6 +509,7 @@ class Interpreter:
             units = s["ms"]
             scope.deadline = math.inf if units is None else trio.current_time() + self.trace.delay(units)
             if units == 0:
+                self.moved.add(scope)
                 scope.cancel_called  # noqa: B018: reading it fires a deadline in the past (TR14)
 
     # `finally` is a keyword, too.

@@ -267,9 +267,11 @@ impl Maker {
     fn race(&mut self, here: &Surroundings, depth: u32) -> Stmt {
         let inner = here.in_side();
         let id = self.id();
-        let mut side = || Side {
-            id: self.id(),
-            body: self.block(&inner, depth + 1),
+        let mut side = || {
+            let id = self.id();
+            let mut body = vec![self.sleep()];
+            body.extend(self.block(&inner, depth + 1));
+            Side { id, body }
         };
         Stmt::Race {
             id,

@@ -10,7 +10,8 @@
 //!    each other.
 //! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or on-cancel of its own task
 //!    behind, nor the part of a `start` that its starter waits for.
-//! 5. A `defer` stands in a scope of its task, and names nothing that ends with that scope.
+//! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and Python has no such step.
+//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope.
 
 use serde::{Deserialize, Serialize};
 
@@ -502,7 +503,11 @@ fn stmt_is_valid(stmt: &Stmt, here: &Surroundings, spawned: &mut Vec<Id>) -> boo
         Stmt::Join { task, give_up, .. } => spawned.contains(task) && *give_up != Some(0),
         Stmt::Race { left, right, .. } => {
             let inner = here.in_side();
+            let waits =
+                |side: &Side| matches!(side.body.first(), Some(Stmt::Sleep { ms, .. }) if *ms > 0);
             here.may_fail
+                && waits(left)
+                && waits(right)
                 && block_is_valid(&left.body, &inner, spawned)
                 && block_is_valid(&right.body, &inner, spawned)
         }

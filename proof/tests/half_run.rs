@@ -218,7 +218,11 @@ fn run(seed: u64, light: bool) {
                 (&tally.acquired, &tally.released, "releases"),
                 (&tally.put_off, &tally.deferred, "deferred work"),
             ] {
-                assert_eq!(of(begun), of(ended), "{what} of {tally:?}, the outer one gave {outcome:?}");
+                assert_eq!(
+                    of(begun),
+                    of(ended),
+                    "{what} of {tally:?}, the outer one gave {outcome:?}"
+                );
             }
         }
     };

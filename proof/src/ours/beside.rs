@@ -1,9 +1,11 @@
 //! The statements that run something beside their task: `start`, `race`, `defer`.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use taskgroup::{ErrorGroup, StartError, Started};
+use taskgroup::{ErrorGroup, StartError, Started, is_cancelled, until_cancelled};
 
 use super::outcome::outcome_of;
 use super::{Flow, Planted, Running, World, lock};
@@ -61,7 +63,13 @@ impl World {
             Ok(()) => Outcome::OK,
             Err(error) => outcome_of(error),
         };
+        let cut_off = outcome == Outcome::CANCELLED;
         self.log(task, Kind::Raced, id, Some(outcome));
+        if cut_off && is_cancelled() {
+            // The race was cut off by something further out, so this statement is, too.
+            let Err(cancelled) = until_cancelled(pending::<Infallible>()).await;
+            return Err(cancelled.into());
+        }
         Ok(ended?)
     }
 

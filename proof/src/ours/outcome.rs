@@ -43,6 +43,10 @@ pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree>
     if error.is::<Cancelled>() {
         return None;
     }
+    if let Some(failure) = error.downcast_ref::<TaskError>() {
+        // Of a task that failed before it was ready, and that its group has as well.
+        return leaf_tree(failure);
+    }
     match error.downcast_ref::<Raised>() {
         Some(Raised::Fail(fail)) => Some(Tree::Fail { fail: *fail }),
         Some(Raised::Timeout(timeout)) => Some(Tree::Timeout { timeout: *timeout }),
