@@ -404,7 +404,7 @@ class Interpreter:
                 self.trace.rule("asyncio-cancel-beats-a-race-that-is-won")
                 error = None
         failed = error is not None and tree_of_raw(error, ident) is not None
-        error = tally.judge(error, cancelled_above(inner) is not None, failed)
+        error = tally.judge(error, ends_here(inner), failed)
         if error is None:
             self.trace.log(task, kind, ident, "ok" if done else "cancelled")
             return

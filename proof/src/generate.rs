@@ -157,7 +157,7 @@ impl Maker {
             78..=85 => self.deadline(here, depth),
             86..=89 => Stmt::Ensure {
                 id: self.id(),
-                body: self.block(here, depth + 1),
+                body: self.block(&here.in_ensure(), depth + 1),
             },
             90..=93 => Stmt::Bracket {
                 id: self.id(),

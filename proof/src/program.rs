@@ -11,7 +11,8 @@
 //! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or on-cancel of its own task
 //!    behind, nor the part of a `start` that its starter waits for.
 //! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and Python has no such step.
-//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope.
+//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope. No destructor, an `ensure`, is around
+//!    a deadline with one: destructors do not wait for what is deferred, and Python's `finally` does.
 
 use serde::{Deserialize, Serialize};
 
@@ -329,6 +330,8 @@ pub struct Surroundings {
     pub may_fail: bool,
     /// A scope of this task is around, at whose end something may be deferred to.
     pub may_defer: bool,
+    /// A destructor stands between the code and the innermost scope that winds up before it is dropped.
+    pub destroyed_first: bool,
     /// How many of `groups` are still open when the innermost scope of this task ends.
     pub lasting_groups: usize,
     /// The same of `deadlines`.
@@ -360,6 +363,7 @@ impl Surroundings {
     pub fn in_scope(&self) -> Self {
         Self {
             may_defer: true,
+            destroyed_first: false,
             lasting_groups: self.groups.len(),
             lasting_deadlines: self.deadlines.len(),
             ..self.clone()
@@ -371,7 +375,19 @@ impl Surroundings {
     pub fn in_deadline(&self, deadline: Id) -> Self {
         let mut inner = self.in_scope();
         inner.deadlines.push(deadline);
+        // Cancelled from further out, a deadline is dropped with the destructors around it, and what it has put off comes after.
+        inner.destroyed_first = self.destroyed_first;
+        inner.may_defer = !self.destroyed_first;
         inner
+    }
+
+    /// The place inside an `ensure`.
+    #[must_use]
+    pub fn in_ensure(&self) -> Self {
+        Self {
+            destroyed_first: true,
+            ..self.clone()
+        }
     }
 
     /// The place inside one side of a race.
@@ -514,7 +530,7 @@ fn stmt_is_valid(stmt: &Stmt, here: &Surroundings, spawned: &mut Vec<Id>) -> boo
         Stmt::CancelTask { task, .. } => spawned.contains(task) || here.inside.contains(task),
         Stmt::CancelGroup { group, .. } => here.groups.contains(group),
         Stmt::Shield { body, .. } => block_is_valid(body, &here.in_scope(), spawned),
-        Stmt::Ensure { body, .. } => block_is_valid(body, here, spawned),
+        Stmt::Ensure { body, .. } => block_is_valid(body, &here.in_ensure(), spawned),
         Stmt::Deadline { id, kind, body, .. } => {
             (here.may_fail || *kind == DeadlineKind::MoveOn)
                 && block_is_valid(body, &here.in_deadline(*id), spawned)
