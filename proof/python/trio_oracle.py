@@ -341,6 +341,7 @@ class Interpreter:
                 # Its starter has been cancelled and can do nothing about it. Ours is a failure of the group then (S41).
                 self.trace.rule("trio-start-fails-its-cancelled-starter")
                 nursery.start_soon(self.hand_over, error, s)
+                await self.lag()
                 await checkpoint()
         except trio.Cancelled:
             self.trace.log(task, "interrupted", s["id"])
@@ -370,6 +371,7 @@ class Interpreter:
                     await handle.done.wait()
                 if handle.fault is not None:
                     nursery.start_soon(self.hand_over, handle.fault, s)
+                    await self.lag()
                 self.trace.log(task, "interrupted", s["id"])
                 raise
             self.trace.rule("trio-cancel-beats-what-is-ready")
