@@ -350,6 +350,8 @@ class Interpreter:
 
     async def deferred(self, task, scope, s):
         async def run():
+            # Ours runs in a task of its own.
+            await self.lag()
             self.trace.log(task, "deferred", s["id"])
             await self.block(task, Scope(scope, shield=True), s["body"])
             self.trace.log(task, "undeferred", s["id"])

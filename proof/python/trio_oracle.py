@@ -122,6 +122,8 @@ class Interpreter:
 
     async def deferred(self, task, s):
         with trio.CancelScope(shield=True):
+            # Ours runs in a task of its own.
+            await self.lag()
             self.trace.log(task, "deferred", s["id"])
             await self.block(task, s["body"])
             self.trace.log(task, "undeferred", s["id"])
