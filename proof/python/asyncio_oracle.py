@@ -613,7 +613,8 @@ class Interpreter:
             self.trace.log(task, "absent", s["id"])
             return
         ended = handle.outcome is not None
-        if not ended or ends_here(scope):
+        # A sibling's failure is about to cancel this task, if it has not done so.
+        if not ended or ends_here(scope) or (doomed_above(scope) and self.trace.due_first()):
             try:
                 if ended:
                     await self.end_here(scope)

@@ -125,7 +125,7 @@ impl<V> Drop for Returned<V> {
         match outcome {
             None | Some(Ok(Ok(()))) => {}
             Some(Ok(Err(error))) => {
-                group::adopt_error(scope, group::info(scope), error, Some(scope))
+                group::adopt_error(scope, group::info(scope), error, Some(scope));
             }
             Some(Err(payload)) => {
                 scope.adopt_from_hand(Member::from_panic(group::info(scope), payload));

@@ -198,7 +198,7 @@ impl<V, T: 'static> Starting<V, T> {
             unreachable!("the starter waits still")
         };
         handle.cancel();
-        let ended = shield(async { handle.await }).await;
+        let ended = shield(handle).await;
         // In a cancelled scope the guard rule drops us here, with the fault that the group gets then.
         cancel_point().await;
         ended
