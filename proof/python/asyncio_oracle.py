@@ -11,7 +11,7 @@ import heapq
 import selectors
 import sys
 
-from oracle import Fail, Panic, TimedOut, Trace, error_tree, label, serve
+from oracle import Fail, Panic, Tally, TimedOut, Trace, error_tree, label, serve
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
@@ -83,6 +83,17 @@ def doomed_above(scope):
     return False
 
 
+def ends_here(scope):
+    """Whether a scope above is cancelled, or has a deadline that was moved to the past and has fired for all but asyncio."""
+    if cancelled_above(scope) is not None:
+        return True
+    while scope is not None and not scope.shield:
+        if scope.doomed and scope.timeout is not None:
+            return True
+        scope = scope.parent
+    return False
+
+
 class Group(asyncio.TaskGroup):
     """TaskGroup with the `cancel` that CPython got in 3.15, and without the leak that 3.13 closed."""
 
@@ -125,12 +136,31 @@ class Handle:
         self.outcome = None
         self.task = None
         self.scope = None
+        # Whether its end is seen: a task that is started has a name only once it is ready.
+        self.told = True
+        self.ready = False
+        # How it failed before it was ready.
+        self.fault = None
 
     def wait(self):
         """A future of the waiter's own: one that is cancelled takes nothing from the others."""
         waiter = self.loop.create_future()
         self.waiters.append(waiter)
         return waiter
+
+    def say(self):
+        """The task is ready."""
+        self.ready = True
+        self.wake()
+
+    def wake(self):
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for_end(self):
+        while self.outcome is None:
+            await self.wait()
 
 
 class Leave(asyncio.Future):
@@ -152,11 +182,20 @@ def tree_of(error):
     return error_tree(error, asyncio.CancelledError)
 
 
+def tree_of_raw(error, ident):
+    """The same of what comes out of the group of a statement."""
+    label(error, ident)
+    return tree_of(error)
+
+
 class Interpreter:
     def __init__(self, loop, variation):
         self.loop = loop
         self.trace = Trace(loop.time, variation)
         self.groups = {}
+        self.tallies = {}
+        # What is open in each task, for what is deferred to its end.
+        self.stacks = {}
         self.deadlines = {}
         self.handles = {}
         self.tasks = []
@@ -174,6 +213,11 @@ class Interpreter:
     async def block(self, task, scope, statements):
         for statement in statements:
             await getattr(self, statement["op"])(task, scope, statement)
+
+    async def scoped(self, task, scope, statements):
+        """A block with a scope of its own, at whose end runs what was deferred there."""
+        async with self.scope(task, scope):
+            await self.block(task, scope, statements)
 
     def spread(self, scope):
         """Cancel at once what a cancelled outer scope reaches: the groups between it and here.
@@ -253,10 +297,10 @@ class Interpreter:
         if error is not None:
             raise error
 
-    def step_now(self, run):
+    def step_now(self, run, group=None):
         """Start a task and run its first step at once: entering a section is no suspension point."""
         me = asyncio.current_task()
-        self.tasks.append(self.loop.create_task(run))
+        self.tasks.append((group or self.loop).create_task(run))
         first_step = self.loop._ready.pop()
         asyncio.tasks._leave_task(self.loop, me)
         try:
@@ -282,47 +326,128 @@ class Interpreter:
         self.trace.log(task, "panic", s["id"])
         raise Panic(s["id"])
 
+    @contextlib.asynccontextmanager
+    async def scope(self, task, scope):
+        """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
+        stacks = self.stacks.setdefault(task, [])
+        stack = contextlib.AsyncExitStack()
+        try:
+            async with stack:
+                stacks.append((stack, scope))
+                try:
+                    yield stack
+                finally:
+                    stacks.pop()
+                    waits = bool(stack._exit_callbacks)
+        finally:
+            if waits:
+                # What was deferred is done, and the scope has yet to see that.
+                await self.lag()
+
+    async def defer(self, task, scope, s):
+        stack, around = self.stacks[task][-1]
+        stack.push_async_callback(self.deferred, task, around, s)
+
+    async def deferred(self, task, scope, s):
+        async def run():
+            # Ours runs in a task of its own.
+            await self.lag()
+            self.trace.log(task, "deferred", s["id"])
+            await self.block(task, Scope(scope, shield=True), s["body"])
+            self.trace.log(task, "undeferred", s["id"])
+
+        await self.shielded(scope, run())
+
     async def group(self, task, scope, s):
+        async def body(inner):
+            await self.block(task, inner, s["body"])
+
+        await self.task_group(task, scope, s["id"], s.get("policy", "fail_fast"), "group", body)
+
+    async def task_group(self, task, scope, ident, policy, kind, body):
+        """Run `body` in a task group, and make of what comes out of it what the policy says."""
         done = waited = False
+        error = None
         group = Group(self.trace)
         inner = Scope(scope, group=group)
+        tally = self.tallies[ident] = Tally(ident, policy)
         try:
             try:
-                if cancelled_above(scope) is not None:
+                if ends_here(scope):
                     # To enter a group is no wait. In a cancelled scope ours does not begin a group.
                     await self.end_here(scope)
-                async with group:
-                    self.groups[s["id"]] = (group, inner)
-                    await self.block(task, inner, s["body"])
-                    done = True
-                    waited = any(not child.done() for child in group._tasks) or self.trace.still_counts(inner.ended)
+                async with self.scope(task, scope) as stack:
+                    async with group:
+                        self.groups[ident] = (group, inner)
+                        await body(inner)
+                        done = True
+                        waited = any(not child.done() for child in group._tasks) or self.trace.still_counts(inner.ended)
+                    waited = waited or bool(stack._exit_callbacks)
             finally:
                 if waited or not done:
                     await self.lag()
-            if (waited or not done) and cancelled_above(scope) is not None:
+            won = kind == "raced" and tally.succeeded
+            if (waited or not done) and cancelled_above(scope) is not None and not won:
                 # TG42: an outer cancel that came while the group was being cancelled is forgotten.
                 self.trace.rule("asyncio-group-forgets-the-outer-cancel")
                 raise asyncio.CancelledError
             if done and not waited and inner.cut:
                 self.trace.rule("asyncio-group-forgets-a-child-that-was-cut-off")
                 raise asyncio.CancelledError
+        except BaseException as raised:
+            error = raised
+        if error is not None and done and not waited and tree_of_raw(error, ident) is None and not inner.cut:
+            # The last child is through, but its group will hear of that in the next pass.
+            self.trace.rule("asyncio-waits-for-a-task-that-is-done")
+            error = None
+        if error is not None and kind == "raced" and tally.succeeded and not inner.cut:
+            if tree_of_raw(error, ident) is None:
+                # The value is there, so the race ends with it, and the cancellation comes at the next wait.
+                self.trace.rule("asyncio-cancel-beats-a-race-that-is-won")
+                error = None
+        failed = error is not None and tree_of_raw(error, ident) is not None
+        error = tally.judge(error, ends_here(inner), failed)
+        if error is None:
+            self.trace.log(task, kind, ident, "ok" if done else "cancelled")
+            return
+        self.trace.log(task, kind, ident, tree_of_raw(error, ident) or "cancelled")
+        raise error
+
+    async def race(self, task, scope, s):
+        """A task group whose tasks are the two sides; the first success cancels the other."""
+
+        async def both(inner):
+            for side in (s["left"], s["right"]):
+                if cancelled_above(inner) is not None:
+                    self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                    inner.cut |= not inner.group.called
+                    return
+                # To begin one is no wait: the sides run inside their parent.
+                self.step_now(self.side(side, inner, self.tallies[s["id"]]), inner.group)
+
+        await self.task_group(task, scope, s["id"], "first_success", "raced", both)
+
+    async def side(self, side, inner, tally):
+        scope = Scope(inner)
+        self.trace.log(side["id"], "start", side["id"])
+        try:
+            await self.scoped(side["id"], scope, side["body"])
         except BaseException as error:
-            label(error, s["id"])
-            tree = tree_of(error)
-            if done and not waited and tree is None and not inner.cut:
-                # The last child is through, but its group will hear of that in the next pass.
-                self.trace.rule("asyncio-waits-for-a-task-that-is-done")
-                self.trace.log(task, "group", s["id"], "ok")
-                return
-            self.trace.log(task, "group", s["id"], tree or "cancelled")
-            raise
-        self.trace.log(task, "group", s["id"], "ok" if done else "cancelled")
+            if tree_of(error) is None:
+                self.cut_off(inner)
+                raise
+            tally.failures.append(error)
+        else:
+            tally.succeeded = True
+            self.enough(inner)
 
     async def spawn(self, task, scope, s):
-        group, group_scope = self.groups[s["group"]]
         handle = self.handles[s["id"]] = Handle(self.loop)
-        handle.scope = Scope(group_scope)
-        run = self.child(handle, s)
+        handle.scope = Scope(self.groups[s["group"]][1])
+        self.spawn_into(handle, s, self.child(handle, s))
+
+    def spawn_into(self, handle, s, run):
+        group, group_scope = self.groups[s["group"]]
         try:
             late = cancelled_above(group_scope) is not None or doomed_above(group_scope)
             if late and self.trace.spawn_first():
@@ -349,13 +474,18 @@ class Interpreter:
         handle.outcome = outcome
         group = handle.scope.parent
         group.ended = int(self.loop.time())
+        if outcome == "cancelled" and not refused:
+            self.cut_off(group)
+        if handle.told:
+            self.trace.log(ident, "end", ident, outcome)
+        handle.wake()
+
+    @staticmethod
+    def cut_off(group):
+        """A child of the group was cancelled."""
         own = group.group.called or group.doomed
-        if outcome == "cancelled" and cancelled_above(group) is not None and not own and not refused:
+        if cancelled_above(group) is not None and not own:
             group.cut = True
-        self.trace.log(ident, "end", ident, outcome)
-        for waiter in handle.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     async def child(self, handle, s):
         ident = s["id"]
@@ -368,17 +498,114 @@ class Interpreter:
                 self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
                 return
             self.trace.log(ident, "start", ident)
-            await self.block(ident, handle.scope, s["body"])
+            await self.scoped(ident, handle.scope, s["body"])
             outcome = "ok"
         except BaseException as error:
             outcome = tree_of(error) or "cancelled"
-            if outcome != "cancelled":
-                handle.scope.parent.doomed = True
-                if not self.trace.tell_first():
-                    self.groups[s["group"]][0].cancel()
+            if not self.keeps(s["group"], error):
                 raise
         finally:
-            self.end(ident, handle, outcome)
+            self.child_ended(ident, handle, s, outcome)
+
+    def keeps(self, ident, error):
+        """Whether the error of a child is kept for the end of its group; else it is raised in the group."""
+        if tree_of(error) is None:
+            return False
+        tally = self.tallies[ident]
+        if tally.policy != "fail_fast":
+            tally.failures.append(error)
+            return True
+        group, inner = self.groups[ident]
+        inner.doomed = True
+        if not self.trace.tell_first():
+            group.cancel()
+        return False
+
+    def child_ended(self, ident, handle, s, outcome):
+        inner = self.groups[s["group"]][1]
+        tally = self.tallies[s["group"]]
+        enough = tally.policy == "first_success" and outcome == "ok"
+        tally.succeeded |= enough
+        if enough and not self.trace.tell_first():
+            self.enough(inner)
+        self.end(ident, handle, outcome)
+        if enough:
+            self.enough(inner)
+
+    @staticmethod
+    def enough(inner):
+        """A task has succeeded. What has been cancelled from further out is cut off by that."""
+        if cancelled_above(inner) is None:
+            inner.group.cancel()
+
+    async def start(self, task, scope, s):
+        """A task of the group that says through a future that it is ready."""
+        ident = s["id"]
+        handle = Handle(self.loop)
+        handle.told = False
+        handle.scope = Scope(self.groups[s["group"]][1])
+        try:
+            if ends_here(scope):
+                await self.end_here(scope)
+            self.spawn_into(handle, s, self.starting(handle, s))
+            try:
+                if handle.outcome is None:
+                    await self.suspend(scope, handle.wait(), lambda: handle.ready)
+            except asyncio.CancelledError:
+                # As long as it is not ready, it goes with its starter.
+                self.cancel(handle)
+                await self.shielded(scope, handle.wait_for_end())
+                if handle.fault is not None and not self.keeps(s["group"], handle.fault):
+                    # Its starter can do nothing about it any more, so the group has it (S41).
+                    group = self.groups[s["group"]][0]
+                    group._errors.append(handle.fault)
+                    group.cancel()
+                raise
+        except asyncio.CancelledError:
+            self.trace.log(task, "interrupted", ident)
+            raise
+        if handle.ready:
+            self.handles[ident] = handle
+            handle.told = True
+            if handle.outcome is not None:
+                self.trace.log(ident, "end", ident, handle.outcome)
+        self.trace.log(task, "started", ident, "ok" if handle.ready else handle.outcome)
+
+    async def starting(self, handle, s):
+        ident = s["id"]
+        outcome = "cancelled"
+        try:
+            for _ in range(self.trace.lag()):
+                await asyncio.sleep(0)
+            if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
+                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+                return
+            self.trace.log(ident, "start", ident)
+            async with self.scope(ident, handle.scope):
+                await self.block(ident, handle.scope, s["before"])
+                self.trace.log(ident, "ready", ident)
+                handle.say()
+                await self.block(ident, handle.scope, s["after"])
+            outcome = "ok"
+        except BaseException as error:
+            outcome = tree_of(error) or "cancelled"
+            # The failure of a task that is not ready is its starter's, unless it comes of a cancellation.
+            own = handle.ready or cancelled_above(handle.scope) is not None
+            if not own and outcome != "cancelled":
+                handle.fault = error
+            if outcome == "cancelled" or (own and not self.keeps(s["group"], error)):
+                raise
+        finally:
+            if handle.ready:
+                self.child_ended(ident, handle, s, outcome)
+            else:
+                self.end(ident, handle, outcome)
+
+    @staticmethod
+    def cancel(handle):
+        if handle.task and not handle.scope.flag:
+            handle.scope.flag = True
+            handle.task.cancel()
 
     async def join(self, task, scope, s):
         handle = self.handles.get(s["task"])
@@ -386,29 +613,41 @@ class Interpreter:
             self.trace.log(task, "absent", s["id"])
             return
         ended = handle.outcome is not None
-        if not ended or cancelled_above(scope) is not None:
+        # A sibling's failure is about to cancel this task, if it has not done so.
+        if not ended or ends_here(scope) or (doomed_above(scope) and self.trace.due_first()):
             try:
                 if ended:
                     await self.end_here(scope)
-                await self.suspend(scope, handle.wait(), lambda: handle.outcome is not None)
+                await self.suspend(scope, self.wait_for(handle, s.get("give_up")), lambda: handle.outcome is not None)
             except asyncio.CancelledError:
                 self.trace.log(task, "interrupted", s["id"])
                 raise
+            if handle.outcome is None:
+                self.trace.log(task, "gave_up", s["id"])
+                return
         self.trace.log(task, "joined", s["id"], handle.outcome)
+
+    def wait_for(self, handle, units):
+        """A future of the end of a task, or of so much time."""
+        waiter = handle.wait()
+        if units is not None:
+            timer = self.loop.call_at(self.when(units), lambda: waiter.done() or waiter.set_result(None))
+            waiter.add_done_callback(lambda _: timer.cancel())
+        return waiter
 
     async def cancel_task(self, task, scope, s):
         handle = self.handles.get(s["task"])
         self.trace.log(task, "cancels" if handle else "absent", s["id"])
-        if handle and handle.task and not handle.scope.flag:
-            handle.scope.flag = True
-            handle.task.cancel()
+        if handle:
+            self.cancel(handle)
 
     async def cancel_group(self, task, scope, s):
         self.trace.log(task, "cancels", s["id"])
         self.groups[s["group"]][0].cancel()
 
     async def shield(self, task, scope, s):
-        await self.shielded(scope, self.block(task, Scope(scope, shield=True), s["body"]))
+        inner = Scope(scope, shield=True)
+        await self.shielded(scope, self.scoped(task, inner, s["body"]))
         self.trace.log(task, "unshielded", s["id"])
 
     def when(self, units):
@@ -422,7 +661,7 @@ class Interpreter:
             async with asyncio.timeout_at(self.when(s["ms"])) as timeout:
                 inner.timeout = timeout
                 self.deadlines[s["id"]] = timeout, inner
-                await self.block(task, inner, s["body"])
+                await self.scoped(task, inner, s["body"])
                 done = True
         except TimeoutError:
             if cancelled_above(scope) is not None:
@@ -459,7 +698,7 @@ class Interpreter:
             self.trace.log(task, "released", s["id"])
 
         try:
-            await self.block(task, scope, s["body"])
+            await self.scoped(task, scope, s["body"])
         finally:
             await self.shielded(scope, release())
 
@@ -470,7 +709,7 @@ class Interpreter:
             self.trace.log(task, "cleaned", s["id"])
 
         try:
-            await self.block(task, scope, s["body"])
+            await self.scoped(task, scope, s["body"])
         except asyncio.CancelledError:
             await self.shielded(scope, cleanup())
             if s["then"] == "fail":

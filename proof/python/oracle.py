@@ -35,7 +35,15 @@ class TimedOut(Exception):
         self.ident = ident
 
 
-LEAVES = {Fail: "fail", Panic: "panic", TimedOut: "timeout"}
+class Missed(Exception):
+    """A group that was to have a success had no task that failed and none that succeeded."""
+
+    def __init__(self, ident):
+        super().__init__(ident)
+        self.ident = ident
+
+
+LEAVES = {Fail: "fail", Panic: "panic", TimedOut: "timeout", Missed: "missed"}
 NOTE = "group:"
 
 
@@ -62,6 +70,36 @@ def error_tree(error, cancelled):
     if kind is None:
         raise error  # a mistake in the oracle: let it be seen
     return {kind: error.ident}
+
+
+class Tally:
+    """How the tasks of a group fared, where the first failure does not end it."""
+
+    def __init__(self, ident, policy):
+        self.ident = ident
+        self.policy = policy
+        self.failures = []
+        self.succeeded = False
+
+    def judge(self, error, cancelled, failed):
+        """What comes out of the group, from what came out of a nursery whose tasks kept their errors to themselves.
+
+        `failed` says whether there is more in `error` than a cancellation; it then is an exception group, with the body's
+        error in it.
+        """
+        failures = self.failures
+        if self.policy == "first_success":
+            if self.succeeded and not failed:
+                failures = []
+            elif not failures and error is None and not self.succeeded and not cancelled:
+                failures = [Missed(self.ident)]
+        if not failures:
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            failures = [*error.exceptions, *failures]
+        elif error is not None and isinstance(error, Exception):
+            failures = [error, *failures]
+        return BaseExceptionGroup("", failures)
 
 
 class Trace:
@@ -111,6 +149,10 @@ class Trace:
     def spawn_first(self):
         """Whether a task that is spawned at an instant at which several timers are due comes before a cancellation."""
         return self.jitter is not None and self.armed.get(int(self.now()), 0) > 1 and self.jitter.random() < 0.5
+
+    def otherwise(self):
+        """Whether a statement that the oracle has two ways to run takes the second one."""
+        return self.variation == 1 if self.jitter is None else self.jitter.random() < 0.5
 
     def still_counts(self, ended):
         """Whether a child that ended at this very instant is still waited for."""

@@ -4,7 +4,7 @@
 //! so that two timers are hardly ever due at the same instant, and *tied* programs (one in eight) from a narrow one, so
 //! that they often are; for those the comparison accepts any order of the tied timers.
 
-use crate::program::{Block, DeadlineKind, Id, Stmt, Surroundings, Then};
+use crate::program::{Block, DeadlineKind, Id, Rigour, Side, Stmt, Surroundings, Then};
 use crate::random::Random;
 
 /// How deep statements nest at most.
@@ -30,9 +30,7 @@ fn generate_from(mut random: Random) -> Block {
         last: 0,
         spawned: Vec::new(),
     };
-    let group = maker.id();
-    let body = maker.block(&Surroundings::root().in_group(group), 0);
-    let mut program = vec![Stmt::Group { id: group, body }];
+    let mut program = vec![maker.group(&Surroundings::root(), 0)];
     if maker.random.one_in(2) {
         program = vec![Stmt::Catch {
             id: maker.id(),
@@ -117,22 +115,16 @@ impl Maker {
 
     /// A statement, or `None` when the one that was drawn has no place here.
     fn try_stmt(&mut self, here: &Surroundings, depth: u32) -> Option<Stmt> {
-        let draw = self.random.below(100);
-        if draw >= 44 && depth >= DEPTH {
+        let draw = self.random.below(120);
+        if draw >= 46 && depth >= DEPTH {
             return None;
         }
         let stmt = match draw {
             0..=13 => self.sleep(),
             14..=19 if here.may_fail => Stmt::Fail { id: self.id() },
             20..=21 if here.may_panic => Stmt::Panic { id: self.id() },
-            22..=26 => {
-                let task = self.random.pick(&self.spawned)?;
-                Stmt::Join {
-                    id: self.id(),
-                    task,
-                }
-            }
-            27..=33 => {
+            22..=28 => self.join()?,
+            29..=35 => {
                 let mut tasks = self.spawned.clone();
                 tasks.extend(&here.inside);
                 let task = self.random.pick(&tasks)?;
@@ -141,14 +133,14 @@ impl Maker {
                     task,
                 }
             }
-            34..=37 => {
+            36..=39 => {
                 let group = self.random.pick(&here.groups)?;
                 Stmt::CancelGroup {
                     id: self.id(),
                     group,
                 }
             }
-            38..=43 => {
+            40..=45 => {
                 let deadline = self.random.pick(&here.deadlines)?;
                 Stmt::Reschedule {
                     id: self.id(),
@@ -156,50 +148,136 @@ impl Maker {
                     ms: self.limit(),
                 }
             }
-            44..=60 => self.spawn(here, depth)?,
-            61..=69 if here.may_fail => {
-                let id = self.id();
-                Stmt::Group {
-                    id,
-                    body: self.block(&here.in_group(id), depth + 1),
-                }
-            }
-            70..=74 => Stmt::Shield {
+            46..=62 => self.spawn(here, depth)?,
+            63..=72 if here.may_fail => self.group(here, depth + 1),
+            73..=77 => Stmt::Shield {
                 id: self.id(),
-                body: self.block(here, depth + 1),
+                body: self.block(&here.in_scope(), depth + 1),
             },
-            75..=82 => self.deadline(here, depth),
-            83..=86 => Stmt::Ensure {
+            78..=85 => self.deadline(here, depth),
+            86..=89 => Stmt::Ensure {
                 id: self.id(),
-                body: self.block(here, depth + 1),
+                body: self.block(&here.in_ensure(), depth + 1),
             },
-            87..=90 => {
-                let infallible = Surroundings {
-                    may_fail: false,
-                    may_panic: false,
-                    ..here.clone()
-                };
-                Stmt::Bracket {
-                    id: self.id(),
-                    body: self.block(here, depth + 1),
-                    release: self.block(&infallible, depth + 1),
-                }
-            }
-            91..=96 => self.on_cancel(here, depth),
-            97..=99 => {
-                let inner = Surroundings {
-                    may_fail: true,
-                    may_panic: false,
-                    ..here.clone()
-                };
-                Stmt::Catch {
-                    id: self.id(),
-                    body: self.block(&inner, depth + 1),
-                }
-            }
+            90..=93 => Stmt::Bracket {
+                id: self.id(),
+                body: self.block(&here.in_scope(), depth + 1),
+                release: self.block(&here.in_release(), depth + 1),
+            },
+            94..=99 => self.on_cancel(here, depth),
+            100..=102 => Stmt::Catch {
+                id: self.id(),
+                body: self.block(&here.in_catch(), depth + 1),
+            },
+            103..=106 if here.may_defer => Stmt::Defer {
+                id: self.id(),
+                body: self.block(&here.in_deferred(), depth + 1),
+            },
+            107..=111 => self.start(here, depth)?,
+            112..=115 if here.may_fail => self.race(here, depth),
+            116..=118 => self.waiters(here)?,
             _ => return None,
         };
         Some(stmt)
+    }
+
+    fn group(&mut self, here: &Surroundings, depth: u32) -> Stmt {
+        let id = self.id();
+        let policy = match self.random.below(6) {
+            0 => Rigour::Collect,
+            1 => Rigour::FirstSuccess,
+            _ => Rigour::FailFast,
+        };
+        Stmt::Group {
+            id,
+            policy,
+            body: self.block(&here.in_group(id), depth),
+        }
+    }
+
+    /// A wait for a task. Some give up after a while.
+    fn join(&mut self) -> Option<Stmt> {
+        let task = self.random.pick(&self.spawned)?;
+        Some(Stmt::Join {
+            id: self.id(),
+            task,
+            give_up: self.random.one_in(3).then(|| self.ms()),
+        })
+    }
+
+    /// Several tasks that wait for one, with limits of their own.
+    fn waiters(&mut self, here: &Surroundings) -> Option<Stmt> {
+        let group = *here.groups.last()?;
+        let task = self.random.pick(&self.spawned)?;
+        // No task waits for itself, nor for one that waits for it.
+        let many = 2 + self.random.below(2);
+        let body = (0..many)
+            .map(|_| {
+                let id = self.id();
+                let join = |maker: &mut Self, give_up| Stmt::Join {
+                    id: maker.id(),
+                    task,
+                    give_up,
+                };
+                let wait = match self.random.below(3) {
+                    0 => join(self, None),
+                    1 => {
+                        let limit = self.ms();
+                        join(self, Some(limit))
+                    }
+                    _ => Stmt::Deadline {
+                        id: self.id(),
+                        ms: Some(self.ms()),
+                        kind: DeadlineKind::MoveOn,
+                        body: vec![join(self, None)],
+                    },
+                };
+                Stmt::Spawn {
+                    id,
+                    group,
+                    body: vec![wait],
+                }
+            })
+            .collect();
+        // Around them nothing happens to them.
+        Some(Stmt::Ensure {
+            id: self.id(),
+            body,
+        })
+    }
+
+    fn start(&mut self, here: &Surroundings, depth: u32) -> Option<Stmt> {
+        let group = if self.random.one_in(4) {
+            self.random.pick(&here.groups)?
+        } else {
+            *here.groups.last()?
+        };
+        let id = self.id();
+        let before = self.block(&here.in_starting_task(id, group), depth + 1);
+        let after = self.block(&here.in_task(id, group), depth + 1);
+        self.spawned.push(id);
+        Some(Stmt::Start {
+            id,
+            group,
+            before,
+            after,
+        })
+    }
+
+    fn race(&mut self, here: &Surroundings, depth: u32) -> Stmt {
+        let inner = here.in_side();
+        let id = self.id();
+        let mut side = || {
+            let id = self.id();
+            let mut body = vec![self.sleep()];
+            body.extend(self.block(&inner, depth + 1));
+            Side { id, body }
+        };
+        Stmt::Race {
+            id,
+            left: side(),
+            right: side(),
+        }
     }
 
     fn spawn(&mut self, here: &Surroundings, depth: u32) -> Option<Stmt> {
@@ -218,8 +296,6 @@ impl Maker {
     fn deadline(&mut self, here: &Surroundings, depth: u32) -> Stmt {
         let id = self.id();
         let timeout = here.may_fail && self.random.one_in(2);
-        let mut inner = here.clone();
-        inner.deadlines.push(id);
         Stmt::Deadline {
             id,
             ms: self.limit(),
@@ -228,15 +304,11 @@ impl Maker {
             } else {
                 DeadlineKind::MoveOn
             },
-            body: self.block(&inner, depth + 1),
+            body: self.block(&here.in_deadline(id), depth + 1),
         }
     }
 
     fn on_cancel(&mut self, here: &Surroundings, depth: u32) -> Stmt {
-        let inner = Surroundings {
-            may_panic: false,
-            ..here.clone()
-        };
         let then = match self.random.below(4) {
             0 if here.may_fail => Then::Fail,
             1 => Then::GoOn,
@@ -244,8 +316,8 @@ impl Maker {
         };
         Stmt::OnCancel {
             id: self.id(),
-            body: self.block(&inner, depth + 1),
-            cleanup: self.block(&inner, depth + 1),
+            body: self.block(&here.in_watched(), depth + 1),
+            cleanup: self.block(&here.in_cleanup(), depth + 1),
             then,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::program::Stmt;
+use crate::program::{Rigour, Stmt};
 
 /// The program, one statement a line, blocks indented.
 pub fn program(block: &[Stmt]) -> String {
@@ -18,10 +18,11 @@ fn lines(block: &[Stmt], depth: usize, text: &mut String) {
         let _ = writeln!(text, "{:indent$}{}", "", head(stmt));
         for (nth, inner) in stmt.blocks().into_iter().enumerate() {
             if nth > 0 {
-                let word = if matches!(stmt, Stmt::Bracket { .. }) {
-                    "release"
-                } else {
-                    "cleanup"
+                let word = match stmt {
+                    Stmt::Bracket { .. } => "release".to_owned(),
+                    Stmt::Start { .. } => "ready".to_owned(),
+                    Stmt::Race { right, .. } => format!("against {}", right.id),
+                    _ => "cleanup".to_owned(),
                 };
                 let _ = writeln!(text, "{:indent$}{word}", "");
             }
@@ -37,9 +38,17 @@ fn head(stmt: &Stmt) -> String {
         Stmt::Sleep { ms, .. } => format!("{id}: sleep {ms}"),
         Stmt::Fail { .. } => format!("{id}: fail"),
         Stmt::Panic { .. } => format!("{id}: panic"),
-        Stmt::Group { .. } => format!("{id}: group"),
+        Stmt::Group { policy, .. } => match policy {
+            Rigour::FailFast => format!("{id}: group"),
+            _ => format!("{id}: group ({policy:?})"),
+        },
         Stmt::Spawn { group, .. } => format!("{id}: spawn into {group}"),
-        Stmt::Join { task, .. } => format!("{id}: join {task}"),
+        Stmt::Start { group, .. } => format!("{id}: start in {group}"),
+        Stmt::Join { task, give_up, .. } => match give_up {
+            None => format!("{id}: join {task}"),
+            Some(ms) => format!("{id}: join {task} for {ms}"),
+        },
+        Stmt::Race { left, .. } => format!("{id}: race of {}", left.id),
         Stmt::CancelTask { task, .. } => format!("{id}: cancel task {task}"),
         Stmt::CancelGroup { group, .. } => format!("{id}: cancel group {group}"),
         Stmt::Shield { .. } => format!("{id}: shield"),
@@ -49,6 +58,7 @@ fn head(stmt: &Stmt) -> String {
         }
         Stmt::Ensure { .. } => format!("{id}: ensure"),
         Stmt::Bracket { .. } => format!("{id}: bracket"),
+        Stmt::Defer { .. } => format!("{id}: defer"),
         Stmt::OnCancel { then, .. } => format!("{id}: on cancel (then {then:?})"),
         Stmt::Catch { .. } => format!("{id}: catch"),
     }

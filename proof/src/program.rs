@@ -8,7 +8,11 @@
 //!    closed while it runs.
 //! 3. A task is joined only by statements after its `spawn` (in the text) and outside its body: so no two tasks wait for
 //!    each other.
-//! 4. The body of a `release` cannot fail, and a panic leaves no group, catch or on-cancel of its own task behind.
+//! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or on-cancel of its own task
+//!    behind, nor the part of a `start` that its starter waits for.
+//! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and Python has no such step.
+//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope. No destructor, an `ensure`, is around
+//!    a deadline with one: destructors do not wait for what is deferred, and Python's `finally` does.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +44,34 @@ pub enum Then {
     GoOn,
 }
 
+/// When a group stops by itself, and what it puts up with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rigour {
+    /// The first failure cancels the group.
+    #[default]
+    FailFast,
+    /// Failures of children cancel nothing and come out at the end.
+    Collect,
+    /// The first child that ends with a value cancels the group; failures before it are put up with.
+    FirstSuccess,
+}
+
+impl Rigour {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One of the two sides of a `race`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// Its name in the trace, where it stands beside the tasks.
+    pub id: Id,
+    /// What it runs.
+    pub body: Block,
+}
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -65,6 +97,9 @@ pub enum Stmt {
     Group {
         /// Its name.
         id: Id,
+        /// What its tasks may do to it.
+        #[serde(default, skip_serializing_if = "Rigour::is_default")]
+        policy: Rigour,
         /// Runs in the task that opens the group.
         body: Block,
     },
@@ -77,12 +112,37 @@ pub enum Stmt {
         /// What the task runs.
         body: Block,
     },
+    /// Spawns a task into an enclosing group, waits until it says that it is ready, and takes note of how it failed if it
+    /// does before.
+    Start {
+        /// The name of the task.
+        id: Id,
+        /// The group.
+        group: Id,
+        /// What the task runs before it is ready.
+        before: Block,
+        /// What it runs then.
+        after: Block,
+    },
     /// Waits for a task and takes note of how it ended.
     Join {
         /// Its name.
         id: Id,
         /// The task.
         task: Id,
+        /// How long it waits, before it gives up; `None` is for ever.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        give_up: Option<u64>,
+    },
+    /// Runs two blocks side by side. The first to end with a value wins and the other is cancelled and waited for; fails when
+    /// both do.
+    Race {
+        /// Its name.
+        id: Id,
+        /// Begins first.
+        left: Side,
+        /// Begins next.
+        right: Side,
     },
     /// Cancels one task through its handle.
     CancelTask {
@@ -141,6 +201,14 @@ pub enum Stmt {
         /// The release.
         release: Block,
     },
+    /// Has the body run at the end of the scope around it (a group, a task, a shield, a deadline, a side of a race, what a
+    /// `bracket` or an `on_cancel` is around), last one first. It may wait and is not cancelled.
+    Defer {
+        /// Its name.
+        id: Id,
+        /// What runs then.
+        body: Block,
+    },
     /// Runs the body; when it is cancelled, runs the cleanup, which may wait.
     OnCancel {
         /// Its name.
@@ -170,7 +238,9 @@ impl Stmt {
             | Self::Panic { id }
             | Self::Group { id, .. }
             | Self::Spawn { id, .. }
+            | Self::Start { id, .. }
             | Self::Join { id, .. }
+            | Self::Race { id, .. }
             | Self::CancelTask { id, .. }
             | Self::CancelGroup { id, .. }
             | Self::Shield { id, .. }
@@ -178,6 +248,7 @@ impl Stmt {
             | Self::Reschedule { id, .. }
             | Self::Ensure { id, .. }
             | Self::Bracket { id, .. }
+            | Self::Defer { id, .. }
             | Self::OnCancel { id, .. }
             | Self::Catch { id, .. } => *id,
         }
@@ -191,7 +262,10 @@ impl Stmt {
             | Self::Shield { body, .. }
             | Self::Deadline { body, .. }
             | Self::Ensure { body, .. }
+            | Self::Defer { body, .. }
             | Self::Catch { body, .. } => vec![body],
+            Self::Start { before, after, .. } => vec![before, after],
+            Self::Race { left, right, .. } => vec![&left.body, &right.body],
             Self::Bracket { body, release, .. } => vec![body, release],
             Self::OnCancel { body, cleanup, .. } => vec![body, cleanup],
             _ => Vec::new(),
@@ -206,7 +280,10 @@ impl Stmt {
             | Self::Shield { body, .. }
             | Self::Deadline { body, .. }
             | Self::Ensure { body, .. }
+            | Self::Defer { body, .. }
             | Self::Catch { body, .. } => vec![body],
+            Self::Start { before, after, .. } => vec![before, after],
+            Self::Race { left, right, .. } => vec![&mut left.body, &mut right.body],
             Self::Bracket { body, release, .. } => vec![body, release],
             Self::OnCancel { body, cleanup, .. } => vec![body, cleanup],
             _ => Vec::new(),
@@ -251,6 +328,14 @@ pub struct Surroundings {
     pub may_panic: bool,
     /// An error may leave this place.
     pub may_fail: bool,
+    /// A scope of this task is around, at whose end something may be deferred to.
+    pub may_defer: bool,
+    /// A destructor stands between the code and the innermost scope that winds up before it is dropped.
+    pub destroyed_first: bool,
+    /// How many of `groups` are still open when the innermost scope of this task ends.
+    pub lasting_groups: usize,
+    /// The same of `deadlines`.
+    pub lasting_deadlines: usize,
 }
 
 impl Surroundings {
@@ -265,11 +350,103 @@ impl Surroundings {
     /// The place inside a group.
     #[must_use]
     pub fn in_group(&self, group: Id) -> Self {
-        let mut inner = self.clone();
+        let mut inner = self.in_scope();
         inner.groups.push(group);
         inner.outside.push(self.deadlines.len());
         inner.may_panic = false;
         inner.may_fail = true;
+        inner
+    }
+
+    /// The place inside a scope that is neither a group nor a task.
+    #[must_use]
+    pub fn in_scope(&self) -> Self {
+        Self {
+            may_defer: true,
+            destroyed_first: false,
+            lasting_groups: self.groups.len(),
+            lasting_deadlines: self.deadlines.len(),
+            ..self.clone()
+        }
+    }
+
+    /// The place inside a deadline.
+    #[must_use]
+    pub fn in_deadline(&self, deadline: Id) -> Self {
+        let mut inner = self.in_scope();
+        inner.deadlines.push(deadline);
+        // Cancelled from further out, a deadline is dropped with the destructors around it, and what it has put off comes after.
+        inner.destroyed_first = self.destroyed_first;
+        inner.may_defer = !self.destroyed_first;
+        inner
+    }
+
+    /// The place inside an `ensure`.
+    #[must_use]
+    pub fn in_ensure(&self) -> Self {
+        Self {
+            destroyed_first: true,
+            ..self.clone()
+        }
+    }
+
+    /// The place inside one side of a race.
+    #[must_use]
+    pub fn in_side(&self) -> Self {
+        Self {
+            may_fail: true,
+            may_panic: true,
+            ..self.in_scope()
+        }
+    }
+
+    /// The place inside a release.
+    #[must_use]
+    pub fn in_release(&self) -> Self {
+        Self {
+            may_fail: false,
+            may_panic: false,
+            may_defer: false,
+            ..self.clone()
+        }
+    }
+
+    /// The place inside an `on_cancel`, before it is cancelled.
+    #[must_use]
+    pub fn in_watched(&self) -> Self {
+        Self {
+            may_panic: false,
+            ..self.in_scope()
+        }
+    }
+
+    /// The place inside the cleanup of an `on_cancel`.
+    #[must_use]
+    pub fn in_cleanup(&self) -> Self {
+        Self {
+            may_panic: false,
+            may_defer: false,
+            ..self.clone()
+        }
+    }
+
+    /// The place inside a `catch`.
+    #[must_use]
+    pub fn in_catch(&self) -> Self {
+        Self {
+            may_fail: true,
+            may_panic: false,
+            ..self.clone()
+        }
+    }
+
+    /// The place inside what is deferred: what the scope around is, is closed by then.
+    #[must_use]
+    pub fn in_deferred(&self) -> Self {
+        let mut inner = self.in_release();
+        inner.groups.truncate(self.lasting_groups);
+        inner.outside.truncate(self.lasting_groups);
+        inner.deadlines.truncate(self.lasting_deadlines);
         inner
     }
 
@@ -290,7 +467,16 @@ impl Surroundings {
         inner.inside.push(task);
         inner.may_panic = true;
         inner.may_fail = true;
-        inner
+        inner.in_scope()
+    }
+
+    /// The place inside a task that is not ready yet.
+    #[must_use]
+    pub fn in_starting_task(&self, task: Id, group: Id) -> Self {
+        Self {
+            may_panic: false,
+            ..self.in_task(task, group)
+        }
     }
 }
 
@@ -309,7 +495,7 @@ fn stmt_is_valid(stmt: &Stmt, here: &Surroundings, spawned: &mut Vec<Id>) -> boo
         Stmt::Sleep { ms, .. } => *ms > 0,
         Stmt::Fail { .. } => here.may_fail,
         Stmt::Panic { .. } => here.may_panic,
-        Stmt::Group { id, body } => {
+        Stmt::Group { id, body, .. } => {
             here.may_fail && block_is_valid(body, &here.in_group(*id), spawned)
         }
         Stmt::Spawn { id, group, body } => {
@@ -318,26 +504,44 @@ fn stmt_is_valid(stmt: &Stmt, here: &Surroundings, spawned: &mut Vec<Id>) -> boo
             spawned.push(*id);
             valid
         }
-        Stmt::Join { task, .. } => spawned.contains(task),
+        Stmt::Start {
+            id,
+            group,
+            before,
+            after,
+        } => {
+            let valid = here.groups.contains(group)
+                && block_is_valid(before, &here.in_starting_task(*id, *group), spawned)
+                && block_is_valid(after, &here.in_task(*id, *group), spawned);
+            spawned.push(*id);
+            valid
+        }
+        Stmt::Join { task, give_up, .. } => spawned.contains(task) && *give_up != Some(0),
+        Stmt::Race { left, right, .. } => {
+            let inner = here.in_side();
+            let waits =
+                |side: &Side| matches!(side.body.first(), Some(Stmt::Sleep { ms, .. }) if *ms > 0);
+            here.may_fail
+                && waits(left)
+                && waits(right)
+                && block_is_valid(&left.body, &inner, spawned)
+                && block_is_valid(&right.body, &inner, spawned)
+        }
         Stmt::CancelTask { task, .. } => spawned.contains(task) || here.inside.contains(task),
         Stmt::CancelGroup { group, .. } => here.groups.contains(group),
-        Stmt::Shield { body, .. } | Stmt::Ensure { body, .. } => {
-            block_is_valid(body, here, spawned)
-        }
+        Stmt::Shield { body, .. } => block_is_valid(body, &here.in_scope(), spawned),
+        Stmt::Ensure { body, .. } => block_is_valid(body, &here.in_ensure(), spawned),
         Stmt::Deadline { id, kind, body, .. } => {
-            let mut inner = here.clone();
-            inner.deadlines.push(*id);
             (here.may_fail || *kind == DeadlineKind::MoveOn)
-                && block_is_valid(body, &inner, spawned)
+                && block_is_valid(body, &here.in_deadline(*id), spawned)
         }
         Stmt::Reschedule { deadline, .. } => here.deadlines.contains(deadline),
         Stmt::Bracket { body, release, .. } => {
-            let infallible = Surroundings {
-                may_fail: false,
-                may_panic: false,
-                ..here.clone()
-            };
-            block_is_valid(body, here, spawned) && block_is_valid(release, &infallible, spawned)
+            block_is_valid(body, &here.in_scope(), spawned)
+                && block_is_valid(release, &here.in_release(), spawned)
+        }
+        Stmt::Defer { body, .. } => {
+            here.may_defer && block_is_valid(body, &here.in_deferred(), spawned)
         }
         Stmt::OnCancel {
             body,
@@ -345,21 +549,10 @@ fn stmt_is_valid(stmt: &Stmt, here: &Surroundings, spawned: &mut Vec<Id>) -> boo
             then,
             ..
         } => {
-            let inner = Surroundings {
-                may_panic: false,
-                ..here.clone()
-            };
             (here.may_fail || *then != Then::Fail)
-                && block_is_valid(body, &inner, spawned)
-                && block_is_valid(cleanup, &inner, spawned)
+                && block_is_valid(body, &here.in_watched(), spawned)
+                && block_is_valid(cleanup, &here.in_cleanup(), spawned)
         }
-        Stmt::Catch { body, .. } => {
-            let inner = Surroundings {
-                may_fail: true,
-                may_panic: false,
-                ..here.clone()
-            };
-            block_is_valid(body, &inner, spawned)
-        }
+        Stmt::Catch { body, .. } => block_is_valid(body, &here.in_catch(), spawned),
     }
 }

@@ -55,6 +55,15 @@ rules! {
     /// Opening a nursery, and looking at a task that has ended, are no checkpoints in Trio: in a cancelled scope both go on. There every
     /// await of ours suspends, and is dropped (S37). The oracle adds a checkpoint in front of the two.
     TrioGoesOn = "trio-goes-on-in-a-cancelled-scope",
+    /// TR17: in Trio a task that is started belongs to where its starter is until it is ready: a starter that is shielded from the group
+    /// shields the task, too. Ours is a task of the group from the beginning (S29). The oracle spawns it there, and waits for its word.
+    TrioStartShielded = "trio-start-runs-under-its-starter",
+    /// A task that is not ready and fails because it is cancelled fails its starter in Trio, who is cancelled as well. Ours is a failure
+    /// of the group, whose task it is (S41). The oracle hands it to the nursery.
+    TrioStartFails = "trio-start-fails-its-cancelled-starter",
+    /// A cancellation that comes while the loser of a race still cleans up takes the race with it in Trio. Ours has its value by then,
+    /// returns it, and is cancelled at the next wait (S11). The oracle goes on to the parent's next statement.
+    TrioWonRace = "trio-cancel-beats-a-race-that-is-won",
     /// asyncio is edge-triggered: a cancellation is delivered once, later waits in the cancelled scope go on (CA4), and
     /// one that meets an error in a task group is lost (TG37, CPython 3.11). Ours and Trio are level-triggered (S11, S19).
     /// The oracle delivers again at the next wait.
@@ -98,6 +107,8 @@ rules! {
     /// Entering a task group, and awaiting a task that is done, are no waits in asyncio: in a cancelled scope both go on. There every await of
     /// ours suspends, and is dropped (S37). The oracle waits in front of the two.
     AsyncioGoesOn = "asyncio-goes-on-in-a-cancelled-scope",
+    /// The same in asyncio as in Trio: a cancellation that comes while the loser of a race still cleans up takes the race with it.
+    AsyncioWonRace = "asyncio-cancel-beats-a-race-that-is-won",
     /// asyncio sees a failure one pass of its loop later, and a timeout or outer cancel reaches children through their
     /// parent, so a new child may start
     /// in between; ours never polls it (S16). The oracle ends such a task at its first step.

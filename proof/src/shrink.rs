@@ -1,6 +1,6 @@
 //! Makes a failing program smaller while it still fails.
 
-use crate::program::{Block, Stmt, Then, is_valid, size};
+use crate::program::{Block, Rigour, Stmt, Then, is_valid, size};
 
 /// The smallest program found that still `fails`, which `program` does.
 ///
@@ -82,7 +82,7 @@ fn edit(program: &Block, change: &mut dyn FnMut(&Block, &mut Vec<Block>), found:
     }
 }
 
-/// The same statement with simpler numbers.
+/// The same statement with simpler numbers, or a simpler one in its place.
 fn simplify(stmt: &Stmt) -> Vec<Stmt> {
     match stmt {
         Stmt::Sleep { id, ms } => rounder(*ms).map(|ms| Stmt::Sleep { id: *id, ms }).collect(),
@@ -111,6 +111,33 @@ fn simplify(stmt: &Stmt) -> Vec<Stmt> {
                 ms: Some(ms),
             })
             .collect(),
+        Stmt::Join {
+            id,
+            task,
+            give_up: Some(ms),
+        } => std::iter::once(None)
+            .chain(rounder(*ms).map(Some))
+            .map(|give_up| Stmt::Join {
+                id: *id,
+                task: *task,
+                give_up,
+            })
+            .collect(),
+        Stmt::Group { id, policy, body } if *policy != Rigour::FailFast => vec![Stmt::Group {
+            id: *id,
+            policy: Rigour::FailFast,
+            body: body.clone(),
+        }],
+        Stmt::Start {
+            id,
+            group,
+            before,
+            after,
+        } => vec![Stmt::Spawn {
+            id: *id,
+            group: *group,
+            body: [before.as_slice(), after].concat(),
+        }],
         Stmt::OnCancel {
             id,
             body,

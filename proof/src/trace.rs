@@ -38,6 +38,11 @@ pub enum Tree {
         /// The statement.
         timeout: Id,
     },
+    /// A group that asked for a success and had no tasks that could have one.
+    Missed {
+        /// The group.
+        missed: Id,
+    },
 }
 
 impl Tree {
@@ -63,6 +68,7 @@ impl fmt::Display for Tree {
             Self::Fail { fail } => write!(f, "fail {fail}"),
             Self::Panic { panic } => write!(f, "panic {panic}"),
             Self::Timeout { timeout } => write!(f, "timeout {timeout}"),
+            Self::Missed { missed } => write!(f, "missed {missed}"),
         }
     }
 }
@@ -129,6 +135,18 @@ pub enum Kind {
     Group,
     /// A task was joined.
     Joined,
+    /// A wait for a task was given up.
+    GaveUp,
+    /// A task said that it is ready.
+    Ready,
+    /// A `start` was over: the task is ready, or how it ended before.
+    Started,
+    /// A race was over.
+    Raced,
+    /// What was deferred began.
+    Deferred,
+    /// What was deferred was over.
+    Undeferred,
     /// A task was named that has not been spawned.
     Absent,
     /// A cancellation was asked for.

@@ -135,7 +135,7 @@ impl<V> Drop for Returned<V> {
         };
         let (who, interval) = (group::info(scope), failed.interval);
         match failed.fault {
-            Fault::Error(error) => group::adopt_error(scope, who, error, interval),
+            Fault::Error(error) => group::adopt_error(scope, who, error, interval, Some(scope)),
             Fault::Panic(payload) => {
                 scope.adopt_from_hand(Member::from_panic(who, payload, interval));
             }

@@ -171,7 +171,10 @@ impl<T, E> Drop for Worked<T, E> {
         }
         if let Some(Err((error, interval))) = self.result.take_if(|result| result.is_err()) {
             match gate::call_apart(|| (self.into)(error)) {
-                Ok(error) => group::adopt_error(&self.scope, self.info(), error, interval),
+                Ok(error) => {
+                    let made_in = Some(&self.scope);
+                    group::adopt_error(&self.scope, self.info(), error, interval, made_in);
+                }
                 Err(payload) => self.adopt_panic(payload, interval),
             }
         }

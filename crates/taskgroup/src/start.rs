@@ -20,6 +20,7 @@ use crate::scope::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};
+use crate::shield::shield;
 use crate::sync::Mutex;
 
 /// The word that a child owes to its starter; given by [`TaskGroup::start`].
@@ -184,14 +185,17 @@ struct Starting<V, T: 'static> {
 }
 
 impl<V, T: 'static> Starting<V, T> {
+    /// Cancels the child and waits for its end, with its cleanup, also where the child and the starter are cancelled at once
+    /// and the child's silence is what the starter learns first.
     async fn end(&mut self) -> Result<T, JoinError> {
-        match &mut self.handle {
-            Some(handle) => {
-                handle.cancel();
-                handle.await
-            }
-            None => unreachable!("the starter waits still"),
-        }
+        let Some(handle) = &mut self.handle else {
+            unreachable!("the starter waits still")
+        };
+        handle.cancel();
+        let ended = shield(handle).await;
+        // In a cancelled scope the guard rule drops us here, with the fault that the group gets then.
+        cancel_point().await;
+        ended
     }
 }
 
@@ -206,7 +210,10 @@ impl<V, T: 'static> Drop for Starting<V, T> {
         });
         if let Some(Failed { fault, interval }) = failed {
             let adopt = |scope: &Arc<Scope>| match fault {
-                Fault::Error(error) => group::adopt_error(scope, handle.info(), error, interval),
+                // Made in the child. A guard of this scope, its own starter's say, has nothing to do with it.
+                Fault::Error(error) => {
+                    group::adopt_error(scope, handle.info(), error, interval, None);
+                }
                 Fault::Panic(payload) => {
                     scope.adopt_from_hand(Member::from_panic(handle.info(), payload, interval));
                 }

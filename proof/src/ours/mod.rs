@@ -4,6 +4,7 @@
 //! its handle: so the end of a task is seen when the library says so, with everything below it.
 
 mod alarm;
+mod beside;
 mod outcome;
 mod planted;
 
@@ -17,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{
-    BoxError, Cancelled, Deadline, TaskGroup, TaskHandle, bracket, is_cancelled, move_on_after,
-    shield, timeout, timeout_with, until_cancelled,
+    BoxError, Cancelled, Deadline, GroupBuilder, Policy, TaskGroup, TaskHandle, bracket,
+    is_cancelled, move_on_after, shield, timeout, timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
 
@@ -26,7 +27,7 @@ use outcome::{join_outcome, outcome_of, tree_of};
 pub use planted::Planted;
 
 use crate::oracle::{Answer, Error, Interpreter};
-use crate::program::{Block, DeadlineKind, Id, Stmt, Then, moves};
+use crate::program::{Block, DeadlineKind, Id, Rigour, Stmt, Then, moves};
 use crate::rules::Counts;
 use crate::trace::{Event, Kind, Outcome, Trace};
 
@@ -183,9 +184,21 @@ impl World {
                 // As `panic!`, without the message on standard error.
                 resume_unwind(Box::new(id.to_string()));
             }
-            Stmt::Group { body, .. } => self.group(task, id, body).await?,
+            Stmt::Group { policy, body, .. } => self.group(task, id, *policy, body).await?,
             Stmt::Spawn { group, body, .. } => self.spawn(id, *group, body.clone()),
-            Stmt::Join { task: other, .. } => self.join(task, id, *other).await,
+            Stmt::Start {
+                group,
+                before,
+                after,
+                ..
+            } => self.start(task, id, *group, before, after).await,
+            Stmt::Join {
+                task: other,
+                give_up,
+                ..
+            } => self.join(task, id, *other, *give_up).await,
+            Stmt::Race { left, right, .. } => self.race(task, id, left, right).await?,
+            Stmt::Defer { body, .. } => self.defer(task, id, body.clone()),
             Stmt::CancelTask { task: other, .. } => {
                 let handle = lock(&self.handles).get(other).cloned();
                 self.log(
@@ -242,13 +255,26 @@ impl World {
         Ok(())
     }
 
-    async fn group(self: &Arc<Self>, task: Id, id: Id, body: &[Stmt]) -> Flow {
-        let cancelled = self.on_drop(task, Kind::Group, id, Some(Outcome::CANCELLED));
-        let mut builder = TaskGroup::builder().name(id.to_string());
+    fn builder(&self, id: Id) -> GroupBuilder {
+        let builder = TaskGroup::builder().name(id.to_string());
         if self.light_tasks {
-            builder = builder.light_tasks();
+            builder.light_tasks()
+        } else {
+            builder
         }
-        let ended = builder
+    }
+
+    async fn group(self: &Arc<Self>, task: Id, id: Id, policy: Rigour, body: &[Stmt]) -> Flow {
+        let cancelled = self.on_drop(task, Kind::Group, id, Some(Outcome::CANCELLED));
+        let policy = match policy {
+            Rigour::Collect if self.planted == Some(Planted::ImpatientGroup) => Policy::fail_fast(),
+            Rigour::FailFast => Policy::fail_fast(),
+            Rigour::Collect => Policy::collect(),
+            Rigour::FirstSuccess => Policy::first_success(),
+        };
+        let ended = self
+            .builder(id)
+            .policy(policy)
             .run_cancellable(async |group: TaskGroup| {
                 lock(&self.groups).insert(id, group);
                 self.block(task, body).await
@@ -283,6 +309,11 @@ impl World {
                 Some(planted) => planted.spoil_task(run).await,
             }
         });
+        self.watch(id, handle);
+    }
+
+    /// Has the task's name from now on, and takes note of its end.
+    fn watch(self: &Arc<Self>, id: Id, handle: TaskHandle<()>) {
         let handle = Arc::new(handle);
         lock(&self.handles).insert(id, handle.clone());
         let world = self.clone();
@@ -293,18 +324,31 @@ impl World {
         lock(&self.watchers).push(watcher);
     }
 
-    async fn join(&self, task: Id, id: Id, other: Id) {
+    async fn join(&self, task: Id, id: Id, other: Id, give_up: Option<u64>) {
         let Some(handle) = lock(&self.handles).get(&other).cloned() else {
             self.log(task, Kind::Absent, id, None);
             return;
         };
         let interrupted = self.on_drop(task, Kind::Interrupted, id, None);
-        if self.planted == Some(Planted::LostWakeup) {
-            Planted::wait_without_waker(&handle).await;
-        }
-        let outcome = join_outcome((&*handle).await);
+        let ended = async {
+            if self.planted == Some(Planted::LostWakeup) {
+                Planted::wait_without_waker(&handle).await;
+            }
+            join_outcome((&*handle).await)
+        };
+        let outcome = match give_up {
+            None => Some(ended.await),
+            Some(ms) => tokio::select! {
+                biased;
+                outcome = ended => Some(outcome),
+                () = tokio::time::sleep(Duration::from_millis(ms)) => None,
+            },
+        };
         interrupted.disarm();
-        self.log(task, Kind::Joined, id, Some(outcome));
+        match outcome {
+            Some(outcome) => self.log(task, Kind::Joined, id, Some(outcome)),
+            None => self.log(task, Kind::GaveUp, id, None),
+        }
     }
 
     async fn deadline(

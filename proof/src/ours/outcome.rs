@@ -1,8 +1,9 @@
 //! The library's errors in the neutral form.
 
-use taskgroup::{Cancelled, ErrorGroup, JoinError, Member, TaskError};
+use taskgroup::{Cancelled, ErrorGroup, JoinError, Member, QuorumMissed, TaskError};
 
 use super::Raised;
+use crate::program::Id;
 use crate::trace::{Outcome, Tree};
 
 pub(super) fn outcome_of(error: &(dyn std::error::Error + 'static)) -> Outcome {
@@ -22,11 +23,14 @@ pub(super) fn join_outcome(joined: Result<&(), &JoinError>) -> Outcome {
 /// The neutral form of an error; `None` when it only says that something was cancelled.
 pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree> {
     if let Some(group) = error.downcast_ref::<ErrorGroup>() {
-        let members: Vec<Tree> = group.members().iter().filter_map(member_tree).collect();
         let ident = group
             .name()
             .parse()
             .expect("a group of a program is named by its number");
+        let members = group.members().iter();
+        let members: Vec<Tree> = members
+            .filter_map(|member| member_tree(member, ident))
+            .collect();
         return if members.is_empty() {
             None
         } else {
@@ -39,6 +43,10 @@ pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree>
     if error.is::<Cancelled>() {
         return None;
     }
+    if let Some(failure) = error.downcast_ref::<TaskError>() {
+        // Of a task that failed before it was ready, and that its group has as well.
+        return leaf_tree(failure);
+    }
     match error.downcast_ref::<Raised>() {
         Some(Raised::Fail(fail)) => Some(Tree::Fail { fail: *fail }),
         Some(Raised::Timeout(timeout)) => Some(Tree::Timeout { timeout: *timeout }),
@@ -46,8 +54,11 @@ pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree>
     }
 }
 
-fn member_tree(member: &Member) -> Option<Tree> {
+fn member_tree(member: &Member, group: Id) -> Option<Tree> {
     match member {
+        Member::Task(failure) if failure.downcast_ref::<QuorumMissed>().is_some() => {
+            Some(Tree::Missed { missed: group })
+        }
         Member::Task(failure) => leaf_tree(failure),
         Member::Group(group) => tree_of(group),
     }

@@ -21,17 +21,26 @@ pub enum Planted {
     LateDeadline,
     /// A bracket that is entered in a cancelled scope releases nothing.
     SkippedCleanup,
+    /// Every other thing that is deferred is forgotten.
+    SkippedDefer,
+    /// A task is said to be ready before it is.
+    EarlyStart,
+    /// Where failures are to be collected, the first one cancels the others.
+    ImpatientGroup,
 }
 
 impl Planted {
     /// Every bug.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::LostError,
         Self::SwallowedCancel,
         Self::Orphan,
         Self::LostWakeup,
         Self::LateDeadline,
         Self::SkippedCleanup,
+        Self::SkippedDefer,
+        Self::EarlyStart,
+        Self::ImpatientGroup,
     ];
 
     /// A task with the bug in it.
@@ -43,7 +52,12 @@ impl Planted {
                 tokio::spawn(run);
                 Ok(())
             }
-            Self::LostWakeup | Self::LateDeadline | Self::SkippedCleanup => run.await,
+            Self::LostWakeup
+            | Self::LateDeadline
+            | Self::SkippedCleanup
+            | Self::SkippedDefer
+            | Self::EarlyStart
+            | Self::ImpatientGroup => run.await,
         }
     }
 

@@ -804,9 +804,15 @@ fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
 }
 
 /// An error was in the hand of code of `scope` that is dropped: its failure, unless it only says that the scope was cancelled, or is the
-/// failure of a child that its group has (S41).
-pub(crate) fn adopt_error(scope: &Arc<Scope>, who: TaskInfo, error: BoxError, interval: Interval) {
-    let Err(error) = classify(error, scope.is_cancelled(), Some(scope)) else {
+/// failure of a child that its group has (S41). A guard of the scope that it was `made_in` may be hidden in it.
+pub(crate) fn adopt_error(
+    scope: &Arc<Scope>,
+    who: TaskInfo,
+    error: BoxError,
+    interval: Interval,
+    made_in: Option<&Arc<Scope>>,
+) {
+    let Err(error) = classify(error, scope.is_cancelled(), made_in) else {
         return;
     };
     match TaskError::passed_on_by(&*error) {

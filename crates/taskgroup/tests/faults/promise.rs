@@ -448,6 +448,77 @@ fn fault_b4_start_in_a_timeout() {
     });
 }
 
+// S41: the child of a starter fails, and its cleanup takes until everything is cancelled. A starter further out holds its own
+// cancellation meanwhile, which has nothing to do with that failure.
+#[test]
+fn fault_b4_start_below_a_cancelled_starter() {
+    isolated(|| {
+        paused_everywhere(|builder| async move {
+            let run = builder.run(async |group| {
+                let inner = group.clone();
+                let outer = async move |_started: Started<()>| {
+                    let child = async |_started: Started<()>| {
+                        defer(sleep(ms(100)));
+                        Outcome::<()>::Err("boom".into())
+                    };
+                    inner.start(child).await?;
+                    Outcome::Ok(())
+                };
+                group.spawn(async {
+                    sleep(ms(50)).await;
+                    Outcome::<()>::Err("bang".into())
+                });
+                group.start(outer).await?;
+                Ok(())
+            });
+            let error = run.await.unwrap_err();
+            let mut texts = texts(&error);
+            texts.sort();
+            assert_eq!(texts, ["bang", "boom"]);
+        });
+    });
+}
+
+// S29: a starter that is cancelled together with its child waits for the child's cleanup.
+#[test]
+fn fault_b4_start_cancelled_with_its_child() {
+    isolated(|| {
+        paused_everywhere(|builder| async move {
+            let cleaned = Arc::new(AtomicBool::new(false));
+            let (flag, seen) = (cleaned.clone(), Arc::new(AtomicBool::new(false)));
+            let looked = seen.clone();
+            let run = builder.run_cancellable(async |group| {
+                let ended = OnDropLook(cleaned, looked);
+                let canceller = group.clone();
+                let child = |_started: Started<()>| async move {
+                    defer(async move {
+                        sleep(ms(100)).await;
+                        flag.store(true, Ordering::SeqCst);
+                    });
+                    canceller.cancel();
+                    forever().await;
+                    Outcome::Ok(())
+                };
+                let _ = group.start(child).await;
+                drop(ended);
+                Ok(())
+            });
+            assert!(run.await.unwrap().is_none());
+            assert!(seen.load(Ordering::SeqCst), "the starter did not wait");
+        });
+    });
+}
+
+/// Dropped, it says whether the first flag is set by then.
+struct OnDropLook(Arc<AtomicBool>, Arc<AtomicBool>);
+
+impl Drop for OnDropLook {
+    fn drop(&mut self) {
+        self.1
+            .store(self.0.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+}
+
 // S41: a bracket is dropped while it releases after its work has failed or panicked.
 #[test]
 fn fault_b4_bracket_dropped_while_it_releases() {
