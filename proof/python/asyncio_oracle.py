@@ -387,7 +387,7 @@ class Interpreter:
                 if waited or not done:
                     await self.lag()
             won = kind == "raced" and tally.succeeded
-            if (waited or not done) and cancelled_above(scope) is not None and not won:
+            if (waited or not done) and cancelled_above(scope) is not None and (not won or inner.cut):
                 # TG42: an outer cancel that came while the group was being cancelled is forgotten.
                 self.trace.rule("asyncio-group-forgets-the-outer-cancel")
                 raise asyncio.CancelledError

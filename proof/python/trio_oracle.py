@@ -155,9 +155,9 @@ class Interpreter:
                 if waited or not done:
                     await self.lag()
             won = kind == "raced" and tally.succeeded
-            if waited and cancelled_here() and not won:
+            if cancelled_here() and (ident in self.cut or (waited and not won)):
                 # The wait at the end of a nursery lets the children end first and then forgets the cancellation that
-                # reached the parent meanwhile, until the next checkpoint.
+                # reached the parent meanwhile, until the next checkpoint. So does one whose child was not begun.
                 self.trace.rule("trio-group-exit-is-no-cancel-point")
                 await checkpoint()
         except BaseException as raised:
