@@ -52,6 +52,10 @@ class Scope:
         self.ended = None
         # A child was cut off by a cancellation further out.
         self.cut = False
+        # A cancellation was told in it.
+        self.told = False
+        # It is around a whole task.
+        self.root = False
         self.timeout = None
 
     def cancelled(self):
@@ -81,6 +85,15 @@ def doomed_above(scope):
             return True
         scope = scope.parent
     return False
+
+
+def tell(scope):
+    """A `Cancelled` of ours guards these when it is told: up to the one that was cancelled, or that of the task."""
+    while scope is not None:
+        scope.told = True
+        if scope.cancelled() or scope.root:
+            return
+        scope = scope.parent
 
 
 def ends_here(scope):
@@ -444,6 +457,7 @@ class Interpreter:
     async def spawn(self, task, scope, s):
         handle = self.handles[s["id"]] = Handle(self.loop)
         handle.scope = Scope(self.groups[s["group"]][1])
+        handle.scope.root = True
         self.spawn_into(handle, s, self.child(handle, s))
 
     def spawn_into(self, handle, s, run):
@@ -544,6 +558,7 @@ class Interpreter:
         handle = Handle(self.loop)
         handle.told = False
         handle.scope = Scope(self.groups[s["group"]][1])
+        handle.scope.root = True
         try:
             if ends_here(scope):
                 await self.end_here(scope)
@@ -708,9 +723,13 @@ class Interpreter:
             await self.block(task, Scope(scope, shield=True), s["cleanup"])
             self.trace.log(task, "cleaned", s["id"])
 
+        if scope.told and ends_here(scope):
+            # A `try` is no wait. Ours has been told already, and does not begin another one.
+            await self.end_here(scope)
         try:
             await self.scoped(task, scope, s["body"])
         except asyncio.CancelledError:
+            tell(scope)
             await self.shielded(scope, cleanup())
             if s["then"] == "fail":
                 raise Fail(s["id"]) from None

@@ -56,6 +56,9 @@ class Interpreter:
         self.moved = set()
         # Groups with a child that was cut off by a cancellation further out.
         self.cut = set()
+        # Scopes in which a cancellation was told, and those around a whole task.
+        self.told = set()
+        self.roots = set()
 
     async def main(self, program):
         with trio.move_on_after(FOREVER) as limit:
@@ -229,6 +232,7 @@ class Interpreter:
         ident = s["id"]
         handle.outcome = "cancelled"
         try:
+            self.roots.add(handle.scope)
             with handle.scope:
                 await self.lag()
                 if cancelled_here():
@@ -410,6 +414,7 @@ class Interpreter:
         ident = s["id"]
         handle.outcome = "cancelled"
         try:
+            self.roots.add(handle.scope)
             with handle.scope:
                 await self.lag()
                 if cancelled_here():
@@ -532,12 +537,25 @@ class Interpreter:
                 await self.block(task, s["release"])
                 self.trace.log(task, "released", s["id"])
 
+    def told_scopes(self):
+        """The scopes that a `Cancelled` of ours guards when it is told here: up to the one that was cancelled, or that of the task."""
+        status = trio.lowlevel.current_task()._cancel_status
+        while status is not None:
+            yield status
+            if status._scope._cancel_called or status._scope in self.roots:
+                return
+            status = status._parent
+
     async def on_cancel(self, task, s):
+        if cancelled_here() and trio.lowlevel.current_task()._cancel_status in self.told:
+            # A `try` is no checkpoint. Ours has been told already, and does not begin another one.
+            await self.end_here()
         try:
             await self.scoped(task, s["body"])
         except BaseException as error:
             if tree_of(error) is not None:
                 raise
+            self.told.update(self.told_scopes())
             with trio.CancelScope(shield=True):
                 self.trace.log(task, "oncancel", s["id"])
                 await self.block(task, s["cleanup"])
