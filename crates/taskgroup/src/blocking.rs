@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
-use crate::error::{Began, BoxError, Failed, Fault, Member};
+use crate::error::{Began, BoxError, Failed, Fault};
 use crate::scope::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
@@ -101,13 +101,11 @@ impl<W> Job<W> {
         } else {
             Some(gate::call(|| converted(work(token))))
         };
-        let outcome = outcome.map(|returned| match returned {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(Failed::error(error, began)),
-            Err(payload) => Err(Failed::panic(payload, began)),
-        });
         drop(ambient);
-        Returned { outcome, stay }
+        Returned {
+            outcome: outcome.map(|returned| began.returned(returned)),
+            stay,
+        }
     }
 }
 
@@ -128,18 +126,12 @@ impl<V> Drop for Returned<V> {
                 let _ambient = current::enter_blocking(scope);
                 match gate::drop_value(value) {
                     Ok(()) => return,
-                    Err(payload) => Failed::panic(payload, began),
+                    Err(payload) => Failed::new(Fault::Panic(payload), began),
                 }
             }
             Some(Err(failed)) => failed,
         };
-        let (who, interval) = (group::info(scope), failed.interval);
-        match failed.fault {
-            Fault::Error(error) => group::adopt_error(scope, who, error, interval, Some(scope)),
-            Fault::Panic(payload) => {
-                scope.adopt_from_hand(Member::from_panic(who, payload, interval));
-            }
-        }
+        group::adopt_failed(scope, group::info(scope), failed, Some(scope));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::cancel::cancel_point;
-use crate::error::{BoxError, Caught, Interval, Member, TaskInfo};
+use crate::error::{BoxError, Caught, Failed, Fault, Interval, Member, TaskInfo};
 use crate::scope::current::{self, Lazy};
 use crate::scope::dated::Dated;
 use crate::scope::gate::{self, Payload};
@@ -157,26 +157,22 @@ impl<T, E> Worked<T, E> {
         group::info_at(&self.scope, "work", self.location)
     }
 
-    fn adopt_panic(&self, payload: Payload, interval: Interval) {
-        let member = Member::from_panic(self.info(), payload, interval);
-        self.scope.adopt_from_hand(member);
+    fn adopt(&self, failed: Failed) {
+        group::adopt_failed(&self.scope, self.info(), failed, Some(&self.scope));
     }
 }
 
 impl<T, E> Drop for Worked<T, E> {
     fn drop(&mut self) {
         if let Some(caught) = self.panic.take() {
-            let Caught { payload, interval } = *caught;
-            self.adopt_panic(payload, interval);
+            self.adopt((*caught).into());
         }
         if let Some(Err((error, interval))) = self.result.take_if(|result| result.is_err()) {
-            match gate::call_apart(|| (self.into)(error)) {
-                Ok(error) => {
-                    let made_in = Some(&self.scope);
-                    group::adopt_error(&self.scope, self.info(), error, interval, made_in);
-                }
-                Err(payload) => self.adopt_panic(payload, interval),
-            }
+            let fault = match gate::call_apart(|| (self.into)(error)) {
+                Ok(error) => Fault::Error(error),
+                Err(payload) => Fault::Panic(payload),
+            };
+            self.adopt(Failed { fault, interval });
         }
     }
 }

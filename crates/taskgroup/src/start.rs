@@ -8,12 +8,11 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 
 use tokio::sync::oneshot;
 
 use crate::cancel::{Cancelled, cancel_point, until_cancelled};
-use crate::error::{Began, BoxError, Failed, Fault, Member};
+use crate::error::{Began, BoxError, Failed};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
 use crate::scope::gate;
@@ -208,16 +207,10 @@ impl<V, T: 'static> Drop for Starting<V, T> {
             Ok(Word::Failed(failed)) => Some(failed),
             _ => None,
         });
-        if let Some(Failed { fault, interval }) = failed {
-            let adopt = |scope: &Arc<Scope>| match fault {
-                // Made in the child. A guard of this scope, its own starter's say, has nothing to do with it.
-                Fault::Error(error) => {
-                    group::adopt_error(scope, handle.info(), error, interval, None);
-                }
-                Fault::Panic(payload) => {
-                    scope.adopt_from_hand(Member::from_panic(handle.info(), payload, interval));
-                }
-            };
+        if let Some(failed) = failed {
+            // Made in the child. A guard of that scope, its own starter's say, has nothing to do with it.
+            let adopt =
+                |scope: &Arc<Scope>| group::adopt_failed(scope, handle.info(), failed, None);
             // The group may have ended together with the child. With a token it does not.
             let group = self.group.scope();
             if group.enter_child().is_ok() {
@@ -255,12 +248,7 @@ where
     let ended = std::future::poll_fn(|cx| {
         let began = Began::now();
         let poll = || future.as_mut().poll(cx).map(converted);
-        match gate::call(poll) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ok(value)),
-            Ok(Poll::Ready(Err(error))) => Poll::Ready(Err(Failed::error(error, began))),
-            Err(payload) => Poll::Ready(Err(Failed::panic(payload, began))),
-        }
+        began.polled(gate::call(poll))
     })
     .await;
     if sender.ready.load(Ordering::SeqCst) || crate::is_cancelled() {

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "an adaptor inside the future of a task, which is polled through the gate",
     ),
     (
-        "scope/task.rs: if let Poll::Ready(ready) = future.poll(cx) {",
+        "scope/task.rs: future.poll(cx).map(converted)",
         "the closure that `gate::call` calls a few lines below",
     ),
     (

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::cancel::{CancelReason, Cancelled, classify};
-use crate::error::{BoxError, Caught, Interval, Member, TaskError, TaskId, TaskInfo};
+use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::scope::dated::Dated;
@@ -86,8 +86,7 @@ impl Inline<'_> {
                 Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope))))
             }
             Ended::Panicked(caught) => {
-                let Caught { payload, interval } = *caught;
-                let member = Member::from_panic(self.info(index), payload, interval);
+                let member = Member::failed(self.info(index), (*caught).into());
                 let failed = member.to_task_error();
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))

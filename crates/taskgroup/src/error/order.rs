@@ -17,6 +17,7 @@ use crate::scope::gate::Payload;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 /// All threads read it at each poll, and it is rarely written: nothing else shares its cache line.
 #[repr(align(128))]
@@ -67,6 +68,32 @@ impl Began {
                 began: self.0,
                 ended: next(),
             },
+        }
+    }
+
+    /// What the gate gave for a poll: as [`returned`](Self::returned), when it is ready.
+    #[inline]
+    pub(crate) fn polled<V>(
+        self,
+        polled: Result<Poll<Result<V, BoxError>>, Payload>,
+    ) -> Poll<Result<V, Failed>> {
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(self.returned(Ok(result))),
+            Err(payload) => Poll::Ready(self.returned(Err(payload))),
+        }
+    }
+
+    /// What the gate gave for a call: its value, or how it failed and when.
+    #[inline]
+    pub(crate) fn returned<V>(
+        self,
+        returned: Result<Result<V, BoxError>, Payload>,
+    ) -> Result<V, Failed> {
+        match returned {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Failed::new(Fault::Error(error), self)),
+            Err(payload) => Err(Failed::new(Fault::Panic(payload), self)),
         }
     }
 }
@@ -128,6 +155,15 @@ impl Caught {
     }
 }
 
+impl From<Caught> for Failed {
+    fn from(Caught { payload, interval }: Caught) -> Self {
+        Self {
+            fault: Fault::Panic(payload),
+            interval,
+        }
+    }
+}
+
 /// How a poll failed.
 pub(crate) struct Failed {
     pub(crate) fault: Fault,
@@ -141,17 +177,9 @@ pub(crate) enum Fault {
 
 impl Failed {
     #[cold]
-    pub(crate) fn error(error: BoxError, began: Began) -> Self {
+    pub(crate) fn new(fault: Fault, began: Began) -> Self {
         Self {
-            fault: Fault::Error(error),
-            interval: began.failed(),
-        }
-    }
-
-    #[cold]
-    pub(crate) fn panic(payload: Payload, began: Began) -> Self {
-        Self {
-            fault: Fault::Panic(payload),
+            fault,
             interval: began.failed(),
         }
     }

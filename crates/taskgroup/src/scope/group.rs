@@ -17,7 +17,9 @@ use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use super::waiters::{Key, Removed, Waiters};
 use crate::cancel::{CancelReason, ReasonKind, classify};
 use crate::combine::progress::Progress;
-use crate::error::{BoxError, ErrorGroup, Interval, Member, Overrun, TaskError, TaskId, TaskInfo};
+use crate::error::{
+    BoxError, ErrorGroup, Failed, Fault, Interval, Member, Overrun, TaskError, TaskId, TaskInfo,
+};
 use crate::handle::JoinError;
 use crate::observe::clock::{self, Stamp};
 use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
@@ -803,15 +805,19 @@ fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
         })
 }
 
-/// An error was in the hand of code of `scope` that is dropped: its failure, unless it only says that the scope was cancelled, or is the
-/// failure of a child that its group has (S41). A guard of the scope that it was `made_in` may be hidden in it.
-pub(crate) fn adopt_error(
+/// What was in the hand of code of `scope` that is dropped: its failure, unless it is an error that only says that the scope was cancelled,
+/// or the failure of a child that its group has (S41). A guard of the scope that it was `made_in` may be hidden in it.
+pub(crate) fn adopt_failed(
     scope: &Arc<Scope>,
     who: TaskInfo,
-    error: BoxError,
-    interval: Interval,
+    failed: Failed,
     made_in: Option<&Arc<Scope>>,
 ) {
+    let interval = failed.interval;
+    let error = match failed.fault {
+        Fault::Error(error) => error,
+        Fault::Panic(_) => return scope.adopt_from_hand(Member::failed(who, failed)),
+    };
     let Err(error) = classify(error, scope.is_cancelled(), made_in) else {
         return;
     };

@@ -25,7 +25,7 @@ use super::gate;
 use super::group::end_background;
 use super::task::{self, SHIELDED, Spec};
 use super::tree::{self, CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
-use crate::error::{Began, Caught, Failed, Interval, Member};
+use crate::error::{Began, Caught, Interval, Member};
 
 /// Which cancellations of its scope make a section drop its future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +308,7 @@ fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
             Some(_) => super::group::body_info(scope),
             None => super::group::info(scope),
         };
-        parent.adopt_from_hand(Member::from_panic(who, caught.payload, caught.interval));
+        parent.adopt_from_hand(Member::failed(who, caught.into()));
     }
 }
 
@@ -478,15 +478,12 @@ impl Future for Cleanups {
                 continue;
             };
             let began = Began::now();
-            let step = gate::call(|| cleanup.as_mut().poll(cx));
-            let failure = match step {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(Ok(()))) => None,
-                Ok(Poll::Ready(Err(error))) => Some(Failed::error(error, began)),
-                Err(payload) => Some(Failed::panic(payload, began)),
+            let polled = began.polled(gate::call(|| cleanup.as_mut().poll(cx)));
+            let Poll::Ready(result) = polled else {
+                return Poll::Pending;
             };
-            if let (Some(failure), Some(task)) = (failure, current::task()) {
-                let member = Member::failed(task.header().info(), failure);
+            if let (Err(failed), Some(task)) = (result, current::task()) {
+                let member = Member::failed(task.header().info(), failed);
                 self.scope.adopt_cleanup_failure(member);
             }
             let done = self.current.take();

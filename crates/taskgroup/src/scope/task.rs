@@ -372,7 +372,6 @@ where
                 events::started(header);
             }
             let stage = self.own_stage();
-            let mut output = None;
             let poll = || {
                 let Stage::Future(future) = stage else {
                     unreachable!("the stage was looked at by the caller")
@@ -381,20 +380,13 @@ where
                 // `Stage::Future`.
                 #[allow(unsafe_code)]
                 let future = unsafe { Pin::new_unchecked(future) };
-                if let Poll::Ready(ready) = future.poll(cx) {
-                    output = Some(ready.into_result());
-                }
+                future.poll(cx).map(converted)
             };
-            let polled = gate::call(poll);
             // S43: dated before the drop of the future tells others.
-            end = match (polled, output) {
-                (Err(payload), _) => Some(End::panic(payload, began)),
-                (Ok(()), Some(Ok(value))) => Some(End::Value(value)),
-                (Ok(()), Some(Err(error))) => Some(match gate::call_apart(|| error.into()) {
-                    Ok(error) => End::error(error, began),
-                    Err(payload) => End::panic(payload, began),
-                }),
-                (Ok(()), None) => None,
+            end = match began.polled(gate::call(poll)) {
+                Poll::Ready(Ok(value)) => Some(End::Value(value)),
+                Poll::Ready(Err(failed)) => Some(End::Failed(Box::new(failed))),
+                Poll::Pending => None,
             };
         }
         if end.is_none() {
@@ -542,13 +534,8 @@ where
 
 impl<V> End<V> {
     #[cold]
-    fn error(error: BoxError, began: Began) -> Self {
-        Self::Failed(Box::new(Failed::error(error, began)))
-    }
-
-    #[cold]
     fn panic(payload: Payload, began: Began) -> Self {
-        Self::Failed(Box::new(Failed::panic(payload, began)))
+        Self::Failed(Box::new(Failed::new(Fault::Panic(payload), began)))
     }
 }
 
