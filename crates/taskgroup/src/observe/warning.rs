@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::TaskInfo;
+use crate::scope::gate::{self, Payload};
+use crate::scope::group;
 use crate::scope::tree::{Kind, Scope};
-use crate::scope::{gate, group};
 use crate::sync::Mutex;
 
 /// What a [`Warning`] is about.
@@ -107,10 +108,7 @@ pub(super) fn warn(warning: &Warning) {
         return by_default(warning);
     };
     if let Err(payload) = gate::call_aside(|| hook(warning)) {
-        let message = gate::panic_text(&*payload)
-            .unwrap_or("no message")
-            .to_owned();
-        gate::discard(payload);
+        let message = message_of(payload);
         by_default(warning);
         let task = warning.task.clone();
         let message = format!("the warning hook panicked: {message}");
@@ -171,10 +169,7 @@ fn by_default(warning: &Warning) {
     });
     if let Err(payload) = told {
         // One that panics is not asked again.
-        let message = gate::panic_text(&*payload)
-            .unwrap_or("no message")
-            .to_owned();
-        gate::discard(payload);
+        let message = message_of(payload);
         to_stderr(warning);
         eprintln!("taskgroup: a `tracing` subscriber panicked: {message}");
     }
@@ -183,6 +178,10 @@ fn by_default(warning: &Warning) {
 #[cfg(not(feature = "tracing"))]
 fn by_default(warning: &Warning) {
     to_stderr(warning);
+}
+
+fn message_of(payload: Payload) -> String {
+    gate::into_text(payload).unwrap_or_else(|| "no message".to_owned())
 }
 
 fn to_stderr(warning: &Warning) {

@@ -96,9 +96,15 @@ pub(crate) fn resume(payload: Payload) {
 #[cold]
 #[inline(never)]
 pub(crate) fn report(what: &str, payload: Payload) {
-    let message = panic_text(&*payload).map(str::to_owned);
-    discard(payload);
+    let message = into_text(payload);
     crate::observe::foreign_panicked(what, message.as_deref());
+}
+
+/// The message of a panic whose payload is let go.
+pub(crate) fn into_text(payload: Payload) -> Option<String> {
+    let text = panic_text(&*payload).map(str::to_owned);
+    discard(payload);
+    text
 }
 
 /// The message of a panic, if its payload is a string.
@@ -112,7 +118,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
     assert_open();
     let _aside = current::aside();
-    StoredWaker(ManuallyDrop::new(waker.clone()))
+    StoredWaker(Some(waker.clone()))
 }
 
 /// Wakes by a waker that is borrowed from the poll under way. A panic unwinds into that poll, as with [`clone_waker`].
@@ -189,38 +195,35 @@ impl<T> Drop for Foreign<T> {
     }
 }
 
-/// A waker that is kept for later.
-pub(crate) struct StoredWaker(ManuallyDrop<Waker>);
+/// A waker that is kept for later. It is there until it is used up or dropped.
+pub(crate) struct StoredWaker(Option<Waker>);
 
 impl StoredWaker {
     /// Compares two addresses; runs no foreign code.
     #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
-        self.0.will_wake(waker)
+        self.0.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 
     /// As [`will_wake`](Self::will_wake).
     #[inline]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.will_wake(&other.0)
+        other.0.as_ref().is_some_and(|waker| self.will_wake(waker))
     }
 
     /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and the caller goes on.
-    #[allow(unsafe_code)]
-    pub(crate) fn wake(self) {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped and not used again, so its waker is taken once.
-        let waker = unsafe { ManuallyDrop::take(&mut this.0) };
-        call_or_report("a waker", || waker.wake());
+    pub(crate) fn wake(mut self) {
+        if let Some(waker) = self.0.take() {
+            call_or_report("a waker", || waker.wake());
+        }
     }
 }
 
 impl Drop for StoredWaker {
-    #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: `self` is being dropped, so nothing uses the waker after this.
-        let waker = unsafe { ManuallyDrop::take(&mut self.0) };
-        call_or_report("a waker", || drop(waker));
+        if let Some(waker) = self.0.take() {
+            call_or_report("a waker", || drop(waker));
+        }
     }
 }
 
