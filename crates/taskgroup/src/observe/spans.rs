@@ -78,11 +78,10 @@ pub(crate) fn of_task(spec: &Spec) -> Span {
         .owner
         .group()
         .map_or(0, crate::scope::group::GroupState::number);
-    let parent = around(&spec.owner);
     Span::new(|| {
         info_span!(
             target: "taskgroup",
-            parent: parent,
+            parent: around(&spec.owner),
             "task",
             name = spec.name.as_deref(),
             id = %format_args!("{group}.{}", spec.index),
