@@ -90,7 +90,7 @@ impl Scope {
             if before & HOLDING != 0 {
                 release_from(home, None, &mut freed);
             }
-            if before & PARKED == 0 && self.passes_holds_on() && self.holds() > 0 {
+            if before & PARKED == 0 && self.passes_holds_on() {
                 release_from(home, None, &mut freed);
             }
         }
@@ -106,21 +106,20 @@ impl Scope {
         let own = self.inner.lock();
         let before = self.flags.fetch_and(!PARKED, Ordering::SeqCst);
         if let (true, Some(home)) = (before & PARKED != 0, self.home()) {
-            if self.passes_holds_on() && self.holds() > 0 {
+            if self.passes_holds_on() {
                 hold_from(home, Some(own));
             }
         }
     }
 
-    /// Whether what holds it holds its home as well, unless it is parked.
+    /// Whether something holds it that holds its home as well, unless it is parked.
     fn passes_holds_on(&self) -> bool {
-        !self.is_task_root()
+        !self.is_task_root() && self.holds() > 0
     }
 
     /// Whether its home is kept by it, in either way (T12).
     fn keeps_home(&self) -> bool {
-        let by_guard = || self.passes_holds_on() && !self.is_parked() && self.holds() > 0;
-        self.is_holding() || by_guard()
+        self.is_holding() || (!self.is_parked() && self.passes_holds_on())
     }
 
     /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
@@ -131,7 +130,7 @@ impl Scope {
         home: &Arc<Scope>,
     ) {
         let mut freed = Freed::new();
-        if self.holds() > 0 && !self.is_parked() {
+        if !self.is_parked() && self.passes_holds_on() {
             hold_from(home, None);
             release_from(from, None, &mut freed);
         }
