@@ -148,12 +148,7 @@ fn spawns_versus_cancel(seen: &Seen, builder: GroupBuilder) {
     stage.block_on_only(run).unwrap();
     assert_eq!(dropped.get(), 1, "S2");
     let taken = taken.lock().unwrap().expect("the destructor has run");
-    seen.saw(match (taken, ran.get()) {
-        (false, 0) => "refused",
-        (true, 0) => "never ran",
-        (true, 1) => "ran",
-        other => unreachable!("{other:?}"),
-    });
+    seen.saw_spawn(taken, &ran);
     stage.end();
 }
 

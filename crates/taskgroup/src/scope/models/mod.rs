@@ -51,6 +51,16 @@ impl Seen {
     fn saw(&self, outcome: &'static str) {
         *self.outcomes.lock().unwrap().entry(outcome).or_default() += 1;
     }
+
+    /// What became of a child that was spawned while its group was cancelled: it was `taken` or not, and `ran` or not.
+    fn saw_spawn(&self, taken: bool, ran: &Count) {
+        self.saw(match (taken, ran.get()) {
+            (false, 0) => "refused",
+            (true, 0) => "never ran",
+            (true, 1) => "ran",
+            other => unreachable!("{other:?}"),
+        });
+    }
 }
 
 /// The figures of a model that held.

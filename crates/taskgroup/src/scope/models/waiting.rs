@@ -42,6 +42,24 @@ fn poll_with<F: Future + ?Sized>(future: Pin<&mut F>, bell: &Arc<Bell>) -> Poll<
     future.poll(&mut Context::from_waker(&waker))
 }
 
+fn wait_for_place(group: &TaskGroup) -> Pin<Box<impl Future<Output = ()> + Send + use<>>> {
+    let group = group.clone();
+    Box::pin(async move {
+        group.spawn_when_free(async {}).await;
+    })
+}
+
+/// What became of a wait, if it came to that: it was given up before it was called so often, or after.
+fn saw(seen: &Seen, waited: bool, called: u64, if_called: &'static str) {
+    if waited {
+        seen.saw(if called == 0 {
+            "left before"
+        } else {
+            if_called
+        });
+    }
+}
+
 /// W2, S44: two wait for a place. The first one gives up on another thread while the place becomes free: the second one gets it.
 fn place_versus_given_up(seen: &Seen) {
     let stage = Stage::of_tokio(1, false);
@@ -50,10 +68,7 @@ fn place_versus_given_up(seen: &Seen) {
     let mut waited = false;
     let run = TaskGroup::builder().limit(1).run(async |group| {
         group.spawn(async {});
-        let clone = group.clone();
-        let mut first = Box::pin(async move {
-            clone.spawn_when_free(async {}).await;
-        });
+        let mut first = wait_for_place(&group);
         if poll_with(first.as_mut(), &first_bell).is_pending() {
             waited = true;
             thread::spawn(move || drop(first));
@@ -63,11 +78,7 @@ fn place_versus_given_up(seen: &Seen) {
     });
     stage.block_on_only(run).unwrap();
     assert_eq!(ran.get(), 1);
-    match (waited, bell.rung()) {
-        (false, _) => {}
-        (true, 0) => seen.saw("left before"),
-        (true, _) => seen.saw("called and passed on"),
-    }
+    saw(seen, waited, bell.rung(), "called and passed on");
     stage.end();
 }
 
@@ -80,10 +91,7 @@ fn place_versus_destructor(seen: &Seen) {
     let run = TaskGroup::run(async |group| {
         let limited = TaskGroup::builder().limit(1).run(async |limited| {
             limited.spawn(async {});
-            let clone = limited.clone();
-            let mut first = Box::pin(async move {
-                clone.spawn_when_free(async {}).await;
-            });
+            let mut first = wait_for_place(&limited);
             waited = poll_with(first.as_mut(), &first_bell).is_pending();
             let child = group.spawn(async move {
                 let _first = first;
@@ -98,11 +106,7 @@ fn place_versus_destructor(seen: &Seen) {
     });
     stage.block_on(run).unwrap();
     assert_eq!(ran.get(), 1);
-    match (waited, bell.rung()) {
-        (false, _) => {}
-        (true, 0) => seen.saw("left before"),
-        (true, _) => seen.saw("called and passed on"),
-    }
+    saw(seen, waited, bell.rung(), "called and passed on");
     stage.end();
 }
 
@@ -124,11 +128,7 @@ fn end_versus_given_up(seen: &Seen) {
         Ok(())
     });
     stage.block_on_only(run).unwrap();
-    match (waited, bell.rung()) {
-        (false, _) => {}
-        (true, 0) => seen.saw("left before"),
-        (true, _) => seen.saw("woken"),
-    }
+    saw(seen, waited, bell.rung(), "woken");
     stage.end();
 }
 
@@ -167,10 +167,6 @@ fn waker_cancels(seen: &Seen) {
         Ok(())
     });
     stage.block_on_only(run).unwrap();
-    match (waited, woken.get()) {
-        (false, _) => {}
-        (true, 0) => seen.saw("left before"),
-        (true, _) => seen.saw("cancelled"),
-    }
+    saw(seen, waited, woken.get(), "cancelled");
     stage.end();
 }
