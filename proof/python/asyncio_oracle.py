@@ -11,7 +11,7 @@ import heapq
 import selectors
 import sys
 
-from oracle import Fail, Panic, Tally, TimedOut, Trace, error_tree, label, serve
+from oracle import Deferring, Fail, Panic, Tally, TimedOut, Trace, error_tree, label, serve
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
@@ -201,14 +201,13 @@ def tree_of_raw(error, ident):
     return tree_of(error)
 
 
-class Interpreter:
+class Interpreter(Deferring):
     def __init__(self, loop, variation):
+        super().__init__()
         self.loop = loop
         self.trace = Trace(loop.time, variation)
         self.groups = {}
         self.tallies = {}
-        # What is open in each task, for what is deferred to its end.
-        self.stacks = {}
         self.deadlines = {}
         self.handles = {}
         self.tasks = []
@@ -338,24 +337,6 @@ class Interpreter:
     async def panic(self, task, scope, s):
         self.trace.log(task, "panic", s["id"])
         raise Panic(s["id"])
-
-    @contextlib.asynccontextmanager
-    async def scope(self, task, scope):
-        """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
-        stacks = self.stacks.setdefault(task, [])
-        stack = contextlib.AsyncExitStack()
-        try:
-            async with stack:
-                stacks.append((stack, scope))
-                try:
-                    yield stack
-                finally:
-                    stacks.pop()
-                    waits = bool(stack._exit_callbacks)
-        finally:
-            if waits:
-                # What was deferred is done, and the scope has yet to see that.
-                await self.lag()
 
     async def defer(self, task, scope, s):
         stack, around = self.stacks[task][-1]
@@ -501,17 +482,24 @@ class Interpreter:
         if cancelled_above(group) is not None and not own:
             group.cut = True
 
+    async def begins(self, handle, ident):
+        """Whether a task takes its first step. Ours never polls one that is cancelled before it."""
+        for _ in range(self.trace.lag()):
+            await asyncio.sleep(0)
+        if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
+            # The failure is seen in the loop's next pass, and the cancellation has to travel through the parent first; ours
+            # reaches the child at once.
+            self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+            return False
+        self.trace.log(ident, "start", ident)
+        return True
+
     async def child(self, handle, s):
         ident = s["id"]
         outcome = "cancelled"
         try:
-            for _ in range(self.trace.lag()):
-                await asyncio.sleep(0)
-            if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
-                # The failure is seen in the loop's next pass, and the cancellation has to travel through the parent first; ours reaches the child at once.
-                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+            if not await self.begins(handle, ident):
                 return
-            self.trace.log(ident, "start", ident)
             await self.scoped(ident, handle.scope, s["body"])
             outcome = "ok"
         except BaseException as error:
@@ -590,12 +578,8 @@ class Interpreter:
         ident = s["id"]
         outcome = "cancelled"
         try:
-            for _ in range(self.trace.lag()):
-                await asyncio.sleep(0)
-            if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
-                self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
+            if not await self.begins(handle, ident):
                 return
-            self.trace.log(ident, "start", ident)
             async with self.scope(ident, handle.scope):
                 await self.block(ident, handle.scope, s["before"])
                 self.trace.log(ident, "ready", ident)

@@ -1,4 +1,4 @@
-"""What both oracles share: the trace, the error tree, the line protocol.
+"""What both oracles share: the trace, the error tree, deferred work, the line protocol.
 
 A request is one JSON line `{"program": [statements], "variation": k}`; the answer is one JSON line with the trace, the
 named differences that were met, and whether two timers were ever due at the same instant.
@@ -6,6 +6,7 @@ One unit of program time is one second of virtual time, so every instant is an e
 Variation 0 is the plain schedule; every other one breaks ties between timers in another way.
 """
 
+import contextlib
 import json
 import random
 import sys
@@ -164,6 +165,32 @@ class Trace:
 
     def answer(self):
         return {"events": self.events, "rules": self.rules, "tie": self.tie}
+
+
+class Deferring:
+    """What an interpreter knows of deferred work."""
+
+    def __init__(self):
+        # Of each task, the scopes that it is in, from the outermost.
+        self.stacks = {}
+
+    @contextlib.asynccontextmanager
+    async def scope(self, task, around=None):
+        """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
+        stacks = self.stacks.setdefault(task, [])
+        stack = contextlib.AsyncExitStack()
+        try:
+            async with stack:
+                stacks.append((stack, around))
+                try:
+                    yield stack
+                finally:
+                    stacks.pop()
+                    waits = bool(stack._exit_callbacks)
+        finally:
+            if waits:
+                # What was deferred is done, and the scope has yet to see that.
+                await self.lag()
 
 
 def serve(run):

@@ -1,6 +1,5 @@
 """The oracle on Trio: each statement of the neutral form in Trio's own words, under the autojump clock."""
 
-import contextlib
 import math
 import random
 import sys
@@ -9,7 +8,7 @@ import trio
 import trio.testing
 from trio.lowlevel import checkpoint
 
-from oracle import Fail, Panic, TimedOut, Tally, Trace, error_tree, label, serve
+from oracle import Deferring, Fail, Panic, TimedOut, Tally, Trace, error_tree, label, serve
 
 # Longer than any program: a program that gets here waits for something that never comes.
 FOREVER = 10**9
@@ -43,15 +42,14 @@ class Handle:
         self.fault = None
 
 
-class Interpreter:
+class Interpreter(Deferring):
     def __init__(self, variation):
+        super().__init__()
         self.trace = Trace(trio.current_time, variation)
         self.groups = {}
         self.tallies = {}
         self.deadlines = {}
         self.handles = {}
-        # What is open in each task, for what is deferred to its end.
-        self.stacks = {}
         # Deadlines that were moved to the past.
         self.moved = set()
         # Groups with a child that was cut off by a cancellation further out.
@@ -97,31 +95,14 @@ class Interpreter:
         self.trace.log(task, "panic", s["id"])
         raise Panic(s["id"])
 
-    @contextlib.asynccontextmanager
-    async def scope(self, task):
-        """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
-        stacks = self.stacks.setdefault(task, [])
-        stack = contextlib.AsyncExitStack()
-        try:
-            async with stack:
-                stacks.append(stack)
-                try:
-                    yield stack
-                finally:
-                    stacks.pop()
-                    waits = bool(stack._exit_callbacks)
-        finally:
-            if waits:
-                # What was deferred is done, and the scope has yet to see that.
-                await self.lag()
-
     async def scoped(self, task, statements):
         """A block with a scope of its own, at whose end runs what was deferred there."""
         async with self.scope(task):
             await self.block(task, statements)
 
     async def defer(self, task, s):
-        self.stacks[task][-1].push_async_callback(self.deferred, task, s)
+        stack, _ = self.stacks[task][-1]
+        stack.push_async_callback(self.deferred, task, s)
 
     async def deferred(self, task, s):
         with trio.CancelScope(shield=True):
@@ -228,18 +209,23 @@ class Interpreter:
             return
         nursery.start_soon(self.child, handle, s)
 
+    async def begins(self, handle, ident):
+        """Whether a task takes its first step. Ours never polls one that is cancelled before it."""
+        self.roots.add(handle.scope)
+        await self.lag()
+        if cancelled_here():
+            self.trace.rule("trio-runs-cancelled-task-to-first-checkpoint")
+            return False
+        self.trace.log(ident, "start", ident)
+        return True
+
     async def child(self, handle, s):
         ident = s["id"]
         handle.outcome = "cancelled"
         try:
-            self.roots.add(handle.scope)
             with handle.scope:
-                await self.lag()
-                if cancelled_here():
-                    # The same for a task that is cancelled before its first step: ours never polls it.
-                    self.trace.rule("trio-runs-cancelled-task-to-first-checkpoint")
+                if not await self.begins(handle, ident):
                     return
-                self.trace.log(ident, "start", ident)
                 await self.scoped(ident, s["body"])
                 handle.outcome = "ok"
         except BaseException as error:
@@ -414,13 +400,9 @@ class Interpreter:
         ident = s["id"]
         handle.outcome = "cancelled"
         try:
-            self.roots.add(handle.scope)
             with handle.scope:
-                await self.lag()
-                if cancelled_here():
-                    self.trace.rule("trio-runs-cancelled-task-to-first-checkpoint")
+                if not await self.begins(handle, ident):
                     await checkpoint()
-                self.trace.log(ident, "start", ident)
                 async with self.scope(ident):
                     await self.block(ident, s["before"])
                     self.trace.log(ident, "ready", ident)
