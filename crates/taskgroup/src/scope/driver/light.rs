@@ -1,21 +1,25 @@
 //! Light children: a group that asks for it has its children polled from a queue by a few Tokio tasks, the *pumps*, instead of giving
 //! each child a Tokio task. That pays for wide groups of small children.
 //!
-//! The queue is one list behind one lock. A pump polls up to [`QUOTA`] children, for a [`SLICE`] of time at most (what one child takes in
-//! one poll is not in its hand), and then lets other Tokio tasks have a turn. The first
-//! pump of a group is resident: it sleeps while the queue is empty, and ends with the group. The others are spawned while there is more to
-//! do than the pumps that are on their way will do in one turn each, and end when they are not needed.
+//! The queue is one list behind one lock. In a turn a pump polls up to [`QUOTA`] children and
+//! begins no further one after a [`SLICE`] of time. Then it lets other Tokio tasks have a turn. The
+//! first pump of a group is resident: it sleeps while the queue is empty, and ends with the group.
+//! More pumps are spawned while the queue holds more than the pumps on their way can do in one turn
+//! each. They end when they are not needed.
 //!
 //! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is a task in the queue, `coming` is not
 //!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (D2).
 //! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
 //!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
-//! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio keeps the task that was woken last for the
-//!   worker that woke it, and another worker can take only the others.
-//! - **L4** For each [`QUOTA`] tasks in the queue a pump is on its way. So all that wait in it have a turn while each other Tokio task has
-//!   one, as they would have as Tokio tasks of their own (S38). With fewer pumps a child that spawns more than a quota of children in
-//!   its turn, into another group say, would let them wait longer and longer.
-//! - **L5** The first pump to be dropped before its end marks the queue as dead. A dead queue takes no task (D3).
+//! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio
+//!   keeps the task that was woken last for the worker that woke it, and another worker can take
+//!   only the others.
+//! - **L4** For each [`QUOTA`] tasks in the queue a pump is on its way. So all that wait in it have
+//!   a turn while each other Tokio task has one, as they would have as Tokio tasks of their own
+//!   (S38). With fewer pumps a child that spawns more than a quota of children in its turn, into
+//!   another group say, would let them wait longer and longer.
+//! - **L5** The first pump to be dropped before its end marks the queue as dead. A dead queue takes
+//!   no task (D3).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -32,9 +36,15 @@ use crate::sync::Mutex;
 
 /// How many children a pump polls at most before other Tokio tasks get their turn.
 const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
-/// How long that may take. A worker looks at timers and at I/O once in 61 turns of Tokio tasks, so a turn is to be no longer than that of
-/// a child that computes for a moment.
-const SLICE: Duration = Duration::from_micros(10);
+/// How long a turn may take before it begins no further child. A worker looks at timers and at I/O
+/// once in 61 turns of Tokio tasks, so long turns would delay both.
+///
+/// A model has no clock: what it does must depend on its schedule alone.
+const SLICE: Duration = if cfg!(loom) {
+    Duration::MAX
+} else {
+    Duration::from_micros(10)
+};
 
 /// The queue of one group.
 #[derive(Default)]
