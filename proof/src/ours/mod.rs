@@ -9,9 +9,7 @@ mod outcome;
 mod planted;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fmt;
-use std::future::pending;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +17,7 @@ use std::time::Duration;
 
 use taskgroup::{
     BoxError, Cancelled, Deadline, GroupBuilder, Policy, TaskGroup, TaskHandle, bracket,
-    is_cancelled, move_on_after, shield, timeout, timeout_with, until_cancelled,
+    checkpoint, is_cancelled, move_on_after, shield, timeout, timeout_with, until_cancelled,
 };
 use tokio::time::Instant;
 
@@ -39,7 +37,8 @@ const FOREVER: Duration = Duration::from_millis(10_000_000_000);
 pub struct Library {
     /// A bug to be found, for the test of the test.
     pub planted: Option<Planted>,
-    /// Whether groups keep their tasks in a queue of their own, in place of one Tokio task for each.
+    /// Whether groups keep their tasks in a queue of their own, in place of one Tokio task for
+    /// each.
     pub light_tasks: bool,
     /// Whether panics of the library itself are printed.
     pub verbose: bool,
@@ -288,9 +287,9 @@ impl World {
         };
         self.log(task, Kind::Group, id, Some(outcome));
         if ended?.is_none() && is_cancelled() {
-            // The group was cut off by something further out, so this statement is, too.
-            let Err(cancelled) = until_cancelled(pending::<Infallible>()).await;
-            return Err(cancelled.into());
+            // The group was cut off by something further out, and so is this statement. Under a
+            // guard nothing further out can have cut it off, and the wait comes back.
+            until_cancelled(checkpoint()).await?;
         }
         Ok(())
     }
