@@ -88,7 +88,8 @@ def doomed_above(scope):
 
 
 def tell(scope):
-    """A `Cancelled` of ours guards these when it is told: up to the one that was cancelled, or that of the task."""
+    """A `Cancelled` of the library guards these when it is told: up to the one that was cancelled, or that
+    of the task."""
     while scope is not None:
         scope.told = True
         if scope.cancelled() or scope.root:
@@ -97,7 +98,8 @@ def tell(scope):
 
 
 def ends_here(scope):
-    """Whether a scope above is cancelled, or has a deadline that was moved to the past and has fired for all but asyncio."""
+    """Whether a scope above is cancelled, or has a deadline that was moved to the past and has
+    fired for all but asyncio."""
     if cancelled_above(scope) is not None:
         return True
     while scope is not None and not scope.shield:
@@ -396,7 +398,8 @@ class Interpreter(Deferring):
             error = None
         if error is not None and kind == "raced" and tally.succeeded and not inner.cut:
             if tree_of_raw(error, ident) is None:
-                # The value is there, so the race ends with it, and the cancellation comes at the next wait.
+                # The value is there, so the race ends with it, and the cancellation comes at the
+                # next wait.
                 self.trace.rule("asyncio-cancel-beats-a-race-that-is-won")
                 error = None
         failed = error is not None and tree_of_raw(error, ident) is not None
@@ -487,8 +490,8 @@ class Interpreter(Deferring):
         for _ in range(self.trace.lag()):
             await asyncio.sleep(0)
         if cancelled_above(handle.scope) is not None or doomed_above(handle.scope):
-            # The failure is seen in the loop's next pass, and the cancellation has to travel through the parent first; ours
-            # reaches the child at once.
+            # The failure is seen in the loop's next pass, and the cancellation has to travel
+            # through the parent first; ours reaches the child at once.
             self.trace.rule("asyncio-starts-a-task-before-the-cancel-arrives")
             return False
         self.trace.log(ident, "start", ident)
@@ -510,7 +513,8 @@ class Interpreter(Deferring):
             self.child_ended(ident, handle, s, outcome)
 
     def keeps(self, ident, error):
-        """Whether the error of a child is kept for the end of its group; else it is raised in the group."""
+        """Whether the error of a child is kept for the end of its group; else it is raised in the
+        group."""
         if tree_of(error) is None:
             return False
         tally = self.tallies[ident]
@@ -588,7 +592,8 @@ class Interpreter(Deferring):
             outcome = "ok"
         except BaseException as error:
             outcome = tree_of(error) or "cancelled"
-            # The failure of a task that is not ready is its starter's, unless it comes of a cancellation.
+            # The failure of a task that is not ready is its starter's, unless it comes of a
+            # cancellation.
             own = handle.ready or cancelled_above(handle.scope) is not None
             if not own and outcome != "cancelled":
                 handle.fault = error

@@ -144,11 +144,13 @@ class Trace:
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.due
 
     def tell_first(self):
-        """Whether those who wait for a task that fails hear of it before its siblings are cancelled."""
+        """Whether those who wait for a task that fails hear of it before its siblings are
+        cancelled."""
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.tell
 
     def spawn_first(self):
-        """Whether a task that is spawned at an instant at which several timers are due comes before a cancellation."""
+        """Whether a task that is spawned at an instant at which several timers are due comes before
+        a cancellation."""
         return self.jitter is not None and self.armed.get(int(self.now()), 0) > 1 and self.jitter.random() < 0.5
 
     def otherwise(self):
@@ -160,7 +162,8 @@ class Trace:
         return self.jitter is not None and ended == int(self.now()) and self.jitter.random() < 0.5
 
     def lag(self):
-        """How many passes of the scheduler go by, at the same instant, before a task that has cause to run does."""
+        """How many passes of the scheduler go by, at the same instant, before a task that has cause
+        to run does."""
         return 0 if self.jitter is None else self.jitter.choice((0, 0, 1, 2, 4))
 
     def answer(self):
@@ -176,7 +179,8 @@ class Deferring:
 
     @contextlib.asynccontextmanager
     async def scope(self, task, around=None):
-        """A scope that code of `task` may defer something to. Last in first out, and each out of reach of cancellations."""
+        """A scope that code of `task` may defer something to. Last in first out, and each out of
+        reach of cancellations."""
         stacks = self.stacks.setdefault(task, [])
         stack = contextlib.AsyncExitStack()
         try:

@@ -1,4 +1,5 @@
-"""The oracle on Trio: each statement of the neutral form in Trio's own words, under the autojump clock."""
+"""The oracle on Trio: each statement of the neutral form in Trio's own words, under the autojump
+clock."""
 
 import math
 import random
@@ -140,20 +141,22 @@ class Interpreter(Deferring):
                     await self.lag()
             won = kind == "raced" and tally.succeeded
             if cancelled_here() and (ident in self.cut or (waited and not won)):
-                # The wait at the end of a nursery lets the children end first and then forgets the cancellation that
-                # reached the parent meanwhile, until the next checkpoint. So does one whose child was not begun.
+                # The wait at the end of a nursery lets the children end first and then forgets the
+                # cancellation that reached the parent meanwhile, until the next checkpoint. So does
+                # one whose child was not begun.
                 self.trace.rule("trio-group-exit-is-no-cancel-point")
                 await checkpoint()
         except BaseException as raised:
             error = raised
         if error is not None and done and not waited and tree_of_raw(error, ident) is None and ident not in self.cut:
-            # The group was cancelled itself. Its body is through and nothing is waited for, so a child's Cancelled is
-            # no news to the parent's next statement.
+            # The group was cancelled itself. Its body is through and nothing is waited for, so a
+            # child's Cancelled is no news to the parent's next statement.
             self.trace.rule("trio-cancelled-child-ends-its-parent")
             error = None
         if error is not None and kind == "raced" and tally.succeeded and ident not in self.cut:
             if tree_of_raw(error, ident) is None:
-                # The value is there, so the race ends with it, and the cancellation comes at the next wait.
+                # The value is there, so the race ends with it, and the cancellation comes at the
+                # next wait.
                 self.trace.rule("trio-cancel-beats-a-race-that-is-won")
                 error = None
         cancelled = cancelled_here() or nursery is not None and nursery.cancel_scope.cancel_called
@@ -169,7 +172,8 @@ class Interpreter(Deferring):
         ident = s["id"]
 
         async def both():
-            # A deadline of this very instant fires at the first suspension point, and the sides begin before that.
+            # A deadline of this very instant fires at the first suspension point, and the sides
+            # begin before that.
             status = self.groups[ident].cancel_scope._cancel_status
             while status is not None:
                 if not status._scope._cancel_called and status._scope.deadline <= trio.current_time():
@@ -237,7 +241,8 @@ class Interpreter(Deferring):
             self.child_ended(handle, s)
 
     def keeps(self, group, error):
-        """Whether the error of a child is kept for the end of its group; else it is raised in the nursery."""
+        """Whether the error of a child is kept for the end of its group; else it is raised in the
+        nursery."""
         tally = self.tallies[group]
         if tree_of(error) is None:
             return False
@@ -268,7 +273,8 @@ class Interpreter(Deferring):
             self.groups[group].cancel_scope.cancel()
 
     def is_asked_to_end(self, nursery):
-        """Whether a nursery is cancelled. A deadline of this very instant counts at the next suspension point only."""
+        """Whether a nursery is cancelled. A deadline of this very instant counts at the next
+        suspension point only."""
         status = nursery.cancel_scope._cancel_status
         while status is not None:
             scope = status._scope
@@ -298,12 +304,13 @@ class Interpreter(Deferring):
                 self.trace.log(task, "interrupted", ident)
                 raise
         if self.is_shielded_from(nursery):
-            # Until it is ready a task belongs to where its starter is, for Trio, also where that is shielded from the group. Ours is
-            # in the group from the beginning.
+            # Until it is ready a task belongs to where its starter is, for Trio, also where that is
+            # shielded from the group. Ours is in the group from the beginning.
             self.trace.rule("trio-start-runs-under-its-starter")
             outcome = await self.start_in_group(task, handle, s)
         elif self.trace.otherwise():
-            # Of a word and a cancellation at one instant `nursery.start` takes the latter; so it is waited for as for any event.
+            # Of a word and a cancellation at one instant `nursery.start` takes the latter; so it is
+            # waited for as for any event.
             outcome = await self.start_in_group(task, handle, s)
         else:
             outcome = await self.start_under(task, handle, s)
@@ -330,7 +337,8 @@ class Interpreter(Deferring):
                     raise
                 if not cancelled_here():
                     return handle.outcome
-                # Its starter has been cancelled and can do nothing about it. Ours is a failure of the group then (S41).
+                # Its starter has been cancelled and can do nothing about it. Ours is a failure of
+                # the group then (S41).
                 self.trace.rule("trio-start-fails-its-cancelled-starter")
                 nursery.start_soon(self.hand_over, error, s)
                 await self.lag()
@@ -520,7 +528,8 @@ class Interpreter(Deferring):
                 self.trace.log(task, "released", s["id"])
 
     def told_scopes(self):
-        """The scopes that a `Cancelled` of ours guards when it is told here: up to the one that was cancelled, or that of the task."""
+        """The scopes that a `Cancelled` of the library guards when it is told here: up to the one that was
+        cancelled, or that of the task."""
         status = trio.lowlevel.current_task()._cancel_status
         while status is not None:
             yield status
@@ -561,7 +570,8 @@ schedule_point = trio._core._run.cancel_shielded_checkpoint
 
 
 class FirstCome:
-    """In place of Trio's random source: makes it run each batch of tasks in the order they became runnable."""
+    """In place of Trio's random source: makes it run each batch of tasks in the order they became
+    runnable."""
 
     @staticmethod
     def random():

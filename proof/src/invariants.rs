@@ -4,10 +4,11 @@
 //! - **I2** A task starts at most once and ends once; nothing of it comes after its end. One that never started was cancelled (S9, S16).
 //!   Of a task that never was ready (S29), and of one side of a race, no end is seen.
 //! - **I3** No task outlives its group: when a group is left, each of its tasks that was spawned has ended (S2).
-//! - **I4** No error is lost: the failure of a task is a member of what comes out of its group (S6, S23),
-//!   unless the group asked for one success and has it (S26).
+//! - **I4** No error is lost: the failure of a task is a member of what comes out of its group (S6,
+//!   S23), unless the group asked for one success and has it (S26).
 //! - **I5** No error is made up or told twice: each leaf of an error happened below the group that tells it, and stands there once.
-//! - **I6** No cleanup is skipped: a release, and what was deferred, that begins comes to its end, once (S14).
+//! - **I6** No cleanup is skipped: a release, and what was deferred, that begins comes to its end,
+//!   once (S14).
 //! - **I7** Nobody wakes early: a wait takes as long as it says.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -8,11 +8,13 @@
 //!    closed while it runs.
 //! 3. A task is joined only by statements after its `spawn` (in the text) and outside its body: so no two tasks wait for
 //!    each other.
-//! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or on-cancel of its own task
-//!    behind, nor the part of a `start` that its starter waits for.
-//! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and Python has no such step.
-//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope. No destructor, an `ensure`, is around
-//!    a deadline with one: destructors do not wait for what is deferred, and Python's `finally` does.
+//! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or
+//!    on-cancel of its own task behind, nor the part of a `start` that its starter waits for.
+//! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and
+//!    Python has no such step.
+//! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope. No
+//!    destructor, an `ensure`, is around a deadline with one: destructors do not wait for what is
+//!    deferred, and Python's `finally` does.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +55,8 @@ pub enum Rigour {
     FailFast,
     /// Failures of children cancel nothing and come out at the end.
     Collect,
-    /// The first child that ends with a value cancels the group; failures before it are put up with.
+    /// The first child that ends with a value cancels the group; failures before it are put up
+    /// with.
     FirstSuccess,
 }
 
@@ -112,8 +115,8 @@ pub enum Stmt {
         /// What the task runs.
         body: Block,
     },
-    /// Spawns a task into an enclosing group, waits until it says that it is ready, and takes note of how it failed if it
-    /// does before.
+    /// Spawns a task into an enclosing group, waits until it says that it is ready, and takes note
+    /// of how it failed if it does before.
     Start {
         /// The name of the task.
         id: Id,
@@ -134,8 +137,8 @@ pub enum Stmt {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         give_up: Option<u64>,
     },
-    /// Runs two blocks side by side. The first to end with a value wins and the other is cancelled and waited for; fails when
-    /// both do.
+    /// Runs two blocks side by side. The first to end with a value wins and the other is cancelled
+    /// and waited for; fails when both do.
     Race {
         /// Its name.
         id: Id,
@@ -201,8 +204,9 @@ pub enum Stmt {
         /// The release.
         release: Block,
     },
-    /// Has the body run at the end of the scope around it (a group, a task, a shield, a deadline, a side of a race, what a
-    /// `bracket` or an `on_cancel` is around), last one first. It may wait and is not cancelled.
+    /// Has the body run at the end of the scope around it (a group, a task, a shield, a deadline, a
+    /// side of a race, what a `bracket` or an `on_cancel` is around), last one first. It may wait
+    /// and is not cancelled.
     Defer {
         /// Its name.
         id: Id,
@@ -330,7 +334,8 @@ pub struct Surroundings {
     pub may_fail: bool,
     /// A scope of this task is around, at whose end something may be deferred to.
     pub may_defer: bool,
-    /// A destructor stands between the code and the innermost scope that winds up before it is dropped.
+    /// A destructor stands between the code and the innermost scope that winds up before it is
+    /// dropped.
     pub destroyed_first: bool,
     /// How many of `groups` are still open when the innermost scope of this task ends.
     pub lasting_groups: usize,
@@ -375,7 +380,8 @@ impl Surroundings {
     pub fn in_deadline(&self, deadline: Id) -> Self {
         let mut inner = self.in_scope();
         inner.deadlines.push(deadline);
-        // Cancelled from further out, a deadline is dropped with the destructors around it, and what it has put off comes after.
+        // Cancelled from further out, a deadline is dropped with the destructors around it, and
+        // what it has put off comes after.
         inner.destroyed_first = self.destroyed_first;
         inner.may_defer = !self.destroyed_first;
         inner

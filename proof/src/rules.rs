@@ -47,22 +47,26 @@ rules! {
     /// outer one wins, TR10). Ours is polled before it is dropped (S11), takes what is ready and is cancelled at the next wait.
     /// The oracle ends the wait with what is ready; the interrupted way is tried as well.
     TrioReady = "trio-cancel-beats-what-is-ready",
-    /// In Trio a cancelled child's `Cancelled` comes out of its nursery and ends the parent, too, even when the nursery itself was
-    /// cancelled before, the parent's body is through, in a shielded section say, and no child is left to wait for. Ours ends the parent
-    /// there only if something further out cut the child off (S40); otherwise at its next suspension point (S11), of which there is none.
-    /// The oracle goes on to the parent's next statement.
+    /// In Trio a cancelled child's `Cancelled` comes out of its nursery and ends the parent, too,
+    /// even when the nursery itself was cancelled before, the parent's body is through, in a
+    /// shielded section say, and no child is left to wait for. Ours ends the parent there only if
+    /// something further out cut the child off (S40); otherwise at its next suspension point (S11),
+    /// of which there is none. The oracle goes on to the parent's next statement.
     TrioCancelledChild = "trio-cancelled-child-ends-its-parent",
     /// Opening a nursery, and looking at a task that has ended, are no checkpoints in Trio: in a cancelled scope both go on. There every
     /// await of ours suspends, and is dropped (S37). The oracle adds a checkpoint in front of the two.
     TrioGoesOn = "trio-goes-on-in-a-cancelled-scope",
-    /// TR17: in Trio a task that is started belongs to where its starter is until it is ready: a starter that is shielded from the group
-    /// shields the task, too. Ours is a task of the group from the beginning (S29). The oracle spawns it there, and waits for its word.
+    /// TR17: in Trio a task that is started belongs to where its starter is until it is ready: a
+    /// starter that is shielded from the group shields the task, too. Ours is a task of the group
+    /// from the beginning (S29). The oracle spawns it there, and waits for its word.
     TrioStartShielded = "trio-start-runs-under-its-starter",
-    /// A task that is not ready and fails because it is cancelled fails its starter in Trio, who is cancelled as well. Ours is a failure
-    /// of the group, whose task it is (S41). The oracle hands it to the nursery.
+    /// A task that is not ready and fails because it is cancelled fails its starter in Trio, who is
+    /// cancelled as well. Ours is a failure of the group, whose task it is (S41). The oracle hands
+    /// it to the nursery.
     TrioStartFails = "trio-start-fails-its-cancelled-starter",
-    /// A cancellation that comes while the loser of a race still cleans up takes the race with it in Trio. Ours has its value by then,
-    /// returns it, and is cancelled at the next wait (S11). The oracle goes on to the parent's next statement.
+    /// A cancellation that comes while the loser of a race still cleans up takes the race with it
+    /// in Trio. Ours has its value by then, returns it, and is cancelled at the next wait (S11).
+    /// The oracle goes on to the parent's next statement.
     TrioWonRace = "trio-cancel-beats-a-race-that-is-won",
     /// asyncio is edge-triggered: a cancellation is delivered once, later waits in the cancelled scope go on (CA4), and
     /// one that meets an error in a task group is lost (TG37, CPython 3.11). Ours and Trio are level-triggered (S11, S19).
@@ -87,9 +91,10 @@ rules! {
     /// TG42: an outer cancel that arrives while a group is being cancelled anyway is forgotten by CPython 3.11; ours is
     /// never lost (S8). The oracle raises it at the end of the group.
     AsyncioForgets = "asyncio-group-forgets-the-outer-cancel",
-    /// A child that an outer cancellation cuts off says nothing to its group in asyncio: where the body is through and no child is left to
-    /// wait for, the group ends well. In Trio that child's `Cancelled` comes out of the nursery, and a group of ours that was cut off never
-    /// says `Ok` (S40). The oracle raises the cancellation at the end of the group.
+    /// A child that an outer cancellation cuts off says nothing to its group in asyncio: where the
+    /// body is through and no child is left to wait for, the group ends well. In Trio that child's
+    /// `Cancelled` comes out of the nursery, and a group of ours that was cut off never says `Ok`
+    /// (S40). The oracle raises the cancellation at the end of the group.
     AsyncioCutOff = "asyncio-group-forgets-a-child-that-was-cut-off",
     /// An asyncio timeout that is entered while a cancellation of its task is pending counts that one as old and, when it
     /// expires at the same wait, reports the time instead of the cancellation. In Trio (TR10) and ours (S21) the outer one wins. The
@@ -107,7 +112,8 @@ rules! {
     /// Entering a task group, and awaiting a task that is done, are no waits in asyncio: in a cancelled scope both go on. There every await of
     /// ours suspends, and is dropped (S37). The oracle waits in front of the two.
     AsyncioGoesOn = "asyncio-goes-on-in-a-cancelled-scope",
-    /// The same in asyncio as in Trio: a cancellation that comes while the loser of a race still cleans up takes the race with it.
+    /// The same in asyncio as in Trio: a cancellation that comes while the loser of a race still
+    /// cleans up takes the race with it.
     AsyncioWonRace = "asyncio-cancel-beats-a-race-that-is-won",
     /// asyncio sees a failure one pass of its loop later, and a timeout or outer cancel reaches children through their
     /// parent, so a new child may start

@@ -1,10 +1,12 @@
-//! Groups that are run half-way: polled by reference under a limit, then polled on, awaited or dropped.
+//! Groups that are run half-way: polled by reference under a limit, then polled on, awaited or
+//! dropped.
 //!
-//! No oracle can say that: in Python nothing is polled by hand. So the promise itself is what is checked, for random groups and
-//! random hands:
+//! No oracle can say that: in Python nothing is polled by hand. So the promise itself is what is
+//! checked, for random groups and random hands:
 //!
 //! - everything ends, and nothing that was begun outlives the group around it;
-//! - each child that began is dropped once, each release that is owed and all that was deferred runs;
+//! - each child that began is dropped once, each release that is owed and all that was deferred
+//!   runs;
 //! - a group that says `Ok` cut nothing off: each of its children came to its end (S40).
 
 use std::pin::Pin;
@@ -110,7 +112,8 @@ impl World {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A group of some children. Its body may wait, defer something, and have a half-run group of its own.
+    /// A group of some children. Its body may wait, defer something, and have a half-run group of
+    /// its own.
     fn group(&self, mut random: Random, depth: u64) -> (Running<'_>, Arc<Tally>) {
         let tally = Arc::new(Tally::default());
         self.groups().push(tally.clone());

@@ -347,8 +347,9 @@ fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
 /// `Err(Cancelled)` comes out: a guard under which the task may clean up. A value that `future` still produced is
 /// returned instead.
 ///
-/// Each cancellation is told once: when its `Cancelled` has been dropped, the next `until_cancelled` in the same scope suspends before it polls
-/// `future`, and the task is dropped there.
+/// Each cancellation is told once: when its `Cancelled` has been dropped, the next
+/// `until_cancelled` in the same scope suspends before it polls `future`, and the task is dropped
+/// there.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, until_cancelled};

@@ -69,9 +69,10 @@ impl TaskGroup {
     ///
     /// # Errors
     /// The failures of the body, the children, and what they left behind. The first one is the
-    /// [cause](ErrorGroup#what-the-cause-is), the others follow in order of arrival: they failed until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the body
-    /// had a value, and nothing failed, the one leaf is the body's [`Cancelled`]: see [`ErrorGroup::is_cancelled`], and
-    /// [`GroupBuilder::run_cancellable`] for an `Option` instead.
+    /// [cause](ErrorGroup#what-the-cause-is), the others follow in order of arrival: they failed
+    /// until everything had ended. When the group was ended by [`cancel`](Self::cancel) before the
+    /// body had a value, and nothing failed, the one leaf is the body's [`Cancelled`]: see
+    /// [`ErrorGroup::is_cancelled`], and [`GroupBuilder::run_cancellable`] for an `Option` instead.
     ///
     /// # Panics
     /// A panic of the body goes on after all children have been cancelled and have ended; failures of theirs are then adopted by

@@ -184,15 +184,16 @@ struct Starting<V, T: 'static> {
 }
 
 impl<V, T: 'static> Starting<V, T> {
-    /// Cancels the child and waits for its end, with its cleanup, also where the child and the starter are cancelled at once
-    /// and the child's silence is what the starter learns first.
+    /// Cancels the child and waits for its end, with its cleanup, also where the child and the
+    /// starter are cancelled at once and the child's silence is what the starter learns first.
     async fn end(&mut self) -> Result<T, JoinError> {
         let Some(handle) = &mut self.handle else {
             unreachable!("the starter waits still")
         };
         handle.cancel();
         let ended = shield(handle).await;
-        // In a cancelled scope the guard rule drops us here, with the fault that the group gets then.
+        // In a cancelled scope the guard rule drops us here, with the fault that the group gets
+        // then.
         cancel_point().await;
         ended
     }
@@ -208,7 +209,8 @@ impl<V, T: 'static> Drop for Starting<V, T> {
             _ => None,
         });
         if let Some(failed) = failed {
-            // Made in the child. A guard of that scope, its own starter's say, has nothing to do with it.
+            // Made in the child. A guard of that scope, its own starter's say, has nothing to do
+            // with it.
             let adopt =
                 |scope: &Arc<Scope>| group::adopt_failed(scope, handle.info(), failed, None);
             // The group may have ended together with the child. With a token it does not.

@@ -1,7 +1,7 @@
 //! Reads the sources and finds calls of foreign code that go around `scope/gate.rs` (S39, G1, G2).
 //!
-//! It knows words, not types. So it finds what is usual; [`RULES`] lists the kinds, each with examples. What is no foreign code, and looks like
-//! it, stands in [`ALLOWED`] with the reason.
+//! It knows words, not types. So it finds what is usual; [`RULES`] lists the kinds, each with
+//! examples. What is no foreign code, and looks like it, stands in [`ALLOWED`] with the reason.
 
 use std::collections::HashSet;
 use std::fs;
@@ -166,7 +166,8 @@ fn code_of(line: &str) -> String {
     line.split(" // ").next().unwrap_or_default().to_owned()
 }
 
-/// A kind of bypass: how the reader finds it, and an example of it beside one of what only looks like it.
+/// A kind of bypass: how the reader finds it, and an example of it beside one of what only looks
+/// like it.
 struct Rule {
     what: &'static str,
     finds: fn(&str) -> bool,
@@ -408,7 +409,8 @@ fn foreign_code_is_called_through_the_gate() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-// Each kind of bypass is found where it is planted, as that kind, and not in comments, imports and tests. What only looks like it is not found.
+// Each kind of bypass is found where it is planted, as that kind, and not in comments, imports and
+// tests. What only looks like it is not found.
 #[test]
 fn a_planted_bypass_is_found() {
     for rule in RULES {

@@ -23,7 +23,8 @@ pub struct Settled<T, K = usize> {
     pub failed: Vec<(K, TaskError)>,
     /// Those that were cancelled, before the start or after, and why.
     pub cancelled: Vec<(K, CancelReason)>,
-    /// All failures as one error, the cause first and the others in order of arrival; also those of cleanup that was left behind.
+    /// All failures as one error, the cause first and the others in order of arrival; also those of
+    /// cleanup that was left behind.
     pub errors: Option<ErrorGroup>,
 }
 

@@ -1,9 +1,11 @@
 //! Which of several failures is the cause of the others (S43).
 //!
-//! Two things tell. One is when they failed: a failure whose poll began when another one had ended may have come of it, and not the other way
-//! round (see `order`). Where their polls overlap, as they do when the end of one wakes the other on another thread, it is what they say:
-//! to find a channel closed is what comes of the end of who had its other side. A closed pipe or connection may be the same, or come from
-//! outside. If nothing tells, the one that had failed first is the cause.
+//! Two things decide. The first is when they failed. A failure whose poll began after another
+//! failure had ended may be its consequence, and cannot be its cause (see `order`). Where the polls
+//! overlap, as they do when the end of one task wakes the other on another thread, the texts
+//! decide. A closed channel is a consequence of the end of the task that had the other side. A
+//! closed pipe or connection may be one as well, or may come from outside. If neither decides, the
+//! failure that ended first is the cause.
 
 use super::leaf::{beneath, is_ours};
 use super::{Member, TaskError};
@@ -86,10 +88,11 @@ fn link_says(link: &(dyn Error + 'static)) -> Says {
     by_kind.max(text_says(&gate::text(&link)))
 }
 
-/// The error of a channel has the type of what is sent in its own type, so it is known by what it prints; and errors that were made into
-/// text by others are known as well.
+/// The error of a channel has the type of what is sent in its own type, so it is known by what it
+/// prints; and errors that were made into text by others are known as well.
 fn text_says(text: &str) -> Says {
-    /// As `Display` prints them: Tokio, the standard library, `futures`, `flume`, `async-channel`, `crossbeam`.
+    /// As `Display` prints them: Tokio, the standard library, `futures`, `flume`, `async-channel`,
+    /// `crossbeam`.
     const CHANNELS: [&str; 8] = [
         "channel closed",
         "closed channel",

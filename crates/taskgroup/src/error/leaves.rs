@@ -56,7 +56,8 @@ impl fmt::Debug for Leaf<'_> {
     }
 }
 
-/// The iterator of [`ErrorGroup::leaves`]: depth first, in each group the cause first and the others in order of arrival.
+/// The iterator of [`ErrorGroup::leaves`]: depth first, in each group the cause first and the
+/// others in order of arrival.
 #[must_use = "an iterator does nothing until it is used"]
 pub struct Leaves<'a> {
     open: Vec<(Chain<&'a ErrorGroup>, std::slice::Iter<'a, Member>)>,

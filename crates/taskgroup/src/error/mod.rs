@@ -1,12 +1,14 @@
 //! Errors: the tree that a group gives back, its leaves, how it prints, and how a part of it is handled.
 //!
-//! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves` (walking it), `select`
-//! (splitting it), `clauses` (`except*`), `render` and `layout` (printing it), `demolish`
-//! (dropping it), `origin` (its source), `overrun` (cleanup that took too long), `not_kept`
-//! (failures that were too many), `order` (which of two cannot have come of the other), `cause` (which of several comes first).
+//! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves`
+//! (walking it), `select` (splitting it), `clauses` (`except*`), `render` and `layout` (printing
+//! it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
+//! `not_kept` (failures that were too many), `order` (which of two cannot have come of the other),
+//! `cause` (which of several comes first).
 //!
-//! The engine builds errors through `Member::failed`, `from_failure`, `from_panic`, `from_cancelled` and `ErrorGroup::new`. Of the
-//! engine nothing is known here but the reason of a cancellation.
+//! The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
+//! `from_cancelled` and `ErrorGroup::new`. Of the engine nothing is known here but the reason of a
+//! cancellation.
 
 mod cause;
 mod chain;

@@ -1,16 +1,19 @@
-//! Which of two failures cannot have come of the other (S43).
+//! Which of two failures cannot be a consequence of the other (S43).
 //!
-//! A failure comes of another one when a task finds what the other task's end has done: a closed channel, a dropped sender. It can only find
-//! that in the poll in which it fails. So each failure has an *interval*: from the beginning of the poll that failed to the moment in
-//! which that poll had its error. One counter for the whole process says what comes first.
+//! A failure is a consequence of another one when a task finds what the end of the other task has
+//! done: a closed channel, a dropped sender. It finds that in the poll in which it fails. So each
+//! failure has an *interval*: from the beginning of the poll that failed to the moment in which
+//! that poll had its error. One counter for the whole process says what comes first.
 //!
 //! Invariants:
 //!
-//! - **O1** The counter moves when something fails, and at no other time. A poll reads it once, and what succeeds never writes to it.
-//! - **O2** Of two failures the second cannot have made the first one happen if it began when the first one had ended. Its end is counted
-//!   before the future is dropped, so what the drop closes is found by polls that begin after that end, or overlap.
-//! - **O3** What fails later than it went wrong (a `bracket` releases first, a group waits for its children) [carries](Interval::carry) its
-//!   interval to the poll that it comes out of.
+//! - **O1** The counter moves when something fails, and at no other time. A poll reads it once, and
+//!   what succeeds never writes to it.
+//! - **O2** Of two failures the second cannot have made the first one happen if it began when the
+//!   first one had ended. Its end is counted before the future is dropped, so what the drop closes
+//!   is found by polls that begin after that end, or overlap.
+//! - **O3** What fails later than it went wrong (a `bracket` releases first, a group waits for its
+//!   children) [carries](Interval::carry) its interval to the poll that it comes out of.
 
 use super::BoxError;
 use crate::scope::gate::Payload;
@@ -24,8 +27,9 @@ use std::task::Poll;
 struct Counter(AtomicUsize);
 
 /// How many failures there were.
-// `Relaxed` throughout: what lets a task find that another one has ended orders their two accesses as well, and where nothing does the
-// intervals overlap. Where a `usize` has 32 bits it may wrap, and then the order of two failures is wrong once in four thousand million.
+// `Relaxed` throughout: what lets a task find that another one has ended orders their two accesses
+// as well, and where nothing does the intervals overlap. Where a `usize` has 32 bits it may wrap,
+// and then the order of two failures is wrong once in four thousand million.
 static FAILURES: Counter = Counter(AtomicUsize::new(0));
 
 thread_local! {
@@ -122,7 +126,8 @@ impl Interval {
         self.ended
     }
 
-    /// Whether it may have come of a failure that ended at the count of `ended`, which cannot have come of it: O2.
+    /// Whether it may be a consequence of a failure that ended at the count of `ended`, and not the
+    /// other way round: O2.
     pub(super) fn is_after(self, ended: usize) -> bool {
         self.began >= ended
     }

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! 1. A group has at least one member, so it has at least one leaf.
-//! 2. The first member is the cause of the group's failure: the one that could not have come of the others. The rest is in the order in which
-//!    they arrived.
+//! 2. The first member is the cause of the group's failure: the one that is no consequence of the
+//!    others. The rest is in the order in which they arrived.
 //! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
 //! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
 
@@ -30,8 +30,8 @@ pub enum Member {
 }
 
 impl Member {
-    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else is a leaf. A branch failed when its
-    /// cause did.
+    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else
+    /// is a leaf. A branch failed when its cause did.
     pub(crate) fn from_failure(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
         match group_in(error) {
             Ok(mut group) => {
@@ -149,9 +149,10 @@ impl fmt::Debug for Member {
 
 /// Everything that went wrong in a task group, as a tree.
 ///
-/// Each leaf is a failed task ([`TaskError`]) with its name, id, path, spawn location and error or panic. A task that
-/// failed with the error of a group of its own is a branch. A group is never empty. Its first member is the cause, and the others
-/// follow in the order in which they arrived: they failed after it, often in the cleanup that it set off.
+/// Each leaf is a failed task ([`TaskError`]) with its name, id, path, spawn location and error or
+/// panic. A task that failed with the error of a group of its own is a branch. A group is never
+/// empty. Its first member is the cause, and the others follow in the order in which they arrived:
+/// they failed after it, often in the cleanup that it set off.
 ///
 /// ```
 /// use taskgroup::TaskGroup;
@@ -180,19 +181,21 @@ impl fmt::Debug for Member {
 ///
 /// # What the cause is
 ///
-/// The failure that is not likely to have come of the others. When a stage of a pipeline fails, its channels close, and its neighbours fail
-/// because they find them closed. On several threads such a neighbour is often recorded before the stage. So the cause is chosen
-/// when the group has ended:
+/// The failure that is least likely to be a consequence of the others. When a stage of a pipeline
+/// fails, its channels close, and its neighbours fail because they find them closed. On several
+/// threads such a neighbour is often recorded before the stage. So the cause is chosen when the
+/// group has ended:
 ///
 /// - A task that failed in a poll that began when another one had already failed is not the cause.
-/// - Where the polls that failed overlap, one that found a channel closed (the texts of Tokio's channels and of others are known, also
-///   in a chain of sources, in a context and in the panic of an `unwrap`), or else a pipe or a connection, comes after one that says
-///   anything else.
+/// - Where the polls that failed overlap, one that found a channel closed (the texts of Tokio's
+///   channels and of others are known, also in a chain of sources, in a context and in the panic of
+///   an `unwrap`), or else a pipe or a connection, comes after one that says anything else.
 /// - If that does not tell either, the one that had failed first is the cause.
 ///
-/// A nested group counts as its own cause does. A blocking closure is one long poll. What a group *cancels* because of a failure
-/// is decided when that failure arrives, so a [`CancelReason`] may name the neighbour. In a part of a group that does not have the
-/// cause the first one that arrived takes its place.
+/// A nested group counts as its own cause does. A blocking closure is one long poll. What a group
+/// *cancels* because of a failure is decided when that failure arrives, so a [`CancelReason`] may
+/// name the neighbour. In a part of a group that does not have the cause the first one that arrived
+/// takes its place.
 ///
 /// # Handling a part of it
 ///
@@ -241,8 +244,8 @@ pub(super) struct Header {
 }
 
 impl ErrorGroup {
-    /// The error of the group `info`; `None` when nothing failed. The members are in the order in which they arrived; the cause is moved to
-    /// the front.
+    /// The error of the group `info`; `None` when nothing failed. The members are in the order in
+    /// which they arrived; the cause is moved to the front.
     pub(crate) fn new(info: TaskInfo, mut members: Vec<Member>) -> Option<Self> {
         put_first(&mut members);
         let header = Header {
@@ -338,7 +341,8 @@ impl ErrorGroup {
         self.origin.0.header.handling.as_ref()
     }
 
-    /// The direct members: the cause, then the others in order of arrival. Nested groups are members as a whole: see [`leaves`](Self::leaves).
+    /// The direct members: the cause, then the others in order of arrival. Nested groups are
+    /// members as a whole: see [`leaves`](Self::leaves).
     #[doc(alias = "exceptions")]
     pub fn members(&self) -> &[Member] {
         &self.origin.0.members
@@ -402,13 +406,14 @@ impl ErrorGroup {
         self.leaves().map(|leaf| leaf.task().clone()).collect()
     }
 
-    /// The first member: the cause, or the nested group that it is in. See [What the cause is](Self#what-the-cause-is).
+    /// The first member: the cause, or the nested group that it is in. See [What the cause
+    /// is](Self#what-the-cause-is).
     pub fn first(&self) -> &Member {
         &self.origin.0.members[0]
     }
 
-    /// The failed task that the others came of, as far as can be told: the first member, or the cause within it when that is a group. See
-    /// [What the cause is](Self#what-the-cause-is).
+    /// The failed task that caused the other failures, as far as can be told: the first member, or
+    /// the cause within it when that is a group. See [What the cause is](Self#what-the-cause-is).
     pub fn cause(&self) -> &TaskError {
         self.origin.0.cause()
     }

@@ -329,13 +329,15 @@ pub fn live_tasks() -> usize {
 /// # }
 /// ```
 ///
-/// Code that a task runs in a `Handle::block_on` (inside [`block_in_place`](tokio::task::block_in_place)) is code of that task: it sees
-/// the task here, its [`Local`](crate::Local)s and its cancellation. What it spawns on another runtime is not.
+/// Code that a task runs in a `Handle::block_on` (inside
+/// [`block_in_place`](tokio::task::block_in_place)) is code of that task: it sees the task here,
+/// its [`Local`](crate::Local)s and its cancellation. What it spawns on another runtime is not.
 ///
-/// In a cancelled task every await of this crate suspends, and the task is dropped there. That is of no use in a `block_on`, which does not
-/// return to be dropped: it waits for ever, unless the task holds a [`Cancelled`](crate::Cancelled) or stands in a
-/// [`shield`](crate::shield). Code that has to block belongs into [`spawn_blocking`](crate::TaskGroup::spawn_blocking), where such awaits
-/// come back, or into a task of the other runtime, for which the `block_on` then waits:
+/// In a cancelled task every await of this crate suspends, and the task is dropped there. That is
+/// of no use in a `block_on`, which does not return to be dropped: it waits for ever, unless the
+/// task holds a [`Cancelled`](crate::Cancelled) or stands in a [`shield`](crate::shield). Code that
+/// has to block belongs into [`spawn_blocking`](crate::TaskGroup::spawn_blocking), where such
+/// awaits come back, or into a task of the other runtime, for which the `block_on` then waits:
 ///
 /// ```
 /// # let other = tokio::runtime::Builder::new_current_thread().build()?;

@@ -40,7 +40,7 @@ pub(crate) struct Unopened {
 pub(crate) enum Lazy {
     Shield,
     Section,
-    /// Foreign code that is no poll (G4).
+    /// Foreign code that is not a poll (G4).
     Call,
     /// At an instant, or else so long after the opening.
     Deadline(Option<Instant>, Option<Duration>),
@@ -81,8 +81,8 @@ impl Unopened {
             if !matches!(self.kind, Lazy::Call) {
                 return open_below(around);
             }
-            // The end of a task calls foreign code as well, when the scope inside the task has closed. Then the next one further out waits
-            // for what the code leaves behind.
+            // The end of a task calls foreign code as well, when the scope inside the task has
+            // closed. Then the next one further out waits for what the code leaves behind.
             let Some(home) = tree::outward(&around).find(|home| home.enter_child().is_ok()) else {
                 unreachable!("the process root never closes")
             };
@@ -174,9 +174,11 @@ thread_local! {
     static AMBIENT: Cell<Here> = const { Cell::new(Here { ambient: Ambient::Outside, task: None }) };
 }
 
-/// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of another runtime that is polled on the
-/// same stack, inside `block_in_place` for example, is another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself
-/// is the code of the task around it, and cannot be told from code that has only entered a runtime. See decision 0017.
+/// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of
+/// another runtime that is polled on the same stack, inside `block_in_place` for example, is
+/// another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself is the
+/// code of the task around it, and cannot be told from code that has only entered a runtime. See
+/// decision 0017.
 #[derive(Clone, Copy, Default)]
 struct Here {
     ambient: Ambient,
@@ -244,9 +246,10 @@ pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
     }
 }
 
-/// Has the engine call foreign code that is no poll, for what is ambient: as the code of a scope of its own (G4). No guard rule can drop such
-/// code, so what it opens and waits for (in a `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by
-/// what is ambient. The scope is opened only if the code asks for it. `call` does not unwind.
+/// Has the engine call foreign code that is not a poll, for the ambient scope: as the code of a
+/// scope of its own (G4). No guard rule can drop such code, so what it opens and waits for (in a
+/// `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by what
+/// is ambient. The scope is opened only if the code asks for it. `call` does not unwind.
 #[inline]
 pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
     let around = Here::now();
@@ -264,7 +267,8 @@ pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
         scope: OnceCell::new(),
     };
     let called = {
-        // What is not open is not published (P1), and it was looked up just now: so this is less than `enter_unopened`.
+        // What is not open is not published (P1), and it was looked up just now: so this is less
+        // than `enter_unopened`.
         let here = Here {
             ambient: Ambient::Unopened(&unopened),
             task: around.task,
@@ -283,7 +287,8 @@ pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
     called
 }
 
-/// Until the result is dropped nothing is ambient: for foreign code that has nothing to do with what is (G4).
+/// Until the result is dropped nothing is ambient: for foreign code that has nothing to do with
+/// what is (G4).
 #[inline]
 pub(super) fn aside() -> Option<Entered<'static>> {
     match AMBIENT.try_with(Cell::get).unwrap_or_default().ambient {

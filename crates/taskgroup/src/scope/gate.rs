@@ -9,13 +9,16 @@
 //! - **G2** Nothing unwinds through the engine. A panic comes back to the caller as a payload, and the caller assigns it to the task
 //!   whose code it was. A panic that belongs to no task goes to the warning hook ([`report`]).
 //! - **G3** A payload is foreign as well. It is either kept in a failure or let go through [`discard`].
-//! - **G4** Only a poll is the code of what is ambient, and is called by [`call`]. The guard rule ends a poll after it has returned. All other code
-//!   returns when it has done its work, and that may be to block on a runtime of its own. There an await of ours that suspends because the
-//!   scope around is cancelled would never go on. So what is no poll stands apart:
-//!   - what an owner or an asker has us do, a destructor, a conversion, a text or a source, runs in a scope of its own below what is ambient
-//!     ([`call_apart`]). No cancellation reaches it, and what it leaves behind is waited for;
-//!   - what belongs to no task, a waker, a hook or a subscriber, is called with nothing ambient ([`call_aside`]). The scope that
-//!     happens to be ambient has nothing to do with it (S45).
+//! - **G4** Only a poll, made by [`call`], runs as the code of the ambient scope. The guard rule
+//!   drops a future after its poll has returned. Other foreign code returns only when it has done
+//!   its work, and that work may be to block on a runtime of its own. An await of this crate that
+//!   suspended there, because the scope around it is cancelled, would never go on. So such code is
+//!   kept apart:
+//!   - a destructor, a conversion, a text or a source, which the engine runs for an owner, gets a
+//!     scope of its own below the ambient one ([`call_apart`]). No cancellation reaches that scope,
+//!     and the ambient scope waits for what it leaves behind;
+//!   - a waker, a hook or a subscriber belongs to no task, so it is called with no ambient scope at
+//!     all ([`call_aside`]). The scope that happens to be ambient has nothing to do with it (S45).
 //!
 //! A test reads the sources and finds calls that do not go through here: `tests/gate.rs`.
 
@@ -39,13 +42,15 @@ pub(crate) fn call<R>(poll: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(poll))
 }
 
-/// Calls foreign code that is no poll, for what is ambient (G4). A panic comes back as its payload.
+/// Calls foreign code that is not a poll, for the ambient scope (G4). A panic comes back as its
+/// payload.
 #[inline]
 pub(crate) fn call_apart<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
     current::apart(|| call(foreign))
 }
 
-/// Calls foreign code that has nothing to do with what is ambient (G4). A panic comes back as its payload.
+/// Calls foreign code that has nothing to do with the ambient scope (G4). A panic comes back as its
+/// payload.
 pub(crate) fn call_aside<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
     let _aside = current::aside();
     call(foreign)
@@ -121,7 +126,8 @@ pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
     StoredWaker(Some(waker.clone()))
 }
 
-/// Wakes by a waker that is borrowed from the poll under way. A panic unwinds into that poll, as with [`clone_waker`].
+/// Wakes by a waker that is borrowed from the poll under way. A panic unwinds into that poll, as
+/// with [`clone_waker`].
 #[inline]
 pub(crate) fn wake_by_ref(waker: &Waker) {
     assert_open();

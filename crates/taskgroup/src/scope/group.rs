@@ -805,8 +805,9 @@ fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
         })
 }
 
-/// What was in the hand of code of `scope` that is dropped: its failure, unless it is an error that only says that the scope was cancelled,
-/// or the failure of a child that its group has (S41). A guard of the scope that it was `made_in` may be hidden in it.
+/// What was in the hand of code of `scope` that is dropped: its failure, unless it is an error that
+/// only says that the scope was cancelled, or the failure of a child that its group has (S41). A
+/// guard of the scope that it was `made_in` may be hidden in it.
 pub(crate) fn adopt_failed(
     scope: &Arc<Scope>,
     who: TaskInfo,

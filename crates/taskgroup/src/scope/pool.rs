@@ -6,8 +6,8 @@
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
 //!   back to the allocator.
 //! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
-//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends: what lives long stays at the size of
-//!   what lives in it.
+//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends:
+//!   what lives long stays at the size of what lives in it.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;

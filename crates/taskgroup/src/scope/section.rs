@@ -366,7 +366,8 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
     let mut listens = false;
     loop {
         if scope.below() > 0 {
-            // Also when nothing was below before the deferred work: what that leaves behind is not waited for.
+            // Also when nothing was below before the deferred work: what that leaves behind is not
+            // waited for.
             scope.hand_on();
             if !listens {
                 // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
@@ -393,8 +394,8 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
     }
 }
 
-/// Has `scope` run `deferred`, last in first out, and wait for that: in a shielded task, after those that were left there before. Without a
-/// runtime they are dropped.
+/// Has `scope` run `deferred`, last in first out, and wait for that: in a shielded task, after
+/// those that were left there before. Without a runtime they are dropped.
 pub(crate) fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
     if deferred.is_empty() {
         return;
@@ -406,7 +407,8 @@ pub(crate) fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
     };
     if matches!(scope.kind, Kind::Root) {
         scope.leave();
-        // The root belongs to no runtime. One scope stands for the one that we are in, so that they run one after the other here as well.
+        // The root belongs to no runtime. One scope stands for the one that we are in, so that they
+        // run one after the other here as well.
         let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
         adopt(&orphan, deferred);
         return orphan.orphan();

@@ -70,8 +70,8 @@ pub(crate) enum Kind {
     Section,
     /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
     Blocking,
-    /// The inside of a call of foreign code that is no poll: a destructor, a conversion, a text (G4). Nobody can drop it, so no cancellation
-    /// from above reaches what it opens.
+    /// The inside of a call to foreign code that is not a poll: a destructor, a conversion, a text
+    /// (G4). A call cannot be dropped, so no cancellation from above reaches what it opens.
     Call,
     /// A value that what is below sees, under its key.
     Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
@@ -780,8 +780,8 @@ impl Scope {
         false
     }
 
-    /// This scope and those around it whose code is that of the same task, from the inside out. None is beyond a
-    /// blocking closure or a call that is no poll, which nobody can drop.
+    /// This scope and those around it whose code is that of the same task, from the inside out. It
+    /// ends at a blocking closure and at a foreign call, because neither can be dropped.
     fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         let around = std::iter::successors(Some(self), |scope| match scope.home() {
             Some(home) if !scope.is_task_root() => Some(home),
@@ -823,7 +823,7 @@ impl Scope {
                 break;
             }
         }
-        // Nobody around would drop it.
+        // No scope around this one would drop it.
         Poll::Ready(())
     }
 
@@ -865,7 +865,7 @@ impl Scope {
         self.below().saturating_sub(scopes)
     }
 
-    /// Queues cleanups; returns whether somebody has to be set to work on the queue.
+    /// Queues cleanups. Returns whether a task has to be started that works through the queue.
     pub(super) fn push_adopted(&self, cleanups: impl Iterator<Item = Deferred>) -> bool {
         self.rare(|rare| {
             rare.adopted.extend(cleanups);

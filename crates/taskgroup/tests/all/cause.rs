@@ -1,5 +1,6 @@
-//! S43: the cause is the cause, whatever is recorded first. None of the neighbours here says that it found a channel closed, unless that is
-//! the point: so it is the order that tells, and the order is forced.
+//! S43: the cause is the cause, whatever is recorded first. None of the neighbours here says that
+//! it found a channel closed, unless that is the point: so it is the order that tells, and the
+//! order is forced.
 
 use std::sync::{Arc, Barrier};
 
@@ -15,7 +16,8 @@ fn full<T>() -> Outcome<T> {
     Err(FULL.into())
 }
 
-/// Opened by a stage when it has failed; the neighbour waits for it and is recorded before the stage is.
+/// Opened by a stage when it has failed; the neighbour waits for it and is recorded before the
+/// stage is.
 #[derive(Clone)]
 struct Between {
     failed: watch::Sender<bool>,
@@ -136,7 +138,8 @@ fn a_child_that_was_never_ready_fails_before_its_starter() {
     });
 }
 
-// S43: the stage is a group. It is recorded when all in it has ended, and counts from the failure that ended it.
+// S43: the stage is a group. It is recorded when all in it has ended, and counts from the failure
+// that ended it.
 #[test]
 fn a_nested_group_counts_as_its_cause() {
     everywhere(|| async {
@@ -172,7 +175,8 @@ fn a_nested_group_counts_as_its_cause() {
     });
 }
 
-// S43, S10: the body has panicked, and a child fails in the cleanup that this has set off. The panic goes on after that.
+// S43, S10: the body has panicked, and a child fails in the cleanup that this has set off. The
+// panic goes on after that.
 #[test]
 fn the_panic_of_a_body_comes_before_the_failures_of_its_children() {
     everywhere(|| async {
@@ -217,7 +221,8 @@ fn a_body_that_panics_because_of_a_child_is_not_the_cause() {
     });
 }
 
-// S43: two closures run side by side and fail one after the other. Nothing tells which one came of the other, so the first stays first.
+// S43: two closures run side by side and fail one after the other. Nothing tells which one came of
+// the other, so the first stays first.
 #[test]
 fn of_two_that_ran_side_by_side_the_first_stays_first() {
     everywhere(|| async {
@@ -246,7 +251,8 @@ fn of_two_that_ran_side_by_side_the_first_stays_first() {
     });
 }
 
-// S43: as above, and the first one says that it found a channel closed: then it is not the cause, although it was recorded first.
+// S43: as above, and the first one says that it found a channel closed: then it is not the cause,
+// although it was recorded first.
 #[test]
 fn of_two_that_ran_side_by_side_the_one_that_found_a_channel_closed_is_not_the_cause() {
     everywhere(|| async {
@@ -278,7 +284,8 @@ fn of_two_that_ran_side_by_side_the_one_that_found_a_channel_closed_is_not_the_c
     });
 }
 
-// S43: a channel that was closed by a good end. What fails in the cleanup after that is not the cause, whatever it says.
+// S43: a channel that was closed by a good end. What fails in the cleanup after that is not the
+// cause, whatever it says.
 #[test]
 fn who_found_a_channel_closed_is_the_cause_of_what_came_after_it() {
     everywhere(|| async {
@@ -290,7 +297,8 @@ fn who_found_a_channel_closed_is_the_cause_of_what_came_after_it() {
                     forever().await;
                 });
                 let cancelled = cancelled.await;
-                // Its first poll may still be under way when it is cancelled. It fails in another one.
+                // Its first poll may still be under way when it is cancelled. It fails in another
+                // one.
                 turns(1).await;
                 drop(cancelled);
                 full::<()>()

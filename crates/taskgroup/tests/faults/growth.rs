@@ -203,7 +203,8 @@ fn fault_d3_failures_at_the_process_root() {
                 turns(1).await;
             }
         };
-        // Exactly one failure each: a child that is cancelled before its first poll would have none.
+        // Exactly one failure each: a child that is cancelled before its first poll would have
+        // none.
         let round = async || {
             let (started, start) = tokio::sync::oneshot::channel();
             let mut half = pin!(builder.clone().run(async move |group| {

@@ -249,7 +249,7 @@ fn fault_b2_local_value_panics() {
                 }
                 Ok(())
             });
-        // The failure may be that of the child or a warning; the group ends.
+        // The failure may be the child's or a warning. Either way the group ends.
         let _ = run.await;
         assert_eq!(ran.load(Ordering::SeqCst), 3);
         another_group_works(builder).await;
@@ -400,7 +400,8 @@ fn fault_b4_start_dropped() {
                     Outcome::<()>::Err("boom".into())
                 }));
                 assert!(!polled(&mut starting.as_mut()).await);
-                // Not before that: on several threads it would be in the hand of the starter at once.
+                // Not before that: on several threads it would be in the hand of the starter at
+                // once.
                 let _ = open.send(());
                 while !failed.load(Ordering::SeqCst) {
                     turns(1).await;
@@ -429,7 +430,7 @@ fn fault_b4_start_in_a_timeout() {
     isolated_everywhere(|builder| async move {
         let run = builder.run(async |group| {
             let starting = group.start(|_started: Started<()>| async {
-                // The deadline is over when this fails, and the starter had no chance to look.
+                // The deadline has passed when this fails, before the starter could look.
                 let begin = std::time::Instant::now();
                 while begin.elapsed() < ms(60) {
                     std::hint::spin_loop();
@@ -448,8 +449,8 @@ fn fault_b4_start_in_a_timeout() {
     });
 }
 
-// S41: the child of a starter fails, and its cleanup takes until everything is cancelled. A starter further out holds its own
-// cancellation meanwhile, which has nothing to do with that failure.
+// S41: the child of a starter fails, and its cleanup takes until everything is cancelled. A starter
+// further out holds its own cancellation meanwhile, which has nothing to do with that failure.
 #[test]
 fn fault_b4_start_below_a_cancelled_starter() {
     isolated(|| {
@@ -985,8 +986,9 @@ fn fault_b8_parked_sections() {
     });
 }
 
-// S40: a group that is parked while its code cleans up delays no cancellation, whether it is still among the locals or was sent away.
-// A guard that is alive in it is no reason to wait: nobody goes on with that cleanup.
+// S40: a group that is parked while its code cleans up delays no cancellation, whether it is still
+// among the locals or was sent away. A live guard inside it is no reason to wait, because no code
+// goes on with that cleanup.
 #[test]
 fn fault_b8_parked_with_a_guard() {
     async fn clean_up() {
@@ -1034,7 +1036,8 @@ fn fault_b8_parked_with_a_guard() {
     });
 }
 
-// S40: what deferred work leaves open and alive is not waited for, also when nothing else was below the group at its end.
+// S40: what deferred work leaves open and alive is not waited for, also when nothing else was below
+// the group at its end.
 #[test]
 fn fault_b8_parked_by_deferred_work() {
     isolated(|| {
@@ -1217,7 +1220,8 @@ struct Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        // Tokio would run what is woken here on this very thread next, and no other thread could take it from there.
+        // Tokio would run what is woken here on this very thread next, and no other thread could
+        // take it from there.
         tokio::task::block_in_place(|| {
             self.receiver = None;
             let _ = self.recorded.recv();
@@ -1446,7 +1450,9 @@ fn fault_b14_value_of_an_ended_child() {
         let handle = handle.await.unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(handle)));
         assert!(dropped.is_ok(), "the drop of a handle panicked");
-        let message = told.recv_timeout(ms(10_000)).expect("nobody was told");
+        let message = told
+            .recv_timeout(ms(10_000))
+            .expect("the hook was not called");
         assert!(message.contains("value"), "{message}");
         another_group_works(builder).await;
     });
@@ -1498,7 +1504,8 @@ fn fault_b14_value_dropped_on_a_plain_thread() {
             let handle = runtime.block_on(run).unwrap();
             let thread = std::thread::spawn(move || drop(handle));
             assert!(thread.join().is_ok(), "the drop of a handle panicked");
-            told.recv_timeout(ms(10_000)).expect("nobody was told");
+            told.recv_timeout(ms(10_000))
+                .expect("the hook was not called");
         }
     });
 }

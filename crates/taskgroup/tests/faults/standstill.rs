@@ -937,8 +937,9 @@ fn lots(
     })
 }
 
-// S38: the same with groups that spawn lots of children, one shallow and some deep. The children wait for a bounded number of turns of their
-// spawners: there are never more than a few hundred of them.
+// S38: the same with groups that spawn lots of children, one shallow and some deep. The children
+// wait for a bounded number of turns of their spawners: there are never more than a few hundred of
+// them.
 #[test]
 fn fault_c9_lots_of_children() {
     isolated(|| {

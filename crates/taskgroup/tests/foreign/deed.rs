@@ -110,7 +110,8 @@ impl Act {
         }))
     }
 
-    /// Waits until it is called. Where that is to come from another thread, no number of turns is enough.
+    /// Waits until it is called. Where that is to come from another thread, no number of turns is
+    /// enough.
     pub(crate) async fn called(&self) {
         while self.0.calls.load(Ordering::SeqCst) == 0 {
             turns(1).await;

@@ -1,4 +1,5 @@
-//! What becomes of a runtime that is opened in a poll of a child that is cancelled already: see decision 0017.
+//! What becomes of a runtime that is opened in a poll of a child that is cancelled already: see
+//! decision 0017.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,8 @@ async fn works(builder: GroupBuilder) -> Result<u32, ErrorGroup> {
     run.await
 }
 
-/// Runs `code` in a child, with a group to cancel and a second runtime; the child must come to `code`'s end.
+/// Runs `code` in a child, with a group to cancel and a second runtime; the child must come to
+/// `code`'s end.
 fn in_a_child<F>(code: impl Fn(GroupBuilder, taskgroup::TaskGroup, Arc<Runtime>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -67,7 +69,8 @@ fn a_task_of_a_second_runtime_works() {
     });
 }
 
-// S45, S37: the body of `block_on` is code of the child. It sees that the child is cancelled, and an await of ours suspends there.
+// S45, S37: the body of `block_on` is the child's code. It sees the child's cancellation, and an
+// await of this crate suspends in it.
 #[test]
 fn the_body_of_block_on_is_code_of_the_child() {
     isolated(|| {

@@ -99,7 +99,8 @@ places! {
     source_of_an_error SourceOfAnError,
     /// `source` of the error of a child that was cancelled, where the engine looks for a `Cancelled` in it.
     source_of_a_late_error SourceOfALateError,
-    /// `Display` of the error of a child that was cancelled, where the reason for the others is made.
+    /// `Display` of the error of a child that was cancelled, where the reason for the others is
+    /// made.
     display_of_a_late_error DisplayOfALateError,
     /// The conversion of an error of a child that was cancelled.
     conversion_of_a_late_error ConversionOfALateError,
@@ -373,7 +374,8 @@ impl Future for Ends {
     }
 }
 
-/// The code of a child up to the moment when it has been cancelled and guards nothing any more, and what tells that it has begun.
+/// The code of a child up to the moment when it has been cancelled and guards nothing any more, and
+/// what tells that it has begun.
 fn late() -> (
     impl Future<Output = ()> + Send + 'static,
     oneshot::Receiver<()>,
@@ -913,7 +915,8 @@ async fn in_the_queue(act: &Act, op: Op) {
     run.await.unwrap();
 }
 
-/// A wait for a place that is polled, woken and dropped by hand in a body that is cancelled and guards nothing.
+/// A wait for a place that is polled, woken and dropped by hand in a body that is cancelled and
+/// guards nothing.
 async fn in_a_late_body(act: &Act, op: Op) {
     let builder = act.builder().limit(1);
     let mut own = None;

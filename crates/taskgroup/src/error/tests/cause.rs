@@ -27,7 +27,8 @@ fn names(members: Vec<Member>) -> Vec<String> {
         .collect()
 }
 
-/// Whether `error` comes after a failure that overlaps with it, ended later and says something of its own.
+/// Whether `error` comes after a failure that overlaps with it, ended later and says something of
+/// its own.
 fn is_consequence(error: impl Into<BoxError>) -> bool {
     let [first, second] = beside();
     let members = vec![at("neighbour", error, first), at("stage", "full", second)];
@@ -56,7 +57,8 @@ fn what_began_later_is_not_the_cause_in_whatever_order_it_arrives() {
     assert_eq!(names(vec![stage(), neighbour()])[0], "stage");
 }
 
-// A channel may be closed because its other side came to a good end. What the cleanup says later does not explain it.
+// A channel may be closed because its other side came to a good end. What the cleanup says later
+// does not explain it.
 #[test]
 fn a_text_does_not_outweigh_the_order() {
     let [a, b] = one_by_one();

@@ -1,5 +1,6 @@
-//! Foreign code that comes back: destructors, run at the gate, that cancel, spawn, wake or drop a handle while another thread is in
-//! the same group. Each with children on Tokio tasks and with light ones.
+//! Foreign code that comes back: destructors, run at the gate, that cancel, spawn, wake or drop a
+//! handle while another thread is in the same group. Each with children on Tokio tasks and with
+//! light ones.
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
@@ -91,7 +92,8 @@ async fn keep<T>(value: T) {
     pending::<()>().await;
 }
 
-/// S6, S39: a child fails and drops its idle sibling, whose destructor cancels the group, while a third one fails on another thread.
+/// S6, S39: a child fails and drops its idle sibling, whose destructor cancels the group, while a
+/// third one fails on another thread.
 fn cancels_versus_failure(seen: &Seen, builder: GroupBuilder) {
     let stage = Stage::of_tokio(1, true);
     let (dropped, failed) = (Count::default(), Count::default());
@@ -123,7 +125,8 @@ fn cancels_versus_failure(seen: &Seen, builder: GroupBuilder) {
     stage.end();
 }
 
-/// S2, S9: a child is cancelled here, and its destructor spawns into the group, while another thread cancels that.
+/// S2, S9: a child is cancelled here, and its destructor spawns into the group, while another
+/// thread cancels that.
 fn spawns_versus_cancel(seen: &Seen, builder: GroupBuilder) {
     let stage = Stage::of_tokio(1, false);
     let (ran, dropped) = (Count::default(), Count::default());
@@ -257,8 +260,8 @@ impl Drop for DroppedBy {
     }
 }
 
-/// L4, D3: a child is cancelled here, and its destructor wakes a sibling, while the runtime drops their pump. Both are dropped once, and
-/// the group ends.
+/// L5, D3: a child is cancelled here, and its destructor wakes a sibling, while the runtime drops
+/// their pump. Both are dropped once, and the group ends.
 fn wakes_versus_shutdown(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();

@@ -52,7 +52,8 @@ impl Seen {
         *self.outcomes.lock().unwrap().entry(outcome).or_default() += 1;
     }
 
-    /// What became of a child that was spawned while its group was cancelled: it was `taken` or not, and `ran` or not.
+    /// What became of a child that was spawned while its group was cancelled: it was `taken` or
+    /// not, and `ran` or not.
     fn saw_spawn(&self, taken: bool, ran: &Count) {
         self.saw(match (taken, ran.get()) {
             (false, 0) => "refused",

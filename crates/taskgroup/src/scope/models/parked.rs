@@ -208,7 +208,8 @@ fn hold_versus_handing_on(seen: &Seen) {
     stage.end();
 }
 
-/// T12, T13: a section is parked and polled again while guards in it come and go: nobody keeps a count that is not theirs.
+/// T12, T13: a section is parked and polled again while guards inside it come and go. No scope
+/// keeps a hold that is not its own.
 fn guard_versus_parking(seen: &Seen) {
     let stage = Stage::new(0);
     let outer = open(Kind::Shield, &stage.run);

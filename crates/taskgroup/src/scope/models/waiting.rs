@@ -49,7 +49,8 @@ fn wait_for_place(group: &TaskGroup) -> Pin<Box<impl Future<Output = ()> + Send 
     })
 }
 
-/// What became of a wait, if it came to that: it was given up before it was called so often, or after.
+/// What became of a wait, if it came to that: it was given up before it was called so often, or
+/// after.
 fn saw(seen: &Seen, waited: bool, called: u64, if_called: &'static str) {
     if waited {
         seen.saw(if called == 0 {
@@ -60,7 +61,8 @@ fn saw(seen: &Seen, waited: bool, called: u64, if_called: &'static str) {
     }
 }
 
-/// W2, S44: two wait for a place. The first one gives up on another thread while the place becomes free: the second one gets it.
+/// W2, S44: two wait for a place. The first one gives up on another thread while the place becomes
+/// free: the second one gets it.
 fn place_versus_given_up(seen: &Seen) {
     let stage = Stage::of_tokio(1, false);
     let (bell, ran) = (Bell::new(), Count::default());
@@ -110,7 +112,8 @@ fn place_versus_destructor(seen: &Seen) {
     stage.end();
 }
 
-/// W2, S44: two have borrowed a handle. The first one gives up on another thread while the task ends: the second one is woken.
+/// W2, S44: two have borrowed a handle. The first one gives up on another thread while the task
+/// ends: the second one is woken.
 fn end_versus_given_up(seen: &Seen) {
     let stage = Stage::of_tokio(1, false);
     let bell = Bell::new();
@@ -150,7 +153,8 @@ impl Drop for Cancels {
     }
 }
 
-/// W3, G1: the waker of one who waits for a place cancels the group, when it is woken and when it is dropped.
+/// W3, G1: the waker of one who waits for a place cancels the group, when it is woken and when it
+/// is dropped.
 fn waker_cancels(seen: &Seen) {
     let stage = Stage::of_tokio(1, false);
     let woken = Count::default();

@@ -1,11 +1,15 @@
 //! Holds: what forbids dropping a future, and who is asked whether it still does (T6, S40).
 //!
-//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its own `holds` are not 0 (a guard is alive in
-//!   it, or in a section further in) and it is not `PARKED`. All these change, together with the count of the home, under the lock of the
-//!   section. So does its home (T10); a count that stays above 0 needs no lock. Locks are taken outwards only.
-//! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and whoever polls it. Each poll of a section counts
-//!   as its answer. One that does not answer within [`PATIENCE`] further polls of the scope is parked, and holds no longer in either way,
-//!   until it is polled within its home again. A guard of the scope's own code is no section, and is not asked.
+//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its
+//!   own `holds` are not 0 (a guard is alive in it, or in a section further in) and it is not
+//!   `PARKED`. All these change, together with the count of the home, under the lock of the
+//!   section. So does its home (T10); a count that stays above 0 needs no lock. Locks are taken
+//!   outwards only.
+//! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and
+//!   whoever polls it. Each poll of a section counts as its answer. One that does not answer within
+//!   [`PATIENCE`] further polls of the scope is parked, and holds no longer in either way, until it
+//!   is polled within its home again. A guard of the scope's own code is no section, and is not
+//!   asked.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -386,7 +390,8 @@ impl Asking {
     }
 }
 
-/// Counts a hold of `scope` and, where its count leaves 0 and it is not parked, of its home, and so on. `below` is the lock of what holds it, if it is a scope.
+/// Counts a hold of `scope` and, where its count leaves 0 and it is not parked, of its home, and so
+/// on. `below` is the lock of what holds it, if it is a scope.
 fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inner>>) {
     loop {
         if scope.is_task_root() {
