@@ -55,6 +55,8 @@ impl Outlet {
         if held.rewind().is_err() {
             return;
         }
+        // There are several pieces, and another command may end at the same time.
+        let _turn = self.sink.turn().await;
         while let Ok(Some((stream, lines))) = read_piece(&mut held) {
             self.sink.send(stream, lines).await;
         }

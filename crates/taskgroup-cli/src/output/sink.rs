@@ -33,6 +33,7 @@ pub(crate) struct Sink {
     queue: mpsc::Sender<(Stream, Vec<u8>)>,
     pending: Arc<Mutex<Vec<u8>>>,
     hurry: Flag,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A way to the writer for those who cannot wait: short lines that pile up while it is busy.
@@ -75,9 +76,16 @@ impl Sink {
                 queue,
                 pending,
                 hurry: hurry.clone(),
+                turn: Arc::default(),
             },
             writer,
         ))
+    }
+
+    /// Resolves when no other caller has a turn. What is sent until the result is dropped comes out
+    /// together, if all that is to stay together is sent within a turn.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Hands whole lines over; resolves when there was room for them. On a stream that failed they
