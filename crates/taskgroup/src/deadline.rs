@@ -220,11 +220,28 @@ impl Drop for Disarm {
     }
 }
 
+/// Whether no alarm of `scope` rings any more, because its runtime has been shut down.
+fn is_silent(scope: &Arc<Scope>) -> bool {
+    let runtime = scope.runtime_if_any();
+    runtime.is_some_and(|runtime| runtime.timers().is_silent())
+}
+
+/// A bell of another runtime for the deadline of `scope`, which is alive and will be polled again.
+fn bell_elsewhere(scope: &Arc<Scope>, cx: &Context<'_>) -> Armed {
+    let is_to_come = |state: &DeadlineState| state.at.filter(|_| !state.expired);
+    match state(scope).and_then(|state| is_to_come(&state.lock())) {
+        Some(at) => Armed::Elsewhere(Bell::for_deadline(at, cx.waker())),
+        None => Armed::Scope(Disarm(scope.clone())),
+    }
+}
+
 /// What will ring at the deadline.
 enum Armed {
     Not,
     Bell(Bell),
     Scope(#[allow(dead_code)] Disarm),
+    /// The runtime of the scope has been shut down, and another one rings for whoever polls the work.
+    Elsewhere(#[allow(dead_code)] Bell),
 }
 
 pin_project! {
@@ -267,13 +284,15 @@ impl<F: Future> Limited<F> {
             return polled;
         }
         match (this.section.as_mut().scope(), &*this.armed) {
-            (Some(scope), Armed::Scope(_)) => {
+            (Some(scope), Armed::Scope(_) | Armed::Elsewhere(_)) => {
                 // Where everything is busy the alarm may be late.
                 if expire_if_due(scope) {
-                    this.section.poll_dropped(cx)
-                } else {
-                    polled
+                    return this.section.poll_dropped(cx);
                 }
+                if is_silent(scope) {
+                    *this.armed = bell_elsewhere(scope, cx);
+                }
+                polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();

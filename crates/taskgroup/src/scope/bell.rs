@@ -47,7 +47,7 @@ impl Bell {
     /// Rings at `at` or before. In the runtime that we are in.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// Outside a Tokio runtime, and in one that has been shut down.
     pub(crate) fn for_deadline(at: Instant, waker: &Waker) -> Self {
         let serves = |left: &mut Bell| left.serves(at, waker);
         let left = LEFT.try_with(|left| left.borrow_mut().take_if(serves));
@@ -55,7 +55,7 @@ impl Bell {
     }
 
     fn new(at: Instant, waker: &Waker) -> Self {
-        let runtime = Runtime::current();
+        let runtime = Runtime::with_clock();
         let timers = runtime.timers();
         let rings = timers.rings();
         Self {
@@ -90,7 +90,7 @@ impl Bell {
 
     /// Whether it is still to ring, for whoever has had it since it was theirs.
     pub(crate) fn is_set(&self, now: Instant, waker: &Waker) -> bool {
-        self.wakes(waker) && now < self.key.at()
+        self.wakes(waker) && now < self.key.at() && !self.timers.is_silent()
     }
 
     /// The deadline has not come; maybe there is another one.

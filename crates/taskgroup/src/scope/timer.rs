@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(crate) struct Timers {
     earlier: Notify,
     /// How often something was due.
     rings: AtomicU64,
+    /// The runtime has shut down: nothing rings here any more. Set under the lock.
+    is_silent: AtomicBool,
     /// Whether the runtime has a clock, once that was asked: the question is a panic where there is none.
     clock: std::sync::OnceLock<bool>,
 }
@@ -68,6 +71,8 @@ struct Inner {
     /// When the sleeper will wake; `None` while there is no sleeper.
     sleeper: Option<Instant>,
 }
+
+const SHUT_DOWN: &str = "this needs a clock, and the Tokio runtime has been shut down";
 
 const NO_CLOCK: &str =
     "this needs a clock, and the Tokio runtime has none: call `enable_time` on its builder";
@@ -124,12 +129,39 @@ impl Inner {
     }
 }
 
+impl Runtime {
+    /// The current runtime, whose clock is to wake what is polled now. A child can outlive its runtime on a blocking thread; there the
+    /// runtime that it has entered stands in.
+    ///
+    /// # Panics
+    /// Where all that has been shut down, as Tokio's own timers do.
+    pub(crate) fn with_clock() -> Arc<Self> {
+        let runtime = Self::current();
+        if !runtime.timers().is_silent() {
+            return runtime;
+        }
+        let entered = Self::entered();
+        assert!(!entered.timers().is_silent(), "{SHUT_DOWN}");
+        entered
+    }
+}
+
 impl Timers {
     /// # Panics
     /// Where the runtime has no clock: on the stack of the code that needs one, not in the sleeper.
     pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
         assert!(self.has_clock(runtime), "{NO_CLOCK}");
         let mut inner = self.inner.lock();
+        if self.is_silent() {
+            drop(inner);
+            silence(alarm);
+            // Alarms count from 1, so it names none.
+            return TimerKey {
+                at,
+                number: 0,
+                place: 0,
+            };
+        }
         let key = inner.put(at, alarm);
         match inner.sleeper {
             None => {
@@ -159,6 +191,12 @@ impl Timers {
         let asked = gate::call_aside(|| drop(tokio::time::sleep(Duration::ZERO)));
         let has_clock = asked.map_err(gate::discard).is_ok();
         *self.clock.get_or_init(|| has_clock)
+    }
+
+    /// Whether the runtime has shut down. What is armed then is woken on the spot and never rings: whoever is polled still looks for
+    /// another clock, see [`Runtime::with_clock`].
+    pub(crate) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Acquire)
     }
 
     pub(crate) fn disarm(&self, key: TimerKey) {
@@ -224,7 +262,8 @@ async fn sleeper(runtime: Arc<Runtime>, mut silencing: Silencing) {
     }
 }
 
-/// Of a sleeper that goes with its runtime, be it that it never began: nothing will ring any more, so the wakers go as well.
+/// Of a sleeper that goes with its runtime, be it that it never began: nothing will ring here any more. Who waits for a deadline may be
+/// polled elsewhere, by a runtime of its own on a blocking thread for example, and is woken to look for another clock.
 struct Silencing(Option<Arc<Runtime>>);
 
 impl Drop for Silencing {
@@ -233,10 +272,26 @@ impl Drop for Silencing {
         let timers = runtime.timers();
         let silenced = {
             let mut inner = timers.inner.lock();
+            timers.is_silent.store(true, Ordering::Release);
             (take(&mut inner.young), take(&mut inner.sorted))
         };
         timers.rings.fetch_add(1, Ordering::AcqRel);
-        drop(silenced);
+        let (young, sorted) = silenced;
+        let young = young.into_iter().flatten().map(|(_, alarm)| alarm);
+        young.chain(sorted.into_values()).for_each(silence);
+    }
+}
+
+/// An alarm that will not ring.
+fn silence(alarm: Alarm) {
+    match alarm {
+        Alarm::Wake(waker) => waker.wake(),
+        Alarm::Deadline(scope) => {
+            if let Some(scope) = scope.upgrade() {
+                scope.wake();
+            }
+        }
+        Alarm::Grace(..) | Alarm::Watch(..) | Alarm::Ask(_) => {}
     }
 }
 

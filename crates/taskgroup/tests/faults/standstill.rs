@@ -1169,3 +1169,93 @@ fn fault_c10_waker_in_sections() {
         });
     });
 }
+
+/// Where a deadline stands when its runtime is shut down.
+#[derive(Clone, Copy, Debug)]
+enum Stands {
+    /// Its alarm is armed.
+    Armed,
+    /// It has not been polled.
+    Ahead,
+}
+
+/// A blocking closure of a child waits for `limited` in a runtime of its own, and the runtime of the child is shut down under it.
+fn under_a_blocking_closure<T, F>(
+    builder: &GroupBuilder,
+    stands: Stands,
+    limited: fn() -> F,
+) -> Result<T, mpsc::RecvError>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let outer = on_threads(2);
+    let (reached, reach) = mpsc::channel();
+    let (shut, is_shut) = mpsc::channel::<()>();
+    let (say, said) = mpsc::channel();
+    let work = move |_| {
+        // Its clock jumps to the deadline once nothing else is to do, if the alarm is its own.
+        let mut inner = tokio::runtime::Builder::new_current_thread();
+        let inner = inner.enable_time().start_paused(true).build().unwrap();
+        let ended = inner.block_on(async {
+            let mut limited = pin!(limited());
+            if matches!(stands, Stands::Armed) {
+                assert!(poll_once(limited.as_mut()).is_pending());
+            }
+            reached.send(()).unwrap();
+            if matches!(stands, Stands::Ahead) {
+                let _ = is_shut.recv();
+            }
+            limited.await
+        });
+        say.send(ended).unwrap();
+    };
+    let run = builder.clone().run_cancellable(async move |group| {
+        group.spawn_blocking(work);
+        Ok(())
+    });
+    outer.spawn(run);
+    reach.recv().unwrap();
+    outer.shutdown_background();
+    drop(shut);
+    said.recv()
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+// S20, S46: a deadline comes although the runtime around it is gone, when another one polls it.
+#[test]
+fn fault_c11_deadline_of_a_runtime_that_is_gone() {
+    isolated_with_drivers(|builder| {
+        for stands in [Stands::Armed, Stands::Ahead] {
+            let plain = || timeout(HOUR, forever());
+            let outcome = under_a_blocking_closure(&builder, stands, plain);
+            assert!(outcome.unwrap().is_err(), "{stands:?}");
+            let with_a_scope = || taskgroup::timeout_with(HOUR, async |_| forever().await);
+            let outcome = under_a_blocking_closure(&builder, stands, with_a_scope);
+            assert!(outcome.unwrap().is_err(), "with a scope, {stands:?}");
+        }
+    });
+}
+
+// S20, S46: one that is moved is met at its new place.
+#[test]
+fn fault_c11_deadline_moved_after_its_runtime_is_gone() {
+    isolated_with_drivers(|builder| {
+        for stands in [Stands::Armed, Stands::Ahead] {
+            let moved = || async {
+                let begin = tokio::time::Instant::now();
+                let moved = taskgroup::timeout_with(None::<Duration>, async |deadline| {
+                    tokio::task::yield_now().await;
+                    deadline.reschedule_after(HOUR);
+                    tokio::task::yield_now().await;
+                    deadline.reschedule_after(HOUR / 2);
+                    forever().await;
+                });
+                moved.await.map_err(|_| begin.elapsed().as_secs())
+            };
+            let outcome = under_a_blocking_closure(&builder, stands, moved);
+            assert_eq!(outcome.unwrap(), Err(1800), "{stands:?}");
+        }
+    });
+}

@@ -74,6 +74,14 @@ impl Runtime {
         Self::of_task().unwrap_or_else(|| Self::of(&Handle::current()))
     }
 
+    /// The runtime whose context this thread has entered, whichever polls the current task.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub(crate) fn entered() -> Arc<Self> {
+        Self::of(&Handle::current())
+    }
+
     /// Whether this is the current runtime.
     pub(super) fn is_current(id: Id) -> bool {
         match Self::of_task() {
