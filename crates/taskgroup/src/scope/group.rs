@@ -737,12 +737,14 @@ fn number_of(number: &AtomicU32) -> u32 {
 
 /// The grace is over: what still runs is dropped at its next suspension point and reported by name (S18).
 pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
-    if scope.is_closed() {
+    // With a token: what is told to end may have ended before its overrun is there, and then the group would be gone.
+    if scope.enter_child().is_err() {
         return;
     }
     let reason = CancelReason::of(ReasonKind::GraceOver, scope, Some(info(scope)));
-    let mut late = tree::force_and_find(scope, &reason);
+    // First, for the same reason.
     let body = scope.group().and_then(|group| group.late_body(scope));
+    let mut late = tree::force_and_find(scope, &reason);
     if late.is_empty() {
         late.extend(body);
     }
@@ -751,6 +753,7 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
         let member = Member::from_failure(task, overrun, Interval::now());
         scope.adopt_failure(member);
     }
+    scope.leave();
     super::timer::watch(scope);
 }
 

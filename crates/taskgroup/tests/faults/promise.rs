@@ -7,8 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
 
 use taskgroup::{
     BoxError, ErrorGroup, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, TaskHandle,
@@ -17,6 +17,7 @@ use taskgroup::{
 use tokio::time::sleep;
 
 use crate::common::paused_everywhere;
+use crate::common::waker::{Op, hooked};
 use crate::common::{
     Bomb, Flavour, Surroundings, Tokens, another_group_works, drivers, everywhere, forever,
     isolated, isolated_everywhere, isolated_paused, isolated_with_drivers, ms, on_one_thread,
@@ -1507,5 +1508,79 @@ fn fault_b14_value_dropped_on_a_plain_thread() {
             told.recv_timeout(ms(10_000))
                 .expect("the hook was not called");
         }
+    });
+}
+
+// S18: who overran is reported, though it may have ended while others are still being told.
+#[test]
+fn fault_b15_overrun_of_a_child_that_ends_at_once() {
+    isolated_with_drivers(|builder| {
+        on_threads(2).block_on(async {
+            for round in 0..300 {
+                let run = builder.clone().grace(ms(0)).run_cancellable(async |group| {
+                    for _ in 0..10 {
+                        let (started, start) = tokio::sync::oneshot::channel();
+                        group.spawn(shield(async move {
+                            let _ = started.send(());
+                            forever().await;
+                        }));
+                        start.await?;
+                    }
+                    group.cancel();
+                    Ok(())
+                });
+                let errors = run.await.unwrap_err();
+                assert_eq!(errors.leaf_count(), 10, "round {round}: {errors:#}");
+            }
+        });
+    });
+}
+
+// S18: the same of a body, whose task is polled and ends on the stack of whoever wakes it.
+#[test]
+fn fault_b15_overrun_of_a_body_that_ends_at_once() {
+    type Run = Pin<Box<dyn Future<Output = Result<Option<()>, ErrorGroup>> + Send>>;
+    struct Inline {
+        run: Mutex<Option<Run>>,
+        outcome: Mutex<Option<Result<Option<()>, ErrorGroup>>>,
+    }
+    fn poll(inline: &Arc<Inline>) {
+        // Not while it is being polled.
+        let Ok(mut run) = inline.run.try_lock() else {
+            return;
+        };
+        let weak = Arc::downgrade(inline);
+        let waker = hooked(move |op| {
+            if let (Op::Wake, Some(inline)) = (op, weak.upgrade()) {
+                poll(&inline);
+            }
+        });
+        let Some(polled) = run.as_mut() else { return };
+        if let Poll::Ready(outcome) = polled.as_mut().poll(&mut Context::from_waker(&waker)) {
+            *run = None;
+            *inline.outcome.lock().unwrap() = Some(outcome);
+        }
+    }
+    isolated(|| {
+        paused_everywhere(async |builder| {
+            let (give, given) = mpsc::channel();
+            let run = builder
+                .grace(ms(10))
+                .run_cancellable(async move |group: TaskGroup| {
+                    give.send(group).unwrap();
+                    shield(forever()).await;
+                    Ok(())
+                });
+            let inline = Arc::new(Inline {
+                run: Mutex::new(Some(Box::pin(run))),
+                outcome: Mutex::new(None),
+            });
+            poll(&inline);
+            given.recv().unwrap().cancel();
+            sleep(ms(20)).await;
+            let outcome = inline.outcome.lock().unwrap().take();
+            let errors = outcome.expect("it has ended").unwrap_err();
+            assert_eq!(errors.leaf_count(), 1, "{errors:#}");
+        });
     });
 }

@@ -31,7 +31,7 @@ impl Scope {
     }
 
     /// The grace is over: what is below is dropped at its next suspension point, shielded or not.
-    /// Returns the tasks that had not ended.
+    /// Returns the tasks that had not ended by then.
     pub(crate) fn force(self: &Arc<Self>, reason: &CancelReason) -> Vec<TaskRef> {
         spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
     }
@@ -110,11 +110,13 @@ pub(super) fn spread(
         for at in first_task..tasks.len() {
             let told = &tasks[at];
             let header = told.task.header();
+            let has_ended = header.is_done();
             // What is claimed is marked, and had no scope. A shielded task (an adopted cleanup) only listens to force.
             if told.claimed || header.mark(inherited) {
                 if let (false, Some(inside)) = (told.claimed, header.scope()) {
                     queue.push_back((inside.clone(), inherited));
                 }
+                tasks[at].has_ended = has_ended;
                 tasks.swap(kept, at);
                 kept += 1;
             }
@@ -134,11 +136,12 @@ pub(super) fn spread(
     }
     let mut forced = Vec::new();
     let mut sections = sections.into_iter().peekable();
-    for (number, Told { task, claimed, .. }) in tasks.into_iter().enumerate() {
+    for (number, told) in tasks.into_iter().enumerate() {
+        let Told { task, claimed, .. } = told;
         while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
             waker.wake();
         }
-        if force {
+        if force && !told.has_ended {
             forced.push(task.clone());
         }
         if claimed {
@@ -160,6 +163,8 @@ struct Told {
     index: u32,
     /// And taken out of its owner's list: it is ours to drop.
     claimed: bool,
+    /// It had when it was marked. Once it is woken it may end at any moment, because of that.
+    has_ended: bool,
 }
 
 impl Told {
@@ -168,6 +173,7 @@ impl Told {
             index: task.header().index,
             task,
             claimed,
+            has_ended: false,
         }
     }
 
@@ -206,7 +212,7 @@ pub(in super::super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason
     running
         .iter()
         .map(TaskRef::header)
-        .filter(|header| !header.is_done() && !waiting.contains(&std::ptr::from_ref(*header)))
+        .filter(|header| !waiting.contains(&std::ptr::from_ref(*header)))
         .map(Header::info)
         .collect()
 }
