@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -125,6 +125,7 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
     runtime.block_on(async {
         // Each of the siblings has some turns before and after.
         let siblings = Arc::new(AtomicUsize::new(0));
+        let has_happened = Arc::new(AtomicBool::new(false));
         let another = another(at.builder(), &tokens).await;
         let mut kept = None;
         let settings = place.settings(at.builder()).name("group");
@@ -133,10 +134,15 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
             let looks = kept.insert(act.clone());
             for _ in 0..3 {
                 let (siblings, token, calls) = (siblings.clone(), tokens.one(), calls.clone());
+                let has_happened = has_happened.clone();
                 group.spawn(async move {
                     let _token = token;
                     turns(3).await;
-                    // Not before the place has been reached, where that comes while the group runs.
+                    // A quorum of siblings would cancel the culprit before it came to the place.
+                    while !has_happened.load(Ordering::SeqCst) {
+                        turns(1).await;
+                    }
+                    // Most places are reached while the group runs, and then the siblings are there.
                     for _ in 0..50 {
                         if calls.load(Ordering::SeqCst) > 0 {
                             break;
@@ -148,6 +154,7 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
                 });
             }
             let happened = happen(place, act, &group).await;
+            has_happened.store(true, Ordering::SeqCst);
             if looks.deed() != Deed::Cancels {
                 happened?;
             }
