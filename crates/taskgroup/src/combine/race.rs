@@ -99,13 +99,14 @@ where
         let in_turn = futures.into_iter().enumerate().map(|(index, future)| {
             let before = index.checked_sub(1).map(|before| &turns[before]);
             let own = &turns[index];
+            let told = Told(own);
             async move {
+                let _told = told;
                 if let Some(before) = before {
                     before.begun.notified().await;
                     move_on_after(delay, before.failed.notified()).await;
                 }
                 own.begun.notify_one();
-                let _told = Told(own);
                 future.await
             }
         });
@@ -120,11 +121,12 @@ struct Turn {
     failed: Notify,
 }
 
-/// Tells the next one, also after a panic.
+/// Tells the next one at the end, also where a panic ends the wait for the own turn.
 struct Told<'a>(&'a Turn);
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
+        self.0.begun.notify_one();
         self.0.failed.notify_one();
     }
 }

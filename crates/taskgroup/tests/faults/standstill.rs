@@ -1259,3 +1259,21 @@ fn fault_c11_deadline_moved_after_its_runtime_is_gone() {
         }
     });
 }
+
+// S39: a staggered race goes on when a runner panics before its turn, here for want of a clock.
+#[test]
+fn fault_c12_runner_that_panics_before_its_turn() {
+    isolated_with_drivers(|_| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.build().unwrap().block_on(async {
+            let runners = [0, 1, 2].map(|number| async move {
+                if number == 0 {
+                    forever().await;
+                }
+                Ok::<_, BoxError>(number)
+            });
+            let winner = taskgroup::race_staggered(HOUR, runners).await;
+            assert_eq!(winner.unwrap(), 2);
+        });
+    });
+}
