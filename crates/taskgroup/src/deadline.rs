@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use crate::cancel::CancelReason;
 use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
+use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::timer::Alarm;
+use crate::scope::timer::{Alarm, SetAlarm};
 use crate::scope::tree::{self, DeadlineState, Dropping, Kind, Scope};
 
 /// A deadline passed before the work was done.
@@ -99,13 +100,8 @@ impl Deadline {
             state.at = at;
             state.timer.take()
         };
-        if let (Some(old), Some(runtime)) = (old, self.scope.runtime_if_any()) {
-            runtime.timers().disarm(old);
-        }
-        if self.scope.runtime_if_any().is_some() {
-            arm(&self.scope);
-        }
-        // Otherwise this is another thread, and the work has not been suspended yet; that will arm it.
+        drop(old);
+        arm(&self.scope, || Runtime::with_clock_for(&self.scope));
         true
     }
 
@@ -142,52 +138,49 @@ fn far(start: Instant, duration: Duration) -> Option<Instant> {
     start.checked_add(duration)
 }
 
-/// Sets the alarm for where the deadline stands now. What is due already fires on the spot.
-fn arm(scope: &Arc<Scope>) {
+/// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
+/// already fires on the spot. Without a runtime the next poll of the work sets it.
+fn arm(scope: &Arc<Scope>, runtime: impl FnOnce() -> Option<Arc<Runtime>>) {
     let Some(state) = state(scope) else { return };
-    let at = {
-        let state = state.lock();
-        match state.at {
-            Some(at) if state.timer.is_none() && !state.expired => at,
-            _ => return,
-        }
+    let (to_come, silent) = {
+        let mut state = state.lock();
+        let silent = state.timer.take_if(|alarm| alarm.is_silent());
+        let is_set = state.timer.is_some() || state.expired;
+        (state.at.filter(|_| !is_set), silent)
     };
+    drop(silent);
+    let Some(at) = to_come else { return };
     if at <= Instant::now() {
         return expire(scope);
     }
-    let runtime = scope.runtime();
-    let key = runtime
-        .timers()
-        .arm(runtime, at, Alarm::Deadline(Arc::downgrade(scope)));
-    let stale = {
+    let Some(runtime) = runtime() else {
+        return scope.wake();
+    };
+    let alarm = Alarm::Deadline(Arc::downgrade(scope));
+    let mut alarm = Some(SetAlarm::new(&runtime, at, alarm));
+    {
         let mut state = state.lock();
         if state.at == Some(at) && state.timer.is_none() {
-            state.timer = Some(key);
-            None
-        } else {
-            Some(key)
+            state.timer = alarm.take();
         }
-    };
-    if let Some(stale) = stale {
-        runtime.timers().disarm(stale);
     }
+    // It was moved meanwhile.
+    drop(alarm);
 }
 
 /// The alarm of a deadline rang. It may have been moved meanwhile.
 pub(crate) fn expire(scope: &Arc<Scope>) {
     let Some(state) = state(scope) else { return };
-    let at = {
+    let (alarm, is_due) = {
         let mut state = state.lock();
-        state.timer = None;
-        match state.at {
-            Some(at) if at <= Instant::now() && !state.expired => {
-                state.expired = true;
-                at
-            }
-            _ => return,
-        }
+        let is_due = state.at.is_some_and(|at| at <= Instant::now()) && !state.expired;
+        state.expired |= is_due;
+        (state.timer.take(), is_due)
     };
-    let _ = at;
+    drop(alarm);
+    if !is_due {
+        return;
+    }
     let reason = CancelReason::deadline("a deadline passed".to_owned(), scope.location);
     scope.cancel(&reason, Dropping::Scheduled);
 }
@@ -205,10 +198,8 @@ pub(crate) fn expire_if_due(scope: &Arc<Scope>) -> bool {
 }
 
 fn disarm(scope: &Arc<Scope>) {
-    let key = state(scope).and_then(|state| state.lock().timer.take());
-    if let (Some(key), Some(runtime)) = (key, scope.runtime_if_any()) {
-        runtime.timers().disarm(key);
-    }
+    let alarm = state(scope).and_then(|state| state.lock().timer.take());
+    drop(alarm);
 }
 
 /// Takes the alarm back when the work is over, however it ends.
@@ -220,28 +211,11 @@ impl Drop for Disarm {
     }
 }
 
-/// Whether no alarm of `scope` rings any more, because its runtime has been shut down.
-fn is_silent(scope: &Arc<Scope>) -> bool {
-    let runtime = scope.runtime_if_any();
-    runtime.is_some_and(|runtime| runtime.timers().is_silent())
-}
-
-/// A bell of another runtime for the deadline of `scope`, which is alive and will be polled again.
-fn bell_elsewhere(scope: &Arc<Scope>, cx: &Context<'_>) -> Armed {
-    let is_to_come = |state: &DeadlineState| state.at.filter(|_| !state.expired);
-    match state(scope).and_then(|state| is_to_come(&state.lock())) {
-        Some(at) => Armed::Elsewhere(Bell::for_deadline(at, cx.waker())),
-        None => Armed::Scope(Disarm(scope.clone())),
-    }
-}
-
 /// What will ring at the deadline.
 enum Armed {
     Not,
     Bell(Bell),
     Scope(#[allow(dead_code)] Disarm),
-    /// The runtime of the scope has been shut down, and another one rings for whoever polls the work.
-    Elsewhere(#[allow(dead_code)] Bell),
 }
 
 pin_project! {
@@ -284,20 +258,18 @@ impl<F: Future> Limited<F> {
             return polled;
         }
         match (this.section.as_mut().scope(), &*this.armed) {
-            (Some(scope), Armed::Scope(_) | Armed::Elsewhere(_)) => {
+            (Some(scope), Armed::Scope(_)) => {
                 // Where everything is busy the alarm may be late.
                 if expire_if_due(scope) {
                     return this.section.poll_dropped(cx);
                 }
-                if is_silent(scope) {
-                    *this.armed = bell_elsewhere(scope, cx);
-                }
+                arm(scope, || Some(Runtime::with_clock()));
                 polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
-                arm(&scope);
+                arm(&scope, || Some(Runtime::with_clock()));
                 let expired = state(&scope).is_some_and(|state| state.lock().expired);
                 *this.armed = Armed::Scope(Disarm(scope));
                 if expired {

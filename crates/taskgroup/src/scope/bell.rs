@@ -11,7 +11,6 @@
 //!   and where a driver of ours polls the task, not beyond the driver's turn.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::task::{RawWakerVTable, Waker};
 
 use tokio::runtime::{Id, RuntimeFlavor};
@@ -19,11 +18,10 @@ use tokio::time::Instant;
 
 use super::driver::Runtime;
 use super::gate;
-use super::timer::{Alarm, TimerKey, Timers};
+use super::timer::{Alarm, SetAlarm};
 
 pub(crate) struct Bell {
-    timers: Arc<Timers>,
-    key: TimerKey,
+    alarm: SetAlarm,
     /// Data and table of the waker, as it is the alarm that has it.
     waker: (usize, &'static RawWakerVTable),
     /// How often anything had rung when it was armed.
@@ -56,11 +54,9 @@ impl Bell {
 
     fn new(at: Instant, waker: &Waker) -> Self {
         let runtime = Runtime::with_clock();
-        let timers = runtime.timers();
-        let rings = timers.rings();
+        let rings = runtime.timers().rings();
         Self {
-            key: timers.arm(&runtime, at, Alarm::Wake(gate::clone_waker(waker))),
-            timers: timers.clone(),
+            alarm: SetAlarm::new(&runtime, at, Alarm::Wake(gate::clone_waker(waker))),
             waker: (waker.data().addr(), waker.vtable()),
             rings,
             left: match runtime.handle().runtime_flavor() {
@@ -79,8 +75,9 @@ impl Bell {
     /// B1
     fn serves(&self, at: Instant, waker: &Waker) -> bool {
         self.wakes(waker)
-            && self.key.at() <= at
-            && self.timers.rings() == self.rings
+            && self.alarm.at() <= at
+            && self.alarm.rings() == self.rings
+            && !self.alarm.is_silent()
             && match self.left {
                 Left::Nobody => false,
                 Left::Inside(runtime) => Runtime::is_current(runtime),
@@ -90,7 +87,7 @@ impl Bell {
 
     /// Whether it is still to ring, for whoever has had it since it was theirs.
     pub(crate) fn is_set(&self, now: Instant, waker: &Waker) -> bool {
-        self.wakes(waker) && now < self.key.at() && !self.timers.is_silent()
+        self.wakes(waker) && now < self.alarm.at() && !self.alarm.is_silent()
     }
 
     /// The deadline has not come; maybe there is another one.
@@ -100,12 +97,6 @@ impl Bell {
             let _ = LEFT.try_with(|left| std::mem::swap(&mut *left.borrow_mut(), &mut next));
             drop(next);
         }
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        self.timers.disarm(self.key);
     }
 }
 
@@ -127,6 +118,7 @@ fn drop_left() {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake};
     use std::time::Duration;
@@ -137,7 +129,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn left() -> Option<Instant> {
-        LEFT.with_borrow(|left| left.as_ref().map(|bell| bell.key.at()))
+        LEFT.with_borrow(|left| left.as_ref().map(|bell| bell.alarm.at()))
     }
 
     #[derive(Default)]
@@ -184,7 +176,7 @@ mod tests {
         tokio::time::sleep(3 * SECOND).await;
         assert_eq!(woken[1].0.load(Ordering::SeqCst), 1);
         let bell = Bell::for_deadline(at + 5 * SECOND, &wakers[1]);
-        assert_eq!(bell.key.at(), at + 5 * SECOND);
+        assert_eq!(bell.alarm.at(), at + 5 * SECOND);
         drop(bell);
         assert_eq!(woken[0].0.load(Ordering::SeqCst), 0);
     }

@@ -12,7 +12,7 @@ use super::driver::{self, light::Queue};
 use super::gate::{self, StoredWaker};
 use super::lazy::Lazy;
 use super::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
-use super::timer::TimerKey;
+use super::timer::SetAlarm;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use super::waiters::{Key, Removed, Waiters};
 use crate::cancel::{CancelReason, ReasonKind, classify};
@@ -72,7 +72,7 @@ impl Outcomes {
 /// What few groups ask for.
 struct Asked {
     settings: Settings,
-    grace_timer: Mutex<Option<TimerKey>>,
+    grace_timer: Mutex<Option<SetAlarm>>,
     places: Mutex<Places>,
 }
 
@@ -583,7 +583,7 @@ impl GroupState {
             (std::mem::take(&mut outcomes.failures), outcomes.tally)
         };
         if let Some(asked) = &self.asked {
-            asked.group_ended(scope);
+            asked.group_ended();
         }
         if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
             let ended_by = scope.reason().map(|reason| reason.kind());
@@ -614,8 +614,9 @@ impl GroupState {
     pub(super) fn arm_grace(&self, scope: &Arc<Scope>) {
         let asked = self.asked.as_ref();
         if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.settings.grace?))) {
-            let key = super::timer::arm_grace(scope, grace);
-            *asked.grace_timer.lock() = key;
+            let alarm = super::timer::set_grace(scope, grace);
+            let before = std::mem::replace(&mut *asked.grace_timer.lock(), alarm);
+            drop(before);
         }
     }
 
@@ -709,14 +710,12 @@ impl Asked {
         limit.is_none() && wanted.is_none() && progress.is_none()
     }
 
-    fn group_ended(&self, scope: &Arc<Scope>) {
+    fn group_ended(&self) {
         if let Some(progress) = &self.settings.progress {
             progress.closed();
         }
-        let timer = self.grace_timer.lock().take();
-        if let (Some(timer), Some(runtime)) = (timer, scope.runtime_if_any()) {
-            runtime.timers().disarm(timer);
-        }
+        let alarm = self.grace_timer.lock().take();
+        drop(alarm);
     }
 }
 

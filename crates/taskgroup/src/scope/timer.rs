@@ -7,6 +7,7 @@
 //! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::mem::take;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -40,12 +41,6 @@ pub(crate) struct TimerKey {
     number: u64,
     /// Its place while it is young.
     place: u32,
-}
-
-impl TimerKey {
-    pub(super) fn at(&self) -> Instant {
-        self.at
-    }
 }
 
 #[derive(Default)]
@@ -130,31 +125,89 @@ impl Inner {
 }
 
 impl Runtime {
-    /// The current runtime, whose clock is to wake what is polled now. A child can outlive its runtime on a blocking thread; there the
-    /// runtime that it has entered stands in.
+    /// The runtime whose clock wakes what is polled now: the one that this thread has entered, as
+    /// with Tokio's own timers. A runtime around it may be unable to ring, since its last worker
+    /// may be the thread that polls. It stands in where the inner one has no clock.
     ///
     /// # Panics
-    /// Where all that has been shut down, as Tokio's own timers do.
+    /// Where neither has a clock that rings, as Tokio's own timers do.
     pub(crate) fn with_clock() -> Arc<Self> {
-        let runtime = Self::current();
-        if !runtime.timers().is_silent() {
-            return runtime;
+        if let Some(entered) = Self::entered().filter(Self::rings) {
+            return entered;
         }
-        let entered = Self::entered();
-        assert!(!entered.timers().is_silent(), "{SHUT_DOWN}");
-        entered
+        let runtime = Self::current();
+        if !runtime.rings() {
+            let is_silent = runtime.timers().is_silent();
+            panic!("{}", if is_silent { SHUT_DOWN } else { NO_CLOCK });
+        }
+        runtime
+    }
+
+    /// A runtime that rings for `scope`, from whichever thread: its own or, where that has been
+    /// shut down, the one that this thread has entered.
+    pub(crate) fn with_clock_for(scope: &Arc<Scope>) -> Option<Arc<Self>> {
+        let own = scope.runtime_if_any().filter(|runtime| runtime.rings());
+        own.cloned().or_else(|| Self::entered().filter(Self::rings))
+    }
+
+    /// Whether an alarm rings here.
+    fn rings(self: &Arc<Self>) -> bool {
+        !self.timers().is_silent() && self.timers().has_clock(self)
+    }
+}
+
+/// An alarm that is set. Dropped, it is taken back.
+pub(crate) struct SetAlarm {
+    timers: Arc<Timers>,
+    key: TimerKey,
+}
+
+impl SetAlarm {
+    /// # Panics
+    /// Where the runtime has no clock.
+    pub(crate) fn new(runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> Self {
+        Self {
+            key: runtime.timers().arm(runtime, at, alarm),
+            timers: runtime.timers().clone(),
+        }
+    }
+
+    pub(super) fn at(&self) -> Instant {
+        self.key.at
+    }
+
+    /// Whether its runtime has been shut down, so that it never rings.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.timers.is_silent()
+    }
+
+    /// How often anything has rung in its runtime.
+    pub(super) fn rings(&self) -> u64 {
+        self.timers.rings()
+    }
+}
+
+impl Drop for SetAlarm {
+    fn drop(&mut self) {
+        self.timers.disarm(self.key);
+    }
+}
+
+impl fmt::Debug for SetAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
     }
 }
 
 impl Timers {
     /// # Panics
     /// Where the runtime has no clock: on the stack of the code that needs one, not in the sleeper.
-    pub(crate) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
+    pub(super) fn arm(&self, runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> TimerKey {
         assert!(self.has_clock(runtime), "{NO_CLOCK}");
         let mut inner = self.inner.lock();
         if self.is_silent() {
             drop(inner);
-            silence(alarm);
+            silence(at, alarm);
             // Alarms count from 1, so it names none.
             return TimerKey {
                 at,
@@ -182,7 +235,7 @@ impl Timers {
     }
 
     /// Whether alarms ring in this runtime at all.
-    pub(super) fn has_clock(&self, runtime: &Runtime) -> bool {
+    fn has_clock(&self, runtime: &Runtime) -> bool {
         if let Some(known) = self.clock.get() {
             return *known;
         }
@@ -193,13 +246,13 @@ impl Timers {
         *self.clock.get_or_init(|| has_clock)
     }
 
-    /// Whether the runtime has shut down. What is armed then is woken on the spot and never rings: whoever is polled still looks for
-    /// another clock, see [`Runtime::with_clock`].
-    pub(crate) fn is_silent(&self) -> bool {
+    /// Whether the runtime has shut down. What is armed then is woken on the spot and never rings.
+    /// Its next poll looks for another clock, see [`Runtime::with_clock`].
+    fn is_silent(&self) -> bool {
         self.is_silent.load(Ordering::Acquire)
     }
 
-    pub(crate) fn disarm(&self, key: TimerKey) {
+    fn disarm(&self, key: TimerKey) {
         let gone = self.inner.lock().take(key);
         drop(gone);
     }
@@ -262,8 +315,9 @@ async fn sleeper(runtime: Arc<Runtime>, mut silencing: Silencing) {
     }
 }
 
-/// Of a sleeper that goes with its runtime, be it that it never began: nothing will ring here any more. Who waits for a deadline may be
-/// polled elsewhere, by a runtime of its own on a blocking thread for example, and is woken to look for another clock.
+/// Goes with a sleeper that its runtime drops, also before its first poll: nothing will ring here
+/// any more. What waits for a deadline may be polled elsewhere, by a runtime of its own on a
+/// blocking thread for example, and is woken to look for another clock.
 struct Silencing(Option<Arc<Runtime>>);
 
 impl Drop for Silencing {
@@ -277,21 +331,28 @@ impl Drop for Silencing {
         };
         timers.rings.fetch_add(1, Ordering::AcqRel);
         let (young, sorted) = silenced;
-        let young = young.into_iter().flatten().map(|(_, alarm)| alarm);
-        young.chain(sorted.into_values()).for_each(silence);
+        for (key, alarm) in young.into_iter().flatten().chain(sorted) {
+            silence(key.at, alarm);
+        }
     }
 }
 
-/// An alarm that will not ring.
-fn silence(alarm: Alarm) {
-    match alarm {
-        Alarm::Wake(waker) => waker.wake(),
-        Alarm::Deadline(scope) => {
-            if let Some(scope) = scope.upgrade() {
-                scope.wake();
-            }
-        }
-        Alarm::Grace(..) | Alarm::Watch(..) | Alarm::Ask(_) => {}
+/// An alarm that will not ring, because its runtime has been shut down. What is polled is woken
+/// to find another clock.
+fn silence(at: Instant, alarm: Alarm) {
+    let scope = match alarm {
+        Alarm::Wake(waker) => return waker.wake(),
+        Alarm::Deadline(ref scope)
+        | Alarm::Grace(ref scope, _)
+        | Alarm::Watch(ref scope, _)
+        | Alarm::Ask(ref scope) => scope.upgrade(),
+    };
+    let Some(scope) = scope else { return };
+    if matches!(alarm, Alarm::Deadline(_)) {
+        return scope.wake();
+    }
+    if let Some(runtime) = Runtime::with_clock_for(&scope) {
+        runtime.timers().arm(&runtime, at, alarm);
     }
 }
 
@@ -323,17 +384,31 @@ fn fire(alarm: Alarm) {
     }
 }
 
-/// So long from now, guards and shields below `scope` hold no longer. Without a clock nobody can tell when that is: the cleanup goes on, and a
-/// warning says that nothing bounds it. A panic would hit the code in the middle of whose work the group happens to be cancelled.
-pub(crate) fn arm_grace(scope: &Arc<Scope>, grace: Duration) -> Option<TimerKey> {
-    let runtime = scope.runtime_if_any()?;
-    if !runtime.timers().has_clock(runtime) {
-        crate::observe::no_clock(scope, grace);
-        return None;
-    }
+/// After `grace`, guards and shields below `scope` hold no longer. Without a clock the cleanup goes
+/// on, and a warning says that nothing bounds it. A panic would hit the code that happens to cancel
+/// the group.
+pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm> {
     let at = Instant::now().checked_add(grace)?;
+    let runtime = runtime_of_grace(scope, grace)?;
     let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
-    Some(runtime.timers().arm(runtime, at, alarm))
+    Some(SetAlarm::new(&runtime, at, alarm))
+}
+
+/// As [`set_grace`], and it is not taken back.
+pub(crate) fn ring_grace(scope: &Arc<Scope>, grace: Duration) {
+    if let Some(runtime) = runtime_of_grace(scope, grace) {
+        let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+        ring_in(&runtime, grace, alarm);
+    }
+}
+
+fn runtime_of_grace(scope: &Arc<Scope>, grace: Duration) -> Option<Arc<Runtime>> {
+    let runtime = Runtime::with_clock_for(scope);
+    // Outside any runtime nothing below can have begun.
+    if runtime.is_none() && scope.runtime_if_any().is_some() {
+        crate::observe::no_clock(scope, grace);
+    }
+    runtime
 }
 
 /// Reports every few seconds what still runs below `scope`, until nothing does.
@@ -345,8 +420,19 @@ fn watch_since(scope: &Arc<Scope>, since: Instant) {
     if scope.is_closed() {
         return;
     }
-    if let Some(runtime) = scope.runtime_if_any() {
-        let alarm = Alarm::Watch(Arc::downgrade(scope), since);
-        runtime.timers().arm(runtime, Instant::now() + WATCH, alarm);
+    ring(scope, WATCH, Alarm::Watch(Arc::downgrade(scope), since));
+}
+
+/// Rings after `pause` where `scope` has a clock, and is not taken back.
+pub(super) fn ring(scope: &Arc<Scope>, pause: Duration, alarm: Alarm) {
+    if let Some(runtime) = Runtime::with_clock_for(scope) {
+        ring_in(&runtime, pause, alarm);
+    }
+}
+
+fn ring_in(runtime: &Arc<Runtime>, pause: Duration, alarm: Alarm) {
+    // Beyond what an instant can say means never.
+    if let Some(at) = Instant::now().checked_add(pause) {
+        runtime.timers().arm(runtime, at, alarm);
     }
 }

@@ -32,7 +32,7 @@ use super::driver::Runtime;
 use super::gate::{self, Foreign, StoredWaker};
 use super::group::{GroupState, Whose};
 use super::task::{Header, TaskLink, TaskRef};
-use super::timer::TimerKey;
+use super::timer::SetAlarm;
 use super::waiters::{Key, Waiters};
 use crate::cancel::CancelReason;
 use crate::error::{Interval, Member, NotKept};
@@ -82,7 +82,7 @@ pub(crate) struct DeadlineState {
     pub(crate) at: Option<Instant>,
     /// So long after the scope was opened; then it is in `at`.
     pub(crate) after: Option<Duration>,
-    pub(crate) timer: Option<TimerKey>,
+    pub(crate) timer: Option<SetAlarm>,
     pub(crate) expired: bool,
 }
 

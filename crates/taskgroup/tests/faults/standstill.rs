@@ -1277,3 +1277,48 @@ fn fault_c12_runner_that_panics_before_its_turn() {
         });
     });
 }
+
+/// A child blocks its worker with a runtime of its own, while its runtime, which has no other
+/// worker, goes down and finds no thread to replace it.
+fn on_the_last_worker<T, F>(
+    builder: &GroupBuilder,
+    limited: fn() -> F,
+) -> Result<T, mpsc::RecvError>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let outer = on_threads(1);
+    let (reached, reach) = mpsc::channel();
+    let (shut, is_shut) = mpsc::channel::<()>();
+    let (say, said) = mpsc::channel();
+    let run = builder.clone().run_cancellable(async move |group| {
+        group.spawn(async move {
+            reached.send(()).unwrap();
+            let _ = is_shut.recv();
+            tokio::task::block_in_place(|| {
+                let mut inner = tokio::runtime::Builder::new_current_thread();
+                let inner = inner.enable_time().start_paused(true).build().unwrap();
+                say.send(inner.block_on(limited())).unwrap();
+            });
+        });
+        Ok(())
+    });
+    outer.spawn(run);
+    reach.recv().unwrap();
+    outer.shutdown_background();
+    drop(shut);
+    said.recv()
+}
+
+// S20, S46: a deadline rings by the clock of the runtime that polls it. The one around may have
+// lost its last thread.
+#[test]
+fn fault_c13_deadline_under_a_runtime_without_a_thread() {
+    isolated_with_drivers(|builder| {
+        let plain = || timeout(HOUR, forever());
+        assert!(on_the_last_worker(&builder, plain).unwrap().is_err());
+        let with_a_scope = || taskgroup::timeout_with(HOUR, async |_| forever().await);
+        assert!(on_the_last_worker(&builder, with_a_scope).unwrap().is_err());
+    });
+}

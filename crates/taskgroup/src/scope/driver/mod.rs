@@ -75,11 +75,8 @@ impl Runtime {
     }
 
     /// The runtime whose context this thread has entered, whichever polls the current task.
-    ///
-    /// # Panics
-    /// Outside a Tokio runtime.
-    pub(crate) fn entered() -> Arc<Self> {
-        Self::of(&Handle::current())
+    pub(super) fn entered() -> Option<Arc<Self>> {
+        Handle::try_current().ok().map(|handle| Self::of(&handle))
     }
 
     /// Whether this is the current runtime.
@@ -91,7 +88,7 @@ impl Runtime {
     }
 
     pub(crate) fn try_current() -> Option<Arc<Self>> {
-        Self::of_task().or_else(|| Handle::try_current().ok().map(|handle| Self::of(&handle)))
+        Self::of_task().or_else(Self::entered)
     }
 
     fn of_task() -> Option<Arc<Self>> {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, PARKED, Scope, TOLD, spread, task_of};
 use crate::scope::current;
 use crate::scope::gate::StoredWaker;
-use crate::scope::timer::Alarm;
+use crate::scope::timer::{self, Alarm};
 use crate::sync::{MutexGuard, Ordering};
 
 /// A section is parked after so many polls of the scope around it in which none of those asked has answered. An executor inside one task
@@ -364,12 +364,8 @@ impl Asking {
         let next = Instant::now() + self.pause;
         self.next = Some(next);
         // In a model time stands still, and without a clock it looks again when it is polled.
-        if let (false, Some(runtime)) = (cfg!(loom), scope.runtime_if_any()) {
-            if !runtime.timers().has_clock(runtime) {
-                return;
-            }
-            let alarm = Alarm::Ask(Arc::downgrade(scope));
-            runtime.timers().arm(runtime, next, alarm);
+        if !cfg!(loom) {
+            timer::ring(scope, self.pause, Alarm::Ask(Arc::downgrade(scope)));
         }
     }
 
