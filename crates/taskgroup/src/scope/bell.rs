@@ -4,10 +4,10 @@
 //! new one. So a task with one deadline after the other, none of which comes, arms an alarm now and then, and is woken in vain as
 //! often.
 //!
-//! - **B1** An alarm has its waker until it rings. So as long as none of its runtime has rung since a bell was armed, who has the same waker is the
+//! - **BE1** An alarm has its waker until it rings. So as long as none of its runtime has rung since a bell was armed, who has the same waker is the
 //!   same task. It may be in another runtime by now. One with workers of its own rings all the same, and has no clock but the common one; with
 //!   others that is asked.
-//! - **B2** A bell that was left keeps the task's memory. It does so until another one is left on the thread, until it rings, until its runtime goes;
+//! - **BE2** A bell that was left keeps the task's memory. It does so until another one is left on the thread, until it rings, until its runtime goes;
 //!   and where a driver of ours polls the task, not beyond the driver's turn.
 
 use std::cell::RefCell;
@@ -72,7 +72,7 @@ impl Bell {
         data == waker.data().addr() && std::ptr::eq(table, waker.vtable())
     }
 
-    /// B1
+    /// BE1
     fn serves(&self, at: Instant, waker: &Waker) -> bool {
         self.wakes(waker)
             && self.alarm.at() <= at
@@ -100,7 +100,7 @@ impl Bell {
     }
 }
 
-/// B2: the turn of a driver ends.
+/// BE2: the turn of a driver ends.
 #[inline]
 pub(super) fn end_turn() {
     let is_left = LEFT.try_with(|left| left.borrow().is_some());
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(begin.elapsed(), 15 * SECOND);
     }
 
-    // B1: what has rung serves nobody, and neither does that of another task.
+    // BE1: what has rung serves nobody, and neither does that of another task.
     #[tokio::test(start_paused = true)]
     async fn a_bell_serves_only_its_task_and_only_before_it_rings() {
         let woken = [Arc::new(Woken::default()), Arc::new(Woken::default())];
@@ -191,7 +191,7 @@ mod tests {
         assert!(!bell.is_set(now + SECOND, &wakers[0]));
     }
 
-    // B1, B2: a bell of another runtime is not taken where that may stand still, and goes with its runtime.
+    // BE1, BE2: a bell of another runtime is not taken where that may stand still, and goes with its runtime.
     #[test]
     fn a_bell_stays_in_its_runtime() {
         let runtime = || {
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&woken), 2, "the sleeper has dropped it");
     }
 
-    // B2: no child is kept beyond the turn of its driver.
+    // BE2: no child is kept beyond the turn of its driver.
     #[tokio::test(start_paused = true)]
     async fn no_bell_of_a_child_is_left() {
         let builders = [
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(left(), Some(begin + 5 * SECOND));
     }
 
-    // B1: one of a runtime with workers of its own rings all the same, so it serves in others too.
+    // BE1: one of a runtime with workers of its own rings all the same, so it serves in others too.
     #[test]
     fn a_bell_of_a_runtime_with_workers_serves_anywhere() {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -269,7 +269,7 @@ mod tests {
         assert!(matches!(bell.left, Left::Anybody));
     }
 
-    // B1: in a turn of a driver it serves the next deadline of the child.
+    // BE1: in a turn of a driver it serves the next deadline of the child.
     #[tokio::test(start_paused = true)]
     async fn a_bell_serves_within_a_turn() {
         let first = Instant::now() + SECOND;
@@ -296,7 +296,7 @@ mod tests {
         run.await.unwrap();
     }
 
-    // B2: an exploration looks at what is alive, so nothing is left there.
+    // BE2: an exploration looks at what is alive, so nothing is left there.
     #[cfg(feature = "testing")]
     #[test]
     fn no_bell_is_left_in_an_exploration() {

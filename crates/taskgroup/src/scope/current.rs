@@ -15,7 +15,7 @@ use crate::sync::thread_local;
 
 /// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
 ///
-/// **C1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it stands there; and it is only read
+/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it stands there; and it is only read
 /// on the same thread. So a pointer found in `AMBIENT` is good to be read at once, and nothing keeps it for later.
 #[derive(Clone, Copy, Default)]
 enum Ambient {
@@ -28,7 +28,7 @@ enum Ambient {
 
 /// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
 pub(crate) struct Unopened {
-    /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (C1).
+    /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (CU1).
     around: Here,
     kind: Lazy,
     location: &'static Location<'static>,
@@ -111,11 +111,11 @@ impl Ambient {
     fn look(&self) -> Inside<'_> {
         match *self {
             Self::Outside => Inside::Nothing,
-            // SAFETY: C1.
+            // SAFETY: CU1.
             Self::Task(task) => Inside::Task(unsafe { &*task }),
-            // SAFETY: C1.
+            // SAFETY: CU1.
             Self::Scope(scope) => Inside::Scope(unsafe { &*scope }),
-            // SAFETY: C1.
+            // SAFETY: CU1.
             Self::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened }),
         }
     }
@@ -174,7 +174,7 @@ thread_local! {
     static AMBIENT: Cell<Here> = const { Cell::new(Here { ambient: Ambient::Outside, task: None }) };
 }
 
-/// **C2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of
+/// **CU2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of
 /// another runtime that is polled on the same stack, inside `block_in_place` for example, is
 /// another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself is the
 /// code of the task around it, and cannot be told from code that has only entered a runtime. See
@@ -185,7 +185,7 @@ struct Here {
     task: Option<tokio::task::Id>,
 }
 
-/// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows what it made ambient (C1), and is
+/// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows what it made ambient (CU1), and is
 /// never leaked.
 pub(crate) struct Entered<'a> {
     previous: Option<Here>,
@@ -213,9 +213,9 @@ fn publish(ambient: Ambient) -> Option<Before> {
     match ambient {
         // What is not open stands for what is around it.
         Ambient::Outside | Ambient::Unopened(_) => None,
-        // SAFETY: C1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
+        // SAFETY: CU1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
         Ambient::Task(task) => unsafe { polling::enter_task(task) },
-        // SAFETY: C1, as above.
+        // SAFETY: CU1, as above.
         Ambient::Scope(scope) => unsafe { polling::enter_scope(scope) },
     }
 }
@@ -325,7 +325,7 @@ impl Here {
         if entered.task == now.task {
             entered
         } else {
-            // C2
+            // CU2
             now
         }
     }

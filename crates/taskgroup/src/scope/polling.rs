@@ -5,7 +5,7 @@
 //! Invariants:
 //!
 //! - **P1** What stands in a thread's slot is null, or the address of a `TaskRef` or an `Arc<Scope>` that an `Entered` of that
-//!   thread borrows (C1). The thread takes the address out before that borrow ends.
+//!   thread borrows (CU1). The thread takes the address out before that borrow ends.
 //! - **P2** While a slot is locked its thread does not change it: it spins. Only a watcher locks, only what is not null, and only
 //!   for the time of one count of a reference. So what a watcher reads under the lock is alive.
 //! - **P3** There is one watcher at a time: it has the lock of the list of slots.

@@ -375,7 +375,7 @@ mod tests {
         assert!(state.begin_scheduled());
     }
 
-    // D3: a task without a driver is dropped by the thread that has it, or by the one that wakes it.
+    // DR3: a task without a driver is dropped by the thread that has it, or by the one that wakes it.
     #[test]
     fn a_lost_driver_is_noticed() {
         let idle = State::spawned(0);

@@ -282,7 +282,7 @@ impl Timers {
             due.push(entry.remove());
         }
         if !due.is_empty() {
-            // Before any of them is gone (B1).
+            // Before any of them is gone (BE1).
             self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }

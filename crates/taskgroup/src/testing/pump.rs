@@ -1,6 +1,6 @@
 //! Polls the tasks of a runtime in the order that a chooser picks, in place of the engine's own pump.
 //!
-//! Everything that a pump has to keep (D1–D3 of `scope::driver`) is the runtime's; here is only the order. So what
+//! Everything that a pump has to keep (DR1–DR3 of `scope::driver`) is the runtime's; here is only the order. So what
 //! runs under it is the real engine. The program itself, with the bodies of its groups, waits for its turn like the tasks: it is
 //! polled through a [`Gate`].
 //!

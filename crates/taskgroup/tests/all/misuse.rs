@@ -256,7 +256,7 @@ fn a_destructor_drops_the_waker_of_the_next_one() {
     });
 }
 
-// D3: the runtime goes while children are alive, parked, ready and in the middle of cleanup.
+// DR3: the runtime goes while children are alive, parked, ready and in the middle of cleanup.
 #[test]
 fn a_runtime_that_goes_down_takes_its_children() {
     for (threads, light_tasks) in [(0, false), (0, true), (2, false), (2, true)] {
@@ -341,7 +341,7 @@ fn a_runtime_that_goes_down_over_panicking_destructors() {
     assert_eq!(log.take(), ["after"]);
 }
 
-// D3: whatever it was doing, a child learns that it is cancelled when its runtime goes. The group goes on in another one.
+// DR3: whatever it was doing, a child learns that it is cancelled when its runtime goes. The group goes on in another one.
 #[test]
 fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
     struct Tells(Log, &'static str);
@@ -393,7 +393,7 @@ fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
     assert!(paused(ended).unwrap_err().is_cancelled());
 }
 
-// D3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one. With another child, which was alive then,
+// DR3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one. With another child, which was alive then,
 // the engine knows that it has gone.
 #[test]
 fn a_child_for_a_runtime_that_has_gone_is_dropped() {

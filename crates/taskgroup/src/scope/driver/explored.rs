@@ -93,7 +93,7 @@ impl Runtime {
         drop(resting);
     }
 
-    /// D3: the pump goes with its runtime, and this is what it had taken.
+    /// DR3: the pump goes with its runtime, and this is what it had taken.
     pub(crate) fn go_down(self: &Arc<Self>, taken: Vec<TaskRef>) {
         let ready = {
             let mut inner = self.queue().inner.lock();

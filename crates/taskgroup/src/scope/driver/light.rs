@@ -8,7 +8,7 @@
 //! each. They end when they are not needed.
 //!
 //! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is a task in the queue, `coming` is not
-//!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (D2).
+//!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (DR2).
 //! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
 //!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
 //! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio
@@ -19,7 +19,7 @@
 //!   (S38). With fewer pumps a child that spawns more than a quota of children in its turn, into
 //!   another group say, would let them wait longer and longer.
 //! - **L5** The first pump to be dropped before its end marks the queue as dead. A dead queue takes
-//!   no task (D3).
+//!   no task (DR3).
 
 use std::collections::VecDeque;
 use std::pin::Pin;

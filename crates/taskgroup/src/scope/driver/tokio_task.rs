@@ -65,7 +65,7 @@ impl Future for Drive {
 }
 
 impl Drop for Drive {
-    /// D3: the runtime shuts down with the child alive.
+    /// DR3: the runtime shuts down with the child alive.
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
             if !task.header().is_done() {

@@ -189,7 +189,7 @@ impl Notice {
     }
 }
 
-/// D1, D2, L1: the destructor of a child wakes a sibling, which goes to sleep on another thread.
+/// DR1, DR2, L1: the destructor of a child wakes a sibling, which goes to sleep on another thread.
 fn wakes_versus_poll_end(seen: &Seen, builder: GroupBuilder) {
     let stage = Stage::of_tokio(1, true);
     let notice = Notice::default();
@@ -260,7 +260,7 @@ impl Drop for DroppedBy {
     }
 }
 
-/// L5, D3: a child is cancelled here, and its destructor wakes a sibling, while the runtime drops
+/// L5, DR3: a child is cancelled here, and its destructor wakes a sibling, while the runtime drops
 /// their pump. Both are dropped once, and the group ends.
 fn wakes_versus_shutdown(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);

@@ -59,7 +59,7 @@ fn two_pumps(seen: &Seen) {
     });
     stage.block_on(run).unwrap();
     let places = places.lock().unwrap().clone();
-    assert_eq!(places.len(), 2, "D1: each ran once");
+    assert_eq!(places.len(), 2, "DR1: each ran once");
     seen.saw(if places[0] == places[1] {
         "one pump"
     } else {

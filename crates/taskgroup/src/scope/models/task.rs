@@ -80,7 +80,7 @@ pub(super) const MODELS: &[Model] = &[
     },
 ];
 
-/// D1, K1: a child is woken from another thread while its poll ends.
+/// DR1, K1: a child is woken from another thread while its poll ends.
 fn wake_versus_poll_end(seen: &Seen) {
     let stage = Stage::new(0);
     let polls = Count::default();
