@@ -1,11 +1,11 @@
 //! Blocking work as a child of a group.
 //!
-//! - **B1** The closure holds a token of the scope inside its task until it has returned, so the task cannot end before it: neither by
+//! - **BL1** The closure holds a token of the scope inside its task until it has returned, so the task cannot end before it: neither by
 //!   cancellation nor at the end of a grace.
-//! - **B2** A closure that has not begun when the task is cancelled never runs. The task takes it back, but only at its next poll; a
+//! - **BL2** A closure that has not begun when the task is cancelled never runs. The task takes it back, but only at its next poll; a
 //!   thread that gets to it first asks before it begins.
-//! - **B3** The captures of a closure are gone before its token is, also when it never runs.
-//! - **B4** The closure runs as the code of a scope of its own, below the task. So it sees what the task sees, and what it opens belongs below
+//! - **BL3** The captures of a closure are gone before its token is, also when it never runs.
+//! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what the task sees, and what it opens belongs below
 //!   the task. Nobody can drop it: what it awaits (in a `block_on`) comes back, cancelled or not.
 
 use std::convert::Infallible;
@@ -62,7 +62,7 @@ impl fmt::Debug for BlockingToken {
     }
 }
 
-/// B1, B3: the scope of the closure, whose token it keeps in the task's scope until it is dropped.
+/// BL1, BL3: the scope of the closure, whose token it keeps in the task's scope until it is dropped.
 struct Stay(Arc<Scope>);
 
 impl Drop for Stay {
@@ -74,7 +74,7 @@ impl Drop for Stay {
 
 /// The closure before it has run.
 struct Job<W> {
-    // B3: fields are dropped in this order.
+    // BL3: fields are dropped in this order.
     work: W,
     stay: Stay,
 }
@@ -153,7 +153,7 @@ where
     let (joined, cancelled) = match until_cancelled(&mut thread).await {
         Ok(joined) => (joined, None),
         Err(cancelled) => {
-            // B2: this reaches only what has not begun.
+            // BL2: this reaches only what has not begun.
             thread.abort();
             (thread.await, Some(cancelled))
         }

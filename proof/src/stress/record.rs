@@ -1,13 +1,13 @@
 //! What the program knows about a group, independently of the library.
 //!
-//! R1  A guard in the future of each child counts it in the record of its group and in those of the
-//!     groups around it, from before the child is spawned by code of the group (or from its first
-//!     poll, when other code spawns it) until it is dropped.
-//! R2  A failure enters `failures` in the poll that returns it, and nothing can fail between that
-//!     and the end of the poll.
-//! R3  The record of a group that is dropped hands its failures on, and later ones as they come,
-//!     before the code that dropped the group goes on. So the record of the group around is
-//!     complete when its outcome is looked at.
+//! - **SR1** A guard in the future of each child counts it in the record of its group and in those
+//!   of the groups around it, from before the child is spawned by code of the group (or from its
+//!   first poll, when other code spawns it) until it is dropped.
+//! - **SR2** A failure enters `failures` in the poll that returns it, and nothing can fail between
+//!   that and the end of the poll.
+//! - **SR3** The record of a group that is dropped hands its failures on, and later ones as they
+//!   come, before the code that dropped the group goes on. So the record of the group around is
+//!   complete when its outcome is looked at.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -4,9 +4,9 @@
 //! group and meets the group's policy, and what it leaves behind is waited for; but it is polled by the body, may borrow from
 //! the caller, and costs no task. The helpers differ in the policy they give the group and in what they do with the outcomes.
 //!
-//! - **C1** Each inline child holds the group's section, so a cancelled group sees the end of every child before its body is dropped,
+//! - **IN1** Each inline child holds the group's section, so a cancelled group sees the end of every child before its body is dropped,
 //!   and [`Inline::run`] always comes back.
-//! - **C2** A child of a group that is cancelled already is not polled even once (S16).
+//! - **IN2** A child of a group that is cancelled already is not polled even once (S16).
 
 use std::borrow::Cow;
 use std::panic::Location;
@@ -64,7 +64,7 @@ impl Inline<'_> {
     {
         let group = self.group.scope();
         if group.is_cancelled() {
-            // C2
+            // IN2
             drop(future);
             return Err(JoinError::Cancelled(Cancelled::plain(reason_of(group))));
         }

@@ -7,12 +7,12 @@
 //!
 //! Invariants:
 //!
-//! - **O1** The counter moves when something fails, and at no other time. A poll reads it once, and
+//! - **OR1** The counter moves when something fails, and at no other time. A poll reads it once, and
 //!   what succeeds never writes to it.
-//! - **O2** Of two failures the second cannot have made the first one happen if it began when the
+//! - **OR2** Of two failures the second cannot have made the first one happen if it began when the
 //!   first one had ended. Its end is counted before the future is dropped, so what the drop closes
 //!   is found by polls that begin after that end, or overlap.
-//! - **O3** What fails later than it went wrong (a `bracket` releases first, a group waits for its
+//! - **OR3** What fails later than it went wrong (a `bracket` releases first, a group waits for its
 //!   children) [carries](Interval::carry) its interval to the poll that it comes out of.
 
 use super::BoxError;
@@ -112,7 +112,7 @@ impl Interval {
         }
     }
 
-    /// The current poll fails with what has failed in this interval: O3.
+    /// The current poll fails with what has failed in this interval: OR3.
     pub(crate) fn carry(self) {
         let carried = Carried {
             interval: self,
@@ -127,7 +127,7 @@ impl Interval {
     }
 
     /// Whether it may be a consequence of a failure that ended at the count of `ended`, and not the
-    /// other way round: O2.
+    /// other way round: OR2.
     pub(super) fn is_after(self, ended: usize) -> bool {
         self.began >= ended
     }
@@ -203,7 +203,7 @@ impl Failed {
 mod tests {
     use super::*;
 
-    // S43, O2
+    // S43, OR2
     #[test]
     fn what_began_when_another_had_ended_is_after_it() {
         let (first, beside) = (Began::now(), Began::now());
@@ -215,7 +215,7 @@ mod tests {
         assert!(Interval::now().is_after(second.ended()));
     }
 
-    // S43, O3: what is carried is for the poll that it is carried out of, and for no later one.
+    // S43, OR3: what is carried is for the poll that it is carried out of, and for no later one.
     #[test]
     fn what_is_carried_and_goes_nowhere_is_forgotten() {
         let early = Began::now().failed();

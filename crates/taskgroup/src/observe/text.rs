@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //!
-//! - **X1** A node is one line, and so is what stands for children that are not shown; line breaks in names and reasons become spaces.
-//! - **X2** Branches are drawn for the first `MAX_DEPTH` levels; below that the lines say how deep they are. So the text is linear in the
+//! - **TX1** A node is one line, and so is what stands for children that are not shown; line breaks in names and reasons become spaces.
+//! - **TX2** Branches are drawn for the first `MAX_DEPTH` levels; below that the lines say how deep they are. So the text is linear in the
 //!   number of lines, however deep the tree is.
 
 use std::fmt::{self, Display, Formatter, Write};

@@ -2,10 +2,10 @@
 //!
 //! Invariants:
 //!
-//! - **O1** A walk is a loop over an explicit stack and looks at each node once: linear in the size of the tree, whatever its depth.
-//! - **O2** The lock of one scope is held for as long as its list of children is copied, never two at once and never while
+//! - **OB1** A walk is a loop over an explicit stack and looks at each node once: linear in the size of the tree, whatever its depth.
+//! - **OB2** The lock of one scope is held for as long as its list of children is copied, never two at once and never while
 //!   anything is formatted. So a tree is no instant of the whole: a task may end between the look at it and the next one.
-//! - **O3** Nodes are in preorder: what is below a node follows it directly.
+//! - **OB3** Nodes are in preorder: what is below a node follows it directly.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -563,7 +563,7 @@ impl Walk {
         queued
     }
 
-    /// Counts from the leaves up: O3 puts everything below a node behind it.
+    /// Counts from the leaves up: OB3 puts everything below a node behind it.
     fn finish(mut self) -> Tree {
         // For each depth, what the nodes behind the current one add to the node above them.
         let mut sums: Vec<(usize, usize)> = Vec::new();

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //!
-//! - **R1** The lock of the recorders is the innermost: nothing foreign runs and nothing of the engine is locked while it is held.
-//! - **R2** A record is found by the address of its task or scope from the spawn to the end, during which that address is taken; with the
+//! - **RL1** The lock of the recorders is the innermost: nothing foreign runs and nothing of the engine is locked while it is held.
+//! - **RL2** A record is found by the address of its task or scope from the spawn to the end, during which that address is taken; with the
 //!   end it is forgotten. So an address that is used again means the new one.
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ fn recorders() -> &'static Mutex<Vec<Live>> {
     LIVE.get_or_init(Mutex::default)
 }
 
-/// Stands for a live task or scope (R2).
+/// Stands for a live task or scope (RL2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(usize);
 
