@@ -1,5 +1,8 @@
 //! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is skipped.
 //!
+//! What that means in detail is the contract, `docs/contract.md` in the repository: numbered rules,
+//! each with tests that cite its number.
+//!
 //! # Which one do I use?
 //!
 //! | I want | I use | in Python, Trio, Go, JavaScript |

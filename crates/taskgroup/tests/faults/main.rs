@@ -1,4 +1,5 @@
-//! Faults that were found once, each as a test named after it: `fault_b4_...`. Each runs in a process of its own.
+//! Faults that were found once, each as a test named after it: `fault_b4_...`. The list is
+//! `docs/proof/faults.md`. Each test runs in a process of its own.
 
 #[path = "../common/mod.rs"]
 mod common;
