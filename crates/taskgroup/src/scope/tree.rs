@@ -465,7 +465,7 @@ impl Scope {
 
     /// The next number, for a child that has its token otherwise.
     pub(super) fn next_number(&self) -> u32 {
-        number(self.tokens.fetch_add(NUMBER, Ordering::Relaxed))
+        number(self.tokens.fetch_add(NUMBER, Ordering::SeqCst))
     }
 
     #[inline]
@@ -597,6 +597,11 @@ impl Scope {
     fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
+            if self.has_deferred() {
+                // It came between the last look and the close. The home still waits for this
+                // scope, so the work goes there.
+                super::section::adopt(self, self.take_deferred());
+            }
             let left = self.take_orphan_failure();
             if let (Some(member), Some(home)) = (left, self.home()) {
                 home.adopt_failure(member);

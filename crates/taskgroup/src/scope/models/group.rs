@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use super::{Bell, Count, Dropped, Model, Seen, Stage, yield_once};
 use crate::error::{Interval, TaskError};
 use crate::scope::group;
-use crate::{Policy, TaskGroup, shield, until_cancelled};
+use crate::{BoxError, Policy, TaskGroup, bracket, shield, until_cancelled};
 
 pub(super) const MODELS: &[Model] = &[
     Model {
@@ -44,6 +44,12 @@ pub(super) const MODELS: &[Model] = &[
         preemptions: Some(4),
         outcomes: &["ended before", "adopted"],
         run: adoption_versus_completion,
+    },
+    Model {
+        name: "late release versus completion",
+        preemptions: Some(3),
+        outcomes: &["ended before", "adopted"],
+        run: late_release_versus_completion,
     },
     Model {
         name: "waker replacement in a group",
@@ -241,6 +247,47 @@ fn adoption_versus_completion(seen: &Seen) {
         outer.await.unwrap()
     });
     assert_eq!(dropped.get(), 1, "S15: what was adopted outlives the group");
+    seen.saw(if before == 1 {
+        "ended before"
+    } else {
+        "adopted"
+    });
+    stage.end();
+}
+
+/// S14, T3: a bracket is dropped in its work, while what the work leaves behind ends on another
+/// thread. The resource is released once, and the group waits for that.
+fn late_release_versus_completion(seen: &Seen) {
+    let stage = Stage::new(1);
+    let (dropped, released) = (Count::default(), Count::default());
+    let before = stage.block_on_only(async {
+        let outer = TaskGroup::run(async |_outer| {
+            let (value, counted) = (Dropped(dropped.clone()), released.clone());
+            let work = async move |_: &mut ()| {
+                let left = TaskGroup::run(async move |group| {
+                    group.spawn(async move {
+                        let _value = value;
+                    });
+                    pending::<()>().await;
+                    Ok(())
+                });
+                left.await.map_err(BoxError::from)
+            };
+            let release = move |()| async move { counted.up() };
+            let mut bracket = Box::pin(bracket(async { Ok(()) }, work, release));
+            poll_fn(|cx| {
+                assert!(bracket.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let before = dropped.get();
+            drop(bracket);
+            Ok(before)
+        });
+        outer.await.unwrap()
+    });
+    assert_eq!(dropped.get(), 1, "S15: what was adopted outlives the group");
+    assert_eq!(released.get(), 1, "a cleanup was skipped");
     seen.saw(if before == 1 {
         "ended before"
     } else {
