@@ -241,6 +241,7 @@ impl GroupState {
             scope.runtime();
         }
         if bits & BACKGROUND != 0 {
+            // SeqCst: T14: before the section, which is woken, counts the tokens.
             self.background.fetch_add(1, Ordering::SeqCst);
             // The section may have looked between the two counts, and have seen an ordinary child.
             scope.wake();
@@ -435,6 +436,7 @@ impl GroupState {
             self.place_free();
         }
         if header.has(BACKGROUND) {
+            // SeqCst: T14, as each write of `background`.
             self.background.fetch_sub(1, Ordering::SeqCst);
         }
         owner.leave();
@@ -443,6 +445,7 @@ impl GroupState {
     // ---- background children ----
 
     pub(super) fn background(&self) -> usize {
+        // SeqCst: T14: asked after a token was given back.
         self.background.load(Ordering::SeqCst) as usize
     }
 
@@ -543,8 +546,7 @@ impl GroupState {
 
     /// The body is over: a failed one takes its children with it.
     pub(super) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
-        self.body_over
-            .store(true, std::sync::atomic::Ordering::Release);
+        self.body_over.store(true, Ordering::Relaxed);
         if !with_value && !scope.is_cancelled() {
             let reason = CancelReason::of(ReasonKind::BodyPanicked, scope, Some(info(scope)));
             scope.cancel(&reason, Dropping::Scheduled);
@@ -622,9 +624,8 @@ impl GroupState {
 
     /// The grace is over and the body has not ended: who is to be named, unless a child is.
     pub(super) fn late_body(&self, scope: &Arc<Scope>) -> Option<TaskInfo> {
-        let reported = self
-            .body_over
-            .swap(true, std::sync::atomic::Ordering::SeqCst);
+        // Relaxed: nothing else is read by what it says, and a swap reads the newest value.
+        let reported = self.body_over.swap(true, Ordering::Relaxed);
         (!reported).then(|| body_info(scope))
     }
 }

@@ -196,13 +196,13 @@ impl Header {
         self.state.mark(bits)
     }
 
-    /// Tells the scope inside the task what the task was told. A canceller marks the task first and then looks for the scope; the thread
-    /// that makes the scope does it the other way round, so one of the two gets here with both in hand.
+    /// Tells the scope inside the task what the task was told. The caller has marked the task (Z2): the
+    /// thread that makes the scope looks at the word after that, so one of the two has both in hand.
     fn pass_down(&self) {
         let Some(scope) = self.scope() else {
             return;
         };
-        self.hand_down(self.state.after_look(), &scope);
+        self.hand_down(self.state.now(), &scope);
     }
 
     fn hand_down(&self, state: Snapshot, scope: &Arc<Scope>) {

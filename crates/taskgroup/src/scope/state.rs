@@ -16,12 +16,20 @@
 //!
 //! The bits from `SHIELDED` to `LIMITED` are settings: they are there from birth and never change.
 //!
-//! # Why `SeqCst`
+//! # Orders
 //!
-//! The word takes part in handshakes with other words, in which each side writes its own and then reads the other's: `mark` and the
-//! link to the scope inside (`OPENED`); the link of a task and the flags of its owner; `lose_driver` and the wake of the driver.
-//! Such a handshake is only sound if all four accesses have one order, which is what `SeqCst` gives and acquire with release does not.
-//! Counting references needs no such order and uses weaker ones.
+//! - **Z1** Each transition is a read-modify-write that acquires and releases, so the transitions form
+//!   one chain. What a thread did before a transition is visible to each thread after a later one, and
+//!   to each thread that reads its result.
+//! - **Z2** Each handshake goes through this word alone. One side does something elsewhere and then
+//!   makes a transition. The other side makes a transition and then looks for what was done elsewhere.
+//!   Whichever transition is the second one in the chain sees the first one, so one of the two sides
+//!   acts. These are: the scope inside is there, `open`, against `mark` or `end`; a waiter is
+//!   registered, `await_end`, against `end`; the waker of the driver is set, `to_idle`, against
+//!   `schedule`.
+//!
+//! So nothing here is `SeqCst`, which is for pairs of words (T14). A new reference needs no order,
+//! because it is made by a thread that has one.
 
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -119,19 +127,22 @@ impl State {
 
     #[inline]
     pub(super) fn now(&self) -> Snapshot {
-        Snapshot(self.0.load(Ordering::SeqCst))
+        // Acquire: Z1, with the transition whose result it reads.
+        Snapshot(self.0.load(Ordering::Acquire))
     }
 
     fn set(&self, bits: usize) -> Snapshot {
-        Snapshot(self.0.fetch_or(bits, Ordering::SeqCst))
+        // AcqRel: Z1.
+        Snapshot(self.0.fetch_or(bits, Ordering::AcqRel))
     }
 
     /// Replaces the word by what `change` makes of it, or leaves it if that is nothing. Returns whether it was replaced.
     #[inline]
     fn update(&self, change: impl FnMut(usize) -> Option<usize>) -> Result<Snapshot, Snapshot> {
+        // AcqRel, Acquire: Z1. What is left as it is was read all the same.
         let changed = self
             .0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         changed.map(Snapshot).map_err(Snapshot)
     }
 
@@ -165,7 +176,8 @@ impl State {
     /// A driver that has kept `RUNNING` between two polls begins the next one.
     pub(super) fn turn(&self) {
         if self.is_scheduled() {
-            self.0.fetch_and(!SCHEDULED, Ordering::SeqCst);
+            // AcqRel: Z1, with the `schedule` that the coming poll is to answer.
+            self.0.fetch_and(!SCHEDULED, Ordering::AcqRel);
         }
     }
 
@@ -265,15 +277,9 @@ impl State {
 
     // ---- the scope inside ----
 
-    /// There is a scope inside. The caller has made it before this: of this and a `mark` the second one sees what the first one did.
+    /// There is a scope inside. The caller has made it before this (Z2).
     pub(super) fn open(&self) -> Snapshot {
         self.set(OPENED)
-    }
-
-    /// Reads the word by a write, after the caller has looked for the scope inside. A mere load could come too early: the pointer to
-    /// that scope takes no part in the one order of all `SeqCst` accesses.
-    pub(super) fn after_look(&self) -> Snapshot {
-        self.set(0)
     }
 
     // ---- the joiner and other waiters ----
@@ -330,7 +336,8 @@ impl State {
     /// Gives a reference back. Returns whether it was the last one: then all that others did with theirs happened before.
     #[must_use]
     pub(super) fn drop_reference(&self) -> bool {
-        // The last one has nothing to race with: only a reference makes another one.
+        // Acquire, AcqRel: Z1, K4. All that others did with theirs is visible to the last one. That
+        // has nothing to race with, because only a reference makes another one.
         self.0.load(Ordering::Acquire) / REF == 1
             || self.0.fetch_sub(REF, Ordering::AcqRel) / REF == 1
     }

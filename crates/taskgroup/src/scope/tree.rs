@@ -19,6 +19,24 @@
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
 //!   scope keeps all those above it alive.
 //! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12–T13** What holds it: see `tree/holds`.
+//! - **T14** The Dekker pairs. One thread writes a word and then reads a second one, while another
+//!   thread writes the second one and then reads the first one. If both read an old value, neither
+//!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so at
+//!   least one of the two sees what the other wrote. The pairs are:
+//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens. Who
+//!     gives a token back takes it off and then looks for the bit. Otherwise the section would wait
+//!     for a wake-up that nobody sends.
+//!   - `background` of a group, and `tokens`. A background child is counted, and then the section
+//!     counts the tokens. Another child gives its token back and then asks how many background
+//!     children there are. The same would be lost.
+//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then whoever polls the task
+//!     counts the holds. Who takes the last one off then looks for the bit. Otherwise the task would
+//!     wait for a drop that nobody makes. (In scopes that are no task's, both happen under the lock.)
+//!
+//!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker lets
+//!   a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64 both
+//!   kinds of write are the same instruction. A read that is in no pair goes through the same function
+//!   as one that is.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -175,7 +193,39 @@ pub(crate) struct Scope {
     pub(crate) kind: Kind,
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
-    flags: AtomicU32,
+    flags: Flags,
+}
+
+/// The bits of a scope, from `CANCELLED` to `OVER`.
+struct Flags(AtomicU32);
+
+impl Flags {
+    fn new(bits: u32) -> Self {
+        Self(AtomicU32::new(bits))
+    }
+
+    /// SeqCst: T14: looks for `DRAINING` after a token was given back, and for `CANCELLED` after the
+    /// last hold was taken off.
+    #[inline]
+    fn now(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Returns what was set before.
+    ///
+    /// SeqCst: T14: `DRAINING` before the tokens are counted, `CANCELLED` before the holds are.
+    #[inline]
+    fn set(&self, bits: u32) -> u32 {
+        self.0.fetch_or(bits, Ordering::SeqCst)
+    }
+
+    /// Returns what was set before.
+    ///
+    /// SeqCst: T14, as each write.
+    #[inline]
+    fn clear(&self, bits: u32) -> u32 {
+        self.0.fetch_and(!bits, Ordering::SeqCst)
+    }
 }
 
 /// The few that most scopes have below them take no memory of their own.
@@ -238,6 +288,7 @@ impl Scope {
             _ => 0,
         };
         let runtime = match &parent {
+            // Acquire: T8, as in `runtime_if_set`: for all who get to see this scope.
             Some(parent) => parent.runtime.load(Ordering::Acquire),
             None => std::ptr::null_mut(),
         };
@@ -245,7 +296,7 @@ impl Scope {
             kind,
             parent,
             location,
-            flags: AtomicU32::new(named),
+            flags: Flags::new(named),
             holds: AtomicU32::new(0),
             tokens: AtomicU64::new(NUMBER | TOKEN),
             polls: AtomicU32::new(0),
@@ -295,7 +346,7 @@ impl Scope {
             unreachable!("it was given one")
         };
         // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
-        parent.tokens.fetch_add(TOKEN, Ordering::SeqCst);
+        parent.add(TOKEN);
         let inherited = {
             let mut inner = parent.inner.lock();
             scope.slot.store(place(&inner.scopes), Ordering::Relaxed);
@@ -346,11 +397,11 @@ impl Scope {
     /// For a run with a grace; groups know by themselves.
     #[cfg(feature = "runner")]
     pub(crate) fn name_all_below(&self) {
-        self.flags.fetch_or(NAMED, Ordering::SeqCst);
+        self.flags.set(NAMED);
     }
 
     pub(crate) fn flags(&self) -> u32 {
-        self.flags.load(Ordering::SeqCst)
+        self.flags.now()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -405,8 +456,9 @@ impl Scope {
 
     #[inline]
     pub(super) fn runtime_if_set(&self) -> Option<&Arc<Runtime>> {
+        // Acquire: T8, with the stores in `runtime_around` and `keep_runtime`.
         let known = self.runtime.load(Ordering::Acquire);
-        // SAFETY: T8: it is null or points into a scope that lives as long as this one, to what is never changed there.
+        // SAFETY: T8: it is null, or points to what is set once in a scope that outlives this one.
         #[allow(unsafe_code)]
         unsafe {
             known.as_ref()
@@ -427,6 +479,7 @@ impl Scope {
         }
         let runtime = ancestors(self).find_map(|above| above.runtime_if_set())?;
         let known = std::ptr::from_ref(runtime).cast_mut();
+        // Release: T8, with `runtime_if_set`. Who has found it here need not have seen it set above.
         self.runtime.store(known, Ordering::Release);
         Some(runtime)
     }
@@ -435,6 +488,7 @@ impl Scope {
     fn keep_runtime(&self, runtime: Arc<Runtime>) -> &Arc<Runtime> {
         let runtime = self.own_runtime.get_or_init(|| runtime);
         let known = std::ptr::from_ref(runtime).cast_mut();
+        // Release: T8, with `runtime_if_set`: what it points to was written before.
         self.runtime.store(known, Ordering::Release);
         runtime
     }
@@ -448,6 +502,14 @@ impl Scope {
     }
 
     // ---- tokens (T1–T3) ----
+
+    /// Adds tokens or numbers. Returns the word as it was.
+    ///
+    /// SeqCst: T14, as each write of `tokens`.
+    #[inline]
+    fn add(&self, what: u64) -> u64 {
+        self.tokens.fetch_add(what, Ordering::SeqCst)
+    }
 
     /// Takes a token for something new below. `Err` when the scope is closed.
     pub(crate) fn enter_child(self: &Arc<Self>) -> Result<(), Refusal> {
@@ -465,12 +527,12 @@ impl Scope {
 
     /// The next number, for a child that has its token otherwise.
     pub(super) fn next_number(&self) -> u32 {
-        number(self.tokens.fetch_add(NUMBER, Ordering::SeqCst))
+        number(self.add(NUMBER))
     }
 
     #[inline]
     fn enter(self: &Arc<Self>, what: u64) -> Result<u64, u64> {
-        let before = self.tokens.fetch_add(what, Ordering::SeqCst);
+        let before = self.add(what);
         if before & CLOSED != 0 {
             self.leave();
             return Err(before);
@@ -500,8 +562,9 @@ impl Scope {
                 Left::Others => return false,
                 Left::Nobody => return true,
                 Left::Deferred => {
-                    // The token comes first: nobody finds the scope quiet and the work gone before it is handed over.
-                    if self.tokens.fetch_add(TOKEN, Ordering::SeqCst) & CLOSED == 0 {
+                    // The token comes first: nobody finds the scope quiet and the work gone before it is
+                    // handed over. Who has closed it meanwhile takes the work along (`finish`).
+                    if self.add(TOKEN) & CLOSED == 0 {
                         super::section::adopt(self, self.take_deferred());
                     }
                 }
@@ -510,6 +573,7 @@ impl Scope {
     }
 
     fn give_back(&self) -> Left {
+        // SeqCst: T14: before it looks for `DRAINING` and for background children.
         let before = self.tokens.fetch_sub(TOKEN, Ordering::SeqCst);
         let left = count(before) - 1;
         if left == 0 {
@@ -535,6 +599,7 @@ impl Scope {
             let is_open = tokens & CLOSED == 0;
             (is_open && count(tokens) == left).then_some(tokens | CLOSED)
         };
+        // SeqCst: T14, as each write of `tokens`.
         let closed = self
             .tokens
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, close);
@@ -548,6 +613,7 @@ impl Scope {
 
     /// Tokens of others: tasks and scopes below that have not ended.
     pub(crate) fn below(&self) -> usize {
+        // SeqCst: T14: counts after `DRAINING` was set.
         count(self.tokens.load(Ordering::SeqCst)).saturating_sub(1)
     }
 
@@ -559,7 +625,8 @@ impl Scope {
 
     /// From here on, the thread that makes the scope quiet wakes its section.
     pub(crate) fn start_draining(&self) {
-        self.flags.fetch_or(DRAINING, Ordering::SeqCst);
+        // T14: before the section counts the tokens.
+        self.flags.set(DRAINING);
     }
 
     /// Its own code has ended, and it waits for what is below.
@@ -579,7 +646,8 @@ impl Scope {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.tokens.load(Ordering::SeqCst) & CLOSED != 0
+        // Acquire: T3, with the close: what was done below before that is visible.
+        self.tokens.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// The section has ended and everything below too: out of the tree.
@@ -972,9 +1040,9 @@ impl Scope {
 
 impl Inner {
     /// `flags` are those of the same scope.
-    fn rare(&mut self, flags: &AtomicU32) -> &mut Rare {
+    fn rare(&mut self, flags: &Flags) -> &mut Rare {
         self.rare.get_or_insert_with(|| {
-            flags.fetch_or(RARE, Ordering::SeqCst);
+            flags.set(RARE);
             Box::default()
         })
     }

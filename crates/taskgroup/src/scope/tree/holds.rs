@@ -42,6 +42,7 @@ type Freed<'a> = SmallVec<[&'a Arc<Scope>; 4]>;
 
 impl Scope {
     pub(crate) fn holds(&self) -> u32 {
+        // SeqCst: T14: counts after `CANCELLED` was set.
         self.holds.load(Ordering::SeqCst)
     }
 
@@ -62,7 +63,7 @@ impl Scope {
             return;
         }
         let own = self.inner.lock();
-        let before = self.flags.fetch_or(HOLDING, Ordering::SeqCst);
+        let before = self.flags.set(HOLDING);
         if let (0, Some(home)) = (before & HOLDING, self.home()) {
             hold_from(home, Some(own));
         }
@@ -75,7 +76,7 @@ impl Scope {
         }
         let mut freed = Freed::new();
         let own = self.inner.lock();
-        let before = self.flags.fetch_and(!HOLDING, Ordering::SeqCst);
+        let before = self.flags.clear(HOLDING);
         if let (HOLDING, Some(home)) = (before & HOLDING, self.home()) {
             release_from(home, Some(own), &mut freed);
         } else {
@@ -88,8 +89,8 @@ impl Scope {
     pub(in super::super) fn park(&self) {
         let mut freed = Freed::new();
         let own = self.inner.lock();
-        let before = self.flags.fetch_or(PARKED, Ordering::SeqCst);
-        self.flags.fetch_and(!HOLDING, Ordering::SeqCst);
+        let before = self.flags.set(PARKED);
+        self.flags.clear(HOLDING);
         if let Some(home) = self.home() {
             if before & HOLDING != 0 {
                 release_from(home, None, &mut freed);
@@ -108,7 +109,7 @@ impl Scope {
             return;
         }
         let own = self.inner.lock();
-        let before = self.flags.fetch_and(!PARKED, Ordering::SeqCst);
+        let before = self.flags.clear(PARKED);
         if let (true, Some(home)) = (before & PARKED != 0, self.home()) {
             if self.passes_holds_on() {
                 hold_from(home, Some(own));
@@ -138,7 +139,7 @@ impl Scope {
             hold_from(home, None);
             release_from(from, None, &mut freed);
         }
-        if self.flags.fetch_and(!HOLDING, Ordering::SeqCst) & HOLDING != 0 {
+        if self.flags.clear(HOLDING) & HOLDING != 0 {
             release_from(from, None, &mut freed);
         }
         drop(own);
@@ -162,7 +163,7 @@ impl Scope {
 
     /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
     pub(crate) fn mask(self: &Arc<Self>) {
-        self.flags.fetch_or(TOLD, Ordering::SeqCst);
+        self.flags.set(TOLD);
         self.inner.lock().masks += 1;
         self.hold();
         if self.has_rare() {
@@ -388,6 +389,8 @@ impl Asking {
 
 /// Counts a hold of `scope` and, where its count leaves 0 and it is not parked, of its home, and so
 /// on. `below` is the lock of what holds it, if it is a scope.
+///
+/// SeqCst: T14, as each write of `holds`.
 fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inner>>) {
     loop {
         if scope.is_task_root() {
@@ -412,6 +415,9 @@ fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inn
 }
 
 /// The other way round. A scope whose count comes to 0 is among the `freed`, if it is cancelled.
+///
+/// SeqCst: T14: the last hold of a task is taken off before `is_cancelled` looks for `CANCELLED`. The
+/// others are as each write of `holds`.
 fn release_from<'a>(
     mut scope: &'a Arc<Scope>,
     mut below: Option<MutexGuard<'a, Inner>>,

@@ -37,8 +37,9 @@ impl Scope {
     /// opened.
     #[inline]
     pub(crate) fn home(&self) -> Option<&Arc<Scope>> {
+        // Acquire: T10, with the store in `move_to`.
         let moved = self.home.load(Ordering::Acquire);
-        // SAFETY: T10: it is null or points into a scope that lives as long as this one, to what is not changed before its drop.
+        // SAFETY: T10: it is null, or points to what is not changed in a scope that outlives this one.
         #[allow(unsafe_code)]
         let moved = unsafe { moved.as_ref() };
         moved.or(self.parent.as_ref())
@@ -63,7 +64,7 @@ impl Scope {
         }
         let parked: SmallVec<[Arc<Scope>; 2]> = {
             let inner = self.inner.lock();
-            self.flags.fetch_or(OVER, Ordering::SeqCst);
+            self.flags.set(OVER);
             let scopes = inner.scopes.iter();
             scopes
                 .filter(|below| below.is_live_section())
@@ -113,6 +114,7 @@ impl Scope {
             self.slot.store(place(&new.scopes), Ordering::Relaxed);
             new.scopes.extend(link);
             let pointer = std::ptr::from_ref(home).cast_mut();
+            // Release: T10, with `home`: what it points to was written before.
             self.home.store(pointer, Ordering::Release);
             // T4, as for a scope that is opened there.
             let mut bits = flags & FORCED;
@@ -151,7 +153,7 @@ impl Scope {
             if !self.is_at_home_in(home) {
                 continue;
             }
-            self.flags.fetch_or(ORPHAN, Ordering::SeqCst);
+            self.flags.set(ORPHAN);
             if matches!(home.kind, Kind::Root) {
                 inner.rare(&home.flags).orphans += 1;
             }
@@ -173,7 +175,7 @@ impl Scope {
     /// Something below this group was cut off from outside: it must not say that all went well.
     pub(crate) fn set_cut(&self) {
         if self.flags() & CUT == 0 {
-            self.flags.fetch_or(CUT, Ordering::SeqCst);
+            self.flags.set(CUT);
         }
     }
 

@@ -13,7 +13,6 @@ use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_
 use crate::cancel::CancelReason;
 use crate::error::TaskInfo;
 use crate::observe::events;
-use crate::sync::Ordering;
 
 /// Where the futures of cancelled idle tasks are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ impl Scope {
         if inner.reason.is_none() {
             inner.reason = reason.cloned();
         }
-        self.flags.fetch_or(bits, Ordering::SeqCst);
+        self.flags.set(bits);
     }
 }
 
@@ -72,7 +71,8 @@ pub(super) fn spread(
         let before;
         {
             let mut inner = scope.inner.lock();
-            before = scope.flags.fetch_or(bits, Ordering::SeqCst);
+            // T14: before those who are told count the holds.
+            before = scope.flags.set(bits);
             if before & bits == bits {
                 continue;
             }
