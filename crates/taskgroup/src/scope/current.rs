@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::polling::{self, Before};
+use super::polling::{self, Before, Begun};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
 use crate::sync::thread_local;
 
 /// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
 ///
-/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it stands there; and it is only read
-/// on the same thread. So a pointer found in `AMBIENT` is good to be read at once, and nothing keeps it for later.
+/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it stands
+/// there. An `Entered` is a local variable of the engine, which no user gets hold of. So those of a
+/// thread end in the reverse order of their beginning, and what an outer one borrows is alive while an
+/// inner one stands. A pointer is read on its own thread only: at once, or by an [`Unopened`] on the
+/// same stack. Nothing keeps it for later. (Code that suspends a stack in the middle of a poll and
+/// drops a stack around it breaks this order, here as for each scoped thread-local.)
 #[derive(Clone, Copy, Default)]
 enum Ambient {
     #[default]
@@ -111,11 +115,11 @@ impl Ambient {
     fn look(&self) -> Inside<'_> {
         match *self {
             Self::Outside => Inside::Nothing,
-            // SAFETY: CU1.
+            // SAFETY: CU1: what stood in `AMBIENT` is alive further up on this stack.
             Self::Task(task) => Inside::Task(unsafe { &*task }),
-            // SAFETY: CU1.
+            // SAFETY: CU1: as above.
             Self::Scope(scope) => Inside::Scope(unsafe { &*scope }),
-            // SAFETY: CU1.
+            // SAFETY: CU1: as above.
             Self::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened }),
         }
     }
@@ -210,14 +214,14 @@ fn enter<'a>(here: Here) -> Entered<'a> {
 #[cold]
 #[allow(unsafe_code)]
 fn publish(ambient: Ambient) -> Option<Before> {
-    match ambient {
+    let begun = match ambient {
         // What is not open stands for what is around it.
-        Ambient::Outside | Ambient::Unopened(_) => None,
-        // SAFETY: CU1: what is entered is borrowed until the drop of `Entered`, which calls `leave`.
-        Ambient::Task(task) => unsafe { polling::enter_task(task) },
-        // SAFETY: CU1, as above.
-        Ambient::Scope(scope) => unsafe { polling::enter_scope(scope) },
-    }
+        Ambient::Outside | Ambient::Unopened(_) => return None,
+        Ambient::Task(task) => Begun::Task(task),
+        Ambient::Scope(scope) => Begun::Scope(scope),
+    };
+    // SAFETY: CU1, P1: it is borrowed until the drop of `Entered`, which calls `leave`.
+    unsafe { polling::enter(begun) }
 }
 
 pub(super) fn enter_task(task: &TaskRef) -> Entered<'_> {

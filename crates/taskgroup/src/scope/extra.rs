@@ -7,6 +7,8 @@
 //!   these. Whoever keeps the task can wake its driver without counting.
 //! - **X2** A box that the word points to lives until the drop of the word.
 //! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the word, later to the box. It can be lent.
+//! - **X4** Each change of the word is a compare-and-swap with release, each look at it an acquire. So
+//!   who finds something in the word sees what was written there before.
 //!
 //! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell goes with the node, on
 //! the thread of whoever has the handle, who most often made both: an allocator with arenas charges for anything else.
@@ -102,13 +104,14 @@ impl Default for Extra {
 impl Extra {
     #[inline]
     fn word(&self) -> Word {
+        // Acquire: X4, with the change that put the word there.
         Word::of(self.0.load(Ordering::Acquire))
     }
 
     #[inline]
     pub(super) fn rare(&self) -> Option<&Rare> {
         match self.word() {
-            // SAFETY: X2; it was published by a release.
+            // SAFETY: X2, X4: the box lives as long as the word, and its content is visible.
             #[allow(unsafe_code)]
             Word::Rare(rare) => Some(unsafe { rare.as_ref() }),
             _ => None,
@@ -117,18 +120,20 @@ impl Extra {
 
     /// The box, made on the first ask.
     pub(super) fn rare_or_new(&self) -> &Rare {
+        // Acquire: X4, as in `word`.
         let mut word = self.0.load(Ordering::Acquire);
         loop {
             let new = Rare::default();
             match Word::of(word) {
-                // SAFETY: X2, as above.
+                // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 Word::Rare(rare) => return unsafe { rare.as_ref() },
-                // SAFETY: X1: that reference is the box's as soon as the word leads there.
+                // SAFETY: X1: the reference becomes that of the box when the word leads to it. If the
+                // word has changed before that, the box is taken apart below and forgets it.
                 #[allow(unsafe_code)]
                 Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
                 Word::Inside(scope) => {
-                    // SAFETY: X3, likewise.
+                    // SAFETY: X3: likewise.
                     #[allow(unsafe_code)]
                     let scope = unsafe { Arc::from_raw(scope) };
                     new.inside.get_or_init(|| scope);
@@ -137,11 +142,11 @@ impl Extra {
             }
             let new = Box::into_raw(Box::new(new));
             match self.change(word, new.cast()) {
-                // SAFETY: X2.
+                // SAFETY: X2: the word leads to it now.
                 #[allow(unsafe_code)]
                 Ok(()) => return unsafe { &*new },
                 Err(now) => {
-                    // SAFETY: from above, and nobody has seen it.
+                    // SAFETY: X2: it is from `Box::into_raw` above, and the word never led to it.
                     #[allow(unsafe_code)]
                     let lost = unsafe { Box::from_raw(new) };
                     let Rare { inside, drive, .. } = *lost;
@@ -160,13 +165,14 @@ impl Extra {
             Word::Inside(scope) => scope,
             Word::Nothing | Word::Drive(_) => return None,
             Word::Rare(rare) => {
-                // SAFETY: X2.
+                // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 let inside = unsafe { &rare.as_ref().inside };
                 Arc::as_ptr(inside.get()?)
             }
         };
-        // SAFETY: X3: the reference stays for as long as `self` is borrowed, and what is made of it here is not dropped.
+        // SAFETY: X3: the reference stays while `self` is borrowed. What is made of it here is not
+        // dropped.
         #[allow(unsafe_code)]
         let lent = unsafe { Arc::from_raw(scope) };
         Some(Inside(ManuallyDrop::new(lent), PhantomData))
@@ -189,6 +195,7 @@ impl Extra {
     }
 
     fn change(&self, from: *mut (), to: *mut ()) -> Result<(), *mut ()> {
+        // AcqRel, Acquire: X4. It publishes what `to` leads to, and sees what the found word leads to.
         let changed = self
             .0
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
@@ -225,14 +232,15 @@ impl Extra {
         match self.word() {
             Word::Nothing | Word::Inside(_) => false,
             Word::Drive(data) => {
-                // SAFETY: X1: the reference stays where it is for as long as `self` is borrowed.
+                // SAFETY: X1: the reference stays while `self` is borrowed. What is made of it here is
+                // not dropped.
                 #[allow(unsafe_code)]
                 let drive = ManuallyDrop::new(unsafe { waker(data) });
                 gate::wake_by_ref(&drive);
                 true
             }
             Word::Rare(rare) => {
-                // SAFETY: X2.
+                // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 let drive = unsafe { &rare.as_ref().drive }.get();
                 drive.into_iter().for_each(gate::wake_by_ref);
@@ -330,13 +338,13 @@ impl Drop for Extra {
     fn drop(&mut self) {
         match self.word() {
             Word::Nothing => {}
-            // SAFETY: X1: the reference is the word's, and this is its end.
+            // SAFETY: X1: the reference is that of the word, which ends here.
             #[allow(unsafe_code)]
             Word::Drive(data) => drop(unsafe { waker(data) }),
-            // SAFETY: X3, likewise.
+            // SAFETY: X3: likewise.
             #[allow(unsafe_code)]
             Word::Inside(scope) => drop(unsafe { Arc::from_raw(scope) }),
-            // SAFETY: X2: it is from `Box::into_raw`, and this is the drop of the word.
+            // SAFETY: X2: the box is from `Box::into_raw`, and the word ends here.
             #[allow(unsafe_code)]
             Word::Rare(rare) => drop_rare(unsafe { Box::from_raw(rare.as_ptr()) }),
         }
@@ -357,7 +365,8 @@ fn drop_rare(rare: Box<Rare>) {
 #[allow(unsafe_code)]
 unsafe fn waker(data: *const ()) -> Waker {
     let table = TABLE.get().expect("X1: it was there before the word");
-    // SAFETY: data and table are those of a waker that `set_word` has forgotten; the rest is the caller's.
+    // SAFETY: X1: data and table are those of a waker that `set_word` has forgotten. The caller
+    // promises the rest.
     unsafe { Waker::new(data, table) }
 }
 

@@ -25,7 +25,6 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
@@ -161,43 +160,42 @@ pub(crate) fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Er
 
 /// A foreign value whose drop goes through the gate, wherever it happens.
 pub(crate) struct Foreign<T> {
-    value: ManuallyDrop<T>,
+    /// There until it is taken out. For a box that takes no more room.
+    value: Option<T>,
     what: &'static str,
 }
+
+const THERE: &str = "it is taken out at its end only";
 
 impl<T> Foreign<T> {
     /// `what` is the subject of the report, should the drop panic.
     #[inline]
     pub(crate) fn new(what: &'static str, value: T) -> Self {
         Self {
-            value: ManuallyDrop::new(value),
+            value: Some(value),
             what,
         }
     }
 
     #[inline]
-    #[allow(unsafe_code)]
-    pub(crate) fn into_inner(self) -> T {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is not dropped and not used again, so its value is taken once.
-        unsafe { ManuallyDrop::take(&mut this.value) }
+    pub(crate) fn into_inner(mut self) -> T {
+        self.value.take().expect(THERE)
     }
 }
 
 impl<T> Deref for Foreign<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        &self.value
+        self.value.as_ref().expect(THERE)
     }
 }
 
 impl<T> Drop for Foreign<T> {
     #[inline]
-    #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: `self` is being dropped, so nothing uses the value after this.
-        let value = unsafe { ManuallyDrop::take(&mut self.value) };
-        drop_or_report(self.what, value);
+        if let Some(value) = self.value.take() {
+            drop_or_report(self.what, value);
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::driver::{self, light::Queue};
 use super::gate::{self, StoredWaker};
-use super::lazy::Lazy;
 use super::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
 use super::timer::SetAlarm;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
@@ -26,8 +25,8 @@ use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
 pub(crate) struct GroupState {
-    /// Made on the first ask.
-    told: Lazy<Told>,
+    /// Made on the first ask. In a box, as most groups have none.
+    told: crate::sync::OnceLock<Box<Told>>,
     asked: Option<Box<Asked>>,
     /// 0 until somebody asks for it.
     number: AtomicU32,
@@ -162,7 +161,7 @@ impl GroupState {
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
         Self {
-            told: Lazy::default(),
+            told: crate::sync::OnceLock::new(),
             plain: asked.as_ref().is_none_or(|asked| asked.is_plain()),
             asked,
             number,
@@ -205,7 +204,7 @@ impl GroupState {
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
-        self.told.get_or_default().outcomes.lock()
+        self.told.get_or_init(Box::default).outcomes.lock()
     }
 
     /// Who it is, if that was found out.
@@ -894,7 +893,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
         let own = match &above.kind {
             Kind::Group(group) => {
                 let fresh = TaskInfo::new(group_name(group), group.id(), parent, above.location);
-                let told = group.told.get_or_default();
+                let told = group.told.get_or_init(Box::default);
                 Some(told.info.get_or_init(|| fresh).clone())
             }
             Kind::Task(task) => task.upgrade().map(|task| {

@@ -19,7 +19,6 @@
 //! | `dated` | when a future failed |
 //! | `section` | the guard rule for code that is polled inline |
 //! | `current` | whose code is being polled on this thread |
-//! | `lazy` | a value in a box that is made on the first ask |
 //! | `polling` | who polls what, as seen from another thread |
 //! | `driver` | what polls children: Tokio tasks, one for each child or a few for a group |
 //! | `waiters` | what waits for something, and leaves when the wait is given up |
@@ -33,7 +32,6 @@ pub(crate) mod driver;
 pub(crate) mod extra;
 pub(crate) mod gate;
 pub(crate) mod group;
-mod lazy;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;

@@ -1,4 +1,8 @@
 //! The name of a task.
+//!
+//! - **I1** `start` is null, or `start` and `len` are those of a `str`. Without `OWNED` that is a
+//!   `&'static str`. With `OWNED` it was a `Box<str>`, which belongs to this name alone, is never
+//!   changed, and is freed by the drop of the name.
 
 use std::borrow::Cow;
 
@@ -11,10 +15,10 @@ pub(crate) struct Name {
     len: u32,
 }
 
-// SAFETY: it is an `Option<Cow<'static, str>>` by other means.
+// SAFETY: I1: it is an `Option<Cow<'static, str>>` by other means, and that is `Send`.
 #[allow(unsafe_code)]
 unsafe impl Send for Name {}
-// SAFETY: as above.
+// SAFETY: I1: as above, and that is `Sync`. Nothing is changed through a shared reference.
 #[allow(unsafe_code)]
 unsafe impl Sync for Name {}
 
@@ -52,12 +56,10 @@ impl Name {
             return None;
         }
         let bytes = std::ptr::slice_from_raw_parts(start, (len & !Self::OWNED) as usize);
-        // SAFETY: `new` took this apart from a `str`, which is static, or boxed and ours until our drop.
+        // SAFETY: I1: these are the bytes of a `str`. It is static, or else lives until our drop,
+        // and then no reference to it leaves this function.
         #[allow(unsafe_code)]
-        let bytes: &'static [u8] = unsafe { &*bytes };
-        // SAFETY: as above: it is UTF-8.
-        #[allow(unsafe_code)]
-        let text = unsafe { std::str::from_utf8_unchecked(bytes) };
+        let text: &'static str = unsafe { &*(bytes as *const str) };
         Some(if len & Self::OWNED == 0 {
             Cow::Borrowed(text)
         } else {
@@ -73,7 +75,8 @@ impl Drop for Name {
         if len & Self::OWNED != 0 {
             let bytes =
                 std::ptr::slice_from_raw_parts_mut(start.cast_mut(), (len & !Self::OWNED) as usize);
-            // SAFETY: `new` took it apart from a `Box<str>`; a boxed slice of its bytes is the same allocation.
+            // SAFETY: I1: it was a `Box<str>` and is ours. A box of its bytes is the same
+            // allocation.
             #[allow(unsafe_code)]
             drop(unsafe { Box::from_raw(bytes) });
         }

@@ -15,8 +15,20 @@
 //!   frees the node. A `TaskRef` therefore keeps the header readable.
 //! - **K5** A task keeps the scope inside it. That scope refers to the task without counting, until the thread that ends the task, or
 //!   finds it ended after it has made the scope, [takes the reference out](TaskLink::forget), with a counted one in hand.
+//!
+//! # What the pointers are good for
+//!
+//! - **K6** A pointer to a node is the one that `Task::allocate` got. So it is good for the whole
+//!   node, of which the header comes first. The table in the header is that of the node's type, and
+//!   nothing else calls what is in a table.
+//! - **K7** A borrow of the stage ends before the next one begins. A poll and the drop of a future or
+//!   of an outcome keep theirs while foreign code runs. That code finds the bits of K1–K3 as they
+//!   were, so it has no way to the stage. A future is dropped where it was written, and nothing is
+//!   moved out of `Stage::Future`. An outcome leaves the stage through its cell.
 
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -306,11 +318,20 @@ impl Header {
 /// A counted reference to a task (K4).
 pub(crate) struct TaskRef(NonNull<Header>);
 
-// SAFETY: what is reached through a `TaskRef` is the header, which is `Sync` like everything in it, and the stage by the rules K1–K3, which
-// send it from thread to thread; `Task::new` asks for a future and a value that are `Send`.
+// What the header hides from the compiler behind raw pointers, and what a joiner hands out.
+const _: () = {
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_be_shared::<Header>();
+    may_be_shared::<super::extra::Rare>();
+    may_be_shared::<JoinError>();
+};
+
+// SAFETY: K1, K2, K3: a `TaskRef` leads to the header, which may be shared (see above), and to the
+// stage, which these rules send from thread to thread. `task::new` asks for a future and a value
+// that are `Send`.
 #[allow(unsafe_code)]
 unsafe impl Send for TaskRef {}
-// SAFETY: as above.
+// SAFETY: K1, K2, K3: as above. A shared reference gives no more than a clone.
 #[allow(unsafe_code)]
 unsafe impl Sync for TaskRef {}
 
@@ -326,7 +347,8 @@ impl Drop for TaskRef {
     fn drop(&mut self) {
         if self.header().state.drop_reference() {
             let free = self.header().vtable.free;
-            // SAFETY: K4: that was the last reference, and what others did with theirs happened before.
+            // SAFETY: K4: that was the last reference. What others did with theirs happened before
+            // (Z1).
             unsafe { free(self.0) };
         }
     }
@@ -336,8 +358,8 @@ impl TaskRef {
     /// Takes over a reference that is counted already.
     ///
     /// # Safety
-    /// `node` is the header of a node from [`Task::new`](super::task::Task::new), with the provenance of the whole node, and the caller gives up one
-    /// reference to it, or keeps the result from being dropped.
+    /// K6: `node` is a pointer to a node. K4: the caller gives up one reference to it, or keeps the
+    /// result from being dropped.
     #[allow(unsafe_code)]
     pub(super) unsafe fn from_raw(node: NonNull<Header>) -> Self {
         Self(node)
@@ -361,7 +383,7 @@ impl TaskRef {
     /// K2: the task has ended, and the caller acts for its joiner.
     #[allow(unsafe_code)]
     pub(super) unsafe fn outcome(&self) -> NonNull<()> {
-        // SAFETY: the caller's.
+        // SAFETY: K2: the caller promises it.
         unsafe { (self.header().vtable.outcome)(self) }
     }
 
@@ -370,11 +392,13 @@ impl TaskRef {
         ManuallyDrop::new(Self(self.0))
     }
 
-    /// The waker of a poll: not counted, for as long as `self` is.
+    /// The waker of a poll. It borrows the reference of `self`.
     #[allow(unsafe_code)]
-    pub(super) fn waker(&self) -> ManuallyDrop<Waker> {
-        // SAFETY: the table keeps the contract of a raw waker: see there. The reference that the result stands for is that of `self`.
-        ManuallyDrop::new(unsafe { Waker::new(self.0.as_ptr().cast(), &WAKER) })
+    pub(super) fn waker(&self) -> PollWaker<'_> {
+        // SAFETY: K4, K6: the table keeps the contract of a raw waker, see there. The reference that
+        // the waker stands for is that of `self`.
+        let waker = unsafe { Waker::new(self.0.as_ptr().cast(), &WAKER) };
+        PollWaker(ManuallyDrop::new(waker), PhantomData)
     }
 
     /// Polls once. The caller took the task from its queue.
@@ -567,6 +591,16 @@ impl TaskRef {
     }
 }
 
+/// A waker that has no reference of its own.
+pub(super) struct PollWaker<'a>(ManuallyDrop<Waker>, PhantomData<&'a TaskRef>);
+
+impl Deref for PollWaker<'_> {
+    type Target = Waker;
+    fn deref(&self) -> &Waker {
+        &self.0
+    }
+}
+
 /// What came of a poll by a Tokio task.
 pub(super) enum Driven {
     Ended,
@@ -592,35 +626,47 @@ impl TaskLink {
     }
 }
 
-// SAFETY of the four: the data of such a waker is what `TaskRef::waker` and `clone` put there, the raw pointer of a reference that the waker
-// stands for and that is counted, or else borrowed by a `ManuallyDrop`, which has neither `wake` nor `drop` called.
+/// The data of such a waker is the pointer to a node (K6): [`TaskRef::waker`] and [`clone`] put it
+/// there. The waker stands for one reference (K4). That is counted, unless the waker is a
+/// [`PollWaker`], which only lends itself, so that it is neither woken by value nor dropped.
 static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
+/// The reference that a waker stands for.
+///
+/// # Safety
+/// K4, K6: `data` is that of a waker with the table [`WAKER`]. The caller keeps the result from being
+/// dropped, unless the waker is used up.
 #[allow(unsafe_code)]
 unsafe fn borrowed(data: *const ()) -> ManuallyDrop<TaskRef> {
-    // SAFETY: as above; it is not dropped unless the caller may.
+    // SAFETY: K6: it is the pointer to a node, so it is not null.
     let node = unsafe { NonNull::new_unchecked(data.cast_mut().cast()) };
-    // SAFETY: likewise.
+    // SAFETY: K4, K6: the caller promises it.
     ManuallyDrop::new(unsafe { TaskRef::from_raw(node) })
 }
 
+/// # Safety
+/// K4, K6: `data` is that of a waker with the table [`WAKER`], which is borrowed meanwhile.
 #[allow(unsafe_code)]
 unsafe fn clone(data: *const ()) -> RawWaker {
-    // SAFETY: as above.
+    // SAFETY: K4, K6: the caller promises it, and the result is not dropped.
     let task = unsafe { borrowed(data) };
     std::mem::forget(TaskRef::clone(&task));
     RawWaker::new(data, &WAKER)
 }
 
+/// # Safety
+/// K4, K6: `data` is that of a waker with the table [`WAKER`], which is used up.
 #[allow(unsafe_code)]
 unsafe fn wake(data: *const ()) {
-    // SAFETY: as above; the waker is used up, and its reference becomes ours.
+    // SAFETY: K4, K6: the caller promises it, and the reference of the waker becomes ours.
     ManuallyDrop::into_inner(unsafe { borrowed(data) }).wake();
 }
 
+/// # Safety
+/// K4, K6: `data` is that of a waker with the table [`WAKER`], which is borrowed meanwhile.
 #[allow(unsafe_code)]
 unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: as above.
+    // SAFETY: K4, K6: the caller promises it, and the result is not dropped.
     let task = unsafe { borrowed(data) };
     // Most wake-ups of a busy task find it scheduled: no reference is counted for those.
     match task.header().state.schedule() {
@@ -630,8 +676,10 @@ unsafe fn wake_by_ref(data: *const ()) {
     }
 }
 
+/// # Safety
+/// K4, K6: `data` is that of a waker with the table [`WAKER`], which is used up.
 #[allow(unsafe_code)]
 unsafe fn drop_waker(data: *const ()) {
-    // SAFETY: as above; the waker is gone, and its reference becomes ours.
+    // SAFETY: K4, K6: the caller promises it, and the reference of the waker becomes ours.
     drop(ManuallyDrop::into_inner(unsafe { borrowed(data) }));
 }

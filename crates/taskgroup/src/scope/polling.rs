@@ -90,26 +90,24 @@ pub(crate) fn is_on() -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Before(*mut ());
 
-/// # Safety
-/// Until the matching [`leave`], `task` stays where it is and alive.
-#[allow(unsafe_code)]
-pub(super) unsafe fn enter_task(task: *const TaskRef) -> Option<Before> {
-    publish(task.cast_mut().cast())
+/// What a thread begins to poll.
+#[derive(Clone, Copy)]
+pub(super) enum Begun {
+    Task(*const TaskRef),
+    Scope(*const Arc<Scope>),
 }
 
 /// # Safety
-/// Until the matching [`leave`], `scope` stays where it is and alive.
+/// P1: until the matching [`leave`], `begun` stays where it is and alive.
 #[allow(unsafe_code)]
-pub(super) unsafe fn enter_scope(scope: *const Arc<Scope>) -> Option<Before> {
-    publish(
-        scope
-            .cast_mut()
-            .cast::<()>()
-            .map_addr(|address| address | SCOPE),
-    )
-}
-
-fn publish(what: *mut ()) -> Option<Before> {
+pub(super) unsafe fn enter(begun: Begun) -> Option<Before> {
+    let what = match begun {
+        Begun::Task(task) => task.cast_mut().cast::<()>(),
+        Begun::Scope(scope) => {
+            let scope = scope.cast_mut().cast::<()>();
+            scope.map_addr(|address| address | SCOPE)
+        }
+    };
     OWN.try_with(|own| {
         if own.0.now.load(Ordering::Relaxed).is_null() {
             // Ours alone to write. Before the address: who sees that one sees this count or a later one.
@@ -136,7 +134,8 @@ impl Slot {
                 old = self.now.load(Ordering::Relaxed);
                 continue;
             }
-            // Release: what `new` leads to is written. Acquire: the watcher's count comes before whatever we do to it next.
+            // AcqRel: P1, P2. What `new` leads to is visible to the watcher that locks the slot. The
+            // watcher's count comes before what this thread does to the old one next.
             match self
                 .now
                 .compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed)
@@ -154,22 +153,25 @@ impl Slot {
             return None;
         }
         let locked = seen.map_addr(|address| address | LOCKED);
+        // Acquire: P1, with the `replace` that put it there.
         self.now
             .compare_exchange(seen, locked, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
         let is_scope = seen.addr() & SCOPE != 0;
         let place = seen.map_addr(|address| address & !SCOPE);
         let polled = if is_scope {
-            // SAFETY: P1 and P2: it is locked, so its thread still lends it; the tag says that it is a scope.
+            // SAFETY: P1, P2: the slot is locked, so its thread still lends what stands there. The tag
+            // says that this is a scope.
             #[allow(unsafe_code)]
             let scope = unsafe { &*place.cast::<Arc<Scope>>() };
             Polled::Scope(scope.clone())
         } else {
-            // SAFETY: as above, a task.
+            // SAFETY: P1, P2: as above. Without the tag it is a task.
             #[allow(unsafe_code)]
             let task = unsafe { &*place.cast::<TaskRef>() };
             Polled::Task(task.clone())
         };
+        // Release: P2, with the next `replace`. The count is done.
         self.now.store(seen, Ordering::Release);
         Some(polled)
     }

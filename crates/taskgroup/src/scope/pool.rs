@@ -64,7 +64,7 @@ pub(super) fn place<T>() -> NonNull<T> {
     let (class, layout) = const { class_of::<T>() };
     let kept = class.and_then(|class| POOL.try_with(|pool| pool.take(class)).ok()?);
     let block = kept.unwrap_or_else(|| {
-        // SAFETY: the size is not zero.
+        // SAFETY: M1: the layout is that of a class, or of a `T`, whose size is not zero.
         #[allow(unsafe_code)]
         let block = unsafe { alloc(layout) };
         NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
@@ -76,11 +76,12 @@ pub(super) fn place<T>() -> NonNull<T> {
 /// Drops the value and takes its memory back.
 ///
 /// # Safety
-/// It is from [`place`] of the same type, a value was written there, and nobody uses it any more.
+/// M1: `place` is from [`place()`] of the same type. M2: a value was written there, and nobody uses it
+/// any more.
 #[allow(unsafe_code)]
 #[inline]
 pub(super) unsafe fn free<T>(place: NonNull<T>) {
-    // SAFETY: the caller's.
+    // SAFETY: M2: there is a value, and it is ours alone.
     unsafe { place.drop_in_place() };
     let (class, layout) = const { class_of::<T>() };
     let block = place.cast::<Block>();
@@ -104,7 +105,7 @@ impl Pool {
     fn take(&self, class: usize) -> Option<NonNull<Block>> {
         let list = &self.lists[class];
         let block = NonNull::new(list.get())?;
-        // SAFETY: M2.
+        // SAFETY: M2: a block in the list is ours alone, and `put` has written its first word.
         #[allow(unsafe_code)]
         list.set(unsafe { block.as_ref() }.next);
         let count = &self.counts[class];
@@ -122,7 +123,7 @@ impl Pool {
         count.set(count.get() + 1);
         let list = &self.lists[class];
         let next = list.get();
-        // SAFETY: the block is large enough, aligned, and the caller's, who gives it to us.
+        // SAFETY: M1, M2: each class has room for a word, and the caller gives the block away.
         #[allow(unsafe_code)]
         unsafe {
             block.write(Block { next });
@@ -138,7 +139,7 @@ impl Pool {
         else {
             return false;
         };
-        // SAFETY: M1.
+        // SAFETY: M1: it was allocated with the layout of its class. M2: it is in no list any more.
         #[allow(unsafe_code)]
         unsafe {
             dealloc(block.as_ptr().cast(), layout);
@@ -161,7 +162,7 @@ mod tests {
 
     fn leak<T>(value: T) -> NonNull<T> {
         let place = place();
-        // SAFETY: it is one for such a value.
+        // SAFETY: M2: it is a place for such a value, and ours alone.
         #[allow(unsafe_code)]
         unsafe {
             place.write(value);
@@ -172,7 +173,7 @@ mod tests {
     /// Frees what is from [`leak`].
     fn free_all<T>(places: impl IntoIterator<Item = NonNull<T>>) {
         for place in places {
-            // SAFETY: the callers': each is from `leak`, once.
+            // SAFETY: M1, M2: each is from `leak`, and is freed once.
             #[allow(unsafe_code)]
             unsafe {
                 free(place);

@@ -1,7 +1,7 @@
 //! One child task: its future, later its outcome, behind the header of its node, in one allocation.
 //!
-//! The invariants K1–K5 stand in [`node`](super::node): who may touch the stage, and who keeps the node. The future is never moved: it is
-//! polled and dropped where it was built.
+//! The invariants K1–K7 stand in [`node`](super::node): who may touch the stage, and who keeps the
+//! node. The future is never moved: it is polled and dropped where it was built.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -103,7 +103,17 @@ enum Stage<F: Future<Output: TaskOutput>> {
     Empty,
 }
 
-type Outcome<V> = std::cell::UnsafeCell<Option<Result<V, JoinError>>>;
+/// The outcome, until it is taken.
+type Place<K> = Option<Result<K, JoinError>>;
+
+/// What the joiner takes an outcome out of.
+type Outcome<K> = std::cell::UnsafeCell<Place<K>>;
+
+/// An outcome whose value is kept as it is, or in a box.
+enum Kept<P, B> {
+    Plain(P),
+    Boxed(B),
+}
 
 /// How the future of a task ended.
 enum End<V> {
@@ -178,10 +188,11 @@ where
     } else {
         Task::allocate(spec, Birth::Spawned, || Stage::Future(future))
     };
-    // SAFETY: a spawned task is born with a reference for its driver.
+    // SAFETY: K4, K6: it is a new node, born with a reference for its driver.
     #[allow(unsafe_code)]
     let task = unsafe { TaskRef::from_raw(node) };
-    // SAFETY: and with one for its joiner; it keeps values of type `V`, or of type `Box<V>` if they are large.
+    // SAFETY: K2, K4, K6: it is born with a reference for its one joiner. It keeps values as the
+    // joiner looks for them: of type `V`, or of type `Box<V>` if they are large.
     #[allow(unsafe_code)]
     let joiner = unsafe { Joiner::from_raw(node) };
     events::spawned(task.header());
@@ -195,7 +206,8 @@ pub(crate) fn refused<V: Send + 'static>(spec: Spec, cancelled: Cancelled) -> Jo
     } else {
         refused_node::<V>(spec, cancelled)
     };
-    // SAFETY: it is born with a reference for its joiner, and keeps values as they are kept in `new`.
+    // SAFETY: K2, K4, K6: it is a new node, born with a reference for its one joiner. It keeps
+    // values as in `new`.
     #[allow(unsafe_code)]
     unsafe {
         Joiner::from_raw(node)
@@ -215,12 +227,7 @@ where
     const VTABLE: Vtable = Vtable {
         step: |task, may_poll| Self::of(task).step(task, may_poll),
         fail: |task, payload| Self::of(task).fail(payload),
-        has_future: |task| {
-            // SAFETY: K1: the caller has RUNNING.
-            #[allow(unsafe_code)]
-            let stage = unsafe { &*Self::of(task).stage.get() };
-            matches!(stage, Stage::Future(_))
-        },
+        has_future: |task| Self::of(task).has_future(),
         drop_outcome: |task| {
             let task = Self::of(task);
             task.drop_outcome(|| *task.own_stage() = Stage::Empty);
@@ -233,7 +240,7 @@ where
     fn allocate(spec: Spec, birth: Birth, stage: impl FnOnce() -> Stage<F>) -> NonNull<Header> {
         // First: so the node is written where it stays. If making it panics (the name) the place is lost.
         let node = pool::place::<Self>();
-        // SAFETY: it is a place for it.
+        // SAFETY: M2: the place is as large as a node, and ours alone.
         #[allow(unsafe_code)]
         unsafe {
             node.write(Self {
@@ -245,22 +252,28 @@ where
     }
 
     fn of(task: &TaskRef) -> &Self {
-        // SAFETY: called through this type's table only, so the node is one of `allocate`, and `task` keeps it.
+        // SAFETY: K4, K6: it is called through the table of this type only, so this is the type of
+        // the node. `task` keeps the node.
         #[allow(unsafe_code)]
         unsafe {
             task.as_raw().cast::<Self>().as_ref()
         }
     }
 
+    /// # Safety
+    /// K4: the last reference to the node is gone.
     #[allow(unsafe_code)]
     unsafe fn free(node: NonNull<Header>) {
-        // SAFETY: the caller's: nobody refers to the node any more. It is one of `allocate`, as above.
+        // SAFETY: K4, K6: nobody refers to the node any more, and `allocate` wrote it for this table.
         unsafe { pool::free(node.cast::<Self>()) };
     }
 
+    /// # Safety
+    /// K2: the task has ended, and the caller acts for its joiner.
     #[allow(unsafe_code)]
     unsafe fn outcome(task: &TaskRef) -> NonNull<()> {
-        // SAFETY: the caller's: nobody writes to the stage any more but through the result.
+        // SAFETY: K2: the caller acts for the joiner, so nothing is written to the stage but through
+        // the cell in it.
         match unsafe { &*Self::of(task).stage.get() } {
             Stage::Outcome(outcome) => NonNull::from(outcome).cast(),
             _ => unreachable!("K2: the outcome is there until the joiner goes"),
@@ -322,10 +335,10 @@ where
         self.finish(Fate::Failed, || Err(JoinError::Failed(failed)))
     }
 
-    /// The stage, for as long as one statement needs it.
+    /// The stage, for as long as one statement needs it. The caller has it by K1 or by K3.
     #[allow(unsafe_code, clippy::mut_from_ref)]
     fn own_stage(&self) -> &mut Stage<F> {
-        // SAFETY: only called by who has the stage by K1 or by K3, and no two of these are kept at a time.
+        // SAFETY: K1, K3: the stage is the caller's alone. K7: no other borrow of it is alive.
         unsafe { &mut *self.stage.get() }
     }
 
@@ -376,8 +389,7 @@ where
                 let Stage::Future(future) = stage else {
                     unreachable!("the stage was looked at by the caller")
                 };
-                // SAFETY: the future stays where it is until it is dropped in place: the node is never moved, and nothing moves out of
-                // `Stage::Future`.
+                // SAFETY: K7: the future is not moved before it is dropped in place.
                 #[allow(unsafe_code)]
                 let future = unsafe { Pin::new_unchecked(future) };
                 future.poll(cx).map(converted)
@@ -575,20 +587,23 @@ pub(crate) struct Joiner<V> {
     value: PhantomData<fn(V) -> V>,
 }
 
-// SAFETY: the joiner is a counted reference to a task, and what it hands out to the thread that owns it is the value, which is `Send`.
+// SAFETY: K2, K4: the joiner is a counted reference, and it hands the outcome out to the thread that
+// owns it. The bound says that an outcome may go there.
 #[allow(unsafe_code)]
-unsafe impl<V: Send> Send for Joiner<V> {}
-// SAFETY: as above; through `&Joiner` only `&V` is handed out, and `V` is `Sync`.
+unsafe impl<V> Send for Joiner<V> where Result<V, JoinError>: Send {}
+// SAFETY: K2: through `&Joiner` only a reference to the outcome is handed out. The bound says that
+// other threads may have one. (Each value of a task is `Send` anyway.)
 #[allow(unsafe_code)]
-unsafe impl<V: Send + Sync> Sync for Joiner<V> {}
+unsafe impl<V> Sync for Joiner<V> where Result<V, JoinError>: Send + Sync {}
 
 impl<V> Joiner<V> {
     /// # Safety
-    /// As [`TaskRef::from_raw`]; the node keeps values of type `V`, or of type `Box<V>` if they are large, and it has no other joiner.
+    /// As [`TaskRef::from_raw`] (K4, K6). The node keeps values of type `V`, or of type `Box<V>` if
+    /// they are large, and it has no other joiner (K2).
     #[allow(unsafe_code)]
     unsafe fn from_raw(node: NonNull<Header>) -> Self {
         Self {
-            // SAFETY: the caller's.
+            // SAFETY: K4, K6: the caller promises it.
             task: ManuallyDrop::new(unsafe { TaskRef::from_raw(node) }),
             value: PhantomData,
         }
@@ -600,83 +615,69 @@ impl<V> Joiner<V> {
 
     /// The outcome, if the task has ended and nobody has taken it.
     pub(crate) fn take(&mut self) -> Option<Result<V, JoinError>> {
-        if const { is_large::<V>() } {
-            // SAFETY: values are large.
-            #[allow(unsafe_code)]
-            let outcome = unsafe { self.take_kept::<Box<V>>() };
-            match outcome? {
+        match self.kept_mut()? {
+            Kept::Plain(place) => place.take(),
+            Kept::Boxed(place) => match place.take()? {
                 Ok(value) => Some(Ok(*value)),
                 Err(error) => Some(Err(error)),
-            }
-        } else {
-            // SAFETY: values are not large.
-            #[allow(unsafe_code)]
-            unsafe {
-                self.take_kept::<V>()
-            }
+            },
         }
     }
 
     /// The outcome in place, if the task has ended and nobody has taken it.
     pub(crate) fn look(&self) -> Option<Result<&V, &JoinError>> {
-        if const { is_large::<V>() } {
-            // SAFETY: values are large.
-            #[allow(unsafe_code)]
-            let outcome = unsafe { self.look_at_kept::<Box<V>>() };
-            outcome.map(|outcome| outcome.as_ref().map(|value| &**value))
-        } else {
-            // SAFETY: values are not large.
-            #[allow(unsafe_code)]
-            let outcome = unsafe { self.look_at_kept::<V>() };
-            outcome.map(Result::as_ref)
+        match self.kept()? {
+            Kept::Plain(place) => Some(place.as_ref()?.as_ref()),
+            Kept::Boxed(place) => Some(place.as_ref()?.as_ref().map(|value| &**value)),
         }
     }
 
-    /// # Safety
-    /// The values are kept as `K`.
-    #[allow(unsafe_code)]
-    unsafe fn take_kept<K>(&mut self) -> Option<Result<K, JoinError>> {
-        // SAFETY: the caller's.
-        let outcome = unsafe { self.outcome::<K>() }?;
-        // SAFETY: K2: the task has ended, and its one joiner is ours alone.
-        unsafe { (*outcome.get()).take() }
-    }
-
-    /// # Safety
-    /// The values are kept as `K`.
-    #[allow(unsafe_code)]
-    unsafe fn look_at_kept<K>(&self) -> Option<&Result<K, JoinError>> {
-        // SAFETY: the caller's.
-        let outcome = unsafe { self.outcome::<K>() }?;
-        // SAFETY: K2: the task has ended, and as long as its one joiner is only borrowed nobody takes the outcome.
-        unsafe { (*outcome.get()).as_ref() }
-    }
-
-    /// # Safety
-    /// The values are kept as `K`.
-    #[allow(unsafe_code)]
-    unsafe fn outcome<K>(&self) -> Option<&Outcome<K>> {
+    /// Where the outcome is, once the task has ended.
+    fn outcome(&self) -> Option<NonNull<()>> {
         if !self.task.header().is_done() {
             return None;
         }
         // SAFETY: K2: the task has ended, and this is its joiner.
-        let outcome = unsafe { self.task.outcome() };
-        // SAFETY: the caller's, and the reference keeps it.
-        Some(unsafe { outcome.cast::<Outcome<K>>().as_ref() })
+        #[allow(unsafe_code)]
+        Some(unsafe { self.task.outcome() })
     }
 
-    /// Drops the outcome, if it is there. A panic of that comes back.
-    fn drop_outcome(&mut self) -> Result<(), Payload> {
-        if const { is_large::<V>() } {
-            // SAFETY: values are large.
+    /// The outcome as it is kept, for as long as the joiner is borrowed.
+    fn kept(&self) -> Option<Kept<&Place<V>, &Place<Box<V>>>> {
+        let outcome = self.outcome()?;
+        Some(if const { is_large::<V>() } {
+            // SAFETY: K2, K7: only a `&mut` to the joiner changes it. Large values are in a box.
             #[allow(unsafe_code)]
-            let outcome = unsafe { self.take_kept::<Box<V>>() };
-            outcome.map_or(Ok(()), gate::drop_value)
+            Kept::Boxed(unsafe { outcome.cast().as_ref() })
         } else {
-            // SAFETY: values are not large.
+            // SAFETY: K2, K7: as above. Other values are kept as they are.
             #[allow(unsafe_code)]
-            let outcome = unsafe { self.take_kept::<V>() };
-            outcome.map_or(Ok(()), gate::drop_value)
+            Kept::Plain(unsafe { outcome.cast().as_ref() })
+        })
+    }
+
+    /// As [`kept`](Self::kept), to be changed.
+    fn kept_mut(&mut self) -> Option<Kept<&mut Place<V>, &mut Place<Box<V>>>> {
+        let outcome = self.outcome()?;
+        Some(if const { is_large::<V>() } {
+            // SAFETY: K2, K7: nothing else reaches the outcome while the joiner is borrowed. Large
+            // values are in a box.
+            #[allow(unsafe_code)]
+            Kept::Boxed(unsafe { outcome.cast().as_mut() })
+        } else {
+            // SAFETY: K2, K7: as above. Other values are kept as they are.
+            #[allow(unsafe_code)]
+            Kept::Plain(unsafe { outcome.cast().as_mut() })
+        })
+    }
+
+    /// Drops the outcome, if it is there. A large value stays in its box. A panic of that comes
+    /// back.
+    fn drop_outcome(&mut self) -> Result<(), Payload> {
+        match self.kept_mut() {
+            Some(Kept::Plain(place)) => place.take().map_or(Ok(()), gate::drop_value),
+            Some(Kept::Boxed(place)) => place.take().map_or(Ok(()), gate::drop_value),
+            None => Ok(()),
         }
     }
 }
@@ -691,7 +692,7 @@ impl<V> Drop for Joiner<V> {
         }
         // DONE came first, so the outcome is the joiner's (K2), whose drop this is.
         let dropped = self.drop_outcome();
-        // SAFETY: once, and `self` is not used again.
+        // SAFETY: K4: it still has its reference, which is taken once: `self` is not used again.
         let task = unsafe { ManuallyDrop::take(&mut self.task) };
         if let Err(payload) = dropped {
             value_panicked(&task, payload);

@@ -5,6 +5,10 @@
 //!
 //! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in constant time. What the
 //! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
+//!
+//! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an alarm
+//!   that is armed under the lock either is among those or finds the flag. Who reads the flag without
+//!   the lock and misses it has its alarm silenced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -249,6 +253,7 @@ impl Timers {
     /// Whether the runtime has shut down. What is armed then is woken on the spot and never rings.
     /// Its next poll looks for another clock, see [`Runtime::with_clock`].
     fn is_silent(&self) -> bool {
+        // Acquire: Y1, with the store in the drop of `Silencing`.
         self.is_silent.load(Ordering::Acquire)
     }
 
@@ -258,6 +263,7 @@ impl Timers {
     }
 
     pub(super) fn rings(&self) -> u64 {
+        // Acquire: BE1, with the counts in `due` and in the drop of `Silencing`.
         self.rings.load(Ordering::Acquire)
     }
 
@@ -282,7 +288,8 @@ impl Timers {
             due.push(entry.remove());
         }
         if !due.is_empty() {
-            // Before any of them is gone (BE1).
+            // AcqRel: BE1, with `rings`. Who comes by the memory of a waker that is gone sees the count,
+            // which precedes that.
             self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }
@@ -326,9 +333,11 @@ impl Drop for Silencing {
         let timers = runtime.timers();
         let silenced = {
             let mut inner = timers.inner.lock();
+            // Release: Y1, with `is_silent`.
             timers.is_silent.store(true, Ordering::Release);
             (take(&mut inner.young), take(&mut inner.sorted))
         };
+        // AcqRel: BE1, as in `due`.
         timers.rings.fetch_add(1, Ordering::AcqRel);
         let (young, sorted) = silenced;
         for (key, alarm) in young.into_iter().flatten().chain(sorted) {
