@@ -1,6 +1,6 @@
 //! The name of a task.
 //!
-//! - **I1** `start` is null, or `start` and `len` are those of a `str`. Without `OWNED` that is a
+//! - **NA1** `start` is null, or `start` and `len` are those of a `str`. Without `OWNED` that is a
 //!   `&'static str`. With `OWNED` it was a `Box<str>`, which belongs to this name alone, is never
 //!   changed, and is freed by the drop of the name.
 
@@ -15,10 +15,10 @@ pub(crate) struct Name {
     len: u32,
 }
 
-// SAFETY: I1: it is an `Option<Cow<'static, str>>` by other means, and that is `Send`.
+// SAFETY: NA1: it is an `Option<Cow<'static, str>>` by other means, and that is `Send`.
 #[allow(unsafe_code)]
 unsafe impl Send for Name {}
-// SAFETY: I1: as above, and that is `Sync`. Nothing is changed through a shared reference.
+// SAFETY: NA1: as above, and that is `Sync`. Nothing is changed through a shared reference.
 #[allow(unsafe_code)]
 unsafe impl Sync for Name {}
 
@@ -56,7 +56,7 @@ impl Name {
             return None;
         }
         let bytes = std::ptr::slice_from_raw_parts(start, (len & !Self::OWNED) as usize);
-        // SAFETY: I1: these are the bytes of a `str`. It is static, or else lives until our drop,
+        // SAFETY: NA1: these are the bytes of a `str`. It is static, or else lives until our drop,
         // and then no reference to it leaves this function.
         #[allow(unsafe_code)]
         let text: &'static str = unsafe { &*(bytes as *const str) };
@@ -75,7 +75,7 @@ impl Drop for Name {
         if len & Self::OWNED != 0 {
             let bytes =
                 std::ptr::slice_from_raw_parts_mut(start.cast_mut(), (len & !Self::OWNED) as usize);
-            // SAFETY: I1: it was a `Box<str>` and is ours. A box of its bytes is the same
+            // SAFETY: NA1: it was a `Box<str>` and is ours. A box of its bytes is the same
             // allocation.
             #[allow(unsafe_code)]
             drop(unsafe { Box::from_raw(bytes) });

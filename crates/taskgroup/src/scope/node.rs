@@ -122,7 +122,7 @@ impl Header {
 
     /// Whether one of these settings was made.
     pub(crate) fn has(&self, settings: usize) -> bool {
-        self.state.now().has(settings)
+        self.state.is_set(settings)
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -61,7 +61,12 @@ const MANY: usize = usize::MAX / 2;
 const STANDING: usize = SCHEDULED | RUNNING | DONE;
 
 /// The state word.
-pub(super) struct State(AtomicUsize);
+pub(super) struct State {
+    word: AtomicUsize,
+    /// The schedule checker would try each old value of the word for bits that never change.
+    #[cfg(loom)]
+    settings: usize,
+}
 
 /// What the word was at one moment.
 #[derive(Clone, Copy)]
@@ -117,23 +122,41 @@ impl Snapshot {
 impl State {
     /// A new task: it is `RUNNING`, and its driver, its joiner and the tree each have a reference.
     pub(super) fn spawned(settings: usize) -> Self {
-        Self(AtomicUsize::new((RUNNING + 3 * REF) | settings))
+        Self::new(RUNNING + 3 * REF, settings)
     }
 
     /// A task that was refused: it has ended, and its joiner has the only reference.
     pub(super) fn refused(settings: usize) -> Self {
-        Self(AtomicUsize::new((DONE + REF) | settings))
+        Self::new(DONE + REF, settings)
+    }
+
+    fn new(state: usize, settings: usize) -> Self {
+        Self {
+            word: AtomicUsize::new(state | settings),
+            #[cfg(loom)]
+            settings,
+        }
+    }
+
+    /// Whether one of these settings was made. Each value of the word has them, so no order is needed.
+    #[inline]
+    pub(super) fn is_set(&self, settings: usize) -> bool {
+        #[cfg(loom)]
+        let made = self.settings;
+        #[cfg(not(loom))]
+        let made = self.word.load(Ordering::Relaxed);
+        made & settings != 0
     }
 
     #[inline]
     pub(super) fn now(&self) -> Snapshot {
         // Acquire: Z1, with the transition whose result it reads.
-        Snapshot(self.0.load(Ordering::Acquire))
+        Snapshot(self.word.load(Ordering::Acquire))
     }
 
     fn set(&self, bits: usize) -> Snapshot {
         // AcqRel: Z1.
-        Snapshot(self.0.fetch_or(bits, Ordering::AcqRel))
+        Snapshot(self.word.fetch_or(bits, Ordering::AcqRel))
     }
 
     /// Replaces the word by what `change` makes of it, or leaves it if that is nothing. Returns whether it was replaced.
@@ -141,7 +164,7 @@ impl State {
     fn update(&self, change: impl FnMut(usize) -> Option<usize>) -> Result<Snapshot, Snapshot> {
         // AcqRel, Acquire: Z1. What is left as it is was read all the same.
         let changed = self
-            .0
+            .word
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         changed.map(Snapshot).map_err(Snapshot)
     }
@@ -177,7 +200,7 @@ impl State {
     pub(super) fn turn(&self) {
         if self.is_scheduled() {
             // AcqRel: Z1, with the `schedule` that the coming poll is to answer.
-            self.0.fetch_and(!SCHEDULED, Ordering::AcqRel);
+            self.word.fetch_and(!SCHEDULED, Ordering::AcqRel);
         }
     }
 
@@ -221,7 +244,7 @@ impl State {
     /// Takes over `CANCELLED` and `FORCED`. Returns whether that is news to the task.
     pub(super) fn mark(&self, told: u32) -> bool {
         let told = told as usize & TO_END;
-        let heard = if self.now().has(SHIELDED) && told & FORCED == 0 {
+        let heard = if self.is_set(SHIELDED) && told & FORCED == 0 {
             0
         } else {
             told
@@ -300,7 +323,7 @@ impl State {
 
     /// Whether a waiter may be registered with a task that has not ended. Only a hint: the waiter itself orders nothing by it.
     pub(super) fn is_awaited(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & (AWAITED | DONE) == AWAITED
+        self.word.load(Ordering::Relaxed) & (AWAITED | DONE) == AWAITED
     }
 
     /// The joiner goes and gives its reference back, if the task has not ended. Otherwise nothing changes: the outcome and the
@@ -328,7 +351,7 @@ impl State {
 
     /// One more. The caller has one, so nothing has to be ordered with this.
     pub(super) fn add_reference(&self) {
-        if self.0.fetch_add(REF, Ordering::Relaxed) > MANY {
+        if self.word.fetch_add(REF, Ordering::Relaxed) > MANY {
             std::process::abort();
         }
     }
@@ -338,8 +361,8 @@ impl State {
     pub(super) fn drop_reference(&self) -> bool {
         // Acquire, AcqRel: Z1, K4. All that others did with theirs is visible to the last one. That
         // has nothing to race with, because only a reference makes another one.
-        self.0.load(Ordering::Acquire) / REF == 1
-            || self.0.fetch_sub(REF, Ordering::AcqRel) / REF == 1
+        self.word.load(Ordering::Acquire) / REF == 1
+            || self.word.fetch_sub(REF, Ordering::AcqRel) / REF == 1
     }
 
     #[cfg(all(test, not(loom)))]
