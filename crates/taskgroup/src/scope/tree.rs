@@ -863,8 +863,15 @@ impl Scope {
         around.take_while(|scope| !matches!(scope.kind, Kind::Blocking | Kind::Call))
     }
 
-    /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it.
+    /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it. A
+    /// deadline that is due fires here, in case its alarm is still to ring.
     fn drops_what_it_runs(self: &Arc<Self>) -> bool {
+        crate::deadline::expire_if_due(self);
+        self.is_to_drop_what_it_runs()
+    }
+
+    /// The same by what is known already.
+    fn is_to_drop_what_it_runs(&self) -> bool {
         match &self.kind {
             Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
             // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
@@ -872,10 +879,7 @@ impl Scope {
                 let marked = |task: TaskRef| task.header().is_cancelled();
                 self.is_cancelled() || task.upgrade().is_some_and(marked)
             }
-            Kind::Deadline(_) => {
-                crate::deadline::expire_if_due(self);
-                self.is_origin()
-            }
+            Kind::Deadline(_) => self.is_origin(),
             Kind::Group(_) | Kind::Section | Kind::Run => self.is_cancelled(),
         }
     }
@@ -889,7 +893,8 @@ impl Scope {
             if scope.flags() & FORCED != 0 {
                 return Poll::Pending;
             }
-            if scope.drops_what_it_runs() {
+            // A deadline that is due fires where the code is suspended, which is not here yet (S21).
+            if scope.is_to_drop_what_it_runs() {
                 return scope.poll_masked(waker);
             }
             if matches!(scope.kind, Kind::Shield) {

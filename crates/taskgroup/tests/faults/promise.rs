@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use taskgroup::{
     BoxError, ErrorGroup, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, TaskHandle,
-    bracket, defer, shield, timeout, until_cancelled,
+    bracket, defer, move_on_after, shield, timeout, until_cancelled,
 };
 use tokio::time::sleep;
 
@@ -1508,6 +1508,37 @@ fn fault_b14_value_dropped_on_a_plain_thread() {
             told.recv_timeout(ms(10_000))
                 .expect("the hook was not called");
         }
+    });
+}
+
+// S21: under a guard as well, a deadline that is due from the start fires at the first suspension
+// point inside, and to open a group is none.
+#[test]
+fn fault_b16_due_deadline_under_a_guard() {
+    async fn begins(builder: GroupBuilder) -> bool {
+        let mut begun = false;
+        let run = builder.run_cancellable(async |_| {
+            begun = true;
+            forever().await;
+            Ok(())
+        });
+        assert!(move_on_after(ms(0), run).await.is_none());
+        begun
+    }
+    isolated(|| {
+        paused_everywhere(async |builder| {
+            let inside = builder.clone();
+            let run = builder.run_cancellable(async |group: TaskGroup| {
+                assert!(begins(inside.clone()).await, "nothing is cancelled");
+                group.cancel();
+                let Err(guard) = until_cancelled(forever()).await else {
+                    panic!("it is cancelled");
+                };
+                assert!(begins(inside).await, "the group did not begin");
+                Outcome::<()>::Err(guard.into())
+            });
+            assert!(run.await.unwrap().is_none());
+        });
     });
 }
 
