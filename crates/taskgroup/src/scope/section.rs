@@ -205,10 +205,14 @@ impl<F: Future> Section<F> {
                     open.scope.set_waker(cx.waker());
                     open.waited = true;
                     if !to_drop(&open.scope, *this.ends) {
-                        let has_children =
-                            || matches!(open.scope.kind, Kind::Group(_)) && open.scope.below() > 0;
-                        if holds_by_kind(&open.scope) || has_children() {
-                            // N2 from the start: a group with children gets to report what their cleanup says.
+                        let will_wind = || {
+                            let scope = &open.scope;
+                            matches!(scope.kind, Kind::Group(_))
+                                && (scope.below() > 0 || scope.has_deferred())
+                        };
+                        if holds_by_kind(&open.scope) || will_wind() {
+                            // N2 from the start: a group with children or deferred work gets to
+                            // report what their cleanup says, before what is around it is dropped.
                             open.hold();
                         }
                         if is_told(&open.scope, *this.ends) && open.scope.ask() {

@@ -803,7 +803,7 @@ impl Scope {
         Ok(())
     }
 
-    fn has_deferred(&self) -> bool {
+    pub(super) fn has_deferred(&self) -> bool {
         if !self.has_rare() {
             return false;
         }

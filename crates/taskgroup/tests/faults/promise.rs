@@ -1542,6 +1542,44 @@ fn fault_b16_due_deadline_under_a_guard() {
     });
 }
 
+// S2, S14: a failing sibling drops an idle child on the spot. A group in there still does what was
+// deferred to its end before what is around it is dropped, as when the child is polled once more.
+#[test]
+fn fault_b17_deferred_work_of_a_group_in_an_idle_child() {
+    struct Around(Arc<Mutex<Vec<&'static str>>>);
+    impl Drop for Around {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push("around");
+        }
+    }
+    isolated(|| {
+        paused_everywhere(async |builder| {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let (inside, around) = (builder.clone(), Around(seen.clone()));
+            let deferred = seen.clone();
+            let run = builder.run(async move |group: TaskGroup| {
+                group.spawn(async move {
+                    let _around = around;
+                    let run = inside.run(async move |_| {
+                        defer(async move { deferred.lock().unwrap().push("deferred") });
+                        forever().await;
+                        Ok(())
+                    });
+                    run.await
+                });
+                group.spawn(async {
+                    sleep(ms(1)).await;
+                    Outcome::<()>::Err("a sibling fails".into())
+                });
+                Ok(())
+            });
+            let errors = run.await.unwrap_err();
+            assert_eq!(errors.leaf_count(), 1, "{errors:#}");
+            assert_eq!(*seen.lock().unwrap(), ["deferred", "around"]);
+        });
+    });
+}
+
 // S18: who overran is reported, though it may have ended while others are still being told.
 #[test]
 fn fault_b15_overrun_of_a_child_that_ends_at_once() {
