@@ -1,7 +1,7 @@
 """What both oracles share: the trace, the error tree, deferred work, the line protocol.
 
-A request is one JSON line `{"program": [statements], "variation": k}`; the answer is one JSON line with the trace, the
-named differences that were met, and whether two timers were ever due at the same instant.
+A request is one JSON line `{"program": [statements], "variation": k}`; the answer is one JSON line
+with the trace and the named differences that were met.
 One unit of program time is one second of virtual time, so every instant is an exact integer in a float.
 Variation 0 is the plain schedule; every other one breaks ties between timers in another way.
 """
@@ -111,7 +111,6 @@ class Trace:
         self.events = []
         self.rules = {}
         self.armed = {}
-        self.tie = False
         self.variation = variation
         # The first two variations keep exact times, and take the two ways out of an exact tie.
         self.jitter = random.Random(variation) if variation > 1 else None
@@ -132,8 +131,6 @@ class Trace:
             return 0
         instant = int(self.now()) + units
         self.armed[instant] = self.armed.get(instant, 0) + 1
-        if self.armed[instant] > 1:
-            self.tie = True
         if self.jitter is None or self.jitter.random() < self.exact:
             return instant - self.now()
         # Anew from the whole unit, so that shifts never add up to a unit.
@@ -167,7 +164,7 @@ class Trace:
         return 0 if self.jitter is None else self.jitter.choice((0, 0, 1, 2, 4))
 
     def answer(self):
-        return {"events": self.events, "rules": self.rules, "tie": self.tie}
+        return {"events": self.events, "rules": self.rules}
 
 
 class Deferring:

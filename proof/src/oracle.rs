@@ -47,8 +47,6 @@ pub struct Answer {
     pub trace: Trace,
     /// The named differences that were bridged.
     pub rules: Counts,
-    /// Whether two timers were due at the same instant.
-    pub tie: bool,
 }
 
 /// Something that runs programs.
@@ -70,7 +68,6 @@ struct Request<'a> {
 struct Response {
     events: Vec<Event>,
     rules: BTreeMap<String, u64>,
-    tie: bool,
 }
 
 /// A running Python interpreter of programs.
@@ -136,7 +133,6 @@ impl Interpreter for Process {
         Ok(Answer {
             trace: Trace::new(response.events),
             rules,
-            tie: response.tie,
         })
     }
 }

@@ -69,7 +69,6 @@ impl Interpreter for Library {
         Ok(Answer {
             trace: Trace::new(events),
             rules: Counts::new(),
-            tie: false,
         })
     }
 }
