@@ -112,11 +112,22 @@ def ends_here(scope):
 class Group(asyncio.TaskGroup):
     """TaskGroup with the `cancel` that CPython got in 3.15, and without the leak that 3.13 closed."""
 
-    def __init__(self, trace):
-        super().__init__()
-        self.trace = trace
+    def __init__(self, interpreter):
+        self.interpreter = interpreter
+        self.trace = interpreter.trace
+        # The scope that is this group.
+        self.scope = None
         # `cancel` was called, so nothing further out cuts the children off.
         self.called = False
+        super().__init__()
+
+    @property
+    def _on_completed_fut(self):
+        return self.emptied
+
+    @_on_completed_fut.setter
+    def _on_completed_fut(self, future):
+        self.emptied = future and Emptied(self)
 
     def cancel(self):
         self.called = True
@@ -178,6 +189,22 @@ class Handle:
             await self.wait()
 
 
+class Emptied(asyncio.Future):
+    """Resolves when the children of a group have ended. A cancellation of the task that waits for
+    them goes through the group, also when the group is aborting already and would keep it."""
+
+    def __init__(self, group):
+        super().__init__(loop=group.interpreter.loop)
+        self.group = group
+
+    def cancel(self, msg=None):
+        if self.group._aborting:
+            # A timeout says that it has expired only after it has cancelled.
+            name = "asyncio-aborting-group-keeps-the-cancel"
+            self.get_loop().call_soon(self.group.interpreter.spread, self.group.scope, name)
+        return super().cancel(msg)
+
+
 class Leave(asyncio.Future):
     """Resolves when a section is over; a cancellation of the task that waits for it is put off."""
 
@@ -233,17 +260,18 @@ class Interpreter(Deferring):
         async with self.scope(task, scope):
             await self.block(task, scope, statements)
 
-    def spread(self, scope):
+    def spread(self, scope, name="asyncio-cancel-travels-through-the-body"):
         """Cancel at once what a cancelled outer scope reaches: the groups between it and here.
 
-        asyncio cancels the children of an inner group only when the exception has travelled through the group's body.
+        asyncio cancels the children of an inner group only when the exception has travelled through
+        the group's body, and through the groups further in.
         """
         top = cancelled_above(scope)
         while top is not None and scope is not top:
             group = scope.group
             if group is not None and not group._aborting:
                 if group._tasks:
-                    self.trace.rule("asyncio-cancel-travels-through-the-body")
+                    self.trace.rule(name)
                 group._abort()
             scope = scope.parent
 
@@ -324,9 +352,10 @@ class Interpreter(Deferring):
 
     async def sleep(self, task, scope, s):
         try:
+            due = int(self.loop.time()) + s["ms"]
             delay = self.trace.delay(s["ms"])
-            due = self.loop.time() + delay
-            await self.suspend(scope, asyncio.sleep(delay), lambda: self.loop.time() >= due)
+            # Due at the same instant is due, however the variation shifts it.
+            await self.suspend(scope, asyncio.sleep(delay), lambda: int(self.loop.time()) >= due)
         except asyncio.CancelledError:
             self.trace.log(task, "interrupted", s["id"])
             raise
@@ -364,8 +393,8 @@ class Interpreter(Deferring):
         """Run `body` in a task group, and make of what comes out of it what the policy says."""
         done = waited = False
         error = None
-        group = Group(self.trace)
-        inner = Scope(scope, group=group)
+        group = Group(self)
+        inner = group.scope = Scope(scope, group=group)
         tally = self.tallies[ident] = Tally(ident, policy)
         try:
             try:
@@ -571,6 +600,7 @@ class Interpreter(Deferring):
         except asyncio.CancelledError:
             self.trace.log(task, "interrupted", ident)
             raise
+        await self.lag()
         if handle.ready:
             self.handles[ident] = handle
             handle.told = True
@@ -581,20 +611,25 @@ class Interpreter(Deferring):
     async def starting(self, handle, s):
         ident = s["id"]
         outcome = "cancelled"
+        own = False
         try:
             if not await self.begins(handle, ident):
                 return
             async with self.scope(ident, handle.scope):
-                await self.block(ident, handle.scope, s["before"])
+                try:
+                    await self.block(ident, handle.scope, s["before"])
+                except BaseException:
+                    # The failure of a task that is not ready is its starter's, unless it comes of a
+                    # cancellation. What was deferred comes after it.
+                    own = cancelled_above(handle.scope) is not None
+                    raise
                 self.trace.log(ident, "ready", ident)
                 handle.say()
                 await self.block(ident, handle.scope, s["after"])
             outcome = "ok"
         except BaseException as error:
             outcome = tree_of(error) or "cancelled"
-            # The failure of a task that is not ready is its starter's, unless it comes of a
-            # cancellation.
-            own = handle.ready or cancelled_above(handle.scope) is not None
+            own |= handle.ready
             if not own and outcome != "cancelled":
                 handle.fault = error
             if outcome == "cancelled" or (own and not self.keeps(s["group"], error)):

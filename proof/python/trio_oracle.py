@@ -39,8 +39,9 @@ class Handle:
         self.outcome = None
         # Whether its end is seen: a task that is started has a name only once it is ready.
         self.told = True
-        # How it failed before it was ready.
+        # How it failed before it was ready, and whether that came of a cancellation.
         self.fault = None
+        self.fault_of_cancel = False
 
 
 class Interpreter(Deferring):
@@ -75,11 +76,12 @@ class Interpreter(Deferring):
             await getattr(self, statement["op"])(task, statement)
 
     async def sleep(self, task, s):
-        due = trio.current_time() + (delay := self.trace.delay(s["ms"]))
+        due = int(trio.current_time()) + s["ms"]
         try:
-            await trio.sleep(delay)
+            await trio.sleep(self.trace.delay(s["ms"]))
         except trio.Cancelled:
-            if trio.current_time() >= due and self.trace.due_first():
+            # Due at the same instant is due, however the variation shifts it.
+            if int(trio.current_time()) >= due and self.trace.due_first():
                 # Of a wait that is over and a cancellation at one instant Trio prefers the latter; ours takes what is there.
                 self.trace.rule("trio-cancel-beats-what-is-ready")
                 self.trace.log(task, "slept", s["id"])
@@ -274,11 +276,12 @@ class Interpreter(Deferring):
 
     def is_asked_to_end(self, nursery):
         """Whether a nursery is cancelled. A deadline of this very instant counts at the next
-        suspension point only."""
+        suspension point only, or once it was told."""
         status = nursery.cancel_scope._cancel_status
         while status is not None:
             scope = status._scope
             late = scope.deadline <= trio.current_time() and scope not in self.moved
+            late = late and status not in self.told
             if scope._cancel_called and not (late and int(scope.deadline) == int(trio.current_time())):
                 return True
             if scope.shield:
@@ -389,7 +392,7 @@ class Interpreter(Deferring):
             await self.starting(handle, s, task_status=Status)
         except BaseException as error:
             # A failure that comes of a cancellation is the group's, any other the starter's.
-            told = handle.ready or handle.scope.cancel_called or cancelled_here()
+            told = handle.ready or handle.fault_of_cancel
             if tree_of(error) is None or (told and not self.keeps(s["group"], error)):
                 raise
             if not told:
@@ -412,7 +415,12 @@ class Interpreter(Deferring):
                 if not await self.begins(handle, ident):
                     await checkpoint()
                 async with self.scope(ident):
-                    await self.block(ident, s["before"])
+                    try:
+                        await self.block(ident, s["before"])
+                    except BaseException:
+                        # What was deferred comes after it.
+                        handle.fault_of_cancel = cancelled_here()
+                        raise
                     self.trace.log(ident, "ready", ident)
                     handle.ready = True
                     task_status.started()

@@ -78,6 +78,12 @@ rules! {
     /// the body of that group and all its cleanup; ours and Trio reach every descendant at once (TR9, S16). The oracle
     /// aborts the inner groups as soon as the task learns of the cancellation.
     AsyncioTravels = "asyncio-cancel-travels-through-the-body",
+    /// A group that is aborting already keeps a cancellation of the task that waits at its end: the
+    /// groups around it, within the scope that was cancelled, learn of it only when the inner
+    /// group has ended, so a task of theirs lives on while the inner group cleans up. In ours and
+    /// Trio each descendant of a cancelled scope is cancelled at once (TR9, S16). The oracle aborts
+    /// the groups between when the cancellation reaches the task.
+    AsyncioKeeps = "asyncio-aborting-group-keeps-the-cancel",
     /// asyncio has no shielded section: `asyncio.shield` leaves its work running in the background (SH2). Ours and Trio
     /// stay until it is done (S13). The oracle runs the section in a task and stays, and the cancellation comes at the next wait.
     AsyncioShield = "asyncio-shield-defers-the-cancel",
