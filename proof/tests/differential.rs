@@ -132,3 +132,28 @@ fn every_rule_has_a_program_that_needs_it() {
     let all: BTreeSet<Rule> = Rule::ALL.iter().copied().collect();
     assert_eq!(met, all);
 }
+
+/// Programs that differed once, whoever was wrong, on both drivers and against both oracles.
+#[test]
+fn programs_that_differed_once_agree() {
+    let mut oracles = [Oracle::Trio, Oracle::Asyncio]
+        .map(|oracle| Process::start(oracle).expect("the oracle can be had"));
+    for line in include_str!("programs.txt").lines() {
+        let (name, json) = line.split_once(' ').expect("a name and a program");
+        let program: Block = serde_json::from_str(json).expect(name);
+        assert!(is_valid(&program), "{line}");
+        for oracle in &mut oracles {
+            for light_tasks in [false, true] {
+                let mut library = Library {
+                    light_tasks,
+                    ..Library::default()
+                };
+                if let Verdict::Different { oracle, subject } =
+                    compare(&program, oracle, &mut library).unwrap()
+                {
+                    panic!("{name}, light tasks: {light_tasks}\n{oracle:?}\n{subject:?}");
+                }
+            }
+        }
+    }
+}
