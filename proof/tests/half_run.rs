@@ -22,6 +22,10 @@ const SEEDS: u64 = 3000;
 /// Longer than any of the programs.
 const FOREVER: Duration = Duration::from_secs(3600);
 
+/// More polls of the outer group than any of the programs takes. What is polled again and again
+/// keeps the virtual time from passing.
+const POLLS: u64 = 100_000;
+
 type Outcome = Result<Option<()>, ErrorGroup>;
 type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
@@ -75,25 +79,31 @@ fn put_off(tally: &Arc<Tally>, mut random: Random) {
     });
 }
 
+/// Has something that is to be released.
+async fn hold(tally: &Arc<Tally>, random: &mut Random) {
+    let (mut later, done) = (Random::new(random.draw()), tally.clone());
+    let acquire = async {
+        add(&tally.acquired);
+        Ok::<_, BoxError>(())
+    };
+    let work = async |_: &mut ()| {
+        pause(random).await;
+        Ok::<_, BoxError>(())
+    };
+    let release = move |()| async move {
+        pause(&mut later).await;
+        add(&done.released);
+    };
+    // The first part is shielded: nothing comes between the count and the release that is owed.
+    let held = bracket(acquire, work, release).await;
+    held.expect("it does not fail");
+}
+
 async fn child(mut random: Random, tally: Arc<Tally>) {
     let _begun = Begun::new(&tally);
     match random.below(5) {
         0 => shield(pause(&mut random)).await,
-        1 => {
-            add(&tally.acquired);
-            let (mut later, done) = (Random::new(random.draw()), tally.clone());
-            let work = async |_: &mut ()| {
-                pause(&mut random).await;
-                Ok::<_, BoxError>(())
-            };
-            let release = move |()| async move {
-                pause(&mut later).await;
-                add(&done.released);
-            };
-            // Shielded up to here: nothing comes between the count and the release that is owed.
-            let held = bracket(async { Ok::<_, BoxError>(()) }, work, release).await;
-            held.expect("it does not fail");
-        }
+        1 => hold(&tally, &mut random).await,
         2 => put_off(&tally, Random::new(random.draw())),
         _ => pause(&mut random).await,
     }
@@ -112,8 +122,8 @@ impl World {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A group of some children. Its body may wait, defer something, and have a half-run group of
-    /// its own.
+    /// A group of some children. Its body may wait, defer or hold something, and have a half-run
+    /// group of its own. So a bracket is dropped half-way, too: in a child it never is.
     fn group(&self, mut random: Random, depth: u64) -> (Running<'_>, Arc<Tally>) {
         let tally = Arc::new(Tally::default());
         self.groups().push(tally.clone());
@@ -133,6 +143,9 @@ impl World {
                 }
                 if random.one_in(2) {
                     pause(&mut random).await;
+                }
+                if random.one_in(4) {
+                    hold(&counts, &mut random).await;
                 }
                 if depth > 0 && random.one_in(2) {
                     self.handle(&mut random, depth - 1).await;
@@ -211,6 +224,12 @@ fn run(seed: u64, light: bool) {
                 world.handle(&mut random, 2).await;
             }
             Ok(())
+        });
+        let (mut outer, mut polls) = (std::pin::pin!(outer), 0);
+        let outer = std::future::poll_fn(|cx| {
+            polls += 1;
+            assert!(polls < POLLS, "the outer group is polled for ever");
+            outer.as_mut().poll(cx)
         });
         let ended = tokio::time::timeout(FOREVER, outer).await;
         let outcome = ended.expect("the outer group ends").expect("nothing fails");
