@@ -18,7 +18,6 @@
 //! - **DR3** When a runtime shuts down, Tokio drops each driver. A dropped driver drops the children that it drove, and marks its queue
 //!   or its task as dead, so that what is handed over later is dropped by the thread that hands it over.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
@@ -60,11 +59,6 @@ pub(crate) struct Runtime {
 /// All runtimes that were looked up and are alive.
 static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = std::sync::OnceLock::new();
 
-std::thread_local! {
-    /// The runtime that was looked up last on this thread.
-    static LAST: Cell<Option<(Id, Weak<Runtime>)>> = const { Cell::new(None) };
-}
-
 impl Runtime {
     /// The runtime that polls the current task, also where its code has entered another one; outside any task that of Tokio.
     ///
@@ -98,19 +92,6 @@ impl Runtime {
 
     fn of(handle: &Handle) -> Arc<Self> {
         let id = handle.id();
-        let last = LAST.try_with(Cell::take).ok().flatten();
-        if let Some((known, runtime)) = last {
-            if let (true, Some(found)) = (known == id, runtime.upgrade()) {
-                let _ = LAST.try_with(|last| last.set(Some((known, runtime))));
-                return found;
-            }
-        }
-        let runtime = Self::look_up(handle, id);
-        let _ = LAST.try_with(|last| last.set(Some((id, Arc::downgrade(&runtime)))));
-        runtime
-    }
-
-    fn look_up(handle: &Handle, id: Id) -> Arc<Self> {
         let mut all = ALL.get_or_init(Mutex::default).lock();
         if let Some(known) = all.get(&id).and_then(Weak::upgrade) {
             return known;
