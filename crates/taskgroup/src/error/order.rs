@@ -57,7 +57,7 @@ pub(crate) struct Interval {
 
 impl Began {
     /// At the beginning of a poll.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn now() -> Self {
         Self(FAILURES.0.load(Ordering::Relaxed))
     }

@@ -24,7 +24,7 @@ mod imp {
     }
 
     impl Mark {
-        #[inline(always)]
+        #[inline]
         pub(crate) fn new(
             name: Option<Cow<'static, str>>,
             location: &'static Location<'static>,

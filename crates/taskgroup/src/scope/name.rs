@@ -25,7 +25,7 @@ unsafe impl Sync for Name {}
 impl Name {
     const OWNED: u32 = 1 << 31;
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new(name: Option<Cow<'static, str>>) -> Self {
         let len = |text: &str| match u32::try_from(text.len()) {
             Ok(len) if len < Self::OWNED => len,
