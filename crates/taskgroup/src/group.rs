@@ -375,7 +375,7 @@ impl TaskGroup {
     }
 
     /// Who a new child is, and whether it may start.
-    // This, and what it is handed to until the node is written: always, or a spawn is mostly copies from one place of the stack to another.
+    // Always, as `GroupState::admit`: a spawn pays for each copy of the result. See decision 0015.
     #[inline(always)]
     fn admit(
         &self,

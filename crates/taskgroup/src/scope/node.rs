@@ -101,7 +101,7 @@ pub(super) enum Birth {
 }
 
 impl Header {
-    #[inline(always)]
+    #[inline]
     pub(super) fn new(spec: Spec, birth: Birth, vtable: &'static Vtable) -> Self {
         let state = match birth {
             Birth::Spawned => State::spawned(spec.bits),

@@ -177,7 +177,7 @@ impl<F: Future<Output: TaskOutput>> Future for Boxing<F> {
 }
 
 /// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken. The future is not large.
-#[inline(always)]
+#[inline]
 pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
 where
     F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
@@ -236,7 +236,7 @@ where
         free: Self::free,
     };
 
-    #[inline(always)]
+    #[inline]
     fn allocate(spec: Spec, birth: Birth, stage: impl FnOnce() -> Stage<F>) -> NonNull<Header> {
         // First: so the node is written where it stays. If making it panics (the name) the place is lost.
         let node = pool::place::<Self>();
