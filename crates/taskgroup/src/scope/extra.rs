@@ -119,7 +119,13 @@ impl Extra {
     }
 
     /// The box, made on the first ask.
+    #[inline]
     pub(super) fn rare_or_new(&self) -> &Rare {
+        self.rare().unwrap_or_else(|| self.new_rare())
+    }
+
+    #[cold]
+    fn new_rare(&self) -> &Rare {
         // Acquire: X4, as in `word`.
         let mut word = self.0.load(Ordering::Acquire);
         loop {
