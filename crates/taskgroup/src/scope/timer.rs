@@ -349,19 +349,19 @@ impl Drop for Silencing {
 /// An alarm that will not ring, because its runtime has been shut down. What is polled is woken
 /// to find another clock.
 fn silence(at: Instant, alarm: Alarm) {
-    let scope = match alarm {
-        Alarm::Wake(waker) => return waker.wake(),
-        Alarm::Deadline(ref scope)
-        | Alarm::Grace(ref scope, _)
-        | Alarm::Watch(ref scope, _)
-        | Alarm::Ask(ref scope) => scope.upgrade(),
-    };
-    let Some(scope) = scope else { return };
-    if matches!(alarm, Alarm::Deadline(_)) {
-        return scope.wake();
-    }
-    if let Some(runtime) = Runtime::with_clock_for(&scope) {
-        runtime.timers().arm(&runtime, at, alarm);
+    match alarm {
+        Alarm::Wake(waker) => waker.wake(),
+        Alarm::Deadline(scope) => {
+            if let Some(scope) = scope.upgrade() {
+                scope.wake();
+            }
+        }
+        Alarm::Grace(ref scope, _) | Alarm::Watch(ref scope, _) | Alarm::Ask(ref scope) => {
+            let scope = scope.upgrade();
+            if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
+                runtime.timers().arm(&runtime, at, alarm);
+            }
+        }
     }
 }
 
