@@ -211,12 +211,15 @@ pub struct Cancelled {
     guard: Option<Box<Guard>>,
 }
 
-/// Masks the scopes between the code that was told and what was cancelled: whichever of them the value travels through on its way
-/// out, the task may still clean up.
+/// Masks the scopes between the code that was told and what was cancelled: whichever of them the
+/// value travels through on its way out, the task may still clean up. Only the innermost is held. A
+/// hold goes outwards by itself, up to a section that is parked: there the cleanup stands still, so
+/// it must not keep what is around.
 struct Guard(Vec<Arc<Scope>>);
 
 impl Guard {
     fn new(scope: &Arc<Scope>) -> Self {
+        scope.hold();
         let mut masked = Vec::new();
         for above in tree::outward(scope) {
             above.mask();
@@ -233,6 +236,10 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.iter().for_each(Scope::unmask);
+        // Last: what this frees is looked at again, and must not find a mask.
+        if let Some(innermost) = self.0.first() {
+            innermost.release();
+        }
     }
 }
 

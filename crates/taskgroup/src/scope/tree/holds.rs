@@ -161,11 +161,11 @@ impl Scope {
         self.inner.lock().masks > 0
     }
 
-    /// A [`Cancelled`](crate::Cancelled) of this scope came to life.
+    /// A [`Cancelled`](crate::Cancelled) of this scope came to life. What it forbids is another matter,
+    /// see [`hold`](Scope::hold).
     pub(crate) fn mask(self: &Arc<Self>) {
         self.flags.set(TOLD);
         self.inner.lock().masks += 1;
-        self.hold();
         if self.has_rare() {
             self.take_stopped().into_iter().for_each(StoredWaker::wake);
         }
@@ -189,7 +189,6 @@ impl Scope {
                 }
             }
         }
-        self.release();
     }
 
     // ---- asking (T13) ----
