@@ -77,11 +77,20 @@ pub(crate) fn child(hand: Hand, mut random: Random, alive: Alive, endless: bool)
     // What a child gives is older than the child. Otherwise two values could hold the handles of
     // each other's tasks for ever, and the program itself would leak.
     let cargo = random.one_in(6).then(|| hand.world.take(&mut random));
+    let cargo = match cargo.flatten() {
+        // It may be the future of the very group that the child belongs to. Then nothing could
+        // poll or drop that any more.
+        Some(parked @ Thing::Parked(_)) => {
+            hand.world.put(parked);
+            None
+        }
+        cargo => cargo,
+    };
     Child {
         hand: hand.clone(),
         random: Random::new(random.draw()),
         alive,
-        work: Box::pin(work(hand, random, endless, cargo.flatten())),
+        work: Box::pin(work(hand, random, endless, cargo)),
     }
 }
 
