@@ -19,15 +19,16 @@ const ORDERS: [&str; 4] = ["Acquire", "Release", "AcqRel", "SeqCst"];
 
 type Labels = BTreeSet<String>;
 
-/// The labels in a text. Those of rules, as S39, are none.
+/// The labels in a text: one or two capitals and a number. Those of rules, as S39, are none.
 fn labels_in(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric());
     words.filter(|word| {
-        let mut chars = word.chars();
-        let letter = chars.next();
-        letter.is_some_and(|letter| letter.is_ascii_uppercase() && letter != 'S')
-            && word.len() > 1
-            && chars.all(|digit| digit.is_ascii_digit())
+        let number = word.trim_start_matches(|char: char| char.is_ascii_uppercase());
+        let letters = &word[..word.len() - number.len()];
+        matches!(letters.len(), 1 | 2)
+            && letters != "S"
+            && !number.is_empty()
+            && number.chars().all(|digit| digit.is_ascii_digit())
     })
 }
 

@@ -943,6 +943,39 @@ fn fault_b8_timeout_by_mut() {
     });
 }
 
+// S40: a group that was told of the cancellation further out, and is parked with the guard in it.
+#[test]
+fn fault_b8_parked_with_a_guard_of_what_is_around() {
+    isolated_paused(|builder| async move {
+        let inner = builder.clone();
+        let run = builder.run(async |group| {
+            let child = group.spawn(async move {
+                let is_told = Arc::new(AtomicBool::new(false));
+                let flag = is_told.clone();
+                let mut parked = Box::pin(inner.run_cancellable(async move |_| {
+                    let guard = until_cancelled(forever()).await;
+                    flag.store(true, Ordering::SeqCst);
+                    forever().await;
+                    drop(guard);
+                    Ok(())
+                }));
+                std::future::poll_fn(|cx| {
+                    if !is_told.load(Ordering::SeqCst) {
+                        let _ = parked.as_mut().poll(cx);
+                    }
+                    Poll::<()>::Pending
+                })
+                .await;
+            });
+            sleep(ms(10)).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            Ok(())
+        });
+        timeout(ms(10_000), run).await.unwrap().unwrap();
+    });
+}
+
 // S40: a section of any kind that is parked among the locals of a child delays no cancellation.
 #[test]
 fn fault_b8_parked_sections() {
