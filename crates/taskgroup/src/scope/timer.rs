@@ -404,6 +404,7 @@ pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm>
 }
 
 /// As [`set_grace`], and it is not taken back.
+#[cfg(feature = "runner")]
 pub(crate) fn ring_grace(scope: &Arc<Scope>, grace: Duration) {
     if let Some(runtime) = runtime_of_grace(scope, grace) {
         let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
