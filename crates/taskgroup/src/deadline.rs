@@ -350,6 +350,10 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// a value, and says in its context that a deadline cancelled it. Only a value that carries the
 /// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, say) is one more way to say that it timed out.
 ///
+/// The clock is that of the runtime which polls the work, also where that is one inside a child's
+/// `block_in_place`. If it is shut down while the work goes on elsewhere, the runtime which polls next
+/// takes over.
+///
 /// The time counts from the first suspension of the work, or from when it first asks for its scope: what is ready at once costs no look at
 /// the clock. Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
 /// keeps quiet and the outer one speaks.
@@ -370,7 +374,8 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// [`TimedOut`] when the deadline cut the work off.
 ///
 /// # Panics
-/// Outside a Tokio runtime with a clock (see `enable_time` there), when `future` does not finish at once. A panic of `future` passes through.
+/// Outside a Tokio runtime with a clock (see `enable_time` there), and where that runtime has been
+/// shut down, when `future` does not finish at once. A panic of `future` passes through.
 ///
 /// # Cancel safety
 /// As `future`. In a cancelled scope it is as ready as `future` is.
