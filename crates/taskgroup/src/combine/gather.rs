@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use super::inline::Inline;
+use super::inline::{Converting, ConvertingEach, Inline};
+use super::settle::ValueOf;
 use crate::error::ErrorGroup;
 use crate::group::{GroupBuilder, TaskGroup};
 use crate::scope::task::TaskOutput;
@@ -44,8 +45,12 @@ use crate::scope::task::TaskOutput;
 #[doc(alias = "try_join")]
 #[doc(alias = "try_join_all")]
 #[doc(alias = "Promise.all")]
-pub fn gather<M, G: Gather<M>>(futures: G) -> impl Future<Output = Result<G::Values, ErrorGroup>> {
-    futures.gather(TaskGroup::builder(), Location::caller())
+pub fn gather<M, P, G>(futures: G) -> impl Future<Output = Result<P::Values, ErrorGroup>>
+where
+    P: Plan,
+    G: Gather<M, Plan = P>,
+{
+    futures.plan().run(TaskGroup::builder(), Location::caller())
 }
 
 impl GroupBuilder {
@@ -57,11 +62,12 @@ impl GroupBuilder {
     /// # Errors
     /// As [`gather`].
     #[track_caller]
-    pub fn gather<M, G: Gather<M>>(
-        self,
-        futures: G,
-    ) -> impl Future<Output = Result<G::Values, ErrorGroup>> {
-        futures.gather(self, Location::caller())
+    pub fn gather<M, P, G>(self, futures: G) -> impl Future<Output = Result<P::Values, ErrorGroup>>
+    where
+        P: Plan,
+        G: Gather<M, Plan = P>,
+    {
+        futures.plan().run(self, Location::caller())
     }
 }
 
@@ -69,10 +75,20 @@ impl GroupBuilder {
 ///
 /// `M` tells the two apart; it is always inferred. Implemented for these and nothing else.
 pub trait Gather<M>: sealed::Sealed<M> {
+    /// The futures with their outputs as results.
+    #[doc(hidden)]
+    type Plan: Plan;
+    #[doc(hidden)]
+    fn plan(self) -> Self::Plan;
+}
+
+/// Futures with their outputs as results. It knows nothing of what the outputs were, so the compiler
+/// need not either where it asks whether the future of [`gather`] is `Send`.
+pub trait Plan {
     /// The values in the order of the arguments: a tuple or a `Vec`.
     type Values;
     #[doc(hidden)]
-    fn gather(
+    fn run(
         self,
         settings: GroupBuilder,
         location: &'static Location<'static>,
@@ -96,9 +112,17 @@ impl<I> Gather<Each> for I
 where
     I: IntoIterator<Item: Future<Output: TaskOutput>>,
 {
-    type Values = Vec<<<I::Item as Future>::Output as TaskOutput>::Value>;
+    type Plan = ConvertingEach<I::IntoIter, ValueOf<I::Item>>;
 
-    async fn gather(
+    fn plan(self) -> Self::Plan {
+        ConvertingEach::new(self)
+    }
+}
+
+impl<I: Iterator<Item: Future>, V> Plan for ConvertingEach<I, V> {
+    type Values = Vec<V>;
+
+    async fn run(
         self,
         settings: GroupBuilder,
         location: &'static Location<'static>,
@@ -112,7 +136,9 @@ where
             };
             let mut values = Vec::new();
             let all = children
-                .run(self, |index, result| put(&mut values, index, result.ok()))
+                .run(self, |index, result| {
+                    put(&mut values, index, result.ok());
+                })
                 .await;
             match values.into_iter().collect() {
                 Some(values) if all => Ok(values),
@@ -138,23 +164,37 @@ pub(super) async fn cut_short<T>(group: &TaskGroup) -> Result<T, crate::BoxError
     std::future::pending().await
 }
 
+/// A tuple of futures.
+#[derive(Debug)]
+pub struct TuplePlan<T>(T);
+
 macro_rules! tuples {
-    ($(($($future:ident $value:ident),+))+) => {$(
+    ($(($($future:ident $value:ident $output:ident),+))+) => {$(
         impl<$($future),+> sealed::Sealed<Tuple> for ($($future,)+) {}
 
         impl<$($future),+> Gather<Tuple> for ($($future,)+)
         where
             $($future: Future<Output: TaskOutput>),+
         {
-            type Values = ($(<$future::Output as TaskOutput>::Value,)+);
+            type Plan = TuplePlan<($(Converting<$future, ValueOf<$future>>,)+)>;
 
             #[allow(non_snake_case, reason = "the types name the futures")]
-            async fn gather(
+            fn plan(self) -> Self::Plan {
+                let ($($future,)+) = self;
+                TuplePlan(($(Converting::new($future),)+))
+            }
+        }
+
+        impl<$($future: Future, $output),+> Plan for TuplePlan<($(Converting<$future, $output>,)+)> {
+            type Values = ($($output,)+);
+
+            #[allow(non_snake_case, reason = "the types name the futures")]
+            async fn run(
                 self,
                 settings: GroupBuilder,
                 location: &'static Location<'static>,
             ) -> Result<Self::Values, ErrorGroup> {
-                let ($($future,)+) = self;
+                let Self(($($future,)+)) = self;
                 let body = async |group: TaskGroup| {
                     let children = Inline { group: &group, limit: None, location };
                     let results = tokio::join!($(children.child($future)),+);
@@ -170,12 +210,12 @@ macro_rules! tuples {
 }
 
 tuples! {
-    (A a)
-    (A a, B b)
-    (A a, B b, C c)
-    (A a, B b, C c, D d)
-    (A a, B b, C c, D d, E e)
-    (A a, B b, C c, D d, E e, F f)
-    (A a, B b, C c, D d, E e, F f, G g)
-    (A a, B b, C c, D d, E e, F f, G g, H h)
+    (A a U)
+    (A a U, B b V)
+    (A a U, B b V, C c W)
+    (A a U, B b V, C c W, D d X)
+    (A a U, B b V, C c W, D d X, E e Y)
+    (A a U, B b V, C c W, D d X, E e Y, F f Z)
+    (A a U, B b V, C c W, D d X, E e Y, F f Z, G g S)
+    (A a U, B b V, C c W, D d X, E e Y, F f Z, G g S, H h T)
 }

@@ -10,10 +10,12 @@
 
 use std::borrow::Cow;
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pin_project_lite::pin_project;
 
 use crate::cancel::{CancelReason, Cancelled, classify};
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
@@ -25,6 +27,73 @@ use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 
+pin_project! {
+    /// A future with its output as a result.
+    ///
+    /// The conversion is a function pointer. So the futures of the helpers do not depend on a trait of
+    /// the output, which the compiler cannot show for every lifetime where it asks whether they are
+    /// `Send`.
+    #[derive(Debug)]
+    pub struct Converting<F: Future, V> {
+        #[pin]
+        future: F,
+        convert: fn(F::Output) -> Result<V, BoxError>,
+    }
+}
+
+impl<F: Future<Output: TaskOutput>> Converting<F, <F::Output as TaskOutput>::Value> {
+    pub(crate) fn new(future: F) -> Self {
+        Self {
+            future,
+            convert: converted,
+        }
+    }
+}
+
+impl<F: Future, V> Future for Converting<F, V> {
+    type Output = Result<V, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.future.poll(cx).map(this.convert)
+    }
+}
+
+/// The futures of an iterator, each with its output as a result.
+#[derive(Debug)]
+pub struct ConvertingEach<I: Iterator<Item: Future>, V> {
+    futures: I,
+    convert: fn(<I::Item as Future>::Output) -> Result<V, BoxError>,
+}
+
+impl<I, V> ConvertingEach<I, V>
+where
+    I: Iterator<Item: Future<Output: TaskOutput<Value = V>>>,
+{
+    pub(crate) fn new(futures: impl IntoIterator<IntoIter = I>) -> Self {
+        Self {
+            futures: futures.into_iter(),
+            convert: converted,
+        }
+    }
+}
+
+impl<I: Iterator<Item: Future>, V> Iterator for ConvertingEach<I, V> {
+    type Item = Converting<I::Item, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let future = self.futures.next()?;
+        Some(Converting {
+            future,
+            convert: self.convert,
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.futures.size_hint()
+    }
+}
+
 /// The inline children of one group.
 #[derive(Clone, Copy)]
 pub(crate) struct Inline<'a> {
@@ -35,12 +104,9 @@ pub(crate) struct Inline<'a> {
 
 impl Inline<'_> {
     /// Runs one future as an inline child.
-    pub(crate) async fn child<F>(
-        self,
-        future: F,
-    ) -> Result<<F::Output as TaskOutput>::Value, JoinError>
+    pub(crate) async fn child<F, V>(self, future: F) -> Result<V, JoinError>
     where
-        F: Future<Output: TaskOutput>,
+        F: Future<Output = Result<V, BoxError>>,
     {
         let index = group::next_index(self.group.scope());
         let mut progress = Tracked::new(self.group);
@@ -53,14 +119,14 @@ impl Inline<'_> {
         result
     }
 
-    async fn unfold<F>(
+    async fn unfold<F, V>(
         self,
         index: u32,
         progress: &mut Tracked<'_>,
         future: F,
-    ) -> Result<<F::Output as TaskOutput>::Value, JoinError>
+    ) -> Result<V, JoinError>
     where
-        F: Future<Output: TaskOutput>,
+        F: Future<Output = Result<V, BoxError>>,
     {
         let group = self.group.scope();
         if group.is_cancelled() {
@@ -72,7 +138,7 @@ impl Inline<'_> {
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
         let here = scope.clone();
         let judged = async move {
-            let result = Dated::new(async move { converted(future.await) }).await;
+            let result = Dated::new(future).await;
             // Told at once: until what it left behind has ended, this may be dropped (S41).
             result.map_err(|(error, interval)| self.failed(index, &here, error, interval))
         };
@@ -116,13 +182,13 @@ impl Inline<'_> {
 
     /// Runs all futures, at most so many at once as the limit says, and tells `each` what became of every one that was started, in
     /// order of completion. Once the group is cancelled no further one is started; returns whether all were.
-    pub(crate) async fn run<F>(
+    pub(crate) async fn run<F, V>(
         self,
         futures: impl IntoIterator<Item = F>,
-        mut each: impl FnMut(usize, Result<<F::Output as TaskOutput>::Value, JoinError>),
+        mut each: impl FnMut(usize, Result<V, JoinError>),
     ) -> bool
     where
-        F: Future<Output: TaskOutput>,
+        F: Future<Output = Result<V, BoxError>>,
     {
         let limit = self.limit.unwrap_or(usize::MAX);
         let mut waiting = futures.into_iter().enumerate();

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::gather::Gather;
+use super::gather::{Gather, Plan};
 use crate::error::{BoxError, ErrorGroup};
 use crate::group::{GroupBuilder, TaskGroup};
 
@@ -89,5 +89,5 @@ where
     W: AsyncFn(I::Item) -> Result<T, E>,
 {
     let futures = items.into_iter().map(|item| work(item));
-    futures.gather(settings, location).await
+    futures.plan().run(settings, location).await
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::inline::Inline;
-use super::settle::ValueOf;
+use super::inline::{ConvertingEach, Inline};
 use crate::deadline::move_on_after;
 use crate::error::{BoxError, ErrorGroup};
 use crate::group::{GroupBuilder, TaskGroup};
@@ -47,11 +46,15 @@ use crate::scope::task::TaskOutput;
 #[doc(alias = "first_success")]
 #[doc(alias = "select_ok")]
 #[doc(alias = "Promise.any")]
-pub fn race<I>(futures: I) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+pub fn race<I, T>(futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
 {
-    run(TaskGroup::builder(), Location::caller(), futures)
+    run(
+        TaskGroup::builder(),
+        Location::caller(),
+        ConvertingEach::new(futures),
+    )
 }
 
 /// As [`race`], but the futures start one after the other: the next one when the one before has failed or has not won after `delay`.
@@ -85,33 +88,44 @@ where
 #[track_caller]
 #[doc(alias = "happy_eyeballs")]
 #[doc(alias = "staggered_race")]
-pub fn race_staggered<I>(
+pub fn race_staggered<I, T>(
     delay: Duration,
     futures: I,
-) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+) -> impl Future<Output = Result<T, ErrorGroup>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
 {
-    let location = Location::caller();
-    async move {
-        let futures: Vec<_> = futures.into_iter().collect();
-        let turns: Vec<_> = futures.iter().map(|_| Turn::default()).collect();
-        let in_turn = futures.into_iter().enumerate().map(|(index, future)| {
-            let before = index.checked_sub(1).map(|before| &turns[before]);
-            let own = &turns[index];
-            let told = Told(own);
-            async move {
-                let _told = told;
-                if let Some(before) = before {
-                    before.begun.notified().await;
-                    move_on_after(delay, before.failed.notified()).await;
-                }
-                own.begun.notify_one();
-                future.await
+    staggered(
+        delay,
+        Location::caller(),
+        ConvertingEach::new(futures).collect(),
+    )
+}
+
+async fn staggered<F, V>(
+    delay: Duration,
+    location: &'static Location<'static>,
+    futures: Vec<F>,
+) -> Result<V, ErrorGroup>
+where
+    F: Future<Output = Result<V, BoxError>>,
+{
+    let turns: Vec<_> = futures.iter().map(|_| Turn::default()).collect();
+    let in_turn = futures.into_iter().enumerate().map(|(index, future)| {
+        let before = index.checked_sub(1).map(|before| &turns[before]);
+        let own = &turns[index];
+        let told = Told(own);
+        async move {
+            let _told = told;
+            if let Some(before) = before {
+                before.begun.notified().await;
+                move_on_after(delay, before.failed.notified()).await;
             }
-        });
-        run(TaskGroup::builder(), location, in_turn).await
-    }
+            own.begun.notify_one();
+            future.await
+        }
+    });
+    run(TaskGroup::builder(), location, in_turn).await
 }
 
 /// One runner, as the next one sees it.
@@ -137,21 +151,21 @@ impl GroupBuilder {
     /// # Errors
     /// As [`race`].
     #[track_caller]
-    pub fn race<I>(self, futures: I) -> impl Future<Output = Result<ValueOf<I::Item>, ErrorGroup>>
+    pub fn race<I, T>(self, futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
     where
-        I: IntoIterator<Item: Future<Output: TaskOutput>>,
+        I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
     {
-        run(self, Location::caller(), futures)
+        run(self, Location::caller(), ConvertingEach::new(futures))
     }
 }
 
-async fn run<I>(
+async fn run<I, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
     futures: I,
-) -> Result<ValueOf<I::Item>, ErrorGroup>
+) -> Result<V, ErrorGroup>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    I: Iterator<Item: Future<Output = Result<V, BoxError>>>,
 {
     let settings = settings.policy(Policy::first_success());
     let limit = settings.limited_to();

@@ -3,13 +3,13 @@
 use std::panic::Location;
 
 use super::gather::put;
-use super::inline::Inline;
+use super::inline::{Converting, Inline};
 use crate::cancel::{CancelReason, Cancelled};
-use crate::error::{ErrorGroup, TaskError};
+use crate::error::{BoxError, ErrorGroup, TaskError};
 use crate::group::{GroupBuilder, TaskGroup};
 use crate::handle::JoinError;
 use crate::policy::Policy;
-use crate::scope::task::{TaskOutput, converted};
+use crate::scope::task::TaskOutput;
 
 /// What became of each of several futures; made by [`settle`] and [`settle_by_key`].
 ///
@@ -92,14 +92,14 @@ impl<T, K> Settled<T, K> {
 #[track_caller]
 #[doc(alias = "return_exceptions")]
 #[doc(alias = "allSettled")]
-pub fn settle<I>(futures: I) -> impl Future<Output = Settled<ValueOf<I::Item>>>
+pub fn settle<I, T>(futures: I) -> impl Future<Output = Settled<T>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput>>,
+    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
 {
     run(
         TaskGroup::builder(),
         Location::caller(),
-        futures.into_iter().enumerate(),
+        unzipped(futures.into_iter().enumerate()),
     )
 }
 
@@ -119,12 +119,12 @@ where
 /// # Cancel safety
 /// As [`settle`].
 #[track_caller]
-pub fn settle_by_key<K, F, I>(futures: I) -> impl Future<Output = Settled<ValueOf<F>, K>>
+pub fn settle_by_key<K, F, I, T>(futures: I) -> impl Future<Output = Settled<T, K>>
 where
     I: IntoIterator<Item = (K, F)>,
-    F: Future<Output: TaskOutput>,
+    F: Future<Output: TaskOutput<Value = T>>,
 {
-    run(TaskGroup::builder(), Location::caller(), futures)
+    run(TaskGroup::builder(), Location::caller(), unzipped(futures))
 }
 
 /// What a future comes to when nothing fails.
@@ -133,36 +133,46 @@ pub type ValueOf<F> = <<F as Future>::Output as TaskOutput>::Value;
 impl GroupBuilder {
     /// As [`settle`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
     #[track_caller]
-    pub fn settle<I>(self, futures: I) -> impl Future<Output = Settled<ValueOf<I::Item>>>
+    pub fn settle<I, T>(self, futures: I) -> impl Future<Output = Settled<T>>
     where
-        I: IntoIterator<Item: Future<Output: TaskOutput>>,
+        I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
     {
-        run(self, Location::caller(), futures.into_iter().enumerate())
+        let futures = unzipped(futures.into_iter().enumerate());
+        run(self, Location::caller(), futures)
     }
 
     /// As [`settle_by_key`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
     #[track_caller]
-    pub fn settle_by_key<K, F, I>(self, futures: I) -> impl Future<Output = Settled<ValueOf<F>, K>>
+    pub fn settle_by_key<K, F, I, T>(self, futures: I) -> impl Future<Output = Settled<T, K>>
     where
         I: IntoIterator<Item = (K, F)>,
-        F: Future<Output: TaskOutput>,
+        F: Future<Output: TaskOutput<Value = T>>,
     {
-        run(self, Location::caller(), futures)
+        run(self, Location::caller(), unzipped(futures))
     }
 }
 
-async fn run<K, F, I>(
+/// The keys, and the futures with their outputs as results.
+fn unzipped<K, F, T>(futures: impl IntoIterator<Item = (K, F)>) -> (Vec<K>, Vec<Converting<F, T>>)
+where
+    F: Future<Output: TaskOutput<Value = T>>,
+{
+    let futures = futures.into_iter();
+    futures
+        .map(|(key, future)| (key, Converting::new(future)))
+        .unzip()
+}
+
+async fn run<K, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
-    futures: I,
-) -> Settled<ValueOf<F>, K>
+    (keys, futures): (Vec<K>, Vec<F>),
+) -> Settled<V, K>
 where
-    I: IntoIterator<Item = (K, F)>,
-    F: Future<Output: TaskOutput>,
+    F: Future<Output = Result<V, BoxError>>,
 {
     let settings = settings.default_policy(Policy::collect());
     let limit = settings.limited_to();
-    let (keys, futures): (Vec<K>, Vec<F>) = futures.into_iter().unzip();
     let mut outcomes = Vec::new();
     let mut reason = None;
     let body = async |group: TaskGroup| {
@@ -206,13 +216,11 @@ where
 }
 
 /// A task that was cancelled by itself, awaited by its handle, has not failed.
-async fn cancelled_is_an_outcome<F>(
-    future: F,
-) -> Result<Result<ValueOf<F>, Cancelled>, crate::BoxError>
+async fn cancelled_is_an_outcome<F, V>(future: F) -> Result<Result<V, Cancelled>, BoxError>
 where
-    F: Future<Output: TaskOutput>,
+    F: Future<Output = Result<V, BoxError>>,
 {
-    match converted(future.await) {
+    match future.await {
         Ok(value) => Ok(Ok(value)),
         Err(error) => match error.downcast::<JoinError>() {
             Ok(error) => match *error {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use taskgroup::{TaskGroup, until_cancelled};
+use taskgroup::{BoxError, TaskGroup, until_cancelled};
 
 use crate::support::{Log, Outcome, forever, sleep};
 
@@ -115,4 +115,38 @@ fn helpers_are_send() {
         works(1, n).await
     })));
     drop(send(taskgroup::as_completed(vec![sleep(1)])));
+}
+
+/// The same where the outputs have a boxed error, in an `async` block that must be `Send`. The
+/// compiler then asks about every lifetime of the trait object, and must find no trait of the output.
+#[test]
+fn helpers_are_send_with_a_boxed_error() {
+    fn send<T>(future: impl Future<Output = T> + Send) {
+        drop(future);
+    }
+    let squares = || (1..=3).map(|n| async move { Ok::<_, BoxError>(n * n) });
+    let keyed = || (1..=3).map(|n| (n, async move { Ok::<_, BoxError>(n * n) }));
+    send(async move { taskgroup::gather(squares()).await.map(drop) });
+    send(async move { TaskGroup::builder().gather(squares()).await });
+    send(async {
+        let pair = (async { Ok::<_, BoxError>(1) }, async {
+            Ok::<_, BoxError>("a")
+        });
+        taskgroup::gather(pair).await
+    });
+    send(async move { taskgroup::settle(squares()).await });
+    send(async move { TaskGroup::builder().settle(squares()).await });
+    send(async move { taskgroup::settle_by_key(keyed()).await });
+    send(async move { taskgroup::race(squares()).await });
+    send(async move { TaskGroup::builder().race(squares()).await });
+    send(async move { taskgroup::race_staggered(ZERO, squares()).await });
+    send(async { taskgroup::map(2, 1..=3, async |n| Ok::<_, BoxError>(n * n)).await });
+    send(TaskGroup::run(async |group| {
+        group.spawn(async {
+            taskgroup::gather((1..=3).map(|n| async move { Ok::<_, BoxError>(n * n) }))
+                .await
+                .map(drop)
+        });
+        Ok(())
+    }));
 }
