@@ -92,16 +92,22 @@ impl Deadline {
             return false;
         };
         let at = at.into();
-        let old = {
+        let (old, clock) = {
             let mut state = state.lock();
             if state.expired || self.scope.is_closed() {
                 return false;
             }
             state.at = at;
-            state.timer.take()
+            (state.timer.take(), state.clock.upgrade())
         };
         drop(old);
-        arm(&self.scope, || Runtime::with_clock_for(&self.scope));
+        let is_inside = current::is_within(&self.scope);
+        arm(&self.scope, || {
+            Runtime::with_clock_of(&self.scope, is_inside, clock)
+        });
+        if is_inside {
+            state.lock().moved_inside = true;
+        }
         true
     }
 
@@ -162,6 +168,7 @@ fn arm(scope: &Arc<Scope>, runtime: impl FnOnce() -> Option<Arc<Runtime>>) {
         let mut state = state.lock();
         if state.at == Some(at) && state.timer.is_none() {
             state.timer = alarm.take();
+            state.clock = Arc::downgrade(&runtime);
         }
     }
     // It was moved meanwhile.
@@ -195,6 +202,18 @@ pub(crate) fn expire_if_due(scope: &Arc<Scope>) -> bool {
         expire(scope);
     }
     due
+}
+
+/// As [`arm`], for whoever has just polled the work. What that has set meanwhile is set again: it
+/// may have stood in a runtime of its own, which nothing drives any more.
+fn arm_polled(scope: &Arc<Scope>) {
+    let inside = state(scope).and_then(|state| {
+        let mut state = state.lock();
+        let moved_inside = std::mem::take(&mut state.moved_inside);
+        state.timer.take_if(|_| moved_inside)
+    });
+    drop(inside);
+    arm(scope, || Some(Runtime::with_clock()));
 }
 
 fn disarm(scope: &Arc<Scope>) {
@@ -263,13 +282,13 @@ impl<F: Future> Limited<F> {
                 if expire_if_due(scope) {
                     return this.section.poll_dropped(cx);
                 }
-                arm(scope, || Some(Runtime::with_clock()));
+                arm_polled(scope);
                 polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
-                arm(&scope, || Some(Runtime::with_clock()));
+                arm_polled(&scope);
                 let expired = state(&scope).is_some_and(|state| state.lock().expired);
                 *this.armed = Armed::Scope(Disarm(scope));
                 if expired {

@@ -154,6 +154,20 @@ impl Runtime {
         own.cloned().or_else(|| Self::entered().filter(Self::rings))
     }
 
+    /// As [`with_clock_for`](Self::with_clock_for), for a deadline that is moved. Its work may be
+    /// polled by another runtime than that of the scope, which may stand still meanwhile: the
+    /// runtime `known` rang for it last. What is moved from inside is being polled here.
+    pub(crate) fn with_clock_of(
+        scope: &Arc<Scope>,
+        is_inside: bool,
+        known: Option<Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        let here = is_inside.then(Self::entered).flatten();
+        let mut nearer = [here, known].into_iter().flatten();
+        let nearer = nearer.find(Self::rings);
+        nearer.or_else(|| Self::with_clock_for(scope))
+    }
+
     /// Whether an alarm rings here.
     fn rings(self: &Arc<Self>) -> bool {
         !self.timers().is_silent() && self.timers().has_clock(self)

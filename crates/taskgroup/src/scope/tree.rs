@@ -40,7 +40,7 @@
 
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -101,6 +101,10 @@ pub(crate) struct DeadlineState {
     /// So long after the scope was opened; then it is in `at`.
     pub(crate) after: Option<Duration>,
     pub(crate) timer: Option<SetAlarm>,
+    /// The runtime whose clock it rang by last.
+    pub(crate) clock: Weak<Runtime>,
+    /// The work has moved it in the poll that goes on.
+    pub(crate) moved_inside: bool,
     pub(crate) expired: bool,
 }
 

@@ -1322,3 +1322,114 @@ fn fault_c13_deadline_under_a_runtime_without_a_thread() {
         assert!(on_the_last_worker(&builder, with_a_scope).unwrap().is_err());
     });
 }
+
+/// Polls to its end what nothing else than this thread polls.
+fn by_hand<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        std::thread::park();
+    }
+}
+
+/// A child stops the only thread of its runtime: it waits for `work` there, with the runtime that
+/// `work` is given entered. That has a thread of its own, which first calls what it is sent.
+fn inside_another_runtime<T, F>(builder: &GroupBuilder, work: fn(mpsc::Sender<Sent>) -> F) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + 'static,
+{
+    let mut inner = tokio::runtime::Builder::new_current_thread();
+    let inner = inner.enable_time().start_paused(true).build().unwrap();
+    let handle = inner.handle().clone();
+    let (send, sent) = mpsc::channel::<Sent>();
+    let (done, is_done) = oneshot::channel::<()>();
+    let driven = std::thread::spawn(move || {
+        let call = sent.recv().unwrap();
+        {
+            let _entered = inner.enter();
+            call();
+        }
+        let _ = inner.block_on(is_done);
+    });
+    let run = builder.clone().run(async move |group: TaskGroup| {
+        let child = group.spawn(async move {
+            let _entered = handle.enter();
+            let value = by_hand(work(send));
+            drop(done);
+            Outcome::Ok(value)
+        });
+        Ok(child.await?)
+    });
+    let value = on_one_thread().block_on(run).unwrap();
+    driven.join().unwrap();
+    value
+}
+
+type Sent = Box<dyn FnOnce() + Send>;
+
+// S21: a deadline that is moved rings by the clock of the runtime that polls it. The one around
+// stands still as long as its thread does that.
+#[test]
+fn fault_c14_deadline_moved_inside_another_runtime() {
+    isolated_with_drivers(|builder| {
+        let by_the_work = |send: mpsc::Sender<Sent>| async move {
+            let begin = tokio::time::Instant::now();
+            let moved = taskgroup::timeout_with(None::<Duration>, async |deadline| {
+                deadline.reschedule_after(HOUR / 2);
+                send.send(Box::new(|| {})).unwrap();
+                forever().await;
+            });
+            moved.await.map_err(|_| begin.elapsed().as_secs())
+        };
+        assert_eq!(inside_another_runtime(&builder, by_the_work), Err(1800));
+        let from_outside = |send: mpsc::Sender<Sent>| async move {
+            let begin = tokio::time::Instant::now();
+            let moved = taskgroup::timeout_with(HOUR, async |deadline| {
+                // Then it is set.
+                let mut polled = false;
+                std::future::poll_fn(|cx: &mut Context<'_>| {
+                    cx.waker().wake_by_ref();
+                    let before = std::mem::replace(&mut polled, true);
+                    if before {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                let call = move || assert!(deadline.reschedule_after(HOUR / 2));
+                send.send(Box::new(call)).unwrap();
+                forever().await;
+            });
+            moved.await.map_err(|_| begin.elapsed().as_secs())
+        };
+        assert_eq!(inside_another_runtime(&builder, from_outside), Err(1800));
+    });
+}
+
+// S21: the work may move it in a runtime of its own that nothing drives afterwards.
+#[test]
+fn fault_c14_deadline_moved_inside_a_runtime_that_then_stands_still() {
+    isolated(|| {
+        let inner = Arc::new(on_one_thread());
+        let kept = inner.clone();
+        let work = taskgroup::timeout_with(HOUR, async move |deadline| {
+            let moved = async { assert!(deadline.reschedule_after(ms(1))) };
+            tokio::task::block_in_place(|| inner.block_on(moved));
+            forever().await;
+        });
+        let outer = on_threads(1);
+        assert!(outer.block_on(outer.spawn(work)).unwrap().is_err());
+        drop(kept);
+    });
+}
