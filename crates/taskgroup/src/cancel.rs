@@ -289,14 +289,21 @@ pub(crate) fn classify(
     cancelled: bool,
     scope: Option<&Arc<Scope>>,
 ) -> Result<(), BoxError> {
-    if cancelled && says_cancelled(&*error, scope) {
-        gate::drop_or_report("an error", error);
-        return Ok(());
+    if !cancelled {
+        return Err(error);
     }
-    Err(error)
+    match (says_cancelled(&*error), scope) {
+        (Some(true), _) => {
+            gate::drop_or_report("an error", error);
+            Ok(())
+        }
+        (None, Some(scope)) if scope.is_masked() => open_up(error, scope),
+        _ => Err(error),
+    }
 }
 
-fn says_cancelled(error: &(dyn Error + 'static), scope: Option<&Arc<Scope>>) -> bool {
+/// `None` where nothing that shows is about a cancellation or a failure of ours.
+fn says_cancelled(error: &(dyn Error + 'static)) -> Option<bool> {
     let mut link = Some(error);
     while let Some(current) = link {
         let awaited = matches!(current.downcast_ref(), Some(crate::JoinError::Cancelled(_)));
@@ -305,20 +312,38 @@ fn says_cancelled(error: &(dyn Error + 'static), scope: Option<&Arc<Scope>>) -> 
             Some(crate::StartError::Cancelled(_))
         );
         if awaited || started || current.is::<Cancelled>() {
-            return true;
+            return Some(true);
         }
         if crate::TaskError::passed_on_by(current).is_some() {
             // A failure, however it came about: what lies below it is not about this task.
-            return false;
+            return Some(false);
         }
         if let Some(group) = current.downcast_ref::<crate::ErrorGroup>() {
-            return group.is_cancelled();
+            return Some(group.is_cancelled());
         }
         link = gate::source(current);
     }
-    // Some error types hide what they were made of (a boxed `anyhow` report does). The guard inside is alive still, and
-    // that tells as much.
-    scope.is_some_and(|scope| scope.is_masked())
+    None
+}
+
+/// Some error types hide what they were made of (a boxed `anyhow` report does), and a guard of
+/// `scope` is alive. If it goes with the error, it was in there, and tells as much as one that
+/// shows. If not, the guard is elsewhere and the error is a failure, of which the text is left.
+fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
+    let mut text = gate::text(&error);
+    let mut link = gate::source(&*error);
+    while let Some(source) = link {
+        text.push_str(": ");
+        text.push_str(&gate::text(&source));
+        link = gate::source(source);
+    }
+    let before = scope.masks();
+    gate::drop_or_report("an error", error);
+    if scope.masks() < before {
+        Ok(())
+    } else {
+        Err(text.into())
+    }
 }
 
 /// The first thing in each await of this crate: pending in a cancelled scope that holds no guard, so that no loop over such awaits goes on

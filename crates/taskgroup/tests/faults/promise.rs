@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll};
 
 use taskgroup::{
-    BoxError, ErrorGroup, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, TaskHandle,
-    bracket, defer, move_on_after, shield, timeout, until_cancelled,
+    BoxError, Cancelled, ErrorGroup, GroupBuilder, Local, Policy, Progress, Started, TaskGroup,
+    TaskHandle, bracket, defer, move_on_after, shield, timeout, until_cancelled,
 };
 use tokio::time::sleep;
 
@@ -1683,6 +1683,61 @@ fn fault_b15_overrun_of_a_body_that_ends_at_once() {
             let outcome = inline.outcome.lock().unwrap().take();
             let errors = outcome.expect("it has ended").unwrap_err();
             assert_eq!(errors.leaf_count(), 1, "{errors:#}");
+        });
+    });
+}
+
+// S6, S12: an error says "cancelled" if the guard goes with it. While the guard is elsewhere, the
+// error of a cancelled task or body is a failure like any other.
+#[test]
+fn fault_b18_error_while_the_guard_is_elsewhere() {
+    #[derive(Debug)]
+    struct Hiding(#[allow(dead_code)] Cancelled);
+    impl fmt::Display for Hiding {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("it does not say why")
+        }
+    }
+    impl Error for Hiding {}
+
+    async fn guard() -> Cancelled {
+        until_cancelled(forever()).await.unwrap_err()
+    }
+    isolated(|| {
+        paused_everywhere(async |builder| {
+            let kept = Arc::new(Mutex::new(Vec::new()));
+            let keep = kept.clone();
+            let run = builder.clone().run_cancellable(async |group| {
+                group.spawn(async move {
+                    let guard = guard().await;
+                    keep.lock().unwrap().push(guard);
+                    Outcome::<()>::Err("disk full".into())
+                });
+                turns(2).await;
+                group.cancel();
+                Ok(())
+            });
+            assert_eq!(texts(&run.await.unwrap_err()), ["disk full"]);
+
+            let run = builder.clone().run_cancellable(async |group| {
+                group.cancel();
+                let guard = guard().await;
+                kept.lock().unwrap().push(guard);
+                Outcome::<()>::Err("disk full".into())
+            });
+            assert_eq!(texts(&run.await.unwrap_err()), ["disk full"]);
+
+            // The same with one guard elsewhere and one in the error.
+            let run = builder.run_cancellable(async |group| {
+                let cancels = async {
+                    turns(1).await;
+                    group.cancel();
+                };
+                let (one, other, ()) = tokio::join!(guard(), guard(), cancels);
+                kept.lock().unwrap().push(one);
+                Outcome::<()>::Err(Hiding(other).into())
+            });
+            assert!(run.await.unwrap().is_none());
         });
     });
 }

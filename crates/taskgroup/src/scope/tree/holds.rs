@@ -158,7 +158,12 @@ impl Scope {
 
     /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
     pub(crate) fn is_masked(&self) -> bool {
-        self.inner.lock().masks > 0
+        self.masks() > 0
+    }
+
+    /// How many of them there are.
+    pub(crate) fn masks(&self) -> u32 {
+        self.inner.lock().masks
     }
 
     /// A [`Cancelled`](crate::Cancelled) of this scope came to life. What it forbids is another matter,
