@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::inline::{ConvertingEach, Inline};
+use crate::cancel::cancel_point;
 use crate::deadline::move_on_after;
 use crate::error::{BoxError, ErrorGroup};
 use crate::group::{GroupBuilder, TaskGroup};
@@ -121,6 +122,8 @@ where
                 before.begun.notified().await;
                 move_on_after(delay, before.failed.notified()).await;
             }
+            // Where the race is cancelled, the turn comes because the one before was dropped.
+            cancel_point().await;
             own.begun.notify_one();
             future.await
         }

@@ -1741,3 +1741,21 @@ fn fault_b18_error_while_the_guard_is_elsewhere() {
         });
     });
 }
+
+// S16: a runner whose turn has not come when a staggered race is cancelled never begins, while
+// another one cleans up.
+#[test]
+fn fault_b19_runners_of_a_race_that_is_cancelled() {
+    isolated_paused(async |_| {
+        let begun = AtomicUsize::new(0);
+        let runners = (0..4).map(|_| async {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let guard = until_cancelled(forever()).await;
+            sleep(ms(10)).await;
+            guard.map_err(BoxError::from)
+        });
+        let race = taskgroup::race_staggered(ms(1_000), runners);
+        assert!(move_on_after(ms(10), race).await.is_none());
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+    });
+}
