@@ -102,7 +102,7 @@ impl Deadline {
         };
         drop(old);
         let is_inside = current::is_within(&self.scope);
-        arm(&self.scope, || {
+        arm(&self.scope, false, || {
             Runtime::with_clock_of(&self.scope, is_inside, clock)
         });
         if is_inside {
@@ -146,15 +146,21 @@ fn far(start: Instant, duration: Duration) -> Option<Instant> {
 
 /// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
 /// already fires on the spot. Without a runtime the next poll of the work sets it.
-fn arm(scope: &Arc<Scope>, runtime: impl FnOnce() -> Option<Arc<Runtime>>) {
+///
+/// After a poll of the work (`polled`), an alarm that the work itself has set in that poll is set
+/// again: its runtime may be one that the work opened and that nothing drives any more.
+fn arm(scope: &Arc<Scope>, polled: bool, runtime: impl FnOnce() -> Option<Arc<Runtime>>) {
     let Some(state) = state(scope) else { return };
-    let (to_come, silent) = {
+    let (to_come, stale) = {
         let mut state = state.lock();
-        let silent = state.timer.take_if(|alarm| alarm.is_silent());
+        let moved_inside = polled && std::mem::take(&mut state.moved_inside);
+        let stale = state
+            .timer
+            .take_if(|alarm| moved_inside || alarm.is_silent());
         let is_set = state.timer.is_some() || state.expired;
-        (state.at.filter(|_| !is_set), silent)
+        (state.at.filter(|_| !is_set), stale)
     };
-    drop(silent);
+    drop(stale);
     let Some(at) = to_come else { return };
     if at <= Instant::now() {
         return expire(scope);
@@ -202,18 +208,6 @@ pub(crate) fn expire_if_due(scope: &Arc<Scope>) -> bool {
         expire(scope);
     }
     due
-}
-
-/// As [`arm`], for whoever has just polled the work. What that has set meanwhile is set again: it
-/// may have stood in a runtime of its own, which nothing drives any more.
-fn arm_polled(scope: &Arc<Scope>) {
-    let inside = state(scope).and_then(|state| {
-        let mut state = state.lock();
-        let moved_inside = std::mem::take(&mut state.moved_inside);
-        state.timer.take_if(|_| moved_inside)
-    });
-    drop(inside);
-    arm(scope, || Some(Runtime::with_clock()));
 }
 
 fn disarm(scope: &Arc<Scope>) {
@@ -282,13 +276,13 @@ impl<F: Future> Limited<F> {
                 if expire_if_due(scope) {
                     return this.section.poll_dropped(cx);
                 }
-                arm_polled(scope);
+                arm(scope, true, || Some(Runtime::with_clock()));
                 polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
-                arm_polled(&scope);
+                arm(&scope, true, || Some(Runtime::with_clock()));
                 let expired = state(&scope).is_some_and(|state| state.lock().expired);
                 *this.armed = Armed::Scope(Disarm(scope));
                 if expired {
@@ -369,9 +363,9 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// a value, and says in its context that a deadline cancelled it. Only a value that carries the
 /// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, say) is one more way to say that it timed out.
 ///
-/// The clock is that of the runtime which polls the work, also where that is one inside a child's
-/// `block_in_place`. If it is shut down while the work goes on elsewhere, the runtime which polls next
-/// takes over.
+/// The deadline uses the clock of the runtime that polls the work, even a runtime that a child
+/// opens inside `block_in_place`. If that runtime is shut down, the next runtime that polls the
+/// work takes over.
 ///
 /// The time counts from the first suspension of the work, or from when it first asks for its scope: what is ready at once costs no look at
 /// the clock. Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
