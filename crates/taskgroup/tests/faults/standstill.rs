@@ -1170,6 +1170,12 @@ fn fault_c10_waker_in_sections() {
     });
 }
 
+/// A runtime whose clock jumps to the next of its own alarms once it has nothing else to do.
+fn with_a_clock_that_jumps() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
+}
+
 /// Where a deadline stands when its runtime is shut down.
 #[derive(Clone, Copy, Debug)]
 enum Stands {
@@ -1179,7 +1185,8 @@ enum Stands {
     Ahead,
 }
 
-/// A blocking closure of a child waits for `limited` in a runtime of its own, and the runtime of the child is shut down under it.
+/// A blocking closure of a child waits for `limited` in a runtime of its own, and the runtime of
+/// the child is shut down under it.
 fn under_a_blocking_closure<T, F>(
     builder: &GroupBuilder,
     stands: Stands,
@@ -1194,10 +1201,7 @@ where
     let (shut, is_shut) = mpsc::channel::<()>();
     let (say, said) = mpsc::channel();
     let work = move |_| {
-        // Its clock jumps to the deadline once nothing else is to do, if the alarm is its own.
-        let mut inner = tokio::runtime::Builder::new_current_thread();
-        let inner = inner.enable_time().start_paused(true).build().unwrap();
-        let ended = inner.block_on(async {
+        let ended = with_a_clock_that_jumps().block_on(async {
             let mut limited = pin!(limited());
             if matches!(stands, Stands::Armed) {
                 assert!(poll_once(limited.as_mut()).is_pending());
@@ -1297,9 +1301,8 @@ where
             reached.send(()).unwrap();
             let _ = is_shut.recv();
             tokio::task::block_in_place(|| {
-                let mut inner = tokio::runtime::Builder::new_current_thread();
-                let inner = inner.enable_time().start_paused(true).build().unwrap();
-                say.send(inner.block_on(limited())).unwrap();
+                let ended = with_a_clock_that_jumps().block_on(limited());
+                say.send(ended).unwrap();
             });
         });
         Ok(())
@@ -1348,8 +1351,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
-    let mut inner = tokio::runtime::Builder::new_current_thread();
-    let inner = inner.enable_time().start_paused(true).build().unwrap();
+    let inner = with_a_clock_that_jumps();
     let handle = inner.handle().clone();
     let (send, sent) = mpsc::channel::<Sent>();
     let (done, is_done) = oneshot::channel::<()>();
