@@ -1,12 +1,13 @@
 //! Blocking work as a child of a group.
 //!
-//! - **BL1** The closure holds a token of the scope inside its task until it has returned, so the task cannot end before it: neither by
-//!   cancellation nor at the end of a grace.
-//! - **BL2** A closure that has not begun when the task is cancelled never runs. The task takes it back, but only at its next poll; a
-//!   thread that gets to it first asks before it begins.
+//! - **BL1** The closure holds a token of the scope inside its task until it has returned, so the
+//!   task cannot end before it: neither by cancellation nor at the end of a grace.
+//! - **BL2** A closure that has not begun when the task is cancelled never runs. The task takes it
+//!   back, but only at its next poll; a thread that gets to it first asks before it begins.
 //! - **BL3** The captures of a closure are gone before its token is, also when it never runs.
-//! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what the task sees, and what it opens belongs below
-//!   the task. Nobody can drop it: what it awaits (in a `block_on`) comes back, cancelled or not.
+//! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what
+//!   the task sees, and what it opens belongs below the task. Nobody can drop it: what it awaits
+//!   (in a `block_on`) comes back, cancelled or not.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -62,7 +63,8 @@ impl fmt::Debug for BlockingToken {
     }
 }
 
-/// BL1, BL3: the scope of the closure, whose token it keeps in the task's scope until it is dropped.
+/// BL1, BL3: the scope of the closure, whose token it keeps in the task's scope until it is
+/// dropped.
 struct Stay(Arc<Scope>);
 
 impl Drop for Stay {

@@ -302,7 +302,8 @@ pub(crate) fn classify(
     }
 }
 
-/// `None` where nothing that shows is about a cancellation or a failure of ours.
+/// Whether the chain of sources says that the task was cancelled. `None` if it holds no error of
+/// this library.
 fn says_cancelled(error: &(dyn Error + 'static)) -> Option<bool> {
     let mut link = Some(error);
     while let Some(current) = link {

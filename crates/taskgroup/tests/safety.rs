@@ -1,10 +1,12 @@
-//! Reads the sources of the engine and asks each `unsafe` and each order of an atomic for its reason.
+//! Reads the sources of the engine and asks each `unsafe` and each order of an atomic for its
+//! reason.
 //!
-//! - An `unsafe` block or impl has a comment `// SAFETY:` right before it, and an `unsafe fn` a section
-//!   `# Safety` in its documentation. It argues from an invariant, which it names by its label.
-//! - An order other than `Relaxed` has a comment in the same function, or in the documentation of that,
-//!   with a line that begins with the order: `// Acquire: T8, with the store in …`. It names an
-//!   invariant as well.
+//! - An `unsafe` block or impl has a comment `// SAFETY:` right before it, and an `unsafe fn` a
+//!   section `# Safety` in its documentation. It argues from an invariant, which it names by its
+//!   label.
+//! - An order other than `Relaxed` has a comment in the same function, or in the documentation of
+//!   that, with a line that begins with the order: `// Acquire: T8, with the store in …`. It names
+//!   an invariant as well.
 //!
 //! The invariants are those that the headers of the files define, as `**T8**`.
 
@@ -72,8 +74,8 @@ impl<'a> Source<'a> {
         Self(lines.collect())
     }
 
-    /// The comment that ends right above a line, with nothing but attributes and the beginning of the
-    /// same statement between them.
+    /// The comment that ends right above a line, with nothing but attributes and the beginning of
+    /// the same statement between them.
     fn comment_above(&self, line: usize) -> String {
         let above = self.0[..line].iter().rev().map(|line| line.trim());
         let between = |line: &&str| {

@@ -82,8 +82,8 @@ pub trait Gather<M>: sealed::Sealed<M> {
     fn plan(self) -> Self::Plan;
 }
 
-/// Futures with their outputs as results. It knows nothing of what the outputs were, so the compiler
-/// need not either where it asks whether the future of [`gather`] is `Send`.
+/// Futures with their outputs as results. It knows nothing of what the outputs were, so the
+/// compiler need not either where it asks whether the future of [`gather`] is `Send`.
 pub trait Plan {
     /// The values in the order of the arguments: a tuple or a `Vec`.
     type Values;

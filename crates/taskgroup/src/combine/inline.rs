@@ -4,8 +4,8 @@
 //! group and meets the group's policy, and what it leaves behind is waited for; but it is polled by the body, may borrow from
 //! the caller, and costs no task. The helpers differ in the policy they give the group and in what they do with the outcomes.
 //!
-//! - **IN1** Each inline child holds the group's section, so a cancelled group sees the end of every child before its body is dropped,
-//!   and [`Inline::run`] always comes back.
+//! - **IN1** Each inline child holds the group's section, so a cancelled group sees the end of
+//!   every child before its body is dropped, and [`Inline::run`] always comes back.
 //! - **IN2** A child of a group that is cancelled already is not polled even once (S16).
 
 use std::borrow::Cow;
@@ -30,9 +30,9 @@ use crate::scope::tree::{Kind, Scope};
 pin_project! {
     /// A future with its output as a result.
     ///
-    /// The conversion is a function pointer. So the futures of the helpers do not depend on a trait of
-    /// the output, which the compiler cannot show for every lifetime where it asks whether they are
-    /// `Send`.
+    /// The conversion is a function pointer. So the futures of the helpers do not depend on a trait
+    /// of the output, which the compiler cannot show for every lifetime where it asks whether they
+    /// are `Send`.
     #[derive(Debug)]
     pub struct Converting<F: Future, V> {
         #[pin]

@@ -7,8 +7,8 @@
 //!
 //! Invariants:
 //!
-//! - **OR1** The counter moves when something fails, and at no other time. A poll reads it once, and
-//!   what succeeds never writes to it.
+//! - **OR1** The counter moves when something fails, and at no other time. A poll reads it once,
+//!   and what succeeds never writes to it.
 //! - **OR2** Of two failures the second cannot have made the first one happen if it began when the
 //!   first one had ended. Its end is counted before the future is dropped, so what the drop closes
 //!   is found by polls that begin after that end, or overlap.

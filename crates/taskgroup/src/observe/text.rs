@@ -2,9 +2,10 @@
 //!
 //! Invariants:
 //!
-//! - **TX1** A node is one line, and so is what stands for children that are not shown; line breaks in names and reasons become spaces.
-//! - **TX2** Branches are drawn for the first `MAX_DEPTH` levels; below that the lines say how deep they are. So the text is linear in the
-//!   number of lines, however deep the tree is.
+//! - **TX1** A node is one line, and so is what stands for children that are not shown; line breaks
+//!   in names and reasons become spaces.
+//! - **TX2** Branches are drawn for the first `MAX_DEPTH` levels; below that the lines say how deep
+//!   they are. So the text is linear in the number of lines, however deep the tree is.
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;

@@ -2,9 +2,11 @@
 //!
 //! Invariants:
 //!
-//! - **OB1** A walk is a loop over an explicit stack and looks at each node once: linear in the size of the tree, whatever its depth.
-//! - **OB2** The lock of one scope is held for as long as its list of children is copied, never two at once and never while
-//!   anything is formatted. So a tree is no instant of the whole: a task may end between the look at it and the next one.
+//! - **OB1** A walk is a loop over an explicit stack and looks at each node once: linear in the
+//!   size of the tree, whatever its depth.
+//! - **OB2** The lock of one scope is held for as long as its list of children is copied, never two
+//!   at once and never while anything is formatted. So a tree is no instant of the whole: a task
+//!   may end between the look at it and the next one.
 //! - **OB3** Nodes are in preorder: what is below a node follows it directly.
 
 use std::collections::{HashMap, HashSet};

@@ -4,11 +4,13 @@
 //! new one. So a task with one deadline after the other, none of which comes, arms an alarm now and then, and is woken in vain as
 //! often.
 //!
-//! - **BE1** An alarm has its waker until it rings. So as long as none of its runtime has rung since a bell was armed, who has the same waker is the
-//!   same task. It may be in another runtime by now. One with workers of its own rings all the same, and has no clock but the common one; with
-//!   others that is asked.
-//! - **BE2** A bell that was left keeps the task's memory. It does so until another one is left on the thread, until it rings, until its runtime goes;
-//!   and where a driver of ours polls the task, not beyond the driver's turn.
+//! - **BE1** An alarm has its waker until it rings. So as long as none of its runtime has rung
+//!   since a bell was armed, who has the same waker is the same task. It may be in another runtime
+//!   by now. One with workers of its own rings all the same, and has no clock but the common one;
+//!   with others that is asked.
+//! - **BE2** A bell that was left keeps the task's memory. It does so until another one is left on
+//!   the thread, until it rings, until its runtime goes; and where a driver of ours polls the task,
+//!   not beyond the driver's turn.
 
 use std::cell::RefCell;
 use std::task::{RawWakerVTable, Waker};
@@ -163,7 +165,7 @@ mod tests {
         assert_eq!(begin.elapsed(), 15 * SECOND);
     }
 
-    // BE1: what has rung serves nobody, and neither does that of another task.
+    // BE1: a bell that has rung is not used again, and neither is the bell of another task.
     #[tokio::test(start_paused = true)]
     async fn a_bell_serves_only_its_task_and_only_before_it_rings() {
         let woken = [Arc::new(Woken::default()), Arc::new(Woken::default())];
@@ -191,7 +193,8 @@ mod tests {
         assert!(!bell.is_set(now + SECOND, &wakers[0]));
     }
 
-    // BE1, BE2: a bell of another runtime is not taken where that may stand still, and goes with its runtime.
+    // BE1, BE2: a bell of another runtime is not taken where that may stand still, and goes with
+    // its runtime.
     #[test]
     fn a_bell_stays_in_its_runtime() {
         let runtime = || {

@@ -15,12 +15,13 @@ use crate::sync::thread_local;
 
 /// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
 ///
-/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it stands
-/// there. An `Entered` is a local variable of the engine, which no user gets hold of. So those of a
-/// thread end in the reverse order of their beginning, and what an outer one borrows is alive while an
-/// inner one stands. A pointer is read on its own thread only: at once, or by an [`Unopened`] on the
-/// same stack. Nothing keeps it for later. (Code that suspends a stack in the middle of a poll and
-/// drops a stack around it breaks this order, here as for each scoped thread-local.)
+/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it
+/// stands there. An `Entered` is a local variable of the engine, which no user gets hold of. So
+/// those of a thread end in the reverse order of their beginning, and what an outer one borrows is
+/// alive while an inner one stands. A pointer is read on its own thread only: at once, or by an
+/// [`Unopened`] on the same stack. Nothing keeps it for later. (Code that suspends a stack in the
+/// middle of a poll and drops a stack around it breaks this order, here as for each scoped
+/// thread-local.)
 #[derive(Clone, Copy, Default)]
 enum Ambient {
     #[default]
@@ -32,7 +33,8 @@ enum Ambient {
 
 /// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
 pub(crate) struct Unopened {
-    /// What was ambient before: the parent, once it is needed. Its frame is further up the same stack (CU1).
+    /// What was ambient before: the parent, once it is needed. Its frame is further up the same
+    /// stack (CU1).
     around: Here,
     kind: Lazy,
     location: &'static Location<'static>,
@@ -189,8 +191,8 @@ struct Here {
     task: Option<tokio::task::Id>,
 }
 
-/// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows what it made ambient (CU1), and is
-/// never leaked.
+/// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows
+/// what it made ambient (CU1), and is never leaked.
 pub(crate) struct Entered<'a> {
     previous: Option<Here>,
     /// It was published (P1), and what stood there before.

@@ -7,8 +7,8 @@
 //!   these. Whoever keeps the task can wake its driver without counting.
 //! - **X2** A box that the word points to lives until the drop of the word.
 //! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the word, later to the box. It can be lent.
-//! - **X4** Each change of the word is a compare-and-swap with release, each look at it an acquire. So
-//!   who finds something in the word sees what was written there before.
+//! - **X4** Each change of the word is a compare-and-swap with release, each look at it an acquire.
+//!   So who finds something in the word sees what was written there before.
 //!
 //! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell goes with the node, on
 //! the thread of whoever has the handle, who most often made both: an allocator with arenas charges for anything else.
@@ -134,8 +134,9 @@ impl Extra {
                 // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 Word::Rare(rare) => return unsafe { rare.as_ref() },
-                // SAFETY: X1: the reference becomes that of the box when the word leads to it. If the
-                // word has changed before that, the box is taken apart below and forgets it.
+                // SAFETY: X1: the word owns the reference, and the box owns it once the word points to
+                // the box. If the word changes before that, the box is taken apart below and
+                // forgets it.
                 #[allow(unsafe_code)]
                 Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
                 Word::Inside(scope) => {
@@ -201,7 +202,8 @@ impl Extra {
     }
 
     fn change(&self, from: *mut (), to: *mut ()) -> Result<(), *mut ()> {
-        // AcqRel, Acquire: X4. It publishes what `to` leads to, and sees what the found word leads to.
+        // AcqRel, Acquire: X4. It publishes what `to` leads to, and sees what the found word leads
+        // to.
         let changed = self
             .0
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
@@ -238,8 +240,8 @@ impl Extra {
         match self.word() {
             Word::Nothing | Word::Inside(_) => false,
             Word::Drive(data) => {
-                // SAFETY: X1: the reference stays while `self` is borrowed. What is made of it here is
-                // not dropped.
+                // SAFETY: X1: the reference stays while `self` is borrowed. What is made of it here
+                // is not dropped.
                 #[allow(unsafe_code)]
                 let drive = ManuallyDrop::new(unsafe { waker(data) });
                 gate::wake_by_ref(&drive);
@@ -344,7 +346,7 @@ impl Drop for Extra {
     fn drop(&mut self) {
         match self.word() {
             Word::Nothing => {}
-            // SAFETY: X1: the reference is that of the word, which ends here.
+            // SAFETY: X1: the word owns the reference, and the word is dropped here.
             #[allow(unsafe_code)]
             Word::Drive(data) => drop(unsafe { waker(data) }),
             // SAFETY: X3: likewise.

@@ -736,7 +736,8 @@ fn number_of(number: &AtomicU32) -> u32 {
 
 /// The grace is over: what still runs is dropped at its next suspension point and reported by name (S18).
 pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
-    // With a token: what is told to end may have ended before its overrun is there, and then the group would be gone.
+    // With a token: what is told to end may have ended before its overrun is there, and then the
+    // group would be gone.
     if scope.enter_child().is_err() {
         return;
     }

@@ -179,7 +179,8 @@ mod tests {
         }
     }
 
-    // Fault C10, G1: a waker whose clone, wake and drop come back into the very thing that keeps it.
+    // Fault C10, G1: a waker whose clone, wake and drop come back into the very thing that keeps
+    // it.
     #[tokio::test]
     async fn fault_c10_wakers_that_come_back_meet_no_lock() {
         fn poll_once<F: Future>(future: F, waker: &Waker) {

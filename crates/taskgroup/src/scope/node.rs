@@ -18,13 +18,13 @@
 //!
 //! # What the pointers are good for
 //!
-//! - **K6** A pointer to a node is the one that `Task::allocate` got. So it is good for the whole
-//!   node, of which the header comes first. The table in the header is that of the node's type, and
-//!   nothing else calls what is in a table.
-//! - **K7** A borrow of the stage ends before the next one begins. A poll and the drop of a future or
-//!   of an outcome keep theirs while foreign code runs. That code finds the bits of K1–K3 as they
-//!   were, so it has no way to the stage. A future is dropped where it was written, and nothing is
-//!   moved out of `Stage::Future`. An outcome leaves the stage through its cell.
+//! - **K6** A pointer to a node is the one that `Task::allocate` got. So it is valid for the
+//!   whole node. The header is the node's first field. The table in the header is the one made for
+//!   the type of the node, and its functions are called in no other way.
+//! - **K7** A borrow of the stage ends before the next one begins. A poll and the drop of a future
+//!   or of an outcome keep theirs while foreign code runs. That code finds the bits of K1–K3 as
+//!   they were, so it has no way to the stage. A future is dropped where it was written, and
+//!   nothing is moved out of `Stage::Future`. An outcome leaves the stage through its cell.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -208,8 +208,9 @@ impl Header {
         self.state.mark(bits)
     }
 
-    /// Tells the scope inside the task what the task was told. The caller has marked the task (Z2): the
-    /// thread that makes the scope looks at the word after that, so one of the two has both in hand.
+    /// Tells the scope inside the task what the task was told. The caller has marked the task (Z2):
+    /// the thread that makes the scope looks at the word after that, so one of the two has both in
+    /// hand.
     fn pass_down(&self) {
         let Some(scope) = self.scope() else {
             return;
@@ -395,8 +396,8 @@ impl TaskRef {
     /// The waker of a poll. It borrows the reference of `self`.
     #[allow(unsafe_code)]
     pub(super) fn waker(&self) -> PollWaker<'_> {
-        // SAFETY: K4, K6: the table keeps the contract of a raw waker, see there. The reference that
-        // the waker stands for is that of `self`.
+        // SAFETY: K4, K6: the table keeps the contract of a raw waker, see there. The reference
+        // that the waker stands for is that of `self`.
         let waker = unsafe { Waker::new(self.0.as_ptr().cast(), &WAKER) };
         PollWaker(ManuallyDrop::new(waker), PhantomData)
     }
@@ -634,8 +635,8 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, dro
 /// The reference that a waker stands for.
 ///
 /// # Safety
-/// K4, K6: `data` is that of a waker with the table [`WAKER`]. The caller keeps the result from being
-/// dropped, unless the waker is used up.
+/// K4, K6: `data` is that of a waker with the table [`WAKER`]. The caller keeps the result from
+/// being dropped, unless the waker is used up.
 #[allow(unsafe_code)]
 unsafe fn borrowed(data: *const ()) -> ManuallyDrop<TaskRef> {
     // SAFETY: K6: it is the pointer to a node, so it is not null.

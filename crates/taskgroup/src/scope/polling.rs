@@ -134,8 +134,8 @@ impl Slot {
                 old = self.now.load(Ordering::Relaxed);
                 continue;
             }
-            // AcqRel: P1, P2. What `new` leads to is visible to the watcher that locks the slot. The
-            // watcher's count comes before what this thread does to the old one next.
+            // AcqRel: P1, P2. What `new` leads to is visible to the watcher that locks the slot.
+            // The watcher's count comes before what this thread does to the old one next.
             match self
                 .now
                 .compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Relaxed)
@@ -160,8 +160,8 @@ impl Slot {
         let is_scope = seen.addr() & SCOPE != 0;
         let place = seen.map_addr(|address| address & !SCOPE);
         let polled = if is_scope {
-            // SAFETY: P1, P2: the slot is locked, so its thread still lends what stands there. The tag
-            // says that this is a scope.
+            // SAFETY: P1, P2: the slot is locked, so its thread still lends what stands there. The
+            // tag says that this is a scope.
             #[allow(unsafe_code)]
             let scope = unsafe { &*place.cast::<Arc<Scope>>() };
             Polled::Scope(scope.clone())

@@ -76,8 +76,8 @@ pub(super) fn place<T>() -> NonNull<T> {
 /// Drops the value and takes its memory back.
 ///
 /// # Safety
-/// M1: `place` is from [`place()`] of the same type. M2: a value was written there, and nobody uses it
-/// any more.
+/// M1: `place` is from [`place()`] of the same type. M2: a value was written there, and no code
+/// uses it any more.
 #[allow(unsafe_code)]
 #[inline]
 pub(super) unsafe fn free<T>(place: NonNull<T>) {

@@ -18,15 +18,15 @@
 //!
 //! # Orders
 //!
-//! - **Z1** Each transition is a read-modify-write that acquires and releases, so the transitions form
-//!   one chain. What a thread did before a transition is visible to each thread after a later one, and
-//!   to each thread that reads its result.
+//! - **Z1** Each transition is a read-modify-write that acquires and releases, so the transitions
+//!   form one chain. What a thread did before a transition is visible to each thread after a later
+//!   one, and to each thread that reads its result.
 //! - **Z2** Each handshake goes through this word alone. One side does something elsewhere and then
-//!   makes a transition. The other side makes a transition and then looks for what was done elsewhere.
-//!   Whichever transition is the second one in the chain sees the first one, so one of the two sides
-//!   acts. These are: the scope inside is there, `open`, against `mark` or `end`; a waiter is
-//!   registered, `await_end`, against `end`; the waker of the driver is set, `to_idle`, against
-//!   `schedule`.
+//!   makes a transition. The other side makes a transition and then looks for what was done
+//!   elsewhere. Whichever transition is the second one in the chain sees the first one, so one of
+//!   the two sides acts. These are: the scope inside is there, `open`, against `mark` or `end`; a
+//!   waiter is registered, `await_end`, against `end`; the waker of the driver is set, `to_idle`,
+//!   against `schedule`.
 //!
 //! So nothing here is `SeqCst`, which is for pairs of words (T14). A new reference needs no order,
 //! because it is made by a thread that has one.
@@ -138,7 +138,8 @@ impl State {
         }
     }
 
-    /// Whether one of these settings was made. Each value of the word has them, so no order is needed.
+    /// Whether one of these settings was made. Each value of the word has them, so no order is
+    /// needed.
     #[inline]
     pub(super) fn is_set(&self, settings: usize) -> bool {
         #[cfg(loom)]
@@ -405,7 +406,8 @@ mod tests {
         assert!(state.begin_scheduled());
     }
 
-    // DR3: a task without a driver is dropped by the thread that has it, or by the one that wakes it.
+    // DR3: a task without a driver is dropped by the thread that has it, or by the one that wakes
+    // it.
     #[test]
     fn a_lost_driver_is_noticed() {
         let idle = State::spawned(0);

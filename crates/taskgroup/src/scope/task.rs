@@ -264,7 +264,7 @@ where
     /// K4: the last reference to the node is gone.
     #[allow(unsafe_code)]
     unsafe fn free(node: NonNull<Header>) {
-        // SAFETY: K4, K6: nobody refers to the node any more, and `allocate` wrote it for this table.
+        // SAFETY: K4, K6: no reference to the node is left, and `allocate` wrote it for this table.
         unsafe { pool::free(node.cast::<Self>()) };
     }
 
@@ -272,8 +272,8 @@ where
     /// K2: the task has ended, and the caller acts for its joiner.
     #[allow(unsafe_code)]
     unsafe fn outcome(task: &TaskRef) -> NonNull<()> {
-        // SAFETY: K2: the caller acts for the joiner, so nothing is written to the stage but through
-        // the cell in it.
+        // SAFETY: K2: the caller acts for the joiner, so nothing is written to the stage but
+        // through the cell in it.
         match unsafe { &*Self::of(task).stage.get() } {
             Stage::Outcome(outcome) => NonNull::from(outcome).cast(),
             _ => unreachable!("K2: the outcome is there until the joiner goes"),
@@ -587,8 +587,8 @@ pub(crate) struct Joiner<V> {
     value: PhantomData<fn(V) -> V>,
 }
 
-// SAFETY: K2, K4: the joiner is a counted reference, and it hands the outcome out to the thread that
-// owns it. The bound says that an outcome may go there.
+// SAFETY: K2, K4: the joiner is a counted reference, and it hands the outcome out to the thread
+// that owns it. The bound says that an outcome may go there.
 #[allow(unsafe_code)]
 unsafe impl<V> Send for Joiner<V> where Result<V, JoinError>: Send {}
 // SAFETY: K2: through `&Joiner` only a reference to the outcome is handed out. The bound says that

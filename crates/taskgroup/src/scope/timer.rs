@@ -6,9 +6,9 @@
 //! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in constant time. What the
 //! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
 //!
-//! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an alarm
-//!   that is armed under the lock either is among those or finds the flag. Who reads the flag without
-//!   the lock and misses it has its alarm silenced.
+//! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an
+//!   alarm that is armed under the lock either is among those or finds the flag. Who reads the flag
+//!   without the lock and misses it has its alarm silenced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -154,9 +154,10 @@ impl Runtime {
         own.cloned().or_else(|| Self::entered().filter(Self::rings))
     }
 
-    /// As [`with_clock_for`](Self::with_clock_for), for a deadline that is moved. Its work may be
-    /// polled by another runtime than that of the scope, which may stand still meanwhile: the
-    /// runtime `known` rang for it last. What is moved from inside is being polled here.
+    /// As [`with_clock_for`](Self::with_clock_for), for a deadline that is moved. The runtime that
+    /// polls its work need not be the runtime of the scope, and the latter may not be running. If
+    /// the work itself moves the deadline, the runtime that this thread has entered polls the work.
+    /// Otherwise `known` is the runtime in which the alarm was set last.
     pub(crate) fn with_clock_of(
         scope: &Arc<Scope>,
         is_inside: bool,
@@ -302,8 +303,8 @@ impl Timers {
             due.push(entry.remove());
         }
         if !due.is_empty() {
-            // AcqRel: BE1, with `rings`. Who comes by the memory of a waker that is gone sees the count,
-            // which precedes that.
+            // AcqRel: BE1, with `rings`. Who comes by the memory of a waker that is gone sees the
+            // count, which precedes that.
             self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }

@@ -21,22 +21,23 @@
 //! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12–T13** What holds it: see `tree/holds`.
 //! - **T14** The Dekker pairs. One thread writes a word and then reads a second one, while another
 //!   thread writes the second one and then reads the first one. If both read an old value, neither
-//!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so at
-//!   least one of the two sees what the other wrote. The pairs are:
-//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens. Who
-//!     gives a token back takes it off and then looks for the bit. Otherwise the section would wait
-//!     for a wake-up that nobody sends.
+//!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so
+//!   at least one of the two sees what the other wrote. The pairs are:
+//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens.
+//!     Who gives a token back takes it off and then looks for the bit. Otherwise the section would
+//!     wait for a wake-up that no thread sends.
 //!   - `background` of a group, and `tokens`. A background child is counted, and then the section
 //!     counts the tokens. Another child gives its token back and then asks how many background
 //!     children there are. The same would be lost.
-//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then whoever polls the task
-//!     counts the holds. Who takes the last one off then looks for the bit. Otherwise the task would
-//!     wait for a drop that nobody makes. (In scopes that are no task's, both happen under the lock.)
+//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then whoever polls the
+//!     task counts the holds. Who takes the last one off then looks for the bit. Otherwise the task
+//!     would wait for a drop that nobody makes. (In scopes that are no task's, both happen under
+//!     the lock.)
 //!
-//!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker lets
-//!   a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64 both
-//!   kinds of write are the same instruction. A read that is in no pair goes through the same function
-//!   as one that is.
+//!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker
+//!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
+//!   both kinds of write are the same instruction. A read that is in no pair goes through the same
+//!   function as one that is.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -208,8 +209,8 @@ impl Flags {
         Self(AtomicU32::new(bits))
     }
 
-    /// SeqCst: T14: looks for `DRAINING` after a token was given back, and for `CANCELLED` after the
-    /// last hold was taken off.
+    /// SeqCst: T14: looks for `DRAINING` after a token was given back, and for `CANCELLED` after
+    /// the last hold was taken off.
     #[inline]
     fn now(&self) -> u32 {
         self.0.load(Ordering::SeqCst)
@@ -483,7 +484,8 @@ impl Scope {
         }
         let runtime = ancestors(self).find_map(|above| above.runtime_if_set())?;
         let known = std::ptr::from_ref(runtime).cast_mut();
-        // Release: T8, with `runtime_if_set`. Who has found it here need not have seen it set above.
+        // Release: T8, with `runtime_if_set`. Who has found it here need not have seen it set
+        // above.
         self.runtime.store(known, Ordering::Release);
         Some(runtime)
     }
@@ -566,8 +568,9 @@ impl Scope {
                 Left::Others => return false,
                 Left::Nobody => return true,
                 Left::Deferred => {
-                    // The token comes first: nobody finds the scope quiet and the work gone before it is
-                    // handed over. Who has closed it meanwhile takes the work along (`finish`).
+                    // The token comes first: nobody finds the scope quiet and the work gone before
+                    // it is handed over. Who has closed it meanwhile takes the work along
+                    // (`finish`).
                     if self.add(TOKEN) & CLOSED == 0 {
                         super::section::adopt(self, self.take_deferred());
                     }
@@ -897,7 +900,8 @@ impl Scope {
             if scope.flags() & FORCED != 0 {
                 return Poll::Pending;
             }
-            // A deadline that is due fires where the code is suspended, which is not here yet (S21).
+            // A deadline that is due fires where the code is suspended, which is not here yet
+            // (S21).
             if scope.is_to_drop_what_it_runs() {
                 return scope.poll_masked(waker);
             }

@@ -1,8 +1,8 @@
 //! Polls the tasks of a runtime in the order that a chooser picks, in place of the engine's own pump.
 //!
-//! Everything that a pump has to keep (DR1–DR3 of `scope::driver`) is the runtime's; here is only the order. So what
-//! runs under it is the real engine. The program itself, with the bodies of its groups, waits for its turn like the tasks: it is
-//! polled through a [`Gate`].
+//! Everything that a pump has to keep (DR1–DR3 of `scope::driver`) is the runtime's; here is only
+//! the order. So what runs under it is the real engine. The program itself, with the bodies of its
+//! groups, waits for its turn like the tasks: it is polled through a [`Gate`].
 //!
 //! One task is polled at a time. Then the runtime gets to everything else that is ready (a task of `tokio::spawn`, whoever yielded,
 //! a timer) before the next choice, so the choice is always between all that could run.

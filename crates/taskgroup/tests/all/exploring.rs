@@ -464,7 +464,8 @@ fn everything_at_once_in_many_orders() {
     assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["failed"]);
 }
 
-// DR3: a run that is cut short leaves nothing alive: by a panic of the program before its children begin, and by the limit.
+// DR3: a run that is cut short leaves nothing alive: by a panic of the program before its children
+// begin, and by the limit.
 #[test]
 fn what_a_run_leaves_goes_with_its_runtime() {
     for panics in [true, false] {

@@ -341,7 +341,8 @@ fn a_runtime_that_goes_down_over_panicking_destructors() {
     assert_eq!(log.take(), ["after"]);
 }
 
-// DR3: whatever it was doing, a child learns that it is cancelled when its runtime goes. The group goes on in another one.
+// DR3: whatever it was doing, a child learns that it is cancelled when its runtime goes. The group
+// goes on in another one.
 #[test]
 fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
     struct Tells(Log, &'static str);
@@ -393,8 +394,8 @@ fn the_children_of_a_runtime_that_goes_down_are_cancelled() {
     assert!(paused(ended).unwrap_err().is_cancelled());
 }
 
-// DR3: what is spawned for a runtime that has gone is dropped at once. The body has moved to another one. With another child, which was alive then,
-// the engine knows that it has gone.
+// DR3: what is spawned for a runtime that has gone is dropped at once. The body has moved to
+// another one. With another child, which was alive then, the engine knows that it has gone.
 #[test]
 fn a_child_for_a_runtime_that_has_gone_is_dropped() {
     for (light_tasks, with_another) in [(false, false), (false, true), (true, false), (true, true)]

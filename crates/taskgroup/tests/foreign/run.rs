@@ -142,7 +142,8 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
                     while !has_happened.load(Ordering::SeqCst) {
                         turns(1).await;
                     }
-                    // Most places are reached while the group runs, and then the siblings are there.
+                    // Most places are reached while the group runs, and then the siblings are
+                    // there.
                     for _ in 0..50 {
                         if calls.load(Ordering::SeqCst) > 0 {
                             break;

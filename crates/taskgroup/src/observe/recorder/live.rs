@@ -2,9 +2,11 @@
 //!
 //! Invariants:
 //!
-//! - **RL1** The lock of the recorders is the innermost: nothing foreign runs and nothing of the engine is locked while it is held.
-//! - **RL2** A record is found by the address of its task or scope from the spawn to the end, during which that address is taken; with the
-//!   end it is forgotten. So an address that is used again means the new one.
+//! - **RL1** The lock of the recorders is the innermost: nothing foreign runs and nothing of the
+//!   engine is locked while it is held.
+//! - **RL2** A record is found by the address of its task or scope from the spawn to the end,
+//!   during which that address is taken; with the end it is forgotten. So an address that is used
+//!   again means the new one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

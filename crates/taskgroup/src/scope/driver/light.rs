@@ -7,8 +7,9 @@
 //! More pumps are spawned while the queue holds more than the pumps on their way can do in one turn
 //! each. They end when they are not needed.
 //!
-//! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is a task in the queue, `coming` is not
-//!   0 or a pump is inside its turn and looks at the queue before it ends that. Both change under the lock, so no task is overlooked (DR2).
+//! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is
+//!   a task in the queue, `coming` is not 0 or a pump is inside its turn and looks at the queue
+//!   before it ends that. Both change under the lock, so no task is overlooked (DR2).
 //! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
 //!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
 //! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio
@@ -36,8 +37,8 @@ use crate::sync::Mutex;
 
 /// How many children a pump polls at most before other Tokio tasks get their turn.
 const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
-/// How long a turn may take before it begins no further child. A worker looks at timers and at I/O
-/// once in 61 turns of Tokio tasks, so long turns would delay both.
+/// How long a turn may take before it begins no further child. A worker checks timers and I/O only
+/// after 61 polls of Tokio tasks. Long turns would delay both.
 ///
 /// A model has no clock: what it does must depend on its schedule alone.
 const SLICE: Duration = if cfg!(loom) {

@@ -13,10 +13,13 @@
 //!
 //! Invariants:
 //!
-//! - **DR1** A task is in at most one queue: it is submitted when it is new, and by the thread that set `SCHEDULED` on an idle one.
-//! - **DR2** No lost wake-up: a queue changes under one lock, together with the count of the pumps that are on their way to it.
-//! - **DR3** When a runtime shuts down, Tokio drops each driver. A dropped driver drops the children that it drove, and marks its queue
-//!   or its task as dead, so that what is handed over later is dropped by the thread that hands it over.
+//! - **DR1** A task is in at most one queue: it is submitted when it is new, and by the thread that
+//!   set `SCHEDULED` on an idle one.
+//! - **DR2** No lost wake-up: a queue changes under one lock, together with the count of the pumps
+//!   that are on their way to it.
+//! - **DR3** When a runtime shuts down, Tokio drops each driver. A dropped driver drops the
+//!   children that it drove, and marks its queue or its task as dead, so that what is handed over
+//!   later is dropped by the thread that hands it over.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;

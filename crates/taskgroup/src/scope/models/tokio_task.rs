@@ -154,7 +154,8 @@ fn drop_in_place_versus_poll(seen: &Seen) {
     stage.end();
 }
 
-/// DR3: a child is woken while the runtime drops its driver: it is dropped, once, and the group ends.
+/// DR3: a child is woken while the runtime drops its driver: it is dropped, once, and the group
+/// ends.
 fn wake_versus_shutdown(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();

@@ -166,8 +166,8 @@ impl Scope {
         self.inner.lock().masks
     }
 
-    /// A [`Cancelled`](crate::Cancelled) of this scope came to life. What it forbids is another matter,
-    /// see [`hold`](Scope::hold).
+    /// A [`Cancelled`](crate::Cancelled) of this scope came to life. What it forbids is another
+    /// matter, see [`hold`](Scope::hold).
     pub(crate) fn mask(self: &Arc<Self>) {
         self.flags.set(TOLD);
         self.inner.lock().masks += 1;
@@ -420,8 +420,8 @@ fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inn
 
 /// The other way round. A scope whose count comes to 0 is among the `freed`, if it is cancelled.
 ///
-/// SeqCst: T14: the last hold of a task is taken off before `is_cancelled` looks for `CANCELLED`. The
-/// others are as each write of `holds`.
+/// SeqCst: T14: the last hold of a task is taken off before `is_cancelled` looks for `CANCELLED`.
+/// The others are as each write of `holds`.
 fn release_from<'a>(
     mut scope: &'a Arc<Scope>,
     mut below: Option<MutexGuard<'a, Inner>>,

@@ -39,7 +39,8 @@ impl Scope {
     pub(crate) fn home(&self) -> Option<&Arc<Scope>> {
         // Acquire: T10, with the store in `move_to`.
         let moved = self.home.load(Ordering::Acquire);
-        // SAFETY: T10: it is null, or points to what is not changed in a scope that outlives this one.
+        // SAFETY: T10: it is null, or points to what is not changed in a scope that outlives this
+        // one.
         #[allow(unsafe_code)]
         let moved = unsafe { moved.as_ref() };
         moved.or(self.parent.as_ref())

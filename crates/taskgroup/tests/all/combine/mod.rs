@@ -118,7 +118,8 @@ fn helpers_are_send() {
 }
 
 /// The same where the outputs have a boxed error, in an `async` block that must be `Send`. The
-/// compiler then asks about every lifetime of the trait object, and must find no trait of the output.
+/// compiler then asks about every lifetime of the trait object, and must find no trait of the
+/// output.
 #[test]
 fn helpers_are_send_with_a_boxed_error() {
     fn send<T>(future: impl Future<Output = T> + Send) {
