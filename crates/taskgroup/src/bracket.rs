@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::cancel::cancel_point;
+use crate::cancel::{cancel_point, cut_off};
 use crate::error::{BoxError, Caught, Failed, Fault, Interval, Member, TaskInfo};
 use crate::scope::current::{self, Lazy};
 use crate::scope::dated::Dated;
@@ -137,8 +137,7 @@ where
                 interval.carry();
                 Err(error)
             }
-            // The guard rule drops what is around us now.
-            None => std::future::pending().await,
+            None => cut_off().await,
         }
     }
 }
@@ -233,7 +232,7 @@ where
             }
             Err(payload) => {
                 self.state = State::Released;
-                Poll::Ready(Err(payload))
+                Poll::Ready(Err(gate::hand_on(payload)))
             }
         }
     }

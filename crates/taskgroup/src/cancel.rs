@@ -347,9 +347,13 @@ fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
     }
 }
 
-/// The first thing in each await of this crate: pending in a cancelled scope that holds no guard, so that no loop over such awaits goes on
-/// there (S37). Whoever polls the code drops it after that poll. What has suspended for another reason may still come back with
-/// what it has waited for, so only the first poll asks.
+/// The first thing in each await of this crate: pending in a cancelled scope that holds no guard,
+/// so that no loop over such awaits goes on there (S37). The owner of the code drops it after that
+/// poll. What has suspended for another reason may still come back with what it has waited for, so
+/// only the first poll asks.
+///
+/// # Panics
+/// With a `CutOff`, in code that blocks on this await (decision 0018).
 #[inline]
 pub(crate) fn poll_cancel_point(cx: &Context<'_>) -> Poll<()> {
     if current::is_cancelled() {
@@ -363,6 +367,16 @@ pub(crate) fn poll_cancel_point(cx: &Context<'_>) -> Poll<()> {
 #[inline]
 pub(crate) fn cancel_point() -> impl Future<Output = ()> {
     poll_fn(|cx| poll_cancel_point(cx))
+}
+
+/// What has nothing to come back with, because the code around it was told to end. That code is
+/// dropped here.
+pub(crate) async fn cut_off<T>() -> T {
+    poll_fn(|cx| {
+        let _ = poll_cancel_point(cx);
+        Poll::Pending
+    })
+    .await
 }
 
 /// As [`poll_cancel_point`], where the cancellation has been told already.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::cancel::CancelReason;
+use crate::cancel::{CancelReason, poll_cancel_point};
 use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
 use crate::scope::driver::Runtime;
@@ -339,6 +339,7 @@ impl<F: Future> Future for Limited<F> {
             None => current::scope().is_about_to_drop(),
         };
         if outer {
+            let _ = poll_cancel_point(cx);
             return Poll::Pending;
         }
         let at = scope.and_then(|scope| state(scope)?.lock().at);

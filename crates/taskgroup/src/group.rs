@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::blocking::{self, BlockingToken};
-use crate::cancel::{CancelReason, Cancelled, cancel_point, classify};
+use crate::cancel::{CancelReason, Cancelled, cancel_point, classify, poll_cancel_point};
 use crate::combine::progress::Progress;
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
@@ -735,8 +735,9 @@ impl<R> Ran<R> {
 /// Cancelled from outside, cut short or while it waited, and nothing to say: whoever was cancelled out there is dropped now, with us in
 /// it.
 async fn yield_to_outer(scope: &Arc<Scope>) {
-    std::future::poll_fn(|_| {
+    std::future::poll_fn(|cx| {
         if scope.is_cancelled() && scope.yields_to_outer() {
+            let _ = poll_cancel_point(cx);
             Poll::Pending
         } else {
             Poll::Ready(())

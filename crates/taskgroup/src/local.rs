@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::atomic::AtomicU8;
 
+use crate::cancel::cut_off;
 use crate::scope::current;
 use crate::scope::gate::Foreign;
 use crate::scope::section::{Ended, Ends, Section};
@@ -109,8 +110,8 @@ impl<T: Send + Sync> Local<T> {
             match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
                 Ended::Value(value) => value,
                 Ended::Panicked(caught) => caught.resume(),
-                // Only the end of the grace gets here; what is around us is dropped next.
-                Ended::Dropped => std::future::pending().await,
+                // Only the end of the grace comes here.
+                Ended::Dropped => cut_off().await,
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::panic::Location;
 
+use crate::cancel::cut_off;
 use crate::scope::current::Lazy;
 use crate::scope::section::{Ended, Ends, Section};
 
@@ -43,8 +44,8 @@ pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => value,
             Ended::Panicked(caught) => caught.resume(),
-            // Only the end of the grace gets here; what is around us is dropped next.
-            Ended::Dropped => std::future::pending().await,
+            // Only the end of the grace comes here.
+            Ended::Dropped => cut_off().await,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
-use crate::cancel::{Cancelled, cancel_point, until_cancelled};
+use crate::cancel::{Cancelled, cancel_point, cut_off, until_cancelled};
 use crate::error::{Began, BoxError, Failed};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
@@ -166,8 +166,7 @@ where
             Err(cancelled) => {
                 let _ = starting.end().await;
                 drop(cancelled);
-                // The guard rule drops us here.
-                std::future::pending().await
+                cut_off().await
             }
         }
     }
@@ -250,7 +249,7 @@ where
     let ended = std::future::poll_fn(|cx| {
         let began = Began::now();
         let poll = || future.as_mut().poll(cx).map(converted);
-        began.polled(gate::call(poll))
+        began.polled(gate::call_through(poll))
     })
     .await;
     if sender.ready.load(Ordering::SeqCst) || crate::is_cancelled() {

@@ -335,11 +335,16 @@ pub fn live_tasks() -> usize {
 /// [`block_in_place`](tokio::task::block_in_place)) is code of that task: it sees the task here,
 /// its [`Local`](crate::Local)s and its cancellation. What it spawns on another runtime is not.
 ///
-/// In a cancelled task every await of this crate suspends, and the task is dropped there. That is
-/// of no use in a `block_on`, which does not return to be dropped: it waits for ever, unless the
-/// task holds a [`Cancelled`](crate::Cancelled) or stands in a [`shield`](crate::shield). Code that
-/// has to block belongs into [`spawn_blocking`](crate::TaskGroup::spawn_blocking), where such
-/// awaits come back, or into a task of the other runtime, for which the `block_on` then waits:
+/// In a cancelled task every await of this crate suspends, and the task is dropped there. In a
+/// `block_on` the await unwinds instead, as a panic does but without a message: the code of the
+/// task is dropped from there outwards, and the task ends as cancelled. An await of another crate
+/// cannot unwind: a `block_on` waits for it, cancelled or not. Where the program is built with
+/// `panic = "abort"`, or the thread unwinds already, such a `block_on` waits for ever.
+///
+/// Code that holds a [`Cancelled`](crate::Cancelled) or stands in a [`shield`](crate::shield) goes
+/// on in a `block_on` as it does elsewhere. Code that has to block belongs into
+/// [`spawn_blocking`](crate::TaskGroup::spawn_blocking), where such awaits come back, or into a
+/// task of the other runtime, for which the `block_on` then waits:
 ///
 /// ```
 /// # let other = tokio::runtime::Builder::new_current_thread().build()?;

@@ -19,6 +19,10 @@
 //!     and the ambient scope waits for what it leaves behind;
 //!   - a waker, a hook or a subscriber belongs to no task, so it is called with no ambient scope at
 //!     all ([`call_aside`]). The scope that happens to be ambient has nothing to do with it (S45).
+//! - **G5** A [`CutOff`] is the one payload that is no panic of foreign code. It unwinds from an
+//!   await that was cut off (S37) out of code that blocks its thread on that await. The section or
+//!   task that drops the code takes it for the drop. Each poll in between hands it on
+//!   ([`call_through`]), as if the future there were dropped.
 //!
 //! A test reads the sources and finds calls that do not go through here: `tests/gate.rs`.
 
@@ -39,6 +43,38 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 pub(crate) fn call<R>(poll: impl FnOnce() -> R) -> Result<R, Payload> {
     assert_open();
     catch_unwind(AssertUnwindSafe(poll))
+}
+
+/// What unwinds from an await that was cut off while the code around it blocks (G5).
+struct CutOff;
+
+/// Unwinds out of the code that blocks on an await which was cut off (G5). Returns where that would
+/// end the process: the thread unwinds already, or the program does not unwind.
+#[cold]
+pub(super) fn cut_off() {
+    if cfg!(panic = "unwind") && !std::thread::panicking() {
+        std::panic::resume_unwind(Box::new(CutOff));
+    }
+}
+
+/// Whether foreign code was unwound by [`cut_off`].
+pub(super) fn is_cut_off(payload: &Payload) -> bool {
+    payload.is::<CutOff>()
+}
+
+/// As [`call`], for a poll that drops nothing: what [`cut_off`] unwinds goes on outwards (G5).
+#[inline]
+pub(crate) fn call_through<R>(poll: impl FnOnce() -> R) -> Result<R, Payload> {
+    call(poll).map_err(hand_on)
+}
+
+/// Goes on with what [`cut_off`] unwinds (G5). Any other payload comes back.
+#[cold]
+pub(crate) fn hand_on(payload: Payload) -> Payload {
+    if is_cut_off(&payload) {
+        std::panic::resume_unwind(payload);
+    }
+    payload
 }
 
 /// Calls foreign code that is not a poll, for the ambient scope (G4). A panic comes back as its

@@ -196,6 +196,13 @@ impl<F: Future> Section<F> {
             };
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
+                Err(payload) if gate::is_cut_off(&payload) => {
+                    if !matches!(this.state, State::Open(open) if to_drop(&open.scope, *this.ends))
+                    {
+                        gate::hand_on(payload);
+                    }
+                    Ended::Dropped
+                }
                 Err(payload) => Ended::Panicked(Caught::new(payload, began)),
                 Ok(Poll::Pending) => {
                     let State::Open(open) = this.state else {
@@ -484,8 +491,14 @@ impl Future for Cleanups {
                 continue;
             };
             let began = Began::now();
-            let polled = began.polled(gate::call(|| cleanup.as_mut().poll(cx)));
-            let Poll::Ready(result) = polled else {
+            let polled = gate::call(|| cleanup.as_mut().poll(cx)).map_err(|payload| {
+                if gate::is_cut_off(&payload) {
+                    let cut = self.current.take();
+                    self.drop_one(cut);
+                }
+                gate::hand_on(payload)
+            });
+            let Poll::Ready(result) = began.polled(polled) else {
                 return Poll::Pending;
             };
             if let (Err(failed), Some(task)) = (result, current::task()) {

@@ -395,10 +395,15 @@ where
                 future.poll(cx).map(converted)
             };
             // S43: dated before the drop of the future tells others.
-            end = match began.polled(gate::call(poll)) {
-                Poll::Ready(Ok(value)) => Some(End::Value(value)),
-                Poll::Ready(Err(failed)) => Some(End::Failed(Box::new(failed))),
-                Poll::Pending => None,
+            let polled = gate::call(poll);
+            end = if polled.as_ref().is_err_and(gate::is_cut_off) && header.is_told() {
+                Some(End::Cancelled)
+            } else {
+                match began.polled(polled) {
+                    Poll::Ready(Ok(value)) => Some(End::Value(value)),
+                    Poll::Ready(Err(failed)) => Some(End::Failed(Box::new(failed))),
+                    Poll::Pending => None,
+                }
             };
         }
         if end.is_none() {

@@ -38,6 +38,11 @@
 //!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
 //!   both kinds of write are the same instruction. A read that is in no pair goes through the same
 //!   function as one that is.
+//! - **T15** Code that is cut off in a scope without holds is dropped when the poll under way
+//!   returns. So each cut wakes its waker: the owner of the scope loses nothing by it, and an
+//!   executor that blocks inside that poll comes back. After `CUTS` of them in one scope the code
+//!   blocks on what was cut off, and the next cut unwinds (G5). In a scope with holds nothing is
+//!   woken before the last of them is released, nor before a guard comes to life.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -159,6 +164,11 @@ const PARKED: u32 = 1 << 10;
 /// The code of the scope has ended (T11).
 const OVER: u32 = 1 << 12;
 
+/// So often a scope cuts an await off before it takes the code for blocked (T15). An executor
+/// inside the task (`FuturesUnordered`, say) comes back a few times in one poll. Wide code that is
+/// unwound instead of dropped loses nothing: it is dropped either way.
+const CUTS: u32 = 1_000;
+
 /// In `tokens`: one token. There are fewer than 2^31 of them.
 const TOKEN: u64 = 1;
 /// In `tokens`: nothing may be added any more.
@@ -263,8 +273,11 @@ struct Rare {
     /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
     orphans: usize,
     drains: Waiters,
-    /// Awaits that this cancelled scope has stopped: to be woken when a [`Cancelled`](crate::Cancelled) lets them go on.
+    /// Awaits that this cancelled scope has cut off, to be polled again when a
+    /// [`Cancelled`](crate::Cancelled) lets them go on or nothing holds the scope any more.
     stopped: Vec<StoredWaker>,
+    /// How often it has cut off an await with nothing to hold its code (T15).
+    cuts: u32,
     asking: holds::Asking,
 }
 
@@ -891,19 +904,19 @@ impl Scope {
         }
     }
 
-    /// Pending in a cancelled scope where no guard lets the code go on (S37). Whoever polls that code drops it then, at once or as soon as
-    /// nothing holds it, and the last release of a hold has it polled again. So `waker` is only for the guard that may come to life
-    /// meanwhile, in another branch of the same task.
+    /// Pending in a cancelled scope where no guard lets the code go on (S37). The section or task
+    /// of that scope drops the code after its poll has returned, or as soon as nothing holds the
+    /// scope.
+    ///
+    /// # Panics
+    /// With a `CutOff`, where that poll does not return because the code blocks on this await.
     #[cold]
     pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
         for scope in self.in_the_same_task() {
-            if scope.flags() & FORCED != 0 {
-                return Poll::Pending;
-            }
             // A deadline that is due fires where the code is suspended, which is not here yet
             // (S21).
-            if scope.is_to_drop_what_it_runs() {
-                return scope.poll_masked(waker);
+            if scope.flags() & FORCED != 0 || scope.is_to_drop_what_it_runs() {
+                return scope.poll_cut_off(waker);
             }
             if matches!(scope.kind, Kind::Shield) {
                 break;
@@ -913,22 +926,49 @@ impl Scope {
         Poll::Ready(())
     }
 
-    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives.
-    fn poll_masked(&self, waker: &Waker) -> Poll<()> {
-        let mut waker = Some(gate::clone_waker(waker));
+    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives, unless the grace is up.
+    /// See T15.
+    fn poll_cut_off(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        let stored = gate::clone_waker(waker);
+        let is_forced = self.flags() & FORCED != 0;
         let mut inner = self.inner.lock();
-        if inner.masks > 0 {
+        if inner.masks > 0 && !is_forced {
             drop(inner);
             return Poll::Ready(());
         }
-        let stopped = &mut inner.rare(&self.flags).stopped;
-        // One that is polled again and again is mostly the last one.
-        let last = stopped.last();
-        if !last.is_some_and(|last| waker.as_ref().is_some_and(|waker| last.is_same(waker))) {
-            stopped.extend(waker.take());
+        let rare = inner.rare(&self.flags);
+        // A waker that comes again and again is mostly the last one.
+        let known = rare
+            .stopped
+            .last()
+            .is_some_and(|last| last.is_same(&stored));
+        let spare = if known {
+            Some(stored)
+        } else {
+            rare.stopped.push(stored);
+            None
+        };
+        let drops = is_forced || self.holds() == 0;
+        if drops {
+            rare.cuts = rare.cuts.saturating_add(1);
         }
+        let blocks = rare.cuts > CUTS;
         drop(inner);
+        drop(spare);
+        if drops {
+            if blocks {
+                gate::cut_off();
+            }
+            gate::wake_by_ref(waker);
+        }
         Poll::Pending
+    }
+
+    /// Has the awaits polled again that this scope has cut off, if any.
+    fn wake_stopped(&self) {
+        if self.has_rare() {
+            self.take_stopped().into_iter().for_each(StoredWaker::wake);
+        }
     }
 
     /// The scope has ended. What it stopped is gone, and a waker may keep what keeps the scope.

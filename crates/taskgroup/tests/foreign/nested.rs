@@ -1,13 +1,19 @@
 //! What becomes of a runtime that is opened in a poll of a child that is cancelled already: see
 //! decision 0017.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread::Thread;
 
-use taskgroup::{BoxError, ErrorGroup, GroupBuilder, checkpoint, shield, until_cancelled};
+use taskgroup::{
+    BoxError, ErrorGroup, GroupBuilder, JoinError, TaskGroup, checkpoint, shield, timeout,
+    until_cancelled,
+};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::common::{drivers, forever, isolated, on_threads, poll_once};
+use crate::common::{drivers, forever, isolated, isolated_with_drivers, ms, on_threads, poll_once};
 
 /// With a clock that jumps.
 fn second_runtime() -> Arc<Runtime> {
@@ -25,7 +31,7 @@ async fn works(builder: GroupBuilder) -> Result<u32, ErrorGroup> {
 
 /// Runs `code` in a child, with a group to cancel and a second runtime; the child must come to
 /// `code`'s end.
-fn in_a_child<F>(code: impl Fn(GroupBuilder, taskgroup::TaskGroup, Arc<Runtime>) -> F)
+fn in_a_child<F>(code: impl Fn(GroupBuilder, TaskGroup, Arc<Runtime>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -69,12 +75,101 @@ fn a_task_of_a_second_runtime_works() {
     });
 }
 
+/// Sets `true` when it is dropped.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Wakes a thread that [`park_on`] has parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// An executor without a runtime.
+fn park_on(mut future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    while future.as_mut().poll(&mut cx).is_pending() {
+        std::thread::park();
+    }
+}
+
+/// Blocks a thread on what `future` gives, as code that runs on that thread.
+type Block = fn(&Runtime, Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// The executors that may block in a poll, Tokio's and one that has nothing to do with Tokio, and
+/// whether others run on that thread's behalf meanwhile.
+const BLOCKS: [(&str, bool, Block); 4] = [
+    ("another runtime", true, |other, future| {
+        tokio::task::block_in_place(|| other.block_on(future));
+    }),
+    ("the same runtime", true, |_, future| {
+        let handle = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| handle.block_on(future));
+    }),
+    ("another executor", true, |_, future| {
+        tokio::task::block_in_place(|| park_on(future));
+    }),
+    ("another executor in a plain poll", false, |_, future| {
+        park_on(future);
+    }),
+];
+
+/// In a child for each driver, each executor and each number of threads, blocks on what `code`
+/// gives, which may need others to run. The child must end there, as one that is cancelled: its locals are dropped and nothing
+/// after the block runs. Returns how many children there were.
+fn is_cut_off<F>(needs_others: bool, code: impl Fn(GroupBuilder, TaskGroup) -> F) -> usize
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut ran = 0;
+    for (driver, builder) in drivers() {
+        for (executor, lets_others_run, block) in BLOCKS {
+            if needs_others && !lets_others_run {
+                continue;
+            }
+            for threads in [1, 2] {
+                println!("-- {driver}, {executor}, {threads} threads");
+                let other = second_runtime();
+                let gone = Gone(Arc::default());
+                let dropped = gone.0.clone();
+                let run = builder.clone().run_cancellable(async |group| {
+                    let code = code(builder.clone(), group.clone());
+                    let other = other.clone();
+                    let child = group.task("child").spawn(async move {
+                        let _gone = gone;
+                        block(&other, Box::pin(code));
+                        unreachable!("the await never comes back");
+                    });
+                    assert!(matches!(shield(child).await, Err(JoinError::Cancelled(_))));
+                    forever().await;
+                    Ok(())
+                });
+                let ended = on_threads(threads).block_on(run);
+                assert!(matches!(ended, Ok(None)), "{ended:?}");
+                assert!(dropped.load(Ordering::SeqCst));
+                drop(other);
+                ran += 1;
+            }
+        }
+    }
+    ran
+}
+
 // S45, S37: the body of `block_on` is the child's code. It sees the child's cancellation, and an
 // await of this crate suspends in it.
 #[test]
 fn the_body_of_block_on_is_code_of_the_child() {
     isolated(|| {
-        in_a_child(|builder, group, other| async move {
+        in_a_child(|_, group, other| async move {
             group.cancel();
             tokio::task::block_in_place(|| {
                 other.block_on(async {
@@ -82,13 +177,160 @@ fn the_body_of_block_on_is_code_of_the_child() {
                     let here = taskgroup::current().unwrap();
                     assert_eq!(here.name(), "child");
                     assert!(poll_once(std::pin::pin!(checkpoint())).is_pending());
-                    // Only Tokio's own timeout gets out of that.
-                    let second = Duration::from_secs(1);
-                    let stuck = tokio::time::timeout(second, works(builder)).await;
-                    assert!(stuck.is_err(), "{stuck:?}");
                 });
             });
         });
+    });
+}
+
+// S37, S39: an await that is cut off takes the code that blocks on it along.
+#[test]
+fn code_that_blocks_on_a_checkpoint_is_cut_off() {
+    isolated(|| {
+        is_cut_off(false, |_, group| async move {
+            group.cancel();
+            loop {
+                checkpoint().await;
+            }
+        });
+    });
+}
+
+// S37, S39
+#[test]
+fn code_that_blocks_on_a_group_is_cut_off() {
+    isolated(|| {
+        is_cut_off(false, |builder, group| async move {
+            group.cancel();
+            let _ = works(builder).await;
+            unreachable!("its group never opens");
+        });
+    });
+}
+
+// S37, S39: a deadline that yields to the cancellation around it.
+#[test]
+fn code_that_blocks_on_a_deadline_is_cut_off() {
+    isolated(|| {
+        is_cut_off(false, |_, group| async move {
+            group.cancel();
+            let work = async { until_cancelled(forever()).await.map_err(drop) };
+            let _ = timeout(ms(0), work).await;
+            let _ = timeout(ms(0), forever()).await;
+            checkpoint().await;
+        });
+    });
+}
+
+// S13: what is shielded in another branch of the same task is not unwound with the code that blocks
+// there. It ends first.
+#[test]
+fn a_shield_beside_code_that_blocks_is_not_unwound() {
+    isolated(|| {
+        let cleanups = Arc::new(AtomicUsize::new(0));
+        let seen = cleanups.clone();
+        let ran = is_cut_off(true, move |_, group| {
+            let cleanups = cleanups.clone();
+            async move {
+                let cleaned = cleanups.clone();
+                let shielded = shield(async move {
+                    tokio::task::yield_now().await;
+                    cleaned.fetch_add(1, Ordering::SeqCst);
+                });
+                let cut = async {
+                    group.cancel();
+                    checkpoint().await;
+                };
+                tokio::join!(shielded, cut);
+            }
+        });
+        assert_eq!(seen.load(Ordering::SeqCst), ran);
+    });
+}
+
+// S39: in a destructor that runs while the thread unwinds, a second unwinding would end the process.
+#[test]
+fn code_that_blocks_while_its_thread_unwinds_goes_on_blocking() {
+    struct Blocks(Arc<Runtime>);
+    impl Drop for Blocks {
+        fn drop(&mut self) {
+            let other = &self.0;
+            tokio::task::block_in_place(|| {
+                let limit = tokio::time::timeout(ms(1), checkpoint());
+                assert!(other.block_on(limit).is_err());
+            });
+        }
+    }
+    isolated(|| {
+        let other = second_runtime();
+        let run = TaskGroup::run(async |group| {
+            let other = other.clone();
+            group.spawn({
+                let group = group.clone();
+                async move {
+                    let _blocks = Blocks(other);
+                    group.cancel();
+                    panic!("on its way out");
+                }
+            });
+            Ok(())
+        });
+        let failed = on_threads(2).block_on(run).unwrap_err();
+        assert_eq!(failed.leaves().count(), 1, "{failed}");
+    });
+}
+
+// S37: wide code that is cut off more often than the limit in one poll loses nothing by it.
+#[test]
+fn wide_code_is_dropped_as_ever() {
+    isolated_with_drivers(|builder| {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let gone = Gone(dropped.clone());
+        let run = builder.run_cancellable(async |group| {
+            group.spawn({
+                let group = group.clone();
+                async move {
+                    let _gone = gone;
+                    group.cancel();
+                    let cut = (0..5_000).map(|_| Box::pin(checkpoint()));
+                    futures_util::future::join_all(cut).await;
+                }
+            });
+            forever().await;
+            Ok(())
+        });
+        let ended = on_threads(1).block_on(run);
+        assert!(matches!(ended, Ok(None)), "{ended:?}");
+        assert!(dropped.load(Ordering::SeqCst));
+    });
+}
+
+// S37, S39: the cancellation comes while the code blocks. The group in there winds up, and then the
+// code is cut off. The children of that group need a thread of their own.
+#[test]
+fn a_group_that_is_blocked_on_winds_up_before_the_code_is_cut_off() {
+    isolated(|| {
+        let cleanups = Arc::new(AtomicUsize::new(0));
+        let seen = cleanups.clone();
+        let ran = is_cut_off(true, move |builder, outer| {
+            let cleanups = cleanups.clone();
+            async move {
+                let run = builder.run(async |group| {
+                    group.spawn(async move {
+                        let cancelled = until_cancelled(forever()).await.unwrap_err();
+                        tokio::task::yield_now().await;
+                        cleanups.fetch_add(1, Ordering::SeqCst);
+                        Err::<(), _>(cancelled)
+                    });
+                    group.spawn(async move { outer.cancel() });
+                    forever().await;
+                    Ok(())
+                });
+                let _ = run.await;
+                unreachable!("the child is cut off where its group has ended");
+            }
+        });
+        assert_eq!(seen.load(Ordering::SeqCst), ran);
     });
 }
 

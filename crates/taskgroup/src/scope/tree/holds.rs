@@ -19,7 +19,6 @@ use tokio::time::Instant;
 
 use super::{CANCELLED, Dropping, HOLDING, Inner, Kind, OWN, PARKED, Scope, TOLD, spread, task_of};
 use crate::scope::current;
-use crate::scope::gate::StoredWaker;
 use crate::scope::timer::{self, Alarm};
 use crate::sync::{MutexGuard, Ordering};
 
@@ -171,9 +170,7 @@ impl Scope {
     pub(crate) fn mask(self: &Arc<Self>) {
         self.flags.set(TOLD);
         self.inner.lock().masks += 1;
-        if self.has_rare() {
-            self.take_stopped().into_iter().for_each(StoredWaker::wake);
-        }
+        self.wake_stopped();
     }
 
     /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
@@ -451,8 +448,10 @@ fn release_from<'a>(
     }
 }
 
-/// The drop rule may apply now: has whoever polls `scope` look again.
+/// The drop rule may apply now: has whoever polls `scope` look again. Code that blocks on an await
+/// in there is looked at by nothing else (T15).
 pub(in super::super) fn look_again(scope: &Arc<Scope>) {
+    scope.wake_stopped();
     match &scope.kind {
         Kind::Task(_) => {
             if let Some(task) = task_of(scope) {
