@@ -50,7 +50,7 @@ impl BlockingToken {
             return Ok(());
         }
         let reason = self.reason();
-        let reason = reason.unwrap_or_else(|| CancelReason::dropped(&self.scope));
+        let reason = reason.unwrap_or_else(|| CancelReason::dropped(self.scope.location));
         Err(Cancelled::plain(reason))
     }
 }

@@ -11,13 +11,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::cancel::{CancelReason, poll_cancel_point};
+use crate::cancel::poll_cancel_point;
 use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
 use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
-use crate::scope::timer::{Alarm, SetAlarm};
-use crate::scope::tree::{self, DeadlineState, Dropping, Kind, Scope};
+use crate::scope::tree::{self, Kind, Scope};
 
 /// A deadline passed before the work was done.
 #[derive(Clone, Debug)]
@@ -74,7 +73,7 @@ impl Deadline {
     /// When it is; `None` while it is disabled.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
-        state(&self.scope).and_then(|state| state.lock().at)
+        self.scope.deadline().and_then(|state| state.lock().at)
     }
 
     /// The time left, zero once it has passed; `None` while it is disabled.
@@ -88,7 +87,7 @@ impl Deadline {
     ///
     /// Returns whether that took effect: once it has fired or the work is done it cannot be moved any more.
     pub fn reschedule(&self, at: impl Into<Option<Instant>>) -> bool {
-        let Some(state) = state(&self.scope) else {
+        let Some(state) = self.scope.deadline() else {
             return false;
         };
         let at = at.into();
@@ -102,7 +101,7 @@ impl Deadline {
         };
         drop(old);
         let is_inside = current::is_within(&self.scope);
-        arm(&self.scope, false, || {
+        self.scope.arm_deadline(false, || {
             Runtime::with_clock_of(&self.scope, is_inside, clock)
         });
         if is_inside {
@@ -119,7 +118,9 @@ impl Deadline {
     /// Whether it has fired.
     #[must_use]
     pub fn expired(&self) -> bool {
-        state(&self.scope).is_some_and(|state| state.lock().expired)
+        self.scope
+            .deadline()
+            .is_some_and(|state| state.lock().expired)
     }
 }
 
@@ -132,87 +133,9 @@ impl fmt::Debug for Deadline {
     }
 }
 
-fn state(scope: &Scope) -> Option<&crate::sync::Mutex<DeadlineState>> {
-    match &scope.kind {
-        Kind::Deadline(state) => Some(state),
-        _ => None,
-    }
-}
-
 /// `start + duration`, or never when that is beyond what an instant can say.
 fn far(start: Instant, duration: Duration) -> Option<Instant> {
     start.checked_add(duration)
-}
-
-/// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
-/// already fires on the spot. Without a runtime the next poll of the work sets it.
-///
-/// After a poll of the work (`polled`), an alarm that the work itself has set in that poll is set
-/// again: its runtime may be one that the work opened and that nothing drives any more.
-fn arm(scope: &Arc<Scope>, polled: bool, runtime: impl FnOnce() -> Option<Arc<Runtime>>) {
-    let Some(state) = state(scope) else { return };
-    let (to_come, stale) = {
-        let mut state = state.lock();
-        let moved_inside = polled && std::mem::take(&mut state.moved_inside);
-        let stale = state
-            .timer
-            .take_if(|alarm| moved_inside || alarm.is_silent());
-        let is_set = state.timer.is_some() || state.expired;
-        (state.at.filter(|_| !is_set), stale)
-    };
-    drop(stale);
-    let Some(at) = to_come else { return };
-    if at <= Instant::now() {
-        return expire(scope);
-    }
-    let Some(runtime) = runtime() else {
-        return scope.wake();
-    };
-    let alarm = Alarm::Deadline(Arc::downgrade(scope));
-    let mut alarm = Some(SetAlarm::new(&runtime, at, alarm));
-    {
-        let mut state = state.lock();
-        if state.at == Some(at) && state.timer.is_none() {
-            state.timer = alarm.take();
-            state.clock = Arc::downgrade(&runtime);
-        }
-    }
-    // It was moved meanwhile.
-    drop(alarm);
-}
-
-/// The alarm of a deadline rang. It may have been moved meanwhile.
-pub(crate) fn expire(scope: &Arc<Scope>) {
-    let Some(state) = state(scope) else { return };
-    let (alarm, is_due) = {
-        let mut state = state.lock();
-        let is_due = state.at.is_some_and(|at| at <= Instant::now()) && !state.expired;
-        state.expired |= is_due;
-        (state.timer.take(), is_due)
-    };
-    drop(alarm);
-    if !is_due {
-        return;
-    }
-    let reason = CancelReason::deadline("a deadline passed".to_owned(), scope.location);
-    scope.cancel(&reason, Dropping::Scheduled);
-}
-
-/// For one that may be due with its alarm still to ring; whether it was.
-pub(crate) fn expire_if_due(scope: &Arc<Scope>) -> bool {
-    let due = state(scope).is_some_and(|state| {
-        let state = state.lock();
-        !state.expired && state.at.is_some_and(|at| at <= Instant::now())
-    });
-    if due {
-        expire(scope);
-    }
-    due
-}
-
-fn disarm(scope: &Arc<Scope>) {
-    let alarm = state(scope).and_then(|state| state.lock().timer.take());
-    drop(alarm);
 }
 
 /// Takes the alarm back when the work is over, however it ends.
@@ -220,7 +143,7 @@ struct Disarm(Arc<Scope>);
 
 impl Drop for Disarm {
     fn drop(&mut self) {
-        disarm(&self.0);
+        self.0.disarm_deadline();
     }
 }
 
@@ -273,17 +196,17 @@ impl<F: Future> Limited<F> {
         match (this.section.as_mut().scope(), &*this.armed) {
             (Some(scope), Armed::Scope(_)) => {
                 // Where everything is busy the alarm may be late.
-                if expire_if_due(scope) {
+                if scope.expire_if_due() {
                     return this.section.poll_dropped(cx);
                 }
-                arm(scope, true, || Some(Runtime::with_clock()));
+                scope.arm_deadline(true, || Some(Runtime::with_clock()));
                 polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
-                arm(&scope, true, || Some(Runtime::with_clock()));
-                let expired = state(&scope).is_some_and(|state| state.lock().expired);
+                scope.arm_deadline(true, || Some(Runtime::with_clock()));
+                let expired = scope.deadline().is_some_and(|state| state.lock().expired);
                 *this.armed = Armed::Scope(Disarm(scope));
                 if expired {
                     // It was due already: the suspension point is here (S21).
@@ -342,7 +265,7 @@ impl<F: Future> Future for Limited<F> {
             let _ = poll_cancel_point(cx);
             return Poll::Pending;
         }
-        let at = scope.and_then(|scope| state(scope)?.lock().at);
+        let at = scope.and_then(|scope| scope.deadline()?.lock().at);
         Poll::Ready(Err(TimedOut {
             at: at.or(*this.at).unwrap_or_else(Instant::now),
             limit: *this.limit,
@@ -505,6 +428,6 @@ pub fn current_deadline() -> Option<Instant> {
     let scope = current::scope();
     tree::outward(&scope)
         .take_while(|scope| !scope.kind.keeps_cancel_out())
-        .filter_map(|scope| state(scope).and_then(|state| state.lock().at))
+        .filter_map(|scope| scope.deadline().and_then(|state| state.lock().at))
         .min()
 }

@@ -8,13 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::blocking::{self, BlockingToken};
-use crate::cancel::{CancelReason, Cancelled, cancel_point, classify, poll_cancel_point};
-use crate::combine::progress::Progress;
+use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
 use crate::error::{BoxError, ErrorGroup, Member, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::policy::Policy;
+use crate::progress::Progress;
 use crate::scope::dated::Dated;
 use crate::scope::group::{self, FreePlace, GroupOptions, GroupState};
+use crate::scope::outcome::classify;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
 use crate::scope::tree::{Dropping, Kind, Refusal, Scope};
@@ -313,7 +314,7 @@ impl TaskGroup {
     /// Idempotent, and without effect on a group that has ended.
     #[track_caller]
     pub fn cancel(&self) {
-        let reason = CancelReason::called(Location::caller());
+        let reason = CancelReason::called(current::info(), Location::caller());
         self.scope.cancel(&reason, Dropping::Scheduled);
     }
 
@@ -495,7 +496,7 @@ impl TaskGroup {
     fn reason_of(&self, refusal: Refusal) -> CancelReason {
         match refusal {
             Refusal::Cancelled(reason) => reason,
-            Refusal::Closed => CancelReason::closed(&self.scope),
+            Refusal::Closed => CancelReason::closed(self.scope.location),
         }
     }
 }
@@ -667,7 +668,7 @@ impl GroupBuilder {
             return Ok(value);
         }
         let reason = scope.reason();
-        let reason = reason.unwrap_or_else(|| CancelReason::dropped(&scope));
+        let reason = reason.unwrap_or_else(|| CancelReason::dropped(scope.location));
         let error = Box::new(Cancelled::plain(reason));
         let member = Member::from_cancelled(group::body_info(&scope), error);
         match ErrorGroup::new(group::info(&scope), vec![member]) {

@@ -1,61 +1,18 @@
 //! The handle of a task.
 
-use std::error::Error;
 use std::fmt;
 use std::future::IntoFuture;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
-use crate::error::{TaskError, TaskId, TaskInfo};
+use crate::cancel::{CancelReason, cancel_point, poll_cancel_point};
+use crate::error::{TaskId, TaskInfo};
+use crate::scope::current;
 use crate::scope::extra::WaitDone;
+pub use crate::scope::outcome::JoinError;
 use crate::scope::task::{Header, Joiner};
 use crate::scope::tree::Dropping;
-
-/// Why the value of a task is not to be had.
-#[derive(Debug)]
-pub enum JoinError {
-    /// The task was cancelled before it had a value.
-    Cancelled(Cancelled),
-    /// The task failed. Its group has the same failure, and counts it once when it comes back by `?`.
-    Failed(TaskError),
-}
-
-impl JoinError {
-    /// Whether the task was cancelled.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_))
-    }
-
-    /// The failure, if the task failed.
-    #[must_use]
-    pub fn failure(&self) -> Option<&TaskError> {
-        match self {
-            Self::Failed(failure) => Some(failure),
-            Self::Cancelled(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled(cancelled) => write!(f, "the awaited task was {cancelled}"),
-            Self::Failed(failure) => fmt::Display::fmt(failure, f),
-        }
-    }
-}
-
-impl Error for JoinError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Cancelled(_) => None,
-            Self::Failed(failure) => failure.source(),
-        }
-    }
-}
 
 /// A child of a group: a future of its value.
 ///
@@ -138,7 +95,7 @@ impl<T: 'static> TaskHandle<T> {
         if self.is_finished() {
             return;
         }
-        let reason = CancelReason::called(Location::caller());
+        let reason = CancelReason::called(current::info(), Location::caller());
         let task = self.joiner.task();
         task.inside().cancel(&reason, Dropping::Scheduled);
         task.cancel_alone();

@@ -30,17 +30,22 @@
 //! `spawn` makes tasks that run on all cores and are `'static`. The helpers (`gather` … `map`) run futures inside the caller's task, so
 //! these may borrow; given task handles they wait for tasks.
 
+mod ambient;
 mod blocking;
 mod bracket;
 mod cancel;
+mod clock;
 mod combine;
 mod deadline;
 mod error;
+mod gate;
 mod group;
 mod handle;
 mod local;
 mod observe;
 mod policy;
+mod progress;
+mod reason;
 #[cfg(feature = "runner")]
 mod runner;
 #[allow(unsafe_code)]
@@ -50,6 +55,7 @@ mod start;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod warning;
 
 pub use blocking::BlockingToken;
 pub use bracket::{bracket, defer, drain};
@@ -58,7 +64,6 @@ pub use combine::as_completed::{AsCompleted, as_completed};
 pub use combine::gather::{Gather, gather};
 pub use combine::join::{Join, join};
 pub use combine::map::map;
-pub use combine::progress::{Counts, Progress, ProgressEvents};
 pub use combine::race::{race, race_staggered};
 #[cfg(feature = "retry")]
 pub use combine::retry::{GaveUp, Retry, RetryError, TryFault};
@@ -81,6 +86,7 @@ pub use observe::{
     reset_warning_hook, set_warning_hook, tree,
 };
 pub use policy::{Policy, QuorumMissed};
+pub use progress::{Counts, Progress, ProgressEvents};
 #[cfg(feature = "runner")]
 pub use runner::{MainOutput, RunError, Runner, run};
 #[cfg(loom)]

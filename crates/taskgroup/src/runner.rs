@@ -240,7 +240,7 @@ impl Runner {
         let body = async move {
             let value = main().await;
             // Whatever is below now was left behind by a future that was dropped half-way.
-            let reason = CancelReason::of(ReasonKind::GroupEnded, &below, None);
+            let reason = CancelReason::of(ReasonKind::GroupEnded, below.location, None);
             cancel_run(&below, &reason, grace);
             value
         };

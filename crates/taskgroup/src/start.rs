@@ -3,7 +3,6 @@
 //! Until then the child *reports to its starter*: an end that comes too early goes through the channel instead of to the group, and the
 //! child then waits to be cancelled by the starter, so that the group sees a cancelled child and nothing else.
 
-use std::error::Error;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -11,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
-use crate::cancel::{Cancelled, cancel_point, cut_off, until_cancelled};
+use crate::cancel::{cancel_point, cut_off, until_cancelled};
 use crate::error::{Began, BoxError, Failed};
+use crate::gate;
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
-use crate::scope::gate;
+pub use crate::scope::outcome::StartError;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};
@@ -72,40 +72,6 @@ impl<V> Started<V> {
 impl<V> fmt::Debug for Started<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Started").finish_non_exhaustive()
-    }
-}
-
-/// Why a child did not become ready.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It failed before it was ready. This failure is the starter's: the group does not have it, unless the starter is dropped with it.
-    Failed(BoxError),
-    /// It ended without a word.
-    NeverReady,
-    /// It was cancelled, or the group took no more children.
-    Cancelled(Cancelled),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(error) => {
-                let error = gate::text(error);
-                write!(f, "the task failed before it was ready: {error}")
-            }
-            Self::NeverReady => f.write_str("the task ended without saying that it was ready"),
-            Self::Cancelled(cancelled) => write!(f, "the task was {cancelled}"),
-        }
-    }
-}
-
-impl Error for StartError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Failed(error) => gate::source(&**error),
-            Self::NeverReady | Self::Cancelled(_) => None,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 
-use super::progress::Progress;
+use crate::progress::Progress;
 
 impl Progress {
     /// Lets `bar` follow the group, until the group has ended. Length and position are set; the message says how many failed and how

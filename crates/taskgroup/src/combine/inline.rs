@@ -17,12 +17,14 @@ use std::task::{Context, Poll};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::cancel::{CancelReason, Cancelled, classify};
+use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
+use crate::progress::Fate;
 use crate::scope::dated::Dated;
-use crate::scope::group::{self, Fate};
+use crate::scope::group;
+use crate::scope::outcome::classify;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
@@ -220,7 +222,7 @@ impl Inline<'_> {
 fn reason_of(scope: &Arc<Scope>) -> CancelReason {
     scope
         .reason()
-        .unwrap_or_else(|| CancelReason::dropped(scope))
+        .unwrap_or_else(|| CancelReason::dropped(scope.location))
 }
 
 /// An inline child as its group's progress sees it, also when it is dropped half-way.

@@ -15,7 +15,6 @@ pub(crate) mod gather;
 mod inline;
 pub(crate) mod join;
 pub(crate) mod map;
-pub(crate) mod progress;
 pub(crate) mod race;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;

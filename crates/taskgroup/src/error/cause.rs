@@ -9,7 +9,7 @@
 
 use super::leaf::{beneath, is_ours};
 use super::{Member, TaskError};
-use crate::scope::gate;
+use crate::gate;
 use std::error::Error;
 use std::io;
 use std::iter::successors;

@@ -8,7 +8,7 @@
 //! dropped by the outermost drop, before that one returns.
 
 use super::{BoxError, ErrorGroup, Member};
-use crate::scope::gate;
+use crate::gate;
 use std::cell::RefCell;
 
 /// What is waiting to be dropped.

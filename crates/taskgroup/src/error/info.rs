@@ -4,6 +4,7 @@ use super::chain::Chain;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
+use std::sync::OnceLock;
 
 /// The number of a task, unique within the process.
 ///
@@ -69,6 +70,13 @@ impl TaskInfo {
             location,
         };
         Self(Chain::new(record, parent.map(|parent| &parent.0)))
+    }
+
+    /// The process: what belongs to no task.
+    pub(crate) fn process() -> Self {
+        static PROCESS: OnceLock<TaskInfo> = OnceLock::new();
+        let new = || Self::new("process", TaskId::new(0, 0), None, Location::caller());
+        PROCESS.get_or_init(new).clone()
     }
 
     /// The name given by the caller, or the default one.

@@ -8,7 +8,7 @@
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
 use super::{BoxError, ErrorGroup, Interval, TaskId, TaskInfo, TaskPath, render};
-use crate::scope::gate::{self, Foreign, Payload};
+use crate::gate::{self, Foreign, Payload};
 use std::any::Any;
 use std::error::Error;
 use std::fmt;

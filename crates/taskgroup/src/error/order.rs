@@ -16,7 +16,7 @@
 //!   children) [carries](Interval::carry) its interval to the poll that it comes out of.
 
 use super::BoxError;
-use crate::scope::gate::Payload;
+use crate::gate::Payload;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,7 +7,7 @@
 use super::leaf::Leaf;
 use super::tree::Node;
 use super::{BoxError, ErrorGroup, TaskInfo};
-use crate::scope::gate;
+use crate::gate;
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;

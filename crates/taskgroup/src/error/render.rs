@@ -11,7 +11,7 @@
 
 use super::layout::{Hanging, OneLine};
 use super::{ErrorGroup, Leaves, Member, TaskError, TaskInfo};
-use crate::scope::gate;
+use crate::gate;
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::iter::{Peekable, successors};

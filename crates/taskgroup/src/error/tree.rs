@@ -13,8 +13,8 @@ use super::origin::{Origin, group_in};
 use super::{
     BoxError, Failed, Fault, Interval, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render,
 };
-use crate::cancel::CancelReason;
-use crate::scope::gate::Payload;
+use crate::gate::{self, Payload};
+use crate::reason::CancelReason;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
@@ -40,6 +40,20 @@ impl Member {
             }
             Err(error) => Member::Task(TaskError::failed(info, error, interval)),
         }
+    }
+
+    /// Why the others are cancelled because of it.
+    pub(crate) fn as_reason(&self) -> CancelReason {
+        let detail = match self {
+            Member::Task(task) => match (task.error(), task.panic_message()) {
+                (Some(error), _) => format!("failed: {}", gate::text(&error)),
+                (None, Some(message)) => format!("panicked: {message}"),
+                (None, None) => "panicked".to_owned(),
+            },
+            // Its own report says more; to print it at every level of a deep tree would be quadratic.
+            Member::Group(group) => format!("failed in its group `{}`", group.name()),
+        };
+        CancelReason::failed(self.info().clone(), detail)
     }
 
     /// A task that panicked, with the payload that `catch_unwind` or a join gave.

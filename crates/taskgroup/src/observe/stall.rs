@@ -11,12 +11,12 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::warning::{Warning, WarningKind, warn};
 use crate::error::TaskInfo;
 use crate::scope::group;
 use crate::scope::polling::{self, Polled, Sight};
 use crate::scope::tree::task_around;
 use crate::sync::Mutex;
+use crate::warning::{Warning, WarningKind, warn};
 
 /// How many looks a threshold is worth.
 const LOOKS: u32 = 4;

@@ -13,8 +13,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{clock, stall};
+use super::stall;
 use crate::cancel::CancelReason;
+use crate::clock;
 use crate::error::{TaskId, TaskInfo, TaskPath};
 use crate::scope::polling::Polled;
 use crate::scope::task::{SHIELDED, TaskRef};

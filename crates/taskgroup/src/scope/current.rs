@@ -1,6 +1,22 @@
-//! The ambient scope: what the code that is being polled on this thread belongs to.
+//! The ambient scope: what the code that is being polled on this thread belongs to. A task stands
+//! for the scope inside it, which most tasks never need.
+//!
+//! - **CU1** What an ambient pointer leads to is borrowed by the [`Entered`] that put it there, for
+//!   as long as it stands there. An `Entered` is a local variable of the engine, which no user gets
+//!   hold of. So those of a thread end in the reverse order of their beginning, and what an outer
+//!   one borrows is alive while an inner one stands. A pointer is read on its own thread only: at
+//!   once, or by an [`Unopened`] or a [`Call`] on the same stack. Nothing keeps it for later. The
+//!   call of `ambient::apart` keeps the same rule for its own frame. (Code that suspends a stack in
+//!   the middle of a poll and drops a stack around it breaks this order, here as for each scoped
+//!   thread-local.)
+//! - **CU2** What is ambient belongs to the Tokio task that was polled when it was entered. A task
+//!   of another runtime that is polled on the same stack, inside `block_in_place` for example, is
+//!   another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself is
+//!   the code of the task around it, and cannot be told from code that has only entered a runtime.
+//!   See decision 0017.
 
-use std::cell::{Cell, OnceCell};
+use std::any::Any;
+use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
@@ -11,25 +27,8 @@ use tokio::time::Instant;
 use super::polling::{self, Before, Begun};
 use super::task::TaskRef;
 use super::tree::{self, Kind, Scope};
-use crate::sync::thread_local;
-
-/// The innermost task or scope whose code is being polled. A task stands for the scope inside it, which most never need.
-///
-/// **CU1** What is pointed at is borrowed by the [`Entered`] that put it there, for as long as it
-/// stands there. An `Entered` is a local variable of the engine, which no user gets hold of. So
-/// those of a thread end in the reverse order of their beginning, and what an outer one borrows is
-/// alive while an inner one stands. A pointer is read on its own thread only: at once, or by an
-/// [`Unopened`] on the same stack. Nothing keeps it for later. (Code that suspends a stack in the
-/// middle of a poll and drops a stack around it breaks this order, here as for each scoped
-/// thread-local.)
-#[derive(Clone, Copy, Default)]
-enum Ambient {
-    #[default]
-    Outside,
-    Task(*const TaskRef),
-    Scope(*const Arc<Scope>),
-    Unopened(*const Unopened),
-}
+use crate::ambient::{Ambient, Back, Call, Here, Opened};
+use crate::error::TaskInfo;
 
 /// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
 pub(crate) struct Unopened {
@@ -46,8 +45,6 @@ pub(crate) struct Unopened {
 pub(crate) enum Lazy {
     Shield,
     Section,
-    /// Foreign code that is not a poll (G4).
-    Call,
     /// At an instant, or else so long after the opening.
     Deadline(Option<Instant>, Option<Duration>),
 }
@@ -57,7 +54,6 @@ impl Lazy {
         match self {
             Self::Shield => Kind::Shield,
             Self::Section => Kind::Section,
-            Self::Call => Kind::Call,
             Self::Deadline(at, after) => Kind::deadline(at, after),
         }
     }
@@ -65,7 +61,7 @@ impl Lazy {
 
 impl Lazy {
     fn keeps_cancel_out(self) -> bool {
-        matches!(self, Self::Shield | Self::Call)
+        matches!(self, Self::Shield)
     }
 }
 
@@ -81,26 +77,67 @@ impl Unopened {
 
     /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
-        let open_below = |parent| Scope::open(self.kind.kind(), parent, self.location);
-        self.scope.get_or_init(|| {
-            let around = self.around.ambient.scope();
-            if !matches!(self.kind, Lazy::Call) {
-                return open_below(around);
-            }
-            // The end of a task calls foreign code as well, when the scope inside the task has
-            // closed. Then the next one further out waits for what the code leaves behind.
-            let Some(home) = tree::outward(&around).find(|home| home.enter_child().is_ok()) else {
-                unreachable!("the process root never closes")
-            };
-            let scope = open_below(home.clone());
-            home.leave();
-            scope
-        })
+        let open = || {
+            let parent = scope_of(self.around.ambient);
+            Scope::open(self.kind.kind(), parent, self.location)
+        };
+        self.scope.get_or_init(open)
     }
 
     /// The scope if anybody asked.
     pub(crate) fn into_scope(self) -> Option<Arc<Scope>> {
         self.scope.into_inner()
+    }
+}
+
+impl Opened for Arc<Scope> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn returned(self: Box<Self>) {
+        self.orphan();
+    }
+}
+
+/// The scope of a call, if it was opened.
+fn opened_for(call: &Call) -> Option<&Arc<Scope>> {
+    call.opened.get()?.as_any().downcast_ref()
+}
+
+/// The scope of a call, opened below what was ambient before.
+#[cold]
+fn open_for(call: &Call) -> Arc<Scope> {
+    let open = || -> Box<dyn Opened> {
+        let location = location_around(call);
+        let around = scope_of(call.around.ambient);
+        // The end of a task calls foreign code as well, when the scope inside the task has closed.
+        // Then the next one further out waits for what the code leaves behind.
+        let Some(home) = tree::outward(&around).find(|home| home.enter_child().is_ok()) else {
+            unreachable!("the process root never closes")
+        };
+        let scope = Scope::open(Kind::Call, home.clone(), location);
+        home.leave();
+        Box::new(scope)
+    };
+    call.opened.get_or_init(open);
+    opened_for(call).expect("only scopes are opened").clone()
+}
+
+/// Where the code stands that a call is made for.
+fn location_around(call: &Call) -> &'static Location<'static> {
+    let mut around = call.around.ambient;
+    loop {
+        return match look(&around) {
+            Inside::Nothing => Location::caller(),
+            Inside::Task(task) => task.header().mark.location(),
+            Inside::Scope(scope) => scope.location,
+            Inside::Unopened(unopened) => unopened.location,
+            Inside::Call(call) => {
+                around = call.around.ambient;
+                continue;
+            }
+        };
     }
 }
 
@@ -110,100 +147,87 @@ enum Inside<'a> {
     Task(&'a TaskRef),
     Scope(&'a Arc<Scope>),
     Unopened(&'a Unopened),
+    Call(&'a Call),
 }
 
-impl Ambient {
-    #[allow(unsafe_code)]
-    fn look(&self) -> Inside<'_> {
-        match *self {
-            Self::Outside => Inside::Nothing,
-            // SAFETY: CU1: what stood in `AMBIENT` is alive further up on this stack.
-            Self::Task(task) => Inside::Task(unsafe { &*task }),
-            // SAFETY: CU1: as above.
-            Self::Scope(scope) => Inside::Scope(unsafe { &*scope }),
-            // SAFETY: CU1: as above.
-            Self::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened }),
-        }
-    }
-
-    fn scope(&self) -> Arc<Scope> {
-        match self.look() {
-            Inside::Nothing => Scope::root().clone(),
-            Inside::Task(task) => task.inside_running(),
-            Inside::Scope(scope) => scope.clone(),
-            Inside::Unopened(unopened) => unopened.open().clone(),
-        }
-    }
-
-    fn is(&self, scope: &Arc<Scope>) -> bool {
-        match self.look() {
-            Inside::Nothing => Arc::ptr_eq(scope, Scope::root()),
-            Inside::Task(task) => task
-                .header()
-                .scope()
-                .is_some_and(|inside| Arc::ptr_eq(&inside, scope)),
-            Inside::Scope(current) => Arc::ptr_eq(current, scope),
-            Inside::Unopened(unopened) => unopened
-                .scope
-                .get()
-                .is_some_and(|opened| Arc::ptr_eq(opened, scope)),
-        }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        match self.look() {
-            Inside::Nothing => false,
-            Inside::Task(task) => task.header().sees_cancel(),
-            Inside::Scope(scope) => scope.is_cancelled(),
-            // A call cannot be cut off, but it sees why it is made.
-            Inside::Unopened(unopened) if matches!(unopened.kind, Lazy::Call) => {
-                unopened.around.ambient.is_cancelled()
-            }
-            Inside::Unopened(unopened) => match unopened.scope.get() {
-                Some(scope) => scope.is_cancelled(),
-                None => !unopened.kind.keeps_cancel_out() && unopened.around.ambient.is_cancelled(),
-            },
-        }
-    }
-
-    fn task(&self) -> Option<TaskRef> {
-        match self.look() {
-            Inside::Nothing => None,
-            Inside::Task(task) => Some(task.clone()),
-            Inside::Scope(scope) => tree::task_around(scope),
-            Inside::Unopened(unopened) => unopened.around.ambient.task(),
-        }
+#[allow(unsafe_code)]
+fn look(ambient: &Ambient) -> Inside<'_> {
+    match *ambient {
+        Ambient::Outside => Inside::Nothing,
+        // SAFETY: CU1: what is ambient is alive further up on this stack. `enter_task` put it there.
+        Ambient::Task(task) => Inside::Task(unsafe { &*task.cast() }),
+        // SAFETY: CU1: as above. `enter_scope` or `enter_blocking` put it there.
+        Ambient::Scope(scope) => Inside::Scope(unsafe { &*scope.cast() }),
+        // SAFETY: CU1: as above. `enter_unopened` put it there.
+        Ambient::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened.cast() }),
+        // SAFETY: CU1: as above. `ambient::apart` put it there.
+        Ambient::Call(call) => Inside::Call(unsafe { &*call }),
     }
 }
 
-thread_local! {
-    static AMBIENT: Cell<Here> = const { Cell::new(Here { ambient: Ambient::Outside, task: None }) };
+fn scope_of(ambient: Ambient) -> Arc<Scope> {
+    match look(&ambient) {
+        Inside::Nothing => Scope::root().clone(),
+        Inside::Task(task) => task.inside_running(),
+        Inside::Scope(scope) => scope.clone(),
+        Inside::Unopened(unopened) => unopened.open().clone(),
+        Inside::Call(call) => open_for(call),
+    }
 }
 
-/// **CU2** What is ambient belongs to the Tokio task that was polled when it was entered. A task of
-/// another runtime that is polled on the same stack, inside `block_in_place` for example, is
-/// another Tokio task, and so stands outside (S45). What a `block_on` polls there by itself is the
-/// code of the task around it, and cannot be told from code that has only entered a runtime. See
-/// decision 0017.
-#[derive(Clone, Copy, Default)]
-struct Here {
-    ambient: Ambient,
-    task: Option<tokio::task::Id>,
+fn is_ambient(ambient: Ambient, scope: &Arc<Scope>) -> bool {
+    match look(&ambient) {
+        Inside::Nothing => Arc::ptr_eq(scope, Scope::root()),
+        Inside::Task(task) => task
+            .header()
+            .scope()
+            .is_some_and(|inside| Arc::ptr_eq(&inside, scope)),
+        Inside::Scope(current) => Arc::ptr_eq(current, scope),
+        Inside::Unopened(unopened) => unopened
+            .scope
+            .get()
+            .is_some_and(|opened| Arc::ptr_eq(opened, scope)),
+        Inside::Call(call) => opened_for(call).is_some_and(|opened| Arc::ptr_eq(opened, scope)),
+    }
+}
+
+fn sees_cancel(ambient: Ambient) -> bool {
+    match look(&ambient) {
+        Inside::Nothing => false,
+        Inside::Task(task) => task.header().sees_cancel(),
+        Inside::Scope(scope) => scope.is_cancelled(),
+        Inside::Unopened(unopened) => match unopened.scope.get() {
+            Some(scope) => scope.is_cancelled(),
+            None => !unopened.kind.keeps_cancel_out() && sees_cancel(unopened.around.ambient),
+        },
+        // A call cannot be cut off, but it sees why it is made.
+        Inside::Call(call) => sees_cancel(call.around.ambient),
+    }
+}
+
+fn task_of(ambient: Ambient) -> Option<TaskRef> {
+    match look(&ambient) {
+        Inside::Nothing => None,
+        Inside::Task(task) => Some(task.clone()),
+        Inside::Scope(scope) => tree::task_around(scope),
+        Inside::Unopened(unopened) => task_of(unopened.around.ambient),
+        Inside::Call(call) => task_of(call.around.ambient),
+    }
 }
 
 /// Restores the previous ambient scope when it is dropped, also when a poll unwinds. It borrows
 /// what it made ambient (CU1), and is never leaked.
 pub(crate) struct Entered<'a> {
-    previous: Option<Here>,
     /// It was published (P1), and what stood there before.
     published: Option<Before>,
+    /// Goes after that.
+    _back: Back,
     borrowed: PhantomData<&'a Arc<Scope>>,
 }
 
 fn enter<'a>(here: Here) -> Entered<'a> {
     Entered {
-        // While a thread ends its locals may be gone; a future dropped there just runs without an ambient scope.
-        previous: AMBIENT.try_with(|cell| cell.replace(here)).ok(),
+        _back: here.enter(),
         published: if polling::is_on() {
             publish(here.ambient)
         } else {
@@ -218,88 +242,39 @@ fn enter<'a>(here: Here) -> Entered<'a> {
 fn publish(ambient: Ambient) -> Option<Before> {
     let begun = match ambient {
         // What is not open stands for what is around it.
-        Ambient::Outside | Ambient::Unopened(_) => return None,
-        Ambient::Task(task) => Begun::Task(task),
-        Ambient::Scope(scope) => Begun::Scope(scope),
+        Ambient::Outside | Ambient::Unopened(_) | Ambient::Call(_) => return None,
+        Ambient::Task(task) => Begun::Task(task.cast()),
+        Ambient::Scope(scope) => Begun::Scope(scope.cast()),
     };
     // SAFETY: CU1, P1: it is borrowed until the drop of `Entered`, which calls `leave`.
     unsafe { polling::enter(begun) }
 }
 
 pub(super) fn enter_task(task: &TaskRef) -> Entered<'_> {
-    enter(Here::inside(Ambient::Task(task)))
+    enter(Here::inside(Ambient::Task(std::ptr::from_ref(task).cast())))
 }
 
 pub(crate) fn enter_unopened(unopened: &Unopened) -> Entered<'_> {
     // It was made in the same poll, so by the same Tokio task.
     enter(Here {
-        ambient: Ambient::Unopened(unopened),
+        ambient: Ambient::Unopened(std::ptr::from_ref(unopened).cast()),
         task: unopened.around.task,
     })
 }
 
 pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
-    enter(Here::inside(Ambient::Scope(scope)))
+    enter(Here::inside(Ambient::Scope(
+        std::ptr::from_ref(scope).cast(),
+    )))
 }
 
 /// On the thread of a blocking closure. No watcher is told: to block is what that thread is for.
 pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
-    let here = Here::inside(Ambient::Scope(scope));
+    let here = Here::inside(Ambient::Scope(std::ptr::from_ref(scope).cast()));
     Entered {
-        previous: AMBIENT.try_with(|cell| cell.replace(here)).ok(),
         published: None,
+        _back: here.enter(),
         borrowed: PhantomData,
-    }
-}
-
-/// Has the engine call foreign code that is not a poll, for the ambient scope: as the code of a
-/// scope of its own (G4). No guard rule can drop such code, so what it opens and waits for (in a
-/// `block_on`) must be able to end, cancelled or not. What it leaves behind is waited for by what
-/// is ambient. The scope is opened only if the code asks for it. `call` does not unwind.
-#[inline]
-pub(super) fn apart<R>(call: impl FnOnce() -> R) -> R {
-    let around = Here::now();
-    let location = match around.ambient.look() {
-        // Out here nothing is ever cancelled.
-        Inside::Nothing => return call(),
-        Inside::Task(task) => task.header().mark.location(),
-        Inside::Scope(scope) => scope.location,
-        Inside::Unopened(unopened) => unopened.location,
-    };
-    let unopened = Unopened {
-        around,
-        kind: Lazy::Call,
-        location,
-        scope: OnceCell::new(),
-    };
-    let called = {
-        // What is not open is not published (P1), and it was looked up just now: so this is less
-        // than `enter_unopened`.
-        let here = Here {
-            ambient: Ambient::Unopened(&unopened),
-            task: around.task,
-        };
-        AMBIENT.with(|cell| cell.set(here));
-        let _ambient = Entered {
-            previous: Some(around),
-            published: None,
-            borrowed: PhantomData,
-        };
-        call()
-    };
-    if let Some(scope) = unopened.into_scope() {
-        scope.orphan();
-    }
-    called
-}
-
-/// Until the result is dropped nothing is ambient: for foreign code that has nothing to do with
-/// what is (G4).
-#[inline]
-pub(super) fn aside() -> Option<Entered<'static>> {
-    match AMBIENT.try_with(Cell::get).unwrap_or_default().ambient {
-        Ambient::Outside => None,
-        _ => Some(enter(Here::default())),
     }
 }
 
@@ -307,32 +282,6 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if let Some(before) = self.published {
             polling::leave(before);
-        }
-        if let Some(previous) = self.previous {
-            let _ = AMBIENT.try_with(|cell| cell.set(previous));
-        }
-    }
-}
-
-impl Here {
-    /// `ambient`, for the Tokio task that is being polled.
-    #[inline]
-    fn inside(ambient: Ambient) -> Self {
-        Self {
-            ambient,
-            task: tokio::task::try_id(),
-        }
-    }
-
-    /// What is ambient for the code that is being polled.
-    fn now() -> Self {
-        let entered = AMBIENT.try_with(Cell::get).unwrap_or_default();
-        let now = Self::inside(Ambient::Outside);
-        if entered.task == now.task {
-            entered
-        } else {
-            // CU2
-            now
         }
     }
 }
@@ -343,28 +292,35 @@ fn ambient() -> Ambient {
 
 /// The current scope: the process root outside everything.
 pub(crate) fn scope() -> Arc<Scope> {
-    ambient().scope()
+    scope_of(ambient())
 }
 
 /// Whether `scope` is the innermost scope that polls right now.
 pub(crate) fn is(scope: &Arc<Scope>) -> bool {
-    ambient().is(scope)
+    is_ambient(ambient(), scope)
 }
 
 /// Whether what polls right now is `scope` or, in the same task, something inside it.
 pub(crate) fn is_within(scope: &Arc<Scope>) -> bool {
     let mut ambient = ambient();
     loop {
-        if ambient.is(scope) {
+        if is_ambient(ambient, scope) {
             return true;
         }
-        let opened = match ambient.look() {
+        let opened = match look(&ambient) {
             Inside::Nothing | Inside::Task(_) => return false,
             Inside::Scope(current) => current,
             Inside::Unopened(unopened) => match unopened.scope.get() {
                 Some(opened) => opened,
                 None => {
                     ambient = unopened.around.ambient;
+                    continue;
+                }
+            },
+            Inside::Call(call) => match opened_for(call) {
+                Some(opened) => opened,
+                None => {
+                    ambient = call.around.ambient;
                     continue;
                 }
             },
@@ -377,14 +333,14 @@ pub(crate) fn is_within(scope: &Arc<Scope>) -> bool {
 
 /// Whether the current scope is cancelled.
 pub(crate) fn is_cancelled() -> bool {
-    ambient().is_cancelled()
+    sees_cancel(ambient())
 }
 
 /// The current scope for those who only look: the nearest one that is open.
 pub(crate) fn nearest() -> Arc<Scope> {
     let mut ambient = ambient();
     loop {
-        return match ambient.look() {
+        return match look(&ambient) {
             Inside::Nothing => Scope::root().clone(),
             Inside::Task(task) => match task.header().scope() {
                 Some(inside) => inside.clone(),
@@ -398,11 +354,23 @@ pub(crate) fn nearest() -> Arc<Scope> {
                     continue;
                 }
             },
+            Inside::Call(call) => match opened_for(call) {
+                Some(scope) => scope.clone(),
+                None => {
+                    ambient = call.around.ambient;
+                    continue;
+                }
+            },
         };
     }
 }
 
+/// Who that task is.
+pub(crate) fn info() -> Option<TaskInfo> {
+    task().map(|task| task.header().info())
+}
+
 /// The task whose code is being polled, if any.
 pub(crate) fn task() -> Option<TaskRef> {
-    ambient().task()
+    task_of(ambient())
 }

@@ -9,19 +9,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::driver::{self, light::Queue};
-use super::gate::{self, StoredWaker};
+use super::outcome::classify;
 use super::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
 use super::timer::SetAlarm;
 use super::tree::{self, Dropping, Kind, Refusal, Scope};
 use super::waiters::{Key, Removed, Waiters};
-use crate::cancel::{CancelReason, ReasonKind, classify};
-use crate::combine::progress::Progress;
+use crate::clock::{self, Stamp};
 use crate::error::{
     BoxError, ErrorGroup, Failed, Fault, Interval, Member, Overrun, TaskError, TaskId, TaskInfo,
 };
-use crate::handle::JoinError;
-use crate::observe::clock::{self, Stamp};
+use crate::gate::{self, StoredWaker};
 use crate::policy::{Policy, QuorumMissed, Tally, Verdict};
+use crate::progress::{Fate, Progress};
+use crate::reason::{CancelReason, ReasonKind};
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
 pub(crate) struct GroupState {
@@ -40,7 +40,7 @@ pub(crate) struct GroupState {
     /// The body has ended, or its end was already reported.
     body_over: std::sync::atomic::AtomicBool,
     #[cfg(feature = "tracing")]
-    pub(crate) span: crate::observe::spans::Span,
+    pub(crate) span: super::spans::Span,
 }
 
 /// What there is to tell of few groups: who they are, what went wrong.
@@ -132,24 +132,6 @@ pub(super) enum Whose {
     Cleanup,
 }
 
-/// How a child ended, as its group counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Done,
-    Failed,
-    Cancelled,
-}
-
-impl Fate {
-    pub(crate) fn of<T>(result: &Result<T, JoinError>) -> Self {
-        match result {
-            Ok(_) => Self::Done,
-            Err(JoinError::Failed(_)) => Self::Failed,
-            Err(JoinError::Cancelled(_)) => Self::Cancelled,
-        }
-    }
-}
-
 impl GroupState {
     pub(crate) fn new(options: GroupOptions) -> Self {
         let number = AtomicU32::new(0);
@@ -157,7 +139,7 @@ impl GroupState {
         let span = {
             let settings = options.settings.as_ref();
             let name = settings.and_then(|settings| settings.name.as_deref());
-            crate::observe::spans::of_group(number_of(&number), name)
+            super::spans::of_group(number_of(&number), name)
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
         Self {
@@ -486,7 +468,7 @@ impl GroupState {
                 Whose::Child => Dropping::InPlace,
                 Whose::Hand | Whose::Cleanup => Dropping::Scheduled,
             };
-            scope.cancel(&CancelReason::failed(&member), dropping);
+            scope.cancel(&member.as_reason(), dropping);
         }
     }
 
@@ -502,7 +484,7 @@ impl GroupState {
             policy.judge(outcomes.tally)
         };
         if verdict == Verdict::Satisfied && !scope.is_cancelled() {
-            let reason = CancelReason::of(ReasonKind::Satisfied, scope, Some(who()));
+            let reason = CancelReason::of(ReasonKind::Satisfied, scope.location, Some(who()));
             scope.cancel(&reason, Dropping::InPlace);
         }
     }
@@ -528,7 +510,7 @@ impl GroupState {
         self.outcomes().not_put_up_with = true;
         // Mostly the child's failure has done that already, and a reason costs something.
         if !scope.is_cancelled() {
-            scope.cancel(&CancelReason::failed(&member), Dropping::Scheduled);
+            scope.cancel(&member.as_reason(), Dropping::Scheduled);
         }
     }
 
@@ -547,7 +529,8 @@ impl GroupState {
     pub(super) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
         self.body_over.store(true, Ordering::Relaxed);
         if !with_value && !scope.is_cancelled() {
-            let reason = CancelReason::of(ReasonKind::BodyPanicked, scope, Some(info(scope)));
+            let reason =
+                CancelReason::of(ReasonKind::BodyPanicked, scope.location, Some(info(scope)));
             scope.cancel(&reason, Dropping::Scheduled);
         }
     }
@@ -741,7 +724,7 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
     if scope.enter_child().is_err() {
         return;
     }
-    let reason = CancelReason::of(ReasonKind::GraceOver, scope, Some(info(scope)));
+    let reason = CancelReason::of(ReasonKind::GraceOver, scope.location, Some(info(scope)));
     // First, for the same reason.
     let body = scope.group().and_then(|group| group.late_body(scope));
     let mut late = tree::force_and_find(scope, &reason);
@@ -759,7 +742,7 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
 
 /// Nothing but background children is left: they have served.
 pub(super) fn end_background(scope: &Arc<Scope>) {
-    let reason = CancelReason::of(ReasonKind::GroupEnded, scope, None);
+    let reason = CancelReason::of(ReasonKind::GroupEnded, scope.location, None);
     // Closing first is not possible while they live; a spawn by one of them finds the group cancelled. On the stack of whoever polls the
     // group destructors of children have no business.
     scope.cancel(&reason, Dropping::Scheduled);
@@ -916,7 +899,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
         };
         known = own.or(known);
     }
-    known.unwrap_or_else(process_info)
+    known.unwrap_or_else(TaskInfo::process)
 }
 
 /// Something below `scope` that is not a task.
@@ -933,11 +916,4 @@ pub(crate) fn info_at(
 pub(crate) fn body_info(scope: &Arc<Scope>) -> TaskInfo {
     let group = info(scope);
     TaskInfo::new("body", group.id(), Some(&group), scope.location)
-}
-
-/// The process root.
-pub(crate) fn process_info() -> TaskInfo {
-    static PROCESS: OnceLock<TaskInfo> = OnceLock::new();
-    let new = || TaskInfo::new("process", TaskId::new(0, 0), None, Location::caller());
-    PROCESS.get_or_init(new).clone()
 }

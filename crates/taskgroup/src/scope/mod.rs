@@ -8,7 +8,6 @@
 //! |---|---|
 //! | `tree` | who is below whom, who is cancelled, what has ended |
 //! | `tree/spread` | a cancellation on its way down |
-//! | `gate` | how foreign code is called |
 //! | `group` | errors, policy, grace and limit of a group |
 //! | `name` | the name of a task |
 //! | `pool` | the memory of nodes |
@@ -26,26 +25,35 @@
 //! | `bell` | the alarm of a deadline without a scope |
 
 pub(crate) mod bell;
+pub(crate) mod cancelled;
 pub(crate) mod current;
 pub(crate) mod dated;
+mod deadline;
 pub(crate) mod driver;
+pub(crate) mod events;
 pub(crate) mod extra;
-pub(crate) mod gate;
 pub(crate) mod group;
+pub(crate) mod mark;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;
 #[cfg(not(taskgroup_bare))]
 pub(crate) mod name;
 mod node;
+pub(crate) mod outcome;
 pub(crate) mod polling;
 mod pool;
 pub(crate) mod section;
+#[cfg(feature = "tracing")]
+mod spans;
 mod state;
 pub(crate) mod task;
 pub(crate) mod timer;
 pub(crate) mod tree;
 pub(crate) mod waiters;
+mod waiting;
+
+pub(crate) use crate::gate;
 
 #[cfg(test)]
 mod tests {

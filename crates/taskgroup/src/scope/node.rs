@@ -33,19 +33,20 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::cancelled::Cancelled;
 use super::driver;
+use super::events;
 use super::extra::{Extra, Inside};
-use super::gate::{self, Payload};
-use super::group::Fate;
+use super::mark::Mark;
+use super::outcome::JoinError;
 use super::state::{GivenUp, Snapshot, State, Woken};
 use super::task::Spec;
 use super::tree::{self, CANCELLED, Dropping, NO_SLOT, Scope};
 use super::waiters::Key;
-use crate::cancel::{CancelReason, Cancelled};
 use crate::error::TaskInfo;
-use crate::handle::JoinError;
-use crate::observe::events;
-use crate::observe::mark::Mark;
+use crate::gate::{self, Payload};
+use crate::progress::Fate;
+use crate::reason::CancelReason;
 use crate::sync::{AtomicU32, Mutex, Ordering};
 
 pub(crate) use super::state::{BACKGROUND, LIMITED, SHIELDED, TOKIO};
@@ -63,7 +64,7 @@ pub(crate) struct Header {
     slot: AtomicU32,
     extra: Extra,
     #[cfg(feature = "tracing")]
-    pub(crate) span: crate::observe::spans::Span,
+    pub(crate) span: super::spans::Span,
 }
 
 /// What depends on the future.
@@ -109,7 +110,7 @@ impl Header {
         };
         Self {
             #[cfg(feature = "tracing")]
-            span: crate::observe::spans::of_task(&spec),
+            span: super::spans::of_task(&spec),
             state,
             vtable,
             owner: spec.owner,
@@ -229,7 +230,7 @@ impl Header {
         self.scope()
             .and_then(|scope| scope.reason())
             .or_else(|| self.owner.reason())
-            .unwrap_or_else(|| CancelReason::dropped(&self.owner))
+            .unwrap_or_else(|| CancelReason::dropped(self.owner.location))
     }
 
     pub(super) fn cancelled(&self) -> JoinError {

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::task::TaskRef;
 use super::tree::Scope;
-use crate::observe::mark::OBSERVED;
+use crate::clock::OBSERVED;
 use crate::sync::{AtomicPtr, AtomicU32, Mutex, Ordering};
 
 /// P2.

@@ -14,18 +14,18 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::cancelled::Cancelled;
 use super::current;
+use super::events::{self, Ending};
 use super::extra::Inside;
-use super::gate::{self, Payload};
-use super::group::Fate;
 use super::node::{Birth, Step, Vtable};
+use super::outcome::{JoinError, classify};
 use super::pool;
 use super::section::poll_winding;
 use super::tree::{self, Scope};
-use crate::cancel::Cancelled;
 use crate::error::{Began, BoxError, Failed, Fault, Interval, Member, TaskError};
-use crate::handle::JoinError;
-use crate::observe::events::{self, Ending};
+use crate::gate::{self, Payload};
+use crate::progress::Fate;
 use crate::sync::UnsafeCell;
 
 pub(crate) use super::node::{BACKGROUND, Header, LIMITED, SHIELDED, TOKIO, TaskLink, TaskRef};
@@ -525,7 +525,7 @@ where
             Fault::Panic(_) => return Ended::failed(Member::failed(header.info(), failed)),
         };
         let inside = header.scope();
-        match crate::cancel::classify(error, header.sees_cancel(), inside.as_deref()) {
+        match classify(error, header.sees_cancel(), inside.as_deref()) {
             Ok(()) => Ended::Cancelled,
             // The failure of a sibling, passed on: one leaf, not two.
             Err(error) => match TaskError::passed_on_by(&*error) {

@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::driver::Runtime;
-use super::gate::{self, StoredWaker};
 use super::tree::{self, Scope};
+use crate::gate::{self, StoredWaker};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
@@ -385,7 +385,7 @@ fn fire(alarm: Alarm) {
         Alarm::Wake(waker) => waker.wake(),
         Alarm::Deadline(scope) => {
             if let Some(scope) = scope.upgrade() {
-                crate::deadline::expire(&scope);
+                scope.expire_deadline();
             }
         }
         Alarm::Grace(scope, grace) => {
@@ -402,7 +402,7 @@ fn fire(alarm: Alarm) {
             if let Some(scope) = scope.upgrade() {
                 // First, as what tells of it may panic.
                 watch_since(&scope, since);
-                crate::observe::still_waiting(&scope, since.elapsed());
+                super::waiting::still_waiting(&scope, since.elapsed());
             }
         }
     }
@@ -431,7 +431,7 @@ fn runtime_of_grace(scope: &Arc<Scope>, grace: Duration) -> Option<Arc<Runtime>>
     let runtime = Runtime::with_clock_for(scope);
     // Outside any runtime nothing below can have begun.
     if runtime.is_none() && scope.runtime_if_any().is_some() {
-        crate::observe::no_clock(scope, grace);
+        crate::warning::no_clock(super::group::info(scope), grace);
     }
     runtime
 }

@@ -53,14 +53,14 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::driver::Runtime;
-use super::gate::{self, Foreign, StoredWaker};
+use super::events;
 use super::group::{GroupState, Whose};
 use super::task::{Header, TaskLink, TaskRef};
 use super::timer::SetAlarm;
 use super::waiters::{Key, Waiters};
-use crate::cancel::CancelReason;
 use crate::error::{Interval, Member, NotKept};
-use crate::observe::events;
+use crate::gate::{self, Foreign, StoredWaker};
+use crate::reason::CancelReason;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 use tokio::time::Instant;
 
@@ -126,15 +126,6 @@ impl Kind {
             after,
             ..DeadlineState::default()
         }))
-    }
-}
-
-impl DeadlineState {
-    /// A duration that ends beyond what an instant can say means never.
-    fn start(&mut self) {
-        if let Some(after) = self.after.take() {
-            self.at = Instant::now().checked_add(after);
-        }
     }
 }
 
@@ -711,7 +702,7 @@ impl Scope {
     /// is not below any more (S40).
     pub(crate) fn abandon(self: &Arc<Self>) {
         self.hand_on();
-        self.cancel(&CancelReason::dropped(self), Dropping::Scheduled);
+        self.cancel(&CancelReason::dropped(self.location), Dropping::Scheduled);
         self.orphan();
     }
 
@@ -773,7 +764,8 @@ impl Scope {
             rare.not_kept
         });
         if member.is_some() && not_kept == 1 {
-            crate::observe::failures_not_kept(self, MOST_FAILURES);
+            let is_root = matches!(self.kind, Kind::Root);
+            crate::warning::failures_not_kept(super::group::info(self), is_root, MOST_FAILURES);
         }
         drop(member);
     }
@@ -886,7 +878,7 @@ impl Scope {
     /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it. A
     /// deadline that is due fires here, in case its alarm is still to ring.
     fn drops_what_it_runs(self: &Arc<Self>) -> bool {
-        crate::deadline::expire_if_due(self);
+        self.expire_if_due();
         self.is_to_drop_what_it_runs()
     }
 

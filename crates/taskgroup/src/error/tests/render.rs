@@ -327,7 +327,7 @@ fn fault_b2_a_report_of_an_error_without_a_text() {
         let origin = std::error::Error::source(&err).unwrap();
         assert!(origin.source().is_none());
         assert!(err.find::<io::Error>().is_none());
-        let reason = CancelReason::failed(err.first()).to_string();
+        let reason = err.first().as_reason().to_string();
         assert!(reason.contains(text), "{reason}");
     }
 }

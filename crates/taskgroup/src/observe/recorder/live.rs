@@ -15,22 +15,14 @@ use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 use super::model::{Outcome, Recording, TaskRecord};
-use crate::cancel::{CancelReason, ReasonKind};
 use crate::error::TaskId;
-use crate::observe::events::Ending;
-use crate::scope::gate;
+use crate::gate;
+use crate::reason::{CancelReason, ReasonKind};
+use crate::scope::events::{self, Ending, Listener};
 use crate::scope::group;
 use crate::scope::task::Header;
 use crate::scope::tree::{self, Kind, Scope};
 use crate::sync::Mutex;
-
-/// How many recorders there are.
-static RECORDERS: AtomicUsize = AtomicUsize::new(0);
-
-#[inline]
-pub(crate) fn is_on() -> bool {
-    RECORDERS.load(Ordering::Relaxed) > 0
-}
 
 fn recorders() -> &'static Mutex<Vec<Live>> {
     static LIVE: OnceLock<Mutex<Vec<Live>>> = OnceLock::new();
@@ -73,7 +65,7 @@ pub(super) fn start(limit: usize) -> usize {
         keys: HashMap::new(),
         ids: HashMap::new(),
     });
-    RECORDERS.fetch_add(1, Ordering::Relaxed);
+    events::start(&Recorders);
     number
 }
 
@@ -82,7 +74,7 @@ pub(super) fn finish(number: usize) -> Option<Recording> {
     let mut live = {
         let mut recorders = recorders().lock();
         let at = recorders.iter().position(|live| live.number == number)?;
-        RECORDERS.fetch_sub(1, Ordering::Relaxed);
+        events::stop();
         recorders.swap_remove(at)
     };
     live.recording.duration_ns = live.since(now);
@@ -139,47 +131,114 @@ fn add(key: Key, id: TaskId, around: &Arc<Scope>, record: &TaskRecord) {
     }
 }
 
-pub(crate) fn spawned(header: &Header) {
-    let record = TaskRecord {
-        kind: "task".to_owned(),
-        name: group::display_name(header).into_owned(),
-        location: header.mark.location().to_string(),
-        ..TaskRecord::default()
-    };
-    add(
-        Key::of_task(header),
-        group::task_id(header),
-        &header.owner,
-        &record,
-    );
+/// All recorders, as the listener of the engine.
+struct Recorders;
+
+impl Listener for Recorders {
+    fn spawned(&self, header: &Header) {
+        let record = TaskRecord {
+            kind: "task".to_owned(),
+            name: group::display_name(header).into_owned(),
+            location: header.mark.location().to_string(),
+            ..TaskRecord::default()
+        };
+        add(
+            Key::of_task(header),
+            group::task_id(header),
+            &header.owner,
+            &record,
+        );
+    }
+
+    fn started(&self, header: &Header) {
+        change(Key::of_task(header), |record, now, _| {
+            record.started_ns = Some(now);
+        });
+    }
+
+    fn opened(&self, scope: &Arc<Scope>) {
+        let (kind, name, id) = match &scope.kind {
+            Kind::Group(group) => ("group", group::group_name(group), group.id()),
+            Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
+            _ => return,
+        };
+        let record = TaskRecord {
+            kind: kind.to_owned(),
+            name: name.into_owned(),
+            location: scope.location.to_string(),
+            ..TaskRecord::default()
+        };
+        let around = scope.parent().unwrap_or_else(|| Scope::root());
+        add(Key::of_scope(scope), id, around, &record);
+        change(Key::of_scope(scope), |record, now, _| {
+            record.started_ns = Some(now);
+        });
+    }
+
+    fn cancelled(&self, header: &Header, reason: &CancelReason) {
+        cancelled(Key::of_task(header), reason);
+    }
+
+    fn cleaning(&self, header: &Header) {
+        cleaning(Key::of_task(header));
+    }
+
+    fn forced(&self, header: &Header) {
+        change(Key::of_task(header), |record, now, _| {
+            record.killed_ns.get_or_insert(now);
+        });
+    }
+
+    fn scope_cancelled(&self, scope: &Arc<Scope>, reason: &CancelReason) {
+        // A run is always cancelled when its main is over, for what may have been left behind.
+        if !matches!(scope.kind, Kind::Run) || reason.kind() != ReasonKind::GroupEnded {
+            cancelled(Key::of_scope(scope), reason);
+        }
+    }
+
+    fn scope_cleaning(&self, scope: &Arc<Scope>) {
+        match tree::task_of(scope) {
+            Some(task) => cleaning(Key::of_task(task.header())),
+            None => cleaning(Key::of_scope(scope)),
+        }
+    }
+
+    fn ended(&self, header: &Header, how: &Ending) {
+        let (outcome, message) = match how {
+            Ending::Value => (Outcome::Succeeded, None),
+            Ending::Cancelled => (Outcome::Cancelled, None),
+            Ending::Failed(failure) => match (failure.error(), failure.panic_message()) {
+                (Some(error), _) => (Outcome::Failed, Some(gate::text(&error))),
+                (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
+            },
+        };
+        end(Key::of_task(header), outcome, message.as_deref());
+    }
+
+    fn closed(&self, scope: &Arc<Scope>) {
+        let failed = match &scope.kind {
+            Kind::Group(group) => group.has_failed(),
+            Kind::Run => false,
+            _ => return,
+        };
+        let cut_short = |reason: CancelReason| {
+            !matches!(
+                reason.kind(),
+                ReasonKind::GroupEnded | ReasonKind::Satisfied
+            )
+        };
+        let outcome = if failed {
+            Outcome::Failed
+        } else if scope.is_cancelled() && scope.reason().is_some_and(cut_short) {
+            Outcome::Cancelled
+        } else {
+            Outcome::Succeeded
+        };
+        end(Key::of_scope(scope), outcome, None);
+    }
 }
 
-pub(crate) fn started(header: &Header) {
-    change(Key::of_task(header), |record, now, _| {
-        record.started_ns = Some(now);
-    });
-}
-
-pub(crate) fn opened(scope: &Arc<Scope>) {
-    let (kind, name, id) = match &scope.kind {
-        Kind::Group(group) => ("group", group::group_name(group), group.id()),
-        Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
-        _ => return,
-    };
-    let record = TaskRecord {
-        kind: kind.to_owned(),
-        name: name.into_owned(),
-        location: scope.location.to_string(),
-        ..TaskRecord::default()
-    };
-    let around = scope.parent().unwrap_or_else(|| Scope::root());
-    add(Key::of_scope(scope), id, around, &record);
-    change(Key::of_scope(scope), |record, now, _| {
-        record.started_ns = Some(now);
-    });
-}
-
-pub(crate) fn cancelled(key: Key, reason: &CancelReason) {
+fn cancelled(key: Key, reason: &CancelReason) {
     let text = reason.to_string();
     let who = reason.task().map(crate::error::TaskInfo::id);
     change(key, |record, now, ids| {
@@ -191,66 +250,12 @@ pub(crate) fn cancelled(key: Key, reason: &CancelReason) {
     });
 }
 
-pub(crate) fn cleaning(key: Key) {
+fn cleaning(key: Key) {
     change(key, |record, now, _| {
         if record.cancelled_ns.is_some() && record.cleanup_ns.is_none() {
             record.cleanup_ns = Some(now);
         }
     });
-}
-
-pub(crate) fn forced(key: Key) {
-    change(key, |record, now, _| {
-        record.killed_ns.get_or_insert(now);
-    });
-}
-
-pub(crate) fn scope_cancelled(scope: &Arc<Scope>, reason: &CancelReason) {
-    // A run is always cancelled when its main is over, for what may have been left behind.
-    if !matches!(scope.kind, Kind::Run) || reason.kind() != ReasonKind::GroupEnded {
-        cancelled(Key::of_scope(scope), reason);
-    }
-}
-
-pub(crate) fn scope_cleaning(scope: &Arc<Scope>) {
-    match tree::task_of(scope) {
-        Some(task) => cleaning(Key::of_task(task.header())),
-        None => cleaning(Key::of_scope(scope)),
-    }
-}
-
-pub(crate) fn ended(header: &Header, how: &Ending) {
-    let (outcome, message) = match how {
-        Ending::Value => (Outcome::Succeeded, None),
-        Ending::Cancelled => (Outcome::Cancelled, None),
-        Ending::Failed(failure) => match (failure.error(), failure.panic_message()) {
-            (Some(error), _) => (Outcome::Failed, Some(gate::text(&error))),
-            (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
-        },
-    };
-    end(Key::of_task(header), outcome, message.as_deref());
-}
-
-pub(crate) fn closed(scope: &Arc<Scope>) {
-    let failed = match &scope.kind {
-        Kind::Group(group) => group.has_failed(),
-        Kind::Run => false,
-        _ => return,
-    };
-    let cut_short = |reason: CancelReason| {
-        !matches!(
-            reason.kind(),
-            ReasonKind::GroupEnded | ReasonKind::Satisfied
-        )
-    };
-    let outcome = if failed {
-        Outcome::Failed
-    } else if scope.is_cancelled() && scope.reason().is_some_and(cut_short) {
-        Outcome::Cancelled
-    } else {
-        Outcome::Succeeded
-    };
-    end(Key::of_scope(scope), outcome, None);
 }
 
 fn end(key: Key, outcome: Outcome, message: Option<&str>) {

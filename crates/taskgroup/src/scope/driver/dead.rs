@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Runtime;
-use crate::cancel::{CancelReason, ReasonKind};
+use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::task::{SHIELDED, TaskRef};
 use crate::scope::tree::{Dropping, Scope};
 #[cfg(loom)]
@@ -37,7 +37,7 @@ pub(super) fn tell_owner(task: &TaskRef) {
     }
     owner.set_cut();
     if owner.group().is_some() && !owner.is_cancelled() {
-        let reason = CancelReason::of(ReasonKind::RuntimeGone, owner, None);
+        let reason = CancelReason::of(ReasonKind::RuntimeGone, owner.location, None);
         owner.cancel(&reason, Dropping::Scheduled);
     }
 }
@@ -85,7 +85,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let cut = *self.cut.get_mut();
         if cut > 0 {
-            crate::observe::cleanup_cut(cut);
+            crate::warning::cleanup_cut(cut);
         }
     }
 }

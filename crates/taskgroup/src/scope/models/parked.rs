@@ -105,7 +105,7 @@ fn handing_on_versus_cancel(seen: &Seen) {
     let canceller = {
         let outer = outer.clone();
         loom::thread::spawn(move || {
-            let reason = crate::cancel::CancelReason::dropped(&outer);
+            let reason = crate::reason::CancelReason::dropped(outer.location);
             outer.cancel(&reason, crate::scope::tree::Dropping::Scheduled);
         })
     };

@@ -18,7 +18,7 @@ use super::{
     CANCELLED, CUT, FORCED, HOLDING, Kind, NO_SLOT, ORPHAN, OVER, OWN, PARKED, Scope, place,
     take_at,
 };
-use crate::cancel::CancelReason;
+use crate::reason::CancelReason;
 use crate::scope::task::{BACKGROUND, Header, SHIELDED};
 use crate::sync::Ordering;
 

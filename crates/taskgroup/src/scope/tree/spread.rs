@@ -7,12 +7,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::driver;
-use super::super::gate::StoredWaker;
+use super::super::events;
 use super::super::task::{Header, TaskRef};
 use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_of};
-use crate::cancel::CancelReason;
 use crate::error::TaskInfo;
-use crate::observe::events;
+use crate::gate::StoredWaker;
+use crate::reason::CancelReason;
 
 /// Where the futures of cancelled idle tasks are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

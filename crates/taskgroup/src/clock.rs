@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::mark::OBSERVED;
+/// Whether tasks carry what is only there to be seen: see [`Mark`](crate::scope::mark::Mark).
+pub(crate) const OBSERVED: bool = cfg!(not(taskgroup_bare));
 
 /// An instant in milliseconds, never 0: fits beside a task's state word.
 pub(crate) type Stamp = u32;

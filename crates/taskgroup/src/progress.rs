@@ -2,8 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::scope::gate;
-use crate::scope::group::Fate;
+use crate::gate;
 
 /// How many children of a group are in which state.
 ///
@@ -213,4 +212,12 @@ impl ProgressEvents {
         self.over = counts.finished;
         Some(counts)
     }
+}
+
+/// How a child ended, as its group counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    Failed,
+    Cancelled,
 }

@@ -7,20 +7,70 @@
 
 use std::sync::Arc;
 
-use crate::cancel::CancelReason;
+use super::task::Header;
+use super::tree::Scope;
 use crate::error::TaskError;
-use crate::scope::task::Header;
-use crate::scope::tree::Scope;
+use crate::reason::CancelReason;
+
+/// Who listens: the recorder. It is called outside all locks of the engine.
+#[cfg(feature = "recorder")]
+pub(crate) trait Listener: Sync {
+    fn spawned(&self, header: &Header);
+    fn started(&self, header: &Header);
+    fn cancelled(&self, header: &Header, reason: &CancelReason);
+    fn cleaning(&self, header: &Header);
+    fn forced(&self, header: &Header);
+    fn ended(&self, header: &Header, how: &Ending);
+    fn opened(&self, scope: &Arc<Scope>);
+    fn scope_cancelled(&self, scope: &Arc<Scope>, reason: &CancelReason);
+    fn scope_cleaning(&self, scope: &Arc<Scope>);
+    fn closed(&self, scope: &Arc<Scope>);
+}
 
 #[cfg(feature = "recorder")]
-use super::recorder::live;
+mod listening {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs the expression while somebody records.
+    use super::Listener;
+
+    /// How often someone has begun to listen and has not stopped.
+    static LISTENING: AtomicUsize = AtomicUsize::new(0);
+    /// There is one for the whole process.
+    static LISTENER: OnceLock<&'static dyn Listener> = OnceLock::new();
+
+    /// From now on events are told, until as many calls of [`stop`].
+    pub(crate) fn start(listener: &'static dyn Listener) {
+        LISTENER.get_or_init(|| listener);
+        LISTENING.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stop() {
+        LISTENING.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn is_on() -> bool {
+        LISTENING.load(Ordering::Relaxed) > 0
+    }
+
+    #[cold]
+    pub(super) fn tell(what: impl FnOnce(&dyn Listener)) {
+        if let Some(listener) = LISTENER.get() {
+            what(*listener);
+        }
+    }
+}
+
+#[cfg(feature = "recorder")]
+pub(crate) use listening::{start, stop};
+
+/// Tells the listener, if there is one.
 macro_rules! tell {
-    ($what:expr) => {
+    ($what:ident($($argument:expr),*)) => {
         #[cfg(feature = "recorder")]
-        if live::is_on() {
-            $what;
+        if listening::is_on() {
+            listening::tell(|listener| listener.$what($($argument),*));
         }
     };
 }
@@ -36,13 +86,13 @@ pub(crate) enum Ending {
 /// A task was made; it waits for its first poll.
 #[inline]
 pub(crate) fn spawned(header: &Header) {
-    tell!(live::spawned(header));
+    tell!(spawned(header));
 }
 
 /// A task is about to be polled for the first time.
 #[inline]
 pub(crate) fn started(header: &Header) {
-    tell!(live::started(header));
+    tell!(started(header));
 }
 
 /// A task learned that it is cancelled.
@@ -52,7 +102,7 @@ pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     super::spans::told(tracing::Level::DEBUG, || {
         tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
     });
-    tell!(live::cancelled(live::Key::of_task(header), reason));
+    tell!(cancelled(header, reason));
 }
 
 /// A task learned from its owner that it is cancelled, or from its handle.
@@ -65,13 +115,13 @@ pub(crate) fn found_cancelled(header: &Header) {
 /// A cancelled task goes on for its cleanup. Told more than once.
 #[inline]
 pub(crate) fn cleaning(header: &Header) {
-    tell!(live::cleaning(live::Key::of_task(header)));
+    tell!(cleaning(header));
 }
 
 /// The grace is over for a task: it is dropped at its next suspension point.
 #[inline]
 pub(crate) fn forced(header: &Header) {
-    tell!(live::forced(live::Key::of_task(header)));
+    tell!(forced(header));
 }
 
 /// A task has ended.
@@ -85,29 +135,29 @@ pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
             }
         }
     });
-    tell!(live::ended(header, &how()));
+    tell!(ended(header, &how()));
 }
 
 /// A scope was opened.
 #[inline]
 pub(crate) fn opened(scope: &Arc<Scope>) {
-    tell!(live::opened(scope));
+    tell!(opened(scope));
 }
 
 /// A scope learned that it is cancelled.
 #[inline]
 pub(crate) fn scope_cancelled(scope: &Arc<Scope>, reason: &CancelReason) {
-    tell!(live::scope_cancelled(scope, reason));
+    tell!(scope_cancelled(scope, reason));
 }
 
 /// Code of a cancelled scope goes on for its cleanup.
 #[inline]
 pub(crate) fn scope_cleaning(scope: &Arc<Scope>) {
-    tell!(live::scope_cleaning(scope));
+    tell!(scope_cleaning(scope));
 }
 
 /// A scope has ended with everything below.
 #[inline]
 pub(crate) fn closed(scope: &Arc<Scope>) {
-    tell!(live::closed(scope));
+    tell!(closed(scope));
 }

@@ -4,18 +4,16 @@
 //! polls. That build serves one purpose: `bench/` measures beside it what being seen costs. Everything else holds there too, but who
 //! failed is told by number alone.
 
-pub(crate) use imp::{Mark, OBSERVED};
+pub(crate) use imp::Mark;
 
 #[cfg(not(taskgroup_bare))]
 mod imp {
     use std::borrow::Cow;
     use std::panic::Location;
 
-    use crate::observe::clock::{self, Stamp};
+    use crate::clock::{self, Stamp};
     use crate::scope::name::Name;
     use crate::sync::{AtomicU32, Ordering};
-
-    pub(crate) const OBSERVED: bool = true;
 
     pub(crate) struct Mark {
         name: Name,
@@ -61,9 +59,7 @@ mod imp {
     use std::borrow::Cow;
     use std::panic::Location;
 
-    use crate::observe::clock::Stamp;
-
-    pub(crate) const OBSERVED: bool = false;
+    use crate::clock::Stamp;
 
     pub(crate) struct Mark;
 

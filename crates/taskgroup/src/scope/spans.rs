@@ -9,9 +9,10 @@
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, info_span};
 
-use crate::scope::gate;
-use crate::scope::task::Spec;
-use crate::scope::tree::{Kind, Scope, ancestors, task_of};
+use super::group::GroupState;
+use super::task::Spec;
+use super::tree::{Kind, Scope, ancestors, task_of};
+use crate::gate;
 
 /// Who is to blame for a panic.
 const SUBSCRIBER: &str = "a `tracing` subscriber";
@@ -75,10 +76,7 @@ pub(crate) fn of_group(number: u32, name: Option<&str>) -> Span {
 }
 
 pub(crate) fn of_task(spec: &Spec) -> Span {
-    let group = spec
-        .owner
-        .group()
-        .map_or(0, crate::scope::group::GroupState::number);
+    let group = spec.owner.group().map_or(0, GroupState::number);
     Span::new(|| {
         info_span!(
             target: "taskgroup",

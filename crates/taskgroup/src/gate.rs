@@ -33,7 +33,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-use super::current;
+use crate::ambient;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -51,14 +51,14 @@ struct CutOff;
 /// Unwinds out of the code that blocks on an await which was cut off (G5). Returns where that would
 /// end the process: the thread unwinds already, or the program does not unwind.
 #[cold]
-pub(super) fn cut_off() {
+pub(crate) fn cut_off() {
     if cfg!(panic = "unwind") && !std::thread::panicking() {
         std::panic::resume_unwind(Box::new(CutOff));
     }
 }
 
 /// Whether foreign code was unwound by [`cut_off`].
-pub(super) fn is_cut_off(payload: &Payload) -> bool {
+pub(crate) fn is_cut_off(payload: &Payload) -> bool {
     payload.is::<CutOff>()
 }
 
@@ -81,13 +81,13 @@ pub(crate) fn hand_on(payload: Payload) -> Payload {
 /// payload.
 #[inline]
 pub(crate) fn call_apart<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
-    current::apart(|| call(foreign))
+    ambient::apart(|| call(foreign))
 }
 
 /// Calls foreign code that has nothing to do with the ambient scope (G4). A panic comes back as its
 /// payload.
 pub(crate) fn call_aside<R>(foreign: impl FnOnce() -> R) -> Result<R, Payload> {
-    let _aside = current::aside();
+    let _aside = ambient::aside();
     call(foreign)
 }
 
@@ -137,7 +137,7 @@ pub(crate) fn resume(payload: Payload) {
 #[inline(never)]
 pub(crate) fn report(what: &str, payload: Payload) {
     let message = into_text(payload);
-    crate::observe::foreign_panicked(what, message.as_deref());
+    crate::warning::foreign_panicked(what, message.as_deref());
 }
 
 /// The message of a panic whose payload is let go.
@@ -157,7 +157,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 #[inline]
 pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
     assert_open();
-    let _aside = current::aside();
+    let _aside = ambient::aside();
     StoredWaker(Some(waker.clone()))
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
 #[inline]
 pub(crate) fn wake_by_ref(waker: &Waker) {
     assert_open();
-    let _aside = current::aside();
+    let _aside = ambient::aside();
     waker.wake_by_ref();
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::warning::{Warning, WarningKind, warn};
-use crate::scope::group;
-use crate::scope::tree::Scope;
+use super::group;
+use super::tree::Scope;
+use crate::warning::{Warning, WarningKind, warn};
 
 /// The grace of a group is over and something in it still runs: says what.
 pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {

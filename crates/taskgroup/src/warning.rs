@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::TaskInfo;
-use crate::scope::gate::{self, Payload};
-use crate::scope::group;
-use crate::scope::tree::{Kind, Scope};
+use crate::gate::{self, Payload};
 use crate::sync::Mutex;
 
 /// What a [`Warning`] is about.
@@ -37,7 +35,7 @@ pub struct Warning {
 }
 
 impl Warning {
-    pub(super) fn new(kind: WarningKind, task: TaskInfo, message: String) -> Self {
+    pub(crate) fn new(kind: WarningKind, task: TaskInfo, message: String) -> Self {
         Self {
             kind,
             task,
@@ -102,7 +100,7 @@ pub fn reset_warning_hook() {
     gate::drop_or_report("a warning hook", old);
 }
 
-pub(super) fn warn(warning: &Warning) {
+pub(crate) fn warn(warning: &Warning) {
     let hook = hook().lock().clone();
     let Some(hook) = hook else {
         return by_default(warning);
@@ -125,13 +123,12 @@ pub(crate) fn cleanup_cut(count: usize) {
         "a Tokio runtime was shut down while {count} {tasks} cleaning up; that cleanup was cut off. \
          Await the groups, or `taskgroup::drain()`, before the runtime goes"
     );
-    let process = group::process_info();
+    let process = TaskInfo::process();
     warn(&Warning::new(WarningKind::CleanupCut, process, message));
 }
 
 /// A group was cancelled, and nothing tells when its grace is over.
-pub(crate) fn no_clock(scope: &Arc<Scope>, grace: Duration) {
-    let task = group::info(scope);
+pub(crate) fn no_clock(task: TaskInfo, grace: Duration) {
     let message = format!(
         "group `{}`: no grace without a clock: its cleanup may take longer than {grace:?}. \
          Call `enable_time` on the builder of the Tokio runtime",
@@ -144,16 +141,17 @@ pub(crate) fn no_clock(scope: &Arc<Scope>, grace: Duration) {
 pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
     let message = message.unwrap_or("no message");
     let message = format!("{what} panicked: {message}");
-    let process = group::process_info();
+    let process = TaskInfo::process();
     warn(&Warning::new(WarningKind::ForeignPanic, process, message));
 }
 
-/// From now on failures that are left behind in `scope` are only counted. Told once, until somebody takes those that were kept.
-pub(crate) fn failures_not_kept(scope: &Arc<Scope>, kept: usize) {
-    let task = group::info(scope);
-    let ask = match scope.kind {
-        Kind::Root => ", and nobody has called `drain`",
-        _ => "",
+/// From now on, failures that are left behind in `task` are counted and not kept. This is reported
+/// once, until the program takes those that were kept. `is_root`: nothing but `drain` takes them.
+pub(crate) fn failures_not_kept(task: TaskInfo, is_root: bool, kept: usize) {
+    let ask = if is_root {
+        ", and nobody has called `drain`"
+    } else {
+        ""
     };
     let message = format!(
         "`{}`: {kept} failures were left behind by futures that were dropped half-way{ask}; more are counted, not kept",
