@@ -11,7 +11,7 @@ use crate::scope::current::{self, Lazy};
 use crate::scope::dated::Dated;
 use crate::scope::gate::{self, Payload};
 use crate::scope::group;
-use crate::scope::section::{Ended, Ends, Section, adopt};
+use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Deferred, Scope};
 use crate::scope::waiters::Key;
@@ -256,7 +256,7 @@ where
                 None => Err(future),
             };
             if let Err(future) = left {
-                adopt(&self.scope, vec![future]);
+                self.scope.adopt_cleanups(vec![future]);
             }
         }
     }
@@ -310,7 +310,7 @@ where
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     cancel_point().await;
     let root = Scope::root();
-    crate::scope::section::adopt(root, root.take_deferred());
+    root.adopt_cleanups(root.take_deferred());
     Drained { key: None }.await;
     match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
         None => Ok(()),

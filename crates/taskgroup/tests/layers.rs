@@ -40,10 +40,10 @@ const SKIPPED: &[&str] = &[
 ];
 
 /// The most lines that a file of the engine has, comments included, its test module not.
-const MOST_LINES: usize = 1130;
+const MOST_LINES: usize = 919;
 
 /// The most files that reach each other by imports, in the whole library.
-const LARGEST_CIRCLE: usize = 24;
+const LARGEST_CIRCLE: usize = 22;
 
 /// The path of a module, from the root of the crate.
 type ModulePath = Vec<String>;
@@ -236,7 +236,7 @@ fn expand(tree: &[String], before: &[String], into: &mut Vec<(Vec<String>, Strin
                 let end = end_of_bracket(tree, place);
                 let mut start = place + 1;
                 let mut depth = 0_usize;
-                for comma in start..end {
+                for comma in place + 1..end {
                     match tree[comma].as_str() {
                         "{" => depth += 1,
                         "}" if depth > 0 => depth -= 1,
@@ -399,7 +399,7 @@ impl House {
             return None;
         }
         while let Some((first, more)) = rest.split_first() {
-            let child = [&at[..], &[first.clone()]].concat();
+            let child = [&at[..], std::slice::from_ref(first)].concat();
             if self.files.contains_key(&child) {
                 at = child;
                 rest = more;

@@ -727,7 +727,7 @@ pub(super) fn grace_over(scope: &Arc<Scope>, grace: Duration) {
     let reason = CancelReason::of(ReasonKind::GraceOver, scope.location, Some(info(scope)));
     // First, for the same reason.
     let body = scope.group().and_then(|group| group.late_body(scope));
-    let mut late = tree::force_and_find(scope, &reason);
+    let mut late = scope.force_and_find(&reason);
     if late.is_empty() {
         late.extend(body);
     }

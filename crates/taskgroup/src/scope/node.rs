@@ -41,7 +41,7 @@ use super::mark::Mark;
 use super::outcome::JoinError;
 use super::state::{GivenUp, Snapshot, State, Woken};
 use super::task::Spec;
-use super::tree::{self, CANCELLED, Dropping, NO_SLOT, Scope};
+use super::tree::{CANCELLED, Dropping, NO_SLOT, Scope};
 use super::waiters::Key;
 use crate::error::TaskInfo;
 use crate::gate::{self, Payload};
@@ -560,7 +560,7 @@ impl TaskRef {
         // K4: the tree's reference, which goes to its place.
         let of_tree = ManuallyDrop::into_inner(self.alias());
         let flags = header.owner.link_task(of_tree);
-        tree::inherit(header, flags);
+        header.inherit(flags);
         header.pass_down();
     }
 

@@ -398,52 +398,54 @@ pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()>
         listens = false;
         if !deferred.is_empty() {
             // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
-            adopt(scope, deferred);
+            scope.adopt_cleanups(deferred);
         } else if scope.try_close() {
             return Poll::Ready(());
         }
     }
 }
 
-/// Has `scope` run `deferred`, last in first out, and wait for that: in a shielded task, after
-/// those that were left there before. Without a runtime they are dropped.
-pub(crate) fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
-    if deferred.is_empty() {
-        return;
+impl Scope {
+    /// Has this scope run `deferred`, last in first out, and wait for that: in a shielded task, after
+    /// those that were left there before. Without a runtime they are dropped.
+    pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
+        if deferred.is_empty() {
+            return;
+        }
+        // What has ended cannot: then what was meant for its end goes on to the scope around.
+        let mut homes = tree::outward(self).filter(|scope| scope.enter_child().is_ok());
+        let Some(scope) = homes.next() else {
+            return drop_all(deferred);
+        };
+        if matches!(scope.kind, Kind::Root) {
+            scope.leave();
+            // The root belongs to no runtime. One scope stands for the one that we are in, so that they
+            // run one after the other here as well.
+            let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
+            orphan.adopt_cleanups(deferred);
+            return orphan.orphan();
+        }
+        if scope.runtime_if_any().is_none() {
+            scope.leave();
+            return drop_all(deferred);
+        }
+        if !scope.push_adopted(deferred.into_iter().rev()) {
+            return scope.leave();
+        }
+        let spec = Spec {
+            owner: scope.clone(),
+            index: super::group::next_index(scope),
+            name: Some("cleanup".into()),
+            location: scope.location,
+            bits: SHIELDED | driver::settings(scope),
+        };
+        let cleanups = Cleanups {
+            scope: scope.clone(),
+            current: None,
+        };
+        let (task, _) = task::new(spec, cleanups);
+        driver::submit(task);
     }
-    // What has ended cannot: then what was meant for its end goes on to the scope around.
-    let mut homes = tree::outward(scope).filter(|scope| scope.enter_child().is_ok());
-    let Some(scope) = homes.next() else {
-        return drop_all(deferred);
-    };
-    if matches!(scope.kind, Kind::Root) {
-        scope.leave();
-        // The root belongs to no runtime. One scope stands for the one that we are in, so that they
-        // run one after the other here as well.
-        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-        adopt(&orphan, deferred);
-        return orphan.orphan();
-    }
-    if scope.runtime_if_any().is_none() {
-        scope.leave();
-        return drop_all(deferred);
-    }
-    if !scope.push_adopted(deferred.into_iter().rev()) {
-        return scope.leave();
-    }
-    let spec = Spec {
-        owner: scope.clone(),
-        index: super::group::next_index(scope),
-        name: Some("cleanup".into()),
-        location: scope.location,
-        bits: SHIELDED | driver::settings(scope),
-    };
-    let cleanups = Cleanups {
-        scope: scope.clone(),
-        current: None,
-    };
-    let (task, _) = task::new(spec, cleanups);
-    driver::submit(task);
 }
 
 /// Nothing can run them.

@@ -371,7 +371,7 @@ where
         if !header.is_linked() {
             // Nobody finds it to tell it, so it asks.
             let flags = header.owner.flags();
-            tree::inherit(header, flags);
+            header.inherit(flags);
             if flags & tree::NAMED != 0 {
                 task.link();
             }
@@ -467,7 +467,7 @@ where
         R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
     {
         if fate == Fate::Cancelled {
-            tree::task_cancelled(&self.header);
+            self.header.ended_cancelled();
         }
         let gone = self.header.is_detached();
         if !gone {

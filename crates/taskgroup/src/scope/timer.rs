@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::driver::Runtime;
-use super::tree::{self, Scope};
+use super::tree::Scope;
 use crate::gate::{self, StoredWaker};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -395,7 +395,7 @@ fn fire(alarm: Alarm) {
         }
         Alarm::Ask(scope) => {
             if let Some(scope) = scope.upgrade() {
-                tree::look_again(&scope);
+                scope.look_again();
             }
         }
         Alarm::Watch(scope, since) => {

@@ -14,10 +14,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{
-    CANCELLED, CUT, FORCED, HOLDING, Kind, NO_SLOT, ORPHAN, OVER, OWN, PARKED, Scope, place,
-    take_at,
-};
+use super::flags::{CANCELLED, CUT, FORCED, HOLDING, ORPHAN, OVER, OWN, PARKED};
+use super::links::{NO_SLOT, place, take_at};
+use super::{Kind, Scope};
 use crate::reason::CancelReason;
 use crate::scope::task::{BACKGROUND, Header, SHIELDED};
 use crate::sync::Ordering;
@@ -59,7 +58,7 @@ impl Scope {
     /// The code of this scope has ended: the sections that are still alive below it go on to the scope around (T11).
     ///
     /// The caller has a token of this scope.
-    pub(in super::super) fn hand_on(self: &Arc<Self>) {
+    pub(in crate::scope) fn hand_on(self: &Arc<Self>) {
         if self.flags() & OVER != 0 {
             return;
         }
@@ -193,16 +192,13 @@ impl Scope {
     }
 }
 
-/// As [`child_cancelled`](Scope::child_cancelled), for a task. What the group itself ends when it is done, and its cleanups, are no part
-/// of its work.
-#[cold]
-pub(in super::super) fn task_cancelled(header: &Header) {
-    if !header.has(BACKGROUND | SHIELDED) {
-        header.owner.child_cancelled();
+impl Header {
+    /// As [`child_cancelled`](Scope::child_cancelled), for a task that has ended as cancelled. What the group itself ends when it is done,
+    /// and its cleanups, are no part of its work.
+    #[cold]
+    pub(in crate::scope) fn ended_cancelled(&self) {
+        if !self.has(BACKGROUND | SHIELDED) {
+            self.owner.child_cancelled();
+        }
     }
-}
-
-/// Walks from `scope` to the root, from home to home.
-pub(crate) fn outward(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
-    std::iter::successors(Some(scope), |scope| scope.home())
 }

@@ -6,13 +6,15 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::super::driver;
-use super::super::events;
-use super::super::task::{Header, TaskRef};
-use super::{CANCELLED, FORCED, Inner, NAMED, OWN, Scope, ancestors, place, task_of};
+use super::flags::{CANCELLED, FORCED, NAMED, OWN};
+use super::links::place;
+use super::{Inner, Scope, ancestors, task_of};
 use crate::error::TaskInfo;
 use crate::gate::StoredWaker;
 use crate::reason::CancelReason;
+use crate::scope::driver;
+use crate::scope::events;
+use crate::scope::task::{Header, TaskRef};
 
 /// Where the futures of cancelled idle tasks are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +37,36 @@ impl Scope {
         spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
     }
 
+    /// The grace of this scope ends: what still runs is dropped at its next suspension point. Says who that is: the innermost
+    /// tasks, not those that only wait for them.
+    pub(in crate::scope) fn force_and_find(
+        self: &Arc<Self>,
+        reason: &CancelReason,
+    ) -> Vec<TaskInfo> {
+        let running = self.force(reason);
+        let waiting: HashSet<*const Header> = running
+            .iter()
+            .filter_map(|task| {
+                let owner = &task.header().owner;
+                let around = ancestors(owner).find_map(|above| task_of(above))?;
+                Some(std::ptr::from_ref(around.header()))
+            })
+            .collect();
+        running
+            .iter()
+            .map(TaskRef::header)
+            .filter(|header| !waiting.contains(&std::ptr::from_ref(*header)))
+            .map(Header::info)
+            .collect()
+    }
+
     /// Takes over a cancellation that reached the task around this scope.
-    pub(in super::super) fn cancel_from_above(self: &Arc<Self>, bits: u32, reason: &CancelReason) {
+    pub(in crate::scope) fn cancel_from_above(self: &Arc<Self>, bits: u32, reason: &CancelReason) {
         spread(self, bits, reason, Dropping::Scheduled);
     }
 
     /// Sets flags without waking anybody; for a scope that nobody else knows yet.
-    pub(in super::super) fn mark(&self, bits: u32, reason: Option<&CancelReason>) {
+    pub(in crate::scope) fn mark(&self, bits: u32, reason: Option<&CancelReason>) {
         let mut inner = self.inner.lock();
         if inner.reason.is_none() {
             inner.reason = reason.cloned();
@@ -51,7 +76,7 @@ impl Scope {
 }
 
 /// Marks `start` and what is below it, then wakes or drops it: breadth first, tasks in spawn order (S16, S25).
-pub(super) fn spread(
+fn spread(
     start: &Arc<Scope>,
     bits: u32,
     reason: &CancelReason,
@@ -197,29 +222,11 @@ impl Inner {
     }
 }
 
-/// Ends the grace of `scope`: what still runs is dropped at its next suspension point. Says who that is: the innermost
-/// tasks, not those that only wait for them.
-pub(in super::super) fn force_and_find(scope: &Arc<Scope>, reason: &CancelReason) -> Vec<TaskInfo> {
-    let running = scope.force(reason);
-    let waiting: HashSet<*const Header> = running
-        .iter()
-        .filter_map(|task| {
-            let owner = &task.header().owner;
-            let around = ancestors(owner).find_map(|above| task_of(above))?;
-            Some(std::ptr::from_ref(around.header()))
-        })
-        .collect();
-    running
-        .iter()
-        .map(TaskRef::header)
-        .filter(|header| !waiting.contains(&std::ptr::from_ref(*header)))
-        .map(Header::info)
-        .collect()
-}
-
-/// Used by the header of a task to take over what its owner knows.
-pub(in super::super) fn inherit(header: &Header, owner_flags: u32) {
-    if header.mark(owner_flags & (CANCELLED | FORCED)) {
-        events::found_cancelled(header);
+impl Header {
+    /// Takes over what its owner knows.
+    pub(in crate::scope) fn inherit(&self, owner_flags: u32) {
+        if self.mark(owner_flags & (CANCELLED | FORCED)) {
+            events::found_cancelled(self);
+        }
     }
 }

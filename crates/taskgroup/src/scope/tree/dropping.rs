@@ -1,0 +1,132 @@
+//! Which scope is about to drop what it runs, by the guard rule, and which code may go on until then.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use super::flags::FORCED;
+use super::{Kind, Scope};
+use crate::gate;
+use crate::scope::current;
+use crate::scope::task::TaskRef;
+
+/// So often a scope cuts an await off before it takes the code for blocked (T15). An executor
+/// inside the task (`FuturesUnordered`, say) comes back a few times in one poll. Wide code that is
+/// unwound instead of dropped loses nothing: it is dropped either way.
+const CUTS: u32 = 1_000;
+
+impl Scope {
+    /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
+    /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
+    pub(crate) fn yields_to_outer(&self) -> bool {
+        match self.home() {
+            // Polled by somebody else than whoever opened it: nobody out there would drop it.
+            Some(home) => current::is(home) && home.is_about_to_drop(),
+            None => false,
+        }
+    }
+
+    /// Whether this scope, or one around it in the same task, is about to drop what it runs.
+    pub(crate) fn is_about_to_drop(self: &Arc<Self>) -> bool {
+        for scope in self.in_the_same_task() {
+            let acts = scope.drops_what_it_runs();
+            if scope.flags() & FORCED != 0 || (acts && scope.holds() == 0) {
+                return true;
+            }
+            if matches!(scope.kind, Kind::Shield) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// This scope and those around it whose code is that of the same task, from the inside out. It
+    /// ends at a blocking closure and at a foreign call, because neither can be dropped.
+    fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        let around = std::iter::successors(Some(self), |scope| match scope.home() {
+            Some(home) if !scope.is_task_root() => Some(home),
+            _ => None,
+        });
+        around.take_while(|scope| !matches!(scope.kind, Kind::Blocking | Kind::Call))
+    }
+
+    /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it. A
+    /// deadline that is due fires here, in case its alarm is still to ring.
+    fn drops_what_it_runs(self: &Arc<Self>) -> bool {
+        self.expire_if_due();
+        self.is_to_drop_what_it_runs()
+    }
+
+    /// The same by what is known already.
+    fn is_to_drop_what_it_runs(&self) -> bool {
+        match &self.kind {
+            Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
+            // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
+            Kind::Task(task) => {
+                let marked = |task: TaskRef| task.header().is_cancelled();
+                self.is_cancelled() || task.upgrade().is_some_and(marked)
+            }
+            Kind::Deadline(_) => self.is_origin(),
+            Kind::Group(_) | Kind::Section | Kind::Run => self.is_cancelled(),
+        }
+    }
+
+    /// Pending in a cancelled scope where no guard lets the code go on (S37). The section or task
+    /// of that scope drops the code after its poll has returned, or as soon as nothing holds the
+    /// scope.
+    ///
+    /// # Panics
+    /// With a `CutOff`, where that poll does not return because the code blocks on this await.
+    #[cold]
+    pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        for scope in self.in_the_same_task() {
+            // A deadline that is due fires where the code is suspended, which is not here yet
+            // (S21).
+            if scope.flags() & FORCED != 0 || scope.is_to_drop_what_it_runs() {
+                return scope.poll_cut_off(waker);
+            }
+            if matches!(scope.kind, Kind::Shield) {
+                break;
+            }
+        }
+        // No scope around this one would drop it.
+        Poll::Ready(())
+    }
+
+    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives, unless the grace is up.
+    /// See T15.
+    fn poll_cut_off(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        let stored = gate::clone_waker(waker);
+        let is_forced = self.flags() & FORCED != 0;
+        let mut inner = self.inner.lock();
+        if inner.masks > 0 && !is_forced {
+            drop(inner);
+            return Poll::Ready(());
+        }
+        let rare = inner.rare(&self.flags);
+        // A waker that comes again and again is mostly the last one.
+        let known = rare
+            .stopped
+            .last()
+            .is_some_and(|last| last.is_same(&stored));
+        let spare = if known {
+            Some(stored)
+        } else {
+            rare.stopped.push(stored);
+            None
+        };
+        let drops = is_forced || self.holds() == 0;
+        if drops {
+            rare.cuts = rare.cuts.saturating_add(1);
+        }
+        let blocks = rare.cuts > CUTS;
+        drop(inner);
+        drop(spare);
+        if drops {
+            if blocks {
+                gate::cut_off();
+            }
+            gate::wake_by_ref(waker);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,77 @@
+//! The end of a scope: out of the tree, by its section or as an orphan.
+
+use std::sync::Arc;
+
+use super::flags::ORPHAN;
+use super::{Dropping, Kind, Scope};
+use crate::error::Member;
+use crate::reason::CancelReason;
+use crate::scope::events;
+
+impl Scope {
+    /// The section has ended and everything below too: out of the tree.
+    pub(crate) fn finish_section(self: &Arc<Self>) {
+        debug_assert!(
+            self.is_closed(),
+            "T3: a section ends only after it has closed"
+        );
+        if let Some(parent) = self.finish() {
+            parent.leave();
+        }
+    }
+
+    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back by the caller.
+    pub(super) fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
+        let orphan = self.flags() & ORPHAN != 0;
+        if orphan {
+            if self.has_deferred() {
+                // It came between the last look and the close. The home still waits for this
+                // scope, so the work goes there.
+                self.adopt_cleanups(self.take_deferred());
+            }
+            let left = self.take_orphan_failure();
+            if let (Some(member), Some(home)) = (left, self.home()) {
+                home.adopt_failure(member);
+            }
+        }
+        self.forget_stopped();
+        events::closed(self);
+        if let Some(group) = self.group() {
+            group.closed();
+        }
+        let home = self.unlink()?;
+        if orphan && matches!(home.kind, Kind::Root) {
+            home.root_orphan_ended();
+        }
+        Some(home)
+    }
+
+    /// The section was dropped before its end: cancels what is below; its home waits for it from now on (S15). What lives on elsewhere
+    /// is not below any more (S40).
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        self.hand_on();
+        self.cancel(&CancelReason::dropped(self.location), Dropping::Scheduled);
+        self.orphan();
+    }
+
+    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and its home waits for
+    /// that. Gives the section's token back.
+    pub(crate) fn orphan(self: &Arc<Self>) {
+        self.set_orphan();
+        self.hand_on();
+        self.leave();
+    }
+
+    fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
+        // Only groups and runs have any, and a run that is cut short, an exploration, has told of its fault.
+        self.group()?.take_failure(self).map(Member::Group)
+    }
+
+    /// The task that this is the inside of has ended (K5).
+    pub(in crate::scope) fn forget_task(&self) {
+        self.forget_stopped();
+        if let Kind::Task(task) = &self.kind {
+            task.forget();
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The scope tree: who is below whom, who is cancelled, who must not be dropped, who has ended.
+//!
+//! Invariants (the tests of this room and the schedule models name them):
+//!
+//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by somebody, one for each
+//!   task spawned into it, one for each scope opened below it. A scope finishes once, after its last foreign token.
+//! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's last act, so
+//!   the count never reads "quiet" while something below can still run.
+//! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either took its token before
+//!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
+//! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
+//!   under the same lock either is in the list that the canceller walks or sees the flag when it links.
+//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped. Two `inner` locks are held at once
+//!   only to move a section or a hold (`tree/parked`, `tree/holds`), and then that of a scope is taken before that of one further out.
+//! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's future: a live
+//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its home,
+//!   up to the task.
+//! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
+//! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
+//!   scope keeps all those above it alive.
+//! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12** What holds it: see
+//!   `tree/holds`. **T13** How it is asked: see `tree/asking`.
+//! - **T14** The Dekker pairs. One thread writes a word and then reads a second one, while another
+//!   thread writes the second one and then reads the first one. If both read an old value, neither
+//!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so
+//!   at least one of the two sees what the other wrote. The pairs are:
+//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens.
+//!     Who gives a token back takes it off and then looks for the bit. Otherwise the section would
+//!     wait for a wake-up that no thread sends.
+//!   - `background` of a group, and `tokens`. A background child is counted, and then the section
+//!     counts the tokens. Another child gives its token back and then asks how many background
+//!     children there are. The same would be lost.
+//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then whoever polls the
+//!     task counts the holds. Who takes the last one off then looks for the bit. Otherwise the task
+//!     would wait for a drop that nobody makes. (In scopes that are no task's, both happen under
+//!     the lock.)
+//!
+//!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker
+//!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
+//!   both kinds of write are the same instruction. A read that is in no pair goes through the same
+//!   function as one that is.
+//! - **T15** Code that is cut off in a scope without holds is dropped when the poll under way
+//!   returns. So each cut wakes its waker: the owner of the scope loses nothing by it, and an
+//!   executor that blocks inside that poll comes back. After `CUTS` of them in one scope the code
+//!   blocks on what was cut off, and the next cut unwinds (G5). In a scope with holds nothing is
+//!   woken before the last of them is released, nor before a guard comes to life.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::driver::Runtime;
+use super::group::GroupState;
+use super::task::{TaskLink, TaskRef};
+use super::timer::SetAlarm;
+use super::waiters::Waiters;
+use crate::error::{BoxError, Member};
+use crate::gate::{Foreign, StoredWaker};
+use crate::reason::CancelReason;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
+
+mod asking;
+mod deferred;
+mod dropping;
+mod ending;
+mod failures;
+mod flags;
+mod holds;
+mod links;
+mod open;
+mod parked;
+mod root;
+mod runtime;
+mod spread;
+mod tokens;
+mod wakers;
+mod walk;
+
+use flags::Flags;
+pub(crate) use flags::{CANCELLED, FORCED, NAMED, OWN};
+use links::Links;
+pub(super) use links::NO_SLOT;
+pub(crate) use spread::Dropping;
+pub(crate) use walk::{ancestors, outward, task_around, task_of};
+
+/// What a scope is for, with what only that kind needs.
+pub(crate) enum Kind {
+    /// The process root: adopts what is left by futures outside any scope.
+    Root,
+    /// One run of a program: `taskgroup::run`.
+    #[cfg_attr(not(feature = "runner"), allow(dead_code))]
+    Run,
+    /// A task group; its section polls the body.
+    Group(GroupState),
+    /// The inside of a task, made when the task first needs one.
+    Task(TaskLink),
+    /// A deadline.
+    Deadline(Mutex<DeadlineState>),
+    /// A shield: outer cancellations stop here.
+    Shield,
+    /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
+    Section,
+    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
+    Blocking,
+    /// The inside of a call to foreign code that is not a poll: a destructor, a conversion, a text
+    /// (G4). A call cannot be dropped, so no cancellation from above reaches what it opens.
+    Call,
+    /// A value that what is below sees, under its key.
+    Local(usize, Foreign<Box<dyn std::any::Any + Send + Sync>>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct DeadlineState {
+    pub(crate) at: Option<Instant>,
+    /// So long after the scope was opened; then it is in `at`.
+    pub(crate) after: Option<Duration>,
+    pub(crate) timer: Option<SetAlarm>,
+    /// The runtime whose clock it rang by last.
+    pub(crate) clock: Weak<Runtime>,
+    /// The work has moved it in the poll that goes on.
+    pub(crate) moved_inside: bool,
+    pub(crate) expired: bool,
+}
+
+impl Kind {
+    /// Whether a cancellation from above stops here, unless it is forced.
+    pub(crate) fn keeps_cancel_out(&self) -> bool {
+        matches!(self, Self::Shield | Self::Run | Self::Call)
+    }
+
+    pub(crate) fn deadline(at: Option<Instant>, after: Option<Duration>) -> Self {
+        Self::Deadline(Mutex::new(DeadlineState {
+            at,
+            after,
+            ..DeadlineState::default()
+        }))
+    }
+}
+
+/// A future that was deferred to the end of a scope.
+pub(crate) type Deferred = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+pub(crate) struct Scope {
+    /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one word, so that a spawn takes its number
+    /// and its token in one step.
+    tokens: AtomicU64,
+    inner: Mutex<Inner>,
+    slot: AtomicU32,
+    holds: AtomicU32,
+    /// How often the section was polled within its home (T13).
+    polls: AtomicU32,
+    pub(crate) location: &'static Location<'static>,
+    parent: Option<Arc<Scope>>,
+    /// T10
+    home: AtomicPtr<Arc<Scope>>,
+    own_runtime: OnceLock<Arc<Runtime>>,
+    pub(crate) kind: Kind,
+    /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
+    runtime: AtomicPtr<Arc<Runtime>>,
+    flags: Flags,
+}
+
+struct Inner {
+    /// What is linked below; each knows its place here, which changes when another one leaves.
+    tasks: Links<TaskRef>,
+    scopes: Links<Arc<Scope>>,
+    reason: Option<CancelReason>,
+    /// The section's.
+    waker: Option<StoredWaker>,
+    /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
+    masks: u32,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few scopes ever have.
+#[derive(Default)]
+struct Rare {
+    deferred: Vec<Deferred>,
+    /// Cleanups that were left here by futures dropped half-way, in the order of the drops: inside out.
+    adopted: VecDeque<Deferred>,
+    /// A task works through `adopted`.
+    adopting: bool,
+    /// Failures of orphans that this task, run or root has adopted.
+    errors: Vec<Member>,
+    /// How many more there were than are kept.
+    not_kept: usize,
+    /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
+    orphans: usize,
+    drains: Waiters,
+    /// Awaits that this cancelled scope has cut off, to be polled again when a
+    /// [`Cancelled`](crate::Cancelled) lets them go on or nothing holds the scope any more.
+    stopped: Vec<StoredWaker>,
+    /// How often it has cut off an await with nothing to hold its code (T15).
+    cuts: u32,
+    asking: Asking,
+}
+
+/// What a scope that was told to end knows of the sections that keep it. Only its poller looks at it.
+#[derive(Default)]
+struct Asking {
+    credit: isize,
+    /// How often the scope was polled since one of them answered, while it waits for answers.
+    waits: Option<u32>,
+    /// Those that it waits for.
+    asked: Vec<Seen>,
+    /// Those that it saw last.
+    known: Vec<Seen>,
+    /// When it looks again by itself, and how long it has waited for that.
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+/// A section, with its count of polls when it was seen. A weak reference keeps its address from becoming that of another one.
+struct Seen(Weak<Scope>, u32);
+
+/// Why a scope takes no new child.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    Cancelled(CancelReason),
+    Closed,
+}
+
+impl Scope {
+    pub(crate) fn parent(&self) -> Option<&Arc<Scope>> {
+        self.parent.as_ref()
+    }
+
+    /// For a run with a grace; groups know by themselves.
+    #[cfg(feature = "runner")]
+    pub(crate) fn name_all_below(&self) {
+        self.flags.set(NAMED);
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.now()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flags() & CANCELLED != 0
+    }
+
+    /// Whether a cancel is on its way here: [`spread`] marks from the top down, so between the first mark and the last one only those
+    /// above know.
+    pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
+        for scope in outward(self) {
+            if scope.is_cancelled() {
+                return true;
+            }
+            if scope.kind.keeps_cancel_out() {
+                return false;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn reason(&self) -> Option<CancelReason> {
+        self.inner.lock().reason.clone()
+    }
+
+    pub(crate) fn group(&self) -> Option<&GroupState> {
+        match &self.kind {
+            Kind::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own, or there is none.
+    pub(crate) fn is_task_root(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Task(_) | Kind::Run | Kind::Root | Kind::Blocking | Kind::Call
+        )
+    }
+}
+
+/// A chain of parents is taken apart in a loop: a deep tree must not be dropped by recursion (T7).
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            match Arc::into_inner(parent) {
+                Some(mut scope) => next = scope.parent.take(),
+                None => break,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope")
+            .field("flags", &self.flags())
+            .field("holds", &self.holds())
+            .field("below", &self.below())
+            .finish_non_exhaustive()
+    }
+}

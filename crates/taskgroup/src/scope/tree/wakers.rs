@@ -1,0 +1,50 @@
+//! Who is woken by a scope: its section, and awaits that its cancellation has stopped.
+
+use std::task::Waker;
+
+use super::{Inner, Scope};
+use crate::gate::{self, StoredWaker};
+
+impl Scope {
+    /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let is_known = |inner: &Inner| {
+            let known = inner.waker.as_ref();
+            known.is_some_and(|known| known.will_wake(waker))
+        };
+        if !is_known(&self.inner.lock()) {
+            let waker = gate::clone_waker(waker);
+            let old = self.inner.lock().waker.replace(waker);
+            drop(old);
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        // Whoever polls again stores a waker again, so this one can be used up.
+        let waker = self.inner.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Has the awaits polled again that this scope has cut off, if any.
+    pub(super) fn wake_stopped(&self) {
+        if self.has_rare() {
+            self.take_stopped().into_iter().for_each(StoredWaker::wake);
+        }
+    }
+
+    /// The scope has ended. What it stopped is gone, and a waker may keep what keeps the scope.
+    pub(super) fn forget_stopped(&self) {
+        if self.has_rare() {
+            drop(self.take_stopped());
+        }
+    }
+
+    pub(super) fn take_stopped(&self) -> Vec<StoredWaker> {
+        match &mut self.inner.lock().rare {
+            Some(rare) => std::mem::take(&mut rare.stopped),
+            None => Vec::new(),
+        }
+    }
+}

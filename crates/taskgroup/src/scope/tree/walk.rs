@@ -1,0 +1,31 @@
+//! Walks over the tree.
+
+use std::sync::Arc;
+
+use super::{Kind, Scope};
+use crate::scope::task::TaskRef;
+
+/// The task whose inside `scope` is, if it is that of a task.
+pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
+    match &scope.kind {
+        Kind::Task(task) => task.upgrade(),
+        _ => None,
+    }
+}
+
+/// The task whose code opened `scope`, if a task of ours did.
+pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
+    outward(scope)
+        .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
+        .find_map(|scope| task_of(scope))
+}
+
+/// Walks from `scope` to the root, from parent to parent.
+pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
+    std::iter::successors(Some(scope), |scope| scope.parent())
+}
+
+/// Walks from `scope` to the root, from home to home.
+pub(crate) fn outward(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
+    std::iter::successors(Some(scope), |scope| scope.home())
+}
