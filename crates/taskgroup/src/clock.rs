@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whether tasks carry what is only there to be seen: see [`Mark`](crate::scope::mark::Mark).
+/// Whether tasks carry what is only there to be seen: see [`Mark`](crate::scope::task::Header::mark).
 pub(crate) const OBSERVED: bool = cfg!(not(taskgroup_bare));
 
 /// An instant in milliseconds, never 0: fits beside a task's state word.

@@ -9,9 +9,8 @@ use std::task::{Context, Poll, ready};
 use crate::cancel::{CancelReason, cancel_point, poll_cancel_point};
 use crate::error::{TaskId, TaskInfo};
 use crate::scope::current;
-use crate::scope::extra::WaitDone;
-pub use crate::scope::outcome::JoinError;
-use crate::scope::task::{Header, Joiner};
+pub use crate::scope::task::outcome::JoinError;
+use crate::scope::task::{Header, Joiner, WaitDone};
 use crate::scope::tree::Dropping;
 
 /// A child of a group: a future of its value.

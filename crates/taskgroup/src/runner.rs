@@ -294,7 +294,7 @@ impl Runner {
 fn cancel_run(scope: &Arc<Scope>, reason: &CancelReason, grace: Option<Duration>) {
     scope.cancel(reason, Dropping::Scheduled);
     if let Some(grace) = grace {
-        crate::scope::timer::ring_grace(scope, grace);
+        crate::scope::time::alarm::ring_grace(scope, grace);
     }
 }
 

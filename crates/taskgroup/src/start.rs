@@ -15,7 +15,7 @@ use crate::error::{Began, BoxError, Failed};
 use crate::gate;
 use crate::group::{Options, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
-pub use crate::scope::outcome::StartError;
+pub use crate::scope::task::outcome::StartError;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::Scope;
 use crate::scope::{current, group};

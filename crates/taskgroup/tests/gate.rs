@@ -25,13 +25,13 @@ const ALLOWED: &[(&str, &str)] = &[
         "scope/driver/light.rs: Call::Wake(waker) => waker.wake(),",
         STORED,
     ),
-    ("scope/driver/light.rs: waker.wake();", STORED),
+    ("scope/driver/queue.rs: waker.wake();", STORED),
     (
-        "scope/task.rs: match self.project().future.poll(cx) {",
+        "scope/task/kept.rs: match self.project().future.poll(cx) {",
         "an adaptor inside the future of a task, which is polled through the gate",
     ),
     (
-        "scope/task.rs: future.poll(cx).map(converted)",
+        "scope/task/stage.rs: future.poll(cx).map(converted)",
         "the closure that `gate::call` calls a few lines below",
     ),
     (
@@ -44,31 +44,31 @@ const ALLOWED: &[(&str, &str)] = &[
         STORED,
     ),
     (
-        "scope/group.rs: Some(Next::Waiter(waker)) => waker.wake(),",
+        "scope/group/limit.rs: Some(Next::Waiter(waker)) => waker.wake(),",
         STORED,
     ),
     (
-        "scope/timer.rs: Alarm::Wake(waker) => waker.wake(),",
+        "scope/time/alarm.rs: Self::Wake(waker) => waker.wake(),",
         STORED,
     ),
     (
-        "scope/extra.rs: _ => _ = self.rare_or_new().drive.get_or_init(|| waker.clone()),",
+        "scope/task/extra.rs: _ => _ = self.rare_or_new().drive.get_or_init(|| waker.clone()),",
         TOKIO,
     ),
     (
-        "scope/extra.rs: let counted = ManuallyDrop::new(waker.clone());",
+        "scope/task/extra.rs: let counted = ManuallyDrop::new(waker.clone());",
         TOKIO,
     ),
     (
-        "scope/node.rs: static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);",
+        "scope/task/waker.rs: static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);",
         OURS,
     ),
     (
-        "scope/node.rs: unsafe fn wake_by_ref(data: *const ()) {",
+        "scope/task/waker.rs: unsafe fn wake_by_ref(data: *const ()) {",
         OURS,
     ),
     (
-        "scope/outcome.rs: Self::Failed(failure) => failure.source(),",
+        "scope/task/outcome.rs: Self::Failed(failure) => failure.source(),",
         "a failure is ours, and its source goes through the gate",
     ),
     (
@@ -96,7 +96,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "an error of the standard library",
     ),
     (
-        "scope/outcome.rs: write!(f, \"the task failed before it was ready: {error}\")",
+        "scope/task/outcome.rs: write!(f, \"the task failed before it was ready: {error}\")",
         "a text that came through the gate",
     ),
 ];

@@ -40,10 +40,10 @@ const SKIPPED: &[&str] = &[
 ];
 
 /// The most lines that a file of the engine has, comments included, its test module not.
-const MOST_LINES: usize = 919;
+const MOST_LINES: usize = 400;
 
 /// The most files that reach each other by imports, in the whole library.
-const LARGEST_CIRCLE: usize = 22;
+const LARGEST_CIRCLE: usize = 7;
 
 /// The path of a module, from the root of the crate.
 type ModulePath = Vec<String>;
@@ -599,9 +599,9 @@ fn no_floor_imports_what_is_above_it() {
     let house = house_of(&sources);
     let arrows = counted(&house);
     // It sees what is there: the face stands on the engine, and the engine on words.
-    assert!(arrows["group.rs"].iter().any(|to| is_in(to, ENGINE)));
+    assert!(arrows["handle.rs"].iter().any(|to| is_in(to, ENGINE)));
     assert!(
-        arrows["scope/section.rs"]
+        arrows["scope/section/mod.rs"]
             .iter()
             .any(|to| is_in(to, "error"))
     );

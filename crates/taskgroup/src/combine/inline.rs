@@ -24,8 +24,8 @@ use crate::handle::JoinError;
 use crate::progress::Fate;
 use crate::scope::dated::Dated;
 use crate::scope::group;
-use crate::scope::outcome::classify;
 use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::task::outcome::classify;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 
@@ -110,7 +110,7 @@ impl Inline<'_> {
     where
         F: Future<Output = Result<V, BoxError>>,
     {
-        let index = group::next_index(self.group.scope());
+        let index = self.group.scope().next_index();
         let mut progress = Tracked::new(self.group);
         let result = self.unfold(index, &mut progress, future).await;
         progress.end(Fate::of(&result));

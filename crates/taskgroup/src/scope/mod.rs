@@ -24,34 +24,27 @@
 //! | `timer` | alarms: one sleeping Tokio task per runtime |
 //! | `bell` | the alarm of a deadline without a scope |
 
-pub(crate) mod bell;
 pub(crate) mod cancelled;
 pub(crate) mod current;
 pub(crate) mod dated;
-mod deadline;
 pub(crate) mod driver;
 pub(crate) mod events;
-pub(crate) mod extra;
 pub(crate) mod group;
-pub(crate) mod mark;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;
-#[cfg(not(taskgroup_bare))]
-pub(crate) mod name;
-mod node;
-pub(crate) mod outcome;
 pub(crate) mod polling;
-mod pool;
 pub(crate) mod section;
 #[cfg(feature = "tracing")]
 mod spans;
-mod state;
 pub(crate) mod task;
-pub(crate) mod timer;
+pub(crate) mod time;
 pub(crate) mod tree;
 pub(crate) mod waiters;
 mod waiting;
+pub(crate) mod who;
+
+pub(crate) use time::{bell, timer};
 
 pub(crate) use crate::gate;
 

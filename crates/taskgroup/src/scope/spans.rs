@@ -9,9 +9,6 @@
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, info_span};
 
-use super::group::GroupState;
-use super::task::Spec;
-use super::tree::{Kind, Scope, ancestors, task_of};
 use crate::gate;
 
 /// Who is to blame for a panic.
@@ -24,7 +21,7 @@ pub(crate) struct Span(tracing::Span);
 pub(crate) struct Entered<'a>(Option<tracing::span::Entered<'a>>);
 
 impl Span {
-    fn new(make: impl FnOnce() -> tracing::Span) -> Self {
+    pub(super) fn new(make: impl FnOnce() -> tracing::Span) -> Self {
         let span = told(Level::INFO, make);
         Self(span.unwrap_or_else(tracing::Span::none))
     }
@@ -73,29 +70,4 @@ pub(super) fn told<R>(level: Level, tell: impl FnOnce() -> R) -> Option<R> {
 
 pub(crate) fn of_group(number: u32, name: Option<&str>) -> Span {
     Span::new(|| info_span!(target: "taskgroup", "group", name, id = %format_args!("{number}.0")))
-}
-
-pub(crate) fn of_task(spec: &Spec) -> Span {
-    let group = spec.owner.group().map_or(0, GroupState::number);
-    Span::new(|| {
-        info_span!(
-            target: "taskgroup",
-            parent: around(&spec.owner),
-            "task",
-            name = spec.name.as_deref(),
-            id = %format_args!("{group}.{}", spec.index),
-            location = %spec.location,
-        )
-    })
-}
-
-/// The span of whatever is nearest.
-fn around(owner: &std::sync::Arc<Scope>) -> Option<tracing::Id> {
-    ancestors(owner)
-        .find_map(|scope| match &scope.kind {
-            Kind::Group(group) => Some(group.span.id()),
-            Kind::Task(_) => task_of(scope).map(|task| task.header().span.id()),
-            _ => None,
-        })
-        .flatten()
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group;
 use super::tree::Scope;
+use super::who;
 use crate::warning::{Warning, WarningKind, warn};
 
 /// The grace of a group is over and something in it still runs: says what.
@@ -25,7 +25,7 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
             }
         }
     }
-    let group = group::info(scope);
+    let group = who::info(scope);
     let what = if names.is_empty() {
         "its body".to_owned()
     } else {

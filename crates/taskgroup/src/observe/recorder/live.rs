@@ -22,6 +22,7 @@ use crate::scope::events::{self, Ending, Listener};
 use crate::scope::group;
 use crate::scope::task::Header;
 use crate::scope::tree::{self, Kind, Scope};
+use crate::scope::who;
 use crate::sync::Mutex;
 
 fn recorders() -> &'static Mutex<Vec<Live>> {
@@ -144,7 +145,7 @@ impl Listener for Recorders {
         };
         add(
             Key::of_task(header),
-            group::task_id(header),
+            who::task_id(header),
             &header.owner,
             &record,
         );

@@ -1,32 +1,17 @@
 //! For `testing::explore` and the schedule models: all tasks of a runtime wait in one queue until one is chosen.
 
-use std::collections::VecDeque;
-#[cfg(feature = "testing")]
-use std::sync::Arc;
 use std::task::Waker;
+#[cfg(feature = "testing")]
+use std::{collections::VecDeque, sync::Arc};
 
+use super::runtime::Explored;
 use super::{Runtime, dead};
-use crate::scope::gate::{self, StoredWaker};
+use crate::gate::{self, StoredWaker};
 use crate::scope::task::TaskRef;
 #[cfg(feature = "testing")]
 use crate::scope::{task::TOKIO, tree::Scope};
-use crate::sync::Mutex;
 
-/// The queue of a runtime.
-#[derive(Default)]
-pub(crate) struct Explored {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    ready: VecDeque<TaskRef>,
-    /// The pumps that found nothing to do.
-    resting: Vec<StoredWaker>,
-    is_dead: bool,
-}
-
-impl Explored {
+impl Explored<TaskRef> {
     pub(super) fn push(&self, task: TaskRef) {
         let pushed = {
             let mut inner = self.inner.lock();
@@ -50,7 +35,7 @@ impl Runtime {
         self.explored.get_or_init(Explored::default);
     }
 
-    fn queue(&self) -> &Explored {
+    fn queue(&self) -> &Explored<TaskRef> {
         self.explored.get().expect("the runtime is explored")
     }
 

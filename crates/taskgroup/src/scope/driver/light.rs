@@ -22,21 +22,18 @@
 //! - **L5** The first pump to be dropped before its end marks the queue as dead. A dead queue takes
 //!   no task (DR3).
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::queue::{Call, QUOTA, Queue, Resident};
 use super::{Runtime, dead};
+use crate::gate;
 use crate::scope::bell;
-use crate::scope::gate::{self, StoredWaker};
 use crate::scope::task::TaskRef;
 use crate::scope::tree::Scope;
-use crate::sync::Mutex;
 
-/// How many children a pump polls at most before other Tokio tasks get their turn.
-const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
 /// How long a turn may take before it begins no further child. A worker checks timers and I/O only
 /// after 61 polls of Tokio tasks. Long turns would delay both.
 ///
@@ -47,67 +44,7 @@ const SLICE: Duration = if cfg!(loom) {
     Duration::from_micros(10)
 };
 
-/// The queue of one group.
-#[derive(Default)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    tasks: VecDeque<TaskRef>,
-    /// L1
-    coming: usize,
-    resident: Resident,
-    is_dead: bool,
-}
-
-/// What the resident pump does.
-#[derive(Default)]
-enum Resident {
-    #[default]
-    Unspawned,
-    /// It runs, or is on its way.
-    Up,
-    Asleep(StoredWaker),
-    /// Its group has ended.
-    Closed,
-}
-
-/// How one more pump is made to come.
-enum Call {
-    Nobody,
-    Wake(StoredWaker),
-    Spawn { resident: bool },
-}
-
-impl Inner {
-    /// Whether one more pump is needed (L1–L4).
-    fn needs_pump(&self, runtime: &Runtime) -> bool {
-        let at_once = if runtime.has_workers { 2 } else { 1 };
-        let tasks = self.tasks.len();
-        self.coming < tasks.min(at_once).max(tasks.div_ceil(QUOTA))
-    }
-
-    /// Has one more pump come if it is needed.
-    fn call(&mut self, runtime: &Runtime) -> Call {
-        if !self.needs_pump(runtime) {
-            return Call::Nobody;
-        }
-        self.coming += 1;
-        match std::mem::replace(&mut self.resident, Resident::Up) {
-            Resident::Asleep(waker) => Call::Wake(waker),
-            Resident::Unspawned => Call::Spawn { resident: true },
-            Resident::Up => Call::Spawn { resident: false },
-            Resident::Closed => {
-                self.resident = Resident::Closed;
-                Call::Spawn { resident: false }
-            }
-        }
-    }
-}
-
-impl Queue {
+impl Queue<TaskRef> {
     /// Puts a task behind the others.
     pub(super) fn push(self: &Arc<Self>, owner: &Arc<Scope>, task: TaskRef) {
         let runtime = owner.runtime();
@@ -117,7 +54,7 @@ impl Queue {
                 Err(task)
             } else {
                 inner.tasks.push_back(task);
-                Ok(inner.call(runtime))
+                Ok(inner.call(runtime.has_workers))
             }
         };
         match refused {
@@ -139,22 +76,11 @@ impl Queue {
             }),
         }
     }
-
-    /// The group has ended: so does its resident pump.
-    pub(crate) fn close(&self) {
-        let resident = {
-            let mut inner = self.inner.lock();
-            std::mem::replace(&mut inner.resident, Resident::Closed)
-        };
-        if let Resident::Asleep(waker) = resident {
-            waker.wake();
-        }
-    }
 }
 
 /// A Tokio task that polls children.
 struct Pump {
-    queue: Arc<Queue>,
+    queue: Arc<Queue<TaskRef>>,
     owner: Weak<Scope>,
     runtime: Arc<Runtime>,
     resident: bool,
@@ -180,7 +106,7 @@ impl Pump {
         if let Some(task) = inner.tasks.pop_front() {
             // Where there is one worker, the next pump would only come after this turn, which takes it up itself.
             let call = if self.runtime.has_workers {
-                inner.call(&self.runtime)
+                inner.call(self.runtime.has_workers)
             } else {
                 Call::Nobody
             };
@@ -208,7 +134,7 @@ impl Pump {
     /// The turn is used up. `true`: come again.
     fn yields(&self) -> bool {
         let mut inner = self.queue.inner.lock();
-        let again = inner.needs_pump(&self.runtime);
+        let again = inner.needs_pump(self.runtime.has_workers);
         if again {
             inner.coming += 1;
         }

@@ -6,10 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::dead;
+use crate::gate;
 use crate::scope::bell;
-use crate::scope::gate;
-use crate::scope::node::Driven;
-use crate::scope::task::TaskRef;
+use crate::scope::task::{Driven, TaskRef};
 
 /// Drives one child as a Tokio task.
 pub(super) struct Drive {

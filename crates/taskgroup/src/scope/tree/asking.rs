@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::flags::{CANCELLED, OWN};
 use super::{Asking, Kind, Scope, Seen};
 use crate::scope::current;
-use crate::scope::timer::{self, Alarm};
+use crate::scope::time::{alarm, timer::Alarm};
 use crate::sync::Ordering;
 
 /// A section is parked after so many polls of the scope around it in which none of those asked has answered. An executor inside one task
@@ -186,7 +186,7 @@ impl Asking {
         self.next = Some(next);
         // In a model time stands still, and without a clock it looks again when it is polled.
         if !cfg!(loom) {
-            timer::ring(scope, self.pause, Alarm::Ask(Arc::downgrade(scope)));
+            alarm::ring(scope, self.pause, Alarm::Ask(Arc::downgrade(scope)));
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::flags::FORCED;
-use super::{Kind, Scope};
+use super::{Kind, Scope, outward};
 use crate::gate;
 use crate::scope::current;
 use crate::scope::task::TaskRef;
@@ -15,6 +15,20 @@ use crate::scope::task::TaskRef;
 const CUTS: u32 = 1_000;
 
 impl Scope {
+    /// Whether a cancel is on its way here: `spread` marks from the top down, so between the first mark and the last one only those
+    /// above know.
+    pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
+        for scope in outward(self) {
+            if scope.is_cancelled() {
+                return true;
+            }
+            if scope.kind.keeps_cancel_out() {
+                return false;
+            }
+        }
+        false
+    }
+
     /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
     /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
     pub(crate) fn yields_to_outer(&self) -> bool {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Kind, Scope};
 use crate::error::{Interval, Member, NotKept};
-use crate::scope::group::{self, Whose};
+use crate::scope::group::Whose;
+use crate::scope::who;
 use crate::warning;
 
 /// So many failures of orphans are kept until somebody asks for them.
@@ -55,7 +56,7 @@ impl Scope {
         });
         if member.is_some() && not_kept == 1 {
             let is_root = matches!(self.kind, Kind::Root);
-            warning::failures_not_kept(group::info(self), is_root, MOST_FAILURES);
+            warning::failures_not_kept(who::info(self), is_root, MOST_FAILURES);
         }
         drop(member);
     }
@@ -74,7 +75,7 @@ impl Scope {
         };
         if not_kept > 0 {
             let rest = Box::new(NotKept::new(not_kept));
-            let who = group::info(self);
+            let who = who::info(self);
             errors.push(Member::from_failure(who, rest, Interval::now()));
         }
         errors

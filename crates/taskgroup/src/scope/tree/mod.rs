@@ -242,20 +242,6 @@ impl Scope {
         self.flags() & CANCELLED != 0
     }
 
-    /// Whether a cancel is on its way here: [`spread`] marks from the top down, so between the first mark and the last one only those
-    /// above know.
-    pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
-        for scope in outward(self) {
-            if scope.is_cancelled() {
-                return true;
-            }
-            if scope.kind.keeps_cancel_out() {
-                return false;
-            }
-        }
-        false
-    }
-
     pub(crate) fn reason(&self) -> Option<CancelReason> {
         self.inner.lock().reason.clone()
     }

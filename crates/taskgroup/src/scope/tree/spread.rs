@@ -12,7 +12,6 @@ use super::{Inner, Scope, ancestors, task_of};
 use crate::error::TaskInfo;
 use crate::gate::StoredWaker;
 use crate::reason::CancelReason;
-use crate::scope::driver;
 use crate::scope::events;
 use crate::scope::task::{Header, TaskRef};
 
@@ -177,7 +176,7 @@ fn spread(
     }
     sections.for_each(|(_, waker)| waker.wake());
     // Last, as they were spawned last; they have a place in no queue until now.
-    unqueued.into_iter().for_each(driver::submit);
+    unqueued.into_iter().for_each(TaskRef::submit);
     forced
 }
 

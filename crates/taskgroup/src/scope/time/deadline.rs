@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::driver::Runtime;
 use super::timer::{Alarm, SetAlarm};
-use super::tree::{DeadlineState, Dropping, Kind, Scope};
 use crate::reason::CancelReason;
+use crate::scope::driver::Runtime;
+use crate::scope::tree::{DeadlineState, Dropping, Kind, Scope};
 use crate::sync::Mutex;
 
 impl DeadlineState {
     /// A duration that ends beyond what an instant can say means never.
-    pub(super) fn start(&mut self) {
+    pub(in crate::scope) fn start(&mut self) {
         if let Some(after) = self.after.take() {
             self.at = Instant::now().checked_add(after);
         }

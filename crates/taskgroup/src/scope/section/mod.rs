@@ -20,12 +20,15 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
-use super::driver;
-use super::gate;
-use super::group::end_background;
-use super::task::{self, SHIELDED, Spec};
-use super::tree::{self, CANCELLED, Deferred, FORCED, Kind, OWN, Scope};
-use crate::error::{Began, Caught, Interval, Member};
+use super::tree::{CANCELLED, FORCED, Kind, OWN, Scope};
+use super::who;
+use crate::error::{Began, Caught, Member};
+use crate::gate;
+
+mod cleanup;
+mod winding;
+
+pub(super) use winding::poll_winding;
 
 /// Which cancellations of its scope make a section drop its future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,8 +319,8 @@ impl<F: Future> Section<F> {
 fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     if let Some(parent) = scope.parent() {
         let who = match scope.group() {
-            Some(_) => super::group::body_info(scope),
-            None => super::group::info(scope),
+            Some(_) => who::body_info(scope),
+            None => who::info(scope),
         };
         parent.adopt_from_hand(Member::failed(who, caught.into()));
     }
@@ -370,156 +373,4 @@ fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {
         open.hold();
     }
     polled
-}
-
-/// Runs what was deferred, then waits for everything below, then closes the scope.
-pub(super) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
-    let mut listens = false;
-    loop {
-        if scope.below() > 0 {
-            // Also when nothing was below before the deferred work: what that leaves behind is not
-            // waited for.
-            scope.hand_on();
-            if !listens {
-                // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
-                scope.set_waker(cx.waker());
-                scope.start_draining();
-                listens = true;
-                continue;
-            }
-            if scope.only_background() {
-                end_background(scope);
-            }
-            if scope.below() > 0 {
-                return Poll::Pending;
-            }
-        }
-        let deferred = scope.stop_waiting();
-        listens = false;
-        if !deferred.is_empty() {
-            // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
-            scope.adopt_cleanups(deferred);
-        } else if scope.try_close() {
-            return Poll::Ready(());
-        }
-    }
-}
-
-impl Scope {
-    /// Has this scope run `deferred`, last in first out, and wait for that: in a shielded task, after
-    /// those that were left there before. Without a runtime they are dropped.
-    pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
-        if deferred.is_empty() {
-            return;
-        }
-        // What has ended cannot: then what was meant for its end goes on to the scope around.
-        let mut homes = tree::outward(self).filter(|scope| scope.enter_child().is_ok());
-        let Some(scope) = homes.next() else {
-            return drop_all(deferred);
-        };
-        if matches!(scope.kind, Kind::Root) {
-            scope.leave();
-            // The root belongs to no runtime. One scope stands for the one that we are in, so that they
-            // run one after the other here as well.
-            let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-            orphan.adopt_cleanups(deferred);
-            return orphan.orphan();
-        }
-        if scope.runtime_if_any().is_none() {
-            scope.leave();
-            return drop_all(deferred);
-        }
-        if !scope.push_adopted(deferred.into_iter().rev()) {
-            return scope.leave();
-        }
-        let spec = Spec {
-            owner: scope.clone(),
-            index: super::group::next_index(scope),
-            name: Some("cleanup".into()),
-            location: scope.location,
-            bits: SHIELDED | driver::settings(scope),
-        };
-        let cleanups = Cleanups {
-            scope: scope.clone(),
-            current: None,
-        };
-        let (task, _) = task::new(spec, cleanups);
-        driver::submit(task);
-    }
-}
-
-/// Nothing can run them.
-fn drop_all(deferred: Vec<Deferred>) {
-    for cleanup in deferred.into_iter().rev() {
-        gate::drop_or_report(CLEANUP, cleanup);
-    }
-}
-
-/// Works through the cleanups of a scope, one after the other; one that fails or panics skips none of the others.
-struct Cleanups {
-    scope: Arc<Scope>,
-    current: Option<Deferred>,
-}
-
-/// One that is dropped and belongs to no task.
-const CLEANUP: &str = "a cleanup";
-
-impl Cleanups {
-    /// A panic of the destructor is a failure of the cleanup.
-    fn drop_one(&self, cleanup: Option<Deferred>) {
-        let Err(payload) = gate::drop_value(cleanup) else {
-            return;
-        };
-        match current::task() {
-            Some(task) => {
-                let member = Member::from_panic(task.header().info(), payload, Interval::now());
-                self.scope.adopt_cleanup_failure(member);
-            }
-            None => gate::report(CLEANUP, payload),
-        }
-    }
-}
-
-impl Future for Cleanups {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(cleanup) = &mut self.current else {
-                self.current = self.scope.pop_adopted();
-                if self.current.is_none() {
-                    return Poll::Ready(());
-                }
-                continue;
-            };
-            let began = Began::now();
-            let polled = gate::call(|| cleanup.as_mut().poll(cx)).map_err(|payload| {
-                if gate::is_cut_off(&payload) {
-                    let cut = self.current.take();
-                    self.drop_one(cut);
-                }
-                gate::hand_on(payload)
-            });
-            let Poll::Ready(result) = began.polled(polled) else {
-                return Poll::Pending;
-            };
-            if let (Err(failed), Some(task)) = (result, current::task()) {
-                let member = Member::failed(task.header().info(), failed);
-                self.scope.adopt_cleanup_failure(member);
-            }
-            let done = self.current.take();
-            self.drop_one(done);
-        }
-    }
-}
-
-impl Drop for Cleanups {
-    /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is dropped too.
-    fn drop(&mut self) {
-        let begun = self.current.take();
-        self.drop_one(begun);
-        while let Some(cleanup) = self.scope.pop_adopted() {
-            self.drop_one(Some(cleanup));
-        }
-    }
 }

@@ -4,11 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use super::cancelled::Cancelled;
-use super::tree::Scope;
 use crate::error::{BoxError, ErrorGroup, TaskError};
 use crate::gate;
 use crate::progress::Fate;
+use crate::scope::cancelled::Cancelled;
+use crate::scope::tree::Scope;
 
 /// Why the value of a task is not to be had.
 #[derive(Debug)]

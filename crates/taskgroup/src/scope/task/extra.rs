@@ -20,14 +20,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{RawWakerVTable, Waker};
 
-use super::gate::{self, StoredWaker};
-use super::node::Header;
-use super::tree::Scope;
-use super::waiters::{Key, Waiters};
+use crate::gate::{self, StoredWaker};
+use crate::scope::waiters::{Key, Waiters};
 use crate::sync::{AtomicPtr, Mutex, OnceLock, Ordering};
 
 /// The word.
-pub(super) struct Extra(AtomicPtr<()>);
+pub(super) struct Extra<S>(AtomicPtr<()>, PhantomData<Arc<S>>);
 
 /// In the low bits: the rest is the data of a waker.
 const DRIVE: usize = 1;
@@ -39,8 +37,8 @@ const TAGS: usize = DRIVE | INSIDE;
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
-pub(super) struct Rare {
-    inside: OnceLock<Arc<Scope>>,
+pub(super) struct Rare<S> {
+    inside: OnceLock<Arc<S>>,
     drive: OnceLock<Waker>,
     join: Mutex<Join>,
 }
@@ -54,7 +52,7 @@ struct Join {
     others: Waiters,
 }
 
-impl Default for Rare {
+impl<S> Default for Rare<S> {
     fn default() -> Self {
         Self {
             inside: OnceLock::new(),
@@ -65,24 +63,24 @@ impl Default for Rare {
 }
 
 /// What the word says.
-enum Word {
+enum Word<S> {
     Nothing,
     Drive(*const ()),
-    Inside(*const Scope),
-    Rare(NonNull<Rare>),
+    Inside(*const S),
+    Rare(NonNull<Rare<S>>),
 }
 
 /// The scope inside a task, lent by its header.
-pub(crate) struct Inside<'a>(ManuallyDrop<Arc<Scope>>, PhantomData<&'a Extra>);
+pub(crate) struct Inside<'a, S>(ManuallyDrop<Arc<S>>, PhantomData<&'a Extra<S>>);
 
-impl Deref for Inside<'_> {
-    type Target = Arc<Scope>;
-    fn deref(&self) -> &Arc<Scope> {
+impl<S> Deref for Inside<'_, S> {
+    type Target = Arc<S>;
+    fn deref(&self) -> &Arc<S> {
         &self.0
     }
 }
 
-impl Word {
+impl<S> Word<S> {
     #[inline]
     fn of(word: *mut ()) -> Self {
         let data = word.map_addr(|address| address & !TAGS);
@@ -95,21 +93,21 @@ impl Word {
     }
 }
 
-impl Default for Extra {
+impl<S> Default for Extra<S> {
     fn default() -> Self {
-        Self(AtomicPtr::new(std::ptr::null_mut()))
+        Self(AtomicPtr::new(std::ptr::null_mut()), PhantomData)
     }
 }
 
-impl Extra {
+impl<S> Extra<S> {
     #[inline]
-    fn word(&self) -> Word {
+    fn word(&self) -> Word<S> {
         // Acquire: X4, with the change that put the word there.
         Word::of(self.0.load(Ordering::Acquire))
     }
 
     #[inline]
-    pub(super) fn rare(&self) -> Option<&Rare> {
+    pub(super) fn rare(&self) -> Option<&Rare<S>> {
         match self.word() {
             // SAFETY: X2, X4: the box lives as long as the word, and its content is visible.
             #[allow(unsafe_code)]
@@ -120,12 +118,12 @@ impl Extra {
 
     /// The box, made on the first ask.
     #[inline]
-    pub(super) fn rare_or_new(&self) -> &Rare {
+    pub(super) fn rare_or_new(&self) -> &Rare<S> {
         self.rare().unwrap_or_else(|| self.new_rare())
     }
 
     #[cold]
-    fn new_rare(&self) -> &Rare {
+    fn new_rare(&self) -> &Rare<S> {
         // Acquire: X4, as in `word`.
         let mut word = self.0.load(Ordering::Acquire);
         loop {
@@ -167,7 +165,7 @@ impl Extra {
 
     /// The scope inside, if anything asked for one yet.
     #[inline]
-    pub(super) fn inside(&self) -> Option<Inside<'_>> {
+    pub(super) fn inside(&self) -> Option<Inside<'_, S>> {
         let scope = match self.word() {
             Word::Inside(scope) => scope,
             Word::Nothing | Word::Drive(_) => return None,
@@ -186,7 +184,7 @@ impl Extra {
     }
 
     /// The scope inside: this one, unless there is another one by now.
-    pub(super) fn inside_or(&self, scope: Arc<Scope>) -> Inside<'_> {
+    pub(super) fn inside_or(&self, scope: Arc<S>) -> Inside<'_, S> {
         let data = Arc::as_ptr(&scope).cast_mut().cast::<()>();
         let word = data.map_addr(|address| address | INSIDE);
         if self.change(std::ptr::null_mut(), word).is_ok() {
@@ -308,40 +306,7 @@ impl Extra {
     }
 }
 
-/// Waits for the end of a task whose handle is borrowed. Dropped, it is forgotten (S44).
-pub(crate) struct WaitDone<'a> {
-    header: &'a Header,
-    key: Option<Key>,
-}
-
-impl<'a> WaitDone<'a> {
-    pub(crate) fn new(header: &'a Header) -> Self {
-        Self { header, key: None }
-    }
-
-    /// Whether the task has ended; if not, the waker is woken when it has.
-    pub(crate) fn poll(&mut self, waker: &Waker) -> bool {
-        self.header.poll_done_by(&mut self.key, waker)
-    }
-}
-
-impl std::fmt::Debug for WaitDone<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitDone")
-            .field("registered", &self.key.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for WaitDone<'_> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.header.forget_waiter(key);
-        }
-    }
-}
-
-impl Drop for Extra {
+impl<S> Drop for Extra<S> {
     #[inline]
     fn drop(&mut self) {
         match self.word() {
@@ -362,7 +327,7 @@ impl Drop for Extra {
 /// Apart, as most nodes have none.
 #[cold]
 #[inline(never)]
-fn drop_rare(rare: Box<Rare>) {
+fn drop_rare<S>(rare: Box<Rare<S>>) {
     drop(rare);
 }
 
@@ -385,7 +350,7 @@ mod tests {
     use std::task::{Poll, Wake};
 
     use super::*;
-    use crate::scope::tree::Kind;
+    use crate::scope::tree::{Kind, Scope};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -405,7 +370,7 @@ mod tests {
     #[tokio::test]
     async fn the_waker_of_a_tokio_task_stands_in_the_word() {
         let waker = waker_of_tokio().await;
-        let extra = Extra::default();
+        let extra = Extra::<Scope>::default();
         assert!(!extra.wake_drive());
         extra.set_drive(&waker);
         extra.set_drive(&waker);
@@ -416,9 +381,9 @@ mod tests {
     // X1: one with another table has its place in the box, and goes with that.
     #[tokio::test]
     async fn another_waker_stands_in_the_box() {
-        Extra::default().set_drive(&waker_of_tokio().await);
+        Extra::<Scope>::default().set_drive(&waker_of_tokio().await);
         let woken = Arc::new(Woken::default());
-        let extra = Extra::default();
+        let extra = Extra::<Scope>::default();
         extra.set_drive(&Waker::from(woken.clone()));
         assert!(extra.rare().is_some());
         assert!(extra.wake_drive());
@@ -433,7 +398,7 @@ mod tests {
         let scope = Scope::open(Kind::Section, Scope::root().clone(), Location::caller());
         let before = Arc::strong_count(&scope);
         for with_box in [false, true] {
-            let extra = Extra::default();
+            let extra = Extra::<Scope>::default();
             assert!(Arc::ptr_eq(&extra.inside_or(scope.clone()), &scope));
             assert!(extra.rare().is_none());
             if with_box {
@@ -459,7 +424,7 @@ mod tests {
     // S44: a wait that is given up takes its waker along; the others are woken.
     #[test]
     fn what_waits_no_longer_is_forgotten() {
-        let extra = Extra::default();
+        let extra = Extra::<Scope>::default();
         let [owner, given_up, waiting] = [(); 3].map(|()| Arc::new(Woken::default()));
         extra.wake_owner_at_end(&Waker::from(owner.clone()));
         extra.wake_owner_at_end(&Waker::from(owner.clone()));

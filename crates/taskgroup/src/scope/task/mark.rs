@@ -12,7 +12,7 @@ mod imp {
     use std::panic::Location;
 
     use crate::clock::{self, Stamp};
-    use crate::scope::name::Name;
+    use crate::scope::task::name::Name;
     use crate::sync::{AtomicU32, Ordering};
 
     pub(crate) struct Mark {

@@ -20,9 +20,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::driver::Runtime;
-use super::tree::Scope;
 use crate::gate::{self, StoredWaker};
+use crate::scope::driver::Runtime;
+use crate::scope::tree::Scope;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
@@ -71,13 +71,8 @@ struct Inner {
     sleeper: Option<Instant>,
 }
 
-const SHUT_DOWN: &str = "this needs a clock, and the Tokio runtime has been shut down";
-
-const NO_CLOCK: &str =
+pub(super) const NO_CLOCK: &str =
     "this needs a clock, and the Tokio runtime has none: call `enable_time` on its builder";
-
-/// How often the report of what does not end is repeated.
-const WATCH: Duration = Duration::from_secs(5);
 
 /// How many alarms the sleeper sorts before it lets others have the lock.
 const BATCH: usize = 256;
@@ -125,53 +120,6 @@ impl Inner {
             self.free = Vec::new();
         }
         rest == 0
-    }
-}
-
-impl Runtime {
-    /// The runtime whose clock wakes what is polled now: the one that this thread has entered, as
-    /// with Tokio's own timers. A runtime around it may be unable to ring, since its last worker
-    /// may be the thread that polls. It stands in where the inner one has no clock.
-    ///
-    /// # Panics
-    /// Where neither has a clock that rings, as Tokio's own timers do.
-    pub(crate) fn with_clock() -> Arc<Self> {
-        if let Some(entered) = Self::entered().filter(Self::rings) {
-            return entered;
-        }
-        let runtime = Self::current();
-        if !runtime.rings() {
-            let is_silent = runtime.timers().is_silent();
-            panic!("{}", if is_silent { SHUT_DOWN } else { NO_CLOCK });
-        }
-        runtime
-    }
-
-    /// A runtime that rings for `scope`, from whichever thread: its own or, where that has been
-    /// shut down, the one that this thread has entered.
-    pub(crate) fn with_clock_for(scope: &Arc<Scope>) -> Option<Arc<Self>> {
-        let own = scope.runtime_if_any().filter(|runtime| runtime.rings());
-        own.cloned().or_else(|| Self::entered().filter(Self::rings))
-    }
-
-    /// As [`with_clock_for`](Self::with_clock_for), for a deadline that is moved. The runtime that
-    /// polls its work need not be the runtime of the scope, and the latter may not be running. If
-    /// the work itself moves the deadline, the runtime that this thread has entered polls the work.
-    /// Otherwise `known` is the runtime in which the alarm was set last.
-    pub(crate) fn with_clock_of(
-        scope: &Arc<Scope>,
-        is_inside: bool,
-        known: Option<Arc<Self>>,
-    ) -> Option<Arc<Self>> {
-        let here = is_inside.then(Self::entered).flatten();
-        let mut nearer = [here, known].into_iter().flatten();
-        let nearer = nearer.find(Self::rings);
-        nearer.or_else(|| Self::with_clock_for(scope))
-    }
-
-    /// Whether an alarm rings here.
-    fn rings(self: &Arc<Self>) -> bool {
-        !self.timers().is_silent() && self.timers().has_clock(self)
     }
 }
 
@@ -226,7 +174,7 @@ impl Timers {
         let mut inner = self.inner.lock();
         if self.is_silent() {
             drop(inner);
-            silence(at, alarm);
+            alarm.silence(at);
             // Alarms count from 1, so it names none.
             return TimerKey {
                 at,
@@ -254,7 +202,7 @@ impl Timers {
     }
 
     /// Whether alarms ring in this runtime at all.
-    fn has_clock(&self, runtime: &Runtime) -> bool {
+    pub(super) fn has_clock(&self, runtime: &Runtime) -> bool {
         if let Some(known) = self.clock.get() {
             return *known;
         }
@@ -267,7 +215,7 @@ impl Timers {
 
     /// Whether the runtime has shut down. What is armed then is woken on the spot and never rings.
     /// Its next poll looks for another clock, see [`Runtime::with_clock`].
-    fn is_silent(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         // Acquire: Y1, with the store in the drop of `Silencing`.
         self.is_silent.load(Ordering::Acquire)
     }
@@ -320,7 +268,7 @@ async fn sleeper(runtime: Arc<Runtime>, mut silencing: Silencing) {
         match timers.due() {
             Ok(due) => due.into_iter().for_each(|alarm| {
                 // A fault of one is no reason to silence the others.
-                gate::call_or_report("an alarm", || fire(alarm));
+                gate::call_or_report("an alarm", || alarm.fire());
             }),
             Err(Some(next)) => {
                 tokio::select! {
@@ -356,108 +304,7 @@ impl Drop for Silencing {
         timers.rings.fetch_add(1, Ordering::AcqRel);
         let (young, sorted) = silenced;
         for (key, alarm) in young.into_iter().flatten().chain(sorted) {
-            silence(key.at, alarm);
+            alarm.silence(key.at);
         }
-    }
-}
-
-/// An alarm that will not ring, because its runtime has been shut down. What is polled is woken
-/// to find another clock.
-fn silence(at: Instant, alarm: Alarm) {
-    match alarm {
-        Alarm::Wake(waker) => waker.wake(),
-        Alarm::Deadline(scope) => {
-            if let Some(scope) = scope.upgrade() {
-                scope.wake();
-            }
-        }
-        Alarm::Grace(ref scope, _) | Alarm::Watch(ref scope, _) | Alarm::Ask(ref scope) => {
-            let scope = scope.upgrade();
-            if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
-                runtime.timers().arm(&runtime, at, alarm);
-            }
-        }
-    }
-}
-
-fn fire(alarm: Alarm) {
-    match alarm {
-        Alarm::Wake(waker) => waker.wake(),
-        Alarm::Deadline(scope) => {
-            if let Some(scope) = scope.upgrade() {
-                scope.expire_deadline();
-            }
-        }
-        Alarm::Grace(scope, grace) => {
-            if let Some(scope) = scope.upgrade() {
-                super::group::grace_over(&scope, grace);
-            }
-        }
-        Alarm::Ask(scope) => {
-            if let Some(scope) = scope.upgrade() {
-                scope.look_again();
-            }
-        }
-        Alarm::Watch(scope, since) => {
-            if let Some(scope) = scope.upgrade() {
-                // First, as what tells of it may panic.
-                watch_since(&scope, since);
-                super::waiting::still_waiting(&scope, since.elapsed());
-            }
-        }
-    }
-}
-
-/// After `grace`, guards and shields below `scope` hold no longer. Without a clock the cleanup goes
-/// on, and a warning says that nothing bounds it. A panic would hit the code that happens to cancel
-/// the group.
-pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm> {
-    let at = Instant::now().checked_add(grace)?;
-    let runtime = runtime_of_grace(scope, grace)?;
-    let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
-    Some(SetAlarm::new(&runtime, at, alarm))
-}
-
-/// As [`set_grace`], and it is not taken back.
-#[cfg(feature = "runner")]
-pub(crate) fn ring_grace(scope: &Arc<Scope>, grace: Duration) {
-    if let Some(runtime) = runtime_of_grace(scope, grace) {
-        let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
-        ring_in(&runtime, grace, alarm);
-    }
-}
-
-fn runtime_of_grace(scope: &Arc<Scope>, grace: Duration) -> Option<Arc<Runtime>> {
-    let runtime = Runtime::with_clock_for(scope);
-    // Outside any runtime nothing below can have begun.
-    if runtime.is_none() && scope.runtime_if_any().is_some() {
-        crate::warning::no_clock(super::group::info(scope), grace);
-    }
-    runtime
-}
-
-/// Reports every few seconds what still runs below `scope`, until nothing does.
-pub(super) fn watch(scope: &Arc<Scope>) {
-    watch_since(scope, Instant::now());
-}
-
-fn watch_since(scope: &Arc<Scope>, since: Instant) {
-    if scope.is_closed() {
-        return;
-    }
-    ring(scope, WATCH, Alarm::Watch(Arc::downgrade(scope), since));
-}
-
-/// Rings after `pause` where `scope` has a clock, and is not taken back.
-pub(super) fn ring(scope: &Arc<Scope>, pause: Duration, alarm: Alarm) {
-    if let Some(runtime) = Runtime::with_clock_for(scope) {
-        ring_in(&runtime, pause, alarm);
-    }
-}
-
-fn ring_in(runtime: &Arc<Runtime>, pause: Duration, alarm: Alarm) {
-    // Beyond what an instant can say means never.
-    if let Some(at) = Instant::now().checked_add(pause) {
-        runtime.timers().arm(runtime, at, alarm);
     }
 }

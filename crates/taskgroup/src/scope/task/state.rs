@@ -34,8 +34,8 @@
 use crate::sync::{AtomicUsize, Ordering};
 
 // CANCELLED and FORCED are bits 0 and 2, as in the flags of a scope.
-const CANCELLED: usize = super::tree::CANCELLED as usize;
-const FORCED: usize = super::tree::FORCED as usize;
+const CANCELLED: usize = crate::scope::tree::CANCELLED as usize;
+const FORCED: usize = crate::scope::tree::FORCED as usize;
 const TO_END: usize = CANCELLED | FORCED;
 const SCHEDULED: usize = 1 << 3;
 const RUNNING: usize = 1 << 4;
@@ -61,7 +61,7 @@ const MANY: usize = usize::MAX / 2;
 const STANDING: usize = SCHEDULED | RUNNING | DONE;
 
 /// The state word.
-pub(super) struct State {
+pub(super) struct StateWord {
     word: AtomicUsize,
     /// The schedule checker would try each old value of the word for bits that never change.
     #[cfg(loom)]
@@ -75,7 +75,7 @@ pub(super) struct Snapshot(usize);
 /// What a waker has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Woken {
+pub(in crate::scope) enum Woken {
     /// Nothing: the task is scheduled already, is being polled and will be polled again, or has ended.
     Noticed,
     /// Hand the task to its driver.
@@ -119,7 +119,7 @@ impl Snapshot {
     }
 }
 
-impl State {
+impl StateWord {
     /// A new task: it is `RUNNING`, and its driver, its joiner and the tree each have a reference.
     pub(super) fn spawned(settings: usize) -> Self {
         Self::new(RUNNING + 3 * REF, settings)
@@ -379,7 +379,7 @@ mod tests {
     // K1: a wake during a poll keeps the task with its driver, one after it hands it over.
     #[test]
     fn a_wake_is_noticed_once() {
-        let state = State::spawned(0);
+        let state = StateWord::spawned(0);
         assert_eq!(state.schedule(), Woken::Noticed);
         assert_eq!(state.to_idle(), GivenUp::Again);
         state.turn();
@@ -394,10 +394,10 @@ mod tests {
     // K1, S16: only an idle task is claimed, and a canceller that gives it back has it polled.
     #[test]
     fn an_idle_task_is_claimed_once() {
-        let state = State::spawned(0);
+        let state = StateWord::spawned(0);
         assert!(!state.claim());
         assert_eq!(state.to_idle(), GivenUp::Idle);
-        assert!(state.claim_linked(super::super::tree::CANCELLED));
+        assert!(state.claim_linked(crate::scope::tree::CANCELLED));
         assert!(state.is_cancelled() && !state.is_forced());
         assert_eq!(state.references(), 4);
         assert!(!state.claim());
@@ -410,40 +410,40 @@ mod tests {
     // it.
     #[test]
     fn a_lost_driver_is_noticed() {
-        let idle = State::spawned(0);
+        let idle = StateWord::spawned(0);
         assert_eq!(idle.to_idle(), GivenUp::Idle);
         assert!(idle.lose_driver(false));
         assert!(idle.is_forced());
         assert_eq!(idle.to_idle(), GivenUp::Idle, "it winds up");
         assert_eq!(idle.schedule(), Woken::Driverless);
-        let claimed = State::spawned(0);
+        let claimed = StateWord::spawned(0);
         assert_eq!(claimed.to_idle(), GivenUp::Idle);
         assert!(claimed.claim());
         assert!(!claimed.lose_driver(false));
         assert_eq!(claimed.unclaim(), Woken::Driverless);
-        let own = State::spawned(0);
+        let own = StateWord::spawned(0);
         assert!(own.lose_driver(true));
     }
 
     // S14: an adopted cleanup ends by force only.
     #[test]
     fn a_shielded_task_is_only_forced() {
-        let state = State::spawned(SHIELDED);
-        assert!(!state.mark(super::super::tree::CANCELLED));
+        let state = StateWord::spawned(SHIELDED);
+        assert!(!state.mark(crate::scope::tree::CANCELLED));
         assert!(!state.is_cancelled());
-        assert!(state.mark(super::super::tree::CANCELLED | super::super::tree::FORCED));
-        assert!(!state.mark(super::super::tree::FORCED));
+        assert!(state.mark(crate::scope::tree::CANCELLED | crate::scope::tree::FORCED));
+        assert!(!state.mark(crate::scope::tree::FORCED));
         assert_eq!(state.to_idle(), GivenUp::Idle);
-        assert!(!state.claim_linked(super::super::tree::FORCED));
+        assert!(!state.claim_linked(crate::scope::tree::FORCED));
     }
 
     // K3, K4
     #[test]
     fn the_second_of_end_and_detach_has_the_outcome() {
-        let first = State::spawned(0);
+        let first = StateWord::spawned(0);
         assert!(first.detach());
         assert!(first.end(false).drop_outcome);
-        let second = State::spawned(0);
+        let second = StateWord::spawned(0);
         assert!(!second.end(false).drop_outcome);
         assert!(!second.detach());
         assert_eq!(second.references(), 2);

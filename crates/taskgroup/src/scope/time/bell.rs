@@ -18,9 +18,9 @@ use std::task::{RawWakerVTable, Waker};
 use tokio::runtime::{Id, RuntimeFlavor};
 use tokio::time::Instant;
 
-use super::driver::Runtime;
-use super::gate;
 use super::timer::{Alarm, SetAlarm};
+use crate::gate;
+use crate::scope::driver::Runtime;
 
 pub(crate) struct Bell {
     alarm: SetAlarm,
@@ -104,7 +104,7 @@ impl Bell {
 
 /// BE2: the turn of a driver ends.
 #[inline]
-pub(super) fn end_turn() {
+pub(in crate::scope) fn end_turn() {
     let is_left = LEFT.try_with(|left| left.borrow().is_some());
     if is_left.unwrap_or(false) {
         drop_left();

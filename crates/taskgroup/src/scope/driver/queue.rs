@@ -1,0 +1,93 @@
+//! The queue of light children, and when it needs one more pump (L1–L4).
+
+use std::collections::VecDeque;
+
+use crate::gate::StoredWaker;
+use crate::sync::Mutex;
+
+/// How many children a pump polls at most before other Tokio tasks get their turn.
+pub(super) const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// The queue of one group.
+pub(crate) struct Queue<T> {
+    pub(super) inner: Mutex<Inner<T>>,
+}
+
+pub(super) struct Inner<T> {
+    pub(super) tasks: VecDeque<T>,
+    /// L1
+    pub(super) coming: usize,
+    pub(super) resident: Resident,
+    pub(super) is_dead: bool,
+}
+
+/// What the resident pump does.
+#[derive(Default)]
+pub(super) enum Resident {
+    #[default]
+    Unspawned,
+    /// It runs, or is on its way.
+    Up,
+    Asleep(StoredWaker),
+    /// Its group has ended.
+    Closed,
+}
+
+/// How one more pump is made to come.
+pub(super) enum Call {
+    Nobody,
+    Wake(StoredWaker),
+    Spawn { resident: bool },
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                tasks: VecDeque::new(),
+                coming: 0,
+                resident: Resident::default(),
+                is_dead: false,
+            }),
+        }
+    }
+}
+
+impl<T> Inner<T> {
+    /// Whether one more pump is needed (L1–L4).
+    pub(super) fn needs_pump(&self, has_workers: bool) -> bool {
+        let at_once = if has_workers { 2 } else { 1 };
+        let tasks = self.tasks.len();
+        self.coming < tasks.min(at_once).max(tasks.div_ceil(QUOTA))
+    }
+
+    /// Has one more pump come if it is needed.
+    pub(super) fn call(&mut self, has_workers: bool) -> Call {
+        if !self.needs_pump(has_workers) {
+            return Call::Nobody;
+        }
+        self.coming += 1;
+        match std::mem::replace(&mut self.resident, Resident::Up) {
+            Resident::Asleep(waker) => Call::Wake(waker),
+            Resident::Unspawned => Call::Spawn { resident: true },
+            Resident::Up => Call::Spawn { resident: false },
+            Resident::Closed => {
+                self.resident = Resident::Closed;
+                Call::Spawn { resident: false }
+            }
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    /// The group has ended: so does its resident pump.
+    pub(crate) fn close(&self) {
+        let resident = {
+            let mut inner = self.inner.lock();
+            std::mem::replace(&mut inner.resident, Resident::Closed)
+        };
+        if let Resident::Asleep(waker) = resident {
+            waker.wake();
+        }
+    }
+}

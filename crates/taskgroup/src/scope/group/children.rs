@@ -1,0 +1,148 @@
+//! How a group lets children in, and what the end of one means to it.
+
+use std::sync::Arc;
+
+use super::GroupState;
+use crate::progress::{Fate, Progress};
+use crate::scope::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
+use crate::scope::tree::{Refusal, Scope};
+use crate::sync::Ordering;
+
+impl GroupState {
+    /// Takes everything that a child needs before it may start: a number and a token.
+    #[inline(always)]
+    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: usize) -> (u32, Result<(), Refusal>) {
+        let (index, entered) = scope.enter_numbered();
+        let plain = !scope.is_cancelled() && bits & BACKGROUND == 0;
+        if entered.is_ok() && plain && scope.runtime_if_set().is_some() {
+            return (index, entered);
+        }
+        let entered = entered.and_then(|()| self.admit_rare(scope, bits));
+        (index, entered)
+    }
+
+    /// The token has been taken.
+    #[cold]
+    fn admit_rare(&self, scope: &Arc<Scope>, bits: usize) -> Result<(), Refusal> {
+        if scope.is_cancelled() {
+            let reason = scope.reason();
+            scope.leave();
+            return Err(reason.map_or(Refusal::Closed, Refusal::Cancelled));
+        }
+        if scope.runtime_if_any().is_none() {
+            // Nobody would give the token back after the panic.
+            scope.leave();
+            scope.runtime();
+        }
+        if bits & BACKGROUND != 0 {
+            // SeqCst: T14: before the section, which is woken, counts the tokens.
+            self.background.fetch_add(1, Ordering::SeqCst);
+            // The section may have looked between the two counts, and have seen an ordinary child.
+            scope.wake();
+        }
+        Ok(())
+    }
+
+    /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it has a place already.
+    #[inline]
+    pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+        if self.asked.is_none() {
+            return task.submit();
+        }
+        self.start_asked(scope, task, placed);
+    }
+
+    /// In a group that counts its children or limits them.
+    #[cold]
+    fn start_asked(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+        self.count(task.header(), Progress::queued);
+        let mut next = Some(task);
+        if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {
+            if task.header().has(LIMITED) {
+                let mut places = places.lock();
+                // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
+                if places.placed >= limit && !scope.is_cancelled() {
+                    // Numbers wrap after 2^32 children: one that waits that long is started, not lost.
+                    next = places.queued.insert(task.header().index, task.clone());
+                }
+                places.placed += usize::from(next.is_some());
+            }
+        }
+        if let Some(task) = next {
+            self.count(task.header(), Progress::started);
+            task.submit();
+        }
+    }
+
+    pub(super) fn submit(&self, task: TaskRef) {
+        self.count(task.header(), Progress::started);
+        task.submit();
+    }
+
+    /// Background children and cleanup are not part of the work that is counted.
+    pub(super) fn count(&self, header: &Header, change: impl FnOnce(&Progress)) {
+        if let Some(progress) = self.progress() {
+            if !header.has(BACKGROUND | SHIELDED) {
+                change(progress);
+            }
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.asked(|asked| asked.progress.as_ref())
+    }
+
+    /// Whether the end of a child means nothing but its token.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.plain && self.background() == 0
+    }
+
+    #[cold]
+    fn child_ended(&self, header: &Header, fate: Fate) {
+        let owner = &header.owner;
+        self.count(header, |progress| progress.ended(fate));
+        if fate == Fate::Done && !header.has(BACKGROUND | SHIELDED) {
+            self.succeeded(owner, || header.info());
+        }
+        if header.has(LIMITED) {
+            self.place_free();
+        }
+        if header.has(BACKGROUND) {
+            // SeqCst: T14, as each write of `background`.
+            self.background.fetch_sub(1, Ordering::SeqCst);
+        }
+        owner.leave();
+    }
+
+    pub(in crate::scope) fn background(&self) -> usize {
+        // SeqCst: T14: asked after a token was given back.
+        self.background.load(Ordering::SeqCst) as usize
+    }
+}
+
+impl Header {
+    /// Whether the owner is a group to which the end of the task means nothing but its token.
+    #[inline]
+    fn is_plain_end(&self) -> bool {
+        let group = self.owner.group();
+        group.is_some_and(GroupState::is_plain) && !self.has(BACKGROUND | LIMITED)
+    }
+
+    /// The task has ended, in every sense: its group hears of it last.
+    pub(in crate::scope) fn tell_owner(&self, fate: Fate) {
+        let owner = &self.owner;
+        match owner.group() {
+            Some(_) if self.is_plain_end() => owner.leave(),
+            Some(group) => group.child_ended(self, fate),
+            None => owner.leave(),
+        }
+    }
+}
+
+impl Scope {
+    /// The next number of a child below this scope; 0 where children have none.
+    pub(crate) fn next_index(self: &Arc<Self>) -> u32 {
+        self.group().map_or(0, |_| self.next_number())
+    }
+}

@@ -1,0 +1,59 @@
+//! The grace of a group: how long cleanup may take after it was cancelled.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::GroupState;
+use crate::error::{Interval, Member, Overrun, TaskInfo};
+use crate::reason::{CancelReason, ReasonKind};
+use crate::scope::time::alarm;
+use crate::scope::tree::Scope;
+use crate::scope::who::{body_info, info};
+
+impl GroupState {
+    pub(in crate::scope) fn has_grace(&self) -> bool {
+        self.asked(|asked| asked.grace).is_some()
+    }
+
+    pub(in crate::scope) fn arm_grace(&self, scope: &Arc<Scope>) {
+        let asked = self.asked.as_ref();
+        if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.settings.grace?))) {
+            let alarm = alarm::set_grace(scope, grace);
+            let before = std::mem::replace(&mut *asked.grace_timer.lock(), alarm);
+            drop(before);
+        }
+    }
+
+    /// The grace is over and the body has not ended: who is to be named, unless a child is.
+    pub(in crate::scope) fn late_body(&self, scope: &Arc<Scope>) -> Option<TaskInfo> {
+        // Relaxed: nothing else is read by what it says, and a swap reads the newest value.
+        let reported = self.body_over.swap(true, Ordering::Relaxed);
+        (!reported).then(|| body_info(scope))
+    }
+}
+
+impl Scope {
+    /// The grace is over: what still runs is dropped at its next suspension point and reported by name (S18).
+    pub(in crate::scope) fn grace_over(self: &Arc<Self>, grace: Duration) {
+        // With a token: what is told to end may have ended before its overrun is there, and then the
+        // group would be gone.
+        if self.enter_child().is_err() {
+            return;
+        }
+        let reason = CancelReason::of(ReasonKind::GraceOver, self.location, Some(info(self)));
+        // First, for the same reason.
+        let body = self.group().and_then(|group| group.late_body(self));
+        let mut late = self.force_and_find(&reason);
+        if late.is_empty() {
+            late.extend(body);
+        }
+        for task in late {
+            let overrun = Box::new(Overrun::new(grace));
+            let member = Member::from_failure(task, overrun, Interval::now());
+            self.adopt_failure(member);
+        }
+        self.leave();
+        alarm::watch(self);
+    }
+}

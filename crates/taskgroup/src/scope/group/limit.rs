@@ -1,0 +1,176 @@
+//! The limit of a group: children that wait for a place, and places that are given back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::GroupState;
+use super::places::{Next, Places};
+use crate::gate::{self, StoredWaker};
+use crate::progress::Progress;
+use crate::scope::task::TaskRef;
+use crate::scope::tree::Scope;
+use crate::scope::waiters::{Key, Removed};
+use crate::sync::Mutex;
+
+impl GroupState {
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.asked(|asked| asked.limit)
+    }
+
+    /// The limit, and who is within it.
+    pub(super) fn places(&self) -> Option<(usize, &Mutex<Places<TaskRef>>)> {
+        let asked = self.asked.as_deref()?;
+        Some((asked.settings.limit?, &asked.places))
+    }
+
+    /// Whether a limited child would start at once; the place is then the caller's, to spawn with or to give back. If not, the waker is
+    /// woken when a place was handed to the caller, or the group is cancelled.
+    fn poll_place(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
+        let Some((limit, places)) = self.places() else {
+            return true;
+        };
+        let known = {
+            let mut places = places.lock();
+            match *key {
+                Some(own) if places.waiting.is_called(own) => {
+                    let _called = places.waiting.remove(own);
+                    *key = None;
+                    return true;
+                }
+                own => own.is_some_and(|own| places.waiting.has(own, waker)),
+            }
+        };
+        if known {
+            return false;
+        }
+        let waker = gate::clone_waker(waker);
+        // Wakers are dropped after the lock.
+        let (placed, _not_needed) = {
+            let mut places = places.lock();
+            if key.is_some_and(|own| places.waiting.is_called(own)) {
+                let _called = key.take().map(|own| places.waiting.remove(own));
+                (true, Some(waker))
+            } else if key.is_none() && places.is_free(limit) {
+                places.placed += 1;
+                (true, Some(waker))
+            } else {
+                (false, places.waiting.put(key, waker))
+            }
+        };
+        placed
+    }
+
+    /// A wait for a place was given up. If the place had been handed over, it goes on to the next one.
+    fn stop_waiting_for_place(&self, key: Key) {
+        let Some((_, places)) = self.places() else {
+            return;
+        };
+        let removed = places.lock().waiting.remove(key);
+        if let Removed::Called = removed {
+            self.place_free();
+        }
+    }
+
+    /// The group is cancelled: who waits for a place gets it, which for a cancelled child means that it ends. The caller submits them.
+    pub(in crate::scope) fn take_queued(&self) -> Vec<TaskRef> {
+        let Some((_, places)) = self.places() else {
+            return Vec::new();
+        };
+        let (queued, waiting) = {
+            let mut places = places.lock();
+            let queued = std::mem::take(&mut places.queued);
+            // They run their (empty) course on places of their own.
+            places.placed += queued.len();
+            (queued, places.waiting.take_all())
+        };
+        waiting.into_iter().for_each(StoredWaker::wake);
+        for task in queued.values() {
+            self.count(task.header(), Progress::started);
+        }
+        queued.into_values().collect()
+    }
+
+    /// A child was cancelled alone: it does not have to wait for a place to end.
+    pub(crate) fn unqueue(&self, index: u32) {
+        let Some((_, places)) = self.places() else {
+            return;
+        };
+        let task = {
+            let mut places = places.lock();
+            let task = places.queued.remove(&index);
+            places.placed += usize::from(task.is_some());
+            task
+        };
+        if let Some(task) = task {
+            self.submit(task);
+        }
+    }
+
+    /// A place was given back: the next child starts, unless there are more running than the limit says, on their way out.
+    pub(crate) fn place_free(&self) {
+        let Some((limit, places)) = self.places() else {
+            return;
+        };
+        let next = {
+            let mut places = places.lock();
+            places.placed -= 1;
+            places.next(limit)
+        };
+        match next {
+            Some(Next::Child(task)) => self.submit(task),
+            Some(Next::Waiter(waker)) => waker.wake(),
+            None => {}
+        }
+    }
+
+    /// How many places of the limit are taken, and how many children wait for one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn placed_and_queued(&self) -> (usize, usize) {
+        self.places().map_or((0, 0), |(_, places)| {
+            let places = places.lock();
+            (places.placed, places.queued.len())
+        })
+    }
+}
+
+/// Ready with `true` when a child of the group would start at once, which then has to be spawned; with `false` when the group is
+/// cancelled. Dropped, it is forgotten (S44), and a place that was handed to it goes to the next one.
+pub(crate) struct FreePlace<'a> {
+    scope: &'a Scope,
+    group: &'a GroupState,
+    key: Option<Key>,
+}
+
+impl<'a> FreePlace<'a> {
+    pub(crate) fn new(scope: &'a Scope, group: &'a GroupState) -> Self {
+        Self {
+            scope,
+            group,
+            key: None,
+        }
+    }
+}
+
+impl Future for FreePlace<'_> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        let this = &mut *self;
+        if this.group.poll_place(&mut this.key, cx.waker()) {
+            Poll::Ready(true)
+        } else if this.scope.is_cancelled() {
+            // The flag comes before the canceller's look at those who wait.
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for FreePlace<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.group.stop_waiting_for_place(key);
+        }
+    }
+}

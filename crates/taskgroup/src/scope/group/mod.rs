@@ -1,0 +1,232 @@
+//! What a group adds to its scope: the errors, the policy's verdicts, the grace, the queue of children over the limit.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `children` | how children come in, and what the end of one means |
+//! | `limit`, `places` | who waits for a place |
+//! | `outcomes` | failures, successes, the policy |
+//! | `grace` | how long cleanup may take |
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use self::places::Places;
+use super::driver::Queue;
+use super::task::TaskRef;
+use super::timer::SetAlarm;
+use crate::clock::{self, Stamp};
+use crate::error::{Member, TaskId, TaskInfo};
+use crate::policy::{Policy, Tally};
+use crate::progress::Progress;
+use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
+
+mod children;
+mod grace;
+mod limit;
+mod outcomes;
+mod places;
+
+pub(crate) use super::who::{
+    body_info, display_name, group_name, info, info_at, info_below, task_info_below,
+};
+pub(crate) use limit::FreePlace;
+pub(super) use outcomes::Whose;
+pub(crate) use outcomes::{adopt_failed, pass_on};
+
+pub(crate) struct GroupState {
+    /// Made on the first ask. In a box, as most groups have none.
+    findings: crate::sync::OnceLock<Box<Findings>>,
+    asked: Option<Box<Asked>>,
+    /// 0 until somebody asks for it.
+    number: AtomicU32,
+    /// When it was opened.
+    pub(crate) since: Stamp,
+    background: AtomicU32,
+    /// Where its children wait, if they are light.
+    light: Option<Arc<Queue<TaskRef>>>,
+    /// Nothing was asked for that has to do with the end of a child.
+    plain: bool,
+    /// The body has ended, or its end was already reported.
+    body_over: std::sync::atomic::AtomicBool,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: super::spans::Span,
+}
+
+/// What there is to tell of few groups: who they are, what went wrong.
+#[derive(Default)]
+struct Findings {
+    identity: OnceLock<TaskInfo>,
+    outcomes: Mutex<Outcomes>,
+}
+
+#[derive(Default)]
+struct Outcomes {
+    failures: Vec<Member>,
+    tally: Tally,
+    /// The failure of the body or of a cleanup is among `failures`: no policy puts up with that.
+    not_put_up_with: bool,
+}
+
+impl Outcomes {
+    /// Whether the failure `member`, of one task, is among those that are known.
+    fn knows(&self, member: &Member) -> bool {
+        let mut failures = self.failures.iter();
+        member
+            .as_task()
+            .is_some_and(|failed| failures.any(|known| known.is_same(failed)))
+    }
+}
+
+/// What few groups ask for.
+struct Asked {
+    settings: Settings,
+    grace_timer: Mutex<Option<SetAlarm>>,
+    places: Mutex<Places<TaskRef>>,
+}
+
+/// What the builder of a group decides. The future that runs a group carries it about: what few ask for is in a box.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupOptions {
+    pub(crate) light: bool,
+    settings: Option<Box<Settings>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<Cow<'static, str>>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) limit: Option<usize>,
+    /// As asked for; helpers have defaults of their own.
+    pub(crate) policy: Option<Policy>,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl GroupOptions {
+    pub(crate) fn settings(&mut self) -> &mut Settings {
+        self.settings.get_or_insert_default()
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.settings.as_ref()?.limit
+    }
+}
+
+impl GroupState {
+    pub(crate) fn new(options: GroupOptions) -> Self {
+        let number = AtomicU32::new(0);
+        #[cfg(feature = "tracing")]
+        let span = {
+            let settings = options.settings.as_ref();
+            let name = settings.and_then(|settings| settings.name.as_deref());
+            super::spans::of_group(number_of(&number), name)
+        };
+        let asked = options.settings.map(|settings| Asked::of(*settings));
+        Self {
+            findings: crate::sync::OnceLock::new(),
+            plain: asked.as_ref().is_none_or(|asked| asked.is_plain()),
+            asked,
+            number,
+            since: clock::stamp(),
+            background: AtomicU32::new(0),
+            light: options.light.then(Arc::default),
+            body_over: std::sync::atomic::AtomicBool::new(false),
+            #[cfg(feature = "tracing")]
+            span,
+        }
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        number_of(&self.number)
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        TaskId::new(self.number(), 0)
+    }
+
+    pub(super) fn light(&self) -> Option<&Arc<Queue<TaskRef>>> {
+        self.light.as_ref()
+    }
+
+    /// The group has ended.
+    pub(super) fn closed(&self) {
+        if let Some(queue) = &self.light {
+            queue.close();
+        }
+    }
+
+    fn asked<'a, T>(&'a self, what: impl FnOnce(&'a Settings) -> Option<T>) -> Option<T> {
+        self.asked
+            .as_deref()
+            .and_then(|asked| what(&asked.settings))
+    }
+
+    fn policy(&self) -> Policy {
+        self.asked(|asked| asked.policy).unwrap_or_default()
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
+        self.findings.get_or_init(Box::default).outcomes.lock()
+    }
+
+    /// Who it is, if that was found out.
+    pub(super) fn known_info(&self) -> Option<&TaskInfo> {
+        self.findings.get()?.identity.get()
+    }
+
+    /// The name that was asked for.
+    pub(super) fn name(&self) -> Option<Cow<'static, str>> {
+        self.asked(|asked| asked.name.clone())
+    }
+
+    /// Who it is, as was found out just now, unless that was found out before.
+    pub(super) fn keep_info(&self, fresh: TaskInfo) -> TaskInfo {
+        let findings = self.findings.get_or_init(Box::default);
+        findings.identity.get_or_init(|| fresh).clone()
+    }
+}
+
+impl Asked {
+    fn of(settings: Settings) -> Box<Self> {
+        Box::new(Self {
+            settings,
+            grace_timer: Mutex::new(None),
+            places: Mutex::default(),
+        })
+    }
+
+    fn is_plain(&self) -> bool {
+        let Settings {
+            name: _,
+            grace: _,
+            limit,
+            policy,
+            progress,
+        } = &self.settings;
+        let wanted = policy.and_then(Policy::wanted);
+        limit.is_none() && wanted.is_none() && progress.is_none()
+    }
+
+    fn group_ended(&self) {
+        if let Some(progress) = &self.settings.progress {
+            progress.closed();
+        }
+        let alarm = self.grace_timer.lock().take();
+        drop(alarm);
+    }
+}
+
+/// The number of a group. Groups are numbered as they are asked for it: most never are, and one counter for all of them is a place where
+/// all threads meet.
+fn number_of(number: &AtomicU32) -> u32 {
+    static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let known = number.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    let new = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    match number.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => new,
+        Err(known) => known,
+    }
+}

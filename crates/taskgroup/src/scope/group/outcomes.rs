@@ -1,0 +1,237 @@
+//! Failures and successes in a group, and what its policy says to them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::GroupState;
+use crate::error::{BoxError, ErrorGroup, Failed, Fault, Interval, Member, TaskError, TaskInfo};
+use crate::policy::{QuorumMissed, Tally, Verdict};
+use crate::reason::{CancelReason, ReasonKind};
+use crate::scope::task::outcome::classify;
+use crate::scope::tree::{Dropping, Scope, ancestors};
+use crate::scope::who::{body_info, info};
+
+/// Whose failure a group takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scope) enum Whose {
+    /// Of a child, or of an orphan that has ended.
+    Child,
+    /// It was in the hand of code that is dropped.
+    Hand,
+    /// Of cleanup, which is no child.
+    Cleanup,
+}
+
+impl GroupState {
+    /// A child, or what the group has adopted, failed.
+    pub(in crate::scope) fn failed(&self, scope: &Arc<Scope>, member: Member, whose: Whose) {
+        self.record(scope, member, whose, false);
+    }
+
+    /// As [`failed`](Self::failed). What is `passed_on` may be there already: it is looked for and added under one lock, as several children
+    /// may pass on the same failure at once.
+    fn record(&self, scope: &Arc<Scope>, member: Member, whose: Whose, passed_on: bool) {
+        let policy = self.policy();
+        let stopped_by = {
+            let mut outcomes = self.outcomes();
+            if passed_on && outcomes.knows(&member) {
+                drop(outcomes);
+                return drop(member);
+            }
+            let verdict = if whose == Whose::Cleanup {
+                outcomes.not_put_up_with = true;
+                // It is counted by no policy, but where one failure is too many this is one.
+                policy.judge(Tally {
+                    failed: 1,
+                    ..outcomes.tally
+                })
+            } else {
+                outcomes.tally.failed += 1;
+                policy.judge(outcomes.tally)
+            };
+            let stop = verdict == Verdict::Failed && !scope.is_cancelled();
+            let stopped_by = stop.then(|| member.clone());
+            outcomes.failures.push(member);
+            stopped_by
+        };
+        if let Some(member) = stopped_by {
+            let dropping = match whose {
+                Whose::Child => Dropping::InPlace,
+                Whose::Hand | Whose::Cleanup => Dropping::Scheduled,
+            };
+            scope.cancel(&member.as_reason(), dropping);
+        }
+    }
+
+    /// A child has a value.
+    pub(crate) fn succeeded(&self, scope: &Arc<Scope>, who: impl FnOnce() -> TaskInfo) {
+        let policy = self.policy();
+        if policy.wanted().is_none() {
+            return;
+        }
+        let verdict = {
+            let mut outcomes = self.outcomes();
+            outcomes.tally.succeeded += 1;
+            policy.judge(outcomes.tally)
+        };
+        if verdict == Verdict::Satisfied && !scope.is_cancelled() {
+            let reason = CancelReason::of(ReasonKind::Satisfied, scope.location, Some(who()));
+            scope.cancel(&reason, Dropping::InPlace);
+        }
+    }
+
+    /// The body returned an error, in a poll of that interval.
+    pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError, interval: Interval) {
+        let gathered = error.downcast_ref::<ErrorGroup>();
+        let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
+            // The failure of a child, passed on: counted once.
+            pass_on(scope, &failed);
+            let outcomes = self.outcomes();
+            let mut failures = outcomes.failures.iter();
+            let known = failures.find(|known| known.is_same(&failed));
+            known.cloned().unwrap_or(Member::Task(failed))
+        } else if let Some(group) = gathered.filter(|group| self.knows_all(group)) {
+            // Those of several children, gathered by a helper over their handles: likewise.
+            Member::Task(group.cause().clone())
+        } else {
+            let member = Member::from_failure(body_info(scope), error, interval);
+            self.outcomes().failures.push(member.clone());
+            member
+        };
+        self.outcomes().not_put_up_with = true;
+        // Mostly the child's failure has done that already, and a reason costs something.
+        if !scope.is_cancelled() {
+            scope.cancel(&member.as_reason(), Dropping::Scheduled);
+        }
+    }
+
+    /// Whether every member of `group` is the failure of a child of this group. Looks no deeper: what a helper gathers is flat, and to
+    /// walk the whole error at every level of a deep tree would be quadratic.
+    fn knows_all(&self, group: &ErrorGroup) -> bool {
+        let outcomes = self.outcomes();
+        let mut members = group.members().iter();
+        members.all(|member| match member {
+            Member::Task(leaf) => outcomes.failures.iter().any(|known| known.is_same(leaf)),
+            Member::Group(_) => false,
+        })
+    }
+
+    /// The body is over: a failed one takes its children with it.
+    pub(in crate::scope) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
+        self.body_over.store(true, Ordering::Relaxed);
+        if !with_value && !scope.is_cancelled() {
+            let reason =
+                CancelReason::of(ReasonKind::BodyPanicked, scope.location, Some(info(scope)));
+            scope.cancel(&reason, Dropping::Scheduled);
+        }
+    }
+
+    /// Whether anything below it has failed, whatever the policy says to that.
+    #[cfg_attr(not(feature = "recorder"), allow(dead_code))]
+    pub(crate) fn has_failed(&self) -> bool {
+        let findings = self.findings.get();
+        findings.is_some_and(|findings| !findings.outcomes.lock().failures.is_empty())
+    }
+
+    /// What the group fails with by its policy; the group has ended.
+    pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        let failure = self.take_failures(scope)?;
+        let outcomes = self.outcomes();
+        let verdict = self.policy().judge(outcomes.tally);
+        let satisfied = verdict == Verdict::Satisfied && !outcomes.not_put_up_with;
+        drop(outcomes);
+        (!satisfied).then_some(failure)
+    }
+
+    /// All failures as one error, also those that the policy puts up with; the group has ended.
+    pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        if self.asked.is_none() && self.findings.get().is_none() {
+            return None;
+        }
+        self.collect_failures(scope)
+    }
+
+    #[cold]
+    fn collect_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
+        let (mut failures, tally) = {
+            let mut outcomes = self.outcomes();
+            (std::mem::take(&mut outcomes.failures), outcomes.tally)
+        };
+        if let Some(asked) = &self.asked {
+            asked.group_ended();
+        }
+        if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
+            let ended_by = scope.reason().map(|reason| reason.kind());
+            if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
+                // Nobody cancelled it, so it was never satisfied.
+                let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
+                let now = Interval::now();
+                failures.push(Member::from_failure(body_info(scope), missed, now));
+            }
+        }
+        if failures.is_empty() {
+            return None;
+        }
+        let error = ErrorGroup::new(info(scope), failures)?;
+        // Cancelled by its own failing child is no news; cancelled from outside is the context of the errors.
+        Some(match scope.reason() {
+            Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
+            _ => error,
+        })
+    }
+}
+
+impl Scope {
+    /// Nothing but background children is left: they have served.
+    pub(in crate::scope) fn end_background(self: &Arc<Self>) {
+        let reason = CancelReason::of(ReasonKind::GroupEnded, self.location, None);
+        // Closing first is not possible while they live; a spawn by one of them finds the group cancelled. On the stack of whoever polls the
+        // group destructors of children have no business.
+        self.cancel(&reason, Dropping::Scheduled);
+    }
+}
+
+/// A task ended with the failure of a sibling in hand: counted once.
+pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
+    let member = Member::Task(failed.clone());
+    match owner.group() {
+        Some(group) => group.record(owner, member, Whose::Child, true),
+        None if is_known_around(owner, failed) => {}
+        None => owner.adopt_failure(member),
+    }
+}
+
+/// Whether the nearest group has that very failure.
+fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
+    ancestors(scope)
+        .find_map(|scope| scope.group())
+        .is_some_and(|group| {
+            let outcomes = group.outcomes();
+            let mut failures = outcomes.failures.iter();
+            failures.any(|member| member.is_same(failed))
+        })
+}
+
+/// What was in the hand of code of `scope` that is dropped: its failure, unless it is an error that
+/// only says that the scope was cancelled, or the failure of a child that its group has (S41). A
+/// guard of the scope that it was `made_in` may be hidden in it.
+pub(crate) fn adopt_failed(
+    scope: &Arc<Scope>,
+    who: TaskInfo,
+    failed: Failed,
+    made_in: Option<&Arc<Scope>>,
+) {
+    let interval = failed.interval;
+    let error = match failed.fault {
+        Fault::Error(error) => error,
+        Fault::Panic(_) => return scope.adopt_from_hand(Member::failed(who, failed)),
+    };
+    let Err(error) = classify(error, scope.is_cancelled(), made_in) else {
+        return;
+    };
+    match TaskError::passed_on_by(&*error) {
+        Some(failed) if is_known_around(scope, &failed) => {}
+        Some(failed) => scope.adopt_from_hand(Member::Task(failed)),
+        None => scope.adopt_from_hand(Member::from_failure(who, error, interval)),
+    }
+}

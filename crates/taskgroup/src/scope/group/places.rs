@@ -1,0 +1,52 @@
+//! The places of a group with a limit, and who waits for one.
+
+use std::collections::BTreeMap;
+
+use crate::gate::StoredWaker;
+use crate::scope::waiters::Waiters;
+
+/// The children of a group with a limit.
+pub(super) struct Places<T> {
+    /// Children that hold one of the limit's places.
+    pub(super) placed: usize,
+    /// Children that wait for a place, by their number: in spawn order.
+    pub(super) queued: BTreeMap<u32, T>,
+    /// Those who wait for a place before they spawn. While there are any, no place is free: one that is given back is handed to the
+    /// first of them, and counts as his from then on.
+    pub(super) waiting: Waiters,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self {
+            placed: 0,
+            queued: BTreeMap::new(),
+            waiting: Waiters::default(),
+        }
+    }
+}
+
+/// Whose turn it is when a place is free.
+pub(super) enum Next<T> {
+    Child(T),
+    /// A place was handed to this one.
+    Waiter(StoredWaker),
+}
+
+impl<T> Places<T> {
+    pub(super) fn is_free(&self, limit: usize) -> bool {
+        self.placed < limit && self.queued.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Hands a place that is free to whose turn it is: children that were spawned already come first.
+    pub(super) fn next(&mut self, limit: usize) -> Option<Next<T>> {
+        if self.placed >= limit {
+            return None;
+        }
+        let queued = self.queued.pop_first();
+        let next = queued.map(|(_, task)| Next::Child(task));
+        let next = next.or_else(|| self.waiting.call_first().map(Next::Waiter));
+        self.placed += usize::from(next.is_some());
+        next
+    }
+}

@@ -1,0 +1,39 @@
+//! What a scope does after its code has ended: deferred work, then everything below (N2).
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::scope::tree::Scope;
+
+/// Runs what was deferred, then waits for everything below, then closes the scope.
+pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -> Poll<()> {
+    let mut listens = false;
+    loop {
+        if scope.below() > 0 {
+            // Also when nothing was below before the deferred work: what that leaves behind is not
+            // waited for.
+            scope.hand_on();
+            if !listens {
+                // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
+                scope.set_waker(cx.waker());
+                scope.start_draining();
+                listens = true;
+                continue;
+            }
+            if scope.only_background() {
+                scope.end_background();
+            }
+            if scope.below() > 0 {
+                return Poll::Pending;
+            }
+        }
+        let deferred = scope.stop_waiting();
+        listens = false;
+        if !deferred.is_empty() {
+            // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
+            scope.adopt_cleanups(deferred);
+        } else if scope.try_close() {
+            return Poll::Ready(());
+        }
+    }
+}

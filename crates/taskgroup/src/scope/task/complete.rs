@@ -1,0 +1,150 @@
+//! The end of a task: its outcome is made, its failure is judged, its owner is told of it.
+
+use super::ended::{End, Ended};
+use super::header::Step;
+use super::kept::Outcome;
+use super::outcome::{JoinError, classify};
+use super::output::TaskOutput;
+use super::stage::{Stage, Task};
+use crate::error::{Failed, Fault, Interval, Member, TaskError};
+use crate::gate::{self, Payload};
+use crate::progress::Fate;
+use crate::scope::events::{self, Ending};
+use crate::scope::group::pass_on;
+
+impl<F> Task<F>
+where
+    F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+{
+    /// `RUNNING` is ours (K1).
+    #[inline]
+    pub(super) fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
+        let header = &self.header;
+        if header.scope().is_none_or(|inside| !inside.has_rare()) {
+            match end {
+                End::Value(value) => {
+                    events::ended(header, || Ending::Value);
+                    return self.finish(Fate::Done, move || Ok(value));
+                }
+                End::Cancelled => {
+                    events::ended(header, || Ending::Cancelled);
+                    return self.finish(Fate::Cancelled, || Err(header.cancelled()));
+                }
+                End::Failed(_) => {}
+            }
+        }
+        self.complete_with_care(end)
+    }
+
+    /// Has the outcome ready, or drops it.
+    #[inline]
+    fn finish<R>(&self, fate: Fate, outcome: R) -> Step
+    where
+        R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
+    {
+        if fate == Fate::Cancelled {
+            self.header.ended_cancelled();
+        }
+        let gone = self.header.is_detached();
+        if !gone {
+            let outcome = Stage::Outcome(Outcome::new(Some(outcome())));
+            // Empty: an assignment would look what there is to drop.
+            std::mem::forget(std::mem::replace(self.own_stage(), outcome));
+        } else if std::mem::needs_drop::<R>() {
+            // K3: the joiner is gone, so the outcome is ours.
+            self.drop_outcome(|| drop(outcome));
+        }
+        Step::Ended { fate, gone }
+    }
+
+    /// Where there may be something to tell.
+    #[cold]
+    fn complete_with_care(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
+        let header = &self.header;
+        let mut ended = match end {
+            End::Value(value) => Ended::Value(value),
+            End::Cancelled => Ended::Cancelled,
+            End::Failed(failed) => self.judge(*failed),
+        };
+        events::ended(header, || match &ended {
+            Ended::Value(_) => Ending::Value,
+            Ended::Cancelled => Ending::Cancelled,
+            Ended::Failed(failed, _) => Ending::Failed(failed.clone()),
+        });
+        if let Ended::Failed(failed, news) = &mut ended {
+            match news.take() {
+                Some(member) => header.owner.adopt_failure(member),
+                None => pass_on(&header.owner, failed),
+            }
+        }
+        for member in header
+            .scope()
+            .map_or_else(Vec::new, |inside| inside.take_adopted())
+        {
+            // What was left by futures that this task dropped half-way failed in it.
+            if !matches!(ended, Ended::Failed(..)) {
+                let failed = Ended::Failed(member.to_task_error(), None);
+                let lost = std::mem::replace(&mut ended, failed);
+                gate::drop_or_report("the value of a task", lost);
+            }
+            header.owner.adopt_failure(member);
+        }
+        let fate = ended.fate();
+        self.finish(fate, move || ended.into_result(header))
+    }
+
+    /// What it is that the task failed with.
+    fn judge(&self, failed: Failed) -> Ended<<F::Output as TaskOutput>::Value> {
+        let header = &self.header;
+        let error = match failed.fault {
+            Fault::Error(error) => error,
+            Fault::Panic(_) => return Ended::failed(Member::failed(header.info(), failed)),
+        };
+        let inside = header.scope();
+        match classify(error, header.sees_cancel(), inside.as_deref()) {
+            Ok(()) => Ended::Cancelled,
+            // The failure of a sibling, passed on: one leaf, not two.
+            Err(error) => match TaskError::passed_on_by(&*error) {
+                Some(failed) => Ended::Failed(failed, None),
+                None => {
+                    let member = Member::from_failure(header.info(), error, failed.interval);
+                    Ended::failed(member)
+                }
+            },
+        }
+    }
+
+    #[cold]
+    pub(super) fn drop_outcome(&self, drop_it: impl FnOnce()) {
+        if let Err(payload) = gate::call_apart(drop_it) {
+            let info = self.header.info();
+            self.header
+                .owner
+                .adopt_failure(Member::from_panic(info, payload, Interval::now()));
+        }
+    }
+
+    /// Something unwound out of a step: the task ends with that panic. `RUNNING` is ours (K1).
+    #[cold]
+    pub(super) fn fail(&self, payload: Payload) -> Step {
+        if matches!(self.own_stage(), Stage::Outcome(_)) {
+            // The outcome is there, so what unwound was to be told to others. They are told by the end of the task.
+            gate::report("the end of a task", payload);
+            return Step::Ended {
+                fate: Fate::Failed,
+                gone: false,
+            };
+        }
+        if let Err(second) = gate::call_apart(|| *self.own_stage() = Stage::Empty) {
+            gate::discard(second);
+        }
+        let header = &self.header;
+        let member = Member::from_panic(header.info(), payload, Interval::now());
+        let failed = member.to_task_error();
+        let told = gate::call(|| header.owner.adopt_failure(member));
+        if let Err(payload) = told {
+            gate::report("the failure of a task", payload);
+        }
+        self.finish(Fate::Failed, || Err(JoinError::Failed(failed)))
+    }
+}

@@ -1,0 +1,282 @@
+//! What is the same in every task, whatever its future: the header of its node, and the counted
+//! reference to it.
+//!
+//! # Who may touch the stage
+//!
+//! - **K1** While `DONE` is unset: only the thread that set `RUNNING`, until it clears it.
+//! - **K2** Once `DONE` is set and `DETACHED` is not: only the owner of the one [`Joiner`](super::Joiner).
+//! - **K3** The thread that sets the second of `DONE` and `DETACHED` owns the outcome and drops it. Nothing touches the stage after that.
+//!
+//! These bits stand in one word ([`StateWord`]) and change by read-modify-writes, so each change of owner is a synchronisation.
+//!
+//! # Who keeps the node
+//!
+//! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the tree from the birth of the task to its
+//!   `DONE`: it stands in the owner's list once the task is linked, and nowhere before that. The thread that drops the last reference
+//!   frees the node. A `TaskRef` therefore keeps the header readable.
+//! - **K5** A task keeps the scope inside it. That scope refers to the task without counting, until the thread that ends the task, or
+//!   finds it ended after it has made the scope, [takes the reference out](TaskLink::forget), with a counted one in hand.
+//!
+//! # What the pointers are good for
+//!
+//! - **K6** A pointer to a node is the one that `Task::allocate` got. So it is valid for the
+//!   whole node. The header is the node's first field. The table in the header is the one made for
+//!   the type of the node, and its functions are called in no other way.
+//! - **K7** A borrow of the stage ends before the next one begins. A poll and the drop of a future
+//!   or of an outcome keep theirs while foreign code runs. That code finds the bits of K1–K3 as
+//!   they were, so it has no way to the stage. A future is dropped where it was written, and
+//!   nothing is moved out of `Stage::Future`. An outcome leaves the stage through its cell.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::extra::{Extra, Inside};
+use super::mark::Mark;
+use super::state::{SHIELDED, Snapshot, StateWord};
+use crate::gate::Payload;
+use crate::progress::Fate;
+use crate::reason::CancelReason;
+use crate::scope::tree::{NO_SLOT, Scope};
+use crate::sync::{AtomicU32, Mutex, Ordering};
+
+/// The place of what was polled and is not linked.
+pub(super) const STARTED: u32 = NO_SLOT - 1;
+
+/// The part of a task that does not depend on its future.
+pub(crate) struct Header {
+    pub(super) state: StateWord,
+    pub(super) vtable: &'static Vtable,
+    pub(crate) owner: Arc<Scope>,
+    pub(crate) mark: Mark,
+    pub(crate) index: u32,
+    pub(super) slot: AtomicU32,
+    pub(super) extra: Extra<Scope>,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: crate::scope::spans::Span,
+}
+
+/// What depends on the future.
+pub(super) struct Vtable {
+    /// Polls once as the thread that has `RUNNING`; or only drops the future, without `may_poll`.
+    pub(super) step: fn(&TaskRef, may_poll: bool) -> Step,
+    /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of the step caught.
+    pub(super) fail: fn(&TaskRef, Payload) -> Step,
+    /// Drops the outcome. By K3.
+    pub(super) drop_outcome: fn(&TaskRef),
+    /// Whether the future has not ended. For the thread that has `RUNNING`.
+    pub(super) has_future: fn(&TaskRef) -> bool,
+    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for the joiner after `DONE`.
+    pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
+    /// Frees a node to which there is no reference.
+    pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+/// What came of a step.
+pub(super) enum Step {
+    Pending,
+    /// The outcome is in the stage; or else the joiner was found `gone`, and it was dropped.
+    Ended {
+        fate: Fate,
+        gone: bool,
+    },
+}
+
+impl Header {
+    /// Whether one of these settings was made.
+    pub(crate) fn has(&self, settings: usize) -> bool {
+        self.state.is_set(settings)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.is_done()
+    }
+
+    pub(in crate::scope) fn is_detached(&self) -> bool {
+        self.state.is_detached()
+    }
+
+    pub(in crate::scope) fn is_forced(&self) -> bool {
+        self.state.is_forced()
+    }
+
+    /// Whether it is being polled or about to be.
+    pub(crate) fn is_active(&self) -> bool {
+        self.state.is_active()
+    }
+
+    pub(in crate::scope) fn is_scheduled(&self) -> bool {
+        self.state.is_scheduled()
+    }
+
+    /// Whether it is in its owner's list.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.slot() < STARTED
+    }
+
+    /// Whether it was never polled.
+    pub(in crate::scope) fn is_new(&self) -> bool {
+        self.slot() == NO_SLOT
+    }
+
+    pub(in crate::scope) fn set_started(&self) {
+        if self.is_new() {
+            self.set_slot(STARTED);
+        }
+    }
+
+    /// Whether the task is to end: not asked of shielded ones unless forced.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.state.is_cancelled()
+    }
+
+    /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is ours; which one it is, under
+    /// the owner's lock.
+    pub(in crate::scope) fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::scope) fn slot_cell(&self) -> &AtomicU32 {
+        &self.slot
+    }
+
+    pub(in crate::scope) fn set_slot(&self, slot: u32) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    /// As [`is_cancelled`](Self::is_cancelled), for whoever polls the task: a handle's cancel marks the scope inside first and the task
+    /// right after, and between the two the word is out already.
+    pub(in crate::scope) fn is_told(&self) -> bool {
+        self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
+    }
+
+    /// Whether the code of the task is to see itself as cancelled. In its first poll it is not linked, so no canceller of the owner
+    /// finds it.
+    pub(in crate::scope) fn sees_cancel(&self) -> bool {
+        self.is_told() || (!self.has(SHIELDED) && self.owner.is_cancelled())
+    }
+
+    /// The scope inside the task, if anything asked for one yet.
+    #[inline]
+    pub(crate) fn scope(&self) -> Option<Inside<'_, Scope>> {
+        self.extra.inside()
+    }
+
+    pub(in crate::scope) fn holds(&self) -> u32 {
+        self.scope().map_or(0, |scope| scope.holds())
+    }
+
+    /// Takes over `CANCELLED` and `FORCED`; returns whether that says anything new to the task.
+    pub(in crate::scope) fn mark(&self, bits: u32) -> bool {
+        self.state.mark(bits)
+    }
+
+    /// Tells the scope inside the task what the task was told. The caller has marked the task (Z2):
+    /// the thread that makes the scope looks at the word after that, so one of the two has both in
+    /// hand.
+    pub(super) fn pass_down(&self) {
+        let Some(scope) = self.scope() else {
+            return;
+        };
+        self.hand_down(self.state.now(), &scope);
+    }
+
+    pub(super) fn hand_down(&self, state: Snapshot, scope: &Arc<Scope>) {
+        let flags = state.told();
+        if flags != 0 {
+            scope.cancel_from_above(flags, &self.reason());
+        }
+    }
+
+    pub(crate) fn reason(&self) -> CancelReason {
+        self.scope()
+            .and_then(|scope| scope.reason())
+            .or_else(|| self.owner.reason())
+            .unwrap_or_else(|| CancelReason::dropped(self.owner.location))
+    }
+}
+
+/// A counted reference to a task (K4).
+pub(crate) struct TaskRef(pub(super) NonNull<Header>);
+
+// What the header hides from the compiler behind raw pointers, and what a joiner hands out.
+const _: () = {
+    const fn may_be_shared<T: Send + Sync>() {}
+    may_be_shared::<Header>();
+    may_be_shared::<super::extra::Rare<Scope>>();
+};
+
+// SAFETY: K1, K2, K3: a `TaskRef` leads to the header, which may be shared (see above), and to the
+// stage, which these rules send from thread to thread. `task::new` asks for a future and a value
+// that are `Send`.
+#[allow(unsafe_code)]
+unsafe impl Send for TaskRef {}
+// SAFETY: K1, K2, K3: as above. A shared reference gives no more than a clone.
+#[allow(unsafe_code)]
+unsafe impl Sync for TaskRef {}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().state.add_reference();
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        if self.header().state.drop_reference() {
+            let free = self.header().vtable.free;
+            // SAFETY: K4: that was the last reference. What others did with theirs happened before
+            // (Z1).
+            unsafe { free(self.0) };
+        }
+    }
+}
+
+impl TaskRef {
+    /// Takes over a reference that is counted already.
+    ///
+    /// # Safety
+    /// K6: `node` is a pointer to a node. K4: the caller gives up one reference to it, or keeps the
+    /// result from being dropped.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn from_raw(node: NonNull<Header>) -> Self {
+        Self(node)
+    }
+
+    pub(super) fn as_raw(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: K4: a reference keeps the node.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.0.as_ref()
+        }
+    }
+
+    /// The same reference a second time, so it must not outlive `self`.
+    pub(super) fn alias(&self) -> ManuallyDrop<Self> {
+        ManuallyDrop::new(Self(self.0))
+    }
+}
+
+/// The scope inside a task knows its task, until that ends (K5).
+pub(crate) struct TaskLink(Mutex<Option<ManuallyDrop<TaskRef>>>);
+
+impl TaskLink {
+    pub(in crate::scope) fn new(task: &TaskRef) -> Self {
+        Self(Mutex::new(Some(task.alias())))
+    }
+
+    pub(crate) fn upgrade(&self) -> Option<TaskRef> {
+        // K5: whoever takes it out waits for the lock, with a reference that keeps the task.
+        self.0.lock().as_deref().cloned()
+    }
+
+    pub(in crate::scope) fn forget(&self) {
+        *self.0.lock() = None;
+    }
+}

@@ -1,0 +1,68 @@
+//! What a child may return.
+
+use crate::error::BoxError;
+use crate::gate;
+
+/// What a child may return: `()`, a `Result` whose error converts into [`BoxError`], or nothing ever (`!`, the type of a loop without
+/// an end).
+///
+/// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented for nothing else.
+pub trait TaskOutput: sealed::Sealed {
+    /// What the task's handle gives.
+    type Value;
+    #[doc(hidden)]
+    type Error: Into<BoxError>;
+    /// Runs no code of the output.
+    #[doc(hidden)]
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<T, E> Sealed for Result<T, E> {}
+    impl Sealed for super::Never {}
+
+    pub trait ReturnType {
+        type Output;
+    }
+    impl<T> ReturnType for fn() -> T {
+        type Output = T;
+    }
+}
+
+/// `!` by a name that stable Rust has for it.
+type Never = <fn() -> ! as sealed::ReturnType>::Output;
+
+impl TaskOutput for Never {
+    type Value = std::convert::Infallible;
+    type Error = std::convert::Infallible;
+    fn into_result(self) -> Result<Self::Value, Self::Error> {
+        self
+    }
+}
+
+impl TaskOutput for () {
+    type Value = ();
+    type Error = std::convert::Infallible;
+    fn into_result(self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl<T, E: Into<BoxError>> TaskOutput for Result<T, E> {
+    type Value = T;
+    type Error = E;
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// What `output` is as a result. A panic of the conversion unwinds into the poll that is under way.
+pub(crate) fn converted<O: TaskOutput>(output: O) -> Result<O::Value, BoxError> {
+    let convert = |error: O::Error| gate::call_apart(|| error.into());
+    let resume = |payload| std::panic::resume_unwind(payload);
+    output
+        .into_result()
+        .map_err(|error| convert(error).unwrap_or_else(resume))
+}

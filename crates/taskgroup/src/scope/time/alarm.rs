@@ -1,0 +1,119 @@
+//! What an alarm does when it rings, and the alarms that a scope sets for itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::timer::{Alarm, SetAlarm};
+use crate::scope::driver::Runtime;
+use crate::scope::tree::Scope;
+use crate::scope::{waiting, who};
+use crate::warning;
+
+/// How often the report of what does not end is repeated.
+const WATCH: Duration = Duration::from_secs(5);
+
+impl Alarm {
+    /// An alarm that will not ring, because its runtime has been shut down. What is polled is woken
+    /// to find another clock.
+    pub(super) fn silence(self, at: Instant) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Deadline(scope) => {
+                if let Some(scope) = scope.upgrade() {
+                    scope.wake();
+                }
+            }
+            Self::Grace(ref scope, _) | Self::Watch(ref scope, _) | Self::Ask(ref scope) => {
+                let scope = scope.upgrade();
+                if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
+                    runtime.timers().arm(&runtime, at, self);
+                }
+            }
+        }
+    }
+
+    /// The time has come.
+    pub(super) fn fire(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Deadline(scope) => {
+                if let Some(scope) = scope.upgrade() {
+                    scope.expire_deadline();
+                }
+            }
+            Self::Grace(scope, grace) => {
+                if let Some(scope) = scope.upgrade() {
+                    scope.grace_over(grace);
+                }
+            }
+            Self::Ask(scope) => {
+                if let Some(scope) = scope.upgrade() {
+                    scope.look_again();
+                }
+            }
+            Self::Watch(scope, since) => {
+                if let Some(scope) = scope.upgrade() {
+                    // First, as what tells of it may panic.
+                    watch_since(&scope, since);
+                    waiting::still_waiting(&scope, since.elapsed());
+                }
+            }
+        }
+    }
+}
+
+/// After `grace`, guards and shields below `scope` hold no longer. Without a clock the cleanup goes
+/// on, and a warning says that nothing bounds it. A panic would hit the code that happens to cancel
+/// the group.
+pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm> {
+    let at = Instant::now().checked_add(grace)?;
+    let runtime = runtime_of_grace(scope, grace)?;
+    let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+    Some(SetAlarm::new(&runtime, at, alarm))
+}
+
+/// As [`set_grace`], and it is not taken back.
+#[cfg(feature = "runner")]
+pub(crate) fn ring_grace(scope: &Arc<Scope>, grace: Duration) {
+    if let Some(runtime) = runtime_of_grace(scope, grace) {
+        let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+        ring_in(&runtime, grace, alarm);
+    }
+}
+
+fn runtime_of_grace(scope: &Arc<Scope>, grace: Duration) -> Option<Arc<Runtime>> {
+    let runtime = Runtime::with_clock_for(scope);
+    // Outside any runtime nothing below can have begun.
+    if runtime.is_none() && scope.runtime_if_any().is_some() {
+        warning::no_clock(who::info(scope), grace);
+    }
+    runtime
+}
+
+/// Reports every few seconds what still runs below `scope`, until nothing does.
+pub(in crate::scope) fn watch(scope: &Arc<Scope>) {
+    watch_since(scope, Instant::now());
+}
+
+fn watch_since(scope: &Arc<Scope>, since: Instant) {
+    if scope.is_closed() {
+        return;
+    }
+    ring(scope, WATCH, Alarm::Watch(Arc::downgrade(scope), since));
+}
+
+/// Rings after `pause` where `scope` has a clock, and is not taken back.
+pub(in crate::scope) fn ring(scope: &Arc<Scope>, pause: Duration, alarm: Alarm) {
+    if let Some(runtime) = Runtime::with_clock_for(scope) {
+        ring_in(&runtime, pause, alarm);
+    }
+}
+
+fn ring_in(runtime: &Arc<Runtime>, pause: Duration, alarm: Alarm) {
+    // Beyond what an instant can say means never.
+    if let Some(at) = Instant::now().checked_add(pause) {
+        runtime.timers().arm(runtime, at, alarm);
+    }
+}

@@ -1,0 +1,115 @@
+//! Who a task, a group or a scope is: names, numbers, paths.
+
+use std::borrow::Cow;
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::group::GroupState;
+use super::task::Header;
+use super::tree::{Kind, Scope, ancestors};
+use crate::error::{TaskId, TaskInfo};
+
+impl Header {
+    #[cfg(feature = "testing")]
+    pub(crate) fn id(&self) -> TaskId {
+        task_id(self)
+    }
+
+    pub(crate) fn info(&self) -> TaskInfo {
+        task_info(self)
+    }
+}
+
+pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
+    let number = || Cow::Owned(format!("#{}", header.index));
+    header.mark.name().unwrap_or_else(number)
+}
+
+pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {
+    group
+        .name()
+        .unwrap_or_else(|| Cow::Owned(format!("group {}", group.number())))
+}
+
+fn task_info(header: &Header) -> TaskInfo {
+    task_info_below(header, &info(&header.owner))
+}
+
+pub(crate) fn task_id(header: &Header) -> TaskId {
+    let number = header.owner.group().map_or(0, GroupState::number);
+    TaskId::new(number, header.index)
+}
+
+/// As [`task_info`] for whoever knows what is above.
+pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
+    task_info_at(header, Some(parent))
+}
+
+fn task_info_at(header: &Header, parent: Option<&TaskInfo>) -> TaskInfo {
+    let name = display_name(header);
+    TaskInfo::new(name, task_id(header), parent, header.mark.location())
+}
+
+/// The run that is `scope`.
+fn main_info(scope: &Scope) -> TaskInfo {
+    TaskInfo::new("main", TaskId::new(0, 0), None, scope.location)
+}
+
+/// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.
+pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<TaskInfo> {
+    match &scope.kind {
+        Kind::Group(group) => Some(match group.known_info() {
+            Some(known) => known.clone(),
+            None => TaskInfo::new(group_name(group), group.id(), parent, scope.location),
+        }),
+        Kind::Run => Some(main_info(scope)),
+        _ => None,
+    }
+}
+
+/// Who a scope is: the group, the task around it, or the root. Found by a walk, kept by groups.
+pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
+    // Top down from the nearest ancestor that knows its own: no recursion (T7).
+    let mut chain = Vec::new();
+    let mut known = None;
+    for above in ancestors(scope) {
+        if let Some(cached) = above.group().and_then(GroupState::known_info) {
+            known = Some(cached.clone());
+            break;
+        }
+        chain.push(above);
+    }
+    for above in chain.into_iter().rev() {
+        let parent = known.as_ref();
+        let own = match &above.kind {
+            Kind::Group(group) => {
+                let fresh = TaskInfo::new(group_name(group), group.id(), parent, above.location);
+                Some(group.keep_info(fresh))
+            }
+            Kind::Task(task) => {
+                let task = task.upgrade();
+                task.map(|task| task_info_at(task.header(), parent))
+            }
+            Kind::Run => Some(main_info(above)),
+            _ => None,
+        };
+        known = own.or(known);
+    }
+    known.unwrap_or_else(TaskInfo::process)
+}
+
+/// Something below `scope` that is not a task.
+pub(crate) fn info_at(
+    scope: &Arc<Scope>,
+    name: &'static str,
+    location: &'static Location<'static>,
+) -> TaskInfo {
+    let above = info(scope);
+    TaskInfo::new(name, above.id(), Some(&above), location)
+}
+
+/// The body of a group, as the member of its error.
+pub(crate) fn body_info(scope: &Arc<Scope>) -> TaskInfo {
+    let group = info(scope);
+    TaskInfo::new("body", group.id(), Some(&group), scope.location)
+}
