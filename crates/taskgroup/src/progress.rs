@@ -74,11 +74,11 @@ impl Counts {
 #[derive(Clone, Debug)]
 #[doc(alias = "tqdm")]
 pub struct Progress {
-    state: watch::Sender<State>,
+    state: watch::Sender<ProgressState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct ProgressState {
     counts: Counts,
     /// Of those queued, announced and not spawned yet.
     expected: usize,
@@ -101,7 +101,7 @@ impl Progress {
     /// count as cancelled at the end.
     #[must_use]
     pub fn expecting(total: usize) -> Self {
-        let state = State {
+        let state = ProgressState {
             counts: Counts {
                 queued: total,
                 ..Counts::default()
@@ -130,7 +130,7 @@ impl Progress {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut ProgressState)) {
         // It wakes those who watch, by whatever wakers they have.
         gate::call_or_report("a watcher of a progress", || self.state.send_modify(change));
     }
@@ -148,7 +148,7 @@ impl Progress {
 
     /// A child went to its driver.
     pub(crate) fn started(&self) {
-        self.change(|State { counts, .. }| {
+        self.change(|ProgressState { counts, .. }| {
             counts.queued -= 1;
             counts.running += 1;
         });
@@ -156,7 +156,7 @@ impl Progress {
 
     /// A started child has ended.
     pub(crate) fn ended(&self, fate: Fate) {
-        self.change(|State { counts, .. }| {
+        self.change(|ProgressState { counts, .. }| {
             counts.running -= 1;
             match fate {
                 Fate::Done => counts.done += 1,
@@ -169,7 +169,7 @@ impl Progress {
     /// A child was not taken in.
     pub(crate) fn refused(&self) {
         // In one change: another thread may look at a group that has ended.
-        self.change(|State { counts, expected }| {
+        self.change(|ProgressState { counts, expected }| {
             if *expected > 0 {
                 *expected -= 1;
                 counts.queued -= 1;
@@ -180,7 +180,7 @@ impl Progress {
 
     /// The group has ended.
     pub(crate) fn closed(&self) {
-        self.change(|State { counts, expected }| {
+        self.change(|ProgressState { counts, expected }| {
             counts.queued -= *expected;
             counts.cancelled += *expected;
             *expected = 0;
@@ -194,7 +194,7 @@ impl Progress {
 /// It keeps the newest snapshot only: one that is looked at rarely skips what came between, but never the last.
 #[derive(Debug)]
 pub struct ProgressEvents {
-    receiver: watch::Receiver<State>,
+    receiver: watch::Receiver<ProgressState>,
     over: bool,
 }
 

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("scope/tree/wakers.rs: waker.wake();", STORED),
     ("scope/tree/deferred.rs: drop(waker);", STORED),
     (
-        "scope/driver/light.rs: Call::Wake(waker) => waker.wake(),",
+        "scope/driver/light.rs: PumpCall::Wake(waker) => waker.wake(),",
         STORED,
     ),
     ("scope/driver/queue.rs: waker.wake();", STORED),
@@ -44,7 +44,7 @@ const ALLOWED: &[(&str, &str)] = &[
         STORED,
     ),
     (
-        "scope/group/limit.rs: Some(Next::Waiter(waker)) => waker.wake(),",
+        "scope/group/limit.rs: Some(PlaceGoesTo::Waiter(waker)) => waker.wake(),",
         STORED,
     ),
     (

@@ -129,11 +129,11 @@ fn location_around(call: &Call) -> &'static Location<'static> {
     let mut around = call.around.ambient;
     loop {
         return match look(&around) {
-            Inside::Nothing => Location::caller(),
-            Inside::Task(task) => task.header().mark.location(),
-            Inside::Scope(scope) => scope.location,
-            Inside::Unopened(unopened) => unopened.location,
-            Inside::Call(call) => {
+            Shown::Nothing => Location::caller(),
+            Shown::Task(task) => task.header().mark.location(),
+            Shown::Scope(scope) => scope.location,
+            Shown::Unopened(unopened) => unopened.location,
+            Shown::Call(call) => {
                 around = call.around.ambient;
                 continue;
             }
@@ -142,7 +142,7 @@ fn location_around(call: &Call) -> &'static Location<'static> {
 }
 
 /// What an ambient pointer shows.
-enum Inside<'a> {
+enum Shown<'a> {
     Nothing,
     Task(&'a TaskRef),
     Scope(&'a Arc<Scope>),
@@ -151,67 +151,67 @@ enum Inside<'a> {
 }
 
 #[allow(unsafe_code)]
-fn look(ambient: &Ambient) -> Inside<'_> {
+fn look(ambient: &Ambient) -> Shown<'_> {
     match *ambient {
-        Ambient::Outside => Inside::Nothing,
+        Ambient::Outside => Shown::Nothing,
         // SAFETY: CU1: what is ambient is alive further up on this stack. `enter_task` put it there.
-        Ambient::Task(task) => Inside::Task(unsafe { &*task.cast() }),
+        Ambient::Task(task) => Shown::Task(unsafe { &*task.cast() }),
         // SAFETY: CU1: as above. `enter_scope` or `enter_blocking` put it there.
-        Ambient::Scope(scope) => Inside::Scope(unsafe { &*scope.cast() }),
+        Ambient::Scope(scope) => Shown::Scope(unsafe { &*scope.cast() }),
         // SAFETY: CU1: as above. `enter_unopened` put it there.
-        Ambient::Unopened(unopened) => Inside::Unopened(unsafe { &*unopened.cast() }),
+        Ambient::Unopened(unopened) => Shown::Unopened(unsafe { &*unopened.cast() }),
         // SAFETY: CU1: as above. `ambient::apart` put it there.
-        Ambient::Call(call) => Inside::Call(unsafe { &*call }),
+        Ambient::Call(call) => Shown::Call(unsafe { &*call }),
     }
 }
 
 fn scope_of(ambient: Ambient) -> Arc<Scope> {
     match look(&ambient) {
-        Inside::Nothing => Scope::root().clone(),
-        Inside::Task(task) => task.inside_running(),
-        Inside::Scope(scope) => scope.clone(),
-        Inside::Unopened(unopened) => unopened.open().clone(),
-        Inside::Call(call) => open_for(call),
+        Shown::Nothing => Scope::root().clone(),
+        Shown::Task(task) => task.inside_running(),
+        Shown::Scope(scope) => scope.clone(),
+        Shown::Unopened(unopened) => unopened.open().clone(),
+        Shown::Call(call) => open_for(call),
     }
 }
 
 fn is_ambient(ambient: Ambient, scope: &Arc<Scope>) -> bool {
     match look(&ambient) {
-        Inside::Nothing => Arc::ptr_eq(scope, Scope::root()),
-        Inside::Task(task) => task
+        Shown::Nothing => Arc::ptr_eq(scope, Scope::root()),
+        Shown::Task(task) => task
             .header()
             .scope()
             .is_some_and(|inside| Arc::ptr_eq(&inside, scope)),
-        Inside::Scope(current) => Arc::ptr_eq(current, scope),
-        Inside::Unopened(unopened) => unopened
+        Shown::Scope(current) => Arc::ptr_eq(current, scope),
+        Shown::Unopened(unopened) => unopened
             .scope
             .get()
             .is_some_and(|opened| Arc::ptr_eq(opened, scope)),
-        Inside::Call(call) => opened_for(call).is_some_and(|opened| Arc::ptr_eq(opened, scope)),
+        Shown::Call(call) => opened_for(call).is_some_and(|opened| Arc::ptr_eq(opened, scope)),
     }
 }
 
 fn sees_cancel(ambient: Ambient) -> bool {
     match look(&ambient) {
-        Inside::Nothing => false,
-        Inside::Task(task) => task.header().sees_cancel(),
-        Inside::Scope(scope) => scope.is_cancelled(),
-        Inside::Unopened(unopened) => match unopened.scope.get() {
+        Shown::Nothing => false,
+        Shown::Task(task) => task.header().sees_cancel(),
+        Shown::Scope(scope) => scope.is_cancelled(),
+        Shown::Unopened(unopened) => match unopened.scope.get() {
             Some(scope) => scope.is_cancelled(),
             None => !unopened.kind.keeps_cancel_out() && sees_cancel(unopened.around.ambient),
         },
         // A call cannot be cut off, but it sees why it is made.
-        Inside::Call(call) => sees_cancel(call.around.ambient),
+        Shown::Call(call) => sees_cancel(call.around.ambient),
     }
 }
 
 fn task_of(ambient: Ambient) -> Option<TaskRef> {
     match look(&ambient) {
-        Inside::Nothing => None,
-        Inside::Task(task) => Some(task.clone()),
-        Inside::Scope(scope) => tree::task_around(scope),
-        Inside::Unopened(unopened) => task_of(unopened.around.ambient),
-        Inside::Call(call) => task_of(call.around.ambient),
+        Shown::Nothing => None,
+        Shown::Task(task) => Some(task.clone()),
+        Shown::Scope(scope) => tree::task_around(scope),
+        Shown::Unopened(unopened) => task_of(unopened.around.ambient),
+        Shown::Call(call) => task_of(call.around.ambient),
     }
 }
 
@@ -308,16 +308,16 @@ pub(crate) fn is_within(scope: &Arc<Scope>) -> bool {
             return true;
         }
         let opened = match look(&ambient) {
-            Inside::Nothing | Inside::Task(_) => return false,
-            Inside::Scope(current) => current,
-            Inside::Unopened(unopened) => match unopened.scope.get() {
+            Shown::Nothing | Shown::Task(_) => return false,
+            Shown::Scope(current) => current,
+            Shown::Unopened(unopened) => match unopened.scope.get() {
                 Some(opened) => opened,
                 None => {
                     ambient = unopened.around.ambient;
                     continue;
                 }
             },
-            Inside::Call(call) => match opened_for(call) {
+            Shown::Call(call) => match opened_for(call) {
                 Some(opened) => opened,
                 None => {
                     ambient = call.around.ambient;
@@ -341,20 +341,20 @@ pub(crate) fn nearest() -> Arc<Scope> {
     let mut ambient = ambient();
     loop {
         return match look(&ambient) {
-            Inside::Nothing => Scope::root().clone(),
-            Inside::Task(task) => match task.header().scope() {
+            Shown::Nothing => Scope::root().clone(),
+            Shown::Task(task) => match task.header().scope() {
                 Some(inside) => inside.clone(),
                 None => Arc::clone(&task.header().owner),
             },
-            Inside::Scope(scope) => scope.clone(),
-            Inside::Unopened(unopened) => match unopened.scope.get() {
+            Shown::Scope(scope) => scope.clone(),
+            Shown::Unopened(unopened) => match unopened.scope.get() {
                 Some(scope) => scope.clone(),
                 None => {
                     ambient = unopened.around.ambient;
                     continue;
                 }
             },
-            Inside::Call(call) => match opened_for(call) {
+            Shown::Call(call) => match opened_for(call) {
                 Some(scope) => scope.clone(),
                 None => {
                     ambient = call.around.ambient;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Runtime;
 use crate::reason::{CancelReason, ReasonKind};
-use crate::scope::task::{SHIELDED, TaskRef};
+use crate::scope::task::{Allowed, SHIELDED, TaskRef};
 use crate::scope::tree::{Dropping, Scope};
 #[cfg(loom)]
 use crate::sync::CellKey as _;
@@ -52,11 +52,11 @@ pub(super) fn end(task: TaskRef) {
         }
         Ok(None) => VecDeque::from([task]),
         // The thread ends.
-        Err(_) => return task.drive(false),
+        Err(_) => return task.drive(Allowed::Drop),
     };
     while let Some(task) = waiting.pop_front() {
         QUEUE.set(Some(VecDeque::new()));
-        task.drive(false);
+        task.drive(Allowed::Drop);
         waiting.extend(QUEUE.take().into_iter().flatten());
     }
 }

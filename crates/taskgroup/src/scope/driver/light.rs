@@ -27,7 +27,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::queue::{Call, QUOTA, Queue, Resident};
+use super::queue::{PumpCall, QUOTA, Queue, Resident};
 use super::{Runtime, dead};
 use crate::gate;
 use crate::scope::bell;
@@ -63,11 +63,11 @@ impl Queue<TaskRef> {
         }
     }
 
-    fn carry_out(self: &Arc<Self>, call: Call, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
+    fn carry_out(self: &Arc<Self>, call: PumpCall, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
         match call {
-            Call::Nobody => {}
-            Call::Wake(waker) => waker.wake(),
-            Call::Spawn { resident } => runtime.spawn(Pump {
+            PumpCall::Nobody => {}
+            PumpCall::Wake(waker) => waker.wake(),
+            PumpCall::Spawn { resident } => runtime.spawn(Pump {
                 queue: self.clone(),
                 owner: Arc::downgrade(owner),
                 runtime: runtime.clone(),
@@ -88,8 +88,8 @@ struct Pump {
 }
 
 /// What a pump does next.
-enum Next {
-    Run(TaskRef, Call),
+enum PumpStep {
+    Run(TaskRef, PumpCall),
     /// Nothing is left to do.
     Sleep,
     End,
@@ -97,7 +97,7 @@ enum Next {
 
 impl Pump {
     /// `begins`: it is the first child of this turn.
-    fn next(&self, begins: bool, cx: &Context<'_>) -> Next {
+    fn next(&self, begins: bool, cx: &Context<'_>) -> PumpStep {
         let mut inner = self.queue.inner.lock();
         if begins {
             // A resident pump may be polled without having been called, when its group ends.
@@ -108,27 +108,27 @@ impl Pump {
             let call = if self.runtime.has_workers {
                 inner.call(self.runtime.has_workers)
             } else {
-                Call::Nobody
+                PumpCall::Nobody
             };
-            return Next::Run(task, call);
+            return PumpStep::Run(task, call);
         }
         drop(inner);
         self.rest(cx)
     }
 
-    fn rest(&self, cx: &Context<'_>) -> Next {
+    fn rest(&self, cx: &Context<'_>) -> PumpStep {
         if !self.resident {
-            return Next::End;
+            return PumpStep::End;
         }
         let waker = gate::clone_waker(cx.waker());
         let mut inner = self.queue.inner.lock();
         if matches!(inner.resident, Resident::Closed) {
             drop(inner);
-            return Next::End;
+            return PumpStep::End;
         }
         debug_assert!(inner.tasks.is_empty() || inner.coming > 0, "L1");
         inner.resident = Resident::Asleep(waker);
-        Next::Sleep
+        PumpStep::Sleep
     }
 
     /// The turn is used up. `true`: come again.
@@ -145,15 +145,15 @@ impl Pump {
         let began = Instant::now();
         for turn in 0..QUOTA {
             match self.next(turn == 0, cx) {
-                Next::Run(task, call) => {
+                PumpStep::Run(task, call) => {
                     if let Some(owner) = self.owner.upgrade() {
                         self.queue.carry_out(call, &owner, &self.runtime);
                     }
                     task.run();
                     bell::end_turn();
                 }
-                Next::Sleep => return Poll::Pending,
-                Next::End => return Poll::Ready(()),
+                PumpStep::Sleep => return Poll::Pending,
+                PumpStep::End => return Poll::Ready(()),
             }
             // The clock costs as much as a small child, so it is asked after 1, 2, 4, … of them.
             let is_long = || (turn + 1).is_power_of_two() && began.elapsed() >= SLICE;
@@ -166,7 +166,7 @@ impl Pump {
             return Poll::Pending;
         }
         match self.rest(cx) {
-            Next::End => Poll::Ready(()),
+            PumpStep::End => Poll::Ready(()),
             _ => Poll::Pending,
         }
     }

@@ -1,12 +1,15 @@
 //! How children are driven: the seam between the tree and Tokio.
 //!
-//! The tree uses three things of a driver: [`submit`] puts a new task where it will be run, [`hand_over`] one that was woken, and
-//! [`Runtime::current`] finds the driver of the current runtime. A driver uses of a task that it can be [`run`](TaskRef::run).
+//! A task knows three things of its driver: `submit` puts a new task where it will be polled,
+//! `hand_over` one that was woken, and [`Runtime::current`] finds the current runtime. A driver
+//! knows one thing of a task: how to poll it once.
 //!
 //! | file | what it answers |
 //! |---|---|
+//! | `submit` | how a task gets to what polls it |
+//! | `runtime`, `find` | what is kept for one Tokio runtime, and how it is found |
 //! | `tokio_task` | the default: each child is driven by a Tokio task of its own |
-//! | `light` | an option of a group: short-lived Tokio tasks poll its children from a queue |
+//! | `light`, `queue` | an option of a group: short-lived Tokio tasks poll its children from a queue |
 //! | `explored` | for `testing::explore`: all children of a runtime wait in one queue until they are chosen |
 //! | `dead` | how children end whose runtime is gone |
 //! | `model` | what stands for Tokio in the schedule models |

@@ -10,10 +10,10 @@ pub(super) const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// The queue of one group.
 pub(crate) struct Queue<T> {
-    pub(super) inner: Mutex<Inner<T>>,
+    pub(super) inner: Mutex<QueueData<T>>,
 }
 
-pub(super) struct Inner<T> {
+pub(super) struct QueueData<T> {
     pub(super) tasks: VecDeque<T>,
     /// L1
     pub(super) coming: usize,
@@ -34,7 +34,7 @@ pub(super) enum Resident {
 }
 
 /// How one more pump is made to come.
-pub(super) enum Call {
+pub(super) enum PumpCall {
     Nobody,
     Wake(StoredWaker),
     Spawn { resident: bool },
@@ -43,7 +43,7 @@ pub(super) enum Call {
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(QueueData {
                 tasks: VecDeque::new(),
                 coming: 0,
                 resident: Resident::default(),
@@ -53,7 +53,7 @@ impl<T> Default for Queue<T> {
     }
 }
 
-impl<T> Inner<T> {
+impl<T> QueueData<T> {
     /// Whether one more pump is needed (L1–L4).
     pub(super) fn needs_pump(&self, has_workers: bool) -> bool {
         let at_once = if has_workers { 2 } else { 1 };
@@ -62,18 +62,18 @@ impl<T> Inner<T> {
     }
 
     /// Has one more pump come if it is needed.
-    pub(super) fn call(&mut self, has_workers: bool) -> Call {
+    pub(super) fn call(&mut self, has_workers: bool) -> PumpCall {
         if !self.needs_pump(has_workers) {
-            return Call::Nobody;
+            return PumpCall::Nobody;
         }
         self.coming += 1;
         match std::mem::replace(&mut self.resident, Resident::Up) {
-            Resident::Asleep(waker) => Call::Wake(waker),
-            Resident::Unspawned => Call::Spawn { resident: true },
-            Resident::Up => Call::Spawn { resident: false },
+            Resident::Asleep(waker) => PumpCall::Wake(waker),
+            Resident::Unspawned => PumpCall::Spawn { resident: true },
+            Resident::Up => PumpCall::Spawn { resident: false },
             Resident::Closed => {
                 self.resident = Resident::Closed;
-                Call::Spawn { resident: false }
+                PumpCall::Spawn { resident: false }
             }
         }
     }

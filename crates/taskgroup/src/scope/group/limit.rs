@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::GroupState;
-use super::places::{Next, Places};
+use super::places::{PlaceGoesTo, Places};
 use crate::gate::{self, StoredWaker};
 use crate::progress::Progress;
 use crate::scope::task::TaskRef;
@@ -117,8 +117,8 @@ impl GroupState {
             places.next(limit)
         };
         match next {
-            Some(Next::Child(task)) => self.submit(task),
-            Some(Next::Waiter(waker)) => waker.wake(),
+            Some(PlaceGoesTo::Child(task)) => self.submit(task),
+            Some(PlaceGoesTo::Waiter(waker)) => waker.wake(),
             None => {}
         }
     }

@@ -16,6 +16,8 @@ use crate::scope::who::{body_info, info};
 pub(in crate::scope) enum Whose {
     /// Of a child, or of an orphan that has ended.
     Child,
+    /// Of a sibling, passed on by a child: the group may have it already.
+    PassedOn,
     /// It was in the hand of code that is dropped.
     Hand,
     /// Of cleanup, which is no child.
@@ -23,18 +25,13 @@ pub(in crate::scope) enum Whose {
 }
 
 impl GroupState {
-    /// A child, or what the group has adopted, failed.
+    /// A child, or what the group has adopted, failed. A failure that is passed on is looked for and
+    /// added under one lock, because several children may pass on the same one at once.
     pub(in crate::scope) fn failed(&self, scope: &Arc<Scope>, member: Member, whose: Whose) {
-        self.record(scope, member, whose, false);
-    }
-
-    /// As [`failed`](Self::failed). What is `passed_on` may be there already: it is looked for and added under one lock, as several children
-    /// may pass on the same failure at once.
-    fn record(&self, scope: &Arc<Scope>, member: Member, whose: Whose, passed_on: bool) {
         let policy = self.policy();
         let stopped_by = {
             let mut outcomes = self.outcomes();
-            if passed_on && outcomes.knows(&member) {
+            if whose == Whose::PassedOn && outcomes.knows(&member) {
                 drop(outcomes);
                 return drop(member);
             }
@@ -56,7 +53,7 @@ impl GroupState {
         };
         if let Some(member) = stopped_by {
             let dropping = match whose {
-                Whose::Child => Dropping::InPlace,
+                Whose::Child | Whose::PassedOn => Dropping::InPlace,
                 Whose::Hand | Whose::Cleanup => Dropping::Scheduled,
             };
             scope.cancel(&member.as_reason(), dropping);
@@ -195,7 +192,7 @@ impl Scope {
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     let member = Member::Task(failed.clone());
     match owner.group() {
-        Some(group) => group.record(owner, member, Whose::Child, true),
+        Some(group) => group.failed(owner, member, Whose::PassedOn),
         None if is_known_around(owner, failed) => {}
         None => owner.adopt_failure(member),
     }

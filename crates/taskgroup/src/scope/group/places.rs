@@ -27,7 +27,7 @@ impl<T> Default for Places<T> {
 }
 
 /// Whose turn it is when a place is free.
-pub(super) enum Next<T> {
+pub(super) enum PlaceGoesTo<T> {
     Child(T),
     /// A place was handed to this one.
     Waiter(StoredWaker),
@@ -39,13 +39,13 @@ impl<T> Places<T> {
     }
 
     /// Hands a place that is free to whose turn it is: children that were spawned already come first.
-    pub(super) fn next(&mut self, limit: usize) -> Option<Next<T>> {
+    pub(super) fn next(&mut self, limit: usize) -> Option<PlaceGoesTo<T>> {
         if self.placed >= limit {
             return None;
         }
         let queued = self.queued.pop_first();
-        let next = queued.map(|(_, task)| Next::Child(task));
-        let next = next.or_else(|| self.waiting.call_first().map(Next::Waiter));
+        let next = queued.map(|(_, task)| PlaceGoesTo::Child(task));
+        let next = next.or_else(|| self.waiting.call_first().map(PlaceGoesTo::Waiter));
         self.placed += usize::from(next.is_some());
         next
     }

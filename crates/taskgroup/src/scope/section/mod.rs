@@ -51,7 +51,7 @@ pub(crate) enum Ended<T> {
 pin_project! {
     /// Polls `future` as the code of a scope; ready once everything below has ended.
     pub(crate) struct Section<F: Future> {
-        state: State,
+        state: SectionState,
         ends: Ends,
         #[pin]
         future: Option<F>,
@@ -61,7 +61,7 @@ pin_project! {
     impl<F: Future> PinnedDrop for Section<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let State::Open(open) = this.state {
+            if let SectionState::Open(open) = this.state {
                 // Also when a destructor in there panics.
                 let abandoned = Abandoned(open);
                 let mut dropped = Ok(());
@@ -82,7 +82,7 @@ pin_project! {
     }
 }
 
-enum State {
+enum SectionState {
     /// The scope is made when somebody inside asks for it, and for all but deadlines when the first poll is pending.
     Unopened(Lazy, &'static Location<'static>),
     Open(Open),
@@ -143,7 +143,7 @@ impl<F: Future> Section<F> {
     /// A section of an open scope.
     pub(crate) fn new(scope: Arc<Scope>, ends: Ends, future: F) -> Self {
         Self {
-            state: State::Open(Open::new(scope)),
+            state: SectionState::Open(Open::new(scope)),
             ends,
             future: Some(future),
             ended: None,
@@ -159,7 +159,7 @@ impl<F: Future> Section<F> {
         future: F,
     ) -> Self {
         Self {
-            state: State::Unopened(kind, location),
+            state: SectionState::Unopened(kind, location),
             ends,
             future: Some(future),
             ended: None,
@@ -169,20 +169,20 @@ impl<F: Future> Section<F> {
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
-        if let State::Open(open) = this.state {
+        if let SectionState::Open(open) = this.state {
             open.scope.answer();
         }
         if let Some(future) = this.future.as_mut().as_pin_mut() {
             let began = Began::now();
             let poll = || gate::call(|| future.poll(cx));
             let polled = match this.state {
-                State::Open(open) => {
+                SectionState::Open(open) => {
                     let _ambient = current::enter_scope(&open.scope);
                     #[cfg(feature = "tracing")]
                     let _span = open.scope.group().map(|group| group.span.enter());
                     poll()
                 }
-                State::Unopened(kind, location) => {
+                SectionState::Unopened(kind, location) => {
                     let unopened = Unopened::new(*kind, location);
                     let polled = {
                         let _ambient = current::enter_unopened(&unopened);
@@ -192,7 +192,7 @@ impl<F: Future> Section<F> {
                         unopened.open();
                     }
                     if let Some(scope) = unopened.into_scope() {
-                        *this.state = State::Open(Open::new(scope));
+                        *this.state = SectionState::Open(Open::new(scope));
                     }
                     polled
                 }
@@ -200,7 +200,7 @@ impl<F: Future> Section<F> {
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
                 Err(payload) if gate::is_cut_off(&payload) => {
-                    if !matches!(this.state, State::Open(open) if to_drop(&open.scope, *this.ends))
+                    if !matches!(this.state, SectionState::Open(open) if to_drop(&open.scope, *this.ends))
                     {
                         gate::hand_on(payload);
                     }
@@ -208,7 +208,7 @@ impl<F: Future> Section<F> {
                 }
                 Err(payload) => Ended::Panicked(Caught::new(payload, began)),
                 Ok(Poll::Pending) => {
-                    let State::Open(open) = this.state else {
+                    let SectionState::Open(open) = this.state else {
                         // A deadline that nobody has asked for: its alarm is the caller's business.
                         return Poll::Pending;
                     };
@@ -234,7 +234,7 @@ impl<F: Future> Section<F> {
                 }
             };
             let ended = drop_future(this.state, this.future.as_mut(), ended);
-            let State::Open(open) = this.state else {
+            let SectionState::Open(open) = this.state else {
                 // Nobody has asked for the scope, so there is nothing below and nothing to tell.
                 return Poll::Ready(ended);
             };
@@ -243,7 +243,7 @@ impl<F: Future> Section<F> {
             }
             *this.ended = Some(ended);
         }
-        let State::Open(open) = this.state else {
+        let SectionState::Open(open) = this.state else {
             unreachable!("a section that was not opened is not polled again after it was ready")
         };
         if poll_winding_held(open, cx).is_pending() {
@@ -262,11 +262,13 @@ impl<F: Future> Section<F> {
         let mut this = self.as_mut().project();
         if this.future.as_mut().as_pin_mut().is_some() {
             match this.state {
-                State::Unopened(..) => {
+                SectionState::Unopened(..) => {
                     return Poll::Ready(drop_future(this.state, this.future, Ended::Dropped));
                 }
-                State::Open(open) if !to_drop(&open.scope, *this.ends) => return Poll::Pending,
-                State::Open(_) => {
+                SectionState::Open(open) if !to_drop(&open.scope, *this.ends) => {
+                    return Poll::Pending;
+                }
+                SectionState::Open(_) => {
                     *this.ended = Some(drop_future(this.state, this.future, Ended::Dropped));
                 }
             }
@@ -277,7 +279,7 @@ impl<F: Future> Section<F> {
     /// When the deadline is that nobody has asked for, and what time it is. A duration counts from the first call.
     pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, Instant)> {
         match self.project().state {
-            State::Unopened(Lazy::Deadline(at, after), _) => {
+            SectionState::Unopened(Lazy::Deadline(at, after), _) => {
                 let now = Instant::now();
                 if let Some(after) = after.take() {
                     *at = now.checked_add(after);
@@ -290,13 +292,13 @@ impl<F: Future> Section<F> {
 
     /// The scope of a section that was ready, which is not polled again.
     pub(crate) fn into_scope(self: Pin<&mut Self>) -> Option<Arc<Scope>> {
-        let gone = State::Unopened(Lazy::Section, Location::caller());
+        let gone = SectionState::Unopened(Lazy::Section, Location::caller());
         match std::mem::replace(self.project().state, gone) {
-            State::Open(open) => {
+            SectionState::Open(open) => {
                 debug_assert!(open.closed, "N3");
                 Some(open.scope)
             }
-            State::Unopened(..) => None,
+            SectionState::Unopened(..) => None,
         }
     }
 
@@ -309,8 +311,8 @@ impl<F: Future> Section<F> {
     /// The scope, if it was ever needed.
     pub(crate) fn scope(self: Pin<&mut Self>) -> Option<&Arc<Scope>> {
         match self.project().state {
-            State::Open(open) => Some(&open.scope),
-            State::Unopened(..) => None,
+            SectionState::Open(open) => Some(&open.scope),
+            SectionState::Unopened(..) => None,
         }
     }
 }
@@ -328,13 +330,13 @@ fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
 
 /// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended worse.
 fn drop_future<F: Future>(
-    state: &State,
+    state: &SectionState,
     mut future: Pin<&mut Option<F>>,
     ended: Ended<F::Output>,
 ) -> Ended<F::Output> {
     let _ambient = match state {
-        State::Open(open) => Some(current::enter_scope(&open.scope)),
-        State::Unopened(..) => None,
+        SectionState::Open(open) => Some(current::enter_scope(&open.scope)),
+        SectionState::Unopened(..) => None,
     };
     let began = Began::now();
     match (ended, gate::call_apart(|| future.set(None))) {

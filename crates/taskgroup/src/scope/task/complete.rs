@@ -1,8 +1,8 @@
 //! The end of a task: its outcome is made, its failure is judged, its owner is told of it.
 
-use super::ended::{End, Ended};
+use super::ended::{End, Judged};
 use super::header::Step;
-use super::kept::Outcome;
+use super::kept::OutcomeCell;
 use super::outcome::{JoinError, classify};
 use super::output::TaskOutput;
 use super::stage::{Stage, Task};
@@ -47,7 +47,7 @@ where
         }
         let gone = self.header.is_detached();
         if !gone {
-            let outcome = Stage::Outcome(Outcome::new(Some(outcome())));
+            let outcome = Stage::Outcome(OutcomeCell::new(Some(outcome())));
             // Empty: an assignment would look what there is to drop.
             std::mem::forget(std::mem::replace(self.own_stage(), outcome));
         } else if std::mem::needs_drop::<R>() {
@@ -62,16 +62,16 @@ where
     fn complete_with_care(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
         let mut ended = match end {
-            End::Value(value) => Ended::Value(value),
-            End::Cancelled => Ended::Cancelled,
+            End::Value(value) => Judged::Value(value),
+            End::Cancelled => Judged::Cancelled,
             End::Failed(failed) => self.judge(*failed),
         };
         events::ended(header, || match &ended {
-            Ended::Value(_) => Ending::Value,
-            Ended::Cancelled => Ending::Cancelled,
-            Ended::Failed(failed, _) => Ending::Failed(failed.clone()),
+            Judged::Value(_) => Ending::Value,
+            Judged::Cancelled => Ending::Cancelled,
+            Judged::Failed(failed, _) => Ending::Failed(failed.clone()),
         });
-        if let Ended::Failed(failed, news) = &mut ended {
+        if let Judged::Failed(failed, news) = &mut ended {
             match news.take() {
                 Some(member) => header.owner.adopt_failure(member),
                 None => pass_on(&header.owner, failed),
@@ -82,8 +82,8 @@ where
             .map_or_else(Vec::new, |inside| inside.take_adopted())
         {
             // What was left by futures that this task dropped half-way failed in it.
-            if !matches!(ended, Ended::Failed(..)) {
-                let failed = Ended::Failed(member.to_task_error(), None);
+            if !matches!(ended, Judged::Failed(..)) {
+                let failed = Judged::Failed(member.to_task_error(), None);
                 let lost = std::mem::replace(&mut ended, failed);
                 gate::drop_or_report("the value of a task", lost);
             }
@@ -94,21 +94,21 @@ where
     }
 
     /// What it is that the task failed with.
-    fn judge(&self, failed: Failed) -> Ended<<F::Output as TaskOutput>::Value> {
+    fn judge(&self, failed: Failed) -> Judged<<F::Output as TaskOutput>::Value> {
         let header = &self.header;
         let error = match failed.fault {
             Fault::Error(error) => error,
-            Fault::Panic(_) => return Ended::failed(Member::failed(header.info(), failed)),
+            Fault::Panic(_) => return Judged::failed(Member::failed(header.info(), failed)),
         };
         let inside = header.scope();
         match classify(error, header.sees_cancel(), inside.as_deref()) {
-            Ok(()) => Ended::Cancelled,
+            Ok(()) => Judged::Cancelled,
             // The failure of a sibling, passed on: one leaf, not two.
             Err(error) => match TaskError::passed_on_by(&*error) {
-                Some(failed) => Ended::Failed(failed, None),
+                Some(failed) => Judged::Failed(failed, None),
                 None => {
                     let member = Member::from_failure(header.info(), error, failed.interval);
-                    Ended::failed(member)
+                    Judged::failed(member)
                 }
             },
         }

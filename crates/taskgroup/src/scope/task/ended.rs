@@ -23,14 +23,14 @@ impl<V> End<V> {
 }
 
 /// How a task ended.
-pub(super) enum Ended<V> {
+pub(super) enum Judged<V> {
     Value(V),
     Cancelled,
     /// And what its owner has to be told, unless it knows.
     Failed(TaskError, Option<Member>),
 }
 
-impl<V> Ended<V> {
+impl<V> Judged<V> {
     pub(super) fn failed(member: Member) -> Self {
         Self::Failed(member.to_task_error(), Some(member))
     }

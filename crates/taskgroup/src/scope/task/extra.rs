@@ -37,7 +37,7 @@ const TAGS: usize = DRIVE | INSIDE;
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
-pub(super) struct Rare<S> {
+pub(super) struct ExtraBox<S> {
     inside: OnceLock<Arc<S>>,
     drive: OnceLock<Waker>,
     join: Mutex<Join>,
@@ -52,7 +52,7 @@ struct Join {
     others: Waiters,
 }
 
-impl<S> Default for Rare<S> {
+impl<S> Default for ExtraBox<S> {
     fn default() -> Self {
         Self {
             inside: OnceLock::new(),
@@ -67,7 +67,7 @@ enum Word<S> {
     Nothing,
     Drive(*const ()),
     Inside(*const S),
-    Rare(NonNull<Rare<S>>),
+    ExtraBox(NonNull<ExtraBox<S>>),
 }
 
 /// The scope inside a task, lent by its header.
@@ -89,7 +89,7 @@ impl<S> Word<S> {
             INSIDE => return Self::Inside(data.cast_const().cast()),
             _ => {}
         }
-        NonNull::new(word.cast()).map_or(Self::Nothing, Self::Rare)
+        NonNull::new(word.cast()).map_or(Self::Nothing, Self::ExtraBox)
     }
 }
 
@@ -107,31 +107,31 @@ impl<S> Extra<S> {
     }
 
     #[inline]
-    pub(super) fn rare(&self) -> Option<&Rare<S>> {
+    pub(super) fn rare(&self) -> Option<&ExtraBox<S>> {
         match self.word() {
             // SAFETY: X2, X4: the box lives as long as the word, and its content is visible.
             #[allow(unsafe_code)]
-            Word::Rare(rare) => Some(unsafe { rare.as_ref() }),
+            Word::ExtraBox(rare) => Some(unsafe { rare.as_ref() }),
             _ => None,
         }
     }
 
     /// The box, made on the first ask.
     #[inline]
-    pub(super) fn rare_or_new(&self) -> &Rare<S> {
+    pub(super) fn rare_or_new(&self) -> &ExtraBox<S> {
         self.rare().unwrap_or_else(|| self.new_rare())
     }
 
     #[cold]
-    fn new_rare(&self) -> &Rare<S> {
+    fn new_rare(&self) -> &ExtraBox<S> {
         // Acquire: X4, as in `word`.
         let mut word = self.0.load(Ordering::Acquire);
         loop {
-            let new = Rare::default();
+            let new = ExtraBox::default();
             match Word::of(word) {
                 // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
-                Word::Rare(rare) => return unsafe { rare.as_ref() },
+                Word::ExtraBox(rare) => return unsafe { rare.as_ref() },
                 // SAFETY: X1: the word owns the reference, and the box owns it once the word points to
                 // the box. If the word changes before that, the box is taken apart below and
                 // forgets it.
@@ -154,7 +154,7 @@ impl<S> Extra<S> {
                     // SAFETY: X2: it is from `Box::into_raw` above, and the word never led to it.
                     #[allow(unsafe_code)]
                     let lost = unsafe { Box::from_raw(new) };
-                    let Rare { inside, drive, .. } = *lost;
+                    let ExtraBox { inside, drive, .. } = *lost;
                     // X1, X3: they are still the word's, or the other box's by now.
                     std::mem::forget((inside, drive));
                     word = now;
@@ -169,7 +169,7 @@ impl<S> Extra<S> {
         let scope = match self.word() {
             Word::Inside(scope) => scope,
             Word::Nothing | Word::Drive(_) => return None,
-            Word::Rare(rare) => {
+            Word::ExtraBox(rare) => {
                 // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 let inside = unsafe { &rare.as_ref().inside };
@@ -245,7 +245,7 @@ impl<S> Extra<S> {
                 gate::wake_by_ref(&drive);
                 true
             }
-            Word::Rare(rare) => {
+            Word::ExtraBox(rare) => {
                 // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 let drive = unsafe { &rare.as_ref().drive }.get();
@@ -319,7 +319,7 @@ impl<S> Drop for Extra<S> {
             Word::Inside(scope) => drop(unsafe { Arc::from_raw(scope) }),
             // SAFETY: X2: the box is from `Box::into_raw`, and the word ends here.
             #[allow(unsafe_code)]
-            Word::Rare(rare) => drop_rare(unsafe { Box::from_raw(rare.as_ptr()) }),
+            Word::ExtraBox(rare) => drop_rare(unsafe { Box::from_raw(rare.as_ptr()) }),
         }
     }
 }
@@ -327,7 +327,7 @@ impl<S> Drop for Extra<S> {
 /// Apart, as most nodes have none.
 #[cold]
 #[inline(never)]
-fn drop_rare<S>(rare: Box<Rare<S>>) {
+fn drop_rare<S>(rare: Box<ExtraBox<S>>) {
     drop(rare);
 }
 

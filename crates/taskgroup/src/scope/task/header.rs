@@ -58,8 +58,8 @@ pub(crate) struct Header {
 
 /// What depends on the future.
 pub(super) struct Vtable {
-    /// Polls once as the thread that has `RUNNING`; or only drops the future, without `may_poll`.
-    pub(super) step: fn(&TaskRef, may_poll: bool) -> Step,
+    /// One step, for the thread that has `RUNNING`.
+    pub(super) step: fn(&TaskRef, Allowed) -> Step,
     /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of the step caught.
     pub(super) fail: fn(&TaskRef, Payload) -> Step,
     /// Drops the outcome. By K3.
@@ -70,6 +70,14 @@ pub(super) struct Vtable {
     pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
     /// Frees a node to which there is no reference.
     pub(super) free: unsafe fn(NonNull<Header>),
+}
+
+/// What a step may do with the future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scope) enum Allowed {
+    Poll,
+    /// Polling is over: the future is only dropped.
+    Drop,
 }
 
 /// What came of a step.
@@ -203,7 +211,7 @@ pub(crate) struct TaskRef(pub(super) NonNull<Header>);
 const _: () = {
     const fn may_be_shared<T: Send + Sync>() {}
     may_be_shared::<Header>();
-    may_be_shared::<super::extra::Rare<Scope>>();
+    may_be_shared::<super::extra::ExtraBox<Scope>>();
 };
 
 // SAFETY: K1, K2, K3: a `TaskRef` leads to the header, which may be shared (see above), and to the

@@ -40,6 +40,7 @@ mod waiting;
 mod waker;
 
 pub(crate) use birth::Spec;
+pub(super) use header::Allowed;
 pub(crate) use header::{Header, TaskLink, TaskRef};
 pub(crate) use joiner::Joiner;
 pub(crate) use kept::is_large;

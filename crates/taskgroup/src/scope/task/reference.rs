@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::header::{Header, STARTED, Step, TaskRef};
+use super::header::{Allowed, Header, STARTED, Step, TaskRef};
 use super::state::{GivenUp, TOKIO};
 use crate::gate;
 use crate::progress::Fate;
@@ -23,21 +23,21 @@ impl TaskRef {
     #[inline]
     pub(crate) fn run(self) {
         self.header().state.begin();
-        self.drive(true);
+        self.drive(Allowed::Poll);
     }
 
     /// One step, as the thread that has `RUNNING`. Nothing unwinds out of it (G2).
     #[inline]
-    fn step(&self, may_poll: bool) -> Step {
+    fn step(&self, allowed: Allowed) -> Step {
         let vtable = self.header().vtable;
-        gate::call(|| (vtable.step)(self, may_poll))
+        gate::call(|| (vtable.step)(self, allowed))
             .unwrap_or_else(|payload| (vtable.fail)(self, payload))
     }
 
     /// Polls once, or only drops where polling is over. The caller has `RUNNING`.
     #[inline]
-    pub(in crate::scope) fn drive(self, may_poll: bool) {
-        if let Step::Ended { fate, gone } = self.step(may_poll) {
+    pub(in crate::scope) fn drive(self, allowed: Allowed) {
+        if let Step::Ended { fate, gone } = self.step(allowed) {
             let header = self.header();
             let is_driven = header.has(TOKIO);
             self.end(fate, gone);
@@ -64,7 +64,7 @@ impl TaskRef {
             // Tokio's cell goes with the node: the thread that has the handle most often made both.
             header.extra.set_drive(waker);
         }
-        if let Step::Ended { fate, gone } = self.step(true) {
+        if let Step::Ended { fate, gone } = self.step(Allowed::Poll) {
             self.end(fate, gone);
             return Driven::Ended;
         }
@@ -87,7 +87,7 @@ impl TaskRef {
     fn drop_in_place(self) {
         let header = self.header();
         if (header.vtable.has_future)(&self) && header.holds() == 0 {
-            self.drive(false);
+            self.drive(Allowed::Drop);
         } else {
             // A guard came to life meanwhile, or the task is winding up: its driver has to poll it.
             let woken = header.state.unclaim();

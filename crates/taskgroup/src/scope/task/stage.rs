@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 use super::birth::{Birth, Spec};
 use super::ended::End;
 use super::extra::Inside;
-use super::header::{Header, Step, TaskRef, Vtable};
+use super::header::{Allowed, Header, Step, TaskRef, Vtable};
 use super::joiner::Joiner;
-use super::kept::{Boxing, Outcome, is_large};
+use super::kept::{Boxing, OutcomeCell, is_large};
 use super::outcome::JoinError;
 use super::output::{TaskOutput, converted};
 use super::pool;
@@ -30,7 +30,7 @@ pub(super) enum Stage<F: Future<Output: TaskOutput>> {
     /// The future has ended; what it left inside the task has not.
     Winding(End<<F::Output as TaskOutput>::Value>),
     /// Until the joiner takes it.
-    Outcome(Outcome<<F::Output as TaskOutput>::Value>),
+    Outcome(OutcomeCell<<F::Output as TaskOutput>::Value>),
     Empty,
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn refused<V: Send + 'static>(spec: Spec, cancelled: Cancelled) -> Jo
 }
 
 fn refused_node<K: Send + 'static>(spec: Spec, cancelled: Cancelled) -> NonNull<Header> {
-    let outcome = || Stage::Outcome(Outcome::new(Some(Err(JoinError::Cancelled(cancelled)))));
+    let outcome = || Stage::Outcome(OutcomeCell::new(Some(Err(JoinError::Cancelled(cancelled)))));
     // There never was a future.
     Task::<std::future::Pending<Result<K, BoxError>>>::allocate(spec, Birth::Refused, outcome)
 }
@@ -91,7 +91,7 @@ where
     F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
 {
     const VTABLE: Vtable = Vtable {
-        step: |task, may_poll| Self::of(task).step(task, may_poll),
+        step: |task, allowed| Self::of(task).step(task, allowed),
         fail: |task, payload| Self::of(task).fail(payload),
         has_future: |task| Self::of(task).has_future(),
         drop_outcome: |task| {
@@ -147,14 +147,14 @@ where
     }
 
     /// `RUNNING` is ours (K1).
-    fn step(&self, task: &TaskRef, may_poll: bool) -> Step {
+    fn step(&self, task: &TaskRef, allowed: Allowed) -> Step {
         let waker = task.waker();
         let mut cx = Context::from_waker(&waker);
         let _ambient = current::enter_task(task);
         #[cfg(feature = "tracing")]
         let _span = self.header.span.enter();
         if self.has_future() {
-            let Some(end) = self.poll_future(task, &mut cx, may_poll) else {
+            let Some(end) = self.poll_future(task, &mut cx, allowed) else {
                 return Step::Pending;
             };
             let inside = self.header.scope();
@@ -203,13 +203,12 @@ where
         &self,
         task: &TaskRef,
         cx: &mut Context<'_>,
-        may_poll: bool,
+        allowed: Allowed,
     ) -> Option<End<<F::Output as TaskOutput>::Value>> {
         let header = &self.header;
         let began = Began::now();
         let first = header.is_new();
-        let forced = !may_poll;
-        let mut may_poll = may_poll;
+        let mut may_poll = allowed == Allowed::Poll;
         if !header.is_linked() {
             // Nobody finds it to tell it, so it asks.
             let flags = header.owner.flags();
@@ -249,8 +248,11 @@ where
             };
         }
         if end.is_none() {
-            let to_drop =
-                || forced || header.is_forced() || header.is_told() && header.holds() == 0;
+            let to_drop = || {
+                allowed == Allowed::Drop
+                    || header.is_forced()
+                    || header.is_told() && header.holds() == 0
+            };
             if !to_drop() {
                 // One that only yields comes again at once, and asks then: it need not be found. But one that goes on like that is to be
                 // seen.

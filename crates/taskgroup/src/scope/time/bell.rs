@@ -28,11 +28,11 @@ pub(crate) struct Bell {
     waker: (usize, &'static RawWakerVTable),
     /// How often anything had rung when it was armed.
     rings: u64,
-    left: Left,
+    left: ReusableBy,
 }
 
 /// For whom a bell may be left.
-enum Left {
+enum ReusableBy {
     Nobody,
     /// For whoever is in that runtime.
     Inside(Id),
@@ -62,9 +62,9 @@ impl Bell {
             waker: (waker.data().addr(), waker.vtable()),
             rings,
             left: match runtime.handle().runtime_flavor() {
-                _ if runtime.is_explored() => Left::Nobody,
-                RuntimeFlavor::MultiThread => Left::Anybody,
-                _ => Left::Inside(runtime.handle().id()),
+                _ if runtime.is_explored() => ReusableBy::Nobody,
+                RuntimeFlavor::MultiThread => ReusableBy::Anybody,
+                _ => ReusableBy::Inside(runtime.handle().id()),
             },
         }
     }
@@ -81,9 +81,9 @@ impl Bell {
             && self.alarm.rings() == self.rings
             && !self.alarm.is_silent()
             && match self.left {
-                Left::Nobody => false,
-                Left::Inside(runtime) => Runtime::is_current(runtime),
-                Left::Anybody => true,
+                ReusableBy::Nobody => false,
+                ReusableBy::Inside(runtime) => Runtime::is_current(runtime),
+                ReusableBy::Anybody => true,
             }
     }
 
@@ -94,7 +94,7 @@ impl Bell {
 
     /// The deadline has not come; maybe there is another one.
     pub(crate) fn leave(self) {
-        if !matches!(self.left, Left::Nobody) {
+        if !matches!(self.left, ReusableBy::Nobody) {
             let mut next = Some(self);
             let _ = LEFT.try_with(|left| std::mem::swap(&mut *left.borrow_mut(), &mut next));
             drop(next);
@@ -206,7 +206,7 @@ mod tests {
         let waker = Waker::from(woken.clone());
         let at = Instant::now() + 60 * SECOND;
         let id_of = |bell: &Bell| match bell.left {
-            Left::Inside(id) => Some(id),
+            ReusableBy::Inside(id) => Some(id),
             _ => None,
         };
         one.block_on(async { Bell::for_deadline(at, &waker).leave() });
@@ -269,7 +269,7 @@ mod tests {
         let at = Instant::now() + 60 * SECOND;
         many.block_on(async { Bell::for_deadline(at, &waker).leave() });
         let bell = one.block_on(async { Bell::for_deadline(at, &waker) });
-        assert!(matches!(bell.left, Left::Anybody));
+        assert!(matches!(bell.left, ReusableBy::Anybody));
     }
 
     // BE1: in a turn of a driver it serves the next deadline of the child.

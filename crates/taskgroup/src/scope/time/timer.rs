@@ -49,7 +49,7 @@ pub(crate) struct TimerKey {
 
 #[derive(Default)]
 pub(crate) struct Timers {
-    inner: Mutex<Inner>,
+    inner: Mutex<Alarms>,
     earlier: Notify,
     /// How often something was due.
     rings: AtomicU64,
@@ -60,7 +60,7 @@ pub(crate) struct Timers {
 }
 
 #[derive(Default)]
-struct Inner {
+struct Alarms {
     young: Vec<Option<(TimerKey, Alarm)>>,
     /// Places in `young` that are free, unless somebody is there by now or the place is gone.
     free: Vec<u32>,
@@ -77,7 +77,7 @@ pub(super) const NO_CLOCK: &str =
 /// How many alarms the sleeper sorts before it lets others have the lock.
 const BATCH: usize = 256;
 
-impl Inner {
+impl Alarms {
     fn put(&mut self, at: Instant, alarm: Alarm) -> TimerKey {
         self.numbers += 1;
         let mut key = TimerKey {

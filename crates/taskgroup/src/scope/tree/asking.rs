@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::flags::{CANCELLED, OWN};
-use super::{Asking, Kind, Scope, Seen};
+use super::{Asking, Kind, Scope, SeenSection};
 use crate::scope::current;
 use crate::scope::time::{alarm, timer::Alarm};
 use crate::sync::Ordering;
@@ -101,7 +101,7 @@ impl Scope {
     }
 }
 
-impl Seen {
+impl SeenSection {
     fn new(section: &Arc<Scope>) -> Self {
         let polls = section.polls.load(Ordering::Relaxed);
         Self(Arc::downgrade(section), polls)
@@ -117,7 +117,7 @@ impl Seen {
 }
 
 /// Their addresses.
-fn sorted<'a>(seen: impl Iterator<Item = &'a Seen>) -> Vec<*const Scope> {
+fn sorted<'a>(seen: impl Iterator<Item = &'a SeenSection>) -> Vec<*const Scope> {
     let mut addresses: Vec<_> = seen.map(|seen| seen.0.as_ptr()).collect();
     addresses.sort_unstable();
     addresses
@@ -129,7 +129,7 @@ impl Asking {
         let mut silent = Vec::new();
         if let Some(waits) = &mut self.waits {
             let before = self.asked.len();
-            self.asked.retain(Seen::is_silent);
+            self.asked.retain(SeenSection::is_silent);
             if !self.asked.is_empty() {
                 let answered = self.asked.len() < before;
                 *waits = if answered { 0 } else { *waits + 1 };
@@ -158,8 +158,8 @@ impl Asking {
             let is_in = |list: &[*const Scope]| list.binary_search(&section).is_ok();
             !is_in(&known) || (due && is_in(&silent))
         });
-        self.asked = to_ask.map(Seen::new).collect();
-        self.known = holding.iter().map(Seen::new).collect();
+        self.asked = to_ask.map(SeenSection::new).collect();
+        self.known = holding.iter().map(SeenSection::new).collect();
         if self.asked.is_empty() {
             if !holding.is_empty() {
                 self.rest(scope);

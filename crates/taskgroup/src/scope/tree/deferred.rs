@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::flags::{Flags, RARE};
-use super::{Deferred, Inner, Rare, Scope};
+use super::{Deferred, Rare, Scope, ScopeData};
 
 impl Scope {
     pub(crate) fn defer(&self, future: Deferred) {
@@ -73,7 +73,7 @@ impl Scope {
     }
 }
 
-impl Inner {
+impl ScopeData {
     /// `flags` are those of the same scope.
     pub(super) fn rare(&mut self, flags: &Flags) -> &mut Rare {
         self.rare.get_or_insert_with(|| {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::flags::{CANCELLED, HOLDING, OWN, PARKED, TOLD};
-use super::{Inner, Kind, Scope, task_of};
+use super::{Kind, Scope, ScopeData, task_of};
 use crate::sync::{MutexGuard, Ordering};
 
 /// Those who are to look again whether they may be dropped now.
@@ -121,7 +121,7 @@ impl Scope {
     /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
     pub(super) fn move_holds(
         &self,
-        own: MutexGuard<'_, Inner>,
+        own: MutexGuard<'_, ScopeData>,
         from: &Arc<Scope>,
         home: &Arc<Scope>,
     ) {
@@ -190,7 +190,7 @@ impl Scope {
 /// on. `below` is the lock of what holds it, if it is a scope.
 ///
 /// SeqCst: T14, as each write of `holds`.
-fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inner>>) {
+fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, ScopeData>>) {
     loop {
         if scope.is_task_root() {
             scope.holds.fetch_add(1, Ordering::SeqCst);
@@ -219,7 +219,7 @@ fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Inn
 /// The others are as each write of `holds`.
 fn release_from<'a>(
     mut scope: &'a Arc<Scope>,
-    mut below: Option<MutexGuard<'a, Inner>>,
+    mut below: Option<MutexGuard<'a, ScopeData>>,
     freed: &mut Freed<'a>,
 ) {
     loop {

@@ -147,7 +147,7 @@ pub(crate) struct Scope {
     /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one word, so that a spawn takes its number
     /// and its token in one step.
     tokens: AtomicU64,
-    inner: Mutex<Inner>,
+    inner: Mutex<ScopeData>,
     slot: AtomicU32,
     holds: AtomicU32,
     /// How often the section was polled within its home (T13).
@@ -163,7 +163,7 @@ pub(crate) struct Scope {
     flags: Flags,
 }
 
-struct Inner {
+struct ScopeData {
     /// What is linked below; each knows its place here, which changes when another one leaves.
     tasks: Links<TaskRef>,
     scopes: Links<Arc<Scope>>,
@@ -205,16 +205,16 @@ struct Asking {
     /// How often the scope was polled since one of them answered, while it waits for answers.
     waits: Option<u32>,
     /// Those that it waits for.
-    asked: Vec<Seen>,
+    asked: Vec<SeenSection>,
     /// Those that it saw last.
-    known: Vec<Seen>,
+    known: Vec<SeenSection>,
     /// When it looks again by itself, and how long it has waited for that.
     next: Option<Instant>,
     pause: Duration,
 }
 
 /// A section, with its count of polls when it was seen. A weak reference keeps its address from becoming that of another one.
-struct Seen(Weak<Scope>, u32);
+struct SeenSection(Weak<Scope>, u32);
 
 /// Why a scope takes no new child.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::flags::{CANCELLED, FORCED, Flags, NAMED, TOLD};
 use super::links::{Links, NO_SLOT, place, take_at};
 use super::tokens::{NUMBER, TOKEN};
-use super::{Inner, Kind, Scope};
+use super::{Kind, Scope, ScopeData};
 use crate::scope::events;
 use crate::scope::task::{Header, TaskLink, TaskRef};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
@@ -39,7 +39,7 @@ impl Scope {
             slot: AtomicU32::new(NO_SLOT),
             runtime: AtomicPtr::new(runtime),
             own_runtime: OnceLock::new(),
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(ScopeData {
                 tasks: Links::new(),
                 scopes: Links::new(),
                 reason: None,

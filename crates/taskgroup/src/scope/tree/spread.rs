@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::flags::{CANCELLED, FORCED, NAMED, OWN};
 use super::links::place;
-use super::{Inner, Scope, ancestors, task_of};
+use super::{Scope, ScopeData, ancestors, task_of};
 use crate::error::TaskInfo;
 use crate::gate::StoredWaker;
 use crate::reason::CancelReason;
@@ -85,7 +85,7 @@ fn spread(
     let force = bits & FORCED != 0;
     let mut queue = VecDeque::new();
     queue.push_back((start.clone(), bits));
-    let mut tasks: Vec<Told> = Vec::new();
+    let mut tasks: Vec<Marked> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
     // Each to be woken before the task with this number: a section inside a task is not told before the siblings of that task.
     let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
@@ -112,7 +112,7 @@ fn spread(
             if dropping == Dropping::InPlace && before & NAMED == 0 {
                 inner.claim_idle(inherited, &mut tasks);
             }
-            tasks.extend(inner.tasks.iter().map(Told::only));
+            tasks.extend(inner.tasks.iter().map(Marked::only));
             for below in inner.scopes.iter() {
                 if force || !below.kind.keeps_cancel_out() {
                     queue.push_back((below.clone(), inherited));
@@ -126,7 +126,7 @@ fn spread(
                 cancelled_groups.push(scope.clone());
             }
             let queued = group.take_queued();
-            tasks.extend(queued.iter().map(Told::only));
+            tasks.extend(queued.iter().map(Marked::only));
             unqueued.extend(queued);
         }
         tasks[first_task..].sort_by_key(|told| told.index);
@@ -152,7 +152,7 @@ fn spread(
             state.arm_grace(group);
         }
     }
-    for Told { task, .. } in &tasks {
+    for Marked { task, .. } in &tasks {
         events::cancelled(task.header(), reason);
         if force {
             events::forced(task.header());
@@ -161,7 +161,7 @@ fn spread(
     let mut forced = Vec::new();
     let mut sections = sections.into_iter().peekable();
     for (number, told) in tasks.into_iter().enumerate() {
-        let Told { task, claimed, .. } = told;
+        let Marked { task, claimed, .. } = told;
         while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
             waker.wake();
         }
@@ -181,7 +181,7 @@ fn spread(
 }
 
 /// A task that was marked.
-struct Told {
+struct Marked {
     task: TaskRef,
     /// Its own, so that to sort many is not to look for each of them in memory.
     index: u32,
@@ -191,7 +191,7 @@ struct Told {
     has_ended: bool,
 }
 
-impl Told {
+impl Marked {
     fn new(task: TaskRef, claimed: bool) -> Self {
         Self {
             index: task.header().index,
@@ -206,12 +206,12 @@ impl Told {
     }
 }
 
-impl Inner {
+impl ScopeData {
     /// Marks the idle tasks and takes them out of the list. With a grace they would stay: until the end of the drop they can be named.
-    fn claim_idle(&mut self, bits: u32, told: &mut Vec<Told>) {
+    fn claim_idle(&mut self, bits: u32, told: &mut Vec<Marked>) {
         for task in std::mem::take(&mut self.tasks) {
             match task.claim_idle(bits) {
-                Ok(task) => told.push(Told::new(task, true)),
+                Ok(task) => told.push(Marked::new(task, true)),
                 Err(task) => {
                     task.header().set_slot(place(&self.tasks));
                     self.tasks.push(task);

@@ -25,7 +25,7 @@ pub(super) fn number(before: u64) -> u32 {
 }
 
 /// What giving a token back left to do.
-enum Left {
+enum Remaining {
     /// Nothing: others are there, or the section sees to it.
     Others,
     /// The scope is closed and to be finished.
@@ -91,9 +91,9 @@ impl Scope {
     fn give_back_and_defer(self: &Arc<Self>) -> bool {
         loop {
             match self.give_back() {
-                Left::Others => return false,
-                Left::Nobody => return true,
-                Left::Deferred => {
+                Remaining::Others => return false,
+                Remaining::Nobody => return true,
+                Remaining::Deferred => {
                     // The token comes first: nobody finds the scope quiet and the work gone before
                     // it is handed over. Who has closed it meanwhile takes the work along
                     // (`finish`).
@@ -105,25 +105,25 @@ impl Scope {
         }
     }
 
-    fn give_back(&self) -> Left {
+    fn give_back(&self) -> Remaining {
         // SeqCst: T14: before it looks for `DRAINING` and for background children.
         let before = self.tokens.fetch_sub(TOKEN, Ordering::SeqCst);
         let left = count(before) - 1;
         if left == 0 {
             // It is an orphan: no other scope gives the token of its section back.
             if self.has_deferred() && !self.is_closed() {
-                return Left::Deferred;
+                return Remaining::Deferred;
             }
             return if self.close_at(0) {
-                Left::Nobody
+                Remaining::Nobody
             } else {
-                Left::Others
+                Remaining::Others
             };
         }
         if self.flags() & DRAINING != 0 && left <= self.quiet() {
             self.wake();
         }
-        Left::Others
+        Remaining::Others
     }
 
     /// T3: closes the scope if there are just so many tokens and it is open.

@@ -2,13 +2,13 @@
 
 use std::task::Waker;
 
-use super::{Inner, Scope};
+use super::{Scope, ScopeData};
 use crate::gate::{self, StoredWaker};
 
 impl Scope {
     /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let is_known = |inner: &Inner| {
+        let is_known = |inner: &ScopeData| {
             let known = inner.waker.as_ref();
             known.is_some_and(|known| known.will_wake(waker))
         };
