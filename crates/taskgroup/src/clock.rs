@@ -1,11 +1,13 @@
-//! The time of a task or a group: milliseconds since the first ask in this process, on Tokio's clock, so that ages follow virtual time.
+//! The time of a task or a group: milliseconds since the first ask in this process, on Tokio's
+//! clock, so that ages follow virtual time.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whether tasks carry what is only there to be seen: see [`Mark`](crate::scope::task::Header::mark).
+/// Whether tasks carry what is only there to be seen: see
+/// [`Mark`](crate::scope::task::Header::mark).
 pub(crate) const OBSERVED: bool = cfg!(not(taskgroup_bare));
 
 /// An instant in milliseconds, never 0: fits beside a task's state word.

@@ -1,14 +1,19 @@
 //! The one gate through which the engine calls foreign code.
 //!
-//! Foreign code is everything that this crate did not write: the poll of a future; the drop of a future, an output, a capture, an
-//! error, a panic's payload or the value of a [`Local`](crate::Local); `Display`, `Debug` and `source` of an error; the clone, wake
-//! and drop of a waker; hooks, predicates and conversions. It may panic, block, or call back into this crate at any point (S39).
+//! Foreign code is everything that this crate did not write: the poll of a future; the drop of a
+//! future, an output, a capture, an error, a panic's payload or the value of a
+//! [`Local`](crate::Local); `Display`, `Debug` and `source` of an error; the clone, wake and drop
+//! of a waker; hooks, predicates and conversions. It may panic, block, or call back into this crate
+//! at any point (S39).
 //!
-//! - **G1** No lock of the engine is held while foreign code runs. Debug builds assert it at each call. Code that has a lock takes
-//!   foreign values out, releases the lock, and only then lets them go.
-//! - **G2** Nothing unwinds through the engine. A panic comes back to the caller as a payload, and the caller assigns it to the task
-//!   whose code it was. A panic that belongs to no task goes to the warning hook ([`report`]).
-//! - **G3** A payload is foreign as well. It is either kept in a failure or let go through [`discard`].
+//! - **G1** No lock of the engine is held while foreign code runs. Debug builds assert it at each
+//!   call. Code that has a lock takes foreign values out, releases the lock, and only then lets
+//!   them go.
+//! - **G2** Nothing unwinds through the engine. A panic comes back to the caller as a payload, and
+//!   the caller assigns it to the task whose code it was. A panic that belongs to no task goes to
+//!   the warning hook ([`report`]).
+//! - **G3** A payload is foreign as well. It is either kept in a failure or let go through
+//!   [`discard`].
 //! - **G4** Only a poll, made by [`call`], runs as the code of the ambient scope. The guard rule
 //!   drops a future after its poll has returned. Other foreign code returns only when it has done
 //!   its work, and that work may be to block on a runtime of its own. An await of this crate that
@@ -115,15 +120,17 @@ pub(crate) fn drop_or_report<T>(what: &str, value: T) {
     }
 }
 
-/// Lets a payload go. The payload of a panic in its destructor is leaked: to drop it could panic again, without end.
+/// Lets a payload go. The payload of a panic in its destructor is leaked: to drop it could panic
+/// again, without end.
 pub(crate) fn discard(payload: Payload) {
     if let Err(second) = drop_value(payload) {
         std::mem::forget(second);
     }
 }
 
-/// Goes on with a panic in the foreign code that called us: it is the panic of a destructor that the caller runs. Where the caller
-/// unwinds already, a second panic would end the process; it is reported.
+/// Goes on with a panic in the foreign code that called us: it is the panic of a destructor that
+/// the caller runs. Where the caller unwinds already, a second panic would end the process; it is
+/// reported.
 pub(crate) fn resume(payload: Payload) {
     if std::thread::panicking() {
         report("a destructor", payload);
@@ -153,7 +160,8 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Clones the waker of the poll that is under way. A panic unwinds into that poll: the waker is that of its caller.
+/// Clones the waker of the poll that is under way. A panic unwinds into that poll: the waker is
+/// that of its caller.
 #[inline]
 pub(crate) fn clone_waker(waker: &Waker) -> StoredWaker {
     assert_open();
@@ -170,7 +178,8 @@ pub(crate) fn wake_by_ref(waker: &Waker) {
     waker.wake_by_ref();
 }
 
-/// The text of a foreign value. Where its `Display` panics or returns an error, the text says so instead.
+/// The text of a foreign value. Where its `Display` panics or returns an error, the text says so
+/// instead.
 pub(crate) fn text(value: &dyn fmt::Display) -> String {
     use fmt::Write as _;
     let mut text = String::new();
@@ -251,7 +260,8 @@ impl StoredWaker {
         other.0.as_ref().is_some_and(|waker| self.will_wake(waker))
     }
 
-    /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and the caller goes on.
+    /// A panic of the waker is no reason to leave work of the engine half done. It is reported, and
+    /// the caller goes on.
     pub(crate) fn wake(mut self) {
         if let Some(waker) = self.0.take() {
             call_or_report("a waker", || waker.wake());

@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-/// What ends a group early, and which outcomes it is made for. Given to [`GroupBuilder::policy`](crate::GroupBuilder::policy).
+/// What ends a group early, and which outcomes it is made for. Given to
+/// [`GroupBuilder::policy`](crate::GroupBuilder::policy).
 ///
 /// | policy | the children are cancelled | the group fails |
 /// |---|---|---|
@@ -13,8 +14,9 @@ use std::fmt;
 /// | [`first_success`](Self::first_success) | at the first success | when nobody succeeded, with every failure |
 /// | [`quorum`](Self::quorum)`(n)` | at the n-th success | when fewer succeeded, with every failure |
 ///
-/// A failure is an `Err` or a panic of a child. The body is not a child: its failure always ends the group, and its value does
-/// not count as a success. Whatever the policy, the group waits for everything in it, and nothing hangs when all fail.
+/// A failure is an `Err` or a panic of a child. The body is not a child: its failure always ends
+/// the group, and its value does not count as a success. Whatever the policy, the group waits for
+/// everything in it, and nothing hangs when all fail.
 ///
 /// ```
 /// use taskgroup::{BoxError, Policy, TaskGroup};
@@ -56,12 +58,14 @@ impl Policy {
         Self::stop_after(1)
     }
 
-    /// Failures cancel nobody: all children run to their end, then all failures come out. The values are in the handles; see also
+    /// Failures cancel nobody: all children run to their end, then all failures come out. The
+    /// values are in the handles; see also
     /// [`GroupBuilder::run_to_end`](crate::GroupBuilder::run_to_end) and [`settle`](crate::settle).
     ///
     /// # Memory
-    /// The group keeps every failure, with its error, until it ends: some 300 bytes each and what the errors hold. A server that lives for
-    /// months and whose children fail now and then grows by that. Let such children handle their errors themselves and return `Ok`.
+    /// The group keeps every failure, with its error, until it ends: some 300 bytes each and what
+    /// the errors hold. A server that lives for months and whose children fail now and then grows
+    /// by that. Let such children handle their errors themselves and return `Ok`.
     #[must_use]
     #[doc(alias = "supervise")]
     pub const fn collect() -> Self {
@@ -78,7 +82,8 @@ impl Policy {
         Self::quorum(1)
     }
 
-    /// The group ends as soon as so many children have succeeded; failures are put up with. Zero counts as one.
+    /// The group ends as soon as so many children have succeeded; failures are put up with. Zero
+    /// counts as one.
     #[must_use]
     pub const fn quorum(successes: usize) -> Self {
         Self {
@@ -96,7 +101,8 @@ impl Policy {
         }
     }
 
-    /// This policy, given up at the n-th failure: `Policy::quorum(3).or_stop_after(2)`. Zero counts as one.
+    /// This policy, given up at the n-th failure: `Policy::quorum(3).or_stop_after(2)`. Zero counts
+    /// as one.
     #[must_use]
     pub const fn or_stop_after(mut self, failures: usize) -> Self {
         self.failures = Some(at_least_one(failures));
@@ -147,7 +153,8 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// A group ended with fewer successes than its [`Policy`] asks for, and no child had failed: there were too few children.
+/// A group ended with fewer successes than its [`Policy`] asks for, and no child had failed: there
+/// were too few children.
 ///
 /// Where children failed, their failures say why and this error is not made.
 #[derive(Clone, Debug, PartialEq, Eq)]

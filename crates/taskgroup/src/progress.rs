@@ -40,9 +40,10 @@ impl Counts {
 
 /// Counts what becomes of the children of a group, for a progress bar or a line in the log.
 ///
-/// Give it to [`GroupBuilder::progress`](crate::GroupBuilder::progress) and watch it from wherever you like: look at
-/// [`counts`](Self::counts), or wait for changes with [`watch`](Self::watch), whose last event is the end of the group, whatever
-/// way it ended. Cancelled children count too, so the last snapshot says what became of everybody.
+/// Give it to [`GroupBuilder::progress`](crate::GroupBuilder::progress) and watch it from wherever
+/// you like: look at [`counts`](Self::counts), or wait for changes with [`watch`](Self::watch),
+/// whose last event is the end of the group, whatever way it ended. Cancelled children count too,
+/// so the last snapshot says what became of everybody.
 ///
 /// ```
 /// use taskgroup::{BoxError, Policy, Progress, TaskGroup, join};
@@ -69,8 +70,8 @@ impl Counts {
 /// # }
 /// ```
 ///
-/// Clones share the counts. One `Progress` is for one group: `finished` is the end of the first. Background children are not
-/// counted.
+/// Clones share the counts. One `Progress` is for one group: `finished` is the end of the first.
+/// Background children are not counted.
 #[derive(Clone, Debug)]
 #[doc(alias = "tqdm")]
 pub struct Progress {
@@ -97,8 +98,8 @@ impl Progress {
         Self::default()
     }
 
-    /// Counts `total` children as queued from the start, and takes each spawn for one of them. More may be spawned. Those that never are
-    /// count as cancelled at the end.
+    /// Counts `total` children as queued from the start, and takes each spawn for one of them. More
+    /// may be spawned. Those that never are count as cancelled at the end.
     #[must_use]
     pub fn expecting(total: usize) -> Self {
         let state = ProgressState {
@@ -191,7 +192,8 @@ impl Progress {
 
 /// The changes of a [`Progress`]; made by [`Progress::watch`].
 ///
-/// It keeps the newest snapshot only: one that is looked at rarely skips what came between, but never the last.
+/// It keeps the newest snapshot only: one that is looked at rarely skips what came between, but
+/// never the last.
 #[derive(Debug)]
 pub struct ProgressEvents {
     receiver: watch::Receiver<ProgressState>,
@@ -199,8 +201,8 @@ pub struct ProgressEvents {
 }
 
 impl ProgressEvents {
-    /// The next snapshot, once something has changed; `None` after the last, which is [`finished`](Counts::finished), or when no
-    /// group can be counted any more.
+    /// The next snapshot, once something has changed; `None` after the last, which is
+    /// [`finished`](Counts::finished), or when no group can be counted any more.
     ///
     /// # Cancel safety
     /// Cancel safe: a wait that is given up loses no event.

@@ -24,7 +24,8 @@ pub enum ReasonKind {
     Dropped,
     /// The group had what it wanted: its policy was satisfied.
     Satisfied,
-    /// The body and all ordinary children of the group were done, so its background children had served.
+    /// The body and all ordinary children of the group were done, so its background children had
+    /// served.
     GroupEnded,
     /// The time that the group grants for cleanup was over.
     GraceOver,
@@ -36,9 +37,9 @@ pub enum ReasonKind {
 
 /// Why something was cancelled: who caused it, what happened, and where in the source.
 ///
-/// Every cancellation has one, and the same one reaches everything below. It prints as one line, such as
-/// ``task `fetch_user` failed: connection refused (src/main.rs:12:20)``. Cheap to clone. The idea is Trio's, where
-/// `Cancelled` carries source, reason and task.
+/// Every cancellation has one, and the same one reaches everything below. It prints as one line,
+/// such as ``task `fetch_user` failed: connection refused (src/main.rs:12:20)``. Cheap to clone.
+/// The idea is Trio's, where `Cancelled` carries source, reason and task.
 #[derive(Clone)]
 pub struct CancelReason(Arc<Reason>);
 
@@ -135,7 +136,8 @@ impl CancelReason {
         self.0.who.as_ref()
     }
 
-    /// Where: the spawn of the task that failed, the call of `cancel`, or the start of the deadline.
+    /// Where: the spawn of the task that failed, the call of `cancel`, or the start of the
+    /// deadline.
     pub fn location(&self) -> &'static Location<'static> {
         self.0.location
     }

@@ -1,9 +1,11 @@
-//! The locks, atomics, cells and thread-locals of the engine, in one place so that the schedule checker can stand in for them.
+//! The locks, atomics, cells and thread-locals of the engine, in one place so that the schedule
+//! checker can stand in for them.
 //!
-//! A lock of ours is never held while foreign code runs, so a poisoned one says nothing about the data behind it:
-//! [`Mutex::lock`] looks through the poison.
+//! A lock of ours is never held while foreign code runs, so a poisoned one says nothing about the
+//! data behind it: [`Mutex::lock`] looks through the poison.
 //!
-//! `cfg(loom)` is set by the package in `proof/loom` alone, for this crate alone: Tokio and the others are built as ever.
+//! `cfg(loom)` is set by the package in `proof/loom` alone, for this crate alone: Tokio and the
+//! others are built as ever.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, Ordering};
@@ -45,7 +47,8 @@ impl<T> Mutex<T> {
     }
 }
 
-/// The lock of a [`Mutex`]. Debug builds count how many of them this thread has, for the gate to look at (G1).
+/// The lock of a [`Mutex`]. Debug builds count how many of them this thread has, for the gate to
+/// look at (G1).
 pub(crate) struct MutexGuard<'a, T> {
     guard: imp::MutexGuard<'a, T>,
     #[cfg(all(debug_assertions, not(loom)))]
@@ -105,8 +108,9 @@ mod modelled {
     use loom::sync::Mutex;
     use loom::sync::atomic::{AtomicBool, Ordering};
 
-    /// Atomics whose first value counts as a sequentially consistent store. To loom it is none, so it would let a `SeqCst` load miss a
-    /// `SeqCst` store that came earlier in the one order of all of them, which the language does not.
+    /// Atomics whose first value counts as a sequentially consistent store. To loom it is none, so
+    /// it would let a `SeqCst` load miss a `SeqCst` store that came earlier in the one order of all
+    /// of them, which the language does not.
     macro_rules! atomic {
         ($name:ident, $value:ty) => {
             #[derive(Debug)]
@@ -138,7 +142,8 @@ mod modelled {
     atomic!(AtomicU64, u64);
     atomic!(AtomicUsize, usize);
 
-    /// Each access is checked against those of other threads that it is not ordered with, at the moment when it begins.
+    /// Each access is checked against those of other threads that it is not ordered with, at the
+    /// moment when it begins.
     pub(crate) struct UnsafeCell<T> {
         value: std::cell::UnsafeCell<T>,
         accesses: loom::cell::UnsafeCell<()>,

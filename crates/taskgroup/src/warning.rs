@@ -14,19 +14,23 @@ use crate::sync::Mutex;
 pub enum WarningKind {
     /// The grace of a group is over, and something in it still runs.
     StillWaiting,
-    /// A task has kept its worker for longer than is good for the others: see [`report_blocking`](crate::report_blocking).
+    /// A task has kept its worker for longer than is good for the others: see
+    /// [`report_blocking`](crate::report_blocking).
     Blocking,
-    /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no task owns.
+    /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no
+    /// task owns.
     ForeignPanic,
     /// A runtime was shut down while tasks were cleaning up in it.
     CleanupCut,
-    /// Futures that were dropped half-way have left more failures behind than are kept: see [`NotKept`](crate::NotKept).
+    /// Futures that were dropped half-way have left more failures behind than are kept: see
+    /// [`NotKept`](crate::NotKept).
     FailuresNotKept,
     /// A group with a grace was cancelled in a runtime without a clock: its cleanup is not bounded.
     NoClock,
 }
 
-/// Something that somebody ought to know and that is no task's result. Its `Display` is the whole message, one line.
+/// Something that somebody ought to know and that is no task's result. Its `Display` is the whole
+/// message, one line.
 #[derive(Clone)]
 pub struct Warning {
     kind: WarningKind,
@@ -48,8 +52,9 @@ impl Warning {
         self.kind
     }
 
-    /// The task that blocks, the group that does not end or has no clock for its grace, the task, run or process in which failures were left behind, or the process
-    /// where the code belongs to no task.
+    /// The task that blocks, the group that does not end or has no clock for its grace, the task,
+    /// run or process in which failures were left behind, or the process where the code belongs to
+    /// no task.
     pub fn task(&self) -> &TaskInfo {
         &self.task
     }
@@ -74,10 +79,12 @@ fn hook() -> &'static Mutex<Option<Hook>> {
     HOOK.get_or_init(Mutex::default)
 }
 
-/// Has all warnings of this process go to `hook`, in place of standard error (with the feature `tracing`: of a `WARN` event).
+/// Has all warnings of this process go to `hook`, in place of standard error (with the feature
+/// `tracing`: of a `WARN` event).
 ///
-/// The hook is called on whichever thread notices, one that drives tasks included, so it must not block. It stays until the next
-/// call, or [`reset_warning_hook`]. As [`std::panic::set_hook`] for panics.
+/// The hook is called on whichever thread notices, one that drives tasks included, so it must not
+/// block. It stays until the next call, or [`reset_warning_hook`]. As [`std::panic::set_hook`] for
+/// panics.
 ///
 /// ```
 /// taskgroup::set_warning_hook(|warning| {

@@ -10,13 +10,15 @@ use crate::reason::CancelReason;
 
 /// The word that a scope was cancelled, and the permission to clean up.
 ///
-/// [`until_cancelled`](crate::until_cancelled) gives it when the current scope is cancelled, and then it is a *guard*: while it lives, the task may await
-/// its cleanup, whatever the cancellation. Returned as the task's error (`?` does that), it ends the task as cancelled,
-/// which is no failure. Dropped, it re-arms the cancellation: at its next suspension point the task is dropped. So a
-/// cancellation cannot be swallowed by accident.
+/// [`until_cancelled`](crate::until_cancelled) gives it when the current scope is cancelled, and
+/// then it is a *guard*: while it lives, the task may await its cleanup, whatever the cancellation.
+/// Returned as the task's error (`?` does that), it ends the task as cancelled, which is no
+/// failure. Dropped, it re-arms the cancellation: at its next suspension point the task is dropped.
+/// So a cancellation cannot be swallowed by accident.
 ///
-/// The `Cancelled` that a handle gives for a cancelled *other* task guards nothing: returned from a task that was not
-/// cancelled itself, it is an ordinary failure, because something was awaited that did not come.
+/// The `Cancelled` that a handle gives for a cancelled *other* task guards nothing: returned from a
+/// task that was not cancelled itself, it is an ordinary failure, because something was awaited
+/// that did not come.
 ///
 /// # Drop
 /// Re-arms the cancellation of its scope, if it was a guard.

@@ -30,7 +30,8 @@ use super::tree::{self, Kind, Scope};
 use crate::ambient::{Ambient, Back, Call, Here, Opened};
 use crate::error::TaskInfo;
 
-/// A scope that is opened when somebody asks for it. Most sections are over after their first poll and nobody has asked.
+/// A scope that is opened when somebody asks for it. Most sections are over after their first poll
+/// and nobody has asked.
 pub(crate) struct Unopened {
     /// What was ambient before: the parent, once it is needed. Its frame is further up the same
     /// stack (CU1).
@@ -75,7 +76,8 @@ impl Unopened {
         }
     }
 
-    /// The scope, opened below what was ambient when `self` was made. Only called while that still is on the stack.
+    /// The scope, opened below what was ambient when `self` was made. Only called while that still
+    /// is on the stack.
     pub(crate) fn open(&self) -> &Arc<Scope> {
         let open = || {
             let parent = scope_of(self.around.ambient);
@@ -154,7 +156,8 @@ enum Shown<'a> {
 fn look(ambient: &Ambient) -> Shown<'_> {
     match *ambient {
         Ambient::Outside => Shown::Nothing,
-        // SAFETY: CU1: what is ambient is alive further up on this stack. `enter_task` put it there.
+        // SAFETY: CU1: what is ambient is alive further up on this stack. `enter_task` put it
+        // there.
         Ambient::Task(task) => Shown::Task(unsafe { &*task.cast() }),
         // SAFETY: CU1: as above. `enter_scope` or `enter_blocking` put it there.
         Ambient::Scope(scope) => Shown::Scope(unsafe { &*scope.cast() }),

@@ -1,7 +1,7 @@
 //! What the engine tells whoever records: one call for each turn in the life of a task or a group.
 //!
-//! Without the features `recorder` and `tracing` these are empty. With `recorder` each costs one relaxed load while nobody records. They
-//! are called outside all locks of the engine.
+//! Without the features `recorder` and `tracing` these are empty. With `recorder` each costs one
+//! relaxed load while nobody records. They are called outside all locks of the engine.
 
 #![cfg_attr(not(feature = "recorder"), allow(unused_variables))]
 

@@ -1,8 +1,9 @@
 //! The engine: the scope tree, the tasks in it, and what drives them. Nothing here is public.
 //!
-//! Data flows one way. The public face (groups, cancellation, deadlines, cleanup) opens scopes and spawns tasks; the *tree*
-//! knows who is below whom and carries cancellation down and endings up; a *task* is one child with its future and its
-//! outcome; a *section* polls a scope inline; the *driver* is the seam to Tokio.
+//! Data flows one way. The public face (groups, cancellation, deadlines, cleanup) opens scopes and
+//! spawns tasks; the *tree* knows who is below whom and carries cancellation down and endings up; a
+//! *task* is one child with its future and its outcome; a *section* polls a scope inline; the
+//! *driver* is the seam to Tokio.
 //!
 //! | file | what it answers |
 //! |---|---|
@@ -144,7 +145,8 @@ mod tests {
         run.await.unwrap();
     }
 
-    /// What the clone and the drop of the waker below do: any number of times, but not inside each other.
+    /// What the clone and the drop of the waker below do: any number of times, but not inside each
+    /// other.
     type Reentrant = std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>;
 
     std::thread_local! {

@@ -1,13 +1,16 @@
 //! Who polls what right now, for whoever watches from another thread.
 //!
-//! Off until somebody [turns it on](turn_on); then each thread that polls code of ours says whose code that is.
+//! Off until somebody [turns it on](turn_on); then each thread that polls code of ours says whose
+//! code that is.
 //!
 //! Invariants:
 //!
-//! - **P1** What stands in a thread's slot is null, or the address of a `TaskRef` or an `Arc<Scope>` that an `Entered` of that
-//!   thread borrows (CU1). The thread takes the address out before that borrow ends.
-//! - **P2** While a slot is locked its thread does not change it: it spins. Only a watcher locks, only what is not null, and only
-//!   for the time of one count of a reference. So what a watcher reads under the lock is alive.
+//! - **P1** What stands in a thread's slot is null, or the address of a `TaskRef` or an
+//!   `Arc<Scope>` that an `Entered` of that thread borrows (CU1). The thread takes the address out
+//!   before that borrow ends.
+//! - **P2** While a slot is locked its thread does not change it: it spins. Only a watcher locks,
+//!   only what is not null, and only for the time of one count of a reference. So what a watcher
+//!   reads under the lock is alive.
 //! - **P3** There is one watcher at a time: it has the lock of the list of slots.
 
 use std::sync::Arc;
@@ -26,7 +29,8 @@ const SCOPE: usize = 2;
 /// Where a thread says what it polls.
 struct Slot {
     now: AtomicPtr<()>,
-    /// Counts the outermost polls, so that a watcher can tell one poll from the next one of the same task.
+    /// Counts the outermost polls, so that a watcher can tell one poll from the next one of the
+    /// same task.
     polls: AtomicU32,
 }
 
@@ -110,7 +114,8 @@ pub(super) unsafe fn enter(begun: Begun) -> Option<Before> {
     };
     OWN.try_with(|own| {
         if own.0.now.load(Ordering::Relaxed).is_null() {
-            // Ours alone to write. Before the address: who sees that one sees this count or a later one.
+            // Ours alone to write. Before the address: who sees that one sees this count or a later
+            // one.
             let polls = own.0.polls.load(Ordering::Relaxed);
             own.0.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
         }

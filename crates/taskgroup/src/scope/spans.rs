@@ -1,7 +1,8 @@
 //! `tracing` spans that follow the tree.
 //!
-//! The span of a group is opened where the group is: below the span of the task that runs it, or one that the task has entered
-//! itself. The span of a task is always below that of its group, whoever spawned it.
+//! The span of a group is opened where the group is: below the span of the task that runs it, or
+//! one that the task has entered itself. The span of a task is always below that of its group,
+//! whoever spawned it.
 //!
 //! Whatever `tracing` is asked may run code of a subscriber, which is foreign: it goes through the
 //! gate, outside all locks.

@@ -1,16 +1,20 @@
-//! Those who wait for something, in the order in which they came. Each leaves in constant time when its wait is given up (S44).
+//! Those who wait for something, in the order in which they came. Each leaves in constant time when
+//! its wait is given up (S44).
 //!
-//! A wait keeps the [`Key`] of its place and gives it back when it is dropped. Places are reused, so a key has a number as well: one that
-//! is out of date names nobody.
+//! A wait keeps the [`Key`] of its place and gives it back when it is dropped. Places are reused,
+//! so a key has a number as well: one that is out of date names nobody.
 //!
-//! - **W1** The waiters are a doubly linked list through the places; free places are a singly linked one.
-//! - **W2** A waiter that is [called](Waiters::call_first) leaves the list and keeps its place until its wait has seen the call. So if that
-//!   wait is given up instead, [`remove`](Waiters::remove) says so, and the call can go to the next one.
-//! - **W3** No waker is cloned, woken or dropped in here: this is kept in a lock, and whoever has the lock lets wakers go after it (G1).
+//! - **W1** The waiters are a doubly linked list through the places; free places are a singly
+//!   linked one.
+//! - **W2** A waiter that is [called](Waiters::call_first) leaves the list and keeps its place
+//!   until its wait has seen the call. So if that wait is given up instead,
+//!   [`remove`](Waiters::remove) says so, and the call can go to the next one.
+//! - **W3** No waker is cloned, woken or dropped in here: this is kept in a lock, and whoever has
+//!   the lock lets wakers go after it (G1).
 //!
-//! Why not a crate: `slab` stores no order and no generation, so both lists and the numbers would be written around it all the same, and
-//! `event-listener` and the semaphore of Tokio bring locks of their own, but a place of a limit has to change hands under the lock that
-//! counts the places.
+//! Why not a crate: `slab` stores no order and no generation, so both lists and the numbers would
+//! be written around it all the same, and `event-listener` and the semaphore of Tokio bring locks
+//! of their own, but a place of a limit has to change hands under the lock that counts the places.
 
 use super::gate::StoredWaker;
 
@@ -95,7 +99,8 @@ impl Waiters {
         matches!(self.place(key), Some(Place::Called { .. }))
     }
 
-    /// Puts a waiter at the end, or gives the one that has `key` another waker. Returns the waker that is not needed.
+    /// Puts a waiter at the end, or gives the one that has `key` another waker. Returns the waker
+    /// that is not needed.
     #[must_use = "W3: a waker is dropped after the lock"]
     pub(crate) fn put(&mut self, key: &mut Option<Key>, waker: StoredWaker) -> Option<StoredWaker> {
         if let Some(Place::Waiting { waker: known, .. }) = key.and_then(|key| self.place_mut(key)) {
@@ -252,8 +257,8 @@ mod tests {
         (key.unwrap(), waker)
     }
 
-    // S44: whatever the order of arrivals, calls and departures, it is the one that waits longest that is called, and the memory is that of
-    // the widest moment, or nothing when all have gone.
+    // S44: whatever the order of arrivals, calls and departures, it is the one that waits longest
+    // that is called, and the memory is that of the widest moment, or nothing when all have gone.
     #[test]
     fn the_list_is_a_queue_that_forgets() {
         let mut waiters = Waiters::default();

@@ -38,7 +38,8 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
     warn(&Warning::new(WarningKind::StillWaiting, group, message));
 }
 
-/// Whether a task stands somewhere below. What else keeps a task open, a blocking closure, has no name but the task's.
+/// Whether a task stands somewhere below. What else keeps a task open, a blocking closure, has no
+/// name but the task's.
 fn has_tasks(scope: &Arc<Scope>) -> bool {
     let mut stack = vec![scope.clone()];
     while let Some(scope) = stack.pop() {

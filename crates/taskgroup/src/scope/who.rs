@@ -55,7 +55,8 @@ fn main_info(scope: &Scope) -> TaskInfo {
     TaskInfo::new("main", TaskId::new(0, 0), None, scope.location)
 }
 
-/// As [`info`] for whoever knows what is above; scopes without a name of their own are who is above.
+/// As [`info`] for whoever knows what is above; scopes without a name of their own are who is
+/// above.
 pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<TaskInfo> {
     match &scope.kind {
         Kind::Group(group) => Some(match group.known_info() {

@@ -1,4 +1,5 @@
-//! How children end whose runtime is gone: their futures are dropped, their groups are told, nothing is polled any more.
+//! How children end whose runtime is gone: their futures are dropped, their groups are told,
+//! nothing is polled any more.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -14,7 +15,8 @@ use crate::sync::CellKey as _;
 use crate::sync::thread_local;
 
 thread_local! {
-    /// Tasks that are to be dropped on this thread, one after the other, while one is being dropped.
+    /// Tasks that are to be dropped on this thread, one after the other, while one is being
+    /// dropped.
     static QUEUE: Cell<Option<VecDeque<TaskRef>>> = const { Cell::new(None) };
 }
 
@@ -26,7 +28,8 @@ pub(super) fn cut(task: TaskRef, kept: bool) {
     }
 }
 
-/// Tells the group of a child that the runtime is gone, so that it does not take what was cut off for success (S46).
+/// Tells the group of a child that the runtime is gone, so that it does not take what was cut off
+/// for success (S46).
 pub(super) fn tell_owner(task: &TaskRef) {
     let header = task.header();
     let owner = &header.owner;
@@ -42,7 +45,8 @@ pub(super) fn tell_owner(task: &TaskRef) {
     }
 }
 
-/// Drops the future of a task of a dead runtime. The caller has `RUNNING`. Without recursion: what ends because of it waits its turn.
+/// Drops the future of a task of a dead runtime. The caller has `RUNNING`. Without recursion: what
+/// ends because of it waits its turn.
 pub(super) fn end(task: TaskRef) {
     let mut waiting = match QUEUE.try_with(Cell::take) {
         Ok(Some(mut queue)) => {
@@ -70,7 +74,8 @@ pub(super) fn end_queued(tasks: impl IntoIterator<Item = TaskRef>) {
     }
 }
 
-/// Drops the idle tasks of `owner` that no Tokio task drives. Those that run are dropped by their own thread.
+/// Drops the idle tasks of `owner` that no Tokio task drives. Those that run are dropped by their
+/// own thread.
 pub(super) fn end_idle(owner: &Arc<Scope>) {
     let (tasks, _) = owner.children();
     for task in tasks {

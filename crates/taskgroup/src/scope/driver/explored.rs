@@ -1,4 +1,5 @@
-//! For `testing::explore` and the schedule models: all tasks of a runtime wait in one queue until one is chosen.
+//! For `testing::explore` and the schedule models: all tasks of a runtime wait in one queue until
+//! one is chosen.
 
 use std::task::Waker;
 #[cfg(feature = "testing")]
@@ -30,7 +31,8 @@ impl Explored<TaskRef> {
 }
 
 impl Runtime {
-    /// Has all tasks of this runtime wait for a pump, which the caller spawns. Nothing has been spawned yet.
+    /// Has all tasks of this runtime wait for a pump, which the caller spawns. Nothing has been
+    /// spawned yet.
     pub(crate) fn explore(&self) {
         self.explored.get_or_init(Explored::default);
     }
@@ -45,8 +47,8 @@ impl Runtime {
         self.queue().inner.lock().ready.pop_front()
     }
 
-    /// The pump has nothing to do: it is woken by the next task, or by [`nudge`](Self::nudge). `false` when there is something to do
-    /// after all.
+    /// The pump has nothing to do: it is woken by the next task, or by [`nudge`](Self::nudge).
+    /// `false` when there is something to do after all.
     pub(crate) fn rest(&self, waker: &Waker) -> bool {
         let waker = gate::clone_waker(waker);
         let mut inner = self.queue().inner.lock();

@@ -13,7 +13,8 @@ use crate::sync::Mutex;
 static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = std::sync::OnceLock::new();
 
 impl Runtime {
-    /// The runtime that polls the current task, also where its code has entered another one; outside any task that of Tokio.
+    /// The runtime that polls the current task, also where its code has entered another one;
+    /// outside any task that of Tokio.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -60,7 +61,8 @@ impl Runtime {
 mod tests {
     use super::*;
 
-    // A runtime of Tokio has one `Runtime`, whichever thread asks, and is forgotten when it is gone.
+    // A runtime of Tokio has one `Runtime`, whichever thread asks, and is forgotten when it is
+    // gone.
     #[test]
     fn a_runtime_is_known_once() {
         let tokio = || {

@@ -1,5 +1,6 @@
-//! Light children: a group that asks for it has its children polled from a queue by a few Tokio tasks, the *pumps*, instead of giving
-//! each child a Tokio task. That pays for wide groups of small children.
+//! Light children: a group that asks for it has its children polled from a queue by a few Tokio
+//! tasks, the *pumps*, instead of giving each child a Tokio task. That pays for wide groups of
+//! small children.
 //!
 //! The queue is one list behind one lock. In a turn a pump polls up to [`QUOTA`] children and
 //! begins no further one after a [`SLICE`] of time. Then it lets other Tokio tasks have a turn. The
@@ -10,8 +11,9 @@
 //! - **L1** `coming` counts the pumps that were spawned or woken and have not begun. While there is
 //!   a task in the queue, `coming` is not 0 or a pump is inside its turn and looks at the queue
 //!   before it ends that. Both change under the lock, so no task is overlooked (DR2).
-//! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one comes. So a child that blocks its
-//!   thread, by `block_in_place` or by computing, holds up no sibling for which Tokio has another worker (S38).
+//! - **L2** A pump that begins its turn and leaves tasks in the queue sees to it that another one
+//!   comes. So a child that blocks its thread, by `block_in_place` or by computing, holds up no
+//!   sibling for which Tokio has another worker (S38).
 //! - **L3** On a runtime with several workers two pumps come at once if there are two tasks: Tokio
 //!   keeps the task that was woken last for the worker that woke it, and another worker can take
 //!   only the others.
@@ -104,7 +106,8 @@ impl Pump {
             inner.coming = inner.coming.saturating_sub(1);
         }
         if let Some(task) = inner.tasks.pop_front() {
-            // Where there is one worker, the next pump would only come after this turn, which takes it up itself.
+            // Where there is one worker, the next pump would only come after this turn, which takes
+            // it up itself.
             let call = if self.runtime.has_workers {
                 inner.call(self.runtime.has_workers)
             } else {

@@ -1,4 +1,5 @@
-//! What stands for Tokio in the schedule models: the threads of a model poll what a runtime has spawned.
+//! What stands for Tokio in the schedule models: the threads of a model poll what a runtime has
+//! spawned.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -46,7 +47,8 @@ impl Runtime {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// What was spawned first and is polled by no thread yet; or else the waker is woken by the next spawn.
+    /// What was spawned first and is polled by no thread yet; or else the waker is woken by the
+    /// next spawn.
     pub(in crate::scope) fn take_spawned(&self, waker: &Waker) -> Option<Driver> {
         let mut inner = self.spawned.0.lock();
         let first = inner.drivers.pop_front();
@@ -56,7 +58,8 @@ impl Runtime {
         first
     }
 
-    /// What is a Tokio task elsewhere: the driver of the child that was spawned first and has none yet.
+    /// What is a Tokio task elsewhere: the driver of the child that was spawned first and has none
+    /// yet.
     pub(in crate::scope) fn drive(&self) -> Driver {
         let driver = self.take_spawned(Waker::noop());
         driver.expect("a child on a Tokio task")

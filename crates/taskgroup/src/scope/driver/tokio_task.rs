@@ -1,6 +1,7 @@
 //! The default driver: each child is driven by a Tokio task of its own.
 //!
-//! So children have what Tokio gives its tasks: its fairness, its work stealing, `block_in_place`, its metrics and its tools.
+//! So children have what Tokio gives its tasks: its fairness, its work stealing, `block_in_place`,
+//! its metrics and its tools.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +15,8 @@ use crate::scope::task::{Driven, TaskRef};
 pub(super) struct Drive {
     /// Until it has ended.
     task: Option<TaskRef>,
-    /// The driver has `RUNNING`, between two polls as well: the child is new, or was woken while it was polled.
+    /// The driver has `RUNNING`, between two polls as well: the child is new, or was woken while it
+    /// was polled.
     is_running: bool,
 }
 
@@ -38,7 +40,8 @@ impl Future for Drive {
         if self.is_running {
             task.header().turn();
         } else if !task.header().begin_scheduled() {
-            // A canceller has it, and wakes this driver when it has ended the task or gives it back.
+            // A canceller has it, and wakes this driver when it has ended the task or gives it
+            // back.
             return if task.header().is_done() {
                 self.task = None;
                 Poll::Ready(())

@@ -43,7 +43,8 @@ impl GroupState {
         Ok(())
     }
 
-    /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it has a place already.
+    /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it
+    /// has a place already.
     #[inline]
     pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
         if self.asked.is_none() {
@@ -60,9 +61,11 @@ impl GroupState {
         if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {
             if task.header().has(LIMITED) {
                 let mut places = places.lock();
-                // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
+                // A canceller sets the flag before it takes the queue, so nothing is left behind in
+                // it.
                 if places.placed >= limit && !scope.is_cancelled() {
-                    // Numbers wrap after 2^32 children: one that waits that long is started, not lost.
+                    // Numbers wrap after 2^32 children: one that waits that long is started, not
+                    // lost.
                     next = places.queued.insert(task.header().index, task.clone());
                 }
                 places.placed += usize::from(next.is_some());

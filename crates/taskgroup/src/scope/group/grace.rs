@@ -34,10 +34,11 @@ impl GroupState {
 }
 
 impl Scope {
-    /// The grace is over: what still runs is dropped at its next suspension point and reported by name (S18).
+    /// The grace is over: what still runs is dropped at its next suspension point and reported by
+    /// name (S18).
     pub(in crate::scope) fn grace_over(self: &Arc<Self>, grace: Duration) {
-        // With a token: what is told to end may have ended before its overrun is there, and then the
-        // group would be gone.
+        // With a token: what is told to end may have ended before its overrun is there, and then
+        // the group would be gone.
         if self.enter_child().is_err() {
             return;
         }

@@ -23,8 +23,9 @@ impl GroupState {
         Some((asked.settings.limit?, &asked.places))
     }
 
-    /// Whether a limited child would start at once; the place is then the caller's, to spawn with or to give back. If not, the waker is
-    /// woken when a place was handed to the caller, or the group is cancelled.
+    /// Whether a limited child would start at once; the place is then the caller's, to spawn with
+    /// or to give back. If not, the waker is woken when a place was handed to the caller, or the
+    /// group is cancelled.
     fn poll_place(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         let Some((limit, places)) = self.places() else {
             return true;
@@ -60,7 +61,8 @@ impl GroupState {
         placed
     }
 
-    /// A wait for a place was given up. If the place had been handed over, it goes on to the next one.
+    /// A wait for a place was given up. If the place had been handed over, it goes on to the next
+    /// one.
     fn stop_waiting_for_place(&self, key: Key) {
         let Some((_, places)) = self.places() else {
             return;
@@ -71,7 +73,8 @@ impl GroupState {
         }
     }
 
-    /// The group is cancelled: who waits for a place gets it, which for a cancelled child means that it ends. The caller submits them.
+    /// The group is cancelled: who waits for a place gets it, which for a cancelled child means
+    /// that it ends. The caller submits them.
     pub(in crate::scope) fn take_queued(&self) -> Vec<TaskRef> {
         let Some((_, places)) = self.places() else {
             return Vec::new();
@@ -106,7 +109,8 @@ impl GroupState {
         }
     }
 
-    /// A place was given back: the next child starts, unless there are more running than the limit says, on their way out.
+    /// A place was given back: the next child starts, unless there are more running than the limit
+    /// says, on their way out.
     pub(crate) fn place_free(&self) {
         let Some((limit, places)) = self.places() else {
             return;
@@ -133,8 +137,9 @@ impl GroupState {
     }
 }
 
-/// Ready with `true` when a child of the group would start at once, which then has to be spawned; with `false` when the group is
-/// cancelled. Dropped, it is forgotten (S44), and a place that was handed to it goes to the next one.
+/// Ready with `true` when a child of the group would start at once, which then has to be spawned;
+/// with `false` when the group is cancelled. Dropped, it is forgotten (S44), and a place that was
+/// handed to it goes to the next one.
 pub(crate) struct FreePlace<'a> {
     scope: &'a Scope,
     group: &'a GroupState,

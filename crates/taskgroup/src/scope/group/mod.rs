@@ -1,4 +1,5 @@
-//! What a group adds to its scope: the errors, the policy's verdicts, the grace, the queue of children over the limit.
+//! What a group adds to its scope: the errors, the policy's verdicts, the grace, the queue of
+//! children over the limit.
 //!
 //! | file | what it answers |
 //! |---|---|
@@ -85,7 +86,8 @@ struct Asked {
     places: Mutex<Places<TaskRef>>,
 }
 
-/// What the builder of a group decides. The future that runs a group carries it about: what few ask for is in a box.
+/// What the builder of a group decides. The future that runs a group carries it about: what few ask
+/// for is in a box.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupOptions {
     pub(crate) light: bool,
@@ -216,8 +218,8 @@ impl Asked {
     }
 }
 
-/// The number of a group. Groups are numbered as they are asked for it: most never are, and one counter for all of them is a place where
-/// all threads meet.
+/// The number of a group. Groups are numbered as they are asked for it: most never are, and one
+/// counter for all of them is a place where all threads meet.
 fn number_of(number: &AtomicU32) -> u32 {
     static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let known = number.load(Ordering::Relaxed);

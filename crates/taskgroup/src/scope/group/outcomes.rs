@@ -25,8 +25,8 @@ pub(in crate::scope) enum Whose {
 }
 
 impl GroupState {
-    /// A child, or what the group has adopted, failed. A failure that is passed on is looked for and
-    /// added under one lock, because several children may pass on the same one at once.
+    /// A child, or what the group has adopted, failed. A failure that is passed on is looked for
+    /// and added under one lock, because several children may pass on the same one at once.
     pub(in crate::scope) fn failed(&self, scope: &Arc<Scope>, member: Member, whose: Whose) {
         let policy = self.policy();
         let stopped_by = {
@@ -102,8 +102,9 @@ impl GroupState {
         }
     }
 
-    /// Whether every member of `group` is the failure of a child of this group. Looks no deeper: what a helper gathers is flat, and to
-    /// walk the whole error at every level of a deep tree would be quadratic.
+    /// Whether every member of `group` is the failure of a child of this group. Looks no deeper:
+    /// what a helper gathers is flat, and to walk the whole error at every level of a deep tree
+    /// would be quadratic.
     fn knows_all(&self, group: &ErrorGroup) -> bool {
         let outcomes = self.outcomes();
         let mut members = group.members().iter();
@@ -170,7 +171,8 @@ impl GroupState {
             return None;
         }
         let error = ErrorGroup::new(info(scope), failures)?;
-        // Cancelled by its own failing child is no news; cancelled from outside is the context of the errors.
+        // Cancelled by its own failing child is no news; cancelled from outside is the context of
+        // the errors.
         Some(match scope.reason() {
             Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
             _ => error,
@@ -182,8 +184,9 @@ impl Scope {
     /// Nothing but background children is left: they have served.
     pub(in crate::scope) fn end_background(self: &Arc<Self>) {
         let reason = CancelReason::of(ReasonKind::GroupEnded, self.location, None);
-        // Closing first is not possible while they live; a spawn by one of them finds the group cancelled. On the stack of whoever polls the
-        // group destructors of children have no business.
+        // Closing first is not possible while they live; a spawn by one of them finds the group
+        // cancelled. On the stack of whoever polls the group destructors of children have no
+        // business.
         self.cancel(&reason, Dropping::Scheduled);
     }
 }

@@ -11,8 +11,8 @@ pub(super) struct Places<T> {
     pub(super) placed: usize,
     /// Children that wait for a place, by their number: in spawn order.
     pub(super) queued: BTreeMap<u32, T>,
-    /// Those who wait for a place before they spawn. While there are any, no place is free: one that is given back is handed to the
-    /// first of them, and counts as his from then on.
+    /// Those who wait for a place before they spawn. While there are any, no place is free: one
+    /// that is given back is handed to the first of them, and counts as his from then on.
     pub(super) waiting: Waiters,
 }
 
@@ -38,7 +38,8 @@ impl<T> Places<T> {
         self.placed < limit && self.queued.is_empty() && self.waiting.is_empty()
     }
 
-    /// Hands a place that is free to whose turn it is: children that were spawned already come first.
+    /// Hands a place that is free to whose turn it is: children that were spawned already come
+    /// first.
     pub(super) fn next(&mut self, limit: usize) -> Option<PlaceGoesTo<T>> {
         if self.placed >= limit {
             return None;

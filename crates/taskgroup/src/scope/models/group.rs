@@ -83,7 +83,8 @@ pub(super) const MODELS: &[Model] = &[
     },
 ];
 
-/// S9, S11, T4: another thread cancels the group while the body spawns and the child is polled for the first time.
+/// S9, S11, T4: another thread cancels the group while the body spawns and the child is polled for
+/// the first time.
 fn cancel_versus_spawn(seen: &Seen) {
     let stage = Stage::new(0);
     let (ran, dropped) = (Count::default(), Count::default());
@@ -220,7 +221,8 @@ fn shield_end_versus_cancel(seen: &Seen) {
     stage.end();
 }
 
-/// S15: a group is dropped half-way while its child ends on another thread; the group around it waits.
+/// S15: a group is dropped half-way while its child ends on another thread; the group around it
+/// waits.
 fn adoption_versus_completion(seen: &Seen) {
     let stage = Stage::new(1);
     let dropped = Count::default();
@@ -296,7 +298,8 @@ fn late_release_versus_completion(seen: &Seen) {
     stage.end();
 }
 
-/// A group is polled with one waker and then with another one while its last child ends on another thread.
+/// A group is polled with one waker and then with another one while its last child ends on another
+/// thread.
 fn waker_replacement(seen: &Seen) {
     let stage = Stage::new(1);
     let mut run = Box::pin(TaskGroup::run(async |group| {
@@ -326,7 +329,8 @@ fn waker_replacement(seen: &Seen) {
     stage.end();
 }
 
-/// S27: the body waits for a place while the child that has it ends on another thread. The limit is never exceeded.
+/// S27: the body waits for a place while the child that has it ends on another thread. The limit is
+/// never exceeded.
 fn free_place_versus_waiter(seen: &Seen) {
     let stage = Stage::new(1);
     let (alive, polls) = (Count::default(), Count::default());
@@ -361,7 +365,8 @@ fn free_place_versus_waiter(seen: &Seen) {
     stage.end();
 }
 
-/// S27: what `TaskGroup::live` says: the future of a child is gone when its place is free, its end is counted a moment later.
+/// S27: what `TaskGroup::live` says: the future of a child is gone when its place is free, its end
+/// is counted a moment later.
 fn live_versus_free_place(seen: &Seen) {
     let stage = Stage::new(1);
     let dropped = Count::default();
@@ -380,7 +385,8 @@ fn live_versus_free_place(seen: &Seen) {
     stage.end();
 }
 
-/// S27, S9: another thread spawns over the limit while the group is cancelled: nothing is left in the queue.
+/// S27, S9: another thread spawns over the limit while the group is cancelled: nothing is left in
+/// the queue.
 fn queueing_versus_cancel(seen: &Seen) {
     let stage = Stage::new(0);
     let dropped = Count::default();

@@ -1,11 +1,12 @@
 //! Models: small programs of two or three threads that loom runs in all interleavings.
 //!
-//! They run the engine itself. What is not in them is Tokio: its workers are threads of the model that poll the pumps, and its
-//! timers stand still (no model has a deadline or a grace). The counts of `Arc` are std's: an order that only they would give is not
-//! looked for.
+//! They run the engine itself. What is not in them is Tokio: its workers are threads of the model
+//! that poll the pumps, and its timers stand still (no model has a deadline or a grace). The counts
+//! of `Arc` are std's: an order that only they would give is not looked for.
 //!
-//! Each model names the outcomes that its race can have, and fails when one of them was never seen. A lost wake-up is a deadlock, which
-//! loom reports; an access to a task's stage that is not ordered with another one is a race, which loom reports too.
+//! Each model names the outcomes that its race can have, and fails when one of them was never seen.
+//! A lost wake-up is a deadlock, which loom reports; an access to a task's stage that is not
+//! ordered with another one is a race, which loom reports too.
 
 mod destructors;
 mod driver;
@@ -32,7 +33,8 @@ use super::tree::{Kind, Scope};
 /// One program with its race.
 pub struct Model {
     pub name: &'static str,
-    /// How many times a thread may be interrupted where it could go on; `None`: as often as there is a place for it.
+    /// How many times a thread may be interrupted where it could go on; `None`: as often as there
+    /// is a place for it.
     pub preemptions: Option<usize>,
     /// All of them have to be seen.
     pub outcomes: &'static [&'static str],
@@ -143,7 +145,8 @@ impl Wake for Bell {
     }
 }
 
-/// A run of a program, with a runtime whose first pump is polled by the thread that the program is on.
+/// A run of a program, with a runtime whose first pump is polled by the thread that the program is
+/// on.
 struct Stage {
     runtime: Arc<Runtime>,
     run: Arc<Scope>,

@@ -144,7 +144,8 @@ fn handing_on_versus_drop(seen: &Seen) {
     stage.end();
 }
 
-/// T10, T11: two scopes, one in the other, end at the same time: what lives in the inner one leaves both.
+/// T10, T11: two scopes, one in the other, end at the same time: what lives in the inner one leaves
+/// both.
 fn handing_on_twice(seen: &Seen) {
     let stage = Stage::new(0);
     let outer = open(Kind::Shield, &stage.run);
@@ -178,7 +179,8 @@ fn handing_on_twice(seen: &Seen) {
     stage.end();
 }
 
-/// T12: code in a section takes a hold and gives it back while the section is moved: nobody keeps a count that is not theirs.
+/// T12: code in a section takes a hold and gives it back while the section is moved: nobody keeps a
+/// count that is not theirs.
 fn hold_versus_handing_on(seen: &Seen) {
     let stage = Stage::new(0);
     let outer = open(Kind::Shield, &stage.run);

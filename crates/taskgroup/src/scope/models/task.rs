@@ -149,7 +149,8 @@ fn wake_versus_completion(seen: &Seen) {
     stage.end();
 }
 
-/// S7: a handle cancels its task while that ends on another thread. One of the two is the outcome, and the value is dropped once.
+/// S7: a handle cancels its task while that ends on another thread. One of the two is the outcome,
+/// and the value is dropped once.
 fn cancel_versus_completion(seen: &Seen) {
     let stage = Stage::new(1);
     let (ran, dropped) = (Count::default(), Count::default());
@@ -210,7 +211,8 @@ impl Drop for DroppedBy {
     }
 }
 
-/// K3: a handle is dropped while its task ends on another thread: the value is dropped once, by the second of the two.
+/// K3: a handle is dropped while its task ends on another thread: the value is dropped once, by the
+/// second of the two.
 fn detach_versus_end(seen: &Seen) {
     let stage = Stage::new(1);
     let by = Arc::new(Mutex::new(Vec::new()));
@@ -231,7 +233,8 @@ fn detach_versus_end(seen: &Seen) {
     stage.end();
 }
 
-/// A handle is polled with one waker and then with another one while its task ends on another thread.
+/// A handle is polled with one waker and then with another one while its task ends on another
+/// thread.
 fn waker_replacement(seen: &Seen) {
     let stage = Stage::new(1);
     let (first, second) = (Bell::new(), Bell::new());
@@ -311,7 +314,8 @@ fn drop_in_place_versus_poll(seen: &Seen) {
     stage.end();
 }
 
-/// S12: a child makes the scope inside it, on another thread, while its group is cancelled: it is told.
+/// S12: a child makes the scope inside it, on another thread, while its group is cancelled: it is
+/// told.
 fn inside_versus_cancel(seen: &Seen) {
     let stage = Stage::new(1);
     let told = Count::default();
@@ -333,8 +337,8 @@ fn inside_versus_cancel(seen: &Seen) {
     stage.end();
 }
 
-/// S7, S12: a handle's cancel marks the scope inside the task and then the task. A task that is told between the two ends as cancelled,
-/// not as failed.
+/// S7, S12: a handle's cancel marks the scope inside the task and then the task. A task that is
+/// told between the two ends as cancelled, not as failed.
 fn handle_cancel_versus_word(seen: &Seen) {
     let stage = Stage::new(1);
     let told = Count::default();

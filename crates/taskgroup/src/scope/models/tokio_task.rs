@@ -119,7 +119,8 @@ fn awaited_versus_first_poll(seen: &Seen) {
     stage.end();
 }
 
-/// S6, K1: a sibling fails while the child is polled: its driver hears of it when somebody else drops it.
+/// S6, K1: a sibling fails while the child is polled: its driver hears of it when somebody else
+/// drops it.
 fn drop_in_place_versus_poll(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();

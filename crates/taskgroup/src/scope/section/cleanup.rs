@@ -12,8 +12,8 @@ use crate::scope::task::{self, SHIELDED, Spec};
 use crate::scope::tree::{Deferred, Kind, Scope, outward};
 
 impl Scope {
-    /// Has this scope run `deferred`, last in first out, and wait for that: in a shielded task, after
-    /// those that were left there before. Without a runtime they are dropped.
+    /// Has this scope run `deferred`, last in first out, and wait for that: in a shielded task,
+    /// after those that were left there before. Without a runtime they are dropped.
     pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
         if deferred.is_empty() {
             return;
@@ -25,8 +25,8 @@ impl Scope {
         };
         if matches!(scope.kind, Kind::Root) {
             scope.leave();
-            // The root belongs to no runtime. One scope stands for the one that we are in, so that they
-            // run one after the other here as well.
+            // The root belongs to no runtime. One scope stands for the one that we are in, so that
+            // they run one after the other here as well.
             let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
             orphan.adopt_cleanups(deferred);
             return orphan.orphan();
@@ -61,7 +61,8 @@ fn drop_all(deferred: Vec<Deferred>) {
     }
 }
 
-/// Works through the cleanups of a scope, one after the other; one that fails or panics skips none of the others.
+/// Works through the cleanups of a scope, one after the other; one that fails or panics skips none
+/// of the others.
 struct Cleanups {
     scope: Arc<Scope>,
     current: Option<Deferred>,
@@ -120,7 +121,8 @@ impl Future for Cleanups {
 }
 
 impl Drop for Cleanups {
-    /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is dropped too.
+    /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is
+    /// dropped too.
     fn drop(&mut self) {
         let begun = self.current.take();
         self.drop_one(begun);

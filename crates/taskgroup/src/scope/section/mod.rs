@@ -1,15 +1,19 @@
-//! A scope that is polled inline by its task: the body of a group, the inside of a deadline, a shield, a section.
+//! A scope that is polled inline by its task: the body of a group, the inside of a deadline, a
+//! shield, a section.
 //!
 //! Invariants:
 //!
-//! - **N1** The guard rule: after a poll that returned pending, a section whose scope is to end here and has no holds drops its
-//!   future on the spot. Which cancellations end it here is its [`Ends`]; the others are left to whoever they are
-//!   addressed to further out, who drops this section together with everything around it.
-//! - **N2** After its future has ended, a section winds up: deferred work last in first out, then everything below. As long as that
-//!   takes it holds its parent, so that what it has to report can still be reported.
+//! - **N1** The guard rule: after a poll that returned pending, a section whose scope is to end
+//!   here and has no holds drops its future on the spot. Which cancellations end it here is its
+//!   [`Ends`]; the others are left to whoever they are addressed to further out, who drops this
+//!   section together with everything around it.
+//! - **N2** After its future has ended, a section winds up: deferred work last in first out, then
+//!   everything below. As long as that takes it holds its parent, so that what it has to report can
+//!   still be reported.
 //! - **N3** A section that is dropped before it has closed abandons its scope to its home.
-//! - **N4** Each poll of a section is its answer to whoever [asks](Scope::ask) whether it is parked, and renews its hold where it has one to
-//!   have. Once its future has ended, the section hands on what is parked below it before it waits for anything (S40).
+//! - **N4** Each poll of a section is its answer to whoever [asks](Scope::ask) whether it is
+//!   parked, and renews its hold where it has one to have. Once its future has ended, the section
+//!   hands on what is parked below it before it waits for anything (S40).
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -83,7 +87,8 @@ pin_project! {
 }
 
 enum SectionState {
-    /// The scope is made when somebody inside asks for it, and for all but deadlines when the first poll is pending.
+    /// The scope is made when somebody inside asks for it, and for all but deadlines when the first
+    /// poll is pending.
     Unopened(Lazy, &'static Location<'static>),
     Open(Open),
 }
@@ -150,8 +155,8 @@ impl<F: Future> Section<F> {
         }
     }
 
-    /// A section whose scope is opened below the current one when it is needed: not at all when `future` is ready at once, or
-    /// when it is a deadline and nothing inside asks.
+    /// A section whose scope is opened below the current one when it is needed: not at all when
+    /// `future` is ready at once, or when it is a deadline and nothing inside asks.
     pub(crate) fn unopened(
         kind: Lazy,
         location: &'static Location<'static>,
@@ -166,7 +171,8 @@ impl<F: Future> Section<F> {
         }
     }
 
-    /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after everything below has ended.
+    /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after
+    /// everything below has ended.
     pub(crate) fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
         if let SectionState::Open(open) = this.state {
@@ -254,7 +260,8 @@ impl<F: Future> Section<F> {
         Poll::Ready(ended.expect("a section is not polled again after it was ready"))
     }
 
-    /// The drop rule alone: as [`poll_ended`](Self::poll_ended) when the future has just been polled and is pending.
+    /// The drop rule alone: as [`poll_ended`](Self::poll_ended) when the future has just been
+    /// polled and is pending.
     pub(crate) fn poll_dropped(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -276,7 +283,8 @@ impl<F: Future> Section<F> {
         self.poll_ended(cx)
     }
 
-    /// When the deadline is that nobody has asked for, and what time it is. A duration counts from the first call.
+    /// When the deadline is that nobody has asked for, and what time it is. A duration counts from
+    /// the first call.
     pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, Instant)> {
         match self.project().state {
             SectionState::Unopened(Lazy::Deadline(at, after), _) => {
@@ -304,7 +312,8 @@ impl<F: Future> Section<F> {
 
     /// Whether the future has ended and the section waits for what is below.
     pub(crate) fn is_winding(self: Pin<&mut Self>) -> bool {
-        // No `&self` while there is a future: it may have references into itself, which that would invalidate.
+        // No `&self` while there is a future: it may have references into itself, which that would
+        // invalidate.
         self.project().future.as_pin_mut().is_none()
     }
 
@@ -317,7 +326,8 @@ impl<F: Future> Section<F> {
     }
 }
 
-/// The code of `scope` had panicked, and whoever was to unwind with that is gone (S41). The parent has a failure instead.
+/// The code of `scope` had panicked, and whoever was to unwind with that is gone (S41). The parent
+/// has a failure instead.
 fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     if let Some(parent) = scope.parent() {
         let who = match scope.group() {
@@ -328,7 +338,8 @@ fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     }
 }
 
-/// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended worse.
+/// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended
+/// worse.
 fn drop_future<F: Future>(
     state: &SectionState,
     mut future: Pin<&mut Option<F>>,
@@ -351,7 +362,8 @@ fn drop_future<F: Future>(
     }
 }
 
-/// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the waker.
+/// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the
+/// waker.
 fn to_drop(scope: &Scope, ends: Ends) -> bool {
     scope.flags() & FORCED != 0 || (is_told(scope, ends) && scope.holds() == 0)
 }

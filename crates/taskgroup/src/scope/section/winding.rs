@@ -14,7 +14,8 @@ pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -
             // waited for.
             scope.hand_on();
             if !listens {
-                // Whoever gives a token back looks for these two after that: what ends before is seen by the next look.
+                // Whoever gives a token back looks for these two after that: what ends before is
+                // seen by the next look.
                 scope.set_waker(cx.waker());
                 scope.start_draining();
                 listens = true;
@@ -30,7 +31,8 @@ pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -
         let deferred = scope.stop_waiting();
         listens = false;
         if !deferred.is_empty() {
-            // Deferred work is a task of its own below the scope: driven whatever happens to us, and waited for like the rest.
+            // Deferred work is a task of its own below the scope: driven whatever happens to us,
+            // and waited for like the rest.
             scope.adopt_cleanups(deferred);
         } else if scope.try_close() {
             return Poll::Ready(());

@@ -128,7 +128,8 @@ where
     #[cold]
     pub(super) fn fail(&self, payload: Payload) -> Step {
         if matches!(self.own_stage(), Stage::Outcome(_)) {
-            // The outcome is there, so what unwound was to be told to others. They are told by the end of the task.
+            // The outcome is there, so what unwound was to be told to others. They are told by the
+            // end of the task.
             gate::report("the end of a task", payload);
             return Step::Ended {
                 fate: Fate::Failed,

@@ -1,17 +1,22 @@
-//! What few tasks have beside their header, in one word of it: the Tokio task that drives them, the scope inside, who waits for the end.
+//! What few tasks have beside their header, in one word of it: the Tokio task that drives them, the
+//! scope inside, who waits for the end.
 //!
-//! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bits, or the scope inside, with [`INSIDE`] there; or a
-//! box with all there is. It goes from left to right in this list and never back, so:
+//! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bits, or
+//! the scope inside, with [`INSIDE`] there; or a box with all there is. It goes from left to right
+//! in this list and never back, so:
 //!
-//! - **X1** Once the Tokio task is known, one counted reference to it (a waker) belongs to the word, later to the box, until the drop of
-//!   these. Whoever keeps the task can wake its driver without counting.
+//! - **X1** Once the Tokio task is known, one counted reference to it (a waker) belongs to the
+//!   word, later to the box, until the drop of these. Whoever keeps the task can wake its driver
+//!   without counting.
 //! - **X2** A box that the word points to lives until the drop of the word.
-//! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the word, later to the box. It can be lent.
+//! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the
+//!   word, later to the box. It can be lent.
 //! - **X4** Each change of the word is a compare-and-swap with release, each look at it an acquire.
 //!   So who finds something in the word sees what was written there before.
 //!
-//! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell goes with the node, on
-//! the thread of whoever has the handle, who most often made both: an allocator with arenas charges for anything else.
+//! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell
+//! goes with the node, on the thread of whoever has the handle, who most often made both: an
+//! allocator with arenas charges for anything else.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -33,7 +38,8 @@ const DRIVE: usize = 1;
 const INSIDE: usize = 2;
 const TAGS: usize = DRIVE | INSIDE;
 
-/// The table of the wakers that the words have: Tokio's, that of the first one seen. One with another table has its place in the box.
+/// The table of the wakers that the words have: Tokio's, that of the first one seen. One with
+/// another table has its place in the box.
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
@@ -132,8 +138,8 @@ impl<S> Extra<S> {
                 // SAFETY: X2, X4: as in `rare`.
                 #[allow(unsafe_code)]
                 Word::ExtraBox(rare) => return unsafe { rare.as_ref() },
-                // SAFETY: X1: the word owns the reference, and the box owns it once the word points to
-                // the box. If the word changes before that, the box is taken apart below and
+                // SAFETY: X1: the word owns the reference, and the box owns it once the word points
+                // to the box. If the word changes before that, the box is taken apart below and
                 // forgets it.
                 #[allow(unsafe_code)]
                 Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
@@ -255,7 +261,8 @@ impl<S> Extra<S> {
         }
     }
 
-    /// At the end `waker` is woken, which is that of whoever has the handle. One place is enough for that.
+    /// At the end `waker` is woken, which is that of whoever has the handle. One place is enough
+    /// for that.
     pub(super) fn wake_owner_at_end(&self, waker: &Waker) {
         let join = &self.rare_or_new().join;
         let is_known = |join: &Join| {
@@ -269,7 +276,8 @@ impl<S> Extra<S> {
         }
     }
 
-    /// At the end `waker` is woken, unless the wait with this key is [given up](Self::forget_waiter) before.
+    /// At the end `waker` is woken, unless the wait with this key is [given
+    /// up](Self::forget_waiter) before.
     pub(super) fn wake_at_end(&self, key: &mut Option<Key>, waker: &Waker) {
         let join = &self.rare_or_new().join;
         if !key.is_some_and(|key| join.lock().others.has(key, waker)) {
@@ -334,7 +342,8 @@ fn drop_rare<S>(rare: Box<ExtraBox<S>>) {
 /// The waker that is in a word.
 ///
 /// # Safety
-/// X1: the reference that the result stands for exists, and the caller has it or keeps the result from being dropped.
+/// X1: the reference that the result stands for exists, and the caller has it or keeps the result
+/// from being dropped.
 #[allow(unsafe_code)]
 unsafe fn waker(data: *const ()) -> Waker {
     let table = TABLE.get().expect("X1: it was there before the word");

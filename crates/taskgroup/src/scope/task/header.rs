@@ -4,18 +4,23 @@
 //! # Who may touch the stage
 //!
 //! - **K1** While `DONE` is unset: only the thread that set `RUNNING`, until it clears it.
-//! - **K2** Once `DONE` is set and `DETACHED` is not: only the owner of the one [`Joiner`](super::Joiner).
-//! - **K3** The thread that sets the second of `DONE` and `DETACHED` owns the outcome and drops it. Nothing touches the stage after that.
+//! - **K2** Once `DONE` is set and `DETACHED` is not: only the owner of the one
+//!   [`Joiner`](super::Joiner).
+//! - **K3** The thread that sets the second of `DONE` and `DETACHED` owns the outcome and drops it.
+//!   Nothing touches the stage after that.
 //!
-//! These bits stand in one word ([`StateWord`]) and change by read-modify-writes, so each change of owner is a synchronisation.
+//! These bits stand in one word ([`StateWord`]) and change by read-modify-writes, so each change of
+//! owner is a synchronisation.
 //!
 //! # Who keeps the node
 //!
-//! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the tree from the birth of the task to its
-//!   `DONE`: it stands in the owner's list once the task is linked, and nowhere before that. The thread that drops the last reference
-//!   frees the node. A `TaskRef` therefore keeps the header readable.
-//! - **K5** A task keeps the scope inside it. That scope refers to the task without counting, until the thread that ends the task, or
-//!   finds it ended after it has made the scope, [takes the reference out](TaskLink::forget), with a counted one in hand.
+//! - **K4** Each [`TaskRef`], each waker and the joiner is counted. One reference belongs to the
+//!   tree from the birth of the task to its `DONE`: it stands in the owner's list once the task is
+//!   linked, and nowhere before that. The thread that drops the last reference frees the node. A
+//!   `TaskRef` therefore keeps the header readable.
+//! - **K5** A task keeps the scope inside it. That scope refers to the task without counting, until
+//!   the thread that ends the task, or finds it ended after it has made the scope, [takes the
+//!   reference out](TaskLink::forget), with a counted one in hand.
 //!
 //! # What the pointers are good for
 //!
@@ -60,13 +65,15 @@ pub(crate) struct Header {
 pub(super) struct Vtable {
     /// One step, for the thread that has `RUNNING`.
     pub(super) step: fn(&TaskRef, Allowed) -> Step,
-    /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of the step caught.
+    /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of
+    /// the step caught.
     pub(super) fail: fn(&TaskRef, Payload) -> Step,
     /// Drops the outcome. By K3.
     pub(super) drop_outcome: fn(&TaskRef),
     /// Whether the future has not ended. For the thread that has `RUNNING`.
     pub(super) has_future: fn(&TaskRef) -> bool,
-    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for the joiner after `DONE`.
+    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for the joiner
+    /// after `DONE`.
     pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
     /// Frees a node to which there is no reference.
     pub(super) free: unsafe fn(NonNull<Header>),
@@ -138,8 +145,8 @@ impl Header {
         self.state.is_cancelled()
     }
 
-    /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is ours; which one it is, under
-    /// the owner's lock.
+    /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is
+    /// ours; which one it is, under the owner's lock.
     pub(in crate::scope) fn slot(&self) -> u32 {
         self.slot.load(Ordering::Relaxed)
     }
@@ -152,14 +159,15 @@ impl Header {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
-    /// As [`is_cancelled`](Self::is_cancelled), for whoever polls the task: a handle's cancel marks the scope inside first and the task
-    /// right after, and between the two the word is out already.
+    /// As [`is_cancelled`](Self::is_cancelled), for whoever polls the task: a handle's cancel marks
+    /// the scope inside first and the task right after, and between the two the word is out
+    /// already.
     pub(in crate::scope) fn is_told(&self) -> bool {
         self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
     }
 
-    /// Whether the code of the task is to see itself as cancelled. In its first poll it is not linked, so no canceller of the owner
-    /// finds it.
+    /// Whether the code of the task is to see itself as cancelled. In its first poll it is not
+    /// linked, so no canceller of the owner finds it.
     pub(in crate::scope) fn sees_cancel(&self) -> bool {
         self.is_told() || (!self.has(SHIELDED) && self.owner.is_cancelled())
     }

@@ -16,7 +16,8 @@ enum Kept<P, B> {
     Boxed(B),
 }
 
-/// The one who may have the outcome of a task. Dropped, it leaves the task alone, and the outcome is dropped when it comes.
+/// The one who may have the outcome of a task. Dropped, it leaves the task alone, and the outcome
+/// is dropped when it comes.
 pub(crate) struct Joiner<V> {
     task: ManuallyDrop<TaskRef>,
     value: PhantomData<fn(V) -> V>,
@@ -136,8 +137,8 @@ impl<V> Drop for Joiner<V> {
     }
 }
 
-/// The value of a task panicked when its handle was dropped: that fails the group, as when the task drops it. A group that has ended
-/// cannot fail any more.
+/// The value of a task panicked when its handle was dropped: that fails the group, as when the task
+/// drops it. A group that has ended cannot fail any more.
 #[cold]
 #[inline(never)]
 fn value_panicked(task: &TaskRef, payload: Payload) {
@@ -145,7 +146,8 @@ fn value_panicked(task: &TaskRef, payload: Payload) {
     if header.owner.enter_child().is_err() {
         return gate::report("the value of a task", payload);
     }
-    // On the stack of the code that has dropped the handle, destructors of other children have no business.
+    // On the stack of the code that has dropped the handle, destructors of other children have no
+    // business.
     let failed = Member::from_panic(header.info(), payload, Interval::now());
     header.owner.adopt_from_hand(failed);
     header.owner.leave();

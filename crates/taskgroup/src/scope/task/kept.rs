@@ -14,9 +14,10 @@ pub(super) type Place<K> = Option<Result<K, JoinError>>;
 /// What the joiner takes an outcome out of.
 pub(super) type OutcomeCell<K> = std::cell::UnsafeCell<Place<K>>;
 
-/// A future or a value that is larger than that has a box of its own, so that what moves on its way through the engine is a pointer: each
-/// move may be a copy on the stack, in builds without optimisation nearly all are. Futures have the same limit in Tokio, so a stack
-/// that is large enough there is here, too.
+/// A future or a value that is larger than that has a box of its own, so that what moves on its way
+/// through the engine is a pointer: each move may be a copy on the stack, in builds without
+/// optimisation nearly all are. Futures have the same limit in Tokio, so a stack that is large
+/// enough there is here, too.
 const LARGE: usize = if cfg!(debug_assertions) {
     2 * 1024
 } else {

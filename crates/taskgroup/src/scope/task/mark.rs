@@ -1,8 +1,9 @@
 //! What a task carries only to be seen: its name, where it was spawned, since when it waits.
 //!
-//! Built with `--cfg taskgroup_bare`, tasks carry none of that, no time is taken for ages, and no thread can be asked whose code it
-//! polls. That build serves one purpose: `bench/` measures beside it what being seen costs. Everything else holds there too, but who
-//! failed is told by number alone.
+//! Built with `--cfg taskgroup_bare`, tasks carry none of that, no time is taken for ages, and no
+//! thread can be asked whose code it polls. That build serves one purpose: `bench/` measures beside
+//! it what being seen costs. Everything else holds there too, but who failed is told by number
+//! alone.
 
 pub(crate) use imp::Mark;
 

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-/// A name of a task, or none, in twelve bytes and with an allocation only for a name that was made: names are to cost nothing.
+/// A name of a task, or none, in twelve bytes and with an allocation only for a name that was made:
+/// names are to cost nothing.
 #[repr(C, packed(4))]
 pub(crate) struct Name {
     /// Null: none.

@@ -15,7 +15,8 @@ use crate::scope::tree::Scope;
 pub enum JoinError {
     /// The task was cancelled before it had a value.
     Cancelled(Cancelled),
-    /// The task failed. Its group has the same failure, and counts it once when it comes back by `?`.
+    /// The task failed. Its group has the same failure, and counts it once when it comes back by
+    /// `?`.
     Failed(TaskError),
 }
 
@@ -68,7 +69,8 @@ impl Fate {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// It failed before it was ready. This failure is the starter's: the group does not have it, unless the starter is dropped with it.
+    /// It failed before it was ready. This failure is the starter's: the group does not have it,
+    /// unless the starter is dropped with it.
     Failed(BoxError),
     /// It ended without a word.
     NeverReady,
@@ -98,8 +100,9 @@ impl Error for StartError {
     }
 }
 
-/// Whether the error that ended a task or a body only says that it was cancelled: then there is nothing to report.
-/// `cancelled` tells whether the task really was, `scope` is the scope inside it.
+/// Whether the error that ended a task or a body only says that it was cancelled: then there is
+/// nothing to report. `cancelled` tells whether the task really was, `scope` is the scope inside
+/// it.
 pub(crate) fn classify(
     error: BoxError,
     cancelled: bool,

@@ -3,10 +3,11 @@
 use crate::error::BoxError;
 use crate::gate;
 
-/// What a child may return: `()`, a `Result` whose error converts into [`BoxError`], or nothing ever (`!`, the type of a loop without
-/// an end).
+/// What a child may return: `()`, a `Result` whose error converts into [`BoxError`], or nothing
+/// ever (`!`, the type of a loop without an end).
 ///
-/// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented for nothing else.
+/// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented
+/// for nothing else.
 pub trait TaskOutput: sealed::Sealed {
     /// What the task's handle gives.
     type Value;

@@ -1,10 +1,10 @@
-//! Memory for nodes. A thread keeps a few blocks that it was given back and uses them again: for a child that does little, the allocator would
-//! cost more than anything else.
+//! Memory for nodes. A thread keeps a few blocks that it was given back and uses them again: for a
+//! child that does little, the allocator would cost more than anything else.
 //!
 //! Invariants:
 //!
-//! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so any thread may keep it or give it
-//!   back to the allocator.
+//! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so
+//!   any thread may keep it or give it back to the allocator.
 //! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
 //! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends:
 //!   what lives long stays at the size of what lives in it.
@@ -17,7 +17,8 @@ use std::ptr::NonNull;
 const STEP: usize = 16;
 /// Larger nodes are the allocator's business alone: they cost more than it.
 const CLASSES: usize = 16;
-/// Where a checker runs us each node is an allocation of its own, so that it sees who comes too late.
+/// Where a checker runs us each node is an allocation of its own, so that it sees who comes too
+/// late.
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
@@ -69,7 +70,8 @@ pub(super) fn place<T>() -> NonNull<T> {
         let block = unsafe { alloc(layout) };
         NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
     });
-    // The block is as large as its layout, which is that of `T` or rounded up from it, and nobody else's (M2).
+    // The block is as large as its layout, which is that of `T` or rounded up from it, and nobody
+    // else's (M2).
     block.cast()
 }
 

@@ -1,4 +1,5 @@
-//! What is done with a task by whoever has a reference to it: it is polled, cancelled, woken, linked and ended.
+//! What is done with a task by whoever has a reference to it: it is polled, cancelled, woken,
+//! linked and ended.
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -56,8 +57,9 @@ impl TaskRef {
         }
     }
 
-    /// Polls once, as the Tokio task that `waker` wakes. Returns whether the task has ended, and if not whether it is to be polled
-    /// again at once: then it stays `RUNNING`. The caller has `RUNNING`.
+    /// Polls once, as the Tokio task that `waker` wakes. Returns whether the task has ended, and if
+    /// not whether it is to be polled again at once: then it stays `RUNNING`. The caller has
+    /// `RUNNING`.
     pub(in crate::scope) fn drive_as(&self, waker: &Waker) -> Driven {
         let header = self.header();
         if !header.is_detached() {
@@ -76,14 +78,16 @@ impl TaskRef {
         }
     }
 
-    /// The joiner goes: gives its reference, this one, back; unless the outcome is there and has to be dropped first.
+    /// The joiner goes: gives its reference, this one, back; unless the outcome is there and has to
+    /// be dropped first.
     #[inline]
     pub(in crate::scope) fn detach(&self) -> bool {
         // Of the node only an atomic is borrowed when the reference is gone.
         self.header().state.detach()
     }
 
-    /// As the canceller that has claimed an idle task: one step that drops the future, or finds that it may not.
+    /// As the canceller that has claimed an idle task: one step that drops the future, or finds
+    /// that it may not.
     fn drop_in_place(self) {
         let header = self.header();
         if (header.vtable.has_future)(&self) && header.holds() == 0 {
@@ -95,7 +99,8 @@ impl TaskRef {
         }
     }
 
-    /// The task was just marked as cancelled: drop it if it is idle and may be dropped here, wake it otherwise.
+    /// The task was just marked as cancelled: drop it if it is idle and may be dropped here, wake
+    /// it otherwise.
     pub(in crate::scope) fn cancelled(self, dropping: Dropping) {
         let header = self.header();
         if dropping == Dropping::InPlace && header.holds() == 0 && header.state.claim() {
@@ -105,8 +110,9 @@ impl TaskRef {
         }
     }
 
-    /// As the canceller that finds the task in its owner's list, under the lock: marks it and takes it out of there if it is idle and nothing
-    /// inside it has to know. It is the caller's to [drop](Self::drop_claimed) then; otherwise it is given back.
+    /// As the canceller that finds the task in its owner's list, under the lock: marks it and takes
+    /// it out of there if it is idle and nothing inside it has to know. It is the caller's to
+    /// [drop](Self::drop_claimed) then; otherwise it is given back.
     pub(in crate::scope) fn claim_idle(self, bits: u32) -> Result<Self, Self> {
         let header = self.header();
         if header.scope().is_some() {
@@ -180,8 +186,8 @@ impl TaskRef {
         header.pass_down();
     }
 
-    /// The outcome is in the stage, or was dropped because the joiner is `gone`. Publishes the end, gives the tree's reference back and
-    /// tells the owner. `RUNNING` was the caller's.
+    /// The outcome is in the stage, or was dropped because the joiner is `gone`. Publishes the end,
+    /// gives the tree's reference back and tells the owner. `RUNNING` was the caller's.
     fn end(&self, fate: Fate, gone: bool) {
         let header = self.header();
         if header.is_linked() {
@@ -212,8 +218,8 @@ impl TaskRef {
 impl Header {
     // ---- the driver's side ----
 
-    /// Wakes the Tokio task that drives this one. Without effect before that has polled it for the first time: until then the task is
-    /// `RUNNING`, so nothing has to wake it.
+    /// Wakes the Tokio task that drives this one. Without effect before that has polled it for the
+    /// first time: until then the task is `RUNNING`, so nothing has to wake it.
     pub(in crate::scope) fn wake_drive(&self) {
         self.extra.wake_drive();
     }

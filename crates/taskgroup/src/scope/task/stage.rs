@@ -1,7 +1,7 @@
 //! One child task: its future, later its outcome, behind the header of its node, in one allocation.
 //!
-//! The invariants K1–K7 stand in [`header`](super::header): who may touch the stage, and who keeps the
-//! node. The future is never moved: it is polled and dropped where it was built.
+//! The invariants K1–K7 stand in [`header`](super::header): who may touch the stage, and who keeps
+//! the node. The future is never moved: it is polled and dropped where it was built.
 
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -42,7 +42,8 @@ pub(super) struct Task<F: Future<Output: TaskOutput>> {
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken. The future is not large.
+/// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken.
+/// The future is not large.
 #[inline]
 pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
 where
@@ -104,7 +105,8 @@ where
 
     #[inline]
     fn allocate(spec: Spec, birth: Birth, stage: impl FnOnce() -> Stage<F>) -> NonNull<Header> {
-        // First: so the node is written where it stays. If making it panics (the name) the place is lost.
+        // First: so the node is written where it stays. If making it panics (the name) the place is
+        // lost.
         let node = pool::place::<Self>();
         // SAFETY: M2: the place is as large as a node, and ours alone.
         #[allow(unsafe_code)]
@@ -198,7 +200,8 @@ where
         matches!(self.own_stage(), Stage::Future(_))
     }
 
-    /// Polls the future, or drops it by the guard rule. Once it has ended the stage is empty. `RUNNING` is ours (K1).
+    /// Polls the future, or drops it by the guard rule. Once it has ended the stage is empty.
+    /// `RUNNING` is ours (K1).
     fn poll_future(
         &self,
         task: &TaskRef,
@@ -254,8 +257,8 @@ where
                     || header.is_told() && header.holds() == 0
             };
             if !to_drop() {
-                // One that only yields comes again at once, and asks then: it need not be found. But one that goes on like that is to be
-                // seen.
+                // One that only yields comes again at once, and asks then: it need not be found.
+                // But one that goes on like that is to be seen.
                 if first && header.is_scheduled() && !header.sees_cancel() {
                     return None;
                 }

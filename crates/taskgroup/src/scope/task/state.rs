@@ -1,7 +1,8 @@
 //! The state word of a task: which thread has it, what it was told, how many refer to it.
 //!
-//! The low bits are flags, the rest counts references. Every change is one read-modify-write by a named transition below, so each
-//! transition sees what all earlier ones did. Nothing foreign runs inside a transition.
+//! The low bits are flags, the rest counts references. Every change is one read-modify-write by a
+//! named transition below, so each transition sees what all earlier ones did. Nothing foreign runs
+//! inside a transition.
 //!
 //! | bit | meaning | set by | cleared by |
 //! |---|---|---|---|
@@ -54,7 +55,8 @@ pub(crate) const TOKIO: usize = 1 << 12;
 pub(crate) const LIMITED: usize = 1 << 13;
 /// One reference.
 const REF: usize = 1 << 14;
-/// More references than this are a leak in a loop. Beyond it the count would overflow, so the process ends, as with `Arc`.
+/// More references than this are a leak in a loop. Beyond it the count would overflow, so the
+/// process ends, as with `Arc`.
 const MANY: usize = usize::MAX / 2;
 
 /// Which bits say where a task stands between its driver and a canceller.
@@ -76,7 +78,8 @@ pub(super) struct Snapshot(usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::scope) enum Woken {
-    /// Nothing: the task is scheduled already, is being polled and will be polled again, or has ended.
+    /// Nothing: the task is scheduled already, is being polled and will be polled again, or has
+    /// ended.
     Noticed,
     /// Hand the task to its driver.
     Submit,
@@ -160,7 +163,8 @@ impl StateWord {
         Snapshot(self.word.fetch_or(bits, Ordering::AcqRel))
     }
 
-    /// Replaces the word by what `change` makes of it, or leaves it if that is nothing. Returns whether it was replaced.
+    /// Replaces the word by what `change` makes of it, or leaves it if that is nothing. Returns
+    /// whether it was replaced.
     #[inline]
     fn update(&self, change: impl FnMut(usize) -> Option<usize>) -> Result<Snapshot, Snapshot> {
         // AcqRel, Acquire: Z1. What is left as it is was read all the same.
@@ -181,7 +185,8 @@ impl StateWord {
         self.now().has(SCHEDULED | RUNNING)
     }
 
-    /// Takes `RUNNING`, for the thread that has taken the task from its queue. A new task has it from birth.
+    /// Takes `RUNNING`, for the thread that has taken the task from its queue. A new task has it
+    /// from birth.
     #[inline]
     pub(super) fn begin(&self) {
         if !self.now().has(RUNNING) {
@@ -190,8 +195,8 @@ impl StateWord {
         }
     }
 
-    /// Takes `RUNNING` of a scheduled task. For a driver that is no queue: its task may not be scheduled, or a canceller may have it,
-    /// which wakes the driver when it gives the task up.
+    /// Takes `RUNNING` of a scheduled task. For a driver that is no queue: its task may not be
+    /// scheduled, or a canceller may have it, which wakes the driver when it gives the task up.
     #[must_use]
     pub(super) fn begin_scheduled(&self) -> bool {
         self.claim_from(SCHEDULED)
@@ -205,7 +210,8 @@ impl StateWord {
         }
     }
 
-    /// Gives up `RUNNING` after a poll that was pending, unless the task was woken meanwhile: then its driver keeps it.
+    /// Gives up `RUNNING` after a poll that was pending, unless the task was woken meanwhile: then
+    /// its driver keeps it.
     pub(super) fn to_idle(&self) -> GivenUp {
         let idle = self.update(|state| (state & SCHEDULED == 0).then_some(state - RUNNING));
         idle.map_or(GivenUp::Again, |_| GivenUp::Idle)
@@ -223,8 +229,9 @@ impl StateWord {
         }
     }
 
-    /// The Tokio task is dropped with its runtime: from here on the task ends by force, and the thread that gives it up drops it.
-    /// Returns whether the caller has `RUNNING`: `kept` says that it had it before.
+    /// The Tokio task is dropped with its runtime: from here on the task ends by force, and the
+    /// thread that gives it up drops it. Returns whether the caller has `RUNNING`: `kept` says that
+    /// it had it before.
     #[must_use]
     pub(super) fn lose_driver(&self, kept: bool) -> bool {
         let changed = self.update(|state| {
@@ -278,7 +285,8 @@ impl StateWord {
         claimed.is_ok()
     }
 
-    /// Takes `RUNNING` of an idle task that stands in its owner's list, marks it, and counts a reference for the caller.
+    /// Takes `RUNNING` of an idle task that stands in its owner's list, marks it, and counts a
+    /// reference for the caller.
     #[must_use]
     pub(super) fn claim_linked(&self, told: u32) -> bool {
         let claimed = self.update(|state| {
@@ -316,19 +324,21 @@ impl StateWord {
         self.now().has(DETACHED)
     }
 
-    /// A waiter is registered. Returns whether the task has ended, so that nothing will wake the waiter.
+    /// A waiter is registered. Returns whether the task has ended, so that nothing will wake the
+    /// waiter.
     #[must_use]
     pub(super) fn await_end(&self) -> bool {
         self.set(AWAITED).is_done()
     }
 
-    /// Whether a waiter may be registered with a task that has not ended. Only a hint: the waiter itself orders nothing by it.
+    /// Whether a waiter may be registered with a task that has not ended. Only a hint: the waiter
+    /// itself orders nothing by it.
     pub(super) fn is_awaited(&self) -> bool {
         self.word.load(Ordering::Relaxed) & (AWAITED | DONE) == AWAITED
     }
 
-    /// The joiner goes and gives its reference back, if the task has not ended. Otherwise nothing changes: the outcome and the
-    /// reference are still the joiner's.
+    /// The joiner goes and gives its reference back, if the task has not ended. Otherwise nothing
+    /// changes: the outcome and the reference are still the joiner's.
     #[must_use]
     pub(super) fn detach(&self) -> bool {
         // The tree's reference is there until DONE, so this one is not the last.
@@ -336,8 +346,8 @@ impl StateWord {
         gone.is_ok()
     }
 
-    /// The outcome is in the stage, or else was dropped because the joiner was `gone`. Gives the tree's reference back; that of the
-    /// caller remains, so it is not the last.
+    /// The outcome is in the stage, or else was dropped because the joiner was `gone`. Gives the
+    /// tree's reference back; that of the caller remains, so it is not the last.
     pub(super) fn end(&self, gone: bool) -> AtEnd {
         let changed = self.update(|state| Some(state - RUNNING + DONE - REF));
         let (Ok(before) | Err(before)) = changed;
@@ -357,7 +367,8 @@ impl StateWord {
         }
     }
 
-    /// Gives a reference back. Returns whether it was the last one: then all that others did with theirs happened before.
+    /// Gives a reference back. Returns whether it was the last one: then all that others did with
+    /// theirs happened before.
     #[must_use]
     pub(super) fn drop_reference(&self) -> bool {
         // Acquire, AcqRel: Z1, K4. All that others did with theirs is visible to the last one. That

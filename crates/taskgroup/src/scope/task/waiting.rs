@@ -6,7 +6,8 @@ use super::header::Header;
 use crate::scope::waiters::Key;
 
 impl Header {
-    /// Whether the task has ended; if not, the waker of whoever has the handle is woken when it has.
+    /// Whether the task has ended; if not, the waker of whoever has the handle is woken when it
+    /// has.
     #[inline]
     pub(crate) fn poll_done(&self, waker: &Waker) -> bool {
         self.is_done() || {
@@ -15,7 +16,8 @@ impl Header {
         }
     }
 
-    /// As [`poll_done`](Self::poll_done), for one of those who have borrowed the handle. It gives its key back when it is dropped.
+    /// As [`poll_done`](Self::poll_done), for one of those who have borrowed the handle. It gives
+    /// its key back when it is dropped.
     pub(super) fn poll_done_by(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         self.is_done() || {
             self.extra.wake_at_end(key, waker);

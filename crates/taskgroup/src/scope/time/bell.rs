@@ -1,8 +1,9 @@
-//! What wakes a task when a deadline without a scope has come: an alarm with the task's waker. The task looks at the clock itself.
+//! What wakes a task when a deadline without a scope has come: an alarm with the task's waker. The
+//! task looks at the clock itself.
 //!
-//! A bell that was not needed is left for the next deadline of the same task on this thread. It rings too early for that one, which then takes a
-//! new one. So a task with one deadline after the other, none of which comes, arms an alarm now and then, and is woken in vain as
-//! often.
+//! A bell that was not needed is left for the next deadline of the same task on this thread. It
+//! rings too early for that one, which then takes a new one. So a task with one deadline after the
+//! other, none of which comes, arms an alarm now and then, and is woken in vain as often.
 //!
 //! - **BE1** An alarm has its waker until it rings. So as long as none of its runtime has rung
 //!   since a bell was armed, who has the same waker is the same task. It may be in another runtime

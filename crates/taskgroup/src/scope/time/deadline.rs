@@ -31,8 +31,8 @@ impl Scope {
     /// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
     /// already fires on the spot. Without a runtime the next poll of the work sets it.
     ///
-    /// After a poll of the work (`polled`), an alarm that the work itself has set in that poll is set
-    /// again: its runtime may be one that the work opened and that nothing drives any more.
+    /// After a poll of the work (`polled`), an alarm that the work itself has set in that poll is
+    /// set again: its runtime may be one that the work opened and that nothing drives any more.
     pub(crate) fn arm_deadline(
         self: &Arc<Self>,
         polled: bool,

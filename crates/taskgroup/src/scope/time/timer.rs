@@ -1,10 +1,13 @@
-//! Alarms: deadlines, graces and the reports of what does not end. One sleeping Tokio task per runtime, however many there are.
+//! Alarms: deadlines, graces and the reports of what does not end. One sleeping Tokio task per
+//! runtime, however many there are.
 //!
-//! The sleeper is armed for the earliest alarm that it knew when it went to sleep. An alarm that is taken away again leaves it
-//! as it is (it wakes, finds nothing due, and sleeps on), so a deadline that is met touches no timer.
+//! The sleeper is armed for the earliest alarm that it knew when it went to sleep. An alarm that is
+//! taken away again leaves it as it is (it wakes, finds nothing due, and sleeps on), so a deadline
+//! that is met touches no timer.
 //!
-//! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in constant time. What the
-//! sleeper then still finds there it sorts by time, once. So only what outlives somebody else's deadline pays for an order.
+//! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in
+//! constant time. What the sleeper then still finds there it sorts by time, once. So only what
+//! outlives somebody else's deadline pays for an order.
 //!
 //! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an
 //!   alarm that is armed under the lock either is among those or finds the flag. Who reads the flag
@@ -55,7 +58,8 @@ pub(crate) struct Timers {
     rings: AtomicU64,
     /// The runtime has shut down: nothing rings here any more. Set under the lock.
     is_silent: AtomicBool,
-    /// Whether the runtime has a clock, once that was asked: the question is a panic where there is none.
+    /// Whether the runtime has a clock, once that was asked: the question is a panic where there is
+    /// none.
     clock: std::sync::OnceLock<bool>,
 }
 
@@ -207,7 +211,8 @@ impl Timers {
             return *known;
         }
         let _inside = runtime.handle().enter();
-        // Tokio does not tell, but makes no sleep where there is no clock. The hook for panics may come back here.
+        // Tokio does not tell, but makes no sleep where there is no clock. The hook for panics may
+        // come back here.
         let asked = gate::call_aside(|| drop(tokio::time::sleep(Duration::ZERO)));
         let has_clock = asked.map_err(gate::discard).is_ok();
         *self.clock.get_or_init(|| has_clock)

@@ -17,17 +17,20 @@ use crate::scope::current;
 use crate::scope::time::{alarm, timer::Alarm};
 use crate::sync::Ordering;
 
-/// A section is parked after so many polls of the scope around it in which none of those asked has answered. An executor inside one task
-/// (`FuturesUnordered`, say) polls something of what was woken in its next poll or the one after, and a section that the code around polls by
-/// hand is polled then as well. So a section that is in use is never cut off, and one that is parked delays the end by that many polls.
+/// A section is parked after so many polls of the scope around it in which none of those asked has
+/// answered. An executor inside one task (`FuturesUnordered`, say) polls something of what was
+/// woken in its next poll or the one after, and a section that the code around polls by hand is
+/// polled then as well. So a section that is in use is never cut off, and one that is parked delays
+/// the end by that many polls.
 const PATIENCE: u32 = 64;
 /// While it waits it wakes them again, in case one was moved to another executor.
 const REMIND: u32 = 16;
-/// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a group for as long as those below end.
+/// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a
+/// group for as long as those below end.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
-/// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`: where thousands of sections are in use, they
-/// are not all looked at in each poll.
+/// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`:
+/// where thousands of sections are in use, they are not all looked at in each poll.
 const EARNED: isize = 8;
 const MOST: isize = 64;
 
@@ -49,7 +52,8 @@ impl Scope {
         self.home().is_none_or(current::is_within)
     }
 
-    /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be polled again at once.
+    /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be
+    /// polled again at once.
     pub(in crate::scope) fn ask(self: &Arc<Self>) -> bool {
         if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
             // A guard of its own keeps it, or nothing any more.
@@ -61,7 +65,8 @@ impl Scope {
         again
     }
 
-    /// Whether a scope close around it, in the same task, asks already. (In a deep tree not each level should look at all those below.)
+    /// Whether a scope close around it, in the same task, asks already. (In a deep tree not each
+    /// level should look at all those below.)
     fn leaves_asking_to_outer(&self) -> bool {
         const CLOSE: usize = 8;
         let mut scope = self;
@@ -147,8 +152,8 @@ impl Asking {
         } else {
             silent = sorted(self.known.iter().filter(|seen| seen.is_silent()));
         }
-        // What is new is asked, and from time to time what has not been polled since the last look. Not each time: an executor that wakes
-        // itself after it was woken would go on for ever.
+        // What is new is asked, and from time to time what has not been polled since the last look.
+        // Not each time: an executor that wakes itself after it was woken would go on for ever.
         let (holding, seen) = scope.holding_below();
         self.credit -= isize::try_from(seen).unwrap_or(isize::MAX);
         let due = self.is_due();
@@ -175,8 +180,9 @@ impl Asking {
         self.next.is_none_or(|next| next <= Instant::now())
     }
 
-    /// Looks again after a pause, whether the scope is polled or not: what is in use now may be parked in the last poll that there is. Each
-    /// pause is twice as long as the one before, up to the longest.
+    /// Looks again after a pause, whether the scope is polled or not: what is in use now may be
+    /// parked in the last poll that there is. Each pause is twice as long as the one before, up to
+    /// the longest.
     fn rest(&mut self, scope: &Arc<Scope>) {
         if !self.is_due() {
             return;

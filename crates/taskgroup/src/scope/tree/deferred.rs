@@ -35,8 +35,8 @@ impl Scope {
         self.inner.lock().take_deferred()
     }
 
-    /// The same for the section, which waits for nothing below at the moment. The waker goes: that of a task holds the task, and the task
-    /// this scope.
+    /// The same for the section, which waits for nothing below at the moment. The waker goes: that
+    /// of a task holds the task, and the task this scope.
     pub(in crate::scope) fn stop_waiting(&self) -> Vec<Deferred> {
         let (deferred, waker) = {
             let mut inner = self.inner.lock();
@@ -63,7 +63,8 @@ impl Scope {
         })
     }
 
-    /// Whether there may be adopted failures or deferred work. Who has left some has done so before it gave its token back.
+    /// Whether there may be adopted failures or deferred work. Who has left some has done so before
+    /// it gave its token back.
     pub(in crate::scope) fn has_rare(&self) -> bool {
         self.flags() & RARE != 0
     }

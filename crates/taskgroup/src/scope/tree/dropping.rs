@@ -1,4 +1,5 @@
-//! Which scope is about to drop what it runs, by the guard rule, and which code may go on until then.
+//! Which scope is about to drop what it runs, by the guard rule, and which code may go on until
+//! then.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -15,8 +16,8 @@ use crate::scope::task::TaskRef;
 const CUTS: u32 = 1_000;
 
 impl Scope {
-    /// Whether a cancel is on its way here: `spread` marks from the top down, so between the first mark and the last one only those
-    /// above know.
+    /// Whether a cancel is on its way here: `spread` marks from the top down, so between the first
+    /// mark and the last one only those above know.
     pub(crate) fn is_reached_by_cancel(self: &Arc<Self>) -> bool {
         for scope in outward(self) {
             if scope.is_cancelled() {
@@ -29,8 +30,9 @@ impl Scope {
         false
     }
 
-    /// Whether something around this scope, in the same task, is about to drop it by the guard rule: then it has nothing to say
-    /// and waits for that. Nested scopes that end together are so told apart: the outermost one speaks (S21).
+    /// Whether something around this scope, in the same task, is about to drop it by the guard
+    /// rule: then it has nothing to say and waits for that. Nested scopes that end together are so
+    /// told apart: the outermost one speaks (S21).
     pub(crate) fn yields_to_outer(&self) -> bool {
         match self.home() {
             // Polled by somebody else than whoever opened it: nobody out there would drop it.
@@ -74,7 +76,8 @@ impl Scope {
     fn is_to_drop_what_it_runs(&self) -> bool {
         match &self.kind {
             Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
-            // A handle's cancel marks the scope inside first and the task right after, so either of them is the word.
+            // A handle's cancel marks the scope inside first and the task right after, so either of
+            // them is the word.
             Kind::Task(task) => {
                 let marked = |task: TaskRef| task.header().is_cancelled();
                 self.is_cancelled() || task.upgrade().is_some_and(marked)

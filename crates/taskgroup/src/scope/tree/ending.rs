@@ -20,7 +20,8 @@ impl Scope {
         }
     }
 
-    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back by the caller.
+    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back
+    /// by the caller.
     pub(super) fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
@@ -46,16 +47,16 @@ impl Scope {
         Some(home)
     }
 
-    /// The section was dropped before its end: cancels what is below; its home waits for it from now on (S15). What lives on elsewhere
-    /// is not below any more (S40).
+    /// The section was dropped before its end: cancels what is below; its home waits for it from
+    /// now on (S15). What lives on elsewhere is not below any more (S40).
     pub(crate) fn abandon(self: &Arc<Self>) {
         self.hand_on();
         self.cancel(&CancelReason::dropped(self.location), Dropping::Scheduled);
         self.orphan();
     }
 
-    /// From now on nobody polls this scope: it ends by itself after what is below and what was deferred, and its home waits for
-    /// that. Gives the section's token back.
+    /// From now on nobody polls this scope: it ends by itself after what is below and what was
+    /// deferred, and its home waits for that. Gives the section's token back.
     pub(crate) fn orphan(self: &Arc<Self>) {
         self.set_orphan();
         self.hand_on();
@@ -63,7 +64,8 @@ impl Scope {
     }
 
     fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
-        // Only groups and runs have any, and a run that is cut short, an exploration, has told of its fault.
+        // Only groups and runs have any, and a run that is cut short, an exploration, has told of
+        // its fault.
         self.group()?.take_failure(self).map(Member::Group)
     }
 

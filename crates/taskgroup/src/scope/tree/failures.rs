@@ -12,18 +12,20 @@ use crate::warning;
 const MOST_FAILURES: usize = 1_000;
 
 impl Scope {
-    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root further out that has not ended answers for it.
+    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root
+    /// further out that has not ended answers for it.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Child);
     }
 
-    /// As [`adopt_failure`](Self::adopt_failure), for a failure that was in the hand of code that is dropped (S41). Other code of users may be
-    /// below on the stack.
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure that was in the hand of code that
+    /// is dropped (S41). Other code of users may be below on the stack.
     pub(crate) fn adopt_from_hand(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Hand);
     }
 
-    /// As [`adopt_failure`](Self::adopt_failure), for a failure of cleanup, which no policy counts (S42).
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure of cleanup, which no policy counts
+    /// (S42).
     pub(crate) fn adopt_cleanup_failure(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Cleanup);
     }
@@ -43,7 +45,8 @@ impl Scope {
         }
     }
 
-    /// A process, a run or a task may live long and leave failures behind all the while: what is kept of them is bounded.
+    /// A process, a run or a task may live long and leave failures behind all the while: what is
+    /// kept of them is bounded.
     fn keep_failure(self: &Arc<Self>, member: Member) {
         let mut member = Some(member);
         let not_kept = self.rare(|rare| {
@@ -61,7 +64,8 @@ impl Scope {
         drop(member);
     }
 
-    /// The failures of orphans that this task, run or root has adopted, and a word of those that were not kept.
+    /// The failures of orphans that this task, run or root has adopted, and a word of those that
+    /// were not kept.
     pub(crate) fn take_adopted(self: &Arc<Self>) -> Vec<Member> {
         if !self.has_rare() {
             return Vec::new();

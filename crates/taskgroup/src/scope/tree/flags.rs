@@ -12,17 +12,20 @@ pub(crate) const FORCED: u32 = 1 << 2;
 pub(super) const DRAINING: u32 = 1 << 3;
 /// The section was dropped half-way; the parent waits instead of it.
 pub(super) const ORPHAN: u32 = 1 << 4;
-/// A grace may end here or further up: children are linked before their first poll, so that one that blocks in it can be named.
+/// A grace may end here or further up: children are linked before their first poll, so that one
+/// that blocks in it can be named.
 pub(crate) const NAMED: u32 = 1 << 5;
 /// There may be something in `rare`. Set under the lock.
 pub(super) const RARE: u32 = 1 << 6;
-/// A [`Cancelled`](crate::Cancelled) of this cancellation was given here: there is none but the first.
+/// A [`Cancelled`](crate::Cancelled) of this cancellation was given here: there is none but the
+/// first.
 pub(crate) const TOLD: u32 = 1 << 8;
 /// The section holds its home (T12).
 pub(super) const HOLDING: u32 = 1 << 9;
 /// The section is parked: what its code forbids it does not forbid its home (T12).
 pub(super) const PARKED: u32 = 1 << 10;
-/// A child was cut off by a cancellation from outside, or with its runtime: the group must not take it for success (S40, S46).
+/// A child was cut off by a cancellation from outside, or with its runtime: the group must not take
+/// it for success (S40, S46).
 pub(super) const CUT: u32 = 1 << 11;
 /// The code of the scope has ended (T11).
 pub(super) const OVER: u32 = 1 << 12;

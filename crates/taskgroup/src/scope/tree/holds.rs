@@ -118,7 +118,8 @@ impl Scope {
         self.is_holding() || (!self.is_parked() && self.passes_holds_on())
     }
 
-    /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in there) it forbids there.
+    /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in
+    /// there) it forbids there.
     pub(super) fn move_holds(
         &self,
         own: MutexGuard<'_, ScopeData>,
@@ -165,8 +166,8 @@ impl Scope {
         self.wake_stopped();
     }
 
-    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the cancellation, also for what was opened
-    /// below meanwhile.
+    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the
+    /// cancellation, also for what was opened below meanwhile.
     pub(crate) fn unmask(self: &Arc<Self>) {
         let again = {
             let mut inner = self.inner.lock();

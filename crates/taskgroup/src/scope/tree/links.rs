@@ -15,8 +15,8 @@ pub(super) fn place<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).expect("fewer than 2^32 live children")
 }
 
-/// Takes the one at `slot` out; the last one moves there and learns of it. Gives the memory of a wide moment back, so that a
-/// group that lives long stays at the size of what lives in it.
+/// Takes the one at `slot` out; the last one moves there and learns of it. Gives the memory of a
+/// wide moment back, so that a group that lives long stays at the size of what lives in it.
 pub(super) fn take_at<T>(
     list: &mut Links<T>,
     slot: u32,

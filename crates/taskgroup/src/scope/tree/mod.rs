@@ -2,22 +2,27 @@
 //!
 //! Invariants (the tests of this room and the schedule models name them):
 //!
-//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by somebody, one for each
-//!   task spawned into it, one for each scope opened below it. A scope finishes once, after its last foreign token.
-//! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's last act, so
-//!   the count never reads "quiet" while something below can still run.
-//! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either took its token before
-//!   (and the scope is not quiet) or sees `CLOSED`. There is no gap between the two.
-//! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared, and what is linked below
-//!   under the same lock either is in the list that the canceller walks or sees the flag when it links.
-//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or dropped. Two `inner` locks are held at once
-//!   only to move a section or a hold (`tree/parked`, `tree/holds`), and then that of a scope is taken before that of one further out.
-//! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's future: a live
-//!   [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A scope whose count leaves 0 holds its home,
-//!   up to the task.
-//! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the thread's stack.
-//! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it. That is set once and never moves, and a
-//!   scope keeps all those above it alive.
+//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by
+//!   somebody, one for each task spawned into it, one for each scope opened below it. A scope
+//!   finishes once, after its last foreign token.
+//! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's
+//!   last act, so the count never reads "quiet" while something below can still run.
+//! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either
+//!   took its token before (and the scope is not quiet) or sees `CLOSED`. There is no gap between
+//!   the two.
+//! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared,
+//!   and what is linked below under the same lock either is in the list that the canceller walks or
+//!   sees the flag when it links.
+//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or
+//!   dropped. Two `inner` locks are held at once only to move a section or a hold (`tree/parked`,
+//!   `tree/holds`), and then that of a scope is taken before that of one further out.
+//! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's
+//!   future: a live [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A
+//!   scope whose count leaves 0 holds its home, up to the task.
+//! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the
+//!   thread's stack.
+//! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it.
+//!   That is set once and never moves, and a scope keeps all those above it alive.
 //! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12** What holds it: see
 //!   `tree/holds`. **T13** How it is asked: see `tree/asking`.
 //! - **T14** The Dekker pairs. One thread writes a word and then reads a second one, while another
@@ -101,9 +106,11 @@ pub(crate) enum Kind {
     Deadline(Mutex<DeadlineState>),
     /// A shield: outer cancellations stop here.
     Shield,
-    /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is cancelled.
+    /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is
+    /// cancelled.
     Section,
-    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can drop it.
+    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can
+    /// drop it.
     Blocking,
     /// The inside of a call to foreign code that is not a poll: a destructor, a conversion, a text
     /// (G4). A call cannot be dropped, so no cancellation from above reaches what it opens.
@@ -144,8 +151,8 @@ impl Kind {
 pub(crate) type Deferred = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 pub(crate) struct Scope {
-    /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one word, so that a spawn takes its number
-    /// and its token in one step.
+    /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one
+    /// word, so that a spawn takes its number and its token in one step.
     tokens: AtomicU64,
     inner: Mutex<ScopeData>,
     slot: AtomicU32,
@@ -158,7 +165,8 @@ pub(crate) struct Scope {
     home: AtomicPtr<Arc<Scope>>,
     own_runtime: OnceLock<Arc<Runtime>>,
     pub(crate) kind: Kind,
-    /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a scope above it has.
+    /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a
+    /// scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
     flags: Flags,
 }
@@ -170,7 +178,8 @@ struct ScopeData {
     reason: Option<CancelReason>,
     /// The section's.
     waker: Option<StoredWaker>,
-    /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes opened below are born uncancelled.
+    /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes
+    /// opened below are born uncancelled.
     masks: u32,
     rare: Option<Box<Rare>>,
 }
@@ -179,7 +188,8 @@ struct ScopeData {
 #[derive(Default)]
 struct Rare {
     deferred: Vec<Deferred>,
-    /// Cleanups that were left here by futures dropped half-way, in the order of the drops: inside out.
+    /// Cleanups that were left here by futures dropped half-way, in the order of the drops: inside
+    /// out.
     adopted: VecDeque<Deferred>,
     /// A task works through `adopted`.
     adopting: bool,
@@ -187,7 +197,8 @@ struct Rare {
     errors: Vec<Member>,
     /// How many more there were than are kept.
     not_kept: usize,
-    /// At the process root: sections that were dropped half-way and have not ended, and who waits for them.
+    /// At the process root: sections that were dropped half-way and have not ended, and who waits
+    /// for them.
     orphans: usize,
     drains: Waiters,
     /// Awaits that this cancelled scope has cut off, to be polled again when a
@@ -198,7 +209,8 @@ struct Rare {
     asking: Asking,
 }
 
-/// What a scope that was told to end knows of the sections that keep it. Only its poller looks at it.
+/// What a scope that was told to end knows of the sections that keep it. Only its poller looks at
+/// it.
 #[derive(Default)]
 struct Asking {
     credit: isize,
@@ -213,7 +225,8 @@ struct Asking {
     pause: Duration,
 }
 
-/// A section, with its count of polls when it was seen. A weak reference keeps its address from becoming that of another one.
+/// A section, with its count of polls when it was seen. A weak reference keeps its address from
+/// becoming that of another one.
 struct SeenSection(Weak<Scope>, u32);
 
 /// Why a scope takes no new child.
@@ -253,7 +266,8 @@ impl Scope {
         }
     }
 
-    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own, or there is none.
+    /// Whether holds stop here: the future that a hold protects is the task's (or the run's) own,
+    /// or there is none.
     pub(crate) fn is_task_root(&self) -> bool {
         matches!(
             self.kind,

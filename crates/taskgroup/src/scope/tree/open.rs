@@ -50,8 +50,8 @@ impl Scope {
         }
     }
 
-    /// Opens a scope below `parent`. It inherits a cancellation of its parent unless it is a shield or a live
-    /// [`Cancelled`](crate::Cancelled) masks it.
+    /// Opens a scope below `parent`. It inherits a cancellation of its parent unless it is a shield
+    /// or a live [`Cancelled`](crate::Cancelled) masks it.
     pub(crate) fn open(
         kind: Kind,
         parent: Arc<Scope>,
@@ -64,7 +64,8 @@ impl Scope {
         let Some(parent) = &scope.parent else {
             unreachable!("it was given one")
         };
-        // An open scope below keeps the parent's section from closing; the section is what opened it, so it is not closed yet.
+        // An open scope below keeps the parent's section from closing; the section is what opened
+        // it, so it is not closed yet.
         parent.add(TOKEN);
         let inherited = {
             let mut inner = parent.inner.lock();
@@ -101,7 +102,8 @@ impl Scope {
         ))
     }
 
-    /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take over (T4).
+    /// Links a task so that a canceller and the tree find it. Returns the flags that it has to take
+    /// over (T4).
     pub(in crate::scope) fn link_task(&self, task: TaskRef) -> u32 {
         let mut inner = self.inner.lock();
         task.header().set_slot(place(&inner.tasks));

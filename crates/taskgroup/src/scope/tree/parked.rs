@@ -1,14 +1,19 @@
-//! Where a scope is at home, and what becomes of a section whose future is alive but is not polled where it was opened (S40).
+//! Where a scope is at home, and what becomes of a section whose future is alive but is not polled
+//! where it was opened (S40).
 //!
-//! A section is linked below its *home*. That is the scope it was opened in, as long as the code of that one runs. When this code has
-//! ended, its local variables are gone, so a section that is still alive below it is held by a value that has left, or was leaked. The
-//! scope does not wait for it. It hands it on to the nearest scope further out whose own code still runs, in the end to the process root.
+//! A section is linked below its *home*. That is the scope it was opened in, as long as the code of
+//! that one runs. When this code has ended, its local variables are gone, so a section that is
+//! still alive below it is held by a value that has left, or was leaked. The scope does not wait
+//! for it. It hands it on to the nearest scope further out whose own code still runs, in the end to
+//! the process root.
 //!
-//! - **T10** `home` is null, or points to the `parent` of this scope or of one above it: that never moves, and a scope keeps all those
-//!   above it alive. A scope that has not finished has one token of its home, and one place in its list. Where that is changes, and
-//!   `ORPHAN` is set, under the locks of the scope (a change only) and of the home. So whoever has either lock, and has found the home
-//!   unchanged under it, knows where the scope is.
-//! - **T11** `OVER` is set under the lock of the scope once its code has ended. From then on no live section is moved below it.
+//! - **T10** `home` is null, or points to the `parent` of this scope or of one above it: that never
+//!   moves, and a scope keeps all those above it alive. A scope that has not finished has one token
+//!   of its home, and one place in its list. Where that is changes, and `ORPHAN` is set, under the
+//!   locks of the scope (a change only) and of the home. So whoever has either lock, and has found
+//!   the home unchanged under it, knows where the scope is.
+//! - **T11** `OVER` is set under the lock of the scope once its code has ended. From then on no
+//!   live section is moved below it.
 
 use std::sync::Arc;
 
@@ -32,8 +37,8 @@ enum Moved {
 }
 
 impl Scope {
-    /// The scope that waits for this one, and that it reports to. The [`parent`](Scope::parent) stays the one in whose code it was
-    /// opened.
+    /// The scope that waits for this one, and that it reports to. The [`parent`](Scope::parent)
+    /// stays the one in whose code it was opened.
     #[inline]
     pub(crate) fn home(&self) -> Option<&Arc<Scope>> {
         // Acquire: T10, with the store in `move_to`.
@@ -49,13 +54,14 @@ impl Scope {
         self.home().is_some_and(|now| Arc::ptr_eq(now, home))
     }
 
-    /// Whether there is a future of this scope that has not ended. (Tasks stand in another list, and a blocking closure runs whether
-    /// it is polled or not.)
+    /// Whether there is a future of this scope that has not ended. (Tasks stand in another list,
+    /// and a blocking closure runs whether it is polled or not.)
     pub(super) fn is_live_section(&self) -> bool {
         self.flags() & ORPHAN == 0 && !self.is_closed() && !matches!(self.kind, Kind::Blocking)
     }
 
-    /// The code of this scope has ended: the sections that are still alive below it go on to the scope around (T11).
+    /// The code of this scope has ended: the sections that are still alive below it go on to the
+    /// scope around (T11).
     ///
     /// The caller has a token of this scope.
     pub(in crate::scope) fn hand_on(self: &Arc<Self>) {
@@ -96,7 +102,8 @@ impl Scope {
         }
     }
 
-    /// Moves the link and the holds of this section, the latter without its own one: it is not polled here.
+    /// Moves the link and the holds of this section, the latter without its own one: it is not
+    /// polled here.
     fn move_to(self: &Arc<Self>, from: &Arc<Scope>, home: &Arc<Scope>) -> Moved {
         let own = self.inner.lock();
         let inherited = {
@@ -183,7 +190,8 @@ impl Scope {
         self.flags() & CUT != 0
     }
 
-    /// A child ended as cancelled. It was cut off if the group was cancelled by something further out, and did not cancel itself.
+    /// A child ended as cancelled. It was cut off if the group was cancelled by something further
+    /// out, and did not cancel itself.
     #[cold]
     pub(crate) fn child_cancelled(&self) {
         if self.flags() & (CANCELLED | OWN) == CANCELLED {
@@ -193,8 +201,8 @@ impl Scope {
 }
 
 impl Header {
-    /// As [`child_cancelled`](Scope::child_cancelled), for a task that has ended as cancelled. What the group itself ends when it is done,
-    /// and its cleanups, are no part of its work.
+    /// As [`child_cancelled`](Scope::child_cancelled), for a task that has ended as cancelled. What
+    /// the group itself ends when it is done, and its cleanups, are no part of its work.
     #[cold]
     pub(in crate::scope) fn ended_cancelled(&self) {
         if !self.has(BACKGROUND | SHIELDED) {

@@ -39,7 +39,8 @@ impl Scope {
         drains.into_iter().for_each(StoredWaker::wake);
     }
 
-    /// Whether no orphan is left at the process root; otherwise the waker is remembered, until [`stop_draining`](Self::stop_draining).
+    /// Whether no orphan is left at the process root; otherwise the waker is remembered, until
+    /// [`stop_draining`](Self::stop_draining).
     pub(crate) fn poll_drained(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         let waker = gate::clone_waker(waker);
         let (drained, old) = self.rare(|rare| {

@@ -7,7 +7,8 @@ use crate::scope::driver::Runtime;
 use crate::sync::Ordering;
 
 impl Scope {
-    /// The runtime that drives what is spawned here: that of the scopes around it, or the one that the first ask came from.
+    /// The runtime that drives what is spawned here: that of the scopes around it, or the one that
+    /// the first ask came from.
     ///
     /// # Panics
     /// Outside a Tokio runtime.

@@ -1,7 +1,8 @@
-//! A cancellation on its way down: what is told, in which order, and what becomes of those who are idle.
+//! A cancellation on its way down: what is told, in which order, and what becomes of those who are
+//! idle.
 //!
-//! One loop over the tree marks everything (T4, T7). Only then wakers are called and idle tasks dropped, with no lock held (T5): breadth
-//! first, tasks in spawn order (S16, S25).
+//! One loop over the tree marks everything (T4, T7). Only then wakers are called and idle tasks
+//! dropped, with no lock held (T5): breadth first, tasks in spawn order (S16, S25).
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub(crate) enum Dropping {
 }
 
 impl Scope {
-    /// Cancels this scope and everything below that no shield protects. Idempotent; the first reason stays.
+    /// Cancels this scope and everything below that no shield protects. Idempotent; the first
+    /// reason stays.
     pub(crate) fn cancel(self: &Arc<Self>, reason: &CancelReason, dropping: Dropping) {
         spread(self, CANCELLED | OWN, reason, dropping);
     }
@@ -36,8 +38,8 @@ impl Scope {
         spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
     }
 
-    /// The grace of this scope ends: what still runs is dropped at its next suspension point. Says who that is: the innermost
-    /// tasks, not those that only wait for them.
+    /// The grace of this scope ends: what still runs is dropped at its next suspension point. Says
+    /// who that is: the innermost tasks, not those that only wait for them.
     pub(in crate::scope) fn force_and_find(
         self: &Arc<Self>,
         reason: &CancelReason,
@@ -74,7 +76,8 @@ impl Scope {
     }
 }
 
-/// Marks `start` and what is below it, then wakes or drops it: breadth first, tasks in spawn order (S16, S25).
+/// Marks `start` and what is below it, then wakes or drops it: breadth first, tasks in spawn order
+/// (S16, S25).
 fn spread(
     start: &Arc<Scope>,
     bits: u32,
@@ -87,7 +90,8 @@ fn spread(
     queue.push_back((start.clone(), bits));
     let mut tasks: Vec<Marked> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
-    // Each to be woken before the task with this number: a section inside a task is not told before the siblings of that task.
+    // Each to be woken before the task with this number: a section inside a task is not told before
+    // the siblings of that task.
     let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
@@ -103,7 +107,8 @@ fn spread(
             if inner.reason.is_none() {
                 inner.reason = Some(reason.clone());
             }
-            // Taken, as by a wake: who is woken polls its section, which stores a waker again before it looks at the flags.
+            // Taken, as by a wake: who is woken polls its section, which stores a waker again
+            // before it looks at the flags.
             sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
                 // Already spread from above; only this scope itself learns something new.
@@ -122,7 +127,8 @@ fn spread(
         events::scope_cancelled(&scope, reason);
         if let Some(group) = scope.group() {
             if before & CANCELLED == 0 {
-                // The grace counts from the first cancellation; the end of a grace starts no other one.
+                // The grace counts from the first cancellation; the end of a grace starts no other
+                // one.
                 cancelled_groups.push(scope.clone());
             }
             let queued = group.take_queued();
@@ -135,7 +141,8 @@ fn spread(
             let told = &tasks[at];
             let header = told.task.header();
             let has_ended = header.is_done();
-            // What is claimed is marked, and had no scope. A shielded task (an adopted cleanup) only listens to force.
+            // What is claimed is marked, and had no scope. A shielded task (an adopted cleanup)
+            // only listens to force.
             if told.claimed || header.mark(inherited) {
                 if let (false, Some(inside)) = (told.claimed, header.scope()) {
                     queue.push_back((inside.clone(), inherited));
@@ -207,7 +214,8 @@ impl Marked {
 }
 
 impl ScopeData {
-    /// Marks the idle tasks and takes them out of the list. With a grace they would stay: until the end of the drop they can be named.
+    /// Marks the idle tasks and takes them out of the list. With a grace they would stay: until the
+    /// end of the drop they can be named.
     fn claim_idle(&mut self, bits: u32, told: &mut Vec<Marked>) {
         for task in std::mem::take(&mut self.tasks) {
             match task.claim_idle(bits) {

@@ -86,8 +86,8 @@ impl Scope {
         }
     }
 
-    /// As [`give_back`](Self::give_back), but an orphan that is quiet first has its deferred work done. Returns whether the caller has to
-    /// finish the scope.
+    /// As [`give_back`](Self::give_back), but an orphan that is quiet first has its deferred work
+    /// done. Returns whether the caller has to finish the scope.
     fn give_back_and_defer(self: &Arc<Self>) -> bool {
         loop {
             match self.give_back() {
@@ -139,7 +139,8 @@ impl Scope {
         closed.is_ok()
     }
 
-    /// The number of tokens at which nothing ordinary is left: the section's own and the background children's.
+    /// The number of tokens at which nothing ordinary is left: the section's own and the background
+    /// children's.
     fn quiet(&self) -> usize {
         1 + self.group().map_or(0, GroupState::background)
     }
@@ -167,7 +168,8 @@ impl Scope {
         self.flags() & DRAINING != 0
     }
 
-    /// Closes a scope whose section never had to wait, if nothing was deferred and nothing is left below (T3).
+    /// Closes a scope whose section never had to wait, if nothing was deferred and nothing is left
+    /// below (T3).
     #[inline]
     pub(in crate::scope) fn try_close_at_once(&self) -> bool {
         self.flags() & (DRAINING | RARE) == 0 && self.below() == 0 && self.try_close()

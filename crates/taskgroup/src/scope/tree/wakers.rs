@@ -6,7 +6,8 @@ use super::{Scope, ScopeData};
 use crate::gate::{self, StoredWaker};
 
 impl Scope {
-    /// Remembers who polls the section. Store first, then read the flags: a canceller does it the other way round.
+    /// Remembers who polls the section. Store first, then read the flags: a canceller does it the
+    /// other way round.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         let is_known = |inner: &ScopeData| {
             let known = inner.waker.as_ref();
