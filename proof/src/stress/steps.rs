@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use taskgroup::{BoxError, Local};
+use taskgroup::{BoxError, Local, TaskGroup};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::bag::{self, patient, poll_once};
@@ -255,6 +255,7 @@ fn inner_runtime(hand: &Hand, random: &mut Random) {
     in_place(|| {
         let opens = random.one_in(4) && hand.world.mode.misbehaves();
         let turns = 1 + random.below(4);
+        let awaits = random.one_in(2);
         hand.world.with_inner(random, |runtime| {
             if opens {
                 runtime.spawn(super::round::resident_group());
@@ -262,6 +263,18 @@ fn inner_runtime(hand: &Hand, random: &mut Random) {
             runtime.block_on(async {
                 for _ in 0..turns {
                     tokio::task::yield_now().await;
+                }
+                // In a cancelled child that holds no guard these unwind out of the `block_on`. The
+                // group has no child: that would be one of the runtime around, which may go down
+                // and then neither polls it nor drops it before this thread returns.
+                if awaits {
+                    taskgroup::checkpoint().await;
+                    let work = async |_: TaskGroup| {
+                        taskgroup::shield(tokio::task::yield_now()).await;
+                        taskgroup::checkpoint().await;
+                        Ok(())
+                    };
+                    let _ = TaskGroup::run(work).await;
                 }
             });
         });

@@ -13,7 +13,9 @@ use taskgroup::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use crate::common::{drivers, forever, isolated, isolated_with_drivers, ms, on_threads, poll_once};
+use crate::common::{
+    drivers, forever, isolated, isolated_with_drivers, ms, on_threads, poll_once, turns,
+};
 
 /// With a clock that jumps.
 fn second_runtime() -> Arc<Runtime> {
@@ -222,8 +224,7 @@ fn code_that_blocks_on_a_deadline_is_cut_off() {
     });
 }
 
-// S13: what is shielded in another branch of the same task is not unwound with the code that blocks
-// there. It ends first.
+// S13: what is shielded beside a cut, and polled by the executor that blocks, ends first.
 #[test]
 fn a_shield_beside_code_that_blocks_is_not_unwound() {
     isolated(|| {
@@ -234,7 +235,7 @@ fn a_shield_beside_code_that_blocks_is_not_unwound() {
             async move {
                 let cleaned = cleanups.clone();
                 let shielded = shield(async move {
-                    tokio::task::yield_now().await;
+                    turns(1_000).await;
                     cleaned.fetch_add(1, Ordering::SeqCst);
                 });
                 let cut = async {
@@ -245,6 +246,54 @@ fn a_shield_beside_code_that_blocks_is_not_unwound() {
             }
         });
         assert_eq!(seen.load(Ordering::SeqCst), ran);
+    });
+}
+
+// S40: a section that is put aside keeps nothing, also where the only one who could ask it is the
+// code that blocks.
+#[test]
+fn code_that_blocks_with_a_parked_section_is_cut_off() {
+    isolated(|| {
+        is_cut_off(true, |builder, group| {
+            let parked = Box::pin(builder.run(async |_| {
+                shield(forever()).await;
+                Ok(())
+            }));
+            async move {
+                let mut parked = parked;
+                assert!(poll_once(parked.as_mut()).is_pending());
+                group.cancel();
+                assert!(poll_once(parked.as_mut()).is_pending());
+                checkpoint().await;
+            }
+        });
+    });
+}
+
+// S40: so does a shield in a branch that the code starves by blocking. Nothing could end it.
+#[test]
+fn code_that_blocks_beside_a_shield_that_it_starves_is_cut_off() {
+    isolated(|| {
+        for (driver, builder) in drivers() {
+            println!("-- {driver}");
+            let other = second_runtime();
+            let run = builder.run_cancellable(async |group| {
+                let own = group.clone();
+                let other = other.clone();
+                group.spawn(async move {
+                    let starved = shield(forever());
+                    let blocks = async {
+                        own.cancel();
+                        tokio::task::block_in_place(|| other.block_on(checkpoint()));
+                    };
+                    tokio::join!(starved, blocks);
+                });
+                forever().await;
+                Ok(())
+            });
+            let ended = on_threads(2).block_on(run);
+            assert!(matches!(ended, Ok(None)), "{ended:?}");
+        }
     });
 }
 

@@ -27,7 +27,7 @@ const PATIENCE: u32 = 64;
 const REMIND: u32 = 16;
 /// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a
 /// group for as long as those below end.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 /// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`:
 /// where thousands of sections are in use, they are not all looked at in each poll.
@@ -55,6 +55,12 @@ impl Scope {
     /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be
     /// polled again at once.
     pub(in crate::scope) fn ask(self: &Arc<Self>) -> bool {
+        self.poll_returned();
+        self.ask_holders()
+    }
+
+    /// As [`ask`](Self::ask), while a poll of the scope is under way.
+    pub(super) fn ask_holders(self: &Arc<Self>) -> bool {
         if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
             // A guard of its own keeps it, or nothing any more.
             return false;

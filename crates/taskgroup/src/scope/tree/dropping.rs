@@ -6,14 +6,8 @@ use std::task::{Poll, Waker};
 
 use super::flags::FORCED;
 use super::{Kind, Scope, outward};
-use crate::gate;
 use crate::scope::current;
 use crate::scope::task::TaskRef;
-
-/// So often a scope cuts an await off before it takes the code for blocked (T15). An executor
-/// inside the task (`FuturesUnordered`, say) comes back a few times in one poll. Wide code that is
-/// unwound instead of dropped loses nothing: it is dropped either way.
-const CUTS: u32 = 1_000;
 
 impl Scope {
     /// Whether a cancel is on its way here: `spread` marks from the top down, so between the first
@@ -57,7 +51,7 @@ impl Scope {
 
     /// This scope and those around it whose code is that of the same task, from the inside out. It
     /// ends at a blocking closure and at a foreign call, because neither can be dropped.
-    fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+    pub(super) fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         let around = std::iter::successors(Some(self), |scope| match scope.home() {
             Some(home) if !scope.is_task_root() => Some(home),
             _ => None,
@@ -73,7 +67,7 @@ impl Scope {
     }
 
     /// The same by what is known already.
-    fn is_to_drop_what_it_runs(&self) -> bool {
+    pub(super) fn is_to_drop_what_it_runs(&self) -> bool {
         match &self.kind {
             Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
             // A handle's cancel marks the scope inside first and the task right after, so either of
@@ -107,43 +101,5 @@ impl Scope {
         }
         // No scope around this one would drop it.
         Poll::Ready(())
-    }
-
-    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives, unless the grace is up.
-    /// See T15.
-    fn poll_cut_off(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
-        let stored = gate::clone_waker(waker);
-        let is_forced = self.flags() & FORCED != 0;
-        let mut inner = self.inner.lock();
-        if inner.masks > 0 && !is_forced {
-            drop(inner);
-            return Poll::Ready(());
-        }
-        let rare = inner.rare(&self.flags);
-        // A waker that comes again and again is mostly the last one.
-        let known = rare
-            .stopped
-            .last()
-            .is_some_and(|last| last.is_same(&stored));
-        let spare = if known {
-            Some(stored)
-        } else {
-            rare.stopped.push(stored);
-            None
-        };
-        let drops = is_forced || self.holds() == 0;
-        if drops {
-            rare.cuts = rare.cuts.saturating_add(1);
-        }
-        let blocks = rare.cuts > CUTS;
-        drop(inner);
-        drop(spare);
-        if drops {
-            if blocks {
-                gate::cut_off();
-            }
-            gate::wake_by_ref(waker);
-        }
-        Poll::Pending
     }
 }

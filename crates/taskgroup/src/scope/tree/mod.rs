@@ -24,7 +24,8 @@
 //! - **T8** `runtime` is null, or points to the `own_runtime` of this scope or of one above it.
 //!   That is set once and never moves, and a scope keeps all those above it alive.
 //! - **T10–T11** Where a scope is at home: see `tree/parked`. **T12** What holds it: see
-//!   `tree/holds`. **T13** How it is asked: see `tree/asking`.
+//!   `tree/holds`. **T13** How it is asked: see `tree/asking`. **T15** Awaits
+//!   that are cut off: see `tree/blocked`.
 //! - **T14** The Dekker pairs. One thread writes a word and then reads a second one, while another
 //!   thread writes the second one and then reads the first one. If both read an old value, neither
 //!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so
@@ -44,11 +45,6 @@
 //!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
 //!   both kinds of write are the same instruction. A read that is in no pair goes through the same
 //!   function as one that is.
-//! - **T15** Code that is cut off in a scope without holds is dropped when the poll under way
-//!   returns. So each cut wakes its waker: the owner of the scope loses nothing by it, and an
-//!   executor that blocks inside that poll comes back. After `CUTS` of them in one scope the code
-//!   blocks on what was cut off, and the next cut unwinds (G5). In a scope with holds nothing is
-//!   woken before the last of them is released, nor before a guard comes to life.
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -68,6 +64,7 @@ use crate::reason::CancelReason;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex};
 
 mod asking;
+mod blocked;
 mod deferred;
 mod dropping;
 mod ending;
@@ -206,7 +203,21 @@ struct Rare {
     stopped: Vec<StoredWaker>,
     /// How often it has cut off an await with nothing to hold its code (T15).
     cuts: u32,
+    blocking: Blocking,
     asking: Asking,
+}
+
+/// Whether the poll of a scope blocks in which awaits were cut off while something held the code
+/// (T15).
+#[derive(Default)]
+struct Blocking {
+    /// How often a poll of the scope has returned since it was told to end.
+    returns: u32,
+    /// The poll in which an await was cut off last: how many had returned before.
+    cut: Option<u32>,
+    /// The poll that the alarm looks for, and when it rings.
+    watched: Option<(u32, Instant)>,
+    is_blocked: bool,
 }
 
 /// What a scope that was told to end knows of the sections that keep it. Only its poller looks at
