@@ -22,7 +22,7 @@ impl Attribute {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Main => "taskgroup::main",
-            Self::Test => "taskgroup::test",
+            Self::Test => "taskgroup::testing::test",
         }
     }
 

@@ -74,7 +74,7 @@ pub fn main(
 /// use std::time::Duration;
 /// use tokio::time::{Instant, sleep};
 ///
-/// #[taskgroup::test]
+/// #[taskgroup::testing::test]
 /// async fn an_hour_is_over_at_once() {
 ///     let start = Instant::now();
 ///     sleep(Duration::from_secs(3600)).await;

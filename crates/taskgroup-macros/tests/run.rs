@@ -8,7 +8,7 @@ use taskgroup::{BoxError, Cancelled, TaskGroup, until_cancelled};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{Instant, sleep};
 
-#[taskgroup::test]
+#[taskgroup::testing::test]
 async fn a_test_has_one_thread_and_a_clock_that_jumps() {
     assert_eq!(
         Handle::current().runtime_flavor(),
@@ -20,7 +20,7 @@ async fn a_test_has_one_thread_and_a_clock_that_jumps() {
     assert_eq!(start.elapsed(), Duration::from_secs(86_400));
 }
 
-#[taskgroup::test(flavor = "multi_thread", worker_threads = 3)]
+#[taskgroup::testing::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_test_on_several_threads() {
     assert_eq!(
         Handle::current().runtime_flavor(),
@@ -29,7 +29,7 @@ async fn a_test_on_several_threads() {
     assert_eq!(Handle::current().metrics().num_workers(), 3);
 }
 
-#[taskgroup::test(start_paused = false)]
+#[taskgroup::testing::test(start_paused = false)]
 #[should_panic(expected = "the clock runs")]
 async fn a_test_with_a_running_clock() {
     // `pause` panics when the clock is paused already, with other words than ours.
@@ -37,7 +37,7 @@ async fn a_test_with_a_running_clock() {
     panic!("the clock runs");
 }
 
-#[taskgroup::test]
+#[taskgroup::testing::test]
 async fn a_test_may_return_a_result() -> Result<(), BoxError> {
     let answer = TaskGroup::run(async |group| {
         let answer = group.spawn(async { Ok::<_, BoxError>(42) });
@@ -48,7 +48,7 @@ async fn a_test_may_return_a_result() -> Result<(), BoxError> {
     Ok(())
 }
 
-#[taskgroup::test]
+#[taskgroup::testing::test]
 #[should_panic(expected = "on purpose")]
 async fn a_panic_fails_the_test() {
     panic!("on purpose");

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use taskgroup::{BoxError, Policy, TaskGroup, TaskHandle, Until, wait};
+use taskgroup::combine::Until;
+use taskgroup::{BoxError, Policy, TaskGroup, TaskHandle, wait};
 use tokio::time::sleep;
 
 async fn task(number: u32) -> Result<(), BoxError> {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use backon::ExponentialBuilder;
 use common::{Answer, HttpError, Server, ok, serve};
 use hyper::StatusCode;
-use taskgroup::{BoxError, Retry, RetryError, settle_by_key};
+use taskgroup::combine::RetryError;
+use taskgroup::{BoxError, Retry, settle_by_key};
 
 fn is_worth_it(error: &HttpError) -> bool {
     match error {

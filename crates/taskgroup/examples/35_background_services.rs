@@ -54,6 +54,6 @@ async fn main() -> Result<(), ErrorGroup> {
         Ok(first.await? + second.await?)
     })
     .await?;
-    println!("sum {sum}, {} tasks left", taskgroup::live_tasks());
+    println!("sum {sum}, {} tasks left", taskgroup::observe::live_tasks());
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use taskgroup::{TaskGroup, live_tasks, until_cancelled};
+use taskgroup::observe::live_tasks;
+use taskgroup::{TaskGroup, until_cancelled};
 use tokio::time::sleep;
 
 static CLEANED_UP: AtomicU32 = AtomicU32::new(0);
@@ -81,13 +82,13 @@ async fn main() {
     let run = TaskGroup::run(async |group| {
         group.task("tracked").spawn(sleep(Duration::from_secs(1)));
         tokio::task::yield_now().await;
-        let tree = taskgroup::tree();
+        let tree = taskgroup::observe::tree();
         println!("no leak: the tree knows of {} task", tree.tasks());
         Ok(())
     });
     run.await.unwrap();
     println!(
         "no leak: the tree knows of {} tasks",
-        taskgroup::tree().tasks()
+        taskgroup::observe::tree().tasks()
     );
 }

@@ -7,7 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
-use taskgroup::{BoxError, Retry, RetryError, timeout};
+use taskgroup::combine::RetryError;
+use taskgroup::{BoxError, Retry, timeout};
 use tokio::time::{Instant, sleep};
 
 /// Stands for a request. Its script says what happens at each try.

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use taskgroup::{BoxError, Counts, Policy, Progress, TaskGroup, join};
+use taskgroup::observe::Counts;
+use taskgroup::{BoxError, Policy, Progress, TaskGroup, join};
 use tokio::time::{sleep, timeout};
 
 async fn do_work(item: u32) -> Result<u32, BoxError> {

@@ -57,6 +57,6 @@ async fn main() -> Result<(), ErrorGroup> {
         Ok(())
     })
     .await?;
-    println!("{} tasks left", taskgroup::live_tasks());
+    println!("{} tasks left", taskgroup::observe::live_tasks());
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! The live tree of a thousand tasks on three levels: one is shielded, one is cleaning up, one blocks its worker.
 //!
-//! `taskgroup::tree()` is always there. Who blocks is known while `report_blocking` is on: its report comes from a thread of its
+//! `taskgroup::observe::tree()` is always there. Who blocks is known while `report_blocking` is on: its report comes from a thread of its
 //! own while the task still blocks, so what a hook prints is the program as it stands still.
 
 use std::sync::{Once, mpsc};
 use std::time::Duration;
 
-use taskgroup::{BoxError, TaskGroup, report_blocking, set_warning_hook, shield, until_cancelled};
+use taskgroup::observe::{report_blocking, set_warning_hook};
+use taskgroup::{BoxError, TaskGroup, shield, until_cancelled};
 use tokio::time::sleep;
 
 /// Level three: a group of its own, with a task for each file.
@@ -43,7 +44,7 @@ async fn main() -> Result<(), BoxError> {
         if warning.task().name() == "thumbnail" {
             once.call_once(|| {
                 let _virtual_time = clock.enter();
-                println!("{}", taskgroup::tree());
+                println!("{}", taskgroup::observe::tree());
                 let _ = report.send(());
             });
         }
@@ -69,6 +70,6 @@ async fn main() -> Result<(), BoxError> {
         Ok(())
     })
     .await?;
-    println!("{} live tasks", taskgroup::live_tasks());
+    println!("{} live tasks", taskgroup::observe::live_tasks());
     Ok(())
 }

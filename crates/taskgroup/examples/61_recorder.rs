@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use taskgroup::recorder::{Recorder, Recording};
+use taskgroup::observe::recorder::{Recorder, Recording};
 use taskgroup::{BoxError, Cancelled, TaskGroup, shield, until_cancelled};
 use tokio::time::sleep;
 

@@ -303,7 +303,7 @@ where
 ///
 /// # Errors
 /// The failures of what was waited for, and of what had ended before: the process keeps the first 1 000 until somebody asks, tells the
-/// [warning hook](crate::set_warning_hook) when there are more, and counts those. Then the last leaf is [`NotKept`](crate::NotKept).
+/// [warning hook](crate::observe::set_warning_hook) when there are more, and counts those. Then the last leaf is [`NotKept`](crate::error::NotKept).
 ///
 /// # Cancel safety
 /// Cancel safe. A wait that is given up leaves nothing behind.

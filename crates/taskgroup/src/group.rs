@@ -274,7 +274,7 @@ impl TaskGroup {
     /// # Ok(()) }
     /// ```
     ///
-    /// The closure sees what a child sees: [`Local`](crate::Local)s, [`current`](crate::current), [`is_cancelled`](crate::is_cancelled). A
+    /// The closure sees what a child sees: [`Local`](crate::Local)s, [`current`](crate::observe::current_task), [`is_cancelled`](crate::is_cancelled). A
     /// group that it runs in a `Handle::block_on` belongs below it and is cancelled with it. Nothing drops the closure, so what it awaits
     /// that way comes back, in a cancelled scope as well.
     ///
@@ -340,10 +340,10 @@ impl TaskGroup {
         self.scope.live_tasks()
     }
 
-    /// What is alive in the group right now: see [`tree`](crate::tree).
+    /// What is alive in the group right now: see [`tree`](crate::observe::tree).
     #[must_use]
-    pub fn tree(&self) -> crate::Tree {
-        crate::Tree::of(&self.scope)
+    pub fn tree(&self) -> crate::observe::Tree {
+        crate::observe::Tree::of(&self.scope)
     }
 
     /// Name, id, path and location of the group.
@@ -519,13 +519,13 @@ impl GroupBuilder {
     }
 
     /// Bounds cleanup: so long after the group was cancelled, guards and shields hold no longer. What still runs is dropped at its next
-    /// suspension point and reported as an [`Overrun`](crate::Overrun) with its name. What cannot be dropped, because it never
+    /// suspension point and reported as an [`Overrun`](crate::error::Overrun) with its name. What cannot be dropped, because it never
     /// suspends, is named by a warning every few seconds.
     ///
     /// Without a grace cleanup may take as long as it takes.
     ///
     /// In a Tokio runtime without a clock (see `enable_time` there) nothing tells when the grace is over: the group works, and if it is
-    /// cancelled, a warning says that its cleanup is not bounded, see [`WarningKind::NoClock`](crate::WarningKind::NoClock).
+    /// cancelled, a warning says that its cleanup is not bounded, see [`WarningKind::NoClock`](crate::observe::WarningKind::NoClock).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.settings().grace = Some(grace);
         self

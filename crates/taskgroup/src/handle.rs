@@ -158,14 +158,14 @@ impl<T> Drop for TaskHandle<T> {
 
 /// The outcome of a task by reference; made by awaiting `&TaskHandle`.
 #[derive(Debug)]
-pub struct ByRef<'a, T> {
+pub struct JoinRef<'a, T> {
     handle: &'a TaskHandle<T>,
     wait: WaitDone<'a>,
     /// It has suspended, so it may come back (S37).
     waited: bool,
 }
 
-impl<'a, T: 'static> Future for ByRef<'a, T> {
+impl<'a, T: 'static> Future for JoinRef<'a, T> {
     type Output = Result<&'a T, &'a JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -186,10 +186,10 @@ impl<'a, T: 'static> Future for ByRef<'a, T> {
 
 impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
     type Output = Result<&'a T, &'a JoinError>;
-    type IntoFuture = ByRef<'a, T>;
+    type IntoFuture = JoinRef<'a, T>;
 
-    fn into_future(self) -> ByRef<'a, T> {
-        ByRef {
+    fn into_future(self) -> JoinRef<'a, T> {
+        JoinRef {
             handle: self,
             wait: self.wait_done(),
             waited: false,

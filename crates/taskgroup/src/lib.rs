@@ -29,20 +29,32 @@
 //!
 //! `spawn` makes tasks that run on all cores and are `'static`. The helpers (`gather` … `map`) run futures inside the caller's task, so
 //! these may borrow; given task handles they wait for tasks.
+//!
+//! # Where the other names are
+//!
+//! The functions, the types that a program writes down and the errors that it matches are here at
+//! the root. What belongs to them is one step further down:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`combine`] | what `gather`, `join`, `settle`, `wait`, `as_completed` and `Retry` take and return |
+//! | [`error`] | the parts of an [`ErrorGroup`], and the clauses that handle it |
+//! | [`observe`] | the live tree, warnings, progress, reports of blocking tasks, recordings |
+//! | `testing` (feature `testing`) | many orders of one test |
 
 mod ambient;
 mod blocking;
 mod bracket;
 mod cancel;
 mod clock;
-mod combine;
+pub mod combine;
 mod deadline;
-mod error;
+pub mod error;
 mod gate;
 mod group;
 mod handle;
 mod local;
-mod observe;
+pub mod observe;
 mod policy;
 mod progress;
 mod reason;
@@ -60,33 +72,27 @@ mod warning;
 pub use blocking::BlockingToken;
 pub use bracket::{bracket, defer, drain};
 pub use cancel::{CancelReason, Cancelled, ReasonKind, checkpoint, is_cancelled, until_cancelled};
-pub use combine::as_completed::{AsCompleted, as_completed};
-pub use combine::gather::{Gather, gather};
-pub use combine::join::{Join, join};
+pub use combine::as_completed::as_completed;
+pub use combine::gather::gather;
+pub use combine::join::join;
 pub use combine::map::map;
 pub use combine::race::{race, race_staggered};
 #[cfg(feature = "retry")]
-pub use combine::retry::{GaveUp, Retry, RetryError, TryFault};
-pub use combine::settle::{Settled, ValueOf, settle, settle_by_key};
-pub use combine::wait::{Until, Waited, wait, wait_timeout};
+pub use combine::retry::Retry;
+pub use combine::settle::{settle, settle_by_key};
+pub use combine::wait::{wait, wait_timeout};
 pub use deadline::{
     Deadline, TimedOut, current_deadline, move_on_after, timeout, timeout_at, timeout_with,
 };
-pub use error::{
-    BoxError, Clauses, ErrorGroup, Handler, Leaf, Leaves, Member, NotKept, Outcome, Overrun,
-    TaskError, TaskId, TaskInfo, TaskPath,
-};
+pub use error::BoxError;
+pub use error::info::{TaskId, TaskInfo};
+pub use error::leaf::TaskError;
+pub use error::tree::ErrorGroup;
 pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
-pub use handle::{ByRef, JoinError, TaskHandle};
+pub use handle::{JoinError, JoinRef, TaskHandle};
 pub use local::Local;
-#[cfg(feature = "recorder")]
-pub use observe::recorder;
-pub use observe::{
-    Node, NodeKind, State, Tree, Warning, WarningKind, current, live_tasks, report_blocking,
-    reset_warning_hook, set_warning_hook, tree,
-};
-pub use policy::{Policy, QuorumMissed};
-pub use progress::{Counts, Progress, ProgressEvents};
+pub use policy::Policy;
+pub use progress::Progress;
 #[cfg(feature = "runner")]
 pub use runner::{MainOutput, RunError, Runner, run};
 #[cfg(loom)]
@@ -96,5 +102,3 @@ pub use shield::shield;
 pub use start::{StartError, Started};
 #[cfg(feature = "macros")]
 pub use taskgroup_macros::main;
-#[cfg(all(feature = "macros", feature = "testing"))]
-pub use taskgroup_macros::test;

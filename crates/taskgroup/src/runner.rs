@@ -130,7 +130,7 @@ impl Runner {
         self
     }
 
-    /// Has the live [`tree`](crate::tree) of the process printed to standard error whenever `signal` comes: for a program that does
+    /// Has the live [`tree`](crate::observe::tree) of the process printed to standard error whenever `signal` comes: for a program that does
     /// not end and nobody knows why.
     ///
     /// `SIGQUIT` (Ctrl-\ on a terminal) and `SIGUSR1` are usual. A thread of its own prints, so the tree comes also when every worker
@@ -278,7 +278,7 @@ impl Runner {
         }
     }
 
-    /// What `#[taskgroup::test]` calls: without signals, and what is left behind failing fails the test.
+    /// What `#[taskgroup::testing::test]` calls: without signals, and what is left behind failing fails the test.
     ///
     /// # Panics
     /// With a panic of the test, and when something that it left behind failed.

@@ -15,7 +15,7 @@ pub enum WarningKind {
     /// The grace of a group is over, and something in it still runs.
     StillWaiting,
     /// A task has kept its worker for longer than is good for the others: see
-    /// [`report_blocking`](crate::report_blocking).
+    /// [`report_blocking`](crate::observe::report_blocking).
     Blocking,
     /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no
     /// task owns.
@@ -23,7 +23,7 @@ pub enum WarningKind {
     /// A runtime was shut down while tasks were cleaning up in it.
     CleanupCut,
     /// Futures that were dropped half-way have left more failures behind than are kept: see
-    /// [`NotKept`](crate::NotKept).
+    /// [`NotKept`](crate::error::NotKept).
     FailuresNotKept,
     /// A group with a grace was cancelled in a runtime without a clock: its cleanup is not bounded.
     NoClock,
@@ -87,10 +87,10 @@ fn hook() -> &'static Mutex<Option<Hook>> {
 /// panics.
 ///
 /// ```
-/// taskgroup::set_warning_hook(|warning| {
+/// taskgroup::observe::set_warning_hook(|warning| {
 ///     println!("{:?}: {warning}", warning.kind());
 /// });
-/// # taskgroup::reset_warning_hook();
+/// # taskgroup::observe::reset_warning_hook();
 /// ```
 pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
     let old = self::hook().lock().replace(Arc::new(hook));
@@ -100,7 +100,7 @@ pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
 /// Has warnings go where they go by default.
 ///
 /// ```
-/// taskgroup::reset_warning_hook();
+/// taskgroup::observe::reset_warning_hook();
 /// ```
 pub fn reset_warning_hook() {
     let old = hook().lock().take();

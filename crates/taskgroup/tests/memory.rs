@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use taskgroup::{TaskGroup, Until, drain, shield, wait};
+use taskgroup::combine::Until;
+use taskgroup::{TaskGroup, drain, shield, wait};
 use tokio::task::yield_now;
 
 use counting::live_bytes;

@@ -118,8 +118,8 @@ fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
     everywhere(async |_| {
         let warned = Log::default();
         let told = warned.clone();
-        taskgroup::set_warning_hook(move |warning| {
-            if warning.kind() == taskgroup::WarningKind::FailuresNotKept {
+        taskgroup::observe::set_warning_hook(move |warning| {
+            if warning.kind() == taskgroup::observe::WarningKind::FailuresNotKept {
                 add(&told, warning.to_string());
             }
         });
@@ -135,7 +135,9 @@ fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
             assert_eq!(error.leaf_count(), 1_001);
             let last = error.into_leaves().pop().unwrap();
             assert_eq!(
-                last.downcast_ref::<taskgroup::NotKept>().unwrap().count(),
+                last.downcast_ref::<taskgroup::error::NotKept>()
+                    .unwrap()
+                    .count(),
                 250
             );
             assert_eq!(
@@ -144,7 +146,7 @@ fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
             );
             drain().await.unwrap();
         }
-        taskgroup::reset_warning_hook();
+        taskgroup::observe::reset_warning_hook();
         let warned = warned.lock().unwrap();
         assert_eq!(warned.len(), 2, "{warned:?}");
         assert!(

@@ -23,5 +23,5 @@ fuzz_target!(|bytes: &[u8]| {
     let faults = invariants::broken(&program, &answer.trace);
     let lines = answer.trace.lines();
     assert!(faults.is_empty(), "{faults:#?}\n{lines:#?}\n{program:?}");
-    assert_eq!(taskgroup::live_tasks(), 0, "{lines:#?}\n{program:?}");
+    assert_eq!(taskgroup::observe::live_tasks(), 0, "{lines:#?}\n{program:?}");
 });

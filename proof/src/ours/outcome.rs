@@ -1,6 +1,7 @@
 //! The library's errors in the neutral form.
 
-use taskgroup::{Cancelled, ErrorGroup, JoinError, Member, QuorumMissed, TaskError};
+use taskgroup::error::{Member, QuorumMissed};
+use taskgroup::{Cancelled, ErrorGroup, JoinError, TaskError};
 
 use super::Raised;
 use crate::program::Id;
@@ -17,6 +18,7 @@ pub(super) fn join_outcome(joined: Result<&(), &JoinError>) -> Outcome {
         Err(JoinError::Failed(failure)) => {
             leaf_tree(failure).map_or(Outcome::CANCELLED, Outcome::Failed)
         }
+        Err(other) => panic!("the model knows no such end of a task: {other}"),
     }
 }
 
@@ -61,6 +63,7 @@ fn member_tree(member: &Member, group: Id) -> Option<Tree> {
         }
         Member::Task(failure) => leaf_tree(failure),
         Member::Group(group) => tree_of(group),
+        other => panic!("the model knows no such member: {other:?}"),
     }
 }
 

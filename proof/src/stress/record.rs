@@ -13,7 +13,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use taskgroup::{ErrorGroup, QuorumMissed, TaskError};
+use taskgroup::error::QuorumMissed;
+use taskgroup::{ErrorGroup, TaskError};
 
 use super::foreign::{StressError, guarded};
 use super::tally::{DELIBERATE, TALLY, count, lock};

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
     let mode = options.mode;
     let mut random = Random::new(seed);
-    let tasks_before = taskgroup::live_tasks();
+    let tasks_before = taskgroup::observe::live_tasks();
     let world = Arc::new(World::new(options, &mut random)?);
     let shuts_down = random.below(10) < mode.shutdowns(&options.without);
     if mode == Mode::A2 {
@@ -154,7 +154,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
     }
     let begin = Instant::now();
     loop {
-        let tasks = taskgroup::live_tasks();
+        let tasks = taskgroup::observe::live_tasks();
         let alive = TALLY.alive.load(Ordering::SeqCst);
         let cleanups = TALLY.cleanups.load(Ordering::SeqCst);
         if tasks == tasks_before && alive == 0 && cleanups == 0 {
@@ -165,7 +165,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
                 "after the round: {} tasks in the tree, {alive} futures of children, \
                  {cleanups} cleanups\n{}",
                 tasks.wrapping_sub(tasks_before),
-                taskgroup::tree()
+                taskgroup::observe::tree()
             ));
             // Not held against the next round once more.
             TALLY.alive.store(0, Ordering::SeqCst);

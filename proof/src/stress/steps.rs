@@ -296,7 +296,7 @@ async fn give_up(hand: &Hand, random: &mut Random) {
         poll_once(taskgroup::until_cancelled(std::future::pending::<()>())).await;
         tokio::task::yield_now().await;
     }
-    poll_once(taskgroup::wait([&handle], taskgroup::Until::All)).await;
+    poll_once(taskgroup::wait([&handle], taskgroup::combine::Until::All)).await;
 }
 
 async fn start(hand: Hand, mut random: Random) {

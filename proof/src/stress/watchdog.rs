@@ -42,7 +42,7 @@ fn report(patience: Duration, since: Duration) {
         since.as_secs_f64()
     );
     // The tree may not be printable when the library stands still with a lock held.
-    let printing = std::thread::spawn(|| println!("{}", taskgroup::tree()));
+    let printing = std::thread::spawn(|| println!("{}", taskgroup::observe::tree()));
     let begin = Instant::now();
     while !printing.is_finished() && begin.elapsed() < Duration::from_secs(3) {
         std::thread::sleep(Duration::from_millis(50));

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use taskgroup::recorder::{Outcome, Recording, TaskRecord};
+use taskgroup::observe::recorder::{Outcome, Recording, TaskRecord};
 
 use crate::process::StoppedBy;
 use crate::record::{Cause, Ending, Entry, Summary};

@@ -34,7 +34,7 @@ use crate::scope::task::TaskOutput;
 ///
 /// # Errors
 /// When all failed: every failure, the cause first and the others in order of arrival.
-/// [`QuorumMissed`](crate::QuorumMissed) when there was no future to begin with.
+/// [`QuorumMissed`](crate::error::QuorumMissed) when there was no future to begin with.
 ///
 /// # Cancel safety
 /// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed or won.

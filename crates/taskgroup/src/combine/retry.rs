@@ -48,6 +48,7 @@ pub struct Retry<B, W = Always> {
 
 /// Every error is worth another try: the default of [`Retry`].
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Always;
 
 /// Whether an error is worth another try: [`Always`], or a closure.
@@ -204,6 +205,7 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
 
 /// How a single try went wrong.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TryFault {
     /// It failed by itself. A timeout that the work has of its own is such a failure.
     Failed(BoxError),

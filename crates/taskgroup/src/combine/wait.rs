@@ -12,6 +12,7 @@ use crate::handle::{JoinError, TaskHandle};
 
 /// How long [`wait`] waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Until {
     /// Until one task has ended, in whatever way.
     FirstCompleted,
@@ -23,6 +24,7 @@ pub enum Until {
 
 /// The tasks that [`wait`] was given, each in one of two lists, in the order of the arguments.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Waited<'a, T> {
     /// Those that have ended; there may be more than were waited for.
     pub done: Vec<&'a TaskHandle<T>>,
@@ -37,7 +39,8 @@ pub struct Waited<'a, T> {
 /// returns at once.
 ///
 /// ```
-/// use taskgroup::{BoxError, TaskGroup, Until, wait};
+/// use taskgroup::combine::Until;
+/// use taskgroup::{BoxError, TaskGroup, wait};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// TaskGroup::run(async |group| {
 ///     let tasks = [

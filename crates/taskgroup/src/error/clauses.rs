@@ -17,14 +17,14 @@ use std::panic::Location;
 /// What the handler of a clause may return: nothing, or a `Result<(), E>` whose error is raised.
 ///
 /// It is implemented for these two and for `!`, the type of a handler that only panics or exits, and for nothing else.
-pub trait Outcome: sealed::Sealed {
+pub trait HandlerOutput: sealed::Sealed {
     #[doc(hidden)]
     const FALLIBLE: bool;
     #[doc(hidden)]
     fn raised(self) -> Option<BoxError>;
 }
 
-impl Outcome for () {
+impl HandlerOutput for () {
     const FALLIBLE: bool = false;
 
     fn raised(self) -> Option<BoxError> {
@@ -32,7 +32,7 @@ impl Outcome for () {
     }
 }
 
-impl<E: Into<BoxError>> Outcome for Result<(), E> {
+impl<E: Into<BoxError>> HandlerOutput for Result<(), E> {
     const FALLIBLE: bool = true;
 
     fn raised(self) -> Option<BoxError> {
@@ -43,7 +43,7 @@ impl<E: Into<BoxError>> Outcome for Result<(), E> {
 /// The type `!`, which stable Rust lets one reach but not name: what a handler returns that only panics or exits.
 type Never = <fn() -> ! as sealed::Returns>::Value;
 
-impl Outcome for Never {
+impl HandlerOutput for Never {
     const FALLIBLE: bool = false;
 
     fn raised(self) -> Option<BoxError> {
@@ -65,20 +65,20 @@ mod sealed {
     impl<E> Sealed for Result<(), E> {}
 }
 
-/// The handler of a clause: a closure that takes the matched part and returns an [`Outcome`].
+/// The handler of a clause: a closure that takes the matched part and returns an [`HandlerOutput`].
 ///
 /// It is implemented for all such closures.
-pub trait Handler: FnOnce(ErrorGroup) -> <Self as Handler>::Outcome {
+pub trait Handler: FnOnce(ErrorGroup) -> <Self as Handler>::Output {
     /// `()` or a `Result<(), E>`.
-    type Outcome: Outcome;
+    type Output: HandlerOutput;
 }
 
 impl<F, O> Handler for F
 where
     F: FnOnce(ErrorGroup) -> O,
-    O: Outcome,
+    O: HandlerOutput,
 {
-    type Outcome = O;
+    type Output = O;
 }
 
 impl ErrorGroup {
@@ -322,7 +322,7 @@ impl Clauses {
         location: &'static Location<'static>,
     ) {
         let given: Vec<Identity> = matched.leaves().map(|leaf| leaf.identity()).collect();
-        let handled = H::Outcome::FALLIBLE.then(|| matched.clone());
+        let handled = <H as Handler>::Output::FALLIBLE.then(|| matched.clone());
         let Some(error) = handler(matched).raised() else {
             return;
         };

@@ -1,22 +1,30 @@
-//! Errors: the tree that a group gives back, its leaves, how it prints, and how a part of it is handled.
+//! The parts of an [`ErrorGroup`], and the clauses that handle it.
 //!
-//! One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves`
-//! (walking it), `select` (splitting it), `clauses` (`except*`), `render` and `layout` (printing
-//! it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
-//! `not_kept` (failures that were too many), `order` (which of two cannot have come of the other),
-//! `cause` (which of several comes first).
+//! An `ErrorGroup` is a tree. Its [`Member`]s are failed tasks and the errors of groups below. Its
+//! [`Leaves`] are the failed tasks alone, each with the way that leads to it. [`Clauses`] handle one
+//! kind of error each, as Python's `except*` does. [`NotKept`], [`Overrun`] and [`QuorumMissed`] are
+//! errors that the library itself adds to a tree.
 //!
-//! The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
-//! `from_cancelled` and `ErrorGroup::new`. Of the engine nothing is known here but the reason of a
-//! cancellation.
+//! [`BoxError`], [`ErrorGroup`] and
+//! [`TaskError`] are at the root of the crate.
+
+// One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves`
+// (walking it), `select` (splitting it), `clauses` (`except*`), `render` and `layout` (printing
+// it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
+// `not_kept` (failures that were too many), `order` (which of two cannot have come of the other),
+// `cause` (which of several comes first).
+//
+// The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
+// `from_cancelled` and `ErrorGroup::new`. Of the engine, this room uses only the reason of a
+// cancellation.
 
 mod cause;
 mod chain;
 mod clauses;
 mod demolish;
-mod info;
+pub(crate) mod info;
 mod layout;
-mod leaf;
+pub(crate) mod leaf;
 mod leaves;
 mod not_kept;
 mod order;
@@ -24,20 +32,27 @@ mod origin;
 mod overrun;
 mod render;
 mod select;
-mod tree;
+pub(crate) mod tree;
 
 #[cfg(test)]
 mod tests;
 
-pub use clauses::{Clauses, Handler, Outcome};
-pub use info::{TaskId, TaskInfo, TaskPath};
-pub(crate) use layout::OneLine;
-pub use leaf::TaskError;
+pub use clauses::{Clauses, Handler, HandlerOutput};
+pub use info::TaskPath;
 pub use leaves::{Leaf, Leaves};
 pub use not_kept::NotKept;
-pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
 pub use overrun::Overrun;
-pub use tree::{ErrorGroup, Member};
+pub use tree::Member;
+
+pub use crate::policy::QuorumMissed;
+
+// At the root of the crate, so that each name has one public path.
+pub(crate) use info::{TaskId, TaskInfo};
+pub(crate) use leaf::TaskError;
+pub(crate) use tree::ErrorGroup;
+
+pub(crate) use layout::OneLine;
+pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
 
 /// Any error: what tasks and bodies fail with. Every error type converts into it with `?`, and so do strings.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

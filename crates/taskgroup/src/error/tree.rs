@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 /// One member of an [`ErrorGroup`]: a failed task, or the failed group that a task was running.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Member {
     /// A task that returned an error or panicked.
     Task(TaskError),

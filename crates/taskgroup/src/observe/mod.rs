@@ -1,16 +1,28 @@
-//! Seeing what runs: the live tree, warnings, reports of what blocks or does not end.
+//! Seeing what runs: the live tree, warnings, progress, reports of blocking tasks, recordings.
 //!
-//! The engine does not know this room. It reports the turns in the life of a task to a listener
-//! (`scope/events.rs`), which the recorder is. Everything else is read from the scope tree on
-//! demand, through the accessors of its nodes, so a tree that is not looked at costs nothing.
-//!
-//! | file | what it answers |
+//! | question | answer |
 //! |---|---|
-//! | `tree` | what is alive: the nodes and how they are gathered |
-//! | `text` | the tree as text |
-//! | `signal` | the tree when a signal asks for it |
-//! | `stall` | who blocks its worker |
-//! | `recorder` | what happened, as data, a trace, a page |
+//! | what is alive, where was it spawned, what does it wait for? | [`tree()`], [`Tree`], [`Node`] |
+//! | which task runs this code? | [`current_task`] |
+//! | is anything left? | [`live_tasks`] |
+//! | which task blocks its worker thread? | [`report_blocking`] |
+//! | where do warnings go? | [`set_warning_hook`] |
+//! | how far is a group? | [`Progress`](crate::Progress), [`Counts`] |
+//! | what happened? | `recorder` (feature `recorder`), spans (feature `tracing`) |
+//!
+//! The tree and the warnings are always on. A tree that is not asked for costs nothing.
+
+// The engine does not import this room. It reports the turns in the life of a task to a listener
+// (`scope/events.rs`); the recorder is one. Everything else is read from the scope tree on demand,
+// through the accessors of its nodes.
+//
+// | file | what it answers |
+// |---|---|
+// | `tree` | what is alive: the nodes and how they are gathered |
+// | `text` | the tree as text |
+// | `signal` | the tree when a signal asks for it |
+// | `stall` | which task blocks its worker |
+// | `recorder` | what happened, as data, a trace, a page |
 
 #[cfg(feature = "recorder")]
 pub mod recorder;
@@ -23,6 +35,7 @@ mod tree;
 #[cfg(all(feature = "runner", unix))]
 pub(crate) use signal::TreeOnSignal;
 pub use stall::report_blocking;
-pub use tree::{Node, NodeKind, State, Tree, current, live_tasks, tree};
+pub use tree::{Node, NodeKind, NodeState, Tree, current_task, live_tasks, tree};
 
+pub use crate::progress::{Counts, ProgressEvents};
 pub use crate::warning::{Warning, WarningKind, reset_warning_hook, set_warning_hook};

@@ -33,7 +33,7 @@ impl TreeOnSignal {
             let printers = signals.into_iter().map(|mut signal| {
                 tokio::spawn(async move {
                     while signal.recv().await.is_some() {
-                        eprintln!("{}", crate::tree());
+                        eprintln!("{}", crate::observe::tree());
                     }
                 })
             });

@@ -21,21 +21,21 @@ use crate::warning::{Warning, WarningKind, warn};
 /// How many looks a threshold is worth.
 const LOOKS: u32 = 4;
 
-/// Reports tasks that keep their worker for longer than `threshold`: by a [`Warning`](crate::Warning) with name, path and spawn
+/// Reports tasks that keep their worker for longer than `threshold`: by a [`Warning`](crate::observe::Warning) with name, path and spawn
 /// location, while they block. `None` turns the reports off, as they are at first.
 ///
 /// A task that computes or calls a blocking function between two suspension points keeps its worker thread from everything else
 /// that waits for it, timers and cancellations included. The cure is [`tokio::task::spawn_blocking`], or a
 /// [`checkpoint`](crate::checkpoint) here and there. 100 ms is a good threshold to begin with.
 ///
-/// While it is on, [`tree`](crate::tree) shows such tasks as [`Blocked`](crate::State::Blocked), each poll costs one atomic operation
+/// While it is on, [`tree`](crate::observe::tree) shows such tasks as [`Blocked`](crate::observe::NodeState::Blocked), each poll costs one atomic operation
 /// more, and a thread wakes up four times per threshold. The bodies of groups are watched as well as tasks.
 ///
 /// ```
 /// use std::time::Duration;
 ///
-/// taskgroup::report_blocking(Duration::from_millis(100));
-/// # taskgroup::report_blocking(None);
+/// taskgroup::observe::report_blocking(Duration::from_millis(100));
+/// # taskgroup::observe::report_blocking(None);
 /// ```
 ///
 /// # Panics

@@ -10,7 +10,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
-use super::tree::{Node, NodeKind, State, Tree};
+use super::tree::{Node, NodeKind, NodeState, Tree};
 use crate::cancel::CancelReason;
 use crate::error::OneLine;
 
@@ -32,7 +32,7 @@ struct Level {
 #[derive(Default)]
 struct Rest {
     children: usize,
-    states: Vec<(State, usize)>,
+    states: Vec<(NodeState, usize)>,
     /// Tasks below them.
     tasks: usize,
 }
@@ -104,10 +104,10 @@ impl Tree {
 }
 
 /// What matters most comes first. Stable, so equals stay in spawn order.
-fn interest(node: &Node) -> (State, bool) {
+fn interest(node: &Node) -> (NodeState, bool) {
     match node.state() {
-        State::Running | State::Suspended | State::Ending => (
-            State::Running,
+        NodeState::Running | NodeState::Suspended | NodeState::Ending => (
+            NodeState::Running,
             node.tasks() == 0 && node.kind() == NodeKind::Task,
         ),
         state => (state, false),

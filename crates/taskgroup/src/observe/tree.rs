@@ -56,8 +56,8 @@ impl NodeKind {
 /// What a [`Node`] of the tree is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum State {
-    /// Keeps its worker for too long; only known while [`report_blocking`](crate::report_blocking) is on.
+pub enum NodeState {
+    /// Keeps its worker for too long; only known while [`report_blocking`](crate::observe::report_blocking) is on.
     Blocked,
     /// Cancelled, and cleaning up: it holds a [`Cancelled`](crate::Cancelled), or is a cleanup.
     CleaningUp,
@@ -73,7 +73,7 @@ pub enum State {
     Ending,
 }
 
-impl State {
+impl NodeState {
     /// The state in words, as the tree prints it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -89,7 +89,7 @@ impl State {
     }
 }
 
-impl std::fmt::Display for State {
+impl std::fmt::Display for NodeState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.as_str())
     }
@@ -101,7 +101,7 @@ pub struct Node {
     kind: NodeKind,
     info: TaskInfo,
     location: &'static std::panic::Location<'static>,
-    state: State,
+    state: NodeState,
     age: Option<Duration>,
     left: Option<Duration>,
     reason: Option<CancelReason>,
@@ -120,7 +120,7 @@ impl Node {
     }
 
     /// What it is doing.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> NodeState {
         self.state
     }
 
@@ -187,7 +187,8 @@ impl Node {
 /// (`{:#}`) shows every node. Both have a line for each node that they show, whatever the depth.
 ///
 /// ```
-/// use taskgroup::{State, TaskGroup};
+/// use taskgroup::observe::NodeState;
+/// use taskgroup::TaskGroup;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// TaskGroup::builder()
 ///     .name("crawl")
@@ -199,7 +200,7 @@ impl Node {
 ///         let tree = group.tree();
 ///         assert_eq!(tree.nodes().len(), 3);
 ///         assert_eq!(tree.nodes()[1].name(), "page 1");
-///         assert_eq!(tree.nodes()[1].state(), State::Suspended);
+///         assert_eq!(tree.nodes()[1].state(), NodeState::Suspended);
 ///         println!("{tree}");
 ///         group.cancel();
 ///         Ok(())
@@ -243,7 +244,7 @@ impl Tree {
     /// The tree of the [`run`](crate::run) that the caller is in; that of the whole process outside any run.
     ///
     /// ```
-    /// # use taskgroup::Tree;
+    /// # use taskgroup::observe::Tree;
     /// let tree = taskgroup::run(async || Tree::of_run()).unwrap();
     /// assert_eq!(tree.nodes()[0].name(), "main");
     /// ```
@@ -266,7 +267,7 @@ impl Tree {
 /// Linear in the number of live tasks; locks one group at a time, for as long as its list of children is copied.
 ///
 /// ```
-/// println!("{}", taskgroup::tree());
+/// println!("{}", taskgroup::observe::tree());
 /// ```
 ///
 /// After Trio's `trio.lowlevel.current_root_task()` and the task tree of asyncio's `python -m asyncio pstree`.
@@ -281,7 +282,8 @@ pub fn tree() -> Tree {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// # use taskgroup::{TaskGroup, live_tasks};
+/// # use taskgroup::observe::live_tasks;
+/// # use taskgroup::TaskGroup;
 /// TaskGroup::run(async |group| {
 ///     group.spawn(async {});
 ///     assert_eq!(live_tasks(), 1);
@@ -315,16 +317,17 @@ pub fn live_tasks() -> usize {
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// use taskgroup::{TaskGroup, current};
+/// use taskgroup::observe::current_task;
+/// use taskgroup::TaskGroup;
 ///
 /// TaskGroup::builder()
 ///     .name("shop")
 ///     .run(async |group| {
 ///         group.task("orders").spawn(async {
-///             let me = current().unwrap();
+///             let me = current_task().unwrap();
 ///             assert_eq!(me.path(), "shop/orders");
 ///         });
-///         assert!(current().is_none()); // the body belongs to main, which is Tokio's here
+///         assert!(current_task().is_none()); // the body belongs to main, which is Tokio's here
 ///         Ok(())
 ///     })
 ///     .await
@@ -356,8 +359,7 @@ pub fn live_tasks() -> usize {
 ///
 /// asyncio's `current_task()`.
 #[must_use]
-#[doc(alias = "current_task")]
-pub fn current() -> Option<TaskInfo> {
+pub fn current_task() -> Option<TaskInfo> {
     if let Some(task) = ambient::task() {
         return Some(task.header().info());
     }
@@ -443,12 +445,12 @@ impl Walk {
         let cancelled = scope.is_cancelled();
         let blocked = self.blocked.contains(&Arc::as_ptr(scope).cast());
         let state = match kind {
-            _ if blocked => State::Blocked,
-            NodeKind::Shield => State::Shielded,
-            _ if cancelled && (scope.is_masked() || scope.is_draining()) => State::CleaningUp,
-            _ if cancelled => State::Cancelling,
-            _ if scope.is_draining() => State::Ending,
-            _ => State::Running,
+            _ if blocked => NodeState::Blocked,
+            NodeKind::Shield => NodeState::Shielded,
+            _ if cancelled && (scope.is_masked() || scope.is_draining()) => NodeState::CleaningUp,
+            _ if cancelled => NodeState::Cancelling,
+            _ if scope.is_draining() => NodeState::Ending,
+            _ => NodeState::Running,
         };
         let left = match &scope.kind {
             Kind::Deadline(deadline) => deadline
@@ -484,8 +486,8 @@ impl Walk {
         for &above in self.way.iter().rev().skip(1) {
             let node = &mut self.nodes[above];
             if node.kind == NodeKind::Task {
-                if node.state > State::Shielded {
-                    node.state = State::Shielded;
+                if node.state > NodeState::Shielded {
+                    node.state = NodeState::Shielded;
                 }
                 return;
             }
@@ -513,17 +515,17 @@ impl Walk {
         let cancelled = header.is_cancelled();
         let blocked = std::ptr::from_ref(header).cast();
         let state = if self.blocked.contains(&blocked) {
-            State::Blocked
+            NodeState::Blocked
         } else if header.has(SHIELDED) || (cancelled && (masked || draining)) {
-            State::CleaningUp
+            NodeState::CleaningUp
         } else if cancelled {
-            State::Cancelling
+            NodeState::Cancelling
         } else if draining {
-            State::Ending
+            NodeState::Ending
         } else if header.is_active() {
-            State::Running
+            NodeState::Running
         } else {
-            State::Suspended
+            NodeState::Suspended
         };
         let since = header.mark.since();
         self.push(Node {

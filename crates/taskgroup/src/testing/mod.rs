@@ -1,6 +1,6 @@
 //! Instruments for the tests of concurrent programs: many orders of the same tasks, and nothing left behind.
 //!
-//! [`#[taskgroup::test]`](crate::test) runs a test on virtual time, in one order of its tasks. [`explore`] runs it in many:
+//! [`#[taskgroup::testing::test]`](test) runs a test on virtual time, in one order of its tasks. [`explore`] runs it in many:
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +49,9 @@ use std::sync::Arc;
 pub use explorer::Explorer;
 pub use failure::{Failure, Fault, Report};
 pub use schedule::{BadSchedule, Schedule};
+// Not at the root: a glob import of the root would make `#[test]` ambiguous.
+#[cfg(feature = "macros")]
+pub use taskgroup_macros::test;
 
 use crate::TaskGroup;
 use crate::scope::task::{TaskOutput, TaskRef};

@@ -1,8 +1,9 @@
 //! Cancellation from inside: the guard rule, `until_cancelled`, `checkpoint`, shields. S11–S13, S16, S19.
 
+use taskgroup::combine::Until;
 use taskgroup::{
-    Cancelled, JoinError, Started, TaskGroup, TaskHandle, Until, as_completed, checkpoint, defer,
-    gather, is_cancelled, join, map, race, race_staggered, settle, settle_by_key, shield, timeout,
+    Cancelled, JoinError, Started, TaskGroup, TaskHandle, as_completed, checkpoint, defer, gather,
+    is_cancelled, join, map, race, race_staggered, settle, settle_by_key, shield, timeout,
     until_cancelled, wait, wait_timeout,
 };
 

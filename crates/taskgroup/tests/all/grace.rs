@@ -3,7 +3,9 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use taskgroup::{ErrorGroup, Overrun, set_warning_hook, shield, until_cancelled};
+use taskgroup::error::Overrun;
+use taskgroup::observe::set_warning_hook;
+use taskgroup::{ErrorGroup, shield, until_cancelled};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
@@ -11,7 +13,7 @@ use crate::support::{Log, Outcome, builder, forever, group, messages, ms, paused
 
 /// The names of those who overran, with a check that it is said so.
 fn overran(error: &ErrorGroup) -> Vec<String> {
-    let name = |leaf: taskgroup::Leaf<'_>| {
+    let name = |leaf: taskgroup::error::Leaf<'_>| {
         assert_eq!(
             leaf.task().downcast_ref::<Overrun>().unwrap().grace(),
             ms(50)
@@ -215,9 +217,9 @@ fn a_child_that_never_yields_is_named_by_a_warning() {
         group.cancel();
         Ok(())
     }));
-    taskgroup::reset_warning_hook();
+    taskgroup::observe::reset_warning_hook();
     let (kind, text) = warning.recv().unwrap();
-    assert_eq!(kind, taskgroup::WarningKind::StillWaiting);
+    assert_eq!(kind, taskgroup::observe::WarningKind::StillWaiting);
     // Five seconds and as much as the machine was late.
     let (late, what) = text
         .strip_prefix("group `group`: ")

@@ -205,7 +205,8 @@ async fn bounded<F: Future>(test: F) -> F::Output {
 /// The messages of all failures below, in order.
 pub(crate) fn messages(error: &ErrorGroup) -> Vec<String> {
     let message =
-        |leaf: taskgroup::Leaf<'_>| match (leaf.task().error(), leaf.task().panic_message()) {
+        |leaf: taskgroup::error::Leaf<'_>| match (leaf.task().error(), leaf.task().panic_message())
+        {
             (Some(error), _) => error.to_string(),
             (None, message) => format!("panic: {}", message.unwrap_or("?")),
         };

@@ -128,7 +128,7 @@ pub(crate) fn hangs(name: &str) -> ! {
     eprintln!("`{name}` HANGS");
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = send.send(taskgroup::tree().to_string());
+        let _ = send.send(taskgroup::observe::tree().to_string());
     });
     match receive.recv_timeout(Duration::from_secs(5)) {
         Ok(tree) => {
@@ -258,7 +258,7 @@ pub(crate) async fn polled<F: Future>(future: &mut std::pin::Pin<&mut F>) -> boo
 
 /// What every leaf says, in order.
 pub(crate) fn texts(error: &ErrorGroup) -> Vec<String> {
-    let one = |leaf: taskgroup::Leaf<'_>| match leaf.task().error() {
+    let one = |leaf: taskgroup::error::Leaf<'_>| match leaf.task().error() {
         Some(error) => error.to_string(),
         None => {
             let message = leaf.task().panic_message();
@@ -306,7 +306,7 @@ impl Drop for Bomb {
 pub(crate) fn warnings() -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel();
     let send = std::sync::Mutex::new(send);
-    taskgroup::set_warning_hook(move |warning| {
+    taskgroup::observe::set_warning_hook(move |warning| {
         let _ = send.lock().unwrap().send(warning.to_string());
     });
     receive

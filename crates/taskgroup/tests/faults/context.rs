@@ -37,14 +37,14 @@ fn fault_f1_current_in_blocking() {
     isolated_everywhere(|builder| async move {
         let run = builder.name("shop").run(async |group| {
             let named = group.task("orders").spawn_blocking(|_| {
-                let info = taskgroup::current();
+                let info = taskgroup::observe::current_task();
                 Ok::<_, BoxError>(info.map(|info| info.path().to_string()))
             });
             Ok(named.await?)
         });
         assert_eq!(run.await.unwrap().as_deref(), Some("shop/orders"));
         // The thread goes back to the pool without it.
-        let after = tokio::task::spawn_blocking(|| taskgroup::current().is_none());
+        let after = tokio::task::spawn_blocking(|| taskgroup::observe::current_task().is_none());
         assert!(after.await.unwrap());
     });
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use taskgroup::{BoxError, GroupBuilder, Policy, TaskGroup, TaskHandle, Until};
+use taskgroup::combine::Until;
+use taskgroup::{BoxError, GroupBuilder, Policy, TaskGroup, TaskHandle};
 
 use crate::common::waker::hooked;
 use crate::common::{
@@ -195,11 +196,11 @@ fn fault_d2_waiters_for_a_place() {
 #[test]
 fn fault_d3_failures_at_the_process_root() {
     isolated_everywhere(|builder| async move {
-        taskgroup::set_warning_hook(|_| {});
+        taskgroup::observe::set_warning_hook(|_| {});
         // On several threads the children of the last rounds may still clean up.
         let settled = async || {
             let runtime = tokio::runtime::Handle::current().metrics();
-            while taskgroup::live_tasks() > 0 || runtime.num_alive_tasks() > 0 {
+            while taskgroup::observe::live_tasks() > 0 || runtime.num_alive_tasks() > 0 {
                 turns(1).await;
             }
         };
@@ -335,7 +336,7 @@ fn fault_d5_end_beside_others() {
                 }));
                 turns(10).await;
             });
-            assert_eq!(taskgroup::live_tasks(), 300_000);
+            assert_eq!(taskgroup::observe::live_tasks(), 300_000);
             let beside = end_of_a_runtime(&builder);
             println!("{driver}: {alone:?} alone, {beside:?} beside 300 000 tasks");
             // The least of many is no matter of luck.

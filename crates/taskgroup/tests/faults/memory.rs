@@ -52,7 +52,7 @@ fn fault_a1_reentered_owed() {
             assert_eq!(info.path().names().count(), 2);
             drop(junk);
         });
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -90,7 +90,7 @@ fn fault_a1_reentered_ordinary() {
             let grown = live[2] - live[1];
             assert!(grown < 64 * 1024, "300 rounds keep {grown} bytes: {live:?}");
         });
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -130,7 +130,7 @@ fn fault_a1_handles_in_values() {
             run.await.unwrap();
             assert_eq!(tokens.alive(), 0);
         });
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -201,7 +201,7 @@ fn fault_a1_exchange_at_random() {
             }
         }
         assert_eq!(tokens.alive(), 0);
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -260,7 +260,7 @@ fn fault_a2_lost_seat() {
             assert_eq!(done.load(Ordering::SeqCst), round * 200);
             drop(inner);
         }
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -290,7 +290,7 @@ fn fault_a2_runtime_opened_by_a_child() {
         });
         outer.block_on(async { tokio::spawn(rounds).await.unwrap().unwrap() });
         drop(outer);
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }
 
@@ -378,6 +378,6 @@ fn fault_a4_drop_on_the_way_to_another_runtime() {
         }
         drop(second);
         assert_eq!(tokens.alive(), 0);
-        assert_eq!(taskgroup::live_tasks(), 0);
+        assert_eq!(taskgroup::observe::live_tasks(), 0);
     });
 }

@@ -81,7 +81,7 @@ fn fault_b1_exchange_between_runtimes() {
             assert_eq!(ended.live(), 0);
             drop(ended);
             assert_eq!(rest.alive(), 0, "round {round}");
-            assert_eq!(taskgroup::live_tasks(), 0, "round {round}");
+            assert_eq!(taskgroup::observe::live_tasks(), 0, "round {round}");
         }
     });
 }
@@ -639,7 +639,10 @@ fn fault_b6_foreign_scope() {
         let theirs = builder.clone();
         // It has not been polled when the child lends it its thread.
         let server = other.spawn(async move {
-            let context = (taskgroup::current().is_none(), taskgroup::is_cancelled());
+            let context = (
+                taskgroup::observe::current_task().is_none(),
+                taskgroup::is_cancelled(),
+            );
             let run = theirs.run(async move |group| {
                 let child = group.spawn(async move { told.await.map_err(BoxError::from) });
                 opened.send(context).unwrap();
@@ -672,7 +675,7 @@ fn fault_b6_foreign_task_sees_nothing_of_the_child() {
         let ours = on_threads(2);
         let other = Arc::new(on_one_thread());
         let foreign = other.spawn(async {
-            let name = taskgroup::current().map(|info| info.name().to_owned());
+            let name = taskgroup::observe::current_task().map(|info| info.name().to_owned());
             (name, taskgroup::is_cancelled(), LOCAL.get())
         });
         let lent = other.clone();
@@ -762,7 +765,7 @@ fn dies(
     });
     runtime.shutdown_timeout(ms(5_000));
     assert_eq!(tokens.alive(), 0, "{case}, round {round}");
-    assert_eq!(taskgroup::live_tasks(), 0, "{case}, round {round}");
+    assert_eq!(taskgroup::observe::live_tasks(), 0, "{case}, round {round}");
 }
 
 type Boxed = Pin<Box<dyn Future<Output = Result<u32, ErrorGroup>> + Send>>;

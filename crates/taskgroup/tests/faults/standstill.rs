@@ -469,7 +469,7 @@ fn fault_c3_wait() {
                 child.ended().await;
                 group.cancel();
                 loop {
-                    let _ = taskgroup::wait([&child], taskgroup::Until::All).await;
+                    let _ = taskgroup::wait([&child], taskgroup::combine::Until::All).await;
                 }
             });
             assert_eq!(run.await.unwrap(), None);
@@ -674,7 +674,7 @@ fn fault_c6_wake_with_lock_at_shutdown() {
                 turns(5).await;
             });
             drop(runtime);
-            assert_eq!(taskgroup::live_tasks(), 0);
+            assert_eq!(taskgroup::observe::live_tasks(), 0);
         }
     });
 }
@@ -1050,8 +1050,8 @@ fn comes_back(
         let _ = poll_once(pin!(std::future::IntoFuture::into_future(&*handle)));
         let _ = poll_once(pin!(group.spawn_when_free(async {})));
         let _ = poll_once(pin!(taskgroup::drain()));
-        let _ = taskgroup::tree();
-        let _ = taskgroup::live_tasks();
+        let _ = taskgroup::observe::tree();
+        let _ = taskgroup::observe::live_tasks();
         let _ = group.live();
         drop(group.spawn(async {}));
         inside.store(false, Ordering::SeqCst);
@@ -1125,7 +1125,7 @@ fn fault_c10_waker_in_spawn_when_free() {
 fn fault_c10_waker_in_wait() {
     isolated(|| {
         with_reentrant_wakers(async |_, handle| {
-            drop(taskgroup::wait([&*handle], taskgroup::Until::All).await);
+            drop(taskgroup::wait([&*handle], taskgroup::combine::Until::All).await);
         });
     });
 }

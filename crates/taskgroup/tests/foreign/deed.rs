@@ -201,9 +201,9 @@ impl Inner {
 
     fn comes_back(&self) {
         let _entered = self.runtime.enter();
-        let _ = taskgroup::tree().to_string();
-        let _ = taskgroup::current();
-        let _ = taskgroup::live_tasks();
+        let _ = taskgroup::observe::tree().to_string();
+        let _ = taskgroup::observe::current_task();
+        let _ = taskgroup::observe::live_tasks();
         let _ = taskgroup::is_cancelled();
         let _ = self.group.live();
         let _ = self.group.tree();

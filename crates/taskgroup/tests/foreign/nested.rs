@@ -67,7 +67,7 @@ fn a_task_of_a_second_runtime_works() {
             let value = tokio::task::block_in_place(|| {
                 let task = other.spawn(async move {
                     assert!(!taskgroup::is_cancelled());
-                    assert!(taskgroup::current().is_none());
+                    assert!(taskgroup::observe::current_task().is_none());
                     works(builder).await
                 });
                 other.block_on(task)
@@ -176,7 +176,7 @@ fn the_body_of_block_on_is_code_of_the_child() {
             tokio::task::block_in_place(|| {
                 other.block_on(async {
                     assert!(taskgroup::is_cancelled());
-                    let here = taskgroup::current().unwrap();
+                    let here = taskgroup::observe::current_task().unwrap();
                     assert_eq!(here.name(), "child");
                     assert!(poll_once(std::pin::pin!(checkpoint())).is_pending());
                 });

@@ -759,7 +759,7 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::WakeOfAWakerOfAProgress => of_a_progress(&act).await,
         Place::HookForBlocking => {
             let calls = hook(act);
-            taskgroup::report_blocking(ms(4));
+            taskgroup::observe::report_blocking(ms(4));
             // It blocks until it has been reported twice: the first report did not end the watch.
             let watched = culprit.spawn(async move {
                 calls.recv()?;
@@ -767,7 +767,7 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
                 Outcome::Ok(())
             });
             let _ = watched.await;
-            taskgroup::report_blocking(None);
+            taskgroup::observe::report_blocking(None);
         }
         Place::HookForAGrace => {
             let calls = hook(act);
@@ -840,7 +840,7 @@ impl Drop for PanicsOnDrop {
 /// A warning hook that does it, and says when it has.
 fn hook(act: Act) -> mpsc::Receiver<()> {
     let (called, calls) = mpsc::channel();
-    taskgroup::set_warning_hook(move |_| {
+    taskgroup::observe::set_warning_hook(move |_| {
         let done = catch_unwind(AssertUnwindSafe(|| act.act()));
         let _ = called.send(());
         if let Err(payload) = done {

@@ -189,9 +189,9 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
         // What was polled by hand and dropped belongs to the process root.
         let _ = taskgroup::drain().await;
     });
-    taskgroup::reset_warning_hook();
+    taskgroup::observe::reset_warning_hook();
     drop(told);
-    assert_eq!(taskgroup::live_tasks(), 0, "live tasks are left");
+    assert_eq!(taskgroup::observe::live_tasks(), 0, "live tasks are left");
     runtime.block_on(another_group_works(at.builder()));
     drop(runtime);
     assert_eq!(tokens.alive(), 0, "something was not dropped");

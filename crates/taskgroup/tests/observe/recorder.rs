@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use taskgroup::recorder::{Outcome, Phase, Recorder, Recording, TaskRecord};
+use taskgroup::observe::recorder::{Outcome, Phase, Recorder, Recording, TaskRecord};
 use taskgroup::{BoxError, TaskGroup, timeout, until_cancelled};
 use tokio::time::sleep;
 

@@ -5,12 +5,13 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use taskgroup::{State, TaskGroup, WarningKind, report_blocking, set_warning_hook, tree};
+use taskgroup::TaskGroup;
+use taskgroup::observe::{NodeState, WarningKind, report_blocking, set_warning_hook, tree};
 
 use super::alone;
 
 /// Turns the reports on and gives those about tasks with this name, until it is dropped.
-struct Reports(mpsc::Receiver<taskgroup::Warning>);
+struct Reports(mpsc::Receiver<taskgroup::observe::Warning>);
 
 impl Reports {
     fn about(name: &'static str) -> Self {
@@ -29,7 +30,7 @@ impl Reports {
 impl Drop for Reports {
     fn drop(&mut self) {
         report_blocking(None);
-        taskgroup::reset_warning_hook();
+        taskgroup::observe::reset_warning_hook();
     }
 }
 
@@ -71,8 +72,8 @@ fn a_blocking_task_is_named_while_it_blocks() {
                     let tree = tree();
                     let node = tree.nodes().iter().find(|node| node.name() == "culprit");
                     assert_eq!(
-                        node.map(taskgroup::Node::state),
-                        Some(State::Blocked),
+                        node.map(taskgroup::observe::Node::state),
+                        Some(NodeState::Blocked),
                         "{tree}"
                     );
                     // It goes on, and so do the reports, more and more rarely.
@@ -95,7 +96,7 @@ fn the_body_of_a_group_is_watched_like_a_task() {
             .run(async |group| {
                 let report = reports.0.recv().unwrap();
                 assert_eq!(report.task().id(), group.id());
-                assert_eq!(group.tree().nodes()[0].state(), State::Blocked);
+                assert_eq!(group.tree().nodes()[0].state(), NodeState::Blocked);
                 Ok(())
             });
         run.await.unwrap();
@@ -112,7 +113,8 @@ fn what_is_inside_a_task_counts_as_the_task() {
                 taskgroup::shield(async move {
                     tokio::task::yield_now().await;
                     reports.0.recv().unwrap();
-                    let blocked = |node: &&taskgroup::Node| node.state() == State::Blocked;
+                    let blocked =
+                        |node: &&taskgroup::observe::Node| node.state() == NodeState::Blocked;
                     let tree = tree();
                     let blocked: Vec<_> = tree.nodes().iter().filter(blocked).collect();
                     assert_eq!(blocked.len(), 2, "the task and its shield\n{tree}");
@@ -222,7 +224,7 @@ fn a_warning_hook_that_panics_silences_no_alarm() {
             () = clock => unreachable!(),
         }
     });
-    taskgroup::reset_warning_hook();
+    taskgroup::observe::reset_warning_hook();
     has_ended.recv().unwrap();
 }
 
@@ -268,7 +270,7 @@ fn a_group_that_outlives_its_grace_is_told_of_once_every_five_seconds() {
             () = clock => unreachable!(),
         }
     });
-    taskgroup::reset_warning_hook();
+    taskgroup::observe::reset_warning_hook();
     let texts: Vec<String> = texts.iter().collect();
     assert_eq!(texts.len(), 3);
     let mut last = 0;

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use taskgroup::{
-    Node, NodeKind, ReasonKind, State, TaskGroup, Tree, current, defer, live_tasks, shield,
-    timeout, tree, until_cancelled,
-};
+use taskgroup::observe::{Node, NodeKind, NodeState, Tree, current_task, live_tasks, tree};
+use taskgroup::{ReasonKind, TaskGroup, defer, shield, timeout, until_cancelled};
 
 use super::{alone, forever, paused, settled};
 
@@ -20,7 +18,7 @@ fn find<'a>(tree: &'a Tree, name: &str) -> &'a Node {
     node
 }
 
-fn state(name: &str) -> State {
+fn state(name: &str) -> NodeState {
     find(&tree(), name).state()
 }
 
@@ -96,7 +94,7 @@ fn every_state_is_told_from_the_others() {
             group.task("suspended").spawn(forever());
             group.task("running").spawn(async {
                 settled().await;
-                assert_eq!(state("running"), State::Running);
+                assert_eq!(state("running"), NodeState::Running);
             });
             group
                 .task("shielded")
@@ -124,16 +122,16 @@ fn every_state_is_told_from_the_others() {
             shielded_too.cancel();
             settled().await;
             let expected = [
-                ("states", State::Running),
-                ("suspended", State::Suspended),
-                ("shielded", State::Shielded),
-                ("cleaning", State::CleaningUp),
-                ("cancelling", State::Cancelling),
-                ("inner", State::CleaningUp), // its body is over, and it waits for the cleanup below
-                ("below", State::CleaningUp),
-                ("ending", State::Ending),
-                ("cleanup", State::CleaningUp), // the task that runs what was deferred
-                ("shielded and cancelled", State::Shielded),
+                ("states", NodeState::Running),
+                ("suspended", NodeState::Suspended),
+                ("shielded", NodeState::Shielded),
+                ("cleaning", NodeState::CleaningUp),
+                ("cancelling", NodeState::Cancelling),
+                ("inner", NodeState::CleaningUp), // its body is over, and it waits for the cleanup below
+                ("below", NodeState::CleaningUp),
+                ("ending", NodeState::Ending),
+                ("cleanup", NodeState::CleaningUp), // the task that runs what was deferred
+                ("shielded and cancelled", NodeState::Shielded),
             ];
             for (name, expected) in expected {
                 assert_eq!(state(name), expected, "{name} in\n{:#}", tree());
@@ -189,7 +187,7 @@ fn deadlines_shields_and_sections_stand_where_they_are() {
                 expected.map(|(depth, kind, name)| (depth, kind, name.to_owned()))
             );
             assert_eq!(tree.nodes()[2].remaining(), Some(Duration::from_secs(6)));
-            assert_eq!(tree.nodes()[1].state(), State::Shielded);
+            assert_eq!(tree.nodes()[1].state(), NodeState::Shielded);
             Err::<(), _>("enough".into())
         });
         // The shield holds until the grace is over.
@@ -369,14 +367,17 @@ fn a_deep_tree_is_taken_printed_and_dropped_without_recursion() {
 #[test]
 fn current_says_who_is_asking() {
     paused(async {
-        assert!(current().is_none());
+        assert!(current_task().is_none());
         let run = TaskGroup::builder().name("group").run(async |group| {
-            assert!(current().is_none(), "the body belongs to a task of Tokio's");
+            assert!(
+                current_task().is_none(),
+                "the body belongs to a task of Tokio's"
+            );
             let task = group.task("task").spawn(async {
-                let me = current().unwrap();
+                let me = current_task().unwrap();
                 assert_eq!(me.path(), "group/task");
                 timeout(Duration::from_secs(1), async {
-                    assert_eq!(current().unwrap().path(), "group/task");
+                    assert_eq!(current_task().unwrap().path(), "group/task");
                 })
                 .await
                 .unwrap();
@@ -396,7 +397,7 @@ fn a_run_sees_its_own_tree_only() {
     let _alone = alone();
     let runner = || taskgroup::Runner::new().current_thread().signals(false);
     let ran = runner().run(async || {
-        assert_eq!(current().unwrap().path(), "main");
+        assert_eq!(current_task().unwrap().path(), "main");
         let inside = std::thread::spawn(move || {
             runner().run(async || {
                 let run = Tree::of_run();

@@ -57,7 +57,7 @@ impl Recording {
     /// from the network, follows the reader's light or dark preference, and works with the keyboard.
     ///
     /// ```
-    /// use taskgroup::recorder::Recording;
+    /// use taskgroup::observe::recorder::Recording;
     ///
     /// let mut page = Vec::new();
     /// Recording::default().titled("nothing yet").write_html(&mut page)?;

@@ -5,7 +5,7 @@
 //! a timeline, [`write_trace`](Recording::write_trace) the trace format that Perfetto and `chrome://tracing` open.
 //!
 //! ```
-//! use taskgroup::recorder::{Outcome, Recorder};
+//! use taskgroup::observe::recorder::{Outcome, Recorder};
 //! use taskgroup::{TaskGroup, until_cancelled};
 //! use tokio::time::{Duration, sleep};
 //!
@@ -73,7 +73,8 @@ impl Recorder {
     /// memory with its past.
     ///
     /// ```
-    /// # use taskgroup::{TaskGroup, recorder::Recorder};
+    /// # use taskgroup::observe::recorder::Recorder;
+    /// # use taskgroup::TaskGroup;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let recorder = Recorder::with_limit(3);
     /// let group = TaskGroup::run(async |group| {

@@ -17,7 +17,7 @@ impl Recording {
     /// Writes the recording in the Trace Event Format (JSON), for <https://ui.perfetto.dev> or `chrome://tracing`.
     ///
     /// ```
-    /// use taskgroup::recorder::{Recording, TaskRecord};
+    /// use taskgroup::observe::recorder::{Recording, TaskRecord};
     ///
     /// let sleep = TaskRecord { name: "sleep".into(), started_ns: Some(0), ended_ns: Some(2_000), ..TaskRecord::default() };
     /// let recording = Recording { duration_ns: 2_000, tasks: vec![sleep], ..Recording::default() };

@@ -12,6 +12,7 @@ use crate::scope::tree::Scope;
 
 /// Why the value of a task is not to be had.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum JoinError {
     /// The task was cancelled before it had a value.
     Cancelled(Cancelled),

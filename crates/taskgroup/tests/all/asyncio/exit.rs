@@ -314,9 +314,14 @@ fn tg26_a_name_is_seen_inside_and_by_handle_and_error() {
                     .spawn(async { Outcome::<()>::Err("boom".into()) });
                 assert_eq!(handle.name(), "user_123");
                 assert_eq!(handle.info().path().to_string(), "fetch/user_123");
-                let inside = group
-                    .task("inside")
-                    .spawn(async { Outcome::Ok(taskgroup::current().unwrap().name().to_owned()) });
+                let inside = group.task("inside").spawn(async {
+                    Outcome::Ok(
+                        taskgroup::observe::current_task()
+                            .unwrap()
+                            .name()
+                            .to_owned(),
+                    )
+                });
                 assert_eq!(inside.await?, "inside");
                 let unnamed = group.spawn(async {});
                 assert_eq!(unnamed.name(), "#3");

@@ -1,6 +1,7 @@
 //! Groups in groups. TG11–TG14, TG36.
 
-use taskgroup::{ErrorGroup, Member, is_cancelled, until_cancelled};
+use taskgroup::error::Member;
+use taskgroup::{ErrorGroup, is_cancelled, until_cancelled};
 
 use crate::support::{Log, Outcome, everywhere, forever, group, messages, paused, sleep, turns};
 
@@ -9,6 +10,7 @@ fn shape(error: &ErrorGroup) -> String {
     let member = |member: &Member| match member {
         Member::Task(task) => task.error().map_or("panic".to_owned(), ToString::to_string),
         Member::Group(group) => shape(group),
+        other => panic!("an unknown member: {other:?}"),
     };
     let members: Vec<_> = error.members().iter().map(member).collect();
     format!("[{}]", members.join(" "))

@@ -1,6 +1,7 @@
 //! S31, S26: the first success, or every failure.
 
-use taskgroup::{BoxError, QuorumMissed, TaskGroup, race, race_staggered, timeout};
+use taskgroup::error::QuorumMissed;
+use taskgroup::{BoxError, TaskGroup, race, race_staggered, timeout};
 
 use super::{ZERO, cleans_up, dropped_after, fails, has_a_child, now, panics, works};
 use crate::support::{Log, Outcome, everywhere, messages, ms, paused, sleep, took};

@@ -4,7 +4,8 @@ use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, ExponentialBuilder};
-use taskgroup::{BoxError, GaveUp, Retry, RetryError, TaskGroup, TryFault, timeout};
+use taskgroup::combine::{GaveUp, RetryError, TryFault};
+use taskgroup::{BoxError, Retry, TaskGroup, timeout};
 
 use super::{ZERO, cleans_up, dropped_after, has_a_child};
 use crate::support::{Log, Outcome, ms, paused, sleep, took};

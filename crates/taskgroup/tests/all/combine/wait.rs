@@ -1,6 +1,7 @@
 //! S31: waiting for some of several tasks, touching none.
 
-use taskgroup::{Policy, TaskGroup, TaskHandle, Until, Waited, timeout, wait, wait_timeout};
+use taskgroup::combine::{Until, Waited};
+use taskgroup::{Policy, TaskGroup, TaskHandle, timeout, wait, wait_timeout};
 
 use super::{ZERO, fails, now, panics, works};
 use crate::support::{builder, everywhere, ms, paused, sleep, took, turns};

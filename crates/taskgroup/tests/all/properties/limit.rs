@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use taskgroup::{Counts, Policy, Progress};
+use taskgroup::observe::Counts;
+use taskgroup::{Policy, Progress};
 use tokio::runtime::Builder;
 
 use super::cases;

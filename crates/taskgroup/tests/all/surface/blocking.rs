@@ -259,7 +259,10 @@ fn fault_f1_a_closure_sees_the_context_of_its_task() {
             "Ada",
             builder().run(async |group| {
                 let reader = group.task("reader").spawn_blocking(|token| {
-                    let name = taskgroup::current().unwrap().name().to_owned();
+                    let name = taskgroup::observe::current_task()
+                        .unwrap()
+                        .name()
+                        .to_owned();
                     assert!(!is_cancelled() && !token.is_cancelled());
                     Ok::<_, String>((USER.get(), name))
                 });

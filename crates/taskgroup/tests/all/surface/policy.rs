@@ -1,6 +1,7 @@
 //! S26: when a group stops by itself, and what it then says.
 
-use taskgroup::{Policy, QuorumMissed, ReasonKind, defer, shield, timeout};
+use taskgroup::error::QuorumMissed;
+use taskgroup::{Policy, ReasonKind, defer, shield, timeout};
 
 use crate::support::{
     Log, Outcome, builder, everywhere, forever, messages, ms, paused, sleep, took,

@@ -1,6 +1,7 @@
 //! S31: five states that add up at every snapshot, and a final event.
 
-use taskgroup::{Counts, Policy, Progress, TaskGroup, defer, join, map, timeout};
+use taskgroup::observe::Counts;
+use taskgroup::{Policy, Progress, TaskGroup, defer, join, map, timeout};
 
 use crate::support::{Outcome, builder, everywhere, forever, ms, paused, sleep, turns};
 
