@@ -170,8 +170,6 @@ impl TaskGroup {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, it drops `future` and has spawned nothing; its turn goes to the next one that waits.
-    // The handle is what one waits for here, not the value.
-    #[allow(clippy::async_yields_async)]
     #[track_caller]
     pub fn spawn_when_free<F>(
         &self,
@@ -180,16 +178,7 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
-        let location = Location::caller();
-        async move {
-            cancel_point().await;
-            let placed = FreePlace::new(&self.scope, self.state()).await;
-            let options = Options {
-                placed,
-                ..Options::default()
-            };
-            self.spawn_with(future, options, location)
-        }
+        self.spawn_when_free_with(future, Options::default(), Location::caller())
     }
 
     /// Spawns a child and waits until it says that it is ready: a server that listens, say.
@@ -464,6 +453,24 @@ impl TaskGroup {
         drop(future);
         let cancelled = Cancelled::plain(self.reason_of(refusal));
         TaskHandle::new(task::refused(spec, cancelled))
+    }
+
+    #[allow(clippy::async_yields_async, reason = "the wait is for the handle")]
+    async fn spawn_when_free_with<F>(
+        &self,
+        future: F,
+        mut options: Options,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        cancel_point().await;
+        // A background child takes no place.
+        if options.bits & BACKGROUND == 0 {
+            options.placed = FreePlace::new(&self.scope, self.state()).await;
+        }
+        self.spawn_with(future, options, location)
     }
 
     fn try_spawn_with<F>(
@@ -888,6 +895,46 @@ impl TaskBuilder<'_> {
     {
         self.group
             .try_spawn_with(future, self.options, Location::caller())
+    }
+}
+
+impl<'a> TaskBuilder<'a> {
+    /// As [`TaskGroup::spawn_when_free`]: waits until the child would start at once, then spawns it.
+    ///
+    /// A [background](Self::background) child takes no place of a limit, so it does not wait for one.
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::builder()
+    ///     .limit(5)
+    ///     .run(async |group| {
+    ///         for number in 0..1000 {
+    ///             let line = group.task(format!("line {number}"));
+    ///             line.spawn_when_free(async { /* … */ }).await;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`TaskGroup::spawn`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskGroup::spawn_when_free`].
+    #[track_caller]
+    pub fn spawn_when_free<F>(
+        self,
+        future: F,
+    ) -> impl Future<Output = TaskHandle<<F::Output as TaskOutput>::Value>> + use<'a, F>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.group
+            .spawn_when_free_with(future, self.options, Location::caller())
     }
 }
 

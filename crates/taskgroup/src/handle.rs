@@ -68,7 +68,7 @@ impl<T> TaskHandle<T> {
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.info().id()
+        self.header().id()
     }
 
     /// Name, id, path and spawn location of the task.
@@ -84,7 +84,7 @@ impl<T> TaskHandle<T> {
     }
 }
 
-impl<T: 'static> TaskHandle<T> {
+impl<T> TaskHandle<T> {
     /// Cancels this task only; its siblings go on and the group does not fail.
     ///
     /// The task is dropped at its next suspension point, or cleans up first where it holds a guard. Idempotent; without effect on a
@@ -165,7 +165,7 @@ pub struct JoinRef<'a, T> {
     waited: bool,
 }
 
-impl<'a, T: 'static> Future for JoinRef<'a, T> {
+impl<'a, T> Future for JoinRef<'a, T> {
     type Output = Result<&'a T, &'a JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -184,7 +184,7 @@ impl<'a, T: 'static> Future for JoinRef<'a, T> {
     }
 }
 
-impl<'a, T: 'static> IntoFuture for &'a TaskHandle<T> {
+impl<'a, T> IntoFuture for &'a TaskHandle<T> {
     type Output = Result<&'a T, &'a JoinError>;
     type IntoFuture = JoinRef<'a, T>;
 

@@ -64,7 +64,7 @@ pub struct Waited<'a, T> {
 #[doc(alias = "FIRST_COMPLETED")]
 #[doc(alias = "FIRST_EXCEPTION")]
 #[doc(alias = "ALL_COMPLETED")]
-pub async fn wait<'a, T: 'static>(
+pub async fn wait<'a, T: 'a>(
     tasks: impl IntoIterator<Item = &'a TaskHandle<T>>,
     until: Until,
 ) -> Waited<'a, T> {
@@ -78,7 +78,8 @@ pub async fn wait<'a, T: 'static>(
 ///
 /// ```
 /// use std::time::Duration;
-/// use taskgroup::{TaskGroup, Until, wait_timeout};
+/// use taskgroup::combine::Until;
+/// use taskgroup::{TaskGroup, wait_timeout};
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// TaskGroup::run(async |group| {
 ///     let tasks = [1, 60].map(|seconds| group.spawn(tokio::time::sleep(Duration::from_secs(seconds))));
@@ -93,7 +94,7 @@ pub async fn wait<'a, T: 'static>(
 ///
 /// # Cancel safety
 /// Cancel safe: the tasks go on.
-pub async fn wait_timeout<'a, T: 'static>(
+pub async fn wait_timeout<'a, T: 'a>(
     limit: Duration,
     tasks: impl IntoIterator<Item = &'a TaskHandle<T>>,
     until: Until,
@@ -112,7 +113,7 @@ fn distinct<'a, T>(tasks: impl IntoIterator<Item = &'a TaskHandle<T>>) -> Vec<&'
         .collect()
 }
 
-async fn watch<T: 'static>(tasks: &[&TaskHandle<T>], until: Until) {
+async fn watch<T>(tasks: &[&TaskHandle<T>], until: Until) {
     match until {
         Until::FirstCompleted => first_completed(tasks).await,
         Until::FirstFailure => first_failure(tasks).await,
@@ -125,7 +126,7 @@ async fn watch<T: 'static>(tasks: &[&TaskHandle<T>], until: Until) {
 }
 
 /// Those who loop over `wait` find most often that one has ended already: then it costs no more than a look at each.
-async fn first_completed<T: 'static>(tasks: &[&TaskHandle<T>]) {
+async fn first_completed<T>(tasks: &[&TaskHandle<T>]) {
     if tasks.is_empty() || tasks.iter().any(|task| task.is_finished()) {
         return;
     }
@@ -140,7 +141,7 @@ async fn first_completed<T: 'static>(tasks: &[&TaskHandle<T>]) {
     .await;
 }
 
-async fn first_failure<T: 'static>(tasks: &[&TaskHandle<T>]) {
+async fn first_failure<T>(tasks: &[&TaskHandle<T>]) {
     let has_failed =
         |task: &TaskHandle<T>| matches!(task.outcome(), Some(Err(JoinError::Failed(_))));
     if tasks.iter().any(|task| has_failed(task)) {

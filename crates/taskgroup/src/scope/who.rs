@@ -10,7 +10,6 @@ use super::tree::{Kind, Scope, ancestors};
 use crate::error::{TaskId, TaskInfo};
 
 impl Header {
-    #[cfg(feature = "testing")]
     pub(crate) fn id(&self) -> TaskId {
         task_id(self)
     }

@@ -262,6 +262,29 @@ fn spawn_when_free_given_up() {
     });
 }
 
+// S27: a child with a name waits for its place like any other; a background child takes none.
+#[test]
+fn a_named_child_spawns_when_free() {
+    paused(async {
+        let (time, result) = took(builder().limit(1).run(async |group| {
+            group.spawn(async { sleep(10).await });
+            let heartbeat = group.task("heartbeat").background();
+            let heartbeat = heartbeat.spawn_when_free(forever()).await;
+            let second = group
+                .task("second")
+                .spawn_when_free(async { sleep(10).await });
+            let second = second.await;
+            assert_eq!((second.name().as_ref(), group.live()), ("second", 2));
+            assert!(!heartbeat.is_finished());
+            second.await?;
+            Ok(())
+        }))
+        .await;
+        result.unwrap();
+        assert_eq!(time, 20);
+    });
+}
+
 // S27, S9: waiting for a place ends with the group; the future is dropped.
 #[test]
 fn spawn_when_free_into_a_cancelled_group() {
