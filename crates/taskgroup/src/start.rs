@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::cancel::{cancel_point, cut_off, until_cancelled};
 use crate::error::{Began, BoxError, Failed};
 use crate::gate;
-use crate::group::{Options, TaskGroup};
+use crate::group::{ChildOptions, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
 pub use crate::scope::task::outcome::StartError;
 use crate::scope::task::{TaskOutput, converted};
@@ -77,7 +77,7 @@ impl<V> fmt::Debug for Started<V> {
 
 pub(crate) fn start<V, T, S, F>(
     group: &TaskGroup,
-    options: Options,
+    options: ChildOptions,
     location: &'static Location<'static>,
     child: S,
 ) -> impl Future<Output = Result<(V, TaskHandle<T>), StartError>> + use<V, T, S, F>

@@ -1,0 +1,452 @@
+//! The task group: the public face of a scope with children.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `mod` | the group as its body and its children see it |
+//! | `builder` | the settings of a group before it runs |
+//! | `run` | the life of a group: the body, the wait for the children, the outcome |
+//! | `child` | a child before it is spawned: its name, its kind |
+//! | `spawn` | how a child gets in, waits for a place, or is refused |
+
+mod builder;
+mod child;
+mod run;
+mod spawn;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+pub use builder::GroupBuilder;
+pub(crate) use child::ChildOptions;
+pub use child::TaskBuilder;
+pub use spawn::SpawnRefused;
+
+use crate::blocking::{self, BlockingToken};
+use crate::cancel::CancelReason;
+use crate::error::{BoxError, ErrorGroup, TaskId, TaskInfo};
+use crate::handle::TaskHandle;
+use crate::observe::Tree;
+use crate::scope::current;
+use crate::scope::group::{self, GroupState};
+use crate::scope::task::TaskOutput;
+use crate::scope::tree::{Dropping, Scope};
+use crate::start::{self, StartError, Started};
+
+/// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is
+/// skipped.
+///
+/// [`run`](Self::run) opens a group around a body. The body [`spawn`](Self::spawn)s tasks into the
+/// group, and so do its children through clones of it. `run` resolves only when the body and all
+/// children have ended, with their cleanup. The first failure cancels the rest, and all failures
+/// come out together.
+///
+/// ```
+/// use taskgroup::{BoxError, TaskGroup};
+/// # async fn fetch_user(_: u32) -> Result<String, BoxError> { Ok("Ada".into()) }
+/// # async fn fetch_orders(_: u32) -> Result<Vec<u32>, BoxError> { Ok(vec![1, 2]) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// # let id = 7;
+/// let (user, orders) = TaskGroup::run(async |group| {
+///     let user = group.spawn(fetch_user(id));
+///     let orders = group.spawn(fetch_orders(id));
+///     Ok((user.await?, orders.await?))
+/// })
+/// .await?;
+/// # assert_eq!((user.as_str(), orders.len()), ("Ada", 2));
+/// # Ok(()) }
+/// ```
+///
+/// A clone names the same group. It may outlive the group, which then refuses to spawn.
+///
+/// The idea comes from Trio's nursery. Python's `asyncio.TaskGroup`, Kotlin's `coroutineScope` and
+/// Swift's `withThrowingTaskGroup` are relatives.
+#[derive(Clone)]
+#[doc(alias = "nursery")]
+#[doc(alias = "coroutineScope")]
+#[doc(alias = "errgroup")]
+#[doc(alias = "JoinSet")]
+pub struct TaskGroup {
+    scope: Arc<Scope>,
+}
+
+impl TaskGroup {
+    /// Runs `body` with a new group. Resolves when the body and everything spawned into the group
+    /// have ended.
+    ///
+    /// The body runs inline in the caller's task, so it may borrow from the caller. Children are
+    /// tasks of their own.
+    ///
+    /// # Errors
+    /// All failures: of the body, of the children, and of what they left behind. The first failure
+    /// is the [cause](ErrorGroup#what-the-cause-is). The others follow in order of arrival.
+    ///
+    /// A group that [`cancel`](Self::cancel) ended before the body had a value, and in which
+    /// nothing failed, gives an error with one leaf: the body's [`Cancelled`](crate::Cancelled).
+    /// See [`ErrorGroup::is_cancelled`]. [`GroupBuilder::run_cancellable`] gives an `Option`
+    /// instead.
+    ///
+    /// # Panics
+    /// A panic of the body cancels all children, waits for them, and then continues. The enclosing
+    /// scope adopts the failures of those children. It also adopts the panic when this future is
+    /// dropped before the children have ended.
+    ///
+    /// A panic of a child is a failure: see [`TaskError::is_panic`](crate::TaskError::is_panic).
+    ///
+    /// # Cancel safety
+    /// When the scope around the call is cancelled, the body and the children are cancelled and
+    /// waited for. If nothing failed, the call never returns: its task is dropped there. If the
+    /// call is polled again all the same (because a `timeout` had it by `&mut`, for example), it
+    /// fails with the cancellation if a child was cut off. In a scope that is already cancelled the
+    /// body does not begin.
+    ///
+    /// # Drop
+    /// Dropping the future half-way (in `tokio::select!`, for example) cancels the children. The
+    /// enclosing scope adopts them and does not end before they have ended.
+    #[track_caller]
+    #[doc(alias = "create_task")]
+    pub fn run<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    where
+        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+    {
+        Self::builder().run(body)
+    }
+
+    /// Makes the settings for a new group: a name, a limit, a grace, and so on.
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let run = TaskGroup::builder().name("crawl").limit(10).run(async |group| Ok(group.name().into_owned()));
+    /// assert_eq!(run.await.unwrap(), "crawl");
+    /// # }
+    /// ```
+    pub fn builder() -> GroupBuilder {
+        GroupBuilder::default()
+    }
+
+    /// Spawns a child.
+    ///
+    /// The child starts as soon as a worker is free and runs in parallel with the body and its
+    /// siblings, until it ends or is cancelled. An `Err` or a panic of the child is a failure of
+    /// the group.
+    ///
+    /// A group that is cancelled or has ended spawns nothing: it drops `future`, and the handle
+    /// resolves to [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+    /// [`try_spawn`](Self::try_spawn) gives the future back instead.
+    ///
+    /// Errors and the tree call the child `#` and its number. [`task`](Self::task) gives it a
+    /// better name.
+    ///
+    /// A future larger than 16 KiB (2 KiB in debug builds) is boxed, as Tokio does, and so is a
+    /// value of that size. The stack holds them only where they are made and where they are taken.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let run = TaskGroup::run(async |group| {
+    ///     let answer = group.spawn(async { Ok::<_, BoxError>(42) });
+    ///     Ok(answer.await?)
+    /// });
+    /// assert_eq!(run.await.unwrap(), 42);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// When the group runs outside any Tokio runtime.
+    #[track_caller]
+    #[doc(alias = "create_task")]
+    #[doc(alias = "start_soon")]
+    pub fn spawn<F>(&self, future: F) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.spawn_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Spawns a child, or gives the future back if the group takes no more children.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::run(async |group| {
+    ///     group.cancel();
+    ///     let refused = group.try_spawn(async { Ok::<_, BoxError>(7) }).unwrap_err();
+    ///     let value = refused.into_future().await?; // it runs here instead
+    ///     assert_eq!(value, 7);
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SpawnRefused`], with the future and the reason, when the group is cancelled or has ended.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn try_spawn<F>(
+        &self,
+        future: F,
+    ) -> Result<TaskHandle<<F::Output as TaskOutput>::Value>, SpawnRefused<F>>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.try_spawn_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Waits until a child would start at once, then spawns it: back-pressure for a group with a
+    /// [`limit`](GroupBuilder::limit).
+    ///
+    /// Children that are already queued get their places first; then callers of this function do,
+    /// in the order of their calls. A cancelled group ends the wait.
+    ///
+    /// Without a limit this is [`spawn`](Self::spawn), with one difference: in a cancelled scope it
+    /// suspends and spawns nothing, so that a loop over it ends.
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::builder()
+    ///     .limit(5)
+    ///     .run(async |group| {
+    ///         for _line in 0..1000 {
+    ///             group.spawn_when_free(async { /* … */ }).await; // never more than five futures in memory
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it drops `future` and has spawned nothing. Its turn goes to the
+    /// next caller that waits.
+    #[track_caller]
+    pub fn spawn_when_free<F>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = TaskHandle<<F::Output as TaskOutput>::Value>>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.spawn_when_free_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Spawns a child and waits until it reports that it is ready: a server that listens, for
+    /// example.
+    ///
+    /// The child gets a [`Started`] and calls [`Started::ready`] with what its users need. From
+    /// then on it is a child like any other. Until then it belongs to the caller of `start`. If it
+    /// fails, `start` returns that failure and the group does not have it. If `start` is cancelled
+    /// or dropped, the child is cancelled too.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, Started, TaskGroup};
+    /// use tokio::net::TcpListener;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// TaskGroup::run(async |group| {
+    ///     let serve = async |started: Started<_>| {
+    ///         let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///         started.ready(listener.local_addr()?);
+    ///         loop {
+    ///             let _connection = listener.accept().await?;
+    ///         }
+    ///         #[allow(unreachable_code)]
+    ///         Ok::<(), std::io::Error>(())
+    ///     };
+    ///     let (address, server) = group.start(serve).await?;
+    ///     println!("listening on {address}");
+    /// #   let _ = server.name();
+    ///     group.cancel();
+    ///     Ok(())
+    /// })
+    /// .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`] when the child failed, ended or was cancelled before it was ready.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn). A panic of the child before it was ready continues in the caller.
+    ///
+    /// # Cancel safety
+    /// Cancelled before the child is ready, it cancels the child and waits for its end.
+    ///
+    /// # Drop
+    /// Dropping the future cancels the child, and the group waits for it. A failure of the child
+    /// that `start` has not returned then becomes a failure of the group.
+    ///
+    /// The idea is Trio's `nursery.start` with `task_status.started`.
+    #[track_caller]
+    pub fn start<V, T, S, F>(
+        &self,
+        child: S,
+    ) -> impl Future<Output = Result<(V, TaskHandle<T>), StartError>>
+    where
+        S: FnOnce(Started<V>) -> F,
+        F: Future<Output: TaskOutput<Value = T>> + Send + 'static,
+        V: Send + 'static,
+        T: Send + 'static,
+    {
+        start::start(self, ChildOptions::default(), Location::caller(), child)
+    }
+
+    /// Runs `work` on a thread for blocking work, as a child of the group.
+    ///
+    /// The group waits for it. A blocking thread cannot be cancelled from outside, so the closure
+    /// gets a [`BlockingToken`] and checks it now and then. A closure that is cancelled before it
+    /// has begun never runs. A panic of the closure is a failure, as with any child.
+    ///
+    /// ```
+    /// use taskgroup::{BlockingToken, BoxError, TaskGroup};
+    /// # fn is_prime(_: u64) -> bool { false }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let primes = TaskGroup::run(async |group| {
+    ///     let count = group.spawn_blocking(|token: BlockingToken| -> Result<usize, BoxError> {
+    ///         let mut found = 0;
+    ///         for number in 0..100_000 {
+    ///             token.check()?; // stops here when the group is cancelled
+    ///             found += usize::from(is_prime(number));
+    ///         }
+    ///         Ok(found)
+    ///     });
+    ///     Ok(count.await?)
+    /// })
+    /// .await?;
+    /// # let _ = primes;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The closure sees what a child sees: [`Local`](crate::Local)s,
+    /// [`current_task`](crate::observe::current_task) and [`is_cancelled`](crate::is_cancelled). A
+    /// group that it runs in a `Handle::block_on` belongs to this child and is cancelled with it.
+    /// Nothing drops the closure, so an await in that `block_on` always returns, even in a
+    /// cancelled scope.
+    ///
+    /// Even the end of a [grace](GroupBuilder::grace) does not end the closure. A warning every few
+    /// seconds names what still blocks.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// The idea is asyncio's `to_thread` and Trio's `to_thread.run_sync`. A cancelled thread there
+    /// is either waited for without being told, or abandoned.
+    #[track_caller]
+    #[doc(alias = "to_thread")]
+    #[doc(alias = "run_in_executor")]
+    pub fn spawn_blocking<R>(
+        &self,
+        work: impl FnOnce(BlockingToken) -> R + Send + 'static,
+    ) -> TaskHandle<R::Value>
+    where
+        R: TaskOutput<Value: Send + 'static> + Send + 'static,
+    {
+        let location = Location::caller();
+        self.spawn_with(blocking::run(work), ChildOptions::default(), location)
+    }
+
+    /// Names a child that is still to be spawned: `group.task("fetch_user_123").spawn(future)`.
+    ///
+    /// The [`TaskBuilder`] spawns in all the ways that the group does.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let shop = TaskGroup::builder().name("shop").run(async |group| {
+    ///     group.task("orders").spawn(async { Err::<(), _>("sold out") });
+    ///     Ok(())
+    /// });
+    /// assert_eq!(shop.await.unwrap_err().cause().info().path(), "shop/orders");
+    /// # }
+    /// ```
+    pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder<'_> {
+        TaskBuilder::new(self, name.into())
+    }
+
+    /// Cancels the body and the children, without an error of its own.
+    ///
+    /// What fails before everything has ended still comes out. A second call has no effect, and
+    /// neither has a call after the group has ended.
+    #[track_caller]
+    pub fn cancel(&self) {
+        let reason = CancelReason::called(current::info(), Location::caller());
+        self.scope.cancel(&reason, Dropping::Scheduled);
+    }
+
+    /// Whether the group is cancelled, by itself or from outside.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.scope.is_cancelled()
+    }
+
+    /// Why the group is cancelled, if it is.
+    #[must_use]
+    pub fn reason(&self) -> Option<CancelReason> {
+        self.scope.reason()
+    }
+
+    /// The number of children that have not ended.
+    ///
+    /// On several threads a child counts for a moment after it has ended: after its value can be
+    /// read, and after its place below a [limit](GroupBuilder::limit) is free. So this number may
+    /// exceed the limit right after [`spawn_when_free`](Self::spawn_when_free). The limit itself is
+    /// exact: the future of a child is gone before its place is free.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.scope.live_tasks()
+    }
+
+    /// Takes the live tree of the group: see [`observe::tree`](crate::observe::tree()).
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        Tree::of(&self.scope)
+    }
+
+    /// The name, id, path and location of the group.
+    #[must_use]
+    pub fn info(&self) -> TaskInfo {
+        group::info(&self.scope)
+    }
+
+    /// The group's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.state().id()
+    }
+
+    /// The group's name, or `group` and its number.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        group::group_name(self.state())
+    }
+
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    pub(crate) fn state(&self) -> &GroupState {
+        match self.scope.group() {
+            Some(state) => state,
+            None => unreachable!("the scope of a group is one"),
+        }
+    }
+}
+
+impl fmt::Debug for TaskGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskGroup")
+            .field("name", &self.name())
+            .field("live", &self.live())
+            .field("cancelled", &self.is_cancelled())
+            .finish()
+    }
+}

@@ -1,0 +1,149 @@
+//! The life of a group: its body runs in a section, and the outcome is taken when all has ended.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::TaskGroup;
+use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
+use crate::error::{BoxError, ErrorGroup, Member};
+use crate::scope::current;
+use crate::scope::dated::Dated;
+use crate::scope::group::{self, GroupOptions, GroupState};
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::task::outcome::classify;
+use crate::scope::tree::{Kind, Scope};
+
+/// A group that has ended. Its outcome is still to be taken.
+pub(super) struct Ran<R> {
+    group: TaskGroup,
+    value: Option<R>,
+    /// The body had ended and something below it had not.
+    waited: bool,
+}
+
+impl<R> Ran<R> {
+    fn state(&self) -> &GroupState {
+        self.group.state()
+    }
+
+    /// Takes what the policy makes of the outcome.
+    pub(super) async fn by_policy(self) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>) {
+        if let Some(failure) = self.state().take_failure(&self.group.scope) {
+            return (Err(failure), self.group.scope);
+        }
+        if self.value.is_none() || self.waited {
+            yield_to_outer(&self.group.scope).await;
+        }
+        // S40: a group that was cut off never reports that all went well.
+        let value = self.value.filter(|_| !self.group.scope.is_cut());
+        (Ok(value), self.group.scope)
+    }
+
+    /// As [`by_policy`](Self::by_policy), with an error where there is neither a value nor a
+    /// failure.
+    pub(super) async fn value_or_error(self) -> Result<R, ErrorGroup> {
+        let (ended, scope) = self.by_policy().await;
+        if let Some(value) = ended? {
+            return Ok(value);
+        }
+        let reason = scope.reason();
+        let reason = reason.unwrap_or_else(|| CancelReason::dropped(scope.location));
+        let error = Box::new(Cancelled::plain(reason));
+        let member = Member::from_cancelled(group::body_info(&scope), error);
+        match ErrorGroup::new(group::info(&scope), vec![member]) {
+            Some(error) => Err(error),
+            None => unreachable!("it has one member"),
+        }
+    }
+
+    /// Takes the value and every failure, whatever the policy makes of them.
+    pub(super) async fn both_sides(self) -> (Option<R>, Option<ErrorGroup>) {
+        let failures = self.state().take_failures(&self.group.scope);
+        if self.value.is_none() && failures.is_none() {
+            yield_to_outer(&self.group.scope).await;
+        }
+        // S40: as in `by_policy`. With failures it does not report that all went well.
+        let cut = failures.is_none() && self.group.scope.is_cut();
+        (self.value.filter(|_| !cut), failures)
+    }
+}
+
+/// Suspends where a cancellation from outside cut the group short and it has nothing to report. The
+/// cancelled scope further out drops its code now, and this future with it.
+async fn yield_to_outer(scope: &Arc<Scope>) {
+    std::future::poll_fn(|cx| {
+        if scope.is_cancelled() && scope.yields_to_outer() {
+            let _ = poll_cancel_point(cx);
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
+
+/// Runs `body` with a new group, and waits until everything in it has ended.
+pub(super) async fn run_group<R, B>(
+    options: GroupOptions,
+    location: &'static Location<'static>,
+    body: B,
+) -> Ran<R>
+where
+    B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+{
+    cancel_point().await;
+    let kind = Kind::Group(GroupState::new(options));
+    let scope = Scope::open(kind, current::scope(), location);
+    // Children belong to the runtime of the body, whichever thread spawns the first of them.
+    scope.runtime_if_any();
+    let group = TaskGroup {
+        scope: scope.clone(),
+    };
+    let body = async {
+        match Dated::new(body(group)).await {
+            Ok(value) => Some(value),
+            Err((error, interval)) => {
+                // This is polled as the code of the group.
+                let scope = current::scope();
+                let cancelled = scope.is_cancelled();
+                if let (Err(error), Some(state)) =
+                    (classify(error, cancelled, Some(&scope)), scope.group())
+                {
+                    state.body_failed(&scope, error, interval);
+                }
+                None
+            }
+        }
+    };
+    let mut waited = false;
+    let (ended, group) = {
+        let mut section = std::pin::pin!(Section::new(scope, Ends::Any, body));
+        let ended = std::future::poll_fn(|cx| {
+            let polled = section.as_mut().poll_ended(cx);
+            waited |= polled.is_pending() && section.as_mut().is_winding();
+            polled
+        })
+        .await;
+        let Some(scope) = section.as_mut().into_scope() else {
+            unreachable!("it is the section of an open scope")
+        };
+        (ended, TaskGroup { scope })
+    };
+    let value = match ended {
+        Ended::Value(value) => value,
+        Ended::Dropped => None,
+        Ended::Panicked(caught) => {
+            let failure = group.state().take_failure(&group.scope);
+            if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
+                home.adopt_failure(Member::Group(failure));
+            }
+            caught.resume();
+        }
+    };
+    Ran {
+        group,
+        value,
+        waited,
+    }
+}

@@ -1,0 +1,194 @@
+//! How a child gets into a group, waits for a place, or is refused.
+
+use std::fmt;
+use std::panic::Location;
+
+use super::{ChildOptions, TaskGroup};
+use crate::cancel::{CancelReason, Cancelled, cancel_point};
+use crate::handle::TaskHandle;
+use crate::scope::driver;
+use crate::scope::group::FreePlace;
+use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
+use crate::scope::tree::Refusal;
+
+impl TaskGroup {
+    /// The identity of a new child, and whether it may start.
+    // Always inlined, as `GroupState::admit` is: a spawn pays for each copy of the result. See
+    // decision 0015.
+    #[inline(always)]
+    fn admit(
+        &self,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> (Spec, Result<(), Refusal>) {
+        let state = self.state();
+        let mut bits = options.bits;
+        if state.limit().is_some() && bits & BACKGROUND == 0 {
+            // A background child would keep its place until the group ends.
+            bits |= LIMITED;
+        }
+        let (index, admitted) = state.admit(&self.scope, bits);
+        if admitted.is_ok() {
+            bits |= driver::settings(&self.scope);
+        }
+        let spec = Spec {
+            owner: self.scope.clone(),
+            index,
+            name: options.name,
+            location,
+            bits,
+        };
+        (spec, admitted)
+    }
+
+    #[inline]
+    pub(crate) fn spawn_with<F>(
+        &self,
+        future: F,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        if const { task::is_large::<F>() } {
+            self.spawn_sized(Box::pin(future), options, location)
+        } else {
+            self.spawn_sized(future, options, location)
+        }
+    }
+
+    /// As [`spawn_with`](Self::spawn_with), for a future that is not large.
+    #[inline]
+    fn spawn_sized<F>(
+        &self,
+        future: F,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        let placed = options.placed;
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
+            Ok(()) => {
+                let (task, joiner) = task::new(spec, future);
+                self.state().start(&self.scope, task, placed);
+                TaskHandle::new(joiner)
+            }
+            Err(refusal) => {
+                if placed {
+                    self.state().place_free();
+                }
+                self.refuse(spec, future, refusal)
+            }
+        }
+    }
+
+    /// The handle of a child that was not taken in.
+    #[cold]
+    #[inline(never)]
+    fn refuse<F>(
+        &self,
+        spec: Spec,
+        future: F,
+        refusal: Refusal,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        if let Some(progress) = self.state().progress() {
+            progress.refused();
+        }
+        drop(future);
+        let cancelled = Cancelled::plain(self.reason_of(refusal));
+        TaskHandle::new(task::refused(spec, cancelled))
+    }
+
+    #[allow(clippy::async_yields_async, reason = "the wait is for the handle")]
+    pub(super) async fn spawn_when_free_with<F>(
+        &self,
+        future: F,
+        mut options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        cancel_point().await;
+        // A background child takes no place.
+        if options.bits & BACKGROUND == 0 {
+            options.placed = FreePlace::new(&self.scope, self.state()).await;
+        }
+        self.spawn_with(future, options, location)
+    }
+
+    pub(super) fn try_spawn_with<F>(
+        &self,
+        future: F,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> Result<TaskHandle<<F::Output as TaskOutput>::Value>, SpawnRefused<F>>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
+            Ok(()) => {
+                let (task, joiner) = if const { task::is_large::<F>() } {
+                    task::new(spec, Box::pin(future))
+                } else {
+                    task::new(spec, future)
+                };
+                self.state().start(&self.scope, task, false);
+                Ok(TaskHandle::new(joiner))
+            }
+            Err(refusal) => Err(SpawnRefused {
+                future,
+                reason: self.reason_of(refusal),
+            }),
+        }
+    }
+
+    fn reason_of(&self, refusal: Refusal) -> CancelReason {
+        match refusal {
+            Refusal::Cancelled(reason) => reason,
+            Refusal::Closed => CancelReason::closed(self.scope.location),
+        }
+    }
+}
+
+/// A child that a group did not take, because the group is cancelled or has ended.
+pub struct SpawnRefused<F> {
+    future: F,
+    reason: CancelReason,
+}
+
+impl<F> SpawnRefused<F> {
+    /// Gives the future back. It was not polled.
+    pub fn into_future(self) -> F {
+        self.future
+    }
+
+    /// Why the group takes no more children.
+    pub fn reason(&self) -> &CancelReason {
+        &self.reason
+    }
+}
+
+impl<F> fmt::Debug for SpawnRefused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnRefused")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for SpawnRefused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the group takes no more tasks: {}", self.reason)
+    }
+}
+
+impl<F> std::error::Error for SpawnRefused<F> {}
