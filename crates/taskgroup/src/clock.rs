@@ -1,5 +1,6 @@
-//! The time of a task or a group: milliseconds since the first ask in this process, on Tokio's
-//! clock, so that ages follow virtual time.
+//! The time of a task or a group, in milliseconds since the first request in this process.
+//!
+//! It is read from Tokio's clock, so that ages follow virtual time.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -10,16 +11,16 @@ use tokio::time::Instant;
 /// [`Mark`](crate::scope::task::Header::mark).
 pub(crate) const OBSERVED: bool = cfg!(not(taskgroup_bare));
 
-/// An instant in milliseconds, never 0: fits beside a task's state word.
+/// An instant in milliseconds, never 0. It fits beside a task's state word.
 pub(crate) type Stamp = u32;
 
 fn base() -> Instant {
-    // Not Tokio's clock, which may have been moved forward here and not elsewhere.
+    // Not Tokio's clock: a test may have moved that forward in its own runtime.
     static BASE: OnceLock<std::time::Instant> = OnceLock::new();
     Instant::from_std(*BASE.get_or_init(std::time::Instant::now))
 }
 
-/// Now.
+/// The current time.
 pub(crate) fn stamp() -> Stamp {
     if !OBSERVED {
         return 1;
@@ -29,7 +30,7 @@ pub(crate) fn stamp() -> Stamp {
     u32::try_from(since).unwrap_or(u32::MAX - 1) + 1
 }
 
-/// How long ago that was.
+/// The time since `since`.
 pub(crate) fn age(since: Stamp) -> Duration {
     Duration::from_millis(u64::from(stamp().saturating_sub(since)))
 }

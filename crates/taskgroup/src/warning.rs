@@ -1,4 +1,4 @@
-//! Where reports go that are nobody's result.
+//! Warnings: what goes wrong without being the result of any task.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,25 +12,27 @@ use crate::sync::Mutex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// The grace of a group is over, and something in it still runs.
+    /// The grace of a group has passed, and something in it still runs.
     StillWaiting,
-    /// A task has kept its worker for longer than is good for the others: see
-    /// [`report_blocking`](crate::observe::report_blocking).
+    /// A task blocks its worker: see [`report_blocking`](crate::observe::report_blocking).
     Blocking,
-    /// Code that belongs to no task panicked: a waker, a hook, the destructor of a value that no
+    /// Code that belongs to no task panicked: a waker, a hook, or the destructor of a value that no
     /// task owns.
     ForeignPanic,
     /// A runtime was shut down while tasks were cleaning up in it.
     CleanupCut,
-    /// Futures that were dropped half-way have left more failures behind than are kept: see
+    /// Futures that were dropped half-way left more failures behind than are kept: see
     /// [`NotKept`](crate::error::NotKept).
     FailuresNotKept,
-    /// A group with a grace was cancelled in a runtime without a clock: its cleanup is not bounded.
+    /// A group with a grace was cancelled in a runtime without a clock, so its cleanup is not
+    /// bounded.
     NoClock,
 }
 
-/// Something that somebody ought to know and that is no task's result. Its `Display` is the whole
-/// message, one line.
+/// Something that goes wrong without being the result of any task.
+///
+/// Its `Display` is the whole message in one line. It names the task or group, the place in the
+/// source, and a way out.
 #[derive(Clone)]
 pub struct Warning {
     kind: WarningKind,
@@ -47,14 +49,16 @@ impl Warning {
         }
     }
 
-    /// What it is about.
+    /// What the warning is about.
     pub fn kind(&self) -> WarningKind {
         self.kind
     }
 
-    /// The task that blocks, the group that does not end or has no clock for its grace, the task,
-    /// run or process in which failures were left behind, or the process where the code belongs to
-    /// no task.
+    /// The task or group that the warning is about.
+    ///
+    /// This is the task that blocks, the group that does not end or has no clock for its grace, or
+    /// the task, run or process in which failures were left behind. For code that belongs to no
+    /// task it is the process.
     pub fn task(&self) -> &TaskInfo {
         &self.task
     }
@@ -79,12 +83,16 @@ fn hook() -> &'static Mutex<Option<Hook>> {
     HOOK.get_or_init(Mutex::default)
 }
 
-/// Has all warnings of this process go to `hook`, in place of standard error (with the feature
-/// `tracing`: of a `WARN` event).
+/// Sends all warnings of this process to `hook`.
 ///
-/// The hook is called on whichever thread notices, one that drives tasks included, so it must not
-/// block. It stays until the next call, or [`reset_warning_hook`]. As [`std::panic::set_hook`] for
-/// panics.
+/// Without a hook they go to standard error, or become `WARN` events when the feature `tracing` is
+/// on.
+///
+/// The thread that notices the problem calls the hook. It may be a thread that drives tasks, so the
+/// hook must not block. A hook that panics is reported as a warning of its own. The hook stays
+/// until the next call of this function or of [`reset_warning_hook`].
+///
+/// [`std::panic::set_hook`] is the same for panics.
 ///
 /// ```
 /// taskgroup::observe::set_warning_hook(|warning| {
@@ -97,7 +105,7 @@ pub fn set_warning_hook(hook: impl Fn(&Warning) + Send + Sync + 'static) {
     gate::drop_or_report("a warning hook", old);
 }
 
-/// Has warnings go where they go by default.
+/// Sends warnings to standard error or `tracing` again, as before the first [`set_warning_hook`].
 ///
 /// ```
 /// taskgroup::observe::reset_warning_hook();
@@ -119,32 +127,33 @@ pub(crate) fn warn(warning: &Warning) {
         let message = format!("the warning hook panicked: {message}");
         by_default(&Warning::new(WarningKind::ForeignPanic, task, message));
     }
-    // The last reference to a hook that was replaced meanwhile.
+    // It may be the last reference to a hook that was replaced meanwhile.
     gate::drop_or_report("a warning hook", hook);
 }
 
-/// A runtime was shut down and so many tasks were cleaning up.
+/// Reports that a runtime was shut down while `count` tasks were cleaning up.
 pub(crate) fn cleanup_cut(count: usize) {
     let tasks = if count == 1 { "task was" } else { "tasks were" };
     let message = format!(
-        "a Tokio runtime was shut down while {count} {tasks} cleaning up; that cleanup was cut off. \
-         Await the groups, or `taskgroup::drain()`, before the runtime goes"
+        "a Tokio runtime was shut down while {count} {tasks} cleaning up, and cut that cleanup off. \
+         Await the groups, or `taskgroup::drain()`, before the runtime is dropped"
     );
     let process = TaskInfo::process();
     warn(&Warning::new(WarningKind::CleanupCut, process, message));
 }
 
-/// A group was cancelled, and nothing tells when its grace is over.
+/// Reports that a cancelled group has a grace and its runtime no clock to measure it.
 pub(crate) fn no_clock(task: TaskInfo, grace: Duration) {
     let message = format!(
-        "group `{}`: no grace without a clock: its cleanup may take longer than {grace:?}. \
-         Call `enable_time` on the builder of the Tokio runtime",
-        task.path()
+        "group `{}` ({}): its runtime has no clock, so its cleanup may take longer than its grace of \
+         {grace:?}. Call `enable_time()` on the builder of the Tokio runtime",
+        task.path(),
+        task.location()
     );
     warn(&Warning::new(WarningKind::NoClock, task, message));
 }
 
-/// Foreign code panicked that belongs to no task.
+/// Reports a panic of code that belongs to no task.
 pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
     let message = message.unwrap_or("no message");
     let message = format!("{what} panicked: {message}");
@@ -152,28 +161,30 @@ pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
     warn(&Warning::new(WarningKind::ForeignPanic, process, message));
 }
 
-/// From now on, failures that are left behind in `task` are counted and not kept. This is reported
-/// once, until the program takes those that were kept. `is_root`: nothing but `drain` takes them.
+/// Reports that failures which are left behind in `task` are only counted from now on. Reported once,
+/// until the failures that were kept are taken. `is_root`: nothing but `drain` takes them.
 pub(crate) fn failures_not_kept(task: TaskInfo, is_root: bool, kept: usize) {
-    let ask = if is_root {
-        ", and nobody has called `drain`"
+    let way_out = if is_root {
+        "Take them with `taskgroup::drain().await`"
     } else {
-        ""
+        "Await such futures to their end, or run them in a group that ends sooner"
     };
     let message = format!(
-        "`{}`: {kept} failures were left behind by futures that were dropped half-way{ask}; more are counted, not kept",
-        task.path()
+        "`{}` ({}): futures that were dropped half-way left {kept} failures behind here. More of them \
+         will be counted, not kept. {way_out}",
+        task.path(),
+        task.location()
     );
     warn(&Warning::new(WarningKind::FailuresNotKept, task, message));
 }
 
 #[cfg(feature = "tracing")]
 fn by_default(warning: &Warning) {
-    let told = gate::call_aside(|| {
+    let sent = gate::call_aside(|| {
         tracing::warn!(target: "taskgroup", task = %warning.task.path(), id = %warning.task.id(), "{warning}");
     });
-    if let Err(payload) = told {
-        // One that panics is not asked again.
+    if let Err(payload) = sent {
+        // It is not called a second time for the report of its own panic.
         let message = message_of(payload);
         to_stderr(warning);
         eprintln!("taskgroup: a `tracing` subscriber panicked: {message}");

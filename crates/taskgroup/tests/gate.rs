@@ -80,19 +80,19 @@ const ALLOWED: &[(&str, &str)] = &[
         "a run's error is ours",
     ),
     (
-        "observe/stall.rs: panic!(\"the thread that watches for blocking tasks does not start: {error}\");",
+        "observe/stall.rs: panic!(\"`report_blocking`: its thread cannot be started: {error}\");",
         "an error of the standard library",
     ),
     (
-        "observe/signal.rs: let runtime = runtime.unwrap_or_else(|error| panic!(\"no runtime for signals: {error}\"));",
+        "observe/signal.rs: panic!(\"`tree_on_signal`: no runtime for its signals: {error}\")",
         "an error of the standard library",
     ),
     (
-        "observe/signal.rs: Err(error) => panic!(\"signal {} cannot be handled: {error}\", kind.as_raw_value()),",
+        "observe/signal.rs: \"`tree_on_signal`: signal {} cannot be handled: {error}\",",
         "an error of the standard library",
     ),
     (
-        "observe/signal.rs: Err(error) => panic!(\"no thread for signals: {error}\"),",
+        "observe/signal.rs: Err(error) => panic!(\"`tree_on_signal`: its thread cannot be started: {error}\"),",
         "an error of the standard library",
     ),
     (

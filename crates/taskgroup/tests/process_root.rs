@@ -150,7 +150,7 @@ fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
         let warned = warned.lock().unwrap();
         assert_eq!(warned.len(), 2, "{warned:?}");
         assert!(
-            warned[0].contains("nobody has called `drain`"),
+            warned[0].contains("Take them with `taskgroup::drain().await`"),
             "{warned:?}"
         );
     });

@@ -1,4 +1,4 @@
-//! The tree when a signal asks for it.
+//! Prints the tree when a signal asks for it.
 
 use std::thread::JoinHandle;
 
@@ -6,25 +6,31 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// A thread that prints the tree whenever one of its signals comes, until this is dropped.
+/// A thread that prints the tree at each of its signals, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct TreeOnSignal(Option<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl TreeOnSignal {
     /// # Panics
-    /// When one of the signals cannot be handled, or the thread cannot be started.
+    /// When one of the signals cannot be handled, or when the thread cannot be started.
     pub(crate) fn start(kinds: &[SignalKind]) -> Self {
         if kinds.is_empty() {
             return Self(None);
         }
-        // Not on the program's runtime: whoever asks may do so because nothing is polled there any more.
+        // It does not run on the program's runtime: the user may ask for the tree because nothing
+        // is polled there any more.
         let runtime = Builder::new_current_thread().enable_io().build();
-        let runtime = runtime.unwrap_or_else(|error| panic!("no runtime for signals: {error}"));
+        let runtime = runtime.unwrap_or_else(|error| {
+            panic!("`tree_on_signal`: no runtime for its signals: {error}")
+        });
         let signals: Vec<_> = {
             let _inside = runtime.enter();
             let handle = |&kind| match signal(kind) {
                 Ok(signal) => signal,
-                Err(error) => panic!("signal {} cannot be handled: {error}", kind.as_raw_value()),
+                Err(error) => panic!(
+                    "`tree_on_signal`: signal {} cannot be handled: {error}",
+                    kind.as_raw_value()
+                ),
             };
             kinds.iter().map(handle).collect()
         };
@@ -44,7 +50,7 @@ impl TreeOnSignal {
         let thread = std::thread::Builder::new().name("taskgroup-signal".into());
         match thread.spawn(move || runtime.block_on(print)) {
             Ok(thread) => Self(Some((stop, thread))),
-            Err(error) => panic!("no thread for signals: {error}"),
+            Err(error) => panic!("`tree_on_signal`: its thread cannot be started: {error}"),
         }
     }
 }

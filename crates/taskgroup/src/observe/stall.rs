@@ -1,11 +1,13 @@
-//! Who blocks its worker.
+//! Which task blocks its worker.
 //!
-//! A thread of its own looks a few times per threshold at what the other threads poll. What is still the same poll after the
-//! threshold is reported, while it blocks, and again whenever the time has doubled. It reports late by at most one look, and
-//! never early: the time counts from the first look that saw the poll.
+//! A thread of its own looks a few times per threshold at what the other threads poll. It reports a
+//! poll that has lasted for the threshold, while that poll blocks, and again whenever the time has
+//! doubled. A report is late by at most one look. It is never early, because the time counts from
+//! the first look that saw the poll.
 //!
-//! This is opt-in. A poll pays for it with one compare-and-swap on a word that is its thread's own, about as much as a small child
-//! costs altogether, and a thread has to wake up a few times per threshold; a program that does not ask pays one relaxed load.
+//! This is opt-in. Each poll pays for it with one compare-and-swap on a word of its own thread,
+//! which is about the whole cost of a small child, and the thread wakes up a few times per
+//! threshold. A program that does not turn it on pays one relaxed load.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -18,18 +20,23 @@ use crate::scope::tree::task_around;
 use crate::sync::Mutex;
 use crate::warning::{Warning, WarningKind, warn};
 
-/// How many looks a threshold is worth.
+/// The number of looks in the time of one threshold.
 const LOOKS: u32 = 4;
 
-/// Reports tasks that keep their worker for longer than `threshold`: by a [`Warning`](crate::observe::Warning) with name, path and spawn
-/// location, while they block. `None` turns the reports off, as they are at first.
+/// Reports each task that blocks its worker for longer than `threshold`, while it blocks. `None`
+/// turns the reports off, which is the default.
 ///
-/// A task that computes or calls a blocking function between two suspension points keeps its worker thread from everything else
-/// that waits for it, timers and cancellations included. The cure is [`tokio::task::spawn_blocking`], or a
-/// [`checkpoint`](crate::checkpoint) here and there. 100 ms is a good threshold to begin with.
+/// The report is a [`Warning`] with the name, path and spawn location of the task. The bodies of
+/// groups are watched too.
 ///
-/// While it is on, [`tree`](crate::observe::tree) shows such tasks as [`Blocked`](crate::observe::NodeState::Blocked), each poll costs one atomic operation
-/// more, and a thread wakes up four times per threshold. The bodies of groups are watched as well as tasks.
+/// A task that computes or calls a blocking function between two suspension points keeps its worker
+/// thread from everything else that waits for it, including timers and cancellations. Move that
+/// work to [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking), or add a
+/// [`checkpoint`](crate::checkpoint) to its loops. 100 ms is a good threshold to begin with.
+///
+/// While the reports are on, [`tree`](crate::observe::tree()) shows such tasks as
+/// [`Blocked`](crate::observe::NodeState::Blocked), each poll costs one more atomic operation, and
+/// one thread wakes up four times per threshold.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,15 +46,16 @@ const LOOKS: u32 = 4;
 /// ```
 ///
 /// # Panics
-/// When the threshold is zero, and when the thread cannot be started.
+/// When the threshold is zero, or when the thread cannot be started.
 ///
-/// asyncio's debug mode, with its `slow_callback_duration`, says it afterwards.
+/// asyncio's debug mode, with its `slow_callback_duration`, reports such a task once it has
+/// returned.
 #[doc(alias = "slow_callback_duration")]
 pub fn report_blocking(threshold: impl Into<Option<Duration>>) {
     let threshold = threshold.into();
     assert!(
         threshold != Some(Duration::ZERO),
-        "a threshold of zero would report every poll"
+        "`report_blocking`: a threshold of zero would report every poll; pass `None` to turn it off"
     );
     let start = {
         let mut watch = watch().lock();
@@ -62,7 +70,7 @@ pub fn report_blocking(threshold: impl Into<Option<Duration>>) {
         let thread = std::thread::Builder::new().name("taskgroup-watch".into());
         if let Err(error) = thread.spawn(keep_watch) {
             watch().lock().has_thread = false;
-            panic!("the thread that watches for blocking tasks does not start: {error}");
+            panic!("`report_blocking`: its thread cannot be started: {error}");
         }
     }
 }
@@ -87,14 +95,15 @@ fn keep_watch() {
     }
 }
 
-/// One look around at `now`, with its reports.
+/// Looks once, at `now`, and reports what blocks.
 fn look_once(now: Instant) {
     let sights = polling::look();
     let stalls = watch().lock().look(now, &sights);
     for (polled, blocked) in stalls {
         let task = info(&polled);
         let message = format!(
-            "task `{}` [{}] has kept its worker from everything else for {blocked:.1?}, spawned at {}",
+            "task `{}` [{}] ({}) has blocked its worker for {blocked:.1?}. Move that work to \
+             `spawn_blocking`, or add `checkpoint().await` to its loops",
             task.path(),
             task.id(),
             task.location(),
@@ -117,7 +126,7 @@ fn info(polled: &Polled) -> TaskInfo {
 struct Watch {
     threshold: Option<Duration>,
     has_thread: bool,
-    /// By thread: the poll that was under way at the last look.
+    /// For each thread: the poll that was under way at the last look.
     seen: HashMap<usize, Seen>,
 }
 
@@ -130,7 +139,8 @@ struct Seen {
 }
 
 impl Watch {
-    /// Takes in what was seen at `now`; returns what is to be reported, with the time for which it has gone on at least.
+    /// Takes in what was seen at `now`. Returns what to report, with the time that it has lasted at
+    /// least.
     fn look(&mut self, now: Instant, sights: &[Sight]) -> Vec<(Polled, Duration)> {
         let Some(threshold) = self.threshold else {
             return Vec::new();
@@ -159,7 +169,7 @@ impl Watch {
     }
 }
 
-/// What has been reported and is still going on.
+/// The polls that have been reported and still last.
 pub(super) fn blocked_now() -> Vec<Polled> {
     if !polling::is_on() {
         return Vec::new();

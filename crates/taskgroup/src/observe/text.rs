@@ -14,17 +14,17 @@ use super::tree::{Node, NodeKind, NodeState, Tree};
 use crate::cancel::CancelReason;
 use crate::error::OneLine;
 
-/// How many levels are drawn as branches.
+/// The number of levels that are drawn as branches.
 const MAX_DEPTH: usize = 24;
-/// How many children of a node are shown.
+/// The number of children of a node that are shown.
 const SHOWN: usize = 10;
 
-/// What is still to be drawn below a node that has been.
+/// What is still to be drawn below a node.
 struct Level {
     node: usize,
     children: std::vec::IntoIter<usize>,
     rest: Option<Rest>,
-    /// How long the prefix of these lines is.
+    /// The length of the prefix of these lines.
     prefix: usize,
 }
 
@@ -33,7 +33,7 @@ struct Level {
 struct Rest {
     children: usize,
     states: Vec<(NodeState, usize)>,
-    /// Tasks below them.
+    /// The tasks below them.
     tasks: usize,
 }
 
@@ -80,7 +80,8 @@ impl Display for Tree {
 }
 
 impl Tree {
-    /// What is to be drawn below a node: all its children, or those that matter most and a count of the others.
+    /// What to draw below a node: all its children, or those that matter most and a count of the
+    /// others.
     fn level(&self, node: usize, prefix: usize, whole: bool) -> Level {
         let nodes = self.nodes();
         let end = node + 1 + nodes[node].below;
@@ -88,7 +89,7 @@ impl Tree {
         let first = Some(node + 1).filter(|&at| at < end);
         let mut children: Vec<usize> = std::iter::successors(first, next).collect();
         let mut rest = None;
-        // One more than that takes no more room than to say so.
+        // One child more takes no more room than the line that would count it.
         if !whole && children.len() > SHOWN + 1 {
             children.sort_by_key(|&child| interest(&nodes[child]));
             rest = Some(Rest::of(children.drain(SHOWN..).map(|child| &nodes[child])));
@@ -103,7 +104,7 @@ impl Tree {
     }
 }
 
-/// What matters most comes first. Stable, so equals stay in spawn order.
+/// Sorts what matters most to the front. The sort is stable, so equals stay in spawn order.
 fn interest(node: &Node) -> (NodeState, bool) {
     match node.state() {
         NodeState::Running | NodeState::Suspended | NodeState::Ending => (
@@ -153,9 +154,10 @@ impl Display for Rest {
     }
 }
 
-/// ``task `save` [3.1] shielded, 2.0 s old, at src/main.rs:20:9: cancel was called (src/main.rs:12:5)``
+/// ``task `save` [3.1] shielded, 2.0 s old, at src/main.rs:20:9: cancel was called
+/// (src/main.rs:12:5)``
 ///
-/// A reason that the node above has too is not said again.
+/// A reason that the node above also has is not repeated.
 fn line(node: &Node, above: Option<&CancelReason>, f: &mut Formatter<'_>) -> fmt::Result {
     let mut out = OneLine::new(f);
     out.write_str(node.kind().word())?;
@@ -199,7 +201,7 @@ impl Display for Tasks {
     }
 }
 
-/// A duration as one reads it.
+/// A duration in the units that people read.
 struct Span(Duration);
 
 impl Display for Span {

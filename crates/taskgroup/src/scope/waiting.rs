@@ -1,4 +1,4 @@
-//! Reports about what does not end.
+//! Warnings about groups that do not end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::tree::Scope;
 use super::who;
 use crate::warning::{Warning, WarningKind, warn};
 
-/// The grace of a group is over and something in it still runs: says what.
+/// Reports what still runs in a group `since` after its grace has passed.
 pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
     let mut names = Vec::new();
     let mut queue = std::collections::VecDeque::from([scope.clone()]);
@@ -32,14 +32,16 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
         names.join(", ")
     };
     let message = format!(
-        "group `{}`: {since:.0?} after its grace still waiting for {what}",
-        group.path()
+        "group `{}` ({}): {since:.0?} after its grace it still waits for {what}. What never suspends \
+         cannot be dropped: add `checkpoint().await` to its loops",
+        group.path(),
+        group.location()
     );
     warn(&Warning::new(WarningKind::StillWaiting, group, message));
 }
 
-/// Whether a task stands somewhere below. What else keeps a task open, a blocking closure, has no
-/// name but the task's.
+/// Whether any task is below `scope`. A blocking closure, which also keeps a task open, has no name
+/// but the task's.
 fn has_tasks(scope: &Arc<Scope>) -> bool {
     let mut stack = vec![scope.clone()];
     while let Some(scope) = stack.pop() {

@@ -65,7 +65,9 @@ fn a_blocking_task_is_named_while_it_blocks() {
                     assert_eq!(report.task().location().file(), file!());
                     let text = report.to_string();
                     assert!(
-                        text.contains("task `group/culprit` [") && text.contains(file!()),
+                        text.contains("task `group/culprit` [")
+                            && text.contains(file!())
+                            && text.contains(") has blocked its worker for "),
                         "{text}"
                     );
                     // The tree knows it too: although this is the task's first poll, it is no longer one of the queued.
@@ -240,7 +242,7 @@ fn a_group_that_outlives_its_grace_is_told_of_once_every_five_seconds() {
     let (send, told) = mpsc::channel();
     set_warning_hook(move |warning| {
         let text = warning.to_string();
-        if warning.kind() == WarningKind::StillWaiting && text.contains("group `late`: ") {
+        if warning.kind() == WarningKind::StillWaiting && text.contains("group `late` (") {
             let _ = send.send(text);
         }
     });
@@ -276,8 +278,10 @@ fn a_group_that_outlives_its_grace_is_told_of_once_every_five_seconds() {
     let mut last = 0;
     for text in &texts {
         let (seconds, what) = text
-            .strip_prefix("group `late`: ")
-            .and_then(|text| text.split_once("s after its grace still waiting for "))
+            .strip_prefix("group `late` (")
+            .and_then(|text| text.split_once("): "))
+            .filter(|(place, _)| place.contains(file!()))
+            .and_then(|(_, text)| text.split_once("s after its grace it still waits for "))
             .unwrap();
         let seconds: u32 = seconds.parse().unwrap();
         // The clock goes by whole seconds, so a report may come one late.

@@ -1,9 +1,10 @@
-//! What a task carries only to be seen: its name, where it was spawned, since when it waits.
+//! What a task carries only to be observed: its name, its spawn location, the time of its first
+//! wait.
 //!
-//! Built with `--cfg taskgroup_bare`, tasks carry none of that, no time is taken for ages, and no
-//! thread can be asked whose code it polls. That build serves one purpose: `bench/` measures beside
-//! it what being seen costs. Everything else holds there too, but who failed is told by number
-//! alone.
+//! Built with `--cfg taskgroup_bare`, tasks carry none of it, no clock is read for ages, and no
+//! thread can be asked which code it polls. That build serves one purpose: `bench/` measures
+//! against it what being observable costs. All rules hold there too, but errors name tasks by
+//! number alone.
 
 pub(crate) use imp::Mark;
 
@@ -43,12 +44,12 @@ mod imp {
             self.location
         }
 
-        /// It is linked now.
+        /// Notes that the task is linked now.
         pub(crate) fn linked(&self) {
             self.since.store(clock::stamp(), Ordering::Relaxed);
         }
 
-        /// When it was linked; 0 before that.
+        /// When the task was linked; 0 before that.
         pub(crate) fn since(&self) -> Stamp {
             self.since.load(Ordering::Relaxed)
         }
@@ -65,7 +66,7 @@ mod imp {
     pub(crate) struct Mark;
 
     impl Mark {
-        // By value, as the other one takes it.
+        // By value, as the observable `Mark` takes it.
         #[allow(clippy::needless_pass_by_value)]
         pub(crate) fn new(_: Option<Cow<'static, str>>, _: &'static Location<'static>) -> Self {
             Self
