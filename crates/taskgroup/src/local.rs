@@ -14,9 +14,10 @@ use crate::scope::tree::{self, Kind, Scope};
 
 /// A value that everything below a scope sees: a request id, a user, a configuration.
 ///
-/// It is a `static` without a value of its own. [`scope`](Self::scope) gives it one for a future *and for everything that is started
-/// below it*: groups, their children, their children's children, cleanup. Nobody passes it on and nobody copies it at the spawn; a task
-/// finds it by looking up the tree. Outside it has no value.
+/// A `Local` is a `static` without a value of its own. [`scope`](Self::scope) gives it one for a
+/// future *and for everything started below it*: groups, their children, their children's children,
+/// cleanup. A spawn does not copy the value; a task finds it by looking up the tree. Outside the
+/// `scope` there is no value.
 ///
 /// ```
 /// use taskgroup::{Local, TaskGroup};
@@ -36,17 +37,19 @@ use crate::scope::tree::{self, Kind, Scope};
 /// # }
 /// ```
 ///
-/// What a task sees depends on the group that owns it and not on who spawned it: a child that is spawned into a group outside of the
-/// `scope` does not see the value. That is how it differs from asyncio and Trio, where a child gets a copy of its spawner's context.
-/// For values that belong to one task alone there is [`tokio::task_local!`].
+/// What a task sees depends on the group that owns it, not on the code that spawned it: a child
+/// spawned into a group outside the `scope` does not see the value. asyncio and Trio differ here: a
+/// child gets a copy of its spawner's context. For a value of one task alone use
+/// [`tokio::task_local!`].
 ///
-/// The idea is that of Java's scoped values, which follow its structured task scopes.
+/// The idea is Java's scoped values, which follow its structured task scopes.
 #[doc(alias = "ContextVar")]
 #[doc(alias = "contextvars")]
 #[doc(alias = "task_local")]
 #[doc(alias = "ScopedValue")]
 pub struct Local<T: 'static> {
-    /// Gives it an address of its own, by which it is known: no two of these are ever merged.
+    /// Gives each `Local` an address of its own, which is its key. An atomic is never merged with
+    /// another.
     place: AtomicU8,
     value: PhantomData<fn() -> T>,
 }
@@ -64,7 +67,7 @@ impl<T> Default for Local<T> {
 }
 
 impl<T> Local<T> {
-    /// One without a value, to be put into a `static`.
+    /// Makes one without a value, for a `static`.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -79,9 +82,10 @@ impl<T> Local<T> {
 }
 
 impl<T: Send + Sync> Local<T> {
-    /// Runs `future` with `value` as the value of this, for it and for everything below. An inner `scope` hides an outer one.
+    /// Runs `future` with `value` as the value of this `Local`, for `future` and for everything
+    /// below it. An inner `scope` hides an outer one.
     ///
-    /// It ends when everything that was started below has ended, like every scope.
+    /// It resolves when `future` and everything started below it have ended, as every scope does.
     ///
     /// ```
     /// # use taskgroup::Local;
@@ -110,13 +114,15 @@ impl<T: Send + Sync> Local<T> {
             match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
                 Ended::Value(value) => value,
                 Ended::Panicked(caught) => caught.resume(),
-                // Only the end of the grace comes here.
+                // Only the end of a grace leads here.
                 Ended::Dropped => cut_off().await,
             }
         }
     }
 
-    /// Shows the value to `look`: `None` where there is none. Linear in the number of scopes in between.
+    /// Calls `look` with the value, or with `None` where there is none.
+    ///
+    /// It takes time linear in the number of scopes up to the `scope` that gave the value.
     pub fn with<R>(&'static self, look: impl FnOnce(Option<&T>) -> R) -> R {
         let here = current::nearest();
         let value = tree::ancestors(&here).find_map(|scope| match &scope.kind {
@@ -129,13 +135,13 @@ impl<T: Send + Sync> Local<T> {
         look(value)
     }
 
-    /// A copy of the value.
+    /// A clone of the value, or `None` where there is none.
     #[must_use]
     pub fn get(&'static self) -> Option<T>
     where
         T: Clone,
     {
-        // Not by the method's name, whose lifetime would be a fixed one.
+        // A closure, because the method by its name would have a fixed lifetime.
         #[allow(clippy::redundant_closure_for_method_calls)]
         self.with(|value| value.cloned())
     }

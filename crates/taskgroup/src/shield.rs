@@ -6,12 +6,12 @@ use crate::cancel::cut_off;
 use crate::scope::current::Lazy;
 use crate::scope::section::{Ended, Ends, Section};
 
-/// Runs `future` to its end whatever happens to the scopes around it.
+/// Runs `future` to its end, even when the scopes around it are cancelled.
 ///
-/// Scopes below do not see outer cancellations, and the task is not dropped while the shield is up: a cancellation waits and takes
-/// effect at the first suspension point after it. Nothing goes on in the background, unlike under `asyncio.shield`: the task simply is
-/// not cancelled until the critical section is over. A deadline *inside* the shield still works, and so does a failing group
-/// there. Only the end of a group's grace breaks a shield.
+/// Scopes inside the shield do not see cancellations from outside, and the task is not dropped
+/// before `future` has ended. A cancellation waits and takes effect at the first suspension point
+/// after the shield. A deadline or a failing group *inside* the shield works as usual. Only the end
+/// of a group's grace breaks a shield.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, shield};
@@ -28,13 +28,18 @@ use crate::scope::section::{Ended, Ends, Section};
 /// # }
 /// ```
 ///
-/// In a cancelled scope it is as ready as `future` is.
+/// In a cancelled scope it resolves as soon as `future` does.
 ///
 /// # Cancel safety
-/// A cancellation of ours does not reach `future`. A foreign drop (by `tokio::select!`, say) drops it half-way like any future; to
-/// protect against that as well, use [`bracket`](crate::bracket) or [`defer`](crate::defer).
+/// The cancellation of a scope does not reach `future`. Code that drops the shield itself (such as
+/// `tokio::select!`) drops `future` half-way, as with any future. [`bracket`](crate::bracket) and
+/// [`defer`](crate::defer) protect against that as well.
 ///
-/// Trio's `CancelScope(shield=True)`.
+/// # Drop
+/// Drops `future`. What it had started is cancelled, and the enclosing scope adopts it.
+///
+/// The idea is Trio's `CancelScope(shield=True)`. Nothing goes on in the background, as it does
+/// under `asyncio.shield`: the task is not cancelled until the critical section has ended.
 #[track_caller]
 pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let location = Location::caller();
@@ -44,7 +49,7 @@ pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
         match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
             Ended::Value(value) => value,
             Ended::Panicked(caught) => caught.resume(),
-            // Only the end of the grace comes here.
+            // Only the end of a grace leads here.
             Ended::Dropped => cut_off().await,
         }
     }

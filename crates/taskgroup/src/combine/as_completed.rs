@@ -1,4 +1,4 @@
-//! Outcomes in the order in which they come.
+//! Outputs in order of completion.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use crate::cancel::poll_cancel_point;
 
 /// Gives the outputs of several futures in order of completion, each with its index.
 ///
-/// Meant for task handles, which run whether anybody looks or not. Other futures run inside the caller's task, while it waits for the
-/// [`next`](AsCompleted::next) output.
+/// It is meant for task handles: the tasks run whether or not the caller waits. Other futures run
+/// inside the caller's task, and only while it waits for the [`next`](AsCompleted::next) output.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,15 +37,16 @@ use crate::cancel::poll_cancel_point;
 /// # Ok(()) }
 /// ```
 ///
-/// It is a [`Stream`] as well. With references to handles it leaves the values where they are.
+/// The result is also a [`Stream`]. References to handles leave the values where they are.
 ///
 /// # Panics
-/// `next` panics when a future does.
+/// `next` panics when a future panics.
 ///
 /// # Drop
-/// Drops the futures. Tasks go on: a handle that is dropped detaches nothing.
+/// Drops the futures. Tasks go on, and their group still owns them.
 ///
-/// asyncio's `as_completed`; a timeout is [`timeout`](crate::timeout) around one `next` or around the loop.
+/// The idea is asyncio's `as_completed`. Its timeout is [`timeout`](crate::timeout) around one
+/// `next`, or around the loop.
 #[doc(alias = "FuturesUnordered")]
 #[doc(alias = "merge")]
 pub fn as_completed<I>(futures: I) -> AsCompleted<<I::Item as IntoFuture>::IntoFuture>
@@ -63,7 +64,7 @@ where
 }
 
 /// The outputs of several futures in order of completion; made by [`as_completed`].
-#[must_use = "outcomes come out of `next`"]
+#[must_use = "it gives its outputs only when `next` is called"]
 pub struct AsCompleted<F: Future> {
     running: FuturesUnordered<Indexed<F>>,
     /// It has suspended since the last output, so it may come back (S37).
@@ -71,16 +72,17 @@ pub struct AsCompleted<F: Future> {
 }
 
 impl<F: Future> AsCompleted<F> {
-    /// The next output, with the index of its future; `None` when all have been given out.
+    /// Waits for the next output, and gives it with the index of its future. `None` when all
+    /// outputs have been given.
     ///
     /// # Cancel safety
-    /// Cancel safe: a wait that is given up loses no output.
+    /// Cancel safe: dropping the future loses no output.
     pub async fn next(&mut self) -> Option<(usize, F::Output)> {
         self.waited = false;
         std::future::poll_fn(|cx| self.poll_next_unpin(cx)).await
     }
 
-    /// How many outputs are still to come.
+    /// The number of outputs that are still to come.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.running.len()

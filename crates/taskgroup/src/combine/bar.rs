@@ -5,11 +5,12 @@ use indicatif::ProgressBar;
 use crate::progress::Progress;
 
 impl Progress {
-    /// Lets `bar` follow the group, until the group has ended. Length and position are set; the message says how many failed and how
-    /// many were cancelled.
+    /// Lets `bar` follow the group until the group has ended.
     ///
-    /// Joined with the run, as in the example, it sees the last event too. The bar is finished when every child was done, and abandoned
-    /// as it stands otherwise.
+    /// It sets the length, the position and a message with the numbers of failed and cancelled
+    /// children. At the end it finishes the bar if every child is done, and abandons it as it
+    /// stands otherwise. Join it with the run, as in the example, so that it sees the last event
+    /// too.
     ///
     /// ```
     /// use indicatif::ProgressBar;
@@ -30,7 +31,7 @@ impl Progress {
     /// ```
     ///
     /// # Cancel safety
-    /// Cancel safe: the bar stops where it is.
+    /// Cancel safe: dropping the future leaves the bar where it is.
     pub async fn show(&self, bar: &ProgressBar) {
         let mut events = self.watch();
         while let Some(counts) = events.next().await {

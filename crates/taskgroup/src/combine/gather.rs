@@ -1,4 +1,4 @@
-//! All values in the order of the arguments, or every failure.
+//! All values in argument order, or every failure.
 
 use std::panic::Location;
 
@@ -8,11 +8,14 @@ use crate::error::ErrorGroup;
 use crate::group::{GroupBuilder, TaskGroup};
 use crate::scope::task::TaskOutput;
 
-/// Runs several futures side by side and gives their values in the order of the arguments.
+/// Runs several futures side by side and gives their values in argument order.
 ///
-/// The futures are a tuple of up to eight of different types, or anything that iterates over futures of one type. The first failure
-/// cancels the others; they are waited for, and then every failure comes out. They run inside the caller's task and may borrow
-/// from it. For work on all cores [`spawn`](TaskGroup::spawn) it and gather the handles, or await them.
+/// Pass a tuple of up to eight futures of different types, or anything that iterates over futures
+/// of one type. The first failure cancels the others. `gather` waits for their cleanup, and then
+/// every failure comes out. Without futures it resolves at once.
+///
+/// The futures run inside the caller's task and may borrow from it. To use all cores,
+/// [`spawn`](TaskGroup::spawn) the work and gather the handles.
 ///
 /// ```
 /// use taskgroup::{BoxError, gather};
@@ -28,19 +31,23 @@ use crate::scope::task::TaskOutput;
 /// # Ok(()) }
 /// ```
 ///
-/// With settings (a name, a limit, a grace, a policy): [`GroupBuilder::gather`]. For outputs that are no `Result`:
-/// [`join`](crate::join). For all outcomes, good and bad: [`settle`](crate::settle).
+/// [`GroupBuilder::gather`] takes settings: a name, a limit, a grace, a policy.
+/// [`join`](crate::join) takes outputs that are no `Result`. [`settle`](crate::settle) gives all
+/// outcomes, good and bad.
 ///
 /// # Errors
-/// All failures, the cause first and the others in order of arrival. A panic is one of them.
+/// All failures: the cause first, the others in order of arrival. A panic is a failure too.
 ///
 /// # Cancel safety
-/// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed.
+/// When the scope around the call is cancelled, the futures are cancelled, and the call never
+/// returns unless one of them failed.
 ///
 /// # Drop
-/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+/// Dropping the future drops `futures`. What they had started is cancelled, and the enclosing scope
+/// adopts it.
 ///
-/// asyncio's `gather`, which lets the others run on after an error and loses their errors. Nothing in: nothing out, at once.
+/// The idea is asyncio's `gather`, which lets the others run on after an error and loses their
+/// errors.
 #[track_caller]
 #[doc(alias = "try_join")]
 #[doc(alias = "try_join_all")]
@@ -56,8 +63,9 @@ where
 impl GroupBuilder {
     /// As [`gather`], with these settings.
     ///
-    /// With a [policy](Self::policy) that lets siblings live all failures of all futures come out. A [limit](Self::limit) holds for
-    /// iterators; a tuple runs as a whole.
+    /// With a [policy](Self::policy) that does not cancel siblings, the failures of all futures
+    /// come out. A [limit](Self::limit) holds for iterators; the futures of a tuple all run at
+    /// once.
     ///
     /// # Errors
     /// As [`gather`].
@@ -71,9 +79,9 @@ impl GroupBuilder {
     }
 }
 
-/// What [`gather`] takes: tuples of futures, and what iterates over futures.
+/// What [`gather`] takes: tuples of futures, and anything that iterates over futures.
 ///
-/// `M` tells the two apart; it is always inferred. Implemented for these and nothing else.
+/// `M` tells the two apart and is always inferred. No other type can implement this trait.
 pub trait Gather<M>: sealed::Sealed<M> {
     /// The futures with their outputs as results.
     #[doc(hidden)]
@@ -82,10 +90,12 @@ pub trait Gather<M>: sealed::Sealed<M> {
     fn plan(self) -> Self::Plan;
 }
 
-/// Futures with their outputs as results. It knows nothing of what the outputs were, so the
-/// compiler need not either where it asks whether the future of [`gather`] is `Send`.
+/// Futures with their outputs converted into results.
+///
+/// The original outputs do not appear in it. So the compiler need not know them where it checks
+/// whether the future of [`gather`] is `Send`.
 pub trait Plan {
-    /// The values in the order of the arguments: a tuple or a `Vec`.
+    /// The values in argument order: a tuple or a `Vec`.
     type Values;
     #[doc(hidden)]
     fn run(
@@ -95,11 +105,11 @@ pub trait Plan {
     ) -> impl Future<Output = Result<Self::Values, ErrorGroup>>;
 }
 
-/// Marks what iterates over futures.
+/// Marks arguments that iterate over futures.
 #[derive(Debug)]
 pub struct Each;
 
-/// Marks tuples of futures.
+/// Marks arguments that are tuples of futures.
 #[derive(Debug)]
 pub struct Tuple;
 
@@ -149,7 +159,7 @@ impl<I: Iterator<Item: Future>, V> Plan for ConvertingEach<I, V> {
     }
 }
 
-/// Outcomes come in order of completion and are kept in order of the arguments.
+/// Stores an outcome, which comes in order of completion, in argument order.
 pub(super) fn put<T>(values: &mut Vec<Option<T>>, index: usize, value: Option<T>) {
     if values.len() <= index {
         values.resize_with(index + 1, || None);
@@ -157,8 +167,8 @@ pub(super) fn put<T>(values: &mut Vec<Option<T>>, index: usize, value: Option<T>
     values[index] = value;
 }
 
-/// The end of a body that has no value because of its children: the group ends with their failures, or was cancelled. Under a
-/// policy that cancels nobody it is over here as well.
+/// Ends a body that has no value because of its children. The group ends with their failures, or
+/// was cancelled. This cancels it where its policy did not.
 pub(super) async fn cut_short<T>(group: &TaskGroup) -> Result<T, crate::BoxError> {
     group.cancel();
     std::future::pending().await

@@ -1,11 +1,12 @@
 //! The one mechanism under the helpers: children of a group that run inside the caller's task.
 //!
-//! An *inline child* is a section below the scope of the group. So it is cancelled like any child, its failure is a failure of the
-//! group and meets the group's policy, and what it leaves behind is waited for; but it is polled by the body, may borrow from
-//! the caller, and costs no task. The helpers differ in the policy they give the group and in what they do with the outcomes.
+//! An *inline child* is a section below the scope of the group. So it is cancelled like any child,
+//! its failure is a failure of the group and meets the group's policy, and the group waits for what
+//! it leaves behind. But the body polls it, it may borrow from the caller, and it costs no task.
+//! The helpers differ in the policy that they give the group and in what they do with the outcomes.
 //!
 //! - **IN1** Each inline child holds the group's section, so a cancelled group sees the end of
-//!   every child before its body is dropped, and [`Inline::run`] always comes back.
+//!   every child before its body is dropped, and [`Inline::run`] always returns.
 //! - **IN2** A child of a group that is cancelled already is not polled even once (S16).
 
 use std::borrow::Cow;
@@ -32,9 +33,9 @@ use crate::scope::tree::{Kind, Scope};
 pin_project! {
     /// A future with its output as a result.
     ///
-    /// The conversion is a function pointer. So the futures of the helpers do not depend on a trait
-    /// of the output, which the compiler cannot show for every lifetime where it asks whether they
-    /// are `Send`.
+    /// The conversion is a function pointer, so that the futures of the helpers do not depend on a
+    /// trait of the output. The compiler cannot prove such a trait for every lifetime when it
+    /// checks whether they are `Send`.
     #[derive(Debug)]
     pub struct Converting<F: Future, V> {
         #[pin]
@@ -141,7 +142,7 @@ impl Inline<'_> {
         let here = scope.clone();
         let judged = async move {
             let result = Dated::new(future).await;
-            // Told at once: until what it left behind has ended, this may be dropped (S41).
+            // Reported at once: this may be dropped before what it left behind has ended (S41).
             result.map_err(|(error, interval)| self.failed(index, &here, error, interval))
         };
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
@@ -162,7 +163,8 @@ impl Inline<'_> {
         }
     }
 
-    /// Tells the group of the error that an inline child returned, unless that only says that it was cancelled.
+    /// Gives the group the error that an inline child returned, unless it only says that the child
+    /// was cancelled.
     fn failed(
         self,
         index: u32,
@@ -182,8 +184,9 @@ impl Inline<'_> {
         Some(failed)
     }
 
-    /// Runs all futures, at most so many at once as the limit says, and tells `each` what became of every one that was started, in
-    /// order of completion. Once the group is cancelled no further one is started; returns whether all were.
+    /// Runs all futures, at most [`limit`](Self::limit) at once. Calls `each` with the outcome of
+    /// each future that was started, in order of completion. A cancelled group starts no further
+    /// future. Returns whether all were started.
     pub(crate) async fn run<F, V>(
         self,
         futures: impl IntoIterator<Item = F>,
@@ -225,7 +228,7 @@ fn reason_of(scope: &Arc<Scope>) -> CancelReason {
         .unwrap_or_else(|| CancelReason::dropped(scope.location))
 }
 
-/// An inline child as its group's progress sees it, also when it is dropped half-way.
+/// Counts an inline child in its group's progress, also when the child is dropped half-way.
 struct Tracked<'a> {
     group: &'a TaskGroup,
     started: bool,

@@ -3,10 +3,12 @@
 use super::gather::{Each, Tuple, sealed::Sealed};
 use crate::cancel::cancel_point;
 
-/// Runs several futures side by side in the caller's task and gives their outputs in the order of the arguments.
+/// Runs several futures side by side in the caller's task and gives their outputs in argument
+/// order.
 ///
-/// Takes what [`gather`](crate::gather) takes, but looks into no output: a `Result` is an output like any other, and an `Err`
-/// stops nobody. With handles by reference one task may be named twice.
+/// It takes what [`gather`](crate::gather) takes, but it does not look into the outputs: an `Err`
+/// is an output like any other and stops nothing. It resolves when all futures have. Handles may be
+/// passed by reference, one of them even twice.
 ///
 /// ```
 /// use taskgroup::join;
@@ -20,26 +22,26 @@ use crate::cancel::cancel_point;
 /// ```
 ///
 /// # Panics
-/// When a future does; the others are dropped.
+/// When a future panics. The others are dropped.
 ///
 /// # Cancel safety
-/// As the futures. In a scope that is cancelled already it polls none of them and suspends.
+/// As the futures. In a scope that is already cancelled it suspends and polls none of them.
 ///
 /// # Drop
 /// Drops the futures.
 ///
-/// This is `tokio::join!` and `futures::future::join_all` under one name.
+/// It unites `tokio::join!` and `futures::future::join_all` under one name.
 #[doc(alias = "join_all")]
 #[doc(alias = "zip")]
 pub fn join<M, J: Join<M>>(futures: J) -> impl Future<Output = J::Outputs> {
     futures.join()
 }
 
-/// What [`join`] takes: tuples of futures, and what iterates over futures.
+/// What [`join`] takes: tuples of futures, and anything that iterates over futures.
 ///
-/// `M` tells the two apart; it is always inferred. Implemented for these and nothing else.
+/// `M` tells the two apart and is always inferred. No other type can implement this trait.
 pub trait Join<M>: Sealed<M> {
-    /// The outputs in the order of the arguments: a tuple or a `Vec`.
+    /// The outputs in argument order: a tuple or a `Vec`.
     type Outputs;
     #[doc(hidden)]
     fn join(self) -> impl Future<Output = Self::Outputs>;

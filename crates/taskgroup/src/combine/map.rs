@@ -6,10 +6,12 @@ use super::gather::{Gather, Plan};
 use crate::error::{BoxError, ErrorGroup};
 use crate::group::{GroupBuilder, TaskGroup};
 
-/// Runs `work` over all items, at most `limit` at once, and gives the values in the order of the items. Zero counts as one.
+/// Runs `work` over all items, at most `limit` at once, and gives the values in the order of the
+/// items. A limit of zero counts as one.
 ///
-/// Items are taken from the iterator only when there is room, so it may be long or lazy. The first failure cancels what runs and
-/// starts nothing more. Everything runs inside the caller's task, so `work` and the items may borrow from it.
+/// `map` takes an item from the iterator only when there is room for it, so the iterator may be
+/// long or lazy. The first failure cancels what runs, and nothing more starts. Everything runs
+/// inside the caller's task, so `work` and the items may borrow from it.
 ///
 /// ```
 /// use taskgroup::{BoxError, map};
@@ -22,19 +24,22 @@ use crate::group::{GroupBuilder, TaskGroup};
 /// # Ok(()) }
 /// ```
 ///
-/// With settings: [`GroupBuilder::map`]. To use all cores [`spawn`](TaskGroup::spawn) the work in a group with a
-/// [`limit`](GroupBuilder::limit).
+/// [`GroupBuilder::map`] takes settings. To use all cores, [`spawn`](TaskGroup::spawn) the work in
+/// a group with a [`limit`](GroupBuilder::limit).
 ///
 /// # Errors
-/// All failures, the cause first and the others in order of arrival. A panic is one of them.
+/// All failures: the cause first, the others in order of arrival. A panic is a failure too.
 ///
 /// # Cancel safety
-/// When the scope around the call is cancelled the work is, and the call never returns unless some of it failed.
+/// When the scope around the call is cancelled, the work is cancelled, and the call never returns
+/// unless some of it failed.
 ///
 /// # Drop
-/// Drops the work; what it had started is cancelled and adopted by the enclosing scope.
+/// Dropping the future drops the work. What the work had started is cancelled, and the enclosing
+/// scope adopts it.
 ///
-/// `buffered` of `futures`, with cleanup and all errors; a semaphore around `gather` in asyncio.
+/// The ideas are `buffered` in `futures`, here with cleanup and all errors, and a semaphore around
+/// `gather` in asyncio.
 #[track_caller]
 #[doc(alias = "for_each_concurrent")]
 #[doc(alias = "buffer_unordered")]
@@ -49,7 +54,7 @@ where
     E: Into<BoxError>,
     W: AsyncFn(I::Item) -> Result<T, E>,
 {
-    run(
+    map_at(
         TaskGroup::builder().limit(limit),
         Location::caller(),
         items,
@@ -73,11 +78,11 @@ impl GroupBuilder {
         E: Into<BoxError>,
         W: AsyncFn(I::Item) -> Result<T, E>,
     {
-        run(self, Location::caller(), items, work)
+        map_at(self, Location::caller(), items, work)
     }
 }
 
-async fn run<I, T, E, W>(
+async fn map_at<I, T, E, W>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
     items: I,

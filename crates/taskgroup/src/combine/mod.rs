@@ -1,7 +1,7 @@
 //! What the helpers take and return.
 //!
-//! The functions are at the root of the crate: [`gather`](crate::gather), [`settle`](crate::settle),
-//! [`race`](crate::race), [`map`](crate::map), [`join`](crate::join),
+//! The functions are at the root of the crate: [`gather`](crate::gather),
+//! [`settle`](crate::settle), [`race`](crate::race), [`map`](crate::map), [`join`](crate::join),
 //! [`as_completed`](crate::as_completed) and [`wait`](crate::wait), and so is `Retry`. Here are the
 //! types that most programs never write down.
 //!

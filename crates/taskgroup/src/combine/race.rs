@@ -13,9 +13,11 @@ use crate::group::{GroupBuilder, TaskGroup};
 use crate::policy::Policy;
 use crate::scope::task::TaskOutput;
 
-/// Runs several futures side by side and gives the value of the first that succeeds; the others are cancelled and waited for.
+/// Runs several futures side by side and gives the value of the first that succeeds. It cancels the
+/// others and waits for their cleanup.
 ///
-/// A failure does not end the race. The futures run inside the caller's task and may borrow from it.
+/// A failure does not end the race. The futures run inside the caller's task and may borrow from
+/// it.
 ///
 /// ```
 /// use taskgroup::race;
@@ -25,24 +27,26 @@ use crate::scope::task::TaskOutput;
 /// assert_eq!(page.unwrap(), "c");
 ///
 /// let errors = race(["a", "b"].map(fetch)).await.unwrap_err();
-/// assert_eq!(errors.len(), 2); // nobody is left, and everybody says why
+/// assert_eq!(errors.len(), 2); // both failed, and both say why
 /// # }
 /// ```
 ///
-/// Where the first *outcome* is wanted, good or bad, use `tokio::select!` or [`wait`](crate::wait). For the first n values use
-/// [`GroupBuilder::settle`] with [`Policy::quorum`].
+/// For the first *outcome*, good or bad, use `tokio::select!` or [`wait`](crate::wait). For the
+/// first n values use [`GroupBuilder::settle`] with [`Policy::quorum`].
 ///
 /// # Errors
-/// When all failed: every failure, the cause first and the others in order of arrival.
-/// [`QuorumMissed`](crate::error::QuorumMissed) when there was no future to begin with.
+/// Every failure, when all futures failed: the cause first, the others in order of arrival.
+/// [`QuorumMissed`](crate::error::QuorumMissed), when there was no future to begin with.
 ///
 /// # Cancel safety
-/// When the scope around the call is cancelled the futures are, and the call never returns unless one of them failed or won.
+/// When the scope around the call is cancelled, the futures are cancelled, and the call never
+/// returns unless one of them failed or won.
 ///
 /// # Drop
-/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+/// Dropping the future drops `futures`. What they had started is cancelled, and the enclosing scope
+/// adopts it.
 ///
-/// JavaScript's `Promise.any`; asyncio and Trio have none that gives all errors.
+/// The idea is JavaScript's `Promise.any`. asyncio and Trio have none that gives all errors.
 #[track_caller]
 #[doc(alias = "first_success")]
 #[doc(alias = "select_ok")]
@@ -51,17 +55,18 @@ pub fn race<I, T>(futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
 where
     I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
 {
-    run(
+    race_at(
         TaskGroup::builder(),
         Location::caller(),
         ConvertingEach::new(futures),
     )
 }
 
-/// As [`race`], but the futures start one after the other: the next one when the one before has failed or has not won after `delay`.
+/// As [`race`], but the futures start one after the other. The next one starts when the one before
+/// it has failed, or has not won after `delay`.
 ///
-/// For attempts that should not all go out at once, such as the addresses of one host ("happy eyeballs") or the mirrors of one
-/// file.
+/// This is for attempts that should not all go out at once, such as the addresses of one host
+/// ("happy eyeballs") or the mirrors of one file.
 ///
 /// ```
 /// use std::time::Duration;
@@ -85,7 +90,7 @@ where
 /// # Cancel safety
 /// As [`race`].
 ///
-/// asyncio's internal `staggered_race`, which is what its `create_connection` is made of.
+/// The idea is asyncio's internal `staggered_race`, on which its `create_connection` is built.
 #[track_caller]
 #[doc(alias = "happy_eyeballs")]
 #[doc(alias = "staggered_race")]
@@ -115,33 +120,33 @@ where
     let in_turn = futures.into_iter().enumerate().map(|(index, future)| {
         let before = index.checked_sub(1).map(|before| &turns[before]);
         let own = &turns[index];
-        let told = Told(own);
+        let end = EndOfTurn(own);
         async move {
-            let _told = told;
+            let _end = end;
             if let Some(before) = before {
                 before.begun.notified().await;
                 move_on_after(delay, before.failed.notified()).await;
             }
-            // Where the race is cancelled, the turn comes because the one before was dropped.
+            // In a cancelled race the turn comes because the runner before was dropped.
             cancel_point().await;
             own.begun.notify_one();
             future.await
         }
     });
-    run(TaskGroup::builder(), location, in_turn).await
+    race_at(TaskGroup::builder(), location, in_turn).await
 }
 
-/// One runner, as the next one sees it.
+/// What the next runner waits for.
 #[derive(Default)]
 struct Turn {
     begun: Notify,
     failed: Notify,
 }
 
-/// Tells the next one at the end, also where a panic ends the wait for the own turn.
-struct Told<'a>(&'a Turn);
+/// Starts the next runner at the end of this one, also where a panic ends the wait for its turn.
+struct EndOfTurn<'a>(&'a Turn);
 
-impl Drop for Told<'_> {
+impl Drop for EndOfTurn<'_> {
     fn drop(&mut self) {
         self.0.begun.notify_one();
         self.0.failed.notify_one();
@@ -158,11 +163,11 @@ impl GroupBuilder {
     where
         I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
     {
-        run(self, Location::caller(), ConvertingEach::new(futures))
+        race_at(self, Location::caller(), ConvertingEach::new(futures))
     }
 }
 
-async fn run<I, V>(
+async fn race_at<I, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
     futures: I,
@@ -187,7 +192,7 @@ where
             })
             .await;
         if winner.is_none() && group.is_cancelled() {
-            // Cancelled from outside: the guard rule drops us here.
+            // Cancelled from outside: the guard rule drops this future here.
             std::future::pending::<()>().await;
         }
         Ok::<_, BoxError>(winner)

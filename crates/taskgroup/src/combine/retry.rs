@@ -1,4 +1,4 @@
-//! The same thing again, until it works or it is time to give up.
+//! Tries again until the work succeeds or it is time to give up.
 
 use std::error::Error;
 use std::fmt;
@@ -13,10 +13,11 @@ use crate::deadline::{TimedOut, timeout_at};
 use crate::error::BoxError;
 use crate::scope::gate;
 
-/// How to try again: the waits of a [`backon`] policy, a limit for each try, a budget for all, and the errors it is worth for.
+/// How to try again: the waits of a [`backon`] policy, a limit for each try, a budget for all
+/// tries, and the errors that are worth another try.
 ///
-/// A `Retry` is made once and used for many runs. The number of tries is that of the waits, and one: a policy without any waits tries
-/// once. After the last try it does not wait.
+/// A `Retry` is made once and used for many runs. It tries once more than its policy has waits, and
+/// does not wait after the last try.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::scope::gate;
 /// # }
 /// ```
 ///
-/// The Python recipe is a loop around `wait_for`; Tower has `retry`, as a layer.
+/// The Python recipe is a loop around `wait_for`. Tower has `retry`, as a layer.
 #[derive(Clone, Debug)]
 #[doc(alias = "tenacity")]
 #[doc(alias = "backoff")]
@@ -46,14 +47,14 @@ pub struct Retry<B, W = Always> {
     worth: W,
 }
 
-/// Every error is worth another try: the default of [`Retry`].
+/// Finds every error worth another try: the default of [`Retry`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Always;
 
-/// Whether an error is worth another try: [`Always`], or a closure.
+/// Decides whether an error is worth another try: [`Always`], or a closure.
 ///
-/// Implemented for these two and nothing else.
+/// No other type can implement this trait.
 pub trait Worth<E>: sealed::Sealed<E> {
     #[doc(hidden)]
     fn again(&self, error: &E) -> bool;
@@ -78,8 +79,9 @@ impl<E, F: Fn(&E) -> bool> Worth<E> for F {
 }
 
 impl<B: BackoffBuilder + Clone> Retry<B> {
-    /// Tries again after each of the waits of `waits`: `ExponentialBuilder`, `ConstantBuilder` or `FibonacciBuilder` of
-    /// [`backon`], or one of your own. Each run takes fresh ones.
+    /// Tries again after each wait of `waits`: `ExponentialBuilder`, `ConstantBuilder` or
+    /// `FibonacciBuilder` of [`backon`], or a builder of your own. Each run begins with fresh
+    /// waits.
     pub fn new(waits: B) -> Self {
         Self {
             waits,
@@ -91,22 +93,23 @@ impl<B: BackoffBuilder + Clone> Retry<B> {
 }
 
 impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
-    /// Bounds each single try. One that runs out of time is cancelled with its cleanup, and is always worth another.
+    /// Bounds each single try. A try that runs out of time is cancelled, cleans up, and is always
+    /// worth another try.
     #[must_use]
     pub fn try_timeout(mut self, limit: Duration) -> Self {
         self.try_timeout = Some(limit);
         self
     }
 
-    /// Bounds tries and waits together. A try is cut off when it is used up; a wait that would not leave time for another try is not
-    /// even begun.
+    /// Bounds all tries and waits together. A try is cut off when the budget is used up. A wait
+    /// that would leave no time for another try does not begin.
     #[must_use]
     pub fn budget(mut self, budget: Duration) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// Tries again on the errors for which `worth` is true; any other ends the run at once.
+    /// Tries again on the errors for which `worth` is true. Any other error ends the run at once.
     pub fn on<E, F: Fn(&E) -> bool>(self, worth: F) -> Retry<B, F> {
         Retry {
             waits: self.waits,
@@ -116,17 +119,18 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
         }
     }
 
-    /// Runs `work` until it succeeds, and tells it the number of the try, from 1.
+    /// Runs `work` until it succeeds or there is no other try. `work` gets the number of the try,
+    /// from 1.
     ///
     /// # Errors
-    /// [`RetryError`]: the fault of the last try, how many tries there were, and why there was no other.
+    /// [`RetryError`]: how the last try failed, how many tries there were, and why there was no other.
     ///
     /// # Cancel safety
-    /// Cancelled like the work itself, during a try or a wait; there is no other try then. In a scope that is cancelled already there is
-    /// none at all.
+    /// A cancellation reaches the work during a try, and ends a wait. There is no other try then.
+    /// In a scope that is already cancelled there is no try at all.
     ///
     /// # Drop
-    /// Drops the try that runs.
+    /// Dropping the future drops the try that runs.
     #[track_caller]
     pub fn run<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, RetryError>>
     where
@@ -151,7 +155,7 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
         let start = Instant::now();
         let end = self.budget.and_then(|budget| start.checked_add(budget));
         let mut waits = self.waits.clone().build();
-        // Cleanup of what is cancelled already may try as often as any.
+        // Cleanup in a cancelled scope may try as often as any other work.
         let in_cleanup = crate::is_cancelled();
         let mut tries = 0;
         loop {
@@ -203,13 +207,13 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
     }
 }
 
-/// How a single try went wrong.
+/// How a single try failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TryFault {
-    /// It failed by itself. A timeout that the work has of its own is such a failure.
+    /// The work returned an error. A timeout inside the work is such an error.
     Failed(BoxError),
-    /// It was cut off by the limit for a try, or by the end of the budget.
+    /// The limit for a try, or the end of the budget, cut the try off.
     TimedOut(TimedOut),
 }
 
@@ -221,13 +225,13 @@ pub enum GaveUp {
     TriesUsedUp,
     /// There was no time left for another try.
     BudgetUsedUp,
-    /// The error is not one of those worth another try.
+    /// The error is not worth another try: see [`Retry::on`].
     NotWorthIt,
     /// The scope around the run was cancelled during the try.
     Cancelled,
 }
 
-/// Trying again did not help.
+/// The error of a [`Retry`] that gave up.
 #[derive(Debug)]
 pub struct RetryError {
     tries: u32,
@@ -238,37 +242,37 @@ pub struct RetryError {
 }
 
 impl RetryError {
-    /// How many tries there were; at least one.
+    /// The number of tries, at least one.
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.tries
     }
 
-    /// Why there was no other.
+    /// Why there was no other try.
     #[must_use]
     pub fn gave_up(&self) -> GaveUp {
         self.gave_up
     }
 
-    /// How the last try went wrong.
+    /// How the last try failed.
     #[must_use]
     pub fn last(&self) -> &TryFault {
         &self.last
     }
 
-    /// How the last try went wrong, by value.
+    /// How the last try failed, by value.
     #[must_use]
     pub fn into_last(self) -> TryFault {
         self.last
     }
 
-    /// From the first try to the end of the last.
+    /// The time from the start of the first try to the end of the last.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// Where the run was started.
+    /// Where [`Retry::run`] was called.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
         self.location

@@ -11,31 +11,32 @@ use crate::handle::JoinError;
 use crate::policy::Policy;
 use crate::scope::task::TaskOutput;
 
-/// What became of each of several futures; made by [`settle`] and [`settle_by_key`].
+/// The outcome of each of several futures; made by [`settle`] and [`settle_by_key`].
 ///
-/// Every future is in exactly one of the three lists, under its index or key; each list is in the order of the arguments.
+/// Every future is in exactly one of the three lists, under its index or key. Each list is in
+/// argument order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settled<T, K = usize> {
-    /// Those that came to a value.
+    /// The futures that gave a value.
     pub values: Vec<(K, T)>,
-    /// Those that failed, each with its error or panic.
+    /// The futures that failed, each with its error or panic.
     pub failed: Vec<(K, TaskError)>,
-    /// Those that were cancelled, before the start or after, and why.
+    /// The futures that were cancelled, before or after their start, each with the reason.
     pub cancelled: Vec<(K, CancelReason)>,
-    /// All failures as one error, the cause first and the others in order of arrival; also those of
-    /// cleanup that was left behind.
+    /// All failures as one error: the cause first, the others in order of arrival. Failures of
+    /// cleanup that was left behind are among them.
     pub errors: Option<ErrorGroup>,
 }
 
 impl<T, K> Settled<T, K> {
-    /// Whether every future came to a value.
+    /// Whether every future gave a value.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed.is_empty() && self.cancelled.is_empty() && self.errors.is_none()
     }
 
-    /// How many futures there were.
+    /// The number of futures.
     #[must_use]
     pub fn total(&self) -> usize {
         self.values.len() + self.failed.len() + self.cancelled.len()
@@ -47,10 +48,10 @@ impl<T, K> Settled<T, K> {
     }
 }
 
-/// Runs several futures side by side to their end, and tells of each what became of it, by index.
+/// Runs several futures side by side to their end and gives the outcome of each, by index.
 ///
-/// A failure stops nobody. The futures run inside the caller's task and may borrow from it; give it task handles and it waits for
-/// tasks.
+/// A failure does not stop the others. Without futures it resolves at once. The futures run inside
+/// the caller's task and may borrow from it. Given task handles, it waits for the tasks.
 ///
 /// ```
 /// use taskgroup::settle;
@@ -63,7 +64,8 @@ impl<T, K> Settled<T, K> {
 /// # }
 /// ```
 ///
-/// Cut off by a deadline it gives what there is: the rest is cancelled, cleans up, and is listed as cancelled.
+/// When a deadline cuts it off, it gives what there is. The rest is cancelled, cleans up, and is
+/// listed as cancelled.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,16 +81,18 @@ impl<T, K> Settled<T, K> {
 /// # Ok(()) }
 /// ```
 ///
-/// With settings: [`GroupBuilder::settle`]. A [`Policy::quorum`] there gives the first n values and stops.
+/// [`GroupBuilder::settle`] takes settings. With [`Policy::quorum`] it gives the first n values and
+/// stops.
 ///
 /// # Cancel safety
-/// When the scope around the call is cancelled the futures are, and the call still returns what became of them; the cancellation takes
-/// effect at the next suspension point.
+/// When the scope around the call is cancelled, the futures are cancelled, and the call still
+/// returns their outcomes. The cancellation takes effect at the next suspension point.
 ///
 /// # Drop
-/// Drops the futures; what they had started is cancelled and adopted by the enclosing scope.
+/// Dropping the future drops `futures`. What they had started is cancelled, and the enclosing scope
+/// adopts it.
 ///
-/// asyncio's `gather(return_exceptions=True)`, JavaScript's `Promise.allSettled`. Nothing in: nothing out, at once.
+/// The ideas are asyncio's `gather(return_exceptions=True)` and JavaScript's `Promise.allSettled`.
 #[track_caller]
 #[doc(alias = "return_exceptions")]
 #[doc(alias = "allSettled")]
@@ -96,7 +100,7 @@ pub fn settle<I, T>(futures: I) -> impl Future<Output = Settled<T>>
 where
     I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
 {
-    run(
+    settle_at(
         TaskGroup::builder(),
         Location::caller(),
         unzipped(futures.into_iter().enumerate()),
@@ -124,31 +128,33 @@ where
     I: IntoIterator<Item = (K, F)>,
     F: Future<Output: TaskOutput<Value = T>>,
 {
-    run(TaskGroup::builder(), Location::caller(), unzipped(futures))
+    settle_at(TaskGroup::builder(), Location::caller(), unzipped(futures))
 }
 
-/// What a future comes to when nothing fails.
+/// The value of a future that does not fail.
 pub type ValueOf<F> = <<F as Future>::Output as TaskOutput>::Value;
 
 impl GroupBuilder {
-    /// As [`settle`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
+    /// As [`settle`], with these settings. The default [policy](Self::policy) is
+    /// [`Policy::collect`].
     #[track_caller]
     pub fn settle<I, T>(self, futures: I) -> impl Future<Output = Settled<T>>
     where
         I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
     {
         let futures = unzipped(futures.into_iter().enumerate());
-        run(self, Location::caller(), futures)
+        settle_at(self, Location::caller(), futures)
     }
 
-    /// As [`settle_by_key`], with these settings. Unless a [policy](Self::policy) is set, it is [`Policy::collect`].
+    /// As [`settle_by_key`], with these settings. The default [policy](Self::policy) is
+    /// [`Policy::collect`].
     #[track_caller]
     pub fn settle_by_key<K, F, I, T>(self, futures: I) -> impl Future<Output = Settled<T, K>>
     where
         I: IntoIterator<Item = (K, F)>,
         F: Future<Output: TaskOutput<Value = T>>,
     {
-        run(self, Location::caller(), unzipped(futures))
+        settle_at(self, Location::caller(), unzipped(futures))
     }
 }
 
@@ -163,7 +169,7 @@ where
         .unzip()
 }
 
-async fn run<K, F, V>(
+async fn settle_at<K, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
     (keys, futures): (Vec<K>, Vec<F>),
@@ -206,7 +212,7 @@ where
             Some(Ok(Err(cancelled)) | Err(JoinError::Cancelled(cancelled))) => {
                 settled.cancelled.push((key, cancelled.reason().clone()));
             }
-            // Never started: only a cancelled group leaves some out.
+            // It never started. Only a cancelled group leaves futures out.
             None => settled
                 .cancelled
                 .extend(reason.clone().map(|why| (key, why))),
@@ -215,7 +221,7 @@ where
     settled
 }
 
-/// A task that was cancelled by itself, awaited by its handle, has not failed.
+/// A task that was cancelled alone and is awaited by its handle has not failed.
 async fn cancelled_is_an_outcome<F, V>(future: F) -> Result<Result<V, Cancelled>, BoxError>
 where
     F: Future<Output = Result<V, BoxError>>,

@@ -1,4 +1,4 @@
-//! Waiting for some of several tasks, without touching them.
+//! Waits for some of several tasks, without touching them.
 
 use std::collections::HashSet;
 use std::task::Poll;
@@ -10,33 +10,34 @@ use crate::cancel::cancel_point;
 use crate::deadline::move_on_after;
 use crate::handle::{JoinError, TaskHandle};
 
-/// How long [`wait`] waits.
+/// What [`wait`] waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Until {
-    /// Until one task has ended, in whatever way.
+    /// One task has ended, whatever its outcome.
     FirstCompleted,
-    /// Until one task has failed, or all have ended. A cancelled task has not failed.
+    /// One task has failed, or all have ended. A cancelled task has not failed.
     FirstFailure,
-    /// Until all have ended.
+    /// All tasks have ended.
     All,
 }
 
-/// The tasks that [`wait`] was given, each in one of two lists, in the order of the arguments.
+/// The tasks that [`wait`] was given, each in one of two lists, in argument order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Waited<'a, T> {
-    /// Those that have ended; there may be more than were waited for.
+    /// The tasks that have ended. There may be more than the wait was for.
     pub done: Vec<&'a TaskHandle<T>>,
-    /// Those that have not. They go on.
+    /// The tasks that have not ended. They go on.
     pub pending: Vec<&'a TaskHandle<T>>,
 }
 
-/// Waits until some or all of several tasks have ended, and says which have.
+/// Waits until some or all of several tasks have ended, and gives those that have and those that
+/// have not.
 ///
-/// It only looks: nothing is cancelled, no value is taken, no failure is handled. Read values with
-/// [`TaskHandle::outcome`], end a task with [`TaskHandle::cancel`]. A handle that is given twice counts once; without handles it
-/// returns at once.
+/// It only looks: it cancels nothing, takes no value and handles no failure. Read a value with
+/// [`TaskHandle::outcome`], and end a task with [`TaskHandle::cancel`]. A handle that is given
+/// twice counts once. Without handles it resolves at once.
 ///
 /// ```
 /// use taskgroup::combine::Until;
@@ -60,7 +61,7 @@ pub struct Waited<'a, T> {
 /// # Cancel safety
 /// Cancel safe: the tasks go on.
 ///
-/// asyncio's `wait`, with its `FIRST_COMPLETED`, `FIRST_EXCEPTION` and `ALL_COMPLETED`.
+/// The idea is asyncio's `wait`, with `FIRST_COMPLETED`, `FIRST_EXCEPTION` and `ALL_COMPLETED`.
 #[doc(alias = "FIRST_COMPLETED")]
 #[doc(alias = "FIRST_EXCEPTION")]
 #[doc(alias = "ALL_COMPLETED")]
@@ -74,7 +75,8 @@ pub async fn wait<'a, T: 'a>(
     part(tasks)
 }
 
-/// As [`wait`], for at most `limit`. When the time is over it returns what has ended until then, and cancels nothing.
+/// As [`wait`], for at most `limit`. After that time it gives what has ended by then, and cancels
+/// nothing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -125,7 +127,8 @@ async fn watch<T>(tasks: &[&TaskHandle<T>], until: Until) {
     }
 }
 
-/// Those who loop over `wait` find most often that one has ended already: then it costs no more than a look at each.
+/// A loop over `wait` mostly finds that one task has already ended. Then this costs one look at
+/// each.
 async fn first_completed<T>(tasks: &[&TaskHandle<T>]) {
     if tasks.is_empty() || tasks.iter().any(|task| task.is_finished()) {
         return;
