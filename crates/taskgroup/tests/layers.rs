@@ -37,13 +37,14 @@ const SKIPPED: &[&str] = &[
     "scope/models",
     "scope/driver/model.rs",
     "error/tests",
+    "scope/tests.rs",
 ];
 
 /// The most lines that a file of the engine has, comments included, its test module not.
 const MOST_LINES: usize = 400;
 
 /// The most files that reach each other by imports, in the whole library.
-const LARGEST_CIRCLE: usize = 7;
+const LARGEST_CIRCLE: usize = 5;
 
 /// The path of a module, from the root of the crate.
 type ModulePath = Vec<String>;

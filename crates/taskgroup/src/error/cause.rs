@@ -28,36 +28,38 @@ enum Says {
     ChannelClosed,
 }
 
-/// Moves the cause to the front. The others stay in the order in which they arrived.
-pub(super) fn put_first(members: &mut [Member]) {
-    let ends = members.iter().map(|member| member.interval().ended());
-    let Some(first_end) = ends.min().filter(|_| members.len() > 1) else {
-        return;
-    };
-    let mut cause: Option<(usize, usize)> = None;
-    let mut cause_says = None;
-    for (index, member) in members.iter().enumerate() {
-        let interval = member.interval();
-        if interval.is_after(first_end) {
-            continue;
-        }
-        let Some((best, best_end)) = cause else {
-            cause = Some((index, interval.ended()));
-            continue;
+impl Member {
+    /// Moves the cause to the front. The others stay in the order in which they arrived.
+    pub(super) fn put_first(members: &mut [Self]) {
+        let ends = members.iter().map(|member| member.interval().ended());
+        let Some(first_end) = ends.min().filter(|_| members.len() > 1) else {
+            return;
         };
-        // Texts are foreign code and cost something: they are asked for where there is a choice.
-        let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
-        if best_says == Says::Own && interval.ended() >= best_end {
-            continue;
+        let mut cause: Option<(usize, usize)> = None;
+        let mut cause_says = None;
+        for (index, member) in members.iter().enumerate() {
+            let interval = member.interval();
+            if interval.is_after(first_end) {
+                continue;
+            }
+            let Some((best, best_end)) = cause else {
+                cause = Some((index, interval.ended()));
+                continue;
+            };
+            // Texts are foreign code and cost something: they are asked for where there is a choice.
+            let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
+            if best_says == Says::Own && interval.ended() >= best_end {
+                continue;
+            }
+            let own = says(member.cause());
+            if (own, interval.ended()) < (best_says, best_end) {
+                cause = Some((index, interval.ended()));
+                cause_says = Some(own);
+            }
         }
-        let own = says(member.cause());
-        if (own, interval.ended()) < (best_says, best_end) {
-            cause = Some((index, interval.ended()));
-            cause_says = Some(own);
+        if let Some((index, _)) = cause {
+            members[..=index].rotate_right(1);
         }
-    }
-    if let Some((index, _)) = cause {
-        members[..=index].rotate_right(1);
     }
 }
 

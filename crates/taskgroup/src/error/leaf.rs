@@ -7,11 +7,10 @@
 
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
-use super::{BoxError, ErrorGroup, Interval, TaskId, TaskInfo, TaskPath, render};
+use super::{BoxError, ErrorGroup, Interval, TaskId, TaskInfo, TaskPath};
 use crate::gate::{self, Foreign, Payload};
 use std::any::Any;
 use std::error::Error;
-use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -262,22 +261,6 @@ impl TaskError {
     /// [`ErrorGroup::on`].
     pub fn handling(&self) -> Option<&ErrorGroup> {
         self.0.handling.as_ref()
-    }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            render::task_tree(self, f)
-        } else {
-            render::task_line(self, f)
-        }
-    }
-}
-
-impl fmt::Debug for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        render::task_tree(self, f)
     }
 }
 

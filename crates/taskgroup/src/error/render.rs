@@ -32,14 +32,46 @@ const MAX_CAUSES: usize = 64;
 /// How many names of a path are printed where the branches above are not drawn.
 const PATH_NAMES: usize = 8;
 
-pub(super) fn task_line(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            task_tree(self, f)
+        } else {
+            task_line(self, f)
+        }
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        task_tree(self, f)
+    }
+}
+
+impl fmt::Display for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            group_tree(self, f)
+        } else {
+            group_line(self, f)
+        }
+    }
+}
+
+impl fmt::Debug for ErrorGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        group_tree(self, f)
+    }
+}
+
+fn task_line(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
     one_line(
         out,
         format_args!("task `{}` {}", task.name(), Verdict(task)),
     )
 }
 
-pub(super) fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
+fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
     one_line(out, format_args!("group `{}` failed", group.name()))?;
     if let Some(reason) = group.context() {
         one_line(out, format_args!(" while being cancelled: {reason}"))?;
@@ -64,11 +96,11 @@ fn one_line(out: &mut dyn Write, text: fmt::Arguments<'_>) -> fmt::Result {
     OneLine::new(out).write_fmt(text)
 }
 
-pub(super) fn task_tree(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
+fn task_tree(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
     Tree::new(out).draw(Node::Task(task))
 }
 
-pub(super) fn group_tree(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
+fn group_tree(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
     Tree::new(out).draw(Node::Group(group))
 }
 

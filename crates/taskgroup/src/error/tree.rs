@@ -7,11 +7,10 @@
 //! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
 //! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
 
-use super::cause::put_first;
 use super::demolish::{Remains, demolish};
 use super::origin::{Origin, group_in};
 use super::{
-    BoxError, Failed, Fault, Interval, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath, render,
+    BoxError, Failed, Fault, Interval, Leaf, Leaves, TaskError, TaskId, TaskInfo, TaskPath,
 };
 use crate::gate::{self, Payload};
 use crate::reason::CancelReason;
@@ -262,7 +261,7 @@ impl ErrorGroup {
     /// The error of the group `info`; `None` when nothing failed. The members are in the order in
     /// which they arrived; the cause is moved to the front.
     pub(crate) fn new(info: TaskInfo, mut members: Vec<Member>) -> Option<Self> {
-        put_first(&mut members);
+        Member::put_first(&mut members);
         let header = Header {
             info,
             returned_by: None,
@@ -492,22 +491,6 @@ impl ErrorGroup {
     /// The first error of type `E` among the leaves and what caused them, as in [`TaskError::find`].
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
         self.leaves().find_map(|leaf| Leaf::task(&leaf).find::<E>())
-    }
-}
-
-impl fmt::Display for ErrorGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            render::group_tree(self, f)
-        } else {
-            render::group_line(self, f)
-        }
-    }
-}
-
-impl fmt::Debug for ErrorGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        render::group_tree(self, f)
     }
 }
 
