@@ -9,6 +9,9 @@
 //! `crate::TaskGroup` leads to `group.rs`, not to the root. A re-export is a name and no import,
 //! unless the file uses the name itself. Calls of methods are not seen, because they need no import.
 //!
+//! It also compares the lists of rooms with the folder: the table in `ARCHITECTURE.md`, and the table
+//! of files at the top of a `mod.rs` that has one.
+//!
 //! Tests, the models of the schedule checker and `lib.rs`, which only lists names, are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -592,7 +595,104 @@ fn upward(arrows: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
     found
 }
 
+// ---- the lists of rooms ----
+
+/// The names in backquotes in a cell.
+fn names_in(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// The rows of a table with these heads: its cells, without the two lines at the top.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+    let lines = text
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim());
+    let table = lines.skip_while(|line| !line.starts_with(head)).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+/// What is wrong with a list of rooms: each file is in one of them, on its floor, and each exists.
+fn wrong_rooms(architecture: &str, files: &[&str]) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for row in rows(architecture, "| floor | room |") {
+        rooms.extend(names_in(row[1]).map(|room| (row[0], room)));
+    }
+    let mut wrong = Vec::new();
+    let mut used = BTreeSet::new();
+    for file in files.iter().filter(|file| **file != "lib.rs") {
+        let found = rooms.iter().filter(|(_, room)| {
+            is_in(file, room) || file.strip_suffix(".rs").is_some_and(|name| name == *room)
+        });
+        let found: Vec<_> = found.collect();
+        match found[..] {
+            [(floor, room)] => {
+                used.insert(*room);
+                if !format!("{:?}", floor_of(file)).eq_ignore_ascii_case(floor) {
+                    wrong.push(format!("{file} does not stand on the floor `{floor}`"));
+                }
+            }
+            [] => wrong.push(format!("{file} is in no room")),
+            _ => wrong.push(format!("{file} is in several rooms: {found:?}")),
+        }
+    }
+    let gone = rooms.iter().filter(|(_, room)| !used.contains(room));
+    wrong.extend(gone.map(|(_, room)| format!("there is no room {room}")));
+    wrong
+}
+
+/// What is wrong with the table of files in the `mod.rs` of a folder, if it has one.
+fn wrong_table(folder: &str, source: &str, files: &[&str]) -> Vec<String> {
+    let table = rows(source, "| file |");
+    if table.is_empty() {
+        return Vec::new();
+    }
+    let named = table.iter().flat_map(|row| names_in(row[0]));
+    let named: BTreeSet<_> = named.map(|name| name.trim_end_matches('/')).collect();
+    let below = files.iter().filter_map(|file| file.strip_prefix(folder));
+    let below = below.filter_map(|file| file.strip_prefix('/'));
+    let there = below.map(|file| file.split('/').next().unwrap_or(file));
+    let there = there.map(|name| name.trim_end_matches(".rs"));
+    let there: BTreeSet<_> = there
+        .filter(|name| !["mod", "tests"].contains(name))
+        .collect();
+    let differ = named.symmetric_difference(&there);
+    differ
+        .map(|name| match there.contains(name) {
+            true => format!("{folder}/mod.rs does not name {name}"),
+            false => format!("{folder}/mod.rs names {name}, which is not there"),
+        })
+        .collect()
+}
+
 // ---- what is asserted ----
+
+#[test]
+fn each_file_is_in_one_room_of_the_architecture() {
+    let sources = sources();
+    let files: Vec<_> = sources.iter().map(|(file, _)| file.as_str()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is there");
+    let mut wrong = wrong_rooms(&architecture, &files);
+    let mut tables = 0;
+    for (file, source) in &sources {
+        if let Some(folder) = file.strip_suffix("/mod.rs") {
+            tables += usize::from(!rows(source, "| file |").is_empty());
+            wrong.extend(wrong_table(folder, source, &files));
+        }
+    }
+    let page = root.join("crates/taskgroup/src/scope");
+    let readme = fs::read_to_string(page.join("README.md")).expect("it is there");
+    let named: Vec<_> = names_in(&readme)
+        .filter(|name| name.ends_with(".rs"))
+        .collect();
+    assert!(named.len() > 50, "the page leads through the files");
+    let gone = named.iter().filter(|name| !page.join(name).exists());
+    wrong.extend(gone.map(|name| format!("scope/README.md names {name}, which is not there")));
+    assert!(tables >= 7, "the folders of the engine have tables");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
 
 #[test]
 fn no_floor_imports_what_is_above_it() {
@@ -771,4 +871,38 @@ fn a_test_module_has_no_lines() {
     assert_eq!(lines_of(&format!("{code}{tests}")), 4);
     // A field or a function of a test is code.
     assert_eq!(lines_of(&format!("{code}#[cfg(test)]\nfn g() {{}}\n")), 5);
+}
+
+#[test]
+fn a_room_that_is_missing_or_gone_is_found() {
+    let table = "text\n\n| floor | room | what |\n|---|---|---|\n\
+                 | words | `error`, `sync` | a |\n| engine | `scope/tree` | b |\n\ntext\n";
+    let files = ["lib.rs", "error/mod.rs", "sync.rs", "scope/tree/mod.rs"];
+    assert!(wrong_rooms(table, &files).is_empty());
+    let more = [&files[..], &["scope/who.rs"]].concat();
+    assert_eq!(wrong_rooms(table, &more), ["scope/who.rs is in no room"]);
+    assert_eq!(
+        wrong_rooms(table, &files[..3]),
+        ["there is no room scope/tree"]
+    );
+    let face = table.replace("| engine |", "| face |");
+    let wrong = "scope/tree/mod.rs does not stand on the floor `face`";
+    assert_eq!(wrong_rooms(&face, &files), [wrong]);
+
+    let source = "//! A room.\n//!\n//! | file | what |\n//! |---|---|\n//! | `a`, `b/` | c |\n";
+    let files = [
+        "scope/mod.rs",
+        "scope/a.rs",
+        "scope/b/c.rs",
+        "scope/tests.rs",
+    ];
+    assert!(wrong_table("scope", source, &files).is_empty());
+    assert!(wrong_table("scope", "//! No table.", &files).is_empty());
+    let wrong = wrong_table("scope", source, &files[..2]);
+    assert_eq!(wrong, ["scope/mod.rs names b, which is not there"]);
+    let more = [&files[..], &["scope/d.rs"]].concat();
+    assert_eq!(
+        wrong_table("scope", source, &more),
+        ["scope/mod.rs does not name d"]
+    );
 }

@@ -1,5 +1,10 @@
 //! A scope that is polled inline by its task: the body of a group, the inside of a deadline, a
-//! shield, a section.
+//! shield, an `until_cancelled`.
+//!
+//! | file | what it answers |
+//! |---|---|
+//! | `winding` | what a scope does after its code has ended |
+//! | `cleanup` | cleanups that were left to a scope |
 //!
 //! Invariants:
 //!

@@ -1,5 +1,25 @@
 //! The scope tree: who is below whom, who is cancelled, who must not be dropped, who has ended.
 //!
+//! | file | what it answers |
+//! |---|---|
+//! | `open` | how a scope is opened, linked and found |
+//! | `tokens` | what is below a scope and has not ended |
+//! | `flags` | the bits of a scope |
+//! | `links` | the lists of what is linked below |
+//! | `runtime` | which runtime drives what is spawned |
+//! | `spread` | a cancellation on its way down |
+//! | `holds` | what forbids dropping a future |
+//! | `asking` | how sections are asked whether they still hold |
+//! | `dropping` | which scope is about to drop what it runs |
+//! | `blocked` | awaits that are cut off, and code that blocks on one |
+//! | `wakers` | who is woken by a scope |
+//! | `parked` | where a scope is at home |
+//! | `ending` | the end of a scope, by its section or as an orphan |
+//! | `deferred` | work for the end of a scope, and cleanups that were left to it |
+//! | `failures` | failures that were left behind |
+//! | `root` | the process root |
+//! | `walk` | walks over the tree |
+//!
 //! Invariants (the tests of this room and the schedule models name them):
 //!
 //! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by
