@@ -16,7 +16,7 @@ pub enum ReasonKind {
     BodyPanicked,
     /// A deadline passed.
     Deadline,
-    /// Somebody called `cancel`.
+    /// The program called `cancel`.
     CancelCalled,
     /// The program was asked to stop by a signal.
     Shutdown,

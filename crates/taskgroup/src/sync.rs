@@ -1,7 +1,7 @@
 //! The locks, atomics, cells and thread-locals of the engine, in one place so that the schedule
 //! checker can stand in for them.
 //!
-//! A lock of ours is never held while foreign code runs, so a poisoned one says nothing about the
+//! No lock of the engine is held while foreign code runs, so a poisoned lock says nothing about the
 //! data behind it: [`Mutex::lock`] looks through the poison.
 //!
 //! `cfg(loom)` is set by the package in `proof/loom` alone, for this crate alone: Tokio and the

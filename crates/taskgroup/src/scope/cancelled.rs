@@ -8,7 +8,7 @@ use super::events;
 use super::tree::{self, Scope};
 use crate::reason::CancelReason;
 
-/// The word that a scope was cancelled, and the permission to clean up.
+/// Tells that a scope was cancelled, and permits cleanup.
 ///
 /// [`until_cancelled`](crate::until_cancelled) gives it when the current scope is cancelled, and
 /// then it is a *guard*: while it lives, the task may await its cleanup, whatever the cancellation.
@@ -30,10 +30,10 @@ pub struct Cancelled {
     guard: Option<Box<Guard>>,
 }
 
-/// Masks the scopes between the code that was told and what was cancelled: whichever of them the
-/// value travels through on its way out, the task may still clean up. Only the innermost is held. A
-/// hold goes outwards by itself, up to a section that is parked: there the cleanup stands still, so
-/// it must not keep what is around.
+/// Masks the scopes between the code that was told and the scope that was cancelled. So the task
+/// may still clean up in each scope that the value passes on its way out. Only the innermost scope
+/// is held. A hold goes outwards by itself, up to a section that is parked. There the cleanup
+/// stands still, so it must not keep what is around it.
 struct Guard(Vec<Arc<Scope>>);
 
 impl Guard {

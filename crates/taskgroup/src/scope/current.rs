@@ -30,8 +30,8 @@ use super::tree::{self, Kind, Scope};
 use crate::ambient::{Ambient, Back, Call, Here, Opened};
 use crate::error::TaskInfo;
 
-/// A scope that is opened when somebody asks for it. Most sections are over after their first poll
-/// and nobody has asked.
+/// A scope that is opened when code inside asks for it. Most sections end in their first poll, and
+/// no code has asked.
 pub(crate) struct Unopened {
     /// What was ambient before: the parent, once it is needed. Its frame is further up the same
     /// stack (CU1).
@@ -46,7 +46,7 @@ pub(crate) struct Unopened {
 pub(crate) enum Lazy {
     Shield,
     Section,
-    /// At an instant, or else so long after the opening.
+    /// At an instant, or else this long after the opening.
     Deadline(Option<Instant>, Option<Duration>),
 }
 
@@ -86,7 +86,7 @@ impl Unopened {
         self.scope.get_or_init(open)
     }
 
-    /// The scope if anybody asked.
+    /// The scope, if any code asked for it.
     pub(crate) fn into_scope(self) -> Option<Arc<Scope>> {
         self.scope.into_inner()
     }
@@ -271,7 +271,7 @@ pub(crate) fn enter_scope(scope: &Arc<Scope>) -> Entered<'_> {
     )))
 }
 
-/// On the thread of a blocking closure. No watcher is told: to block is what that thread is for.
+/// On the thread of a blocking closure. This is not published: to block is what that thread is for.
 pub(crate) fn enter_blocking(scope: &Arc<Scope>) -> Entered<'_> {
     let here = Here::inside(Ambient::Scope(std::ptr::from_ref(scope).cast()));
     Entered {
@@ -339,7 +339,7 @@ pub(crate) fn is_cancelled() -> bool {
     sees_cancel(ambient())
 }
 
-/// The current scope for those who only look: the nearest one that is open.
+/// The current scope for code that only looks: the nearest one that is open.
 pub(crate) fn nearest() -> Arc<Scope> {
     let mut ambient = ambient();
     loop {
@@ -368,7 +368,7 @@ pub(crate) fn nearest() -> Arc<Scope> {
     }
 }
 
-/// Who that task is.
+/// Which task's code is being polled, if any.
 pub(crate) fn info() -> Option<TaskInfo> {
     task().map(|task| task.header().info())
 }

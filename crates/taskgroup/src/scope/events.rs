@@ -1,7 +1,7 @@
-//! What the engine tells whoever records: one call for each turn in the life of a task or a group.
+//! What the engine tells a listener: one call for each turn in the life of a task or a group.
 //!
-//! Without the features `recorder` and `tracing` these are empty. With `recorder` each costs one
-//! relaxed load while nobody records. They are called outside all locks of the engine.
+//! Without the features `recorder` and `tracing` these are empty. With `recorder`, each costs one
+//! relaxed load while there is no recorder. They are called outside all locks of the engine.
 
 #![cfg_attr(not(feature = "recorder"), allow(unused_variables))]
 
@@ -12,7 +12,7 @@ use super::tree::Scope;
 use crate::error::TaskError;
 use crate::reason::CancelReason;
 
-/// Who listens: the recorder. It is called outside all locks of the engine.
+/// The listener. The recorder is one. It is called outside all locks of the engine.
 #[cfg(feature = "recorder")]
 pub(crate) trait Listener: Sync {
     fn spawned(&self, header: &Header);
@@ -34,12 +34,12 @@ mod listening {
 
     use super::Listener;
 
-    /// How often someone has begun to listen and has not stopped.
+    /// How many calls of [`start`] have not been taken back.
     static LISTENING: AtomicUsize = AtomicUsize::new(0);
     /// There is one for the whole process.
     static LISTENER: OnceLock<&'static dyn Listener> = OnceLock::new();
 
-    /// From now on events are told, until as many calls of [`stop`].
+    /// From now on the listener is called, until [`stop`] takes this back.
     pub(crate) fn start(listener: &'static dyn Listener) {
         LISTENER.get_or_init(|| listener);
         LISTENING.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +118,7 @@ pub(crate) fn cleaning(header: &Header) {
     tell!(cleaning(header));
 }
 
-/// The grace is over for a task: it is dropped at its next suspension point.
+/// The grace has ended for a task: it is dropped at its next suspension point.
 #[inline]
 pub(crate) fn forced(header: &Header) {
     tell!(forced(header));

@@ -9,7 +9,7 @@
 //!
 //! | file | what it answers |
 //! |---|---|
-//! | `tree/` | who is below whom, who is cancelled, what has ended |
+//! | `tree/` | what is below what, what is cancelled, what has ended |
 //! | `group/` | children, limit, policy and grace of a group |
 //! | `task/` | one child: its node, its future, its outcome |
 //! | `section/` | the guard rule, for code that is polled inline |
@@ -17,12 +17,12 @@
 //! | `time/` | alarms and deadlines |
 //! | `current` | whose code is being polled on this thread |
 //! | `cancelled` | the value that tells code it was cancelled, and the guard in it |
-//! | `who` | who a task, a group or a scope is |
+//! | `who` | names, numbers and paths of tasks and groups |
 //! | `waiters` | what waits for something, and leaves when the wait is given up |
 //! | `dated` | when a future failed |
 //! | `events` | what the engine tells a listener |
 //! | `spans` | what it tells `tracing` |
-//! | `polling` | who polls what, as seen from another thread |
+//! | `polling` | which thread polls what, as seen from another one |
 //! | `waiting` | reports of what does not end |
 //! | `models/` | the models of the schedule checker |
 

@@ -1,7 +1,7 @@
-//! Who polls what right now, for whoever watches from another thread.
+//! Which thread polls what right now, for a watcher on another thread.
 //!
-//! Off until somebody [turns it on](turn_on); then each thread that polls code of ours says whose
-//! code that is.
+//! It is off until it is [turned on](turn_on). Then each thread that polls code of a group shows
+//! whose code that is.
 //!
 //! Invariants:
 //!
@@ -84,7 +84,7 @@ pub(crate) fn turn_on(on: bool) {
     ON.store(on, Ordering::Relaxed);
 }
 
-/// The one thing that a poll pays while nobody watches.
+/// The only cost of a poll while there is no watcher.
 #[inline]
 pub(crate) fn is_on() -> bool {
     OBSERVED && ON.load(Ordering::Relaxed)
@@ -114,8 +114,8 @@ pub(super) unsafe fn enter(begun: Begun) -> Option<Before> {
     };
     OWN.try_with(|own| {
         if own.0.now.load(Ordering::Relaxed).is_null() {
-            // Ours alone to write. Before the address: who sees that one sees this count or a later
-            // one.
+            // Only this thread writes it. It comes before the address, so that a watcher that sees
+            // the address sees this count or a later one.
             let polls = own.0.polls.load(Ordering::Relaxed);
             own.0.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
         }

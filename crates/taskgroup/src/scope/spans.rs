@@ -1,8 +1,8 @@
 //! `tracing` spans that follow the tree.
 //!
 //! The span of a group is opened where the group is: below the span of the task that runs it, or
-//! one that the task has entered itself. The span of a task is always below that of its group,
-//! whoever spawned it.
+//! one that the task has entered itself. The span of a task is always below the span of its group,
+//! whichever code spawned it.
 //!
 //! Whatever `tracing` is asked may run code of a subscriber, which is foreign: it goes through the
 //! gate, outside all locks.
@@ -12,7 +12,7 @@ use tracing::{Level, info_span};
 
 use crate::gate;
 
-/// Who is to blame for a panic.
+/// The subject of the report, if one panics.
 const SUBSCRIBER: &str = "a `tracing` subscriber";
 
 /// A span whose every operation goes through the gate.
@@ -60,7 +60,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Tells the subscriber something, if there may be one that wants to be told of that level.
+/// Tells the subscriber something, if there may be one that asks for this level.
 #[inline]
 pub(super) fn told<R>(level: Level, tell: impl FnOnce() -> R) -> Option<R> {
     if level > LevelFilter::current() {

@@ -1,16 +1,16 @@
-//! Those who wait for something, in the order in which they came. Each leaves in constant time when
-//! its wait is given up (S44).
+//! What waits for something, in the order of arrival. Each waiter leaves in constant time when its
+//! wait is given up (S44).
 //!
 //! A wait keeps the [`Key`] of its place and gives it back when it is dropped. Places are reused,
-//! so a key has a number as well: one that is out of date names nobody.
+//! so a key has a number as well: one that is out of date names no waiter.
 //!
 //! - **W1** The waiters are a doubly linked list through the places; free places are a singly
 //!   linked one.
 //! - **W2** A waiter that is [called](Waiters::call_first) leaves the list and keeps its place
 //!   until its wait has seen the call. So if that wait is given up instead,
 //!   [`remove`](Waiters::remove) says so, and the call can go to the next one.
-//! - **W3** No waker is cloned, woken or dropped in here: this is kept in a lock, and whoever has
-//!   the lock lets wakers go after it (G1).
+//! - **W3** No waker is cloned, woken or dropped in here: this is kept in a lock, and the thread
+//!   that has the lock lets wakers go after it (G1).
 //!
 //! Why not a crate: `slab` stores no order and no generation, so both lists and the numbers would
 //! be written around it all the same, and `event-listener` and the semaphore of Tokio bring locks
@@ -21,7 +21,7 @@ use super::gate::StoredWaker;
 /// No place.
 const NONE: u32 = u32::MAX;
 
-/// So many places are kept when nobody waits any more; the memory of more goes.
+/// The number of places that are kept when nothing waits any more. The memory of more is freed.
 const KEPT: usize = 16;
 
 /// Names a waiter.
@@ -146,7 +146,7 @@ impl Waiters {
         Some(waker)
     }
 
-    /// Takes all those who wait out, the first one first. Those who were called keep their places.
+    /// Takes all waiters out, the first one first. Those that were called keep their places.
     #[must_use = "W3: a waker is woken after the lock"]
     pub(crate) fn take_all(&mut self) -> Vec<StoredWaker> {
         let mut wakers = Vec::new();

@@ -39,7 +39,7 @@ pub(crate) fn task_id(header: &Header) -> TaskId {
     TaskId::new(number, header.index)
 }
 
-/// As [`task_info`] for whoever knows what is above.
+/// As [`task_info`], if it is known what is above.
 pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
     task_info_at(header, Some(parent))
 }
@@ -54,8 +54,8 @@ fn main_info(scope: &Scope) -> TaskInfo {
     TaskInfo::new("main", TaskId::new(0, 0), None, scope.location)
 }
 
-/// As [`info`] for whoever knows what is above; scopes without a name of their own are who is
-/// above.
+/// As [`info`], if it is known what is above. `None` for a scope without a name of its own, which
+/// has the name of what is above.
 pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<TaskInfo> {
     match &scope.kind {
         Kind::Group(group) => Some(match group.known_info() {
@@ -67,7 +67,7 @@ pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<Tas
     }
 }
 
-/// Who a scope is: the group, the task around it, or the root. Found by a walk, kept by groups.
+/// The group or task that a scope belongs to, or the root. Found by a walk, and kept by groups.
 pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
     // Top down from the nearest ancestor that knows its own: no recursion (T7).
     let mut chain = Vec::new();

@@ -1,5 +1,5 @@
-//! How children end whose runtime is gone: their futures are dropped, their groups are told,
-//! nothing is polled any more.
+//! How children end whose runtime is gone. Their futures are dropped and their groups are told.
+//! Nothing is polled any more.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

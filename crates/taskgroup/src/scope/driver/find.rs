@@ -13,8 +13,8 @@ use crate::sync::Mutex;
 static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = std::sync::OnceLock::new();
 
 impl Runtime {
-    /// The runtime that polls the current task, also where its code has entered another one;
-    /// outside any task that of Tokio.
+    /// The runtime that polls the current task, even if its code has entered another one. Outside
+    /// any task it is the one that Tokio has entered.
     ///
     /// # Panics
     /// Outside a Tokio runtime.

@@ -30,7 +30,7 @@ impl GroupState {
             return Err(reason.map_or(Refusal::Closed, Refusal::Cancelled));
         }
         if scope.runtime_if_any().is_none() {
-            // Nobody would give the token back after the panic.
+            // Nothing would give the token back after the panic.
             scope.leave();
             scope.runtime();
         }
@@ -132,7 +132,7 @@ impl Header {
         group.is_some_and(GroupState::is_plain) && !self.has(BACKGROUND | LIMITED)
     }
 
-    /// The task has ended, in every sense: its group hears of it last.
+    /// The task has ended, with all it had to do. This is its last act, by which its group may end.
     pub(in crate::scope) fn tell_owner(&self, fate: Fate) {
         let owner = &self.owner;
         match owner.group() {

@@ -25,7 +25,7 @@ impl GroupState {
         }
     }
 
-    /// The grace is over and the body has not ended: who is to be named, unless a child is.
+    /// The grace has ended and the body has not: what to name, if no child still runs.
     pub(in crate::scope) fn late_body(&self, scope: &Arc<Scope>) -> Option<TaskInfo> {
         // Relaxed: nothing else is read by what it says, and a swap reads the newest value.
         let reported = self.body_over.swap(true, Ordering::Relaxed);
@@ -34,11 +34,11 @@ impl GroupState {
 }
 
 impl Scope {
-    /// The grace is over: what still runs is dropped at its next suspension point and reported by
+    /// The grace has ended: what still runs is dropped at its next suspension point and reported by
     /// name (S18).
     pub(in crate::scope) fn grace_over(self: &Arc<Self>, grace: Duration) {
-        // With a token: what is told to end may have ended before its overrun is there, and then
-        // the group would be gone.
+        // With a token: what is told to end may end before its overrun is recorded, and then the
+        // group would be gone.
         if self.enter_child().is_err() {
             return;
         }

@@ -17,7 +17,7 @@ impl GroupState {
         self.asked(|asked| asked.limit)
     }
 
-    /// The limit, and who is within it.
+    /// The limit, and its places.
     pub(super) fn places(&self) -> Option<(usize, &Mutex<Places<TaskRef>>)> {
         let asked = self.asked.as_deref()?;
         Some((asked.settings.limit?, &asked.places))
@@ -73,8 +73,8 @@ impl GroupState {
         }
     }
 
-    /// The group is cancelled: who waits for a place gets it, which for a cancelled child means
-    /// that it ends. The caller submits them.
+    /// The group is cancelled, so each waiting child gets a place: a cancelled child only ends. The
+    /// caller submits them.
     pub(in crate::scope) fn take_queued(&self) -> Vec<TaskRef> {
         let Some((_, places)) = self.places() else {
             return Vec::new();
@@ -82,7 +82,7 @@ impl GroupState {
         let (queued, waiting) = {
             let mut places = places.lock();
             let queued = std::mem::take(&mut places.queued);
-            // They run their (empty) course on places of their own.
+            // They have places of their own until they have ended.
             places.placed += queued.len();
             (queued, places.waiting.take_all())
         };
@@ -164,7 +164,7 @@ impl Future for FreePlace<'_> {
         if this.group.poll_place(&mut this.key, cx.waker()) {
             Poll::Ready(true)
         } else if this.scope.is_cancelled() {
-            // The flag comes before the canceller's look at those who wait.
+            // The canceller sets the flag before it looks at the waiters.
             Poll::Ready(false)
         } else {
             Poll::Pending

@@ -4,7 +4,7 @@
 //! | file | what it answers |
 //! |---|---|
 //! | `children` | how children come in, and what the end of one means |
-//! | `limit`, `places` | who waits for a place |
+//! | `limit`, `places` | children and spawns that wait for a place |
 //! | `outcomes` | failures, successes, the policy |
 //! | `grace` | how long cleanup may take |
 
@@ -39,7 +39,7 @@ pub(crate) struct GroupState {
     /// Made on the first ask. In a box, as most groups have none.
     findings: crate::sync::OnceLock<Box<Findings>>,
     asked: Option<Box<Asked>>,
-    /// 0 until somebody asks for it.
+    /// 0 until it is asked for.
     number: AtomicU32,
     /// When it was opened.
     pub(crate) since: Stamp,
@@ -54,7 +54,7 @@ pub(crate) struct GroupState {
     pub(crate) span: super::spans::Span,
 }
 
-/// What there is to tell of few groups: who they are, what went wrong.
+/// What is known of few groups: name and path, and what went wrong.
 #[derive(Default)]
 struct Findings {
     identity: OnceLock<TaskInfo>,
@@ -171,7 +171,7 @@ impl GroupState {
         self.findings.get_or_init(Box::default).outcomes.lock()
     }
 
-    /// Who it is, if that was found out.
+    /// Its name and path, if they were found out.
     pub(super) fn known_info(&self) -> Option<&TaskInfo> {
         self.findings.get()?.identity.get()
     }
@@ -181,7 +181,7 @@ impl GroupState {
         self.asked(|asked| asked.name.clone())
     }
 
-    /// Who it is, as was found out just now, unless that was found out before.
+    /// Its name and path: those that were found out before, or else `fresh`.
     pub(super) fn keep_info(&self, fresh: TaskInfo) -> TaskInfo {
         let findings = self.findings.get_or_init(Box::default);
         findings.identity.get_or_init(|| fresh).clone()

@@ -114,7 +114,7 @@ impl GroupState {
         })
     }
 
-    /// The body is over: a failed one takes its children with it.
+    /// The body has ended. If it failed, its children are cancelled.
     pub(in crate::scope) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
         self.body_over.store(true, Ordering::Relaxed);
         if !with_value && !scope.is_cancelled() {
@@ -161,7 +161,7 @@ impl GroupState {
         if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
             let ended_by = scope.reason().map(|reason| reason.kind());
             if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
-                // Nobody cancelled it, so it was never satisfied.
+                // It was not cancelled, so it was never satisfied.
                 let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
                 let now = Interval::now();
                 failures.push(Member::from_failure(body_info(scope), missed, now));
@@ -185,8 +185,8 @@ impl Scope {
     pub(in crate::scope) fn end_background(self: &Arc<Self>) {
         let reason = CancelReason::of(ReasonKind::GroupEnded, self.location, None);
         // Closing first is not possible while they live; a spawn by one of them finds the group
-        // cancelled. On the stack of whoever polls the group destructors of children have no
-        // business.
+        // cancelled. Destructors of children must not run on the stack of the code that polls the
+        // group.
         self.cancel(&reason, Dropping::Scheduled);
     }
 }

@@ -1,4 +1,4 @@
-//! The places of a group with a limit, and who waits for one.
+//! The places of a group with a limit, and what waits for one.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ pub(super) struct Places<T> {
     pub(super) placed: usize,
     /// Children that wait for a place, by their number: in spawn order.
     pub(super) queued: BTreeMap<u32, T>,
-    /// Those who wait for a place before they spawn. While there are any, no place is free: one
-    /// that is given back is handed to the first of them, and counts as his from then on.
+    /// Spawns that wait for a place. While there are any, no place is free: one that is given back
+    /// is handed to the first of them, and is taken from then on.
     pub(super) waiting: Waiters,
 }
 
@@ -26,7 +26,7 @@ impl<T> Default for Places<T> {
     }
 }
 
-/// Whose turn it is when a place is free.
+/// What a free place goes to.
 pub(super) enum PlaceGoesTo<T> {
     Child(T),
     /// A place was handed to this one.

@@ -121,8 +121,8 @@ impl Future for Cleanups {
 }
 
 impl Drop for Cleanups {
-    /// Dropped before the end (the grace is over, or the runtime goes down): what still waits is
-    /// dropped too.
+    /// Dropped before the end, because the grace has ended or the runtime shuts down. What still
+    /// waits is dropped too.
     fn drop(&mut self) {
         let begun = self.current.take();
         self.drop_one(begun);

@@ -9,16 +9,16 @@
 //! Invariants:
 //!
 //! - **N1** The guard rule: after a poll that returned pending, a section whose scope is to end
-//!   here and has no holds drops its future on the spot. Which cancellations end it here is its
-//!   [`Ends`]; the others are left to whoever they are addressed to further out, who drops this
-//!   section together with everything around it.
+//!   here and has no holds drops its future on the spot. Its [`Ends`] says which cancellations end
+//!   it here. The others belong to a scope further out, which drops this section together with
+//!   everything around it.
 //! - **N2** After its future has ended, a section winds up: deferred work last in first out, then
-//!   everything below. As long as that takes it holds its parent, so that what it has to report can
-//!   still be reported.
+//!   everything below. Meanwhile it holds its parent, so that it can still report what it has to
+//!   report.
 //! - **N3** A section that is dropped before it has closed abandons its scope to its home.
-//! - **N4** Each poll of a section is its answer to whoever [asks](Scope::ask) whether it is
-//!   parked, and renews its hold where it has one to have. Once its future has ended, the section
-//!   hands on what is parked below it before it waits for anything (S40).
+//! - **N4** Each poll of a section answers the [question](Scope::ask) whether it is parked, and
+//!   renews the hold that it is entitled to. Once its future has ended, the section hands on what
+//!   is parked below it before it waits for anything (S40).
 
 use std::panic::Location;
 use std::pin::Pin;
@@ -92,8 +92,8 @@ pin_project! {
 }
 
 enum SectionState {
-    /// The scope is made when somebody inside asks for it, and for all but deadlines when the first
-    /// poll is pending.
+    /// The scope is made when code inside asks for it. For all but deadlines it is also made when
+    /// the first poll is pending.
     Unopened(Lazy, &'static Location<'static>),
     Open(Open),
 }
@@ -220,7 +220,7 @@ impl<F: Future> Section<F> {
                 Err(payload) => Ended::Panicked(Caught::new(payload, began)),
                 Ok(Poll::Pending) => {
                     let SectionState::Open(open) = this.state else {
-                        // A deadline that nobody has asked for: its alarm is the caller's business.
+                        // A deadline whose scope no code has asked for. Its caller sets the alarm.
                         return Poll::Pending;
                     };
                     open.scope.set_waker(cx.waker());
@@ -246,7 +246,7 @@ impl<F: Future> Section<F> {
             };
             let ended = drop_future(this.state, this.future.as_mut(), ended);
             let SectionState::Open(open) = this.state else {
-                // Nobody has asked for the scope, so there is nothing below and nothing to tell.
+                // No code has asked for the scope, so there is nothing below and nothing to report.
                 return Poll::Ready(ended);
             };
             if let Kind::Group(group) = &open.scope.kind {
@@ -288,8 +288,8 @@ impl<F: Future> Section<F> {
         self.poll_ended(cx)
     }
 
-    /// When the deadline is that nobody has asked for, and what time it is. A duration counts from
-    /// the first call.
+    /// The instant of a deadline whose scope no code has asked for, and the time now. A duration
+    /// counts from the first call.
     pub(crate) fn unopened_deadline(self: Pin<&mut Self>) -> Option<(Instant, Instant)> {
         match self.project().state {
             SectionState::Unopened(Lazy::Deadline(at, after), _) => {
@@ -331,8 +331,8 @@ impl<F: Future> Section<F> {
     }
 }
 
-/// The code of `scope` had panicked, and whoever was to unwind with that is gone (S41). The parent
-/// has a failure instead.
+/// The code of `scope` had panicked, and the code that was to unwind with that is gone (S41). The
+/// parent gets a failure instead.
 fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     if let Some(parent) = scope.parent() {
         let who = match scope.group() {

@@ -14,8 +14,8 @@ pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -
             // waited for.
             scope.hand_on();
             if !listens {
-                // Whoever gives a token back looks for these two after that: what ends before is
-                // seen by the next look.
+                // A thread that gives a token back looks for these two after that. What ended
+                // before is seen by the next look below.
                 scope.set_waker(cx.waker());
                 scope.start_draining();
                 listens = true;

@@ -17,7 +17,7 @@ use crate::scope::tree::{Kind, ancestors, task_of};
 use crate::scope::tree::{NO_SLOT, Scope};
 use crate::sync::AtomicU32;
 
-/// What a new task is told apart from its future.
+/// What a new task is given beside its future.
 pub(crate) struct Spec {
     pub(crate) owner: Arc<Scope>,
     pub(crate) index: u32,
@@ -56,7 +56,7 @@ impl Header {
     }
 }
 
-/// The span of a task: below that of its group, whoever spawned it.
+/// The span of a task. It is below the span of its group, whichever code spawned it.
 #[cfg(feature = "tracing")]
 fn span_of(spec: &Spec) -> Span {
     let group = spec.owner.group().map_or(0, GroupState::number);

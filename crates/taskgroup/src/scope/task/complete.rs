@@ -36,7 +36,7 @@ where
         self.complete_with_care(end)
     }
 
-    /// Has the outcome ready, or drops it.
+    /// Puts the outcome into the stage, or drops it.
     #[inline]
     fn finish<R>(&self, fate: Fate, outcome: R) -> Step
     where
@@ -128,8 +128,8 @@ where
     #[cold]
     pub(super) fn fail(&self, payload: Payload) -> Step {
         if matches!(self.own_stage(), Stage::Outcome(_)) {
-            // The outcome is there, so what unwound was to be told to others. They are told by the
-            // end of the task.
+            // The outcome is there already, so what unwound came after it. The end of the task
+            // tells the others.
             gate::report("the end of a task", payload);
             return Step::Ended {
                 fate: Fate::Failed,

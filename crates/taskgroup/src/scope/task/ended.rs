@@ -1,4 +1,4 @@
-//! How a task ended, before that is told: a value, cancelled, or a failure and who has to know it.
+//! How a task ended, before others are told: with a value, as cancelled, or with a failure.
 
 use super::header::Header;
 use super::outcome::JoinError;
@@ -26,7 +26,7 @@ impl<V> End<V> {
 pub(super) enum Judged<V> {
     Value(V),
     Cancelled,
-    /// And what its owner has to be told, unless it knows.
+    /// And the failure that its owner has to be told of, unless it has it already.
     Failed(TaskError, Option<Member>),
 }
 

@@ -1,22 +1,22 @@
 //! What few tasks have beside their header, in one word of it: the Tokio task that drives them, the
-//! scope inside, who waits for the end.
+//! scope inside, and what waits for the end.
 //!
 //! The word is null; or the Tokio task, as the data of its waker with [`DRIVE`] in the low bits, or
 //! the scope inside, with [`INSIDE`] there; or a box with all there is. It goes from left to right
 //! in this list and never back, so:
 //!
 //! - **X1** Once the Tokio task is known, one counted reference to it (a waker) belongs to the
-//!   word, later to the box, until the drop of these. Whoever keeps the task can wake its driver
-//!   without counting.
+//!   word, later to the box, until the drop of these. A thread that keeps the task can wake its
+//!   driver without counting.
 //! - **X2** A box that the word points to lives until the drop of the word.
 //! - **X3** Likewise for the scope inside: one reference, from `Arc::into_raw`, belongs to the
 //!   word, later to the box. It can be lent.
 //! - **X4** Each change of the word is a compare-and-swap with release, each look at it an acquire.
-//!   So who finds something in the word sees what was written there before.
+//!   So a thread that finds something in the word sees what was written there before.
 //!
-//! So a parked child of Tokio's takes no memory but its node and Tokio's own cell. And the cell
-//! goes with the node, on the thread of whoever has the handle, who most often made both: an
-//! allocator with arenas charges for anything else.
+//! So a parked child takes no memory but its node and Tokio's own cell. The cell goes with the
+//! node, on the thread that drops the handle, which most often made both. An allocator with arenas
+//! makes anything else expensive.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -38,8 +38,8 @@ const DRIVE: usize = 1;
 const INSIDE: usize = 2;
 const TAGS: usize = DRIVE | INSIDE;
 
-/// The table of the wakers that the words have: Tokio's, that of the first one seen. One with
-/// another table has its place in the box.
+/// The table of the wakers in the words: the table of the first waker seen, which is Tokio's. A
+/// waker with another table goes into the box.
 static TABLE: std::sync::OnceLock<&'static RawWakerVTable> = std::sync::OnceLock::new();
 
 /// The box.
@@ -49,12 +49,12 @@ pub(super) struct ExtraBox<S> {
     join: Mutex<Join>,
 }
 
-/// Who awaits the end.
+/// What awaits the end.
 #[derive(Default)]
 struct Join {
-    /// The one that has the handle.
+    /// The await that has the handle.
     owner: Option<StoredWaker>,
-    /// Those who have borrowed it.
+    /// The awaits that have borrowed it.
     others: Waiters,
 }
 
@@ -214,7 +214,7 @@ impl<S> Extra<S> {
         changed.map(drop)
     }
 
-    /// `waker` is that of the Tokio task, always the same one.
+    /// `waker` is the waker of the Tokio task, always the same one.
     #[inline]
     pub(super) fn set_drive(&self, waker: &Waker) {
         match self.word() {
@@ -261,8 +261,8 @@ impl<S> Extra<S> {
         }
     }
 
-    /// At the end `waker` is woken, which is that of whoever has the handle. One place is enough
-    /// for that.
+    /// At the end `waker` is woken: the waker of the await that has the handle. There is one
+    /// handle, so one place is enough.
     pub(super) fn wake_owner_at_end(&self, waker: &Waker) {
         let join = &self.rare_or_new().join;
         let is_known = |join: &Join| {

@@ -83,7 +83,7 @@ pub(super) struct Vtable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scope) enum Allowed {
     Poll,
-    /// Polling is over: the future is only dropped.
+    /// The future may only be dropped.
     Drop,
 }
 
@@ -145,8 +145,8 @@ impl Header {
         self.state.is_cancelled()
     }
 
-    /// The task's place in its owner's list. Whether there is one only changes while `RUNNING` is
-    /// ours; which one it is, under the owner's lock.
+    /// The task's place in its owner's list. Only the thread that has `RUNNING` changes whether
+    /// there is one. Which one it is changes under the owner's lock.
     pub(in crate::scope) fn slot(&self) -> u32 {
         self.slot.load(Ordering::Relaxed)
     }
@@ -159,9 +159,8 @@ impl Header {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
-    /// As [`is_cancelled`](Self::is_cancelled), for whoever polls the task: a handle's cancel marks
-    /// the scope inside first and the task right after, and between the two the word is out
-    /// already.
+    /// As [`is_cancelled`](Self::is_cancelled), for the thread that polls the task. A cancel by a
+    /// handle marks the scope inside first and the task right after, and the first mark counts.
     pub(in crate::scope) fn is_told(&self) -> bool {
         self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
     }
@@ -188,8 +187,8 @@ impl Header {
     }
 
     /// Tells the scope inside the task what the task was told. The caller has marked the task (Z2):
-    /// the thread that makes the scope looks at the word after that, so one of the two has both in
-    /// hand.
+    /// the thread that makes the scope looks at the word after that, so one of the two threads sees
+    /// both.
     pub(super) fn pass_down(&self) {
         let Some(scope) = self.scope() else {
             return;
@@ -288,7 +287,7 @@ impl TaskLink {
     }
 
     pub(crate) fn upgrade(&self) -> Option<TaskRef> {
-        // K5: whoever takes it out waits for the lock, with a reference that keeps the task.
+        // K5: a thread that takes it out waits for the lock, with a reference that keeps the task.
         self.0.lock().as_deref().cloned()
     }
 

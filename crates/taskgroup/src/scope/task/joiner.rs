@@ -16,7 +16,7 @@ enum Kept<P, B> {
     Boxed(B),
 }
 
-/// The one who may have the outcome of a task. Dropped, it leaves the task alone, and the outcome
+/// The one that may have the outcome of a task. If it is dropped, the task goes on, and its outcome
 /// is dropped when it comes.
 pub(crate) struct Joiner<V> {
     task: ManuallyDrop<TaskRef>,
@@ -49,7 +49,7 @@ impl<V> Joiner<V> {
         &self.task
     }
 
-    /// The outcome, if the task has ended and nobody has taken it.
+    /// The outcome, if the task has ended and it was not taken yet.
     pub(crate) fn take(&mut self) -> Option<Result<V, JoinError>> {
         match self.kept_mut()? {
             Kept::Plain(place) => place.take(),
@@ -60,7 +60,7 @@ impl<V> Joiner<V> {
         }
     }
 
-    /// The outcome in place, if the task has ended and nobody has taken it.
+    /// The outcome in place, if the task has ended and it was not taken yet.
     pub(crate) fn look(&self) -> Option<Result<&V, &JoinError>> {
         match self.kept()? {
             Kept::Plain(place) => Some(place.as_ref()?.as_ref()),
@@ -146,8 +146,7 @@ fn value_panicked(task: &TaskRef, payload: Payload) {
     if header.owner.enter_child().is_err() {
         return gate::report("the value of a task", payload);
     }
-    // On the stack of the code that has dropped the handle, destructors of other children have no
-    // business.
+    // Destructors of other children must not run on the stack of the code that dropped the handle.
     let failed = Member::from_panic(header.info(), payload, Interval::now());
     header.owner.adopt_from_hand(failed);
     header.owner.leave();

@@ -1,13 +1,13 @@
-//! One child: its node, who refers to it, how it is polled and how it ends.
+//! One child: its node, the references to it, how it is polled and how it ends.
 //!
 //! | file | what it answers |
 //! |---|---|
-//! | `header` | what is the same in every task, and who may touch what (K1–K7) |
+//! | `header` | what is the same in every task, and which thread may touch what (K1–K7) |
 //! | `state` | the state word, by named transitions |
 //! | `birth` | how a header begins |
 //! | `stage` | one future, later its outcome, behind the header |
 //! | `complete` | how its outcome is made and told |
-//! | `ended` | how the future ended, before that is told |
+//! | `ended` | how the future ended, before others are told |
 //! | `reference` | polling, cancelling, linking and ending a task by a reference to it |
 //! | `waker` | its waker |
 //! | `waiting` | waiting for its end |
@@ -15,7 +15,7 @@
 //! | `outcome` | what its outcome is to others |
 //! | `output` | what a child may return |
 //! | `kept` | large futures and values |
-//! | `extra` | what few tasks have: a Tokio task, a scope inside, who waits for the end |
+//! | `extra` | what few tasks have: a Tokio task, a scope inside, awaits of the end |
 //! | `mark` | its name and its place in the source |
 //! | `name` | the name in twelve bytes |
 //! | `pool` | the memory of nodes |

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub(crate) struct Name {
     /// Null: none.
     start: *const u8,
-    /// With [`OWNED`](Self::OWNED) if it is that of a `Box<str>`.
+    /// With [`OWNED`](Self::OWNED) if `start` leads to a `Box<str>`.
     len: u32,
 }
 

@@ -1,4 +1,4 @@
-//! How a task ended, for those who wait for it, and which errors only say that it was cancelled.
+//! How a task ended, for code that awaits it, and which errors only say that it was cancelled.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::progress::Fate;
 use crate::scope::cancelled::Cancelled;
 use crate::scope::tree::Scope;
 
-/// Why the value of a task is not to be had.
+/// Why a task has no value.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -145,8 +145,9 @@ fn says_cancelled(error: &(dyn Error + 'static)) -> Option<bool> {
 }
 
 /// Some error types hide what they were made of (a boxed `anyhow` report does), and a guard of
-/// `scope` is alive. If it goes with the error, it was in there, and tells as much as one that
-/// shows. If not, the guard is elsewhere and the error is a failure, of which the text is left.
+/// `scope` is alive. If the guard goes with the error, it was in there, and the task ended as
+/// cancelled. If not, the guard is elsewhere and the error is a failure, of which only the text is
+/// left.
 fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
     let mut text = gate::text(&error);
     let mut link = gate::source(&*error);

@@ -5,7 +5,7 @@
 //!
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so
 //!   any thread may keep it or give it back to the allocator.
-//! - **M2** A block in a list is nobody else's. Its first word leads to the next one.
+//! - **M2** A block in a list belongs to that list alone. Its first word leads to the next one.
 //! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends:
 //!   what lives long stays at the size of what lives in it.
 
@@ -15,10 +15,10 @@ use std::ptr::NonNull;
 
 /// Sizes are rounded up to a multiple of that.
 const STEP: usize = 16;
-/// Larger nodes are the allocator's business alone: they cost more than it.
+/// Larger nodes are left to the allocator: what they do costs more than it does.
 const CLASSES: usize = 16;
-/// Where a checker runs us each node is an allocation of its own, so that it sees who comes too
-/// late.
+/// Under a checker each node is an allocation of its own, so that the checker sees a use after
+/// free.
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {

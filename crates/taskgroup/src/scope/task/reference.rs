@@ -1,5 +1,4 @@
-//! What is done with a task by whoever has a reference to it: it is polled, cancelled, woken,
-//! linked and ended.
+//! What is done with a task by a reference to it: it is polled, cancelled, woken, linked and ended.
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -35,7 +34,7 @@ impl TaskRef {
             .unwrap_or_else(|payload| (vtable.fail)(self, payload))
     }
 
-    /// Polls once, or only drops where polling is over. The caller has `RUNNING`.
+    /// Takes one step. The caller has `RUNNING`.
     #[inline]
     pub(in crate::scope) fn drive(self, allowed: Allowed) {
         if let Step::Ended { fate, gone } = self.step(allowed) {
@@ -63,7 +62,8 @@ impl TaskRef {
     pub(in crate::scope) fn drive_as(&self, waker: &Waker) -> Driven {
         let header = self.header();
         if !header.is_detached() {
-            // Tokio's cell goes with the node: the thread that has the handle most often made both.
+            // Tokio's cell goes with the node, because the thread that drops the handle most often
+            // made both.
             header.extra.set_drive(waker);
         }
         if let Step::Ended { fate, gone } = self.step(Allowed::Poll) {
@@ -172,7 +172,7 @@ impl TaskRef {
         self.inside()
     }
 
-    /// Makes the task visible to cancellers and to the tree, once. `RUNNING` is ours.
+    /// Makes the task visible to cancellers and to the tree, once. The caller has `RUNNING`.
     pub(in crate::scope) fn link(&self) {
         let header = self.header();
         if header.is_linked() {

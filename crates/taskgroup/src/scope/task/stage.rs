@@ -1,7 +1,7 @@
 //! One child task: its future, later its outcome, behind the header of its node, in one allocation.
 //!
-//! The invariants K1–K7 stand in [`header`](super::header): who may touch the stage, and who keeps
-//! the node. The future is never moved: it is polled and dropped where it was built.
+//! The invariants K1–K7 stand in [`header`](super::header): which thread may touch the stage, and
+//! what keeps the node. The future is never moved: it is polled and dropped where it was built.
 
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -42,8 +42,8 @@ pub(super) struct Task<F: Future<Output: TaskOutput>> {
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// A task that is to be submitted to its driver, and its joiner. Its owner's token has been taken.
-/// The future is not large.
+/// A new task, which the caller submits to its driver, and its joiner. The token of its owner has
+/// been taken. The future is not large.
 #[inline]
 pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
 where
@@ -148,7 +148,7 @@ where
         }
     }
 
-    /// `RUNNING` is ours (K1).
+    /// The caller has `RUNNING` (K1).
     fn step(&self, task: &TaskRef, allowed: Allowed) -> Step {
         let waker = task.waker();
         let mut cx = Context::from_waker(&waker);
@@ -200,8 +200,8 @@ where
         matches!(self.own_stage(), Stage::Future(_))
     }
 
-    /// Polls the future, or drops it by the guard rule. Once it has ended the stage is empty.
-    /// `RUNNING` is ours (K1).
+    /// Polls the future, or drops it by the guard rule. Once it has ended the stage is empty. The
+    /// caller has `RUNNING` (K1).
     fn poll_future(
         &self,
         task: &TaskRef,
@@ -213,7 +213,7 @@ where
         let first = header.is_new();
         let mut may_poll = allowed == Allowed::Poll;
         if !header.is_linked() {
-            // Nobody finds it to tell it, so it asks.
+            // No canceller finds it, so it asks.
             let flags = header.owner.flags();
             header.inherit(flags);
             if flags & tree::NAMED != 0 {
@@ -257,8 +257,8 @@ where
                     || header.is_told() && header.holds() == 0
             };
             if !to_drop() {
-                // One that only yields comes again at once, and asks then: it need not be found.
-                // But one that goes on like that is to be seen.
+                // A task that only yields is polled again at once and asks then, so it need not be
+                // found. But one that keeps yielding has to show in the tree.
                 if first && header.is_scheduled() && !header.sees_cancel() {
                     return None;
                 }

@@ -1,4 +1,5 @@
-//! The state word of a task: which thread has it, what it was told, how many refer to it.
+//! The state word of a task: which thread has it, which cancellations have reached it, how many
+//! references there are.
 //!
 //! The low bits are flags, the rest counts references. Every change is one read-modify-write by a
 //! named transition below, so each transition sees what all earlier ones did. Nothing foreign runs
@@ -83,7 +84,7 @@ pub(in crate::scope) enum Woken {
     Noticed,
     /// Hand the task to its driver.
     Submit,
-    /// The driver is gone: the task is to be dropped.
+    /// The driver is gone, so the task has to be dropped.
     Driverless,
 }
 
@@ -347,7 +348,7 @@ impl StateWord {
     }
 
     /// The outcome is in the stage, or else was dropped because the joiner was `gone`. Gives the
-    /// tree's reference back; that of the caller remains, so it is not the last.
+    /// tree's reference back. The caller's one remains, so it is not the last.
     pub(super) fn end(&self, gone: bool) -> AtEnd {
         let changed = self.update(|state| Some(state - RUNNING + DONE - REF));
         let (Ok(before) | Err(before)) = changed;

@@ -6,8 +6,8 @@ use super::header::Header;
 use crate::scope::waiters::Key;
 
 impl Header {
-    /// Whether the task has ended; if not, the waker of whoever has the handle is woken when it
-    /// has.
+    /// Whether the task has ended. If not, `waker`, of the await that has the handle, is woken when
+    /// it has.
     #[inline]
     pub(crate) fn poll_done(&self, waker: &Waker) -> bool {
         self.is_done() || {
@@ -16,8 +16,8 @@ impl Header {
         }
     }
 
-    /// As [`poll_done`](Self::poll_done), for one of those who have borrowed the handle. It gives
-    /// its key back when it is dropped.
+    /// As [`poll_done`](Self::poll_done), for an await that has borrowed the handle. It gives its
+    /// key back when it is dropped.
     pub(super) fn poll_done_by(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         self.is_done() || {
             self.extra.wake_at_end(key, waker);
@@ -34,7 +34,7 @@ impl Header {
         self.extra.forget_waiter(key);
     }
 
-    /// The handle is dropped: nobody awaits it.
+    /// The handle is dropped, so nothing awaits it.
     #[inline]
     pub(crate) fn stop_awaiting(&self) {
         if self.state.is_awaited() {

@@ -5,13 +5,13 @@
 //! rings too early for that one, which then takes a new one. So a task with one deadline after the
 //! other, none of which comes, arms an alarm now and then, and is woken in vain as often.
 //!
-//! - **BE1** An alarm has its waker until it rings. So as long as none of its runtime has rung
-//!   since a bell was armed, who has the same waker is the same task. It may be in another runtime
-//!   by now. One with workers of its own rings all the same, and has no clock but the common one;
-//!   with others that is asked.
-//! - **BE2** A bell that was left keeps the task's memory. It does so until another one is left on
-//!   the thread, until it rings, until its runtime goes; and where a driver of ours polls the task,
-//!   not beyond the driver's turn.
+//! - **BE1** An alarm has its waker until it rings. If no alarm of its runtime has rung since a
+//!   bell was armed, an equal waker means the same task. That task may be in another runtime by
+//!   now. A multi-thread runtime rings all the same, and its clock is the common one. For any other
+//!   runtime it is checked that it is the current one.
+//! - **BE2** A bell that was left keeps the task's memory. It does so until another bell is left on
+//!   the thread, it rings, or its runtime goes. If a driver of the engine polls the task, the bell
+//!   goes with the driver's turn at the latest.
 
 use std::cell::RefCell;
 use std::task::{RawWakerVTable, Waker};
@@ -32,10 +32,10 @@ pub(crate) struct Bell {
     left: ReusableBy,
 }
 
-/// For whom a bell may be left.
+/// Which task may use a bell that was left.
 enum ReusableBy {
     Nobody,
-    /// For whoever is in that runtime.
+    /// A task that is polled in this runtime.
     Inside(Id),
     Anybody,
 }
@@ -88,7 +88,7 @@ impl Bell {
             }
     }
 
-    /// Whether it is still to ring, for whoever has had it since it was theirs.
+    /// Whether it will still ring for the task that has it.
     pub(crate) fn is_set(&self, now: Instant, waker: &Waker) -> bool {
         self.wakes(waker) && now < self.alarm.at() && !self.alarm.is_silent()
     }

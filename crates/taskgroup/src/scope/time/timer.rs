@@ -6,12 +6,12 @@
 //! that is met touches no timer.
 //!
 //! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in
-//! constant time. What the sleeper then still finds there it sorts by time, once. So only what
-//! outlives somebody else's deadline pays for an order.
+//! constant time. What the sleeper then still finds there it sorts by time, once. So only an alarm
+//! that outlives another one pays for an order.
 //!
 //! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an
-//!   alarm that is armed under the lock either is among those or finds the flag. Who reads the flag
-//!   without the lock and misses it has its alarm silenced.
+//!   alarm that is armed under the lock either is among those or finds the flag. If a thread reads
+//!   the flag without the lock and misses it, its alarm is silenced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// What to do when the time has come.
 pub(crate) enum Alarm {
-    /// A deadline without a scope: whoever polls it looks at the clock.
+    /// A deadline without a scope: its next poll looks at the clock.
     Wake(StoredWaker),
     Deadline(Weak<Scope>),
     Grace(Weak<Scope>, Duration),
@@ -46,7 +46,7 @@ pub(crate) enum Alarm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerKey {
     at: Instant,
-    /// In the order of their arming: who is due at the same instant rings in that order.
+    /// In the order of their arming: alarms that are due at the same instant ring in that order.
     number: u64,
     /// Its place while it is young.
     place: u32,
@@ -68,7 +68,7 @@ pub(crate) struct Timers {
 #[derive(Default)]
 struct Alarms {
     young: Vec<Option<(TimerKey, Alarm)>>,
-    /// Places in `young` that are free, unless somebody is there by now or the place is gone.
+    /// Places in `young` that are free, unless one was taken since or is gone.
     free: Vec<u32>,
     /// In the order of their ringing.
     sorted: BTreeMap<TimerKey, Alarm>,
@@ -258,8 +258,8 @@ impl Timers {
             due.push(entry.remove());
         }
         if !due.is_empty() {
-            // AcqRel: BE1, with `rings`. Who comes by the memory of a waker that is gone sees the
-            // count, which precedes that.
+            // AcqRel: BE1, with `rings`. A thread that reuses the memory of a waker that is gone
+            // sees the count, which came before that.
             self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }

@@ -1,10 +1,10 @@
 //! Asking what keeps a scope that is to end: sections in use answer, the others are parked (S40).
 //!
-//! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and
-//!   whoever polls it. Each poll of a section counts as its answer. One that does not answer within
-//!   [`PATIENCE`] further polls of the scope is parked, and holds no longer in either way, until it
-//!   is polled within its home again. A guard of the scope's own code is no section, and is not
-//!   asked.
+//! - **T13** A scope that is told to end and is kept by sections asks them: it wakes them and the
+//!   task that polls it. Each poll of a section counts as its answer. A section that does not
+//!   answer within [`PATIENCE`] further polls of the scope is parked. It holds no longer, in either
+//!   way, until it is polled within its home again. A guard of the scope's own code is no section
+//!   and is not asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +17,21 @@ use crate::scope::current;
 use crate::scope::time::{alarm, timer::Alarm};
 use crate::sync::Ordering;
 
-/// A section is parked after so many polls of the scope around it in which none of those asked has
-/// answered. An executor inside one task (`FuturesUnordered`, say) polls something of what was
-/// woken in its next poll or the one after, and a section that the code around polls by hand is
-/// polled then as well. So a section that is in use is never cut off, and one that is parked delays
-/// the end by that many polls.
+/// The number of polls of the scope after which a section is parked, if none of the sections that
+/// were asked has answered. An executor inside one task (`FuturesUnordered`, say) polls some of
+/// what was woken in its next poll or the one after. A section that the code around it polls by
+/// hand is polled then as well. So a section in use is never cut off, and a parked one delays the
+/// end by this many polls.
 const PATIENCE: u32 = 64;
-/// While it waits it wakes them again, in case one was moved to another executor.
+/// After this many polls without an answer, the sections are woken again, in case one was moved to
+/// another executor.
 const REMIND: u32 = 16;
 /// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a
 /// group for as long as those below end.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
-/// What looking costs is counted in sections. A poll of the scope earns so many, up to `MOST`:
-/// where thousands of sections are in use, they are not all looked at in each poll.
+/// What looking costs is counted in sections. A poll of the scope earns `EARNED`, up to `MOST`. So
+/// if thousands of sections are in use, not all of them are looked at in each poll.
 const EARNED: isize = 8;
 const MOST: isize = 64;
 
@@ -38,7 +39,7 @@ impl Scope {
     /// Its section is being polled. It only holds where that keeps something: within its home.
     pub(in crate::scope) fn answer(&self) {
         if self.home().is_none_or(current::is_within) {
-            // Nobody else writes it: a section has one poller at a time.
+            // Only this thread writes it: a section has one poller at a time.
             let polls = self.polls.load(Ordering::Relaxed);
             self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
             self.unpark();

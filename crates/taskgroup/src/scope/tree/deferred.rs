@@ -35,8 +35,9 @@ impl Scope {
         self.inner.lock().take_deferred()
     }
 
-    /// The same for the section, which waits for nothing below at the moment. The waker goes: that
-    /// of a task holds the task, and the task this scope.
+    /// As [`take_deferred`](Self::take_deferred), for the section, which waits for nothing below at
+    /// the moment. Its waker goes too: the waker of a task keeps the task, and the task keeps this
+    /// scope.
     pub(in crate::scope) fn stop_waiting(&self) -> Vec<Deferred> {
         let (deferred, waker) = {
             let mut inner = self.inner.lock();
@@ -54,7 +55,7 @@ impl Scope {
         })
     }
 
-    /// The next cleanup. With the last one the work on the queue is over.
+    /// The next cleanup. After the last one, the work on the queue has ended.
     pub(in crate::scope) fn pop_adopted(&self) -> Option<Deferred> {
         self.rare(|rare| {
             let next = rare.adopted.pop_front();
@@ -63,8 +64,8 @@ impl Scope {
         })
     }
 
-    /// Whether there may be adopted failures or deferred work. Who has left some has done so before
-    /// it gave its token back.
+    /// Whether there may be adopted failures or deferred work. What leaves some does so before it
+    /// gives its token back.
     pub(in crate::scope) fn has_rare(&self) -> bool {
         self.flags() & RARE != 0
     }

@@ -25,11 +25,12 @@ impl Scope {
     }
 
     /// Whether something around this scope, in the same task, is about to drop it by the guard
-    /// rule: then it has nothing to say and waits for that. Nested scopes that end together are so
-    /// told apart: the outermost one speaks (S21).
+    /// rule. Then this scope reports nothing and waits to be dropped. So among nested scopes that
+    /// end together the outermost one acts (S21).
     pub(crate) fn yields_to_outer(&self) -> bool {
         match self.home() {
-            // Polled by somebody else than whoever opened it: nobody out there would drop it.
+            // If other code polls it than the code that opened it, nothing further out would drop
+            // it.
             Some(home) => current::is(home) && home.is_about_to_drop(),
             None => false,
         }
@@ -49,7 +50,7 @@ impl Scope {
         false
     }
 
-    /// This scope and those around it whose code is that of the same task, from the inside out. It
+    /// This scope and those around it whose code belongs to the same task, from the inside out. It
     /// ends at a blocking closure and at a foreign call, because neither can be dropped.
     pub(super) fn in_the_same_task(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         let around = std::iter::successors(Some(self), |scope| match scope.home() {
@@ -70,8 +71,8 @@ impl Scope {
     pub(super) fn is_to_drop_what_it_runs(&self) -> bool {
         match &self.kind {
             Kind::Root | Kind::Shield | Kind::Local(..) | Kind::Blocking | Kind::Call => false,
-            // A handle's cancel marks the scope inside first and the task right after, so either of
-            // them is the word.
+            // A handle's cancel marks the scope inside first and the task right after, so either
+            // mark counts.
             Kind::Task(task) => {
                 let marked = |task: TaskRef| task.header().is_cancelled();
                 self.is_cancelled() || task.upgrade().is_some_and(marked)

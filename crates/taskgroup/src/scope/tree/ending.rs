@@ -20,8 +20,8 @@ impl Scope {
         }
     }
 
-    /// Unlinks the scope and hands what nobody has collected to its home, which gets its token back
-    /// by the caller.
+    /// Unlinks the scope and hands failures that no code has collected to its home. The caller
+    /// gives the home its token back.
     pub(super) fn finish(self: &Arc<Self>) -> Option<&Arc<Scope>> {
         let orphan = self.flags() & ORPHAN != 0;
         if orphan {
@@ -55,7 +55,7 @@ impl Scope {
         self.orphan();
     }
 
-    /// From now on nobody polls this scope: it ends by itself after what is below and what was
+    /// From now on nothing polls this scope. It ends by itself after what is below it and what was
     /// deferred, and its home waits for that. Gives the section's token back.
     pub(crate) fn orphan(self: &Arc<Self>) {
         self.set_orphan();
@@ -64,8 +64,8 @@ impl Scope {
     }
 
     fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
-        // Only groups and runs have any, and a run that is cut short, an exploration, has told of
-        // its fault.
+        // Only groups and runs have failures. A run that is cut short is an exploration, which has
+        // reported its fault already.
         self.group()?.take_failure(self).map(Member::Group)
     }
 

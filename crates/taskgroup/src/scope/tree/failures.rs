@@ -8,7 +8,7 @@ use crate::scope::group::Whose;
 use crate::scope::who;
 use crate::warning;
 
-/// So many failures of orphans are kept until somebody asks for them.
+/// The most failures of orphans that are kept until the program asks for them.
 const MOST_FAILURES: usize = 1_000;
 
 impl Scope {
@@ -45,7 +45,7 @@ impl Scope {
         }
     }
 
-    /// A process, a run or a task may live long and leave failures behind all the while: what is
+    /// A process, a run or a task may live long and leave failures behind all the while. So what is
     /// kept of them is bounded.
     fn keep_failure(self: &Arc<Self>, member: Member) {
         let mut member = Some(member);
@@ -64,8 +64,8 @@ impl Scope {
         drop(member);
     }
 
-    /// The failures of orphans that this task, run or root has adopted, and a word of those that
-    /// were not kept.
+    /// The failures of orphans that this task, run or root has adopted, and one that counts those
+    /// that were not kept.
     pub(crate) fn take_adopted(self: &Arc<Self>) -> Vec<Member> {
         if !self.has_rare() {
             return Vec::new();

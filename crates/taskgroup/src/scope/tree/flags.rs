@@ -1,4 +1,4 @@
-//! The bits of a scope: who is cancelled, and who waits for what.
+//! The bits of a scope: whether it is cancelled, what it waits for, where it is.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -6,9 +6,9 @@ use crate::sync::{AtomicU32, Ordering};
 pub(crate) const CANCELLED: u32 = 1;
 /// The cancellation was asked of this very scope.
 pub(crate) const OWN: u32 = 1 << 1;
-/// The grace is over: holds no longer count.
+/// The grace has ended: holds no longer count.
 pub(crate) const FORCED: u32 = 1 << 2;
-/// The section waits for what is below: whoever gives the last token back wakes it.
+/// The section waits for what is below. The thread that gives the last token back wakes it.
 pub(super) const DRAINING: u32 = 1 << 3;
 /// The section was dropped half-way; the parent waits instead of it.
 pub(super) const ORPHAN: u32 = 1 << 4;

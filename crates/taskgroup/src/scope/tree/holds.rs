@@ -1,4 +1,4 @@
-//! Holds: what forbids dropping a future, and who looks again when it does no more (T6, S40).
+//! Holds: what forbids dropping a future, and what happens when the last of them goes (T6, S40).
 //!
 //! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its
 //!   own `holds` are not 0 (a guard is alive in it, or in a section further in) and it is not
@@ -14,7 +14,7 @@ use super::flags::{CANCELLED, HOLDING, OWN, PARKED, TOLD};
 use super::{Kind, Scope, ScopeData, task_of};
 use crate::sync::{MutexGuard, Ordering};
 
-/// Those who are to look again whether they may be dropped now.
+/// The scopes that have to look again whether they may be dropped now.
 type Freed<'a> = SmallVec<[&'a Arc<Scope>; 4]>;
 
 impl Scope {
@@ -34,8 +34,8 @@ impl Scope {
         freed.into_iter().for_each(Scope::look_again);
     }
 
-    /// The drop rule may apply now: has whoever polls this scope look again. Code that blocks on an
-    /// await in there is looked at by nothing else (T15).
+    /// The drop rule may apply now: has the task that polls this scope look again. Nothing else
+    /// looks at code that blocks on an await in there (T15).
     pub(in crate::scope) fn look_again(self: &Arc<Self>) {
         self.wake_stopped();
         match &self.kind {
@@ -60,7 +60,8 @@ impl Scope {
         }
     }
 
-    /// And no longer. Whoever finds that it does not any more has nothing to do.
+    /// Its section holds its home no longer. A thread that finds this done already has nothing to
+    /// do.
     pub(in crate::scope) fn release_home(&self) {
         if !self.is_holding() {
             return;

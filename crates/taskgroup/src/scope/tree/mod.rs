@@ -1,4 +1,4 @@
-//! The scope tree: who is below whom, who is cancelled, who must not be dropped, who has ended.
+//! The scope tree: what is below what, what is cancelled, what must not be dropped, what has ended.
 //!
 //! | file | what it answers |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `asking` | how sections are asked whether they still hold |
 //! | `dropping` | which scope is about to drop what it runs |
 //! | `blocked` | awaits that are cut off, and code that blocks on one |
-//! | `wakers` | who is woken by a scope |
+//! | `wakers` | what a scope wakes |
 //! | `parked` | where a scope is at home |
 //! | `ending` | the end of a scope, by its section or as an orphan |
 //! | `deferred` | work for the end of a scope, and cleanups that were left to it |
@@ -22,9 +22,9 @@
 //!
 //! Invariants (the tests of this room and the schedule models name them):
 //!
-//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled by
-//!   somebody, one for each task spawned into it, one for each scope opened below it. A scope
-//!   finishes once, after its last foreign token.
+//! - **T1** `tokens` counts the tokens of a scope: one for its own section while that is polled,
+//!   one for each task spawned into it, one for each scope opened below it. A scope finishes once,
+//!   after its last foreign token.
 //! - **T2** A token is taken before the thing it stands for can run, and given back as that thing's
 //!   last act, so the count never reads "quiet" while something below can still run.
 //! - **T3** Closing is one compare-and-swap from "only my own token" to `CLOSED`: a spawn either
@@ -33,9 +33,9 @@
 //! - **T4** `CANCELLED` and `FORCED` are set under the lock of the scope's `inner`, never cleared,
 //!   and what is linked below under the same lock either is in the list that the canceller walks or
 //!   sees the flag when it links.
-//! - **T5** No lock of ours is held while a waker is called or a foreign value is polled or
+//! - **T5** No lock of the engine is held while a waker is called or a foreign value is polled or
 //!   dropped. Two `inner` locks are held at once only to move a section or a hold (`tree/parked`,
-//!   `tree/holds`), and then that of a scope is taken before that of one further out.
+//!   `tree/holds`), and then the inner scope's lock is taken before the outer one's.
 //! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's
 //!   future: a live [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A
 //!   scope whose count leaves 0 holds its home, up to the task.
@@ -50,16 +50,16 @@
 //!   thread writes the second one and then reads the first one. If both read an old value, neither
 //!   would act. Acquire and release allow that. `SeqCst` puts all four accesses into one order, so
 //!   at least one of the two sees what the other wrote. The pairs are:
-//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens.
-//!     Who gives a token back takes it off and then looks for the bit. Otherwise the section would
-//!     wait for a wake-up that no thread sends.
+//!   - `DRAINING` in `flags`, and `tokens`. The section sets the bit and then counts the tokens. A
+//!     thread that gives a token back takes it off and then looks for the bit. Otherwise the
+//!     section would wait for a wake-up that no thread sends.
 //!   - `background` of a group, and `tokens`. A background child is counted, and then the section
 //!     counts the tokens. Another child gives its token back and then asks how many background
 //!     children there are. The same would be lost.
-//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then whoever polls the
-//!     task counts the holds. Who takes the last one off then looks for the bit. Otherwise the task
-//!     would wait for a drop that nobody makes. (In scopes that are no task's, both happen under
-//!     the lock.)
+//!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then the thread that
+//!     polls the task counts the holds. A thread that takes the last hold off then looks for the
+//!     bit. Otherwise the task would wait for a drop that no thread makes. (In scopes that are no
+//!     task's, both happen under the lock.)
 //!
 //!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker
 //!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
@@ -126,8 +126,8 @@ pub(crate) enum Kind {
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is
     /// cancelled.
     Section,
-    /// The inside of a closure on a thread for blocking work. It can be cancelled, but nobody can
-    /// drop it.
+    /// The inside of a closure on a thread for blocking work. It can be cancelled, but it cannot be
+    /// dropped.
     Blocking,
     /// The inside of a call to foreign code that is not a poll: a destructor, a conversion, a text
     /// (G4). A call cannot be dropped, so no cancellation from above reaches what it opens.
@@ -139,7 +139,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Default)]
 pub(crate) struct DeadlineState {
     pub(crate) at: Option<Instant>,
-    /// So long after the scope was opened; then it is in `at`.
+    /// How long after the opening of the scope. Once that is known as an instant, it is in `at`.
     pub(crate) after: Option<Duration>,
     pub(crate) timer: Option<SetAlarm>,
     /// The runtime whose clock it rang by last.
@@ -214,7 +214,7 @@ struct Rare {
     errors: Vec<Member>,
     /// How many more there were than are kept.
     not_kept: usize,
-    /// At the process root: sections that were dropped half-way and have not ended, and who waits
+    /// At the process root: sections that were dropped half-way and have not ended, and what waits
     /// for them.
     orphans: usize,
     drains: Waiters,
@@ -240,8 +240,8 @@ struct Blocking {
     is_blocked: bool,
 }
 
-/// What a scope that was told to end knows of the sections that keep it. Only its poller looks at
-/// it.
+/// What a scope that was told to end has found out about the sections that keep it. Only the code
+/// that polls the scope uses it.
 #[derive(Default)]
 struct Asking {
     credit: isize,
@@ -256,8 +256,8 @@ struct Asking {
     pause: Duration,
 }
 
-/// A section, with its count of polls when it was seen. A weak reference keeps its address from
-/// becoming that of another one.
+/// A section, with its count of polls when it was seen. The weak reference keeps its address from
+/// being used for another one.
 struct SeenSection(Weak<Scope>, u32);
 
 /// Why a scope takes no new child.

@@ -23,7 +23,7 @@ impl Scope {
             _ => 0,
         };
         let runtime = match &parent {
-            // Acquire: T8, as in `runtime_if_set`: for all who get to see this scope.
+            // Acquire: T8, as in `runtime_if_set`: for each thread that sees this scope.
             Some(parent) => parent.runtime.load(Ordering::Acquire),
             None => std::ptr::null_mut(),
         };

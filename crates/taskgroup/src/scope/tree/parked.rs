@@ -10,8 +10,8 @@
 //! - **T10** `home` is null, or points to the `parent` of this scope or of one above it: that never
 //!   moves, and a scope keeps all those above it alive. A scope that has not finished has one token
 //!   of its home, and one place in its list. Where that is changes, and `ORPHAN` is set, under the
-//!   locks of the scope (a change only) and of the home. So whoever has either lock, and has found
-//!   the home unchanged under it, knows where the scope is.
+//!   locks of the scope (a change only) and of the home. So a thread that has either lock, and has
+//!   found the home unchanged under it, knows where the scope is.
 //! - **T11** `OVER` is set under the lock of the scope once its code has ended. From then on no
 //!   live section is moved below it.
 

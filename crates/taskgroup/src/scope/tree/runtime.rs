@@ -7,8 +7,8 @@ use crate::scope::driver::Runtime;
 use crate::sync::Ordering;
 
 impl Scope {
-    /// The runtime that drives what is spawned here: that of the scopes around it, or the one that
-    /// the first ask came from.
+    /// The runtime that drives what is spawned here: the runtime of the scopes around it, or else
+    /// the one in which it was first asked for.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -54,7 +54,7 @@ impl Scope {
         }
         let runtime = ancestors(self).find_map(|above| above.runtime_if_set())?;
         let known = std::ptr::from_ref(runtime).cast_mut();
-        // Release: T8, with `runtime_if_set`. Who has found it here need not have seen it set
+        // Release: T8, with `runtime_if_set`. A thread that finds it here need not have seen it set
         // above.
         self.runtime.store(known, Ordering::Release);
         Some(runtime)

@@ -1,5 +1,4 @@
-//! A cancellation on its way down: what is told, in which order, and what becomes of those who are
-//! idle.
+//! A cancellation on its way down: what is told, in which order, and what becomes of idle tasks.
 //!
 //! One loop over the tree marks everything (T4, T7). Only then wakers are called and idle tasks
 //! dropped, with no lock held (T5): breadth first, tasks in spawn order (S16, S25).
@@ -21,7 +20,7 @@ use crate::scope::task::{Header, TaskRef};
 pub(crate) enum Dropping {
     /// On the canceller's stack: only where no user code is below on it.
     InPlace,
-    /// By whoever drives the task. A user who cancels may hold a lock that a destructor wants.
+    /// By the driver of the task. A user who cancels may hold a lock that a destructor wants.
     Scheduled,
 }
 
@@ -32,14 +31,14 @@ impl Scope {
         spread(self, CANCELLED | OWN, reason, dropping);
     }
 
-    /// The grace is over: what is below is dropped at its next suspension point, shielded or not.
+    /// The grace has ended: what is below is dropped at its next suspension point, shielded or not.
     /// Returns the tasks that had not ended by then.
     pub(crate) fn force(self: &Arc<Self>, reason: &CancelReason) -> Vec<TaskRef> {
         spread(self, CANCELLED | OWN | FORCED, reason, Dropping::Scheduled)
     }
 
-    /// The grace of this scope ends: what still runs is dropped at its next suspension point. Says
-    /// who that is: the innermost tasks, not those that only wait for them.
+    /// The grace of this scope ends: what still runs is dropped at its next suspension point.
+    /// Returns the innermost of these tasks, not those that only wait for them.
     pub(in crate::scope) fn force_and_find(
         self: &Arc<Self>,
         reason: &CancelReason,
@@ -66,7 +65,7 @@ impl Scope {
         spread(self, bits, reason, Dropping::Scheduled);
     }
 
-    /// Sets flags without waking anybody; for a scope that nobody else knows yet.
+    /// Sets flags without waking anything, for a scope that no other thread can reach yet.
     pub(in crate::scope) fn mark(&self, bits: u32, reason: Option<&CancelReason>) {
         let mut inner = self.inner.lock();
         if inner.reason.is_none() {
@@ -99,7 +98,7 @@ fn spread(
         let before;
         {
             let mut inner = scope.inner.lock();
-            // T14: before those who are told count the holds.
+            // T14: before the tasks that are told count the holds.
             before = scope.flags.set(bits);
             if before & bits == bits {
                 continue;
@@ -107,8 +106,8 @@ fn spread(
             if inner.reason.is_none() {
                 inner.reason = Some(reason.clone());
             }
-            // Taken, as by a wake: who is woken polls its section, which stores a waker again
-            // before it looks at the flags.
+            // Taken, as by a wake: the task that is woken polls the section, which stores a waker
+            // again before it looks at the flags.
             sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
                 // Already spread from above; only this scope itself learns something new.
@@ -192,7 +191,7 @@ struct Marked {
     task: TaskRef,
     /// Its own, so that to sort many is not to look for each of them in memory.
     index: u32,
-    /// And taken out of its owner's list: it is ours to drop.
+    /// It was taken out of its owner's list as well. Then this canceller drops it.
     claimed: bool,
     /// It had when it was marked. Once it is woken it may end at any moment, because of that.
     has_ended: bool,

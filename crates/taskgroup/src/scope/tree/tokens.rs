@@ -30,7 +30,7 @@ enum Remaining {
     Others,
     /// The scope is closed and to be finished.
     Nobody,
-    /// Nobody is left, but deferred work is.
+    /// Nothing is left below, but deferred work is.
     Deferred,
 }
 
@@ -72,7 +72,7 @@ impl Scope {
         Ok(before)
     }
 
-    /// Gives a token back; ends this scope, and then its parents, where nobody else will (orphans).
+    /// Gives a token back. Ends this scope, and then those around it, if no section will (orphans).
     pub(crate) fn leave(self: &Arc<Self>) {
         if !self.give_back_and_defer() {
             return;
@@ -94,9 +94,9 @@ impl Scope {
                 Remaining::Others => return false,
                 Remaining::Nobody => return true,
                 Remaining::Deferred => {
-                    // The token comes first: nobody finds the scope quiet and the work gone before
-                    // it is handed over. Who has closed it meanwhile takes the work along
-                    // (`finish`).
+                    // The token comes first, so that no thread finds the scope quiet and the work
+                    // gone before it is handed over. A thread that has closed the scope meanwhile
+                    // takes the work along (`finish`).
                     if self.add(TOKEN) & CLOSED == 0 {
                         self.adopt_cleanups(self.take_deferred());
                     }
@@ -126,7 +126,7 @@ impl Scope {
         Remaining::Others
     }
 
-    /// T3: closes the scope if there are just so many tokens and it is open.
+    /// T3: closes the scope if it is open and has exactly `left` tokens.
     fn close_at(&self, left: usize) -> bool {
         let close = |tokens| {
             let is_open = tokens & CLOSED == 0;

@@ -1,4 +1,4 @@
-//! Who is woken by a scope: its section, and awaits that its cancellation has stopped.
+//! What a scope wakes: its section, and awaits that its cancellation has cut off.
 
 use std::task::Waker;
 
@@ -6,8 +6,8 @@ use super::{Scope, ScopeData};
 use crate::gate::{self, StoredWaker};
 
 impl Scope {
-    /// Remembers who polls the section. Store first, then read the flags: a canceller does it the
-    /// other way round.
+    /// Remembers the waker of the section. The section stores it first and then reads the flags. A
+    /// canceller does it the other way round.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         let is_known = |inner: &ScopeData| {
             let known = inner.waker.as_ref();
@@ -21,7 +21,7 @@ impl Scope {
     }
 
     pub(crate) fn wake(&self) {
-        // Whoever polls again stores a waker again, so this one can be used up.
+        // The next poll stores a waker again, so this one can be used up.
         let waker = self.inner.lock().waker.take();
         if let Some(waker) = waker {
             waker.wake();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Kind, Scope};
 use crate::scope::task::TaskRef;
 
-/// The task whose inside `scope` is, if it is that of a task.
+/// The task whose inside `scope` is, if it is the inside of a task.
 pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
     match &scope.kind {
         Kind::Task(task) => task.upgrade(),
@@ -13,7 +13,7 @@ pub(crate) fn task_of(scope: &Scope) -> Option<TaskRef> {
     }
 }
 
-/// The task whose code opened `scope`, if a task of ours did.
+/// The task whose code opened `scope`, if a task of a group did.
 pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
     outward(scope)
         .take_while(|scope| !matches!(scope.kind, Kind::Run | Kind::Root))
