@@ -20,10 +20,10 @@ thread_local! {
     static QUEUE: Cell<Option<VecDeque<TaskRef>>> = const { Cell::new(None) };
 }
 
-/// The Tokio task that drove `task` is dropped. `kept`: it had `RUNNING`.
-pub(super) fn cut(task: TaskRef, kept: bool) {
+/// The Tokio task that drove `task` is dropped. `had_it`: it had `RUNNING`.
+pub(super) fn cut(task: TaskRef, had_it: bool) {
     tell_owner(&task);
-    if task.header().lose_driver(kept) {
+    if task.header().lose_driver(had_it) {
         end(task);
     }
 }

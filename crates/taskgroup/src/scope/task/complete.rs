@@ -6,6 +6,7 @@ use super::kept::OutcomeCell;
 use super::outcome::{JoinError, classify};
 use super::output::TaskOutput;
 use super::stage::{Stage, Task};
+use super::state::OutcomeIs;
 use crate::error::{Failed, Fault, Interval, Member, TaskError};
 use crate::gate::{self, Payload};
 use crate::progress::Fate;
@@ -45,16 +46,19 @@ where
         if fate == Fate::Cancelled {
             self.header.ended_cancelled();
         }
-        let gone = self.header.is_detached();
-        if !gone {
+        let outcome = if self.header.is_detached() {
+            if std::mem::needs_drop::<R>() {
+                // K3: the joiner is gone, so the outcome is dropped here.
+                self.drop_outcome(|| drop(outcome));
+            }
+            OutcomeIs::Dropped
+        } else {
             let outcome = Stage::Outcome(OutcomeCell::new(Some(outcome())));
             // Empty: an assignment would look what there is to drop.
             std::mem::forget(std::mem::replace(self.own_stage(), outcome));
-        } else if std::mem::needs_drop::<R>() {
-            // K3: the joiner is gone, so the outcome is ours.
-            self.drop_outcome(|| drop(outcome));
-        }
-        Step::Ended { fate, gone }
+            OutcomeIs::InStage
+        };
+        Step::Ended { fate, outcome }
     }
 
     /// Where there may be something to tell.
@@ -133,7 +137,7 @@ where
             gate::report("the end of a task", payload);
             return Step::Ended {
                 fate: Fate::Failed,
-                gone: false,
+                outcome: OutcomeIs::InStage,
             };
         }
         if let Err(second) = gate::call_apart(|| *self.own_stage() = Stage::Empty) {

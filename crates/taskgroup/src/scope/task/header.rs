@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use super::extra::{Extra, Inside};
 use super::mark::Mark;
-use super::state::{SHIELDED, Snapshot, StateWord};
+use super::state::{OutcomeIs, SHIELDED, Snapshot, StateWord};
 use crate::gate::Payload;
 use crate::progress::Fate;
 use crate::reason::CancelReason;
@@ -90,11 +90,7 @@ pub(in crate::scope) enum Allowed {
 /// What came of a step.
 pub(super) enum Step {
     Pending,
-    /// The outcome is in the stage; or else the joiner was found `gone`, and it was dropped.
-    Ended {
-        fate: Fate,
-        gone: bool,
-    },
+    Ended { fate: Fate, outcome: OutcomeIs },
 }
 
 impl Header {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::header::{Allowed, Header, STARTED, Step, TaskRef};
-use super::state::{GivenUp, TOKIO};
+use super::state::{GivenUp, OutcomeIs, TOKIO};
 use crate::gate;
 use crate::progress::Fate;
 use crate::scope::events;
@@ -37,10 +37,10 @@ impl TaskRef {
     /// Takes one step. The caller has `RUNNING`.
     #[inline]
     pub(in crate::scope) fn drive(self, allowed: Allowed) {
-        if let Step::Ended { fate, gone } = self.step(allowed) {
+        if let Step::Ended { fate, outcome } = self.step(allowed) {
             let header = self.header();
             let is_driven = header.has(TOKIO);
-            self.end(fate, gone);
+            self.end(fate, outcome);
             if is_driven {
                 // The Tokio task is not the caller, and still has to end.
                 header.wake_drive();
@@ -66,8 +66,8 @@ impl TaskRef {
             // made both.
             header.extra.set_drive(waker);
         }
-        if let Step::Ended { fate, gone } = self.step(Allowed::Poll) {
-            self.end(fate, gone);
+        if let Step::Ended { fate, outcome } = self.step(Allowed::Poll) {
+            self.end(fate, outcome);
             return Driven::Ended;
         }
         // A thread that finds the task idle sees this.
@@ -186,18 +186,18 @@ impl TaskRef {
         header.pass_down();
     }
 
-    /// The outcome is in the stage, or was dropped because the joiner is `gone`. Publishes the end,
-    /// gives the tree's reference back and tells the owner. `RUNNING` was the caller's.
-    fn end(&self, fate: Fate, gone: bool) {
+    /// Publishes the end, gives the tree's reference back and tells the owner. The caller had
+    /// `RUNNING`.
+    fn end(&self, fate: Fate, outcome: OutcomeIs) {
         let header = self.header();
         if header.is_linked() {
-            // K4: the reference in the list is the tree's, which `State::end` gives back.
+            // K4: the reference in the list is the tree's, which `StateWord::end` gives back.
             let _ = header.owner.unlink_task(header).map(ManuallyDrop::new);
         }
         if let Some(inside) = header.scope() {
             inside.forget_task();
         }
-        let todo = header.state.end(gone);
+        let todo = header.state.end(outcome);
         if todo.forget_inside {
             // K5: a scope that was made inside after the look above.
             if let Some(inside) = header.scope() {
@@ -240,9 +240,9 @@ impl Header {
         self.state.begin();
     }
 
-    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`.
-    pub(in crate::scope) fn lose_driver(&self, kept: bool) -> bool {
-        self.state.lose_driver(kept)
+    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`, which it had already if `had_it` says so.
+    pub(in crate::scope) fn lose_driver(&self, had_it: bool) -> bool {
+        self.state.lose_driver(had_it)
     }
 
     /// Takes `SCHEDULED` away, as the driver that has kept `RUNNING` between two polls.

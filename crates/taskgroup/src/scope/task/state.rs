@@ -98,6 +98,14 @@ pub(super) enum GivenUp {
     Again,
 }
 
+/// Where the outcome of a task is when the task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OutcomeIs {
+    InStage,
+    /// The joiner was gone by then.
+    Dropped,
+}
+
 /// What the end of a task has to do.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
@@ -231,10 +239,10 @@ impl StateWord {
     }
 
     /// The Tokio task is dropped with its runtime: from here on the task ends by force, and the
-    /// thread that gives it up drops it. Returns whether the caller has `RUNNING`: `kept` says that
-    /// it had it before.
+    /// thread that gives it up drops it. Returns whether the caller has `RUNNING`: `had_it` says
+    /// that it had it before.
     #[must_use]
-    pub(super) fn lose_driver(&self, kept: bool) -> bool {
+    pub(super) fn lose_driver(&self, had_it: bool) -> bool {
         let changed = self.update(|state| {
             let told = state | DRIVERLESS | TO_END;
             let free = state & (RUNNING | DONE) == 0;
@@ -245,7 +253,7 @@ impl StateWord {
             })
         });
         let (Ok(before) | Err(before)) = changed;
-        kept || !before.has(RUNNING | DONE)
+        had_it || !before.has(RUNNING | DONE)
     }
 
     // ---- cancellers ----
@@ -347,15 +355,15 @@ impl StateWord {
         gone.is_ok()
     }
 
-    /// The outcome is in the stage, or else was dropped because the joiner was `gone`. Gives the
-    /// tree's reference back. The caller's one remains, so it is not the last.
-    pub(super) fn end(&self, gone: bool) -> AtEnd {
+    /// The task has ended. Gives the tree's reference back. The caller's one remains, so it is not
+    /// the last.
+    pub(super) fn end(&self, outcome: OutcomeIs) -> AtEnd {
         let changed = self.update(|state| Some(state - RUNNING + DONE - REF));
         let (Ok(before) | Err(before)) = changed;
         AtEnd {
             wake_waiters: before.has(AWAITED),
             forget_inside: before.has(OPENED),
-            drop_outcome: before.has(DETACHED) && !gone,
+            drop_outcome: before.has(DETACHED) && outcome == OutcomeIs::InStage,
         }
     }
 
@@ -454,9 +462,9 @@ mod tests {
     fn the_second_of_end_and_detach_has_the_outcome() {
         let first = StateWord::spawned(0);
         assert!(first.detach());
-        assert!(first.end(false).drop_outcome);
+        assert!(first.end(OutcomeIs::InStage).drop_outcome);
         let second = StateWord::spawned(0);
-        assert!(!second.end(false).drop_outcome);
+        assert!(!second.end(OutcomeIs::InStage).drop_outcome);
         assert!(!second.detach());
         assert_eq!(second.references(), 2);
         assert!(!second.drop_reference());
