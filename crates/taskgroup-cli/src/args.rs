@@ -1,4 +1,4 @@
-//! What was typed, before anybody asked whether it makes sense: see [`crate::plan`] for that.
+//! The command line as it was typed. [`crate::plan`] checks whether it makes sense.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -25,19 +25,19 @@ pub(crate) enum Verb {
     /// Run shell commands, or the tasks of a file, together
     #[command(after_help = RUN_EXAMPLES, after_long_help = long_help(RUN_EXAMPLES))]
     Run(RunArgs),
-    /// Run a command for each line of the standard input, or for each argument after `:::`
+    /// Run a command for each line of standard input, or for each argument after `:::`
     #[command(after_help = MAP_EXAMPLES, after_long_help = long_help(MAP_EXAMPLES))]
     Map(MapArgs),
-    /// Run commands together until the first one succeeds, and stop the others
+    /// Run commands together until one succeeds, then stop the others
     #[command(after_help = RACE_EXAMPLES, after_long_help = long_help(RACE_EXAMPLES))]
     Race(RaceArgs),
-    /// Validate a file of tasks and show its tree; nothing is run
+    /// Validate a file of tasks and show its tree, without running it
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
-    /// Print a script that completes this command in a shell
+    /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page, or that of one verb
+    /// Print the manual page of the command, or of one verb
     #[command(after_help = MAN_EXAMPLES)]
     Man {
         #[arg(value_parser = ["run", "map", "race", "check", "completions", "man"])]
@@ -47,7 +47,7 @@ pub(crate) enum Verb {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Commands, each one argument, each run by `sh -c` with an empty standard input
+    /// Commands, one per argument, each run by `sh -c` with an empty standard input
     #[arg(value_name = "COMMAND", required_unless_present = "file")]
     pub(crate) commands: Vec<OsString>,
 
@@ -55,7 +55,7 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["commands", "names"])]
     pub(crate) file: Option<PathBuf>,
 
-    /// Names for the commands, in their order, separated by commas
+    /// Names for the commands, in the same order, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) names: Option<Vec<String>>,
 
@@ -68,15 +68,15 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RaceArgs {
-    /// Commands, each one argument, each run by `sh -c` with an empty standard input
+    /// Commands, one per argument, each run by `sh -c` with an empty standard input
     #[arg(value_name = "COMMAND", required_unless_present = "file")]
     pub(crate) commands: Vec<OsString>,
 
-    /// Refused, with the reason
+    /// Not accepted; the error says why
     #[arg(short, long, hide = true)]
     pub(crate) file: Option<PathBuf>,
 
-    /// Names for the commands, in their order, separated by commas
+    /// Names for the commands, in the same order, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) names: Option<Vec<String>>,
 
@@ -86,16 +86,17 @@ pub(crate) struct RaceArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MapArgs {
-    /// The command, one argument, run by `sh -c`; every `{}` in it is replaced by one line or
+    /// The command as one argument, run by `sh -c`; each `{}` in it is replaced by one line or
     /// argument, quoted
     #[arg(value_name = "COMMAND")]
     pub(crate) command: OsString,
 
-    /// After `:::`, what the command is run for; without, the lines of the standard input
-    #[arg(value_name = "::: ARGUMENT", num_args = 0.., allow_hyphen_values = true, trailing_var_arg = true)]
+    /// After `:::`, the arguments to run the command for; without them, the lines of standard input
+    #[arg(value_name = "::: ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
+    #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<OsString>,
 
-    /// The input is separated by NUL bytes, not by newlines
+    /// The input is separated by NUL bytes instead of newlines
     #[arg(short = '0', long)]
     pub(crate) null: bool,
 
@@ -116,78 +117,82 @@ pub(crate) struct CheckArgs {
     pub(crate) color: Colour,
 }
 
-const FAILURES: &str = "When something fails";
-const TOLD: &str = "What is told";
+const FAILURES: &str = "Failure handling";
+const REPORTS: &str = "Output and reports";
 
-/// What running has in common.
+/// The options of all verbs that run commands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// At most this many commands at a time, started in the order given [default: all; for map, the
-    /// number of processors]
+    /// Run at most this many commands at a time, started in the order given [default: all; for map,
+    /// the number of processors]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
-    /// A command that runs longer than this has failed and is stopped: 90s, 5m, 1h 30m
+    /// Stop a command that runs longer than this, as a failure: 90s, 5m, 1h 30m
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Everything is stopped when it takes longer than this
+    /// Stop everything if the run takes longer than this
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Option<Duration>,
 
-    /// How long a command may clean up after SIGTERM before SIGKILL [default: 5s]
+    /// Time for a command to clean up between SIGTERM and SIGKILL [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     grace: Option<Duration>,
 
-    /// Run a command that failed again, at most this many times
+    /// Run a failed command again, at most this many times
     #[arg(long, value_name = "N", help_heading = FAILURES)]
     pub(crate) retries: Option<u32>,
 
-    /// The pause before the first retry; doubles with each one and is scattered [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "retries", help_heading = FAILURES)]
+    /// Pause before the first retry; it doubles with each retry and is randomised [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(requires = "retries", help_heading = FAILURES)]
     pub(crate) backoff: Option<Duration>,
 
-    /// How commands are kept together, so that nothing is left behind
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard, help_heading = FAILURES)]
+    /// How commands are contained, so that nothing is left behind
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
+    #[arg(help_heading = FAILURES)]
     pub(crate) contain: Level,
 
-    /// What is shown of the commands' output
-    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = Show::Stream, help_heading = TOLD)]
+    /// Which output of the commands is shown
+    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = Show::Stream)]
+    #[arg(help_heading = REPORTS)]
     pub(crate) output: Show,
 
-    /// Write what happens to this file, as lines of JSON, while it happens
-    #[arg(long, value_name = "FILE", help_heading = TOLD)]
+    /// Write each event to this file as it happens, as lines of JSON
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) json: Option<PathBuf>,
 
-    /// Skip what succeeded in an earlier run, by its --json file; what happens is appended to it
-    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = TOLD)]
+    /// Skip what succeeded in an earlier run, by its --json file, and append the events to it
+    #[arg(long, value_name = "FILE", conflicts_with = "json", help_heading = REPORTS)]
     pub(crate) resume: Option<PathBuf>,
 
     /// Write a JUnit report to this file
-    #[arg(long, value_name = "FILE", help_heading = TOLD)]
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) junit: Option<PathBuf>,
 
     /// Write a timeline to this file, for Perfetto and chrome://tracing
-    #[arg(long, value_name = "FILE", help_heading = TOLD)]
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) trace: Option<PathBuf>,
 
     /// Write a page with the timeline to this file, for a browser
-    #[arg(long, value_name = "FILE", help_heading = TOLD)]
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) report: Option<PathBuf>,
 
     /// When to colour the names and the report
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, help_heading = TOLD)]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    #[arg(help_heading = REPORTS)]
     pub(crate) color: Colour,
 }
 
-/// What a failure does. A race has no such flags: it goes on until one command succeeds.
+/// What a failure does. A race has no such flags: it continues until one command succeeds.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Failure {
     /// What a failure does to the other commands [default: cancel]
     #[arg(long, value_enum, value_name = "WHAT", help_heading = FAILURES)]
     on_failure: Option<OnFailure>,
 
-    /// A failure does not stop the other commands: --on-failure=wait
+    /// Let the other commands finish after a failure: --on-failure=wait
     #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
     keep_going: bool,
 }
@@ -201,7 +206,7 @@ impl Failure {
         }
     }
 
-    /// The flag that was given, which a file decides on by itself.
+    /// The given flag; a file of tasks decides this itself.
     pub(crate) fn given(&self) -> Option<&'static str> {
         let keep_going = self.keep_going.then_some("--keep-going");
         self.on_failure.map(|_| "--on-failure").or(keep_going)
@@ -215,7 +220,7 @@ impl Common {
         self.grace.unwrap_or(Common::GRACE)
     }
 
-    /// The files that are written, each with its flag.
+    /// The files to write, each with its flag.
     pub(crate) fn written(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [
             ("--json", &self.json),
@@ -229,7 +234,7 @@ impl Common {
             .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
-    /// Flags that a file decides on by itself.
+    /// The first given flag that a file of tasks decides itself.
     pub(crate) fn not_for_files(&self) -> Option<&'static str> {
         let given = [
             (self.grace.is_some(), "--grace"),
@@ -244,14 +249,14 @@ impl Common {
     }
 }
 
-/// What is shown of the commands' output.
+/// Which output of the commands is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Show {
-    /// Every line as it comes
+    /// Each line as it comes
     Stream,
-    /// All lines of a command together, when it has ended
+    /// All lines of a command together, when it ends
     Group,
-    /// The same, only for commands that failed
+    /// The same, but only for commands that failed
     Failures,
     /// Nothing
     Quiet,
@@ -278,7 +283,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   Checks side by side; the first failure stops the others:
     taskgroup run 'npm run lint' 'npm test' 'cargo test'
-  All of them whatever fails, two at a time, none for longer than ten minutes:
+  All of them, whatever fails, two at a time, each for at most ten minutes:
     taskgroup run -k -j 2 --timeout 10m './check a' './check b' './check c'
   The tasks of a file, and a page that shows what happened when:
     taskgroup run -f tasks.toml --report run.html";
@@ -287,27 +292,27 @@ const MAP_EXAMPLES: &str = "\
 Examples:
   A command for each argument, as many at a time as there are processors:
     taskgroup map 'gzip -9 {}' ::: *.log
-  For each line of another command, whatever is in the names:
+  A command for each line of another command, whatever the names contain:
     find . -name '*.png' -print0 | taskgroup map -0 -j 8 'optipng {}'
-  Again what fails; and after a break go on where it was:
+  Retry failures, and after an interruption continue where the run stopped:
     taskgroup map -k --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
 
 const RACE_EXAMPLES: &str = "\
 Examples:
-  Whichever mirror is first:
+  The fastest mirror wins:
     taskgroup race 'curl -fsS https://a.example/x' 'curl -fsS https://b.example/x'
-  A quick way that may fail, a sure one beside it:
+  A quick way that may fail, next to a sure one:
     taskgroup race --names cache,build './from-cache' 'make'
-  For ten seconds at most; exit code 124 when nobody was in time:
+  For at most ten seconds; exit code 124 if no command succeeds in time:
     taskgroup race --deadline 10s 'nc -z db1 5432' 'nc -z db2 5432'";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
-  Every fault of a file with its line, or its tree:
+  Show each error of a file with its line, or else its tree:
     taskgroup check tasks.toml
-  Before a commit:
+  Check a file before a commit:
     taskgroup check tasks.toml > /dev/null && git commit
-  Such a file:
+  An example of such a file:
     jobs = 4
 
     [tasks.lint]
@@ -327,20 +332,21 @@ Examples:
 
 const MAN_EXAMPLES: &str = "\
 Examples:
-  To be read at once:
+  Read a page:
     taskgroup man map | man -l -
-  To be installed:
+  Install the pages:
     taskgroup man > /usr/local/share/man/man1/taskgroup.1
     taskgroup man run > /usr/local/share/man/man1/taskgroup-run.1";
 
-/// What a run is like, for the help and the manual.
+/// How a run works, for the help and the manual.
 pub(crate) const RUNNING: [&str; 2] = [
-    "Every command runs in a process group of its own, under a guard process that adopts what the \
-     command leaves behind. To stop it, all of it gets SIGTERM; what is still there after \
-     the grace, SIGKILL. A command has ended when nothing of it is left: what it left in the \
-     background, a daemon too, is stopped, and the report says so. Ctrl-C, SIGTERM, SIGHUP and \
-     SIGQUIT stop everything in the same way; a second one skips the grace.",
-    "Every line of output carries the name of its command. The report of the failures goes to the \
+    "Each command runs in its own process group, under a guard process that adopts the processes \
+     that the command leaves behind. To stop a command, taskgroup sends SIGTERM to all its processes, \
+     and SIGKILL to those that remain after the grace. A command has ended when none of its \
+     processes is left: taskgroup stops what it left in the background, even a daemon, and the \
+     report says so. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
+     signal skips the grace.",
+    "Each line of output starts with the name of its command. The report of failures goes to \
      standard error.",
 ];
 
@@ -363,7 +369,7 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// What the help teaches is taken.
+    /// The command line accepts what the help teaches.
     #[test]
     fn every_example_is_a_right_command_line() {
         let folder = tempfile::TempDir::new().unwrap();
@@ -382,7 +388,7 @@ mod tests {
         ] {
             assert!(text.contains(&format!("taskgroup {verb} ")), "{verb}");
             for line in text.lines().filter(|line| line.contains("taskgroup ")) {
-                // The shell takes it apart; where its output goes is left out.
+                // The shell splits it into words. Redirections are left out.
                 let line = line.split(" > ").next().unwrap();
                 let script = format!("taskgroup() {{ printf '%s\\0' \"$@\"; }}; {line}");
                 let script = script.replace(" | man -l -", "");

@@ -1,4 +1,4 @@
-//! Durations for people: three digits that matter.
+//! Durations for people, with three significant digits.
 
 use std::fmt;
 use std::time::Duration;

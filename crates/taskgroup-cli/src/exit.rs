@@ -1,15 +1,15 @@
-//! The exit codes, all of them.
+//! All exit codes.
 //!
-//! 1 and 2 are what nearly every tool means by them; 124 is `timeout`'s, 125 its code for "the
-//! runner itself failed"; 128 + n is what a shell reports for an end by signal n.
+//! 1 and 2 mean what they mean in nearly every tool. 124 is the code of `timeout`, and 125 its code
+//! for "the runner itself failed". 128 + n is what a shell reports for an end by signal n.
 
 use std::process::ExitCode;
 
 use crate::record::{Cause, Entry, Summary};
 use crate::signals::Stop;
 
-/// How the command ends. Where several hold, the first of: internal, a signal, output, left behind,
-/// timeout.
+/// How the command ends. If several apply, the first of these counts: internal, a signal, output,
+/// left behind, timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success,
@@ -66,12 +66,12 @@ impl Exit {
             Exit::Usage => "the command line or the file of tasks was wrong; nothing was started",
             Exit::LeftBehind => "a process could not be stopped, not even by SIGKILL",
             Exit::Output => "the output or a file could not be written",
-            Exit::TimedOut => "every failure was a timeout or deadline that ran out",
-            Exit::Internal => "taskgroup itself could not do its work",
+            Exit::TimedOut => "every failure was an expired timeout or deadline",
+            Exit::Internal => "taskgroup itself failed",
             Exit::Hangup => "stopped by SIGHUP",
             Exit::Interrupted => "stopped by SIGINT (Ctrl-C)",
             Exit::Quit => "stopped by SIGQUIT",
-            Exit::BrokenPipe => "the reader of the output went away",
+            Exit::BrokenPipe => "the reader of the output closed it",
             Exit::Terminated => "stopped by SIGTERM",
         }
     }

@@ -1,10 +1,10 @@
-//! An event that happens once and stays happened.
+//! An event that happens once and stays set.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Set once, by anybody; waiters that come later do not wait. Clones are the same flag.
+/// Any clone can set it, once. Waiters that come later do not wait. Clones are the same flag.
 #[derive(Clone, Debug)]
 pub(crate) struct Flag(Arc<watch::Sender<bool>>);
 
@@ -23,7 +23,7 @@ impl Flag {
 
     /// Cancel safe.
     pub(crate) async fn wait(&self) {
-        // An error would mean that the sender is gone, and `self` holds it.
+        // An error would mean that the sender was dropped, but `self` holds it.
         let _ = self.0.subscribe().wait_for(|set| *set).await;
     }
 }

@@ -1,8 +1,8 @@
-//! What `map` runs its command for: lines of the standard input, or arguments.
+//! The input of `map`: lines of standard input, or arguments.
 //!
-//! A thread reads ahead by a few lines and then waits until they are taken, so an endless input
-//! fills no memory and the writer at its other end is slowed down. It is a thread because a read of
-//! the standard input cannot be cancelled: it is left behind when the run ends before.
+//! A thread reads a few lines ahead and then waits until they are taken. So an endless input does
+//! not fill the memory, and the writer at the other end is slowed down. It is a thread because a
+//! read of standard input cannot be cancelled. If the run ends first, the thread is left behind.
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -17,14 +17,14 @@ use tokio::sync::mpsc;
 use crate::engine::Input;
 use crate::plan::{Command, TaskSpec, name_of_argument};
 
-/// Lines that are read and wait for their turn.
+/// How many lines are read ahead.
 const AHEAD: usize = 16;
 
-/// Longer lines are no arguments: the kernel takes none above 128 KiB.
+/// Longer lines cannot be arguments: the kernel accepts none above 128 KiB.
 const LONGEST: u64 = 128 << 10;
 
 pub(crate) struct Source {
-    /// All but the argument and the name.
+    /// The task without its argument and name.
     pub(crate) template: TaskSpec,
     pub(crate) script: Script,
     pub(crate) from: From,
@@ -32,11 +32,11 @@ pub(crate) struct Source {
 
 pub(crate) enum From {
     Arguments(Vec<OsString>),
-    /// The standard input, up to this byte each time.
+    /// Standard input, split at this byte.
     Stdin(u8),
 }
 
-/// Knows, at the end, whether the input was read to its end.
+/// Reports, after the run, whether the input was read to its end.
 pub(crate) struct Reading(Arc<Mutex<Option<io::Error>>>);
 
 impl Reading {
@@ -62,11 +62,12 @@ impl Reading {
 impl Source {
     fn feed(self, sender: &mpsc::Sender<TaskSpec>) -> io::Result<()> {
         let mut number = 0;
-        // False when nobody takes any more.
+        // False when the receiver was dropped.
         let mut send = |argument: &OsStr| {
             number += 1;
             if argument.as_bytes().contains(&0) {
-                let text = format!("line {number} holds a NUL byte, which no argument can");
+                let text =
+                    format!("line {number} contains a NUL byte, which no argument can contain");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
             let task = self.task(argument, number);
@@ -105,7 +106,7 @@ fn each_line(
             return Ok(());
         }
         if line.len() as u64 == LONGEST && line.last() != Some(&end) {
-            let text = format!("a line is longer than {LONGEST} bytes, which no argument can be");
+            let text = format!("a line is longer than {LONGEST} bytes, the limit for an argument");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         if line.last() == Some(&end) {
@@ -119,24 +120,24 @@ fn each_line(
 
 /// A shell script that has its argument in `$1`, where the template had `{}`.
 ///
-/// The argument is never a part of the script, so nothing in it is ever taken for shell code.
+/// The argument is never part of the script, so the shell never runs any of it as code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Script(OsString);
 
-/// What is wrong with a template, and at which byte, counted from 1.
+/// An error in a template, and its byte, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TemplateError {
-    /// It ends within a quotation that was opened here.
+    /// The template ends inside a quotation that was opened here.
     Unclosed { quote: char, position: usize },
-    /// A placeholder of other programs.
+    /// A placeholder of another program.
     Foreign {
         placeholder: &'static str,
         position: usize,
     },
 }
 
-/// What GNU parallel and its like replace. Taken for plain text they would make a command that
-/// runs and does something else.
+/// Placeholders of GNU parallel and similar programs. As plain text they would make a command that
+/// runs but does something else.
 const FOREIGN: [&str; 9] = [
     "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}", "{0}", "{1}", "{2}",
 ];
@@ -153,8 +154,8 @@ impl fmt::Display for TemplateError {
                 position,
             } => write!(
                 f,
-                "the command has {placeholder} at character {position}, and the only placeholder \
-                 is {{}}; the shell does the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single \
+                "the command has {placeholder} at character {position}, but the only placeholder \
+                 is {{}}; let the shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single \
                  quotes {placeholder} is left alone)"
             ),
         }
@@ -164,8 +165,8 @@ impl fmt::Display for TemplateError {
 impl Error for TemplateError {}
 
 impl Script {
-    /// `{}` outside of quotations and inside becomes what the shell takes as exactly one word, or a
-    /// part of one. A template without `{}` gets it at its end.
+    /// Replaces `{}`, inside and outside of quotations, by what the shell takes as exactly one
+    /// word, or as a part of one. A template without `{}` gets the argument at its end.
     pub(crate) fn from_template(template: &OsStr) -> Result<Script, TemplateError> {
         let bytes = template.as_bytes();
         let mut script = Vec::new();

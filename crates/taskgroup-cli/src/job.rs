@@ -1,7 +1,8 @@
 //! One command, from its start to its record.
 //!
-//! A [`Job`] is what the group brackets: [`Job::start`] acquires, [`Job::watch`] may be cancelled
-//! at any time, [`Job::finish`] runs on every exit and leaves nothing of the command.
+//! A [`Job`] is the resource of a `bracket`: [`Job::start`] acquires it, [`Job::watch`] may be
+//! cancelled at any time, and [`Job::finish`] runs on every exit and leaves no process of the
+//! command.
 
 use std::future::Future;
 use std::io;
@@ -18,11 +19,12 @@ use crate::plan::Work;
 use crate::process::{Contained, Guards, Pipes, Process, Stopped};
 use crate::record::{Ending, Record};
 
-/// The rest of a command may end by itself this long after its leader: a filter that the leader did not
-/// wait for (`command > >(tee log)`) writes its last line, then goes. It is a part of the grace.
+/// The rest of a command may end by itself within this time after its leader. A filter that the
+/// leader did not wait for (`command > >(tee log)`) writes its last line, then ends. This time is
+/// part of the grace.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// What all jobs of a run share.
+/// State that all jobs of a run share.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     pub(crate) guards: Guards,
@@ -42,8 +44,8 @@ pub(crate) struct Job {
     around: Surroundings,
 }
 
-/// Both pumps as one future that is polled wherever the job waits, so that it needs no task of its
-/// own.
+/// Both pumps as one future. The job polls it wherever it waits, so the pumps need no separate
+/// task.
 struct Output {
     pumps: Pin<Box<dyn Future<Output = (Pumped, Pumped)> + Send>>,
     done: Option<(Pumped, Pumped)>,
@@ -77,8 +79,8 @@ impl Job {
         matches!(self.ending, Some((Ending::TimedOut, _)))
     }
 
-    /// Resolves when the command's leader has exited or its time is over; true for a failure.
-    /// Cancel safe: what was dropped here is taken up by [`Job::finish`].
+    /// Resolves when the command's leader has exited or its timeout has expired. Returns true for a
+    /// failure. Cancel safe: [`Job::finish`] continues what was dropped here.
     pub(crate) async fn watch(&mut self) -> bool {
         let limit = self.timeout;
         let ended = async {
@@ -98,9 +100,9 @@ impl Job {
         failure
     }
 
-    /// Stops whatever is left of the command, moves the last of its output, and says what happened.
+    /// Stops what is left of the command, moves the rest of its output, and returns what happened.
     pub(crate) async fn finish(mut self) -> Record {
-        // It may have ended by itself at the moment of the cancel: then that is what happened.
+        // The command may have ended by itself at the moment of the cancel. Then that end counts.
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
                 self.ending = Some((Ending::Exited(status), self.started.elapsed()));
@@ -147,7 +149,7 @@ impl Job {
     }
 }
 
-/// The system says what is missing, not of what.
+/// The system reports what is missing, but not for which command.
 fn told(work: &Work, error: &io::Error) -> io::Error {
     let place = match &work.cwd {
         Some(cwd) => format!(" in {}", cwd.display()),
@@ -164,7 +166,8 @@ fn natural(status: io::Result<ExitStatus>) -> Ending {
     }
 }
 
-/// Leaves nothing of the command; who was there when the leader had gone, and what it took.
+/// Ends all processes of the command. Returns which processes remained after the leader, and what
+/// it took to end them.
 async fn clear(
     process: &mut Contained,
     leader_gone: bool,
@@ -222,7 +225,7 @@ impl Output {
         work.await
     }
 
-    /// What is left of the output, now that nothing is left of the command.
+    /// Moves the rest of the output, now that no process of the command is left.
     async fn rest(self) -> (Pumped, Pumped) {
         self.all_gone.set();
         match self.done {

@@ -1,15 +1,15 @@
 //! The command `taskgroup`: run commands as one group and leave nothing behind.
 //!
-//! This library is the program's own, for `main.rs` and the fuzzer; it promises nothing to others.
+//! This library is for `main.rs` and the fuzzer only. It has no stable interface.
 //!
-//! Data flows one way: `args` (what was typed) → `plan` (what is meant, validated) and `input` (what
-//! `map` reads) → `run` (around it all), `engine` (the task groups), `job` (one attempt at one
-//! command) → `record` (what happened) → `report`, `tell` and `exit` (what is told). `process` holds
-//! everything that knows processes and signals, `output` everything that touches the bytes of the
+//! Data flows one way: `args` (the command line) → `plan` (what it means, validated) and `input`
+//! (what `map` reads) → `run` (the frame), `engine` (the task groups), `job` (one attempt at one
+//! command) → `record` (what happened) → `report`, `tell` and `exit` (the results). `process`
+//! contains all code for processes and signals, `output` all code that touches the bytes of the
 //! commands.
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("the command `taskgroup` is built on Linux's subreapers");
+compile_error!("the command `taskgroup` needs Linux: it is built on subreapers");
 
 mod args;
 mod duration;
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Reads a file of tasks as `check` does; its faults, or its tree.
+/// Reads a file of tasks as `check` does. Returns its errors, or its tree.
 #[doc(hidden)]
 #[must_use]
 pub fn check(text: &str) -> String {

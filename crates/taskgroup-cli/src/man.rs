@@ -1,4 +1,4 @@
-//! The manual pages: what clap knows, and the examples and exit codes as sections of their own.
+//! The manual pages: clap's description of the command, plus sections for examples and exit codes.
 
 use std::io::{self, Write};
 
@@ -9,10 +9,10 @@ use clap_mangen::roff::{Roff, roman};
 use crate::args::RUNNING;
 use crate::exit::Exit;
 
-/// The page of `command`, which has been built.
+/// Writes the page of `command`, which has been built.
 pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
     let examples = command.get_after_help().map(ToString::to_string);
-    // Its help for a run ends with the exit codes; that of the others has none.
+    // Only verbs that run commands have a long help, which ends with the exit codes.
     let runs = command.get_after_long_help().is_some();
     let has_options = command
         .get_arguments()
@@ -40,7 +40,7 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
     let mut rest = Roff::default();
     if let Some(examples) = examples {
         rest.control("SH", ["EXAMPLES"]);
-        // The title of the section says it.
+        // The title of the section replaces this line.
         as_it_stands(
             &mut rest,
             examples

@@ -17,23 +17,23 @@ use crate::signals::Stop;
 pub(crate) struct Entry {
     /// In the order in which tasks were written or read; decides the colour.
     pub(crate) id: usize,
-    /// For a step of cleanup, the name of the task or group; empty for the run.
+    /// For a step of cleanup: the name of the task or group, empty for the run.
     pub(crate) cleans_up: Option<String>,
     pub(crate) name: String,
-    /// As people would type it.
+    /// The command as a user would type it.
     pub(crate) command: String,
     /// The last attempt.
     pub(crate) record: Record,
     pub(crate) attempts: u32,
-    /// From the begin of the run to when it was there to be run: at once, but for what `map` reads.
+    /// From the start of the run until the task was known: zero, except for input that `map` reads.
     pub(crate) known: Duration,
-    /// From the begin of the run to the first attempt; none for what was not started.
+    /// From the start of the run to the first attempt; none if it was not started.
     pub(crate) began: Option<Duration>,
-    /// From the begin of the run until all was over, cleanup included.
+    /// From the start of the run until everything had ended, including cleanup.
     pub(crate) over: Duration,
     /// Why it was cancelled or not started.
     pub(crate) because: Option<Cause>,
-    /// It failed, and that does not count.
+    /// It failed, but the failure does not count.
     pub(crate) ignored: bool,
 }
 
@@ -41,17 +41,17 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) ending: Ending,
-    /// From the begin of the run to the start; none for what was not started.
+    /// From the start of the run to the start of the attempt; none if it was not started.
     pub(crate) began: Option<Duration>,
-    /// From the start to the ending, or to when it was asked to end; zero for what was not started.
+    /// From the start to the end, or to the request to end; zero if it was not started.
     pub(crate) ran: Duration,
-    /// From the start until nothing was left of it.
+    /// From the start until no process of it was left.
     pub(crate) gone: Duration,
-    /// What it took to end what was left, where it did not end by itself.
+    /// What it took to end the rest, if it did not end by itself.
     pub(crate) stopped: Option<Stopped>,
-    /// Who was left when the command itself had ended.
+    /// The processes that were left when the command itself had ended.
     pub(crate) left_in_background: Vec<Process>,
-    /// Somebody whom it did not start still held the command's output.
+    /// A process that the command did not start still held its output.
     pub(crate) output_held: bool,
     pub(crate) stderr: Tail,
 }
@@ -63,12 +63,12 @@ pub(crate) enum Ending {
     /// An earlier run did it.
     DoneBefore,
     CouldNotStart(io::Error),
-    /// The command ended by itself, well or not.
+    /// The command ended by itself, successfully or not.
     Exited(ExitStatus),
     TimedOut,
-    /// Stopped; with what its leader made of it.
+    /// The command was stopped. Has the status of its leader.
     Cancelled(Option<ExitStatus>),
-    /// Nobody can tell how it ended.
+    /// Its outcome is unknown.
     Lost(io::Error),
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum Cause {
         name: String,
         timed_out: bool,
     },
-    /// What it waited for did not succeed.
+    /// A predecessor did not succeed.
     Before {
         name: String,
     },
@@ -106,21 +106,21 @@ pub(crate) struct Counts {
 
 #[derive(Debug)]
 pub(crate) struct Summary {
-    /// In the order of their ids; of a long `map` only those with something to tell.
+    /// In the order of their ids. A long `map` keeps only entries with something to report.
     pub(crate) entries: Vec<Entry>,
     pub(crate) counts: Counts,
     /// The first thing that cancelled the whole run.
     pub(crate) cause: Option<Cause>,
-    /// The run has not done what it should.
+    /// The run has failed.
     pub(crate) failed: bool,
-    /// The first signal, also when something else had cancelled the run before.
+    /// The first signal, even if something else had cancelled the run before.
     pub(crate) signal: Option<Stop>,
     pub(crate) output_error: Option<Arc<io::Error>>,
     /// Files that could not be written.
     pub(crate) report_errors: Vec<String>,
     /// The input of `map` could not be read to its end.
     pub(crate) input_error: Option<io::Error>,
-    /// What went wrong in the runner itself: a panic, say.
+    /// A failure in the runner itself, for example a panic.
     pub(crate) internal: Option<ErrorGroup>,
     pub(crate) elapsed: Duration,
 }
@@ -166,14 +166,14 @@ impl Record {
         matches!(self.ending, Ending::TimedOut)
     }
 
-    /// Processes that are still there although they were sent SIGKILL.
+    /// Processes that are still there after SIGKILL.
     pub(crate) fn survivors(&self) -> &[Process] {
         self.stopped
             .as_ref()
             .map_or(&[], |stopped| &stopped.survivors)
     }
 
-    /// A success without anything else to tell.
+    /// A success with nothing else to report.
     pub(crate) fn is_plain(&self) -> bool {
         self.ending.is_success() && !self.has_notes()
     }
@@ -209,11 +209,11 @@ impl fmt::Display for Cause {
             } => write!(f, "because {name} timed out"),
             Cause::Failed { name, .. } => write!(f, "because {name} failed"),
             Cause::Before { name } => write!(f, "because {name} did not succeed"),
-            Cause::Won { name } => write!(f, "because {name} was first"),
+            Cause::Won { name } => write!(f, "because {name} succeeded first"),
             Cause::Deadline { group } if group.is_empty() => {
-                f.write_str("because the deadline was over")
+                f.write_str("because the deadline expired")
             }
-            Cause::Deadline { group } => write!(f, "because the deadline of {group} was over"),
+            Cause::Deadline { group } => write!(f, "because the deadline of {group} expired"),
             Cause::Signal(stop) => write!(f, "because of {stop}"),
             Cause::Output(_) => f.write_str("because the output could not be written"),
         }

@@ -1,4 +1,4 @@
-//! The report at the end: every failure, and who was cancelled because of whom.
+//! The report at the end: every failure, and which command was cancelled because of which.
 
 use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +12,7 @@ use crate::output::task_style;
 use crate::process::{Level, Process, Stopped, StoppedBy};
 use crate::record::{Cause, Ending, Entry, Record, Summary};
 
-/// Names of commands that were not started, at most.
+/// The most names of commands that were not started.
 const NAMED: usize = 10;
 
 /// The report; empty when every command succeeded and left nothing behind.
@@ -48,7 +48,7 @@ pub(crate) fn what(entry: &Entry) -> String {
     let because = || {
         let because = entry.because.as_ref().map(ToString::to_string);
         // After a failure of the runner itself.
-        because.unwrap_or_else(|| "without a cause".to_owned())
+        because.unwrap_or_else(|| "cause unknown".to_owned())
     };
     let attempts = match entry.attempts {
         0 | 1 => String::new(),
@@ -58,7 +58,7 @@ pub(crate) fn what(entry: &Entry) -> String {
         Ending::NotStarted => format!("not started, {}", because()),
         Ending::DoneBefore => "done in an earlier run".to_owned(),
         Ending::CouldNotStart(error) => format!("could not be started: {error}"),
-        Ending::Lost(error) => format!("nobody knows how it ended, after {ran}: {error}"),
+        Ending::Lost(error) => format!("its outcome is unknown, after {ran}: {error}"),
         Ending::Exited(status) if status.success() => format!("after {ran}{attempts}"),
         Ending::Exited(status) => format!("{}, after {ran}{attempts}", ending(*status)),
         Ending::TimedOut => format!("after {ran}, {how}{attempts}"),
@@ -72,9 +72,9 @@ pub(crate) fn what(entry: &Entry) -> String {
     }
 }
 
-/// For what kept `taskgroup` itself from working.
+/// Reports what kept `taskgroup` itself from working.
 pub(crate) fn internal(error: &std::io::Error) {
-    // With standard error gone there is nobody to tell.
+    // If standard error is closed, there is no place left to report to.
     let _ = std::io::Write::write_fmt(
         &mut std::io::stderr(),
         format_args!("taskgroup: cannot run: {error}\n"),
@@ -111,7 +111,7 @@ impl Report<'_> {
         let why = match &self.summary.cause {
             Some(Cause::Signal(stop)) => format!("stopped by {stop}: "),
             Some(Cause::Output(error)) => format!("the output could not be written ({error}): "),
-            Some(Cause::Deadline { .. }) => "the deadline was over: ".to_owned(),
+            Some(Cause::Deadline { .. }) => "the deadline expired: ".to_owned(),
             Some(Cause::Failed { .. } | Cause::Before { .. } | Cause::Won { .. }) | None => {
                 String::new()
             }
@@ -124,7 +124,7 @@ impl Report<'_> {
         let cause = &self.summary.cause;
         if let (Some(stop), false) = (self.summary.signal, matches!(cause, Some(Cause::Signal(_))))
         {
-            self.note(&format!("{stop} came while the run was ending"));
+            self.note(&format!("{stop} arrived while the run was ending"));
         }
         let by_output = matches!(cause, Some(Cause::Output(_)));
         if let (Some(error), false) = (&self.summary.output_error, by_output) {
@@ -169,13 +169,13 @@ impl Report<'_> {
             let who = list(&record.left_in_background);
             self.note(&format!("left in the background: {who}; {how}"));
         }
-        // A survivor holds it too, and is told below.
+        // A survivor holds it, too, and is reported below.
         if record.output_held && record.survivors().is_empty() {
-            self.note("a process that it did not start still held its output");
+            self.note("a process that the command did not start still held its output");
         }
         if !record.survivors().is_empty() {
             let who = list(record.survivors());
-            self.note(&format!("STILL THERE, in spite of SIGKILL: {who}"));
+            self.note(&format!("STILL RUNNING despite SIGKILL: {who}"));
         }
         if record.is_failure() {
             self.stderr(record);
@@ -205,7 +205,7 @@ impl Report<'_> {
         }
     }
 
-    /// Those with the same cause together.
+    /// Entries with the same cause, together.
     fn not_started(&mut self) {
         let mut by_cause: Vec<(String, Vec<&Entry>)> = Vec::new();
         for entry in &self.summary.entries {
@@ -213,7 +213,7 @@ impl Report<'_> {
                 continue;
             }
             let because = entry.because.as_ref();
-            let because = because.map_or("without a cause".to_owned(), ToString::to_string);
+            let because = because.map_or("cause unknown".to_owned(), ToString::to_string);
             match by_cause.iter_mut().find(|(cause, _)| *cause == because) {
                 Some((_, entries)) => entries.push(entry),
                 None => by_cause.push((because, vec![entry])),
@@ -270,7 +270,7 @@ fn ending(status: ExitStatus) -> String {
         (Some(126), _) => "exit code 126 (not executable)".to_owned(),
         (Some(127), _) => "exit code 127 (command not found)".to_owned(),
         (Some(code), _) => match Signal::try_from(code - 128) {
-            // What a shell makes of a command of its own that a signal ended.
+            // A shell reports this for its own command that a signal ended.
             Ok(signal) => format!("exit code {code} (128 + {signal})"),
             Err(_) => format!("exit code {code}"),
         },
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(
             render(&summary, Level::Guard, false),
             "taskgroup: 1 failed, 1 not started in 1.50s, contained by guard processes\n    \
-             SIGINT came while the run was ending\n\
+             SIGINT arrived while the run was ending\n\
              FAILED one: exit code 3, after 0.25s\n    \
              its standard error:\n    \
              | why\n\

@@ -1,4 +1,4 @@
-//! The run around the groups: runtime, signals, output, files, and the report at the end.
+//! The frame of a run: runtime, signals, output, files, and the report at the end.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::report;
 use crate::signals::{Stop, StopSignals};
 use crate::tell::{self, Journal, Past, Progress};
 
-/// Runs the plan to its end, whatever the end is, and reports. Fails only when nothing could be
+/// Runs the plan to its end, in whatever way it ends, and reports. Fails only if nothing could be
 /// started at all.
 pub(crate) fn run(plan: Plan, source: Option<Source>, common: &Common) -> io::Result<Exit> {
-    // One thread is enough: the commands work, we wait.
+    // One thread is enough: the commands work, and the runner waits.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -45,7 +45,8 @@ async fn run_and_report(plan: Plan, source: Option<Source>, common: &Common) -> 
         let by_key = matches!(summary.signal, Some(Stop::Interrupt | Stop::Quit));
         let has_bar = common.output != Show::Quiet;
         if by_key && !has_bar && io::stderr().is_terminal() {
-            // The terminal has echoed `^C` at the start of the line; the progress line took it away.
+            // The terminal has echoed `^C` at the start of the line, and the progress line has
+            // erased it.
             text.insert(0, '\n');
         }
         deliver(text.into_bytes(), &mut signals).await?;
@@ -145,7 +146,7 @@ async fn run_plan(
     let failed = engine.has_failed();
     let (entries, counts, journal) = ledger.close();
     let input_error = reading.and_then(|reading| reading.error());
-    // With them goes the last way to the writer, which ends when it has written everything.
+    // This drops the last way to the writer, which ends when it has written everything.
     drop((engine, ledger));
     guards.close().await;
     let output_error = flush(writer, signals, &hurry, &mut signal).await;
@@ -181,8 +182,8 @@ fn write_files(summary: &mut Summary, common: &Common) {
     }
 }
 
-/// Waits until everything is written. Nothing is left to be stopped by now, so a signal ends the
-/// waiting at once.
+/// Waits until everything is written. Nothing is left to stop by now, so a signal ends the wait at
+/// once.
 async fn flush(
     writer: Writer,
     signals: &mut StopSignals,
@@ -203,7 +204,7 @@ async fn flush(
     }
 }
 
-/// Writes the report, after everything else. What cannot be written has nowhere else to go.
+/// Writes the report, after everything else. If that fails, there is no other place to report to.
 async fn deliver(report: Vec<u8>, signals: &mut StopSignals) -> io::Result<()> {
     let hurry = Flag::new();
     let (sink, writer) = Sink::start(&hurry, None)?;

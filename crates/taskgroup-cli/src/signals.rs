@@ -1,9 +1,9 @@
 //! The signals that end the run.
 //!
-//! They are caught before the first command starts, so there is no moment at which a signal would
-//! end the runner and leave its commands behind. SIGINT, SIGTERM and SIGQUIT are caught also where
-//! they were ignored at the start (a script's `&` ignores SIGINT): stopping is what is asked for.
-//! An ignored SIGHUP stays ignored, because that is what `nohup` means.
+//! They are caught before the first command starts, so a signal never ends the runner and leaves
+//! its commands behind. SIGINT, SIGTERM and SIGQUIT are caught even if they were ignored at the
+//! start (a script's `&` ignores SIGINT), because their sender wants the run to stop. An ignored
+//! SIGHUP stays ignored, because that is what `nohup` means.
 
 use std::fmt;
 use std::io;
@@ -69,8 +69,8 @@ impl StopSignals {
     }
 }
 
-/// Asked of `/proc`, since looking at a signal's disposition otherwise takes unsafe code. Where
-/// there is no `/proc`, SIGHUP counts as not ignored.
+/// Reads `/proc`, because any other way to get a signal's disposition needs unsafe code. Without
+/// `/proc`, SIGHUP counts as not ignored.
 fn hangup_is_ignored() -> bool {
     std::fs::read_to_string("/proc/self/status")
         .is_ok_and(|status| ignores(&status, nix::libc::SIGHUP))

@@ -25,7 +25,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             if raw.file.is_some() {
                 usage_error(
                     "race",
-                    &"a file says by itself what is a race: policy = \"race\"",
+                    &"a file declares its races itself, with policy = \"race\"",
                 );
             }
             let raw = RunArgs {
@@ -62,7 +62,7 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
             if let Some(flag) = raw.failure.given().or_else(|| common.not_for_files()) {
                 usage_error(
                     verb,
-                    &format!("{flag} has no meaning with --file: the file says it"),
+                    &format!("{flag} cannot be used with --file: set it in the file"),
                 );
             }
             match read(path, common.color) {
@@ -100,8 +100,8 @@ fn map(raw: MapArgs) -> Exit {
         Err(stray) => usage_error(
             "map",
             &format!(
-                "{:?} comes after the command: arguments follow a ':::', and the command is one \
-                 argument, in quotation marks",
+                "unexpected {:?} after the command: arguments follow ':::', and the command is one \
+                 quoted argument",
                 stray.to_string_lossy()
             ),
         ),
@@ -131,7 +131,7 @@ fn map(raw: MapArgs) -> Exit {
     ended(run::run(plan, Some(source), &common))
 }
 
-/// What follows `:::`; an error for what comes before it.
+/// The arguments after `:::`. A word before it is an error.
 fn arguments(mut given: Vec<OsString>) -> Result<Option<Vec<OsString>>, OsString> {
     if given.is_empty() {
         return Ok(None);
@@ -155,11 +155,11 @@ fn check(raw: &CheckArgs) -> Exit {
     }
 }
 
-/// The plan in the file; otherwise its errors are told.
+/// The plan in the file. Prints the errors if there are any.
 fn read(path: &Path, colour: Colour) -> Result<Plan, Exit> {
     let coloured = output::is_coloured(colour, Stream::Err);
     file::read(path, Common::GRACE, coloured).map_err(|errors| {
-        // With standard error gone there is nobody to tell.
+        // If standard error is closed, there is no place left to report to.
         let _ = io::stderr().write_all(errors.as_bytes());
         Exit::Usage
     })
@@ -186,7 +186,7 @@ fn failed(error: &io::Error) -> Exit {
     Exit::Internal
 }
 
-/// The command, or one of its verbs, with all that help and the manual need.
+/// The command, or one of its verbs, with everything that help and the manual need.
 fn named(verb: Option<&str>) -> clap::Command {
     let mut command = Args::command();
     command.build();

@@ -1,4 +1,4 @@
-//! One group of the plan as one task group.
+//! Runs one group of the plan as one task group.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::{Engine, Input, Running, Slot, Task, Turn};
 use crate::plan::{Node, OnFailure, ROOT};
 use crate::record::Cause;
 
-/// Tells the group that something in it has failed. What there is to say about it is in the ledger.
+/// Tells the group that something in it has failed. The details are in the ledger.
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -25,7 +25,8 @@ impl fmt::Display for Failed {
 
 impl Error for Failed {}
 
-/// Settles a group also where its future is dropped, or never polled; what is in it has not been started then.
+/// Settles a group even if its future is dropped, or never polled. Nothing in the group has been
+/// started then.
 struct Settles {
     engine: Arc<Engine>,
     id: usize,
@@ -79,14 +80,14 @@ impl Engine {
         })
     }
 
-    /// What the group waited for did not succeed: nothing in it is started.
+    /// A predecessor of the group did not succeed, so nothing in it is started.
     fn skip(&self, id: usize, before: Node) -> Result<(), BoxError> {
         let name = self.name(before).to_owned();
         self.cancel_group(id, Cause::Before { name });
         self.incomplete(self.plan.groups[id].parent.unwrap_or(ROOT))
     }
 
-    /// Every task has its entry, also in a group that was never begun.
+    /// Every task gets its entry, even in a group that never started.
     fn tell_not_started(self: &Arc<Self>, id: usize) {
         let below = |mut group: usize| loop {
             if group == id {
@@ -104,8 +105,8 @@ impl Engine {
         }
     }
 
-    /// Something in the group was not done, because of a failure elsewhere. It has not won a race, and
-    /// where a failure stops the others, it is for the one elsewhere to do so.
+    /// Something in the group was not done, because of a failure elsewhere. It has not won a race.
+    /// If a failure stops the others, the failure elsewhere does so.
     pub(super) fn incomplete(&self, group: usize) -> Result<(), BoxError> {
         if self.is_race(group) {
             return Err(Failed.into());
@@ -116,8 +117,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The library's word for what the plan says. It is heeded when a child has ended, cleanup included;
-    /// [`failed_in`](Self::failed_in) and [`succeeded_in`](Self::succeeded_in) say the same as soon as it is known.
+    /// The library's policy for what the plan says. It judges a child when the child has ended,
+    /// including its cleanup. [`failed_in`](Self::failed_in) and
+    /// [`succeeded_in`](Self::succeeded_in) decide the same as soon as the result is known.
     fn policy(&self, id: usize) -> Policy {
         match self.plan.groups[id].on_failure {
             _ if self.is_race(id) => Policy::first_success(),
@@ -195,7 +197,7 @@ impl Engine {
             })
             .await;
         let Err(error) = ended else { return };
-        // A race that nobody has won; the failures of others were told when they happened.
+        // A race without a winner. Other failures were reported when they happened.
         if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
             self.groups[id].failed.set();
         }
@@ -206,8 +208,8 @@ impl Engine {
         }
     }
 
-    /// Tasks that wait for others and groups at once, then the other tasks in their order, each when
-    /// there is a slot for it: a task that waits for a slot costs nothing.
+    /// Spawns groups, and tasks that wait for others, at once. Spawns the other tasks in order,
+    /// each when there is a slot for it, so a task that waits for a slot costs nothing.
     async fn spawn_planned(self: &Arc<Self>, id: usize, group: &TaskGroup) {
         let of_group = |task: &usize| self.plan.tasks[*task].group == id;
         let (waiting, ready): (Vec<usize>, Vec<usize>) = (0..self.plan.tasks.len())
@@ -248,7 +250,7 @@ impl Engine {
     }
 }
 
-/// Tasks that wait for their turn. Those that are not reached have their entries, too.
+/// Tasks that wait for their turn. Those that are never reached get their entries, too.
 struct Queue<'a>(&'a Arc<Engine>, std::vec::IntoIter<usize>);
 
 impl Queue<'_> {
@@ -269,9 +271,12 @@ impl Drop for Queue<'_> {
 }
 
 impl Running {
-    /// A slot among the group's own. Cancel safe.
+    /// Takes one of the group's slots. Cancel safe.
     pub(super) async fn slot(&self) -> Slot {
         let slots = Arc::clone(&self.slots);
-        slots.acquire_owned().await.expect("nobody closes it")
+        slots
+            .acquire_owned()
+            .await
+            .expect("the slots are never closed")
     }
 }

@@ -1,4 +1,5 @@
-//! The ledger: what has happened, told to the files as it happens and kept for the report.
+//! The ledger records what happened. It writes to the files as things happen, and keeps what the
+//! report needs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,11 +9,11 @@ use crate::plan::Work;
 use crate::record::{Counts, Entry};
 use crate::tell::{Journal, Past, Progress};
 
-/// What is kept of the tasks that have ended.
+/// What the ledger keeps of the tasks that have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     Everything,
-    /// What the report needs: an endless `map` must not fill the memory.
+    /// Only what the report needs: an endless `map` must not fill the memory.
     Notable,
 }
 
@@ -77,7 +78,7 @@ impl Ledger {
         }
     }
 
-    /// Everything, in the order of the tasks, and the journal to be closed.
+    /// All entries, in the order of the tasks, and the journal, which the caller closes.
     pub(crate) fn close(&self) -> (Vec<Entry>, Counts, Journal) {
         let mut state = self.lock();
         let mut entries = std::mem::take(&mut state.entries);

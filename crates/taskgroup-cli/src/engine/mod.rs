@@ -5,7 +5,7 @@
 //!    process and its cleanup, whether it was run, cancelled or never polled.
 //! 2. The cause of a group is set before the group is cancelled, and only once; a failure below a
 //!    group that is being cancelled changes nothing.
-//! 3. A group or task that others wait for is settled on every way out.
+//! 3. A group or task that others wait for is settled on every exit path.
 
 mod group;
 mod ledger;
@@ -30,20 +30,21 @@ pub(crate) use ledger::{Ledger, Memory};
 use nodes::Nodes;
 use task::Turn;
 
-/// One task on its way.
+/// One task of the run.
 pub(crate) struct Task {
     pub(crate) id: usize,
     pub(crate) spec: TaskSpec,
 }
 
-/// Where the tasks of the root come from, beside those of the plan.
+/// Where the root gets tasks from, besides the plan.
 pub(crate) type Input = mpsc::Receiver<TaskSpec>;
 
-/// A place among those that a group has for commands; free again when it is dropped. Not the library's `limit`: that counts the
-/// children of one group, and here those who wait for others take no place, and a nested group takes none but what is in it.
+/// One of the places that a group has for commands; dropping it frees the place. This is not the
+/// library's `limit`, which counts the children of one group. Here a task that waits for others
+/// takes no place, and a nested group takes places only for what runs in it.
 type Slot = OwnedSemaphorePermit;
 
-/// What the children share.
+/// State that the children share.
 pub(crate) struct Engine {
     plan: Plan,
     begin: Instant,
@@ -52,20 +53,20 @@ pub(crate) struct Engine {
     ledger: Arc<Ledger>,
     groups: Vec<Running>,
     nodes: Nodes,
-    /// What went wrong in here, aside from the commands.
+    /// Failures of the engine itself, not of commands.
     internal: Mutex<Option<ErrorGroup>>,
 }
 
-/// A group of the plan, at work.
+/// A group of the plan that is running.
 struct Running {
     slots: Arc<Semaphore>,
-    /// Its children have been made, or will say themselves that they were not.
+    /// Its children exist, or will report by themselves that they do not.
     begun: Flag,
     /// Set before the first child is spawned.
     group: OnceLock<TaskGroup>,
-    /// The first reason to cancel; the later ones change nothing.
+    /// The first reason to cancel. Later ones change nothing.
     cause: OnceLock<Cause>,
-    /// Something in it did not succeed, and that counts.
+    /// Something in it did not succeed, and the failure counts.
     failed: Flag,
 }
 
@@ -104,8 +105,8 @@ impl Engine {
         self.group(ROOT, input).await;
     }
 
-    /// Stops everything, unless that is under way already. Before the first poll of
-    /// [`run`](Self::run) there is nothing to stop.
+    /// Stops everything, unless that has begun already. Before the first poll of [`run`](Self::run)
+    /// there is nothing to stop.
     pub(crate) fn cancel(&self, cause: Cause) {
         self.cancel_group(ROOT, cause);
     }
@@ -130,7 +131,7 @@ impl Engine {
 
     fn cancel_group(&self, id: usize, cause: Cause) {
         if self.why(id).is_none() {
-            // Nobody else can have set it: there is one thread.
+            // Nothing else can have set it: there is one thread.
             let _ = self.groups[id].cause.set(cause);
         }
         if let Some(group) = self.groups[id].group.get() {
@@ -138,7 +139,8 @@ impl Engine {
         }
     }
 
-    /// Why the group is being cancelled: itself, or the nearest around it.
+    /// Why the group is being cancelled: the cause of the group itself, or of the nearest enclosing
+    /// group that has one.
     fn why(&self, id: usize) -> Option<&Cause> {
         let mut next = Some(id);
         while let Some(id) = next {
@@ -150,8 +152,8 @@ impl Engine {
         None
     }
 
-    /// Something in the group has failed. Called as soon as that is known, before its processes are
-    /// gone: the others shall not run on while they are cleaned up.
+    /// Something in the group has failed. Called as soon as the failure is known, before the
+    /// processes have ended, so that the others do not continue during the cleanup.
     fn failed_in(&self, group: usize, name: &str, timed_out: bool) {
         let spec = &self.plan.groups[group];
         if self.is_race(group) || spec.on_failure == OnFailure::Ignore {
@@ -173,7 +175,7 @@ impl Engine {
         }
     }
 
-    /// A failure in the group is told and does not count.
+    /// A failure in the group is reported and does not count.
     fn ignores_failures(&self, group: usize) -> bool {
         self.plan.groups[group].on_failure == OnFailure::Ignore
     }

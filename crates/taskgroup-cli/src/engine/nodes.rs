@@ -1,4 +1,4 @@
-//! Who waits for whom: each task and each group of the plan ends once, well or not.
+//! Dependencies: each task and each group of the plan ends once, as a success or not.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::flag::Flag;
 use crate::plan::{Node, Plan};
 
-/// Those that somebody waits for; the end of the others is nobody's business.
+/// The nodes that others wait for. The end of other nodes is not tracked.
 pub(super) struct Nodes(HashMap<Node, End>);
 
 struct End {
@@ -25,7 +25,7 @@ impl Nodes {
         Nodes(tasks.chain(groups).map(|&node| (node, end())).collect())
     }
 
-    /// The first time counts.
+    /// Only the first call counts.
     pub(super) fn settle(&self, node: Node, well: bool) {
         if let Some(end) = self.0.get(&node) {
             let _ = end.well.set(well);
@@ -33,7 +33,7 @@ impl Nodes {
         }
     }
 
-    /// Resolves when all have ended; with one that did not end well. Cancel safe.
+    /// Resolves when all have ended, with one that did not succeed, if any. Cancel safe.
     pub(super) async fn wait(&self, nodes: &[Node]) -> Result<(), Node> {
         for &node in nodes {
             let end = &self.0[&node];

@@ -15,7 +15,7 @@ use crate::record::{Cause, Ending, Entry, Record};
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A task that will get its entry when the last clone of this is dropped.
+/// A task. It gets its entry when the last clone of this is dropped.
 #[derive(Clone)]
 pub(super) struct Turn(Arc<Inner>);
 
@@ -62,7 +62,7 @@ impl Turn {
         &self.0.engine
     }
 
-    /// For a task that waits for others, and so is spawned before there is a slot for it.
+    /// Runs a task that waits for others, and is therefore spawned before there is a slot for it.
     pub(super) async fn run_when_ready(self) -> Result<(), BoxError> {
         let engine = self.engine();
         if let Err(before) = engine.nodes.wait(&self.spec().after).await {
@@ -74,7 +74,8 @@ impl Turn {
         self.clone().run(slot).await
     }
 
-    /// From the slot in its own group to its end, with which the slot is free. Cancelled before its turn, it is not started.
+    /// Runs the task from the slot in its own group to its end, which frees the slot. A task that
+    /// is cancelled before its turn is not started.
     pub(super) async fn run(self, slot: Slot) -> Result<(), BoxError> {
         let engine = Arc::clone(self.engine());
         let mut slots = vec![slot];
@@ -83,7 +84,7 @@ impl Turn {
             slots.push(engine.groups[group].slot().await);
             around = engine.plan.groups[group].parent;
         }
-        // A cancelled task gives its turn on while it is still being stopped: nobody takes it.
+        // A cancelled task passes its turn on while it is still being stopped; no task takes it.
         checkpoint().await;
         let spec = self.spec();
         if engine.ledger.was_done(&spec.name, &spec.work) {
@@ -111,7 +112,8 @@ impl Turn {
     async fn attempts(&self) -> Result<(), BoxError> {
         let spec = self.spec();
         let attempts = Retry::new(pauses(spec.retry));
-        // Nothing is borrowed, or the compiler would not see that this can move between threads.
+        // Nothing is borrowed here. Otherwise the compiler could not prove that this can move
+        // between threads.
         let turn = self.clone();
         let attempt = move |number| {
             let turn = turn.clone();
@@ -151,7 +153,7 @@ impl Turn {
                 }
                 if failed { Err(Failed.into()) } else { Ok(()) }
             },
-            // On every exit; nothing is left of the command after it.
+            // Runs on every exit. No process of the command is left after it.
             move |job| async move {
                 let mut record = match job {
                     Ok(job) => job.finish().await,
@@ -206,10 +208,10 @@ impl Drop for Inner {
 }
 
 impl Engine {
-    /// For the task or group of that name, the run without one.
+    /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
-    /// Runs the steps one after the other, each within its time, also after a failure; true when all
-    /// went well. Not to be cancelled: call it where nothing is.
+    /// The steps run one after the other, each within its time, even after a failure. Returns true
+    /// when all succeeded. Must not be cancelled: call it where no cancellation can arrive.
     pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> bool {
         let mut well = true;
         for (index, work) in steps.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::args::Colour;
 /// Names are padded to the widest, up to here.
 const WIDEST: usize = 24;
 
-/// Told apart on light and dark grounds alike; red is left to failures.
+/// Distinct on light and dark backgrounds alike. Red is reserved for failures.
 const PALETTE: [AnsiColor; 10] = [
     AnsiColor::Cyan,
     AnsiColor::Green,
@@ -25,7 +25,7 @@ const PALETTE: [AnsiColor; 10] = [
     AnsiColor::BrightYellow,
 ];
 
-/// `name | ` for each of our streams; one of them may be coloured and the other not.
+/// `name | ` for each of the runner's streams. One of them may be coloured and the other not.
 #[derive(Clone, Debug)]
 pub(crate) struct Label(Arc<(Prefix, Prefix)>);
 
@@ -36,7 +36,7 @@ pub(crate) struct Prefix {
     coloured: bool,
 }
 
-/// Makes labels of the same width.
+/// Creates labels of the same width.
 pub(crate) struct Labels {
     width: usize,
     out_coloured: bool,
@@ -93,7 +93,7 @@ impl Prefix {
         out.reserve(self.text.len() + line.len() + 8);
         out.extend_from_slice(&self.text);
         out.extend_from_slice(line);
-        // A command that leaves its colour on must not colour the others.
+        // A command that leaves a colour switched on must not colour the others.
         if self.coloured && memchr(0x1b, line).is_some() {
             out.extend_from_slice(Reset.render().to_string().as_bytes());
         }

@@ -2,18 +2,18 @@
 
 use memchr::memchr;
 
-/// Longer lines are cut here, so that a command that never ends its line cannot take all memory.
-/// Nothing is lost: the rest follows as a line of its own.
+/// Longer lines are cut here, so a command that never ends its line cannot use all memory. Nothing
+/// is lost: the rest follows as another line.
 pub(crate) const LONGEST: usize = 64 << 20;
 
 #[derive(Default)]
 pub(crate) struct Lines {
-    /// What came after the last newline.
+    /// The bytes after the last newline.
     partial: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the next bytes; `each` gets every line that they complete, without its newline.
+    /// Takes the next bytes. Calls `each` with every line that they complete, without its newline.
     pub(crate) fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) {
         while let Some(end) = memchr(b'\n', bytes) {
             if self.partial.is_empty() {
@@ -21,7 +21,7 @@ impl Lines {
             } else {
                 self.partial.extend_from_slice(&bytes[..end]);
                 each(&self.partial);
-                // A long line gives its memory back.
+                // The memory of a long line is freed.
                 self.partial = Vec::new();
             }
             bytes = &bytes[end + 1..];
@@ -32,7 +32,7 @@ impl Lines {
         }
     }
 
-    /// The end of the stream: `each` gets what had no newline, if anything.
+    /// Ends the stream. Calls `each` with the rest that had no newline, if any.
     pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {
             each(&self.partial);

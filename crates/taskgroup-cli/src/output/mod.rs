@@ -1,8 +1,8 @@
-//! From the pipes of the commands to our own standard output and error.
+//! From the pipes of the commands to the runner's standard output and error.
 //!
-//! Bytes stay what they are; only whole lines are moved, each with the name of its command in
-//! front. `pump` reads one pipe, `lines` cuts, `label` names, `tail` remembers for the report,
-//! `outlet` holds back what is not to be shown yet, `sink` writes.
+//! Bytes are not changed. Only whole lines are moved, each with the name of its command in front.
+//! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name, `tail` keeps the last
+//! lines for the report, `outlet` holds back lines that must not be shown yet, `sink` writes.
 
 mod label;
 mod lines;
@@ -19,7 +19,7 @@ pub(crate) use tail::Tail;
 
 use crate::args::Colour;
 
-/// Whether colour goes to `stream`.
+/// Whether output to `stream` is coloured.
 pub(crate) fn is_coloured(colour: Colour, stream: Stream) -> bool {
     let choice = match (colour, stream) {
         (Colour::Always, _) => return true,

@@ -1,4 +1,4 @@
-//! Where the lines of one command go: out at once, or out together, or nowhere.
+//! Where the lines of one command go: out at once, out together, or nowhere.
 
 use std::io::{self, Read, Seek, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,10 +8,10 @@ use tempfile::{SpooledTempFile, spooled_tempfile};
 use super::{Sink, Stream};
 use crate::args::Show;
 
-/// Held in memory up to this, then in an unnamed file.
+/// Lines are held in memory up to this size, then in an unnamed file.
 const IN_MEMORY: usize = 1 << 20;
 
-/// Clones are the same.
+/// Clones are the same outlet.
 #[derive(Clone)]
 pub(crate) struct Outlet {
     sink: Sink,
@@ -28,13 +28,13 @@ impl Outlet {
         }
     }
 
-    /// Takes whole lines; resolves when there is room for more.
+    /// Takes whole lines. Resolves when there is room for more.
     pub(crate) async fn send(&self, stream: Stream, lines: Vec<u8>) {
         match self.show {
             Show::Stream => self.sink.send(stream, lines).await,
             Show::Quiet => {}
             Show::Group | Show::Failures => {
-                // Where nothing can be held back any more, lines come out mixed and not lost.
+                // If nothing more can be held back, lines come out mixed, but are not lost.
                 if self.hold(stream, &lines).is_err() {
                     self.sink.send(stream, lines).await;
                 }
@@ -42,7 +42,7 @@ impl Outlet {
         }
     }
 
-    /// The command has ended: shows what was held back, if it is to be shown.
+    /// The command has ended: shows the lines that were held back, if they should be shown.
     pub(crate) async fn release(&self, failed: bool) {
         let held = self
             .held

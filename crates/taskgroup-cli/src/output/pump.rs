@@ -12,8 +12,8 @@ use crate::flag::Flag;
 
 const CHUNK: usize = 64 << 10;
 
-/// The most that a pipe holds without privileges. When nothing is left of a command, its last words are in
-/// the pipe; whatever comes after that much is from somebody else.
+/// The largest amount that a pipe holds without privileges. When no process of a command is left,
+/// its last output is in the pipe. Anything after that amount comes from another process.
 const PIPE: usize = 1 << 20;
 
 /// Where the bytes go.
@@ -21,21 +21,21 @@ pub(crate) struct Pump {
     pub(crate) stream: Stream,
     pub(crate) label: Label,
     pub(crate) outlet: Outlet,
-    /// Set when nothing is left of the command: nobody of it can write any more.
+    /// Set when no process of the command is left, so none of them can write any more.
     pub(crate) all_gone: Flag,
     pub(crate) keep_tail: bool,
 }
 
-/// What is known at the end of a pipe.
+/// What the pump knows at the end of a pipe.
 #[derive(Default)]
 pub(crate) struct Pumped {
     pub(crate) tail: Tail,
-    /// Nothing was left of the command, and somebody else still held the pipe.
+    /// No process of the command was left, but another process still held the pipe.
     pub(crate) held_open: bool,
 }
 
-/// Resolves at the end of `pipe`, or when nothing is left of the command and what it wrote has been
-/// moved, whichever is first: a stray process that holds the pipe cannot keep us.
+/// Resolves at the end of `pipe`, or when no process of the command is left and its output has been
+/// moved, whichever comes first. So a stray process that holds the pipe cannot delay the runner.
 pub(crate) async fn pump<P>(mut pipe: P, to: Pump) -> Pumped
 where
     P: AsyncRead + AsFd + Unpin,
@@ -98,9 +98,9 @@ impl Flow {
         }
     }
 
-    /// Moves what is in the pipe now; true when it is still open after that.
+    /// Moves the bytes that are in the pipe now. Returns true if the pipe is still open after that.
     ///
-    /// Asks the descriptor itself: Tokio's readiness may not know yet of bytes that are there, and
+    /// Reads the descriptor directly: Tokio's readiness may not show yet that bytes are there, and
     /// waiting for it would need a time limit.
     async fn take_the_rest(&mut self, pipe: &impl AsFd, chunk: &mut [u8]) -> bool {
         let mut taken = 0;

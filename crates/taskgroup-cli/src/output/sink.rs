@@ -1,8 +1,8 @@
-//! The only writer to our standard output and error.
+//! The only writer to the runner's standard output and error.
 //!
-//! A thread of its own: whoever reads us may stop reading for as long as he likes, and a blocked
-//! write must not keep the runner from signals and from stopping its commands. The queue is short,
-//! so a slow reader slows the commands down, as a plain pipe would.
+//! The writer has its own thread. The reader of the output may stop reading for any time, and a
+//! blocked write must not keep the runner from handling signals and stopping its commands. The
+//! queue is short, so a slow reader slows the commands down, as a plain pipe would.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::flag::Flag;
 
-/// Pieces that wait to be written. A piece is what one read of a pipe completed, 64 KiB or a long
-/// line.
+/// How many pieces wait to be written. A piece is what one read of a pipe completed: 64 KiB, or a
+/// long line.
 const QUEUE: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,14 @@ pub(crate) struct Sink {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// A way to the writer for those who cannot wait: short lines that pile up while it is busy.
+/// A way to the writer for callers that cannot wait: short lines, which pile up while it is busy.
 #[derive(Clone)]
 pub(crate) struct Ticker {
     pending: Arc<Mutex<Vec<u8>>>,
     queue: mpsc::Sender<(Stream, Vec<u8>)>,
 }
 
-/// The other end: what became of the writing.
+/// The other end, which reports how the writing went.
 pub(crate) struct Writer {
     failure: watch::Receiver<Option<Arc<io::Error>>>,
     finished: Flag,
@@ -51,8 +51,8 @@ pub(crate) struct Writer {
 }
 
 impl Sink {
-    /// Starts the writer. Once `hurry` is set nobody waits for a reader any longer. The bar is taken
-    /// off the terminal while something is written.
+    /// Starts the writer. Once `hurry` is set, nothing waits for a reader any longer. The bar is
+    /// taken off the terminal while something is written.
     pub(crate) fn start(hurry: &Flag, bar: Option<ProgressBar>) -> io::Result<(Sink, Writer)> {
         let (queue, pieces) = mpsc::channel(QUEUE);
         let (report, failure) = watch::channel(None);
@@ -82,14 +82,14 @@ impl Sink {
         ))
     }
 
-    /// Resolves when no other caller has a turn. What is sent until the result is dropped comes out
-    /// together, if all that is to stay together is sent within a turn.
+    /// Resolves when no other caller has a turn. Pieces that are sent before the result is dropped
+    /// come out together, provided that every caller sends such pieces within a turn.
     pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// Hands whole lines over; resolves when there was room for them. On a stream that failed they
-    /// are dropped: the failure has been told by [`Writer::failed`].
+    /// Hands over whole lines. Resolves when there was room for them. On a stream that failed they
+    /// are dropped; [`Writer::failed`] has reported the failure.
     pub(crate) async fn send(&self, stream: Stream, lines: Vec<u8>) {
         tokio::select! {
             biased;
@@ -110,11 +110,11 @@ impl Sink {
 }
 
 impl Ticker {
-    /// For the standard error.
+    /// For standard error.
     pub(crate) fn send(&self, line: &[u8]) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.extend_from_slice(line);
-        // Only to wake the writer. With a full queue it is awake, and looks here first.
+        // Only wakes the writer. If the queue is full, the writer is awake, and looks here first.
         let _ = self.queue.try_send((Stream::Err, Vec::new()));
     }
 }
@@ -124,7 +124,7 @@ impl Writer {
     pub(crate) async fn failed(&mut self) -> Arc<io::Error> {
         let failure = match self.failure.wait_for(Option::is_some).await {
             Ok(failure) => failure.clone(),
-            // The writer ended in peace.
+            // The writer ended without an error.
             Err(_) => None,
         };
         match failure {
@@ -133,8 +133,8 @@ impl Writer {
         }
     }
 
-    /// Resolves when everything is written, with the first error there was. Every [`Sink`] must
-    /// have been dropped.
+    /// Resolves when everything is written, with the first error, if any. Every [`Sink`] must have
+    /// been dropped.
     pub(crate) async fn finished(self) -> Option<Arc<io::Error>> {
         tokio::select! {
             biased;
@@ -184,14 +184,14 @@ fn write_all_pieces(
     }
 }
 
-/// Writes past Rust's own buffers; waits where somebody else made the descriptor non-blocking.
+/// Bypasses Rust's own buffers. Waits if another process made the descriptor non-blocking.
 fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match write(fd, bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
-                // Its result does not matter: the write tells.
+                // Its result does not matter: the write reports the error.
                 let _ = poll(
                     &mut [PollFd::new(fd, PollFlags::POLLOUT)],
                     PollTimeout::NONE,

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// Lines that are kept.
+/// How many lines are kept.
 const LINES: usize = 10;
-/// Bytes that are kept of each.
+/// How many bytes are kept of each line.
 const BYTES: usize = 1000;
 
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ impl Tail {
             self.dropped += 1;
         }
         self.kept.push_back(line[..line.len().min(BYTES)].to_vec());
-        // One byte more than is shown tells `lines` that the line was cut.
+        // One byte more than is shown marks for `lines` that the line was cut.
         if line.len() > BYTES {
             self.kept.back_mut().expect("just pushed").push(line[BYTES]);
         }
@@ -31,7 +31,7 @@ impl Tail {
         self.dropped
     }
 
-    /// What was kept as safe text: no escape sequences, no control characters, no broken UTF-8.
+    /// The kept lines as safe text: no escape sequences, no control characters, no broken UTF-8.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.kept.iter().map(|line| {
             let cut = line.len() > BYTES;

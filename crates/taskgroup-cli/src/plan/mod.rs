@@ -1,4 +1,4 @@
-//! What is meant: groups and tasks, validated. Past this point no input can be wrong.
+//! The plan: groups and tasks, validated. After this point no input can be wrong.
 //!
 //! A plan comes from the command line (`words`) or from a file (`file`).
 
@@ -45,7 +45,7 @@ pub(crate) struct TaskSpec {
     pub(crate) work: Work,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
-    /// What has to succeed before.
+    /// Nodes that have to succeed first.
     pub(crate) after: Vec<Node>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct GroupSpec {
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) after: Vec<Node>,
-    /// Run one after the other when everything in the group has ended, however it did.
+    /// Run one after the other when everything in the group has ended, in whatever way.
     pub(crate) cleanup: Vec<Work>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Work {
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) grace: Duration,
-    /// Run one after the other when this has ended, however it did; not for cleanup itself.
+    /// Run one after the other when this has ended, in whatever way. Cleanup itself has none.
     pub(crate) cleanup: Vec<Work>,
     /// How long each step of cleanup may take.
     pub(crate) cleanup_timeout: Duration,
@@ -90,7 +90,7 @@ pub(crate) enum Command {
 pub(crate) struct Retry {
     /// Attempts after the first one.
     pub(crate) times: u32,
-    /// The pause before the second attempt; it doubles from there, and is scattered.
+    /// The pause before the second attempt. It doubles with each attempt and is randomised.
     pub(crate) backoff: Duration,
 }
 
@@ -106,12 +106,12 @@ pub(crate) enum Policy {
 /// What a failure does to the others in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnFailure {
-    /// The others are stopped
+    /// Stop the others
     #[default]
     Cancel,
-    /// The others run to their end; the whole has failed
+    /// Let the others finish; the run has failed
     Wait,
-    /// The others run to their end; the failure is told and does not count
+    /// Let the others finish; the failure is reported and does not count
     Ignore,
 }
 
@@ -123,7 +123,7 @@ impl Retry {
 }
 
 impl Plan {
-    /// All that may stand before a line of output.
+    /// All names that may precede a line of output.
     pub(crate) fn labels(&self) -> impl Iterator<Item = String> {
         let tasks = self.tasks.iter();
         let of_tasks = tasks.clone().map(|task| (&task.name, &task.work.cleanup));
@@ -138,7 +138,7 @@ impl Plan {
     }
 }
 
-/// What a step of cleanup is called; without a name, that of the run.
+/// The name of a step of cleanup. An empty name stands for the run.
 pub(crate) fn cleanup_name(of: &str, step: usize) -> String {
     let of = if of.is_empty() { "run" } else { of };
     format!("{of} (cleanup {})", step + 1)
@@ -171,7 +171,7 @@ impl Work {
         }
     }
 
-    /// As the guard wants it.
+    /// In the form that the guard expects.
     pub(crate) fn start(&self) -> Start {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         let argv = match &self.command {
@@ -195,7 +195,7 @@ impl Work {
         }
     }
 
-    /// The same for the same work, in every run: a name that is short and no secret.
+    /// Equal for equal work, in every run. It is short and contains no secret.
     pub(crate) fn key(&self) -> String {
         let start = self.start();
         let mut hash = Fnv::new();
@@ -237,7 +237,7 @@ impl Command {
     }
 }
 
-/// FNV-1a with 128 bits: stable over runs and versions, which the standard library's hash is not.
+/// FNV-1a with 128 bits. It is stable across runs and versions; the standard library's hash is not.
 struct Fnv(u128);
 
 impl Fnv {

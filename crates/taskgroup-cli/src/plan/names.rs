@@ -1,17 +1,17 @@
-//! Names for commands that were given none: as few of the first words as tell them apart.
+//! Names for commands that have none: as few of the first words as distinguish them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-/// More words than this make no name.
+/// The most words in a name.
 const MAX_WORDS: usize = 4;
-/// Nor do more characters.
+/// The most characters in a name.
 const MAX_CHARS: usize = 24;
 
 /// One name for each command, all different.
 ///
-/// A name is the command's first word, without its folders; where that is taken by another command,
-/// a second word joins it, and so on. Commands that stay alike are numbered.
+/// A name is the command's first word, without its folders. If another command has that name, a
+/// second word is added, and so on. Commands that stay alike are numbered.
 pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
     let words: Vec<Vec<String>> = commands
         .iter()
@@ -29,7 +29,7 @@ pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
     number_the_alike(names)
 }
 
-/// A name for one argument; none where nothing in it can be in a name. It need not be unique.
+/// A name for one argument, or none if nothing in it can be part of a name. It need not be unique.
 pub(crate) fn of_argument(argument: &str) -> Option<String> {
     let words: Vec<String> = argument
         .split_whitespace()
@@ -97,7 +97,7 @@ fn tally(names: &[String]) -> HashMap<String, usize> {
     uses
 }
 
-/// `#` is in no slug, so a numbered name cannot meet another one.
+/// No slug contains `#`, so a numbered name cannot equal another one.
 fn number_the_alike(mut names: Vec<String>) -> Vec<String> {
     let uses = tally(&names);
     let mut counters: HashMap<String, usize> = HashMap::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{GroupSpec, Plan, Policy, ROOT, Retry, TaskSpec, Work, names};
 use crate::args::{Common, RunArgs};
 
-/// What is wrong with the command line, and where.
+/// Errors in the command line, and where they are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PlanError {
     BlankCommand {
@@ -99,7 +99,7 @@ pub(crate) fn check(common: &Common) -> Result<(), PlanError> {
     }
     let mut taken: HashMap<&Path, &'static str> = HashMap::new();
     for (second, path) in common.written() {
-        // Of a device there may be as many writers as one likes.
+        // A device may have any number of writers.
         if path.starts_with("/dev") {
             continue;
         }
@@ -183,7 +183,7 @@ impl fmt::Display for PlanError {
 
 impl Error for PlanError {}
 
-/// A short name for what `map` makes of one argument.
+/// A short name for the command that `map` runs for one argument.
 pub(crate) fn name_of_argument(argument: &OsStr, number: u64) -> String {
     names::of_argument(&argument.to_string_lossy()).unwrap_or_else(|| number.to_string())
 }

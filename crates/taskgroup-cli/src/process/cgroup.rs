@@ -1,6 +1,6 @@
 //! A cgroup (version 2) for the commands of one guard, next to the guard's own.
 //!
-//! `cgroup.kill` reaches everybody in it at one stroke, also those who fork as fast as they can.
+//! `cgroup.kill` reaches all processes in it in one step, even those that fork as fast as they can.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-/// Made by [`for_guard`](Cgroup::for_guard), removed when its last clone is dropped.
+/// Created by [`for_guard`](Cgroup::for_guard), removed when its last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Cgroup(Rc<Folder>);
 
@@ -26,7 +26,7 @@ impl Cgroup {
         let path = home.join(name(std::process::id()));
         fs::create_dir(&path).map_err(|error| {
             let text = format!(
-                "cannot make a cgroup in {} ({error}); where systemd runs, this gives you one of your \
+                "cannot create a cgroup in {} ({error}); with systemd, this command gives you your \
                  own: systemd-run --user --scope -p Delegate=yes taskgroup …",
                 home.display()
             );
@@ -34,7 +34,7 @@ impl Cgroup {
         })?;
         let cgroup = Cgroup(Rc::new(Folder { home, path }));
         if !cgroup.0.path.join("cgroup.kill").exists() {
-            let text = "this kernel has no cgroup.kill (it came with Linux 5.14)";
+            let text = "this kernel has no cgroup.kill, which needs Linux 5.14";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         cgroup.visit().and_then(Visit::leave).map_err(|error| {
@@ -47,13 +47,13 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Enters the cgroup, so that who is started now is born there.
+    /// Enters the cgroup, so that a process that is started now begins in it.
     pub(super) fn visit(&self) -> io::Result<Visit<'_>> {
         move_to(&self.0.path)?;
         Ok(Visit(self))
     }
 
-    /// SIGKILL to everybody in it. What cannot be written shows in who survives.
+    /// Sends SIGKILL to every process in it. If the write fails, the survivors show it.
     pub(super) fn kill(&self) {
         let _ = fs::write(self.0.path.join("cgroup.kill"), "1");
     }
@@ -74,15 +74,16 @@ impl Drop for Folder {
     }
 }
 
-/// Removes what a killed guard with this pid has left in the cgroup that this process is in.
+/// Removes the cgroup that a killed guard with this pid has left in the cgroup of this process.
 pub(super) fn remove_of(guard: u32) {
     if let Ok(home) = home() {
         remove(&home.join(name(guard)));
     }
 }
 
-/// Refused while somebody is in it, and that is right. But a kernel may count a process that has been reaped already until
-/// its last moment on a processor is over, so this asks for a moment.
+/// The kernel refuses this, rightly, while a process is in the cgroup. But it may still count a
+/// process that was already reaped, until that has left its processor. So this retries for a
+/// moment.
 fn remove(path: &Path) {
     for _ in 0..50 {
         match fs::remove_dir(path) {

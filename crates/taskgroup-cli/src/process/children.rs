@@ -1,4 +1,4 @@
-//! One's own children, as the kernel lists them: those we started and those we adopted.
+//! The children of this process as the kernel lists them: those it started and those it adopted.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use rustix::process::Pid;
 
 use super::wire::Process;
 
-/// The children of this process. The kernel may skip some while others come and go, so this list
-/// says whom to signal, and `waitid` says whether anybody is left.
+/// The children of this process. The kernel may skip some while others come and go. So use this
+/// list to decide which to signal, and `waitid` to find out whether any is left.
 pub(super) fn own() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     let mut listed = false;
@@ -43,7 +43,7 @@ fn pid(text: &str) -> Option<Pid> {
     text.parse().ok().and_then(Pid::from_raw)
 }
 
-/// The living among `children`, as the report names them.
+/// The living processes among `children`, as the report names them.
 pub(super) fn describe(children: &[Pid]) -> Vec<Process> {
     let mut living: Vec<Process> = children
         .iter()

@@ -12,27 +12,27 @@ use super::pool::{Guard, Guards};
 use super::wire::{Event, Process, Request, Start, Stopped, StoppedBy};
 use crate::flag::Flag;
 
-/// The read ends of what the command writes to.
+/// The read ends of the command's output pipes.
 pub(crate) struct Pipes {
     pub(crate) stdout: Receiver,
     pub(crate) stderr: Receiver,
 }
 
-/// A started command. Dropped before its end, it leaves its guard to stop it.
+/// A started command. If it is dropped before its end, its guard stops it.
 pub(crate) struct Contained {
     /// Until the end of the command.
     guard: Option<Guard>,
     guards: Guards,
     /// How the leader ended.
     leader: Option<Leader>,
-    /// The guard has gone.
+    /// The guard has ended.
     lost: Option<(io::ErrorKind, String)>,
     end: Option<End>,
 }
 
 struct Leader {
     status: ExitStatus,
-    /// Whether it was asked to end before.
+    /// Whether it had been asked to end before that.
     asked: bool,
 }
 
@@ -42,14 +42,14 @@ struct End {
 }
 
 impl Contained {
-    /// Starts the command under a guard, its standard input empty. Not cancel safe.
+    /// Starts the command under a guard, with an empty standard input. Not cancel safe.
     pub(crate) async fn start(guards: &Guards, start: Start) -> io::Result<(Contained, Pipes)> {
         let request = Request::Start(start);
         loop {
             let mut guard = guards.get()?;
             let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-            // Somebody may have killed it while it was idle: another one, then.
+            // The guard may have been killed while it was idle. Then try another one.
             if guard
                 .ask_with(&request, vec![stdout, stderr])
                 .await
@@ -80,7 +80,9 @@ impl Contained {
                 }
                 Ok(event) => {
                     guards.retire(guard);
-                    Err(io::Error::other(format!("a guard said {event:?}")))
+                    Err(io::Error::other(format!(
+                        "unexpected message from a guard: {event:?}"
+                    )))
                 }
                 Err(error) => {
                     guards.bury(&mut guard).await;
@@ -111,7 +113,7 @@ impl Contained {
         }
     }
 
-    /// The leader's status, if it is known by now.
+    /// The leader's status, if it is known.
     pub(crate) fn leader_status(&mut self) -> Option<ExitStatus> {
         while let Some(event) = self.guard.as_mut().and_then(Guard::event_now) {
             self.take(event);
@@ -126,15 +128,15 @@ impl Contained {
         leader.map(|leader| leader.status)
     }
 
-    /// Resolves when nothing is left of the command, or when nothing helps any more. Cancel safe;
-    /// may be called again.
+    /// Resolves when no process of the command is left, or when nothing more can be done. Cancel
+    /// safe; may be called again.
     pub(crate) async fn emptied(&mut self) {
         while self.end.is_none() {
             self.next().await;
         }
     }
 
-    /// Who is left of the command now; those, that is, whose parents have ended.
+    /// The processes of the command that are left now and whose parents have ended.
     pub(crate) async fn living(&mut self) -> Vec<Process> {
         if !self.ask(&Request::Census).await {
             return Vec::new();
@@ -154,8 +156,8 @@ impl Contained {
         }
     }
 
-    /// SIGTERM, `grace`, SIGKILL; resolves when nothing is left of the command, or when nothing
-    /// helps any more. `hurry` cuts the grace short.
+    /// Sends SIGTERM, waits for `grace`, sends SIGKILL. Resolves when no process of the command is
+    /// left, or when nothing more can be done. `hurry` cuts the grace short.
     pub(crate) async fn stop(&mut self, grace: Duration, hurry: &Flag) -> Stopped {
         if !hurry.is_set() {
             self.ask(&Request::Stop { grace }).await;
@@ -176,16 +178,16 @@ impl Contained {
     fn stopped(&mut self) -> Stopped {
         let end = self.end.as_mut().expect("it has ended");
         Stopped {
-            // It may have ended by itself before the request came.
+            // The command may have ended by itself before the request arrived.
             by: end.by.unwrap_or(StoppedBy::Term),
             survivors: std::mem::take(&mut end.survivors),
         }
     }
 
-    /// False when there is nobody to ask.
+    /// False when there is no guard to ask.
     async fn ask(&mut self, request: &Request) -> bool {
         match &self.guard {
-            // That it has gone shows in its events.
+            // If the guard has ended, its events show that.
             Some(guard) => guard.ask(request).await.is_ok(),
             None => false,
         }
@@ -196,7 +198,7 @@ impl Contained {
             return;
         };
         if self.lost.is_some() {
-            // Cancelled here, it begins again.
+            // If this is cancelled here, the next call starts over.
             let survivors = self.guards.bury(guard).await;
             self.guard = None;
             self.end = Some(End {
@@ -235,10 +237,10 @@ impl Contained {
                     survivors,
                 });
             }
-            // An answer that nobody waits for any more.
+            // An answer that no caller waits for any more.
             Event::Living(_) => {}
             Event::Ready | Event::Refused(_) | Event::Started | Event::NotStarted { .. } => {
-                debug_assert!(false, "a guard said it at the wrong time: {event:?}");
+                debug_assert!(false, "unexpected message from a guard: {event:?}");
             }
         }
     }

@@ -1,16 +1,16 @@
-//! The levels of containment, from the one that needs nothing to those that need privileges.
+//! The levels of containment, from one without requirements to those that need privileges.
 
 use clap::ValueEnum;
 
-/// How commands are kept together.
+/// How commands are contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// A guard process for each running command that adopts whatever the command leaves behind
+    /// A guard process for each running command, which adopts what the command leaves behind
     #[default]
     Guard,
-    /// The same in a pid namespace of its own: the kernel ends it whole, also without the guard
+    /// The same in a separate pid namespace: the kernel ends all of it, even without the guard
     Namespace,
-    /// The same in a cgroup of its own, killed at one stroke
+    /// The same in a separate cgroup, which is killed in one step
     Cgroup,
 }
 
@@ -23,7 +23,7 @@ impl Level {
         }
     }
 
-    /// As the report says it.
+    /// The wording of the report.
     pub(crate) const fn described(self) -> &'static str {
         match self {
             Level::Guard => "contained by guard processes",

@@ -1,28 +1,28 @@
 //! Containment: whatever a command starts ends with it.
 //!
-//! Every command has a *guard*: a small process of ours, in a process group of its own, that is the
-//! parent of the command and the *subreaper* of all that comes from it. A process that loses its
-//! parent becomes a child of the guard, whatever it does: `setsid`, a double fork, a daemon. So the
-//! command has ended when its guard has no children, which the kernel says exactly. A guard that
-//! has become idle takes the next command.
+//! Every command has a *guard*: a small process of this program, in its own process group. It is
+//! the parent of the command and the *subreaper* of all processes that come from it. A process that
+//! loses its parent becomes a child of the guard, whatever it does: `setsid`, a double fork, a
+//! daemon. So the command has ended when its guard has no children, which the kernel reports
+//! exactly. An idle guard takes the next command.
 //!
 //! Invariants
 //! 1. A command runs in a fresh process group, from before its first instruction.
 //! 2. The command has ended when its guard has no children left. Escalation from SIGTERM to SIGKILL
-//!    goes by that, not by the end of the leader.
-//! 3. Signals are sent by the guard alone, to its own children that it has not reaped and to the
-//!    group whose leader it has not reaped: those numbers cannot belong to anybody else. Nobody is
-//!    found by name or by walking the parents of others.
-//! 4. The runner hears from its guards through sockets. It reaps its guards, and what a killed
-//!    guard left to it, one by one; there is no `waitpid(-1)` beside Tokio.
-//! 5. A guard whose runner has gone stops its command as the runner would have, and ends. A runner
-//!    whose guard has gone is the subreaper of what that leaves, and kills it.
+//!    depends on that, not on the end of the leader.
+//! 3. Only the guard sends signals: to its own children that it has not reaped, and to the group
+//!    whose leader it has not reaped. No other process can have those numbers. No process is looked
+//!    up by name or through the parents of others.
+//! 4. The runner communicates with its guards through sockets. It reaps its guards, and what a
+//!    killed guard left to it, one by one. There is no `waitpid(-1)` besides Tokio's own waiting.
+//! 5. A guard whose runner has ended stops its command as the runner would have, and ends. A runner
+//!    whose guard has ended is the subreaper of what the guard leaves, and kills it.
 //! 6. No `PR_SET_PDEATHSIG`: it fires when the *thread* that started the command ends.
 //!
-//! `guard` is that process, `pool` starts guards and talks to them, `contained` is one command as
-//! the rest of the program sees it, `wire` is what the two sides say to each other, `children` lists
-//! one's own children, `sweep` is for what a killed guard leaves, `level`, `namespace` and `cgroup`
-//! are the stronger levels.
+//! `guard` is that process, `pool` starts guards and communicates with them, `contained` is one
+//! command as the rest of the program sees it, `wire` is the protocol between the two sides,
+//! `children` lists the children of a process, `sweep` handles what a killed guard leaves, `level`,
+//! `namespace` and `cgroup` are the stronger levels.
 
 mod cgroup;
 mod children;

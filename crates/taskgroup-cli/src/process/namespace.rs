@@ -1,8 +1,8 @@
-//! A pid namespace for a guard: the guard is its pid 1, and when that ends, whoever is left in the
-//! namespace is killed by the kernel.
+//! A pid namespace for a guard. The guard is its pid 1. When the guard ends, the kernel kills every
+//! process that is left in the namespace.
 //!
-//! A process enters a new pid namespace by being born into it, so there are two: the outer one makes
-//! the namespaces and waits, the inner one is the guard.
+//! A process enters a new pid namespace only when it is created, so there are two processes: the
+//! outer one makes the namespaces and waits, the inner one is the guard.
 
 use std::fs;
 use std::io;
@@ -23,7 +23,7 @@ use rustix::thread::{
 pub(super) fn enter_and_wait(arguments: &[&str]) -> io::Result<()> {
     make().map_err(|error| {
         let text = format!(
-            "this system does not let {} make a pid namespace ({error}); \
+            "this system does not allow {} to create a pid namespace ({error}); \
              see user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns",
             if geteuid().is_root() {
                 "root"
@@ -47,16 +47,16 @@ pub(super) fn enter_and_wait(arguments: &[&str]) -> io::Result<()> {
 fn make() -> io::Result<()> {
     let (user, group) = (geteuid(), getegid());
     let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    // Who may do it as he is keeps all his users and groups.
+    // A process that may do this without a user namespace keeps all its users and groups.
     if unshare(namespaces).is_ok() {
         return Ok(());
     }
     unshare(namespaces | CloneFlags::CLONE_NEWUSER)?;
-    // Everybody stays who he is. Groups can be mapped only by those who cannot change them.
+    // Ids are mapped to themselves. Groups can be mapped only by a process that cannot change them.
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", identity(user.as_raw()))?;
     fs::write("/proc/self/gid_map", identity(group.as_raw()))?;
-    // Capabilities end with `exec`, for everybody but root; the inner process needs one.
+    // Capabilities end with `exec`, except for root. The inner process needs one.
     let mut capabilities = capabilities(None)?;
     capabilities.inheritable |= CapabilitySet::SYS_ADMIN;
     set_capabilities(None, capabilities)?;
@@ -68,7 +68,7 @@ fn identity(id: u32) -> String {
     format!("{id} {id} 1")
 }
 
-/// Called by the inner process: gives the namespace a `/proc` that speaks of its own processes.
+/// Called by the inner process: gives the namespace a `/proc` that shows its own processes.
 pub(super) fn inside() -> io::Result<()> {
     let none: Option<&str> = None;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -76,12 +76,13 @@ pub(super) fn inside() -> io::Result<()> {
     mount(none, "/", none, private, none)
         .and_then(|()| mount(Some("proc"), "/proc", Some("proc"), safe, none))
         .map_err(|error| {
-            let text =
-                format!("this system does not let a pid namespace have its own /proc ({error})");
+            let text = format!(
+                "this system does not allow a pid namespace to have its own /proc ({error})"
+            );
             io::Error::new(io::Error::from(error).kind(), text)
         })?;
     if !geteuid().is_root() {
-        // The commands get what a plain user has.
+        // The commands get the capabilities of a plain user.
         clear_ambient_capability_set()?;
         let none = CapabilitySet::empty();
         set_capabilities(

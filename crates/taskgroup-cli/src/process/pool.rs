@@ -1,4 +1,4 @@
-//! The guards of a run: started when there is no idle one, ended with the run.
+//! The guards of a run. One is started when no idle one exists; all end with the run.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,7 +15,7 @@ use super::level::Level;
 use super::wire::{Event, Inbox, Process, Request, frame, send};
 use super::{cgroup, children, guard, sweep};
 
-/// All guards of a run. Clones are the same.
+/// All guards of a run. Clones are the same pool.
 #[derive(Clone)]
 pub(crate) struct Guards {
     level: Level,
@@ -24,11 +24,12 @@ pub(crate) struct Guards {
 
 struct State {
     idle: Vec<Guard>,
-    /// Told to end, not reaped yet.
+    /// Guards that were told to end and are not reaped yet.
     leaving: Vec<Child>,
-    /// Who is a child of ours and no stray: guards that are not reaped, and who was here before us.
+    /// Children that are no strays: guards that are not reaped, and children from before this
+    /// program.
     ours: HashSet<Pid>,
-    /// Guards that were killed; what they have left may be swept later than they are buried.
+    /// Guards that were killed. The sweep of what they left may come after they are reaped.
     buried: Vec<u32>,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Guard {
 }
 
 impl Guards {
-    /// Makes the runner the heir of its guards. Needs a Tokio runtime.
+    /// Makes the runner the subreaper of its guards. Needs a Tokio runtime.
     pub(crate) fn new(level: Level) -> io::Result<Guards> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let state = State {
@@ -56,7 +57,7 @@ impl Guards {
         Ok(guards)
     }
 
-    /// Starts a first guard and waits for what it says: an error when the level is not to be had.
+    /// Starts a first guard and waits for its message: an error if the level is unavailable.
     pub(crate) async fn probe(&self) -> io::Result<()> {
         let mut guard = self.start()?;
         match guard.event().await {
@@ -68,7 +69,9 @@ impl Guards {
                 self.retire(guard);
                 Err(match answer {
                     Ok(Event::Refused(text)) => io::Error::new(io::ErrorKind::Unsupported, text),
-                    Ok(event) => io::Error::other(format!("a guard began with {event:?}")),
+                    Ok(event) => io::Error::other(format!(
+                        "unexpected first message from a guard: {event:?}"
+                    )),
                     Err(error) => error,
                 })
             }
@@ -84,21 +87,21 @@ impl Guards {
         }
     }
 
-    /// For a guard whose command has ended.
+    /// Takes back a guard whose command has ended.
     pub(super) fn give_back(&self, guard: Guard) {
         self.lock().idle.push(guard);
     }
 
-    /// For a guard that shall take no more commands: the end of its socket tells it to stop what it
-    /// has and to end.
+    /// Retires a guard: the end of its socket tells it to stop its command and to end.
     pub(super) fn retire(&self, guard: Guard) {
         self.lock().leaving.push(guard.process);
     }
 
-    /// For a guard that has gone. What it was in charge of is ours now; kills that. Who is still
-    /// there when we gave up. Cancel safe; may be called again.
+    /// Handles a guard that has ended. Its processes are now children of the runner, which kills
+    /// them. Returns the processes that are left when the runner gives up. Cancel safe; may be
+    /// called again.
     pub(super) async fn bury(&self, guard: &mut Guard) -> Vec<Process> {
-        // Whatever went wrong with the socket, nobody guards any longer.
+        // Whatever went wrong with the socket, there is no guard any longer.
         let _ = guard.process.kill();
         self.reap(&mut guard.process);
         let left = self.sweep().await;
@@ -107,8 +110,8 @@ impl Guards {
         left
     }
 
-    /// Ends the guards, which are idle by now. What is still a child of ours after that, though
-    /// nothing should be, is killed.
+    /// Ends the guards, which are idle by now. Kills any remaining child of the runner, although
+    /// there should be none.
     pub(crate) async fn close(&self) {
         let (idle, mut leaving) = {
             let mut state = self.lock();
@@ -117,7 +120,7 @@ impl Guards {
                 std::mem::take(&mut state.leaving),
             )
         };
-        // All sockets first, so that they end side by side.
+        // All sockets first, so that the guards end at the same time.
         leaving.extend(idle.into_iter().map(|guard| guard.process));
         for process in &mut leaving {
             self.reap(process);
@@ -146,7 +149,7 @@ impl Guards {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        // Under the lock, or a sweep could take it for a stray.
+        // Under the lock: otherwise a sweep could take it for a stray.
         let mut state = self.lock();
         let process = command.spawn()?;
         state.ours.insert(Pid::from_child(&process));
@@ -159,13 +162,13 @@ impl Guards {
     }
 
     fn reap(&self, process: &mut Child) {
-        // It fails only where somebody ignores SIGCHLD, and then there is nothing to reap.
+        // It fails only if SIGCHLD is ignored, and then there is nothing to reap.
         let _ = process.wait();
         self.lock().ours.remove(&Pid::from_child(process));
     }
 
-    /// Removes what a guard could not, because it was killed. Not before the sweep: a cgroup with
-    /// somebody in it stays.
+    /// Removes what a killed guard could not remove. Call it after the sweep: a cgroup with a
+    /// process in it stays.
     fn forget(&self, guard: u32) {
         if self.level == Level::Cgroup {
             cgroup::remove_of(guard);
@@ -178,7 +181,7 @@ impl Guards {
 }
 
 impl Guard {
-    /// The next event; an error when the guard has gone. Cancel safe.
+    /// The next event, or an error if the guard has ended. Cancel safe.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         let (socket, inbox) = (&self.socket, &mut self.inbox);
         loop {
@@ -193,9 +196,9 @@ impl Guard {
         }
     }
 
-    /// The next event that is here by now.
+    /// The next event, if one has arrived.
     pub(super) fn event_now(&mut self) -> Option<Event> {
-        // The end and errors are for `event` to find.
+        // `event` finds the end and errors.
         let _ = self.inbox.receive(&self.socket);
         self.inbox.next().ok().flatten()
     }
@@ -204,7 +207,7 @@ impl Guard {
         self.ask_with(request, Vec::new()).await
     }
 
-    /// Sends the request, and hands its descriptors over.
+    /// Sends the request with its descriptors.
     pub(super) async fn ask_with(
         &self,
         request: &Request,
@@ -223,8 +226,9 @@ impl Guard {
                 }
                 result => result?,
             };
-            // They went with the first piece. There was room for it, so nothing else has run since they were opened: a guard
-            // that is started while they are open has them too, until its program begins, and would seem to hold the output.
+            // They went with the first piece. There was room for it, so nothing else has run since
+            // they were opened. A guard that is started while they are open has them too, until its
+            // program begins, and would seem to hold the output.
             fds.clear();
         }
         Ok(())
@@ -234,6 +238,6 @@ impl Guard {
 pub(super) fn gone() -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,
-        "its guard process was killed, and so were all that it guarded",
+        "its guard process was killed, and so was everything that it guarded",
     )
 }

@@ -1,8 +1,8 @@
-//! What a killed guard leaves: its children become children of the runner, which kills them.
+//! Kills what a killed guard leaves: its children become children of the runner.
 //!
-//! Only here does the runner have children that it did not start. They are reaped one by one, by
-//! pid; those whom the program had before it was `taskgroup` (a shell's `exec` hands them on) and the
-//! guards are left alone.
+//! Only here does the runner have children that it did not start. It reaps them one by one, by pid.
+//! It leaves alone the guards, and children from before it was `taskgroup` (a shell's `exec` passes
+//! them on).
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use super::wire::Process;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LAST_PAUSE: Duration = Duration::from_millis(64);
-/// As in the guard: SIGKILL acts at once or not at all.
+/// The same limit as in the guard: SIGKILL acts at once or not at all.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Kills and reaps until no stranger is among our children; who is still there at the end of the
-/// limit. `ours` is asked again every time.
+/// Kills and reaps until no stranger is among the children. Returns those that are left when the
+/// limit expires. Calls `ours` again every time.
 pub(super) async fn sweep(ours: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        // The list first: a guard that was started after it is not in it.
+        // Read the list first: a guard that starts later is not in it.
         let children = children::own().unwrap_or_default();
         let ours = ours();
         let strays: Vec<Pid> = children

@@ -1,4 +1,4 @@
-//! What the runner and a guard say to each other: frames on a socket, each a length and a message.
+//! The protocol between the runner and a guard: frames on a socket, each a length and a message.
 //!
 //! Both ends are the same program, so there are no versions.
 
@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Start {
     /// The program and its arguments.
     pub(crate) argv: Vec<Vec<u8>>,
-    /// Set in the environment of the command; without a value, taken away.
+    /// Variables of the command's environment; one without a value is removed.
     pub(crate) env: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(crate) cwd: Option<Vec<u8>>,
-    /// For when the runner goes away.
+    /// The grace to use if the runner ends.
     pub(crate) grace: Duration,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Start {
 pub(super) enum Request {
     /// With two descriptors, the command's standard output and error.
     Start(Start),
-    /// SIGTERM, the grace, SIGKILL.
+    /// Stop the command: SIGTERM, the grace, SIGKILL.
     Stop { grace: Duration },
     /// No more grace.
     Kill,
@@ -44,25 +44,25 @@ pub(super) enum Request {
 /// From a guard to the runner.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Event {
-    /// The first one: it does contain.
+    /// The first event: the containment works.
     Ready,
-    /// The first and last one: this level of containment is not to be had.
+    /// The first and last event: this level of containment is unavailable.
     Refused(String),
     Started,
-    /// The command could not be started; the number of the system's error, where there is one.
+    /// The command could not be started. Has the number of the system's error, if there is one.
     NotStarted {
         code: Option<i32>,
         text: String,
     },
-    /// With the status as `wait` gives it; whether it was asked to end.
+    /// The leader has ended: its status in the form of `wait`, and whether it was asked to end.
     LeaderEnded {
         status: i32,
         asked: bool,
     },
     Living(Vec<Process>),
-    /// Nothing is left of the command.
+    /// No process of the command is left.
     Empty(Option<StoppedBy>),
-    /// In spite of SIGKILL, these are still there. Nothing comes after it.
+    /// These processes are still there, despite SIGKILL. No event follows.
     Survived(StoppedBy, Vec<Process>),
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Process {
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) by: StoppedBy,
-    /// Who was still there when we gave up.
+    /// The processes that were left when the guard gave up.
     pub(crate) survivors: Vec<Process>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) enum StoppedBy {
     Term,
     /// SIGKILL, after SIGTERM had its grace.
     KillAfterGrace,
-    /// SIGKILL, because nobody wanted to wait (any longer).
+    /// SIGKILL, without the (rest of the) grace.
     KillAtOnce,
 }
 
@@ -106,7 +106,7 @@ pub(super) fn frame(message: &impl Serialize) -> Vec<u8> {
 
 const LENGTH: usize = size_of::<u32>();
 
-/// Sends the beginning of `bytes`, and with it the descriptors; how much went out.
+/// Sends the beginning of `bytes`, and with it the descriptors. Returns how much was sent.
 pub(super) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -123,7 +123,7 @@ pub(super) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> i
     )?)
 }
 
-/// Puts frames together from what comes out of a socket.
+/// Assembles frames from the bytes of a socket.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
@@ -131,7 +131,7 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Takes what is there now, without waiting; false at the end of the stream.
+    /// Takes the bytes that are there now, without waiting. Returns false at the end of the stream.
     pub(super) fn receive(&mut self, socket: impl AsFd) -> io::Result<bool> {
         let mut chunk = [0; 16 << 10];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];

@@ -1,7 +1,7 @@
-//! Lines of JSON as things happen: one object a line, its kind in `event`.
+//! Writes lines of JSON as things happen: one object a line, its kind in `event`.
 //!
-//! A line is written whole before the run goes on, so what was recorded before a SIGKILL is there.
-//! The schema is in the README; `version` changes when a field changes its meaning.
+//! A whole line is written before the run continues, so everything recorded before a SIGKILL is in
+//! the file. The schema is in the README. `version` changes when a field changes its meaning.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub(crate) const VERSION: u32 = 1;
 #[derive(Default)]
 pub(crate) struct Journal {
     file: Option<(File, PathBuf)>,
-    /// Once writing has failed there is no more of it: half a line must stay the last.
+    /// After a failed write nothing more is written, because half a line must stay the last one.
     failure: Option<String>,
 }
 
@@ -87,7 +87,7 @@ struct Ended<'a> {
 }
 
 impl Journal {
-    /// Begins a file, or goes on with one where `append` is set.
+    /// Begins a file, or continues one if `append` is set.
     pub(crate) fn open(path: &Path, append: bool) -> io::Result<Journal> {
         let mut options = OpenOptions::new();
         options.create(true);
@@ -134,7 +134,7 @@ impl Journal {
         }
     }
 
-    /// The last line; what could not be written, if anything.
+    /// Writes the last line. Returns the error if something could not be written.
     pub(crate) fn end(mut self, at: Duration, code: u8, counts: Counts) -> Option<String> {
         self.write(&Line::End {
             at: at.as_secs_f64(),

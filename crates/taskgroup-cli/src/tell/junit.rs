@@ -1,4 +1,4 @@
-//! The run as a JUnit report.
+//! Writes the run as a JUnit report.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ pub(crate) fn write(path: &Path, summary: &Summary) -> io::Result<()> {
 fn build(summary: &Summary) -> Report {
     let mut suite = TestSuite::new("taskgroup");
     suite.set_time(summary.elapsed);
-    // A step of cleanup is a case of its own only when there is something to tell.
+    // A step of cleanup is a separate case only if there is something to report.
     let told = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
     suite.add_test_cases(summary.entries.iter().filter(told).map(case));
     let mut report = Report::new("taskgroup");

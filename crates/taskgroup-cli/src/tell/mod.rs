@@ -1,7 +1,7 @@
-//! What is told beside the output: files for other programs, and how far the run is.
+//! Reports besides the output: files for other programs, and the progress of the run.
 //!
-//! `journal` writes lines of JSON as things happen, and `past` reads them again; `junit` and `timeline`
-//! are written at the end; `progress` is for people who wait.
+//! `journal` writes lines of JSON as things happen, and `past` reads them again. `junit` and
+//! `timeline` write at the end. `progress` is for people who wait.
 
 mod journal;
 mod junit;
@@ -23,7 +23,7 @@ use nix::sys::signal::Signal;
 
 use crate::record::{Ending, Entry};
 
-/// One word for how it ended, the same in all files.
+/// One word for the outcome, the same in all files.
 fn result(entry: &Entry) -> &'static str {
     match &entry.record.ending {
         Ending::NotStarted => "not-started",

@@ -1,4 +1,4 @@
-//! What an earlier run did, out of its journal.
+//! Reads from its journal what an earlier run did.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// Successes that may be skipped: how many, by name and key. The same line twice in the input of
-/// `map` is two tasks.
+/// The number of successes that may be skipped, by name and key. The same line twice in the input
+/// of `map` is two tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Past(HashMap<(String, String), u64>);
 
@@ -21,8 +21,8 @@ struct Line {
 }
 
 impl Past {
-    /// Reads a journal. A last line that was cut by the end of its run does not count; a file that
-    /// is not there is an empty one.
+    /// Reads a journal. A last line that was cut off by the end of its run does not count. A
+    /// missing file counts as empty.
     pub(crate) fn read(path: &Path) -> io::Result<Past> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -41,7 +41,7 @@ impl Past {
                     recognised |= line.event == "start";
                     past.add(line);
                 }
-                // Cut by a SIGKILL; a resumed run goes on below it.
+                // Cut off by a SIGKILL. A resumed run continues below it.
                 Err(_) if recognised => {}
                 Err(error) => {
                     let text = format!("line {number} is not from a --json file: {error}");
@@ -64,7 +64,7 @@ impl Past {
         self.0.is_empty()
     }
 
-    /// Takes one success away, if there is one.
+    /// Removes one success, if there is one.
     pub(crate) fn take(&mut self, name: &str, key: &str) -> bool {
         match self.0.get_mut(&(name.to_owned(), key.to_owned())) {
             Some(count) if *count > 0 => {

@@ -1,4 +1,4 @@
-//! How far the run is: a line that changes on a terminal, a line for each command in a log.
+//! Shows the progress of the run: a changing line on a terminal, a line for each command in a log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,9 +19,9 @@ pub(crate) struct Progress {
 }
 
 enum Shown {
-    /// On a terminal; drawn between the lines of the output. Whether in colour.
+    /// On a terminal, drawn between the lines of the output. Has whether to use colour.
     Bar(ProgressBar, bool),
-    /// Where the output itself does not show what goes on.
+    /// Used if the output itself does not show the progress.
     Lines(Ticker),
     Nothing,
 }
@@ -44,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// With the bar that the writer of the output has to know.
+    /// Returns the bar, too, because the writer of the output needs it.
     pub(crate) fn bar(total: Option<u64>, coloured: bool) -> (Progress, ProgressBar) {
         let terminal = Box::new(Terminal::stderr());
         let target = ProgressDrawTarget::term_like_with_hz(terminal, 10);
@@ -106,7 +106,7 @@ impl Progress {
     }
 }
 
-/// How long it may take still can be told once one has ended.
+/// The remaining time can be estimated once one command has ended.
 fn style(total: Option<u64>, one_has_ended: bool) -> ProgressStyle {
     let template = match (total, one_has_ended) {
         (Some(_), true) => "{bar:20} {pos}/{len}, {msg}, eta {eta}",

@@ -6,14 +6,15 @@ use std::io;
 use console::Term;
 use indicatif::TermLike;
 
-/// A terminal on which the cursor stays behind the text. Filled up with blanks, as it would be otherwise, the line has no
-/// room for the `^C` that the terminal echoes: that wraps, and leaves the line behind.
+/// A terminal that leaves the cursor directly after the text. By default the line would be filled
+/// with blanks. Then the `^C` that the terminal echoes has no room, wraps, and leaves the line
+/// behind.
 #[derive(Debug)]
 pub(super) struct Terminal(Term);
 
 impl Terminal {
     pub(super) fn stderr() -> Terminal {
-        // Buffered: a line is drawn at one stroke.
+        // Buffered, so that a line is drawn in one write.
         Terminal(Term::buffered_stderr())
     }
 }
@@ -60,7 +61,7 @@ impl TermLike for Terminal {
     }
 }
 
-/// The locale says that blocks and the like can be shown.
+/// Whether the locale can show block characters.
 pub(super) fn is_unicode() -> bool {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);

@@ -1,4 +1,4 @@
-//! The run as a recording of the library, which draws it: a trace and a page.
+//! Turns the run into a recording of the library, which draws a trace and a page.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -69,10 +69,10 @@ fn recording(summary: &Summary) -> Recording {
     }
 }
 
-/// The index of the whole.
+/// The index of the whole run.
 const RUN: usize = 0;
 
-/// A word as one would type it.
+/// A word as a user would type it in a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_=+./,:@%{}".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -82,10 +82,10 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The most of a command line that makes a title.
+/// The longest part of a command line that makes a title.
 const TITLE: usize = 160;
 
-/// The command line that this is, cut where it is long.
+/// The command line of this process, cut if it is long.
 fn typed() -> String {
     let mut title = "taskgroup".to_owned();
     for word in std::env::args_os().skip(1) {
@@ -127,7 +127,7 @@ impl Drawing {
         index
     }
 
-    /// A step of cleanup has a row of its own, and what it cleans up ends with it.
+    /// A step of cleanup has its own row, and the row of its task or group ends with it.
     fn add_cleanup(&mut self, entry: &Entry, of: usize) {
         let began = entry.began.map(nanos);
         self.tasks.push(TaskRecord {
@@ -149,13 +149,13 @@ impl Drawing {
         }
     }
 
-    /// The group that the task's path says.
+    /// The group that the task's path names.
     fn group_around(&mut self, path: &str) -> usize {
         path.rsplit_once('/')
             .map_or(RUN, |(group, _)| self.group(group))
     }
 
-    /// The group with this path, made when it is the first time.
+    /// The group with this path, created on first use.
     fn group(&mut self, path: &str) -> usize {
         if let Some(&known) = self.groups.get(path) {
             return known;
@@ -173,8 +173,8 @@ impl Drawing {
         index
     }
 
-    /// A group lasts from the first start in it to the last end. It fails with what is in it, and it was cancelled when all of
-    /// that was.
+    /// A group lasts from the first start in it to the last end. It failed if something in it
+    /// failed, and was cancelled if everything in it was.
     fn widen(&mut self, mut group: usize, by: usize) {
         let member = self.tasks[by].clone();
         while group != RUN {
@@ -196,7 +196,7 @@ impl Drawing {
     }
 }
 
-/// What a task and a step of cleanup have in common.
+/// The fields that a task and a step of cleanup share.
 fn described(entry: &Entry) -> TaskRecord {
     let record = &entry.record;
     let stopped = record.stopped.as_ref();
@@ -226,7 +226,7 @@ fn described(entry: &Entry) -> TaskRecord {
     }
 }
 
-/// When nothing was left of its last attempt.
+/// When no process of its last attempt was left.
 fn gone(entry: &Entry) -> Option<u64> {
     let record = &entry.record;
     let began = record.began?;

@@ -1,4 +1,4 @@
-//! Bytes pass through as they are, and readers may be slow, gone or never there.
+//! Bytes pass through unchanged, and readers may be slow, may close the output, or may never exist.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -61,7 +61,7 @@ fn lines_of_many_commands_do_not_mix() {
 #[test]
 fn commands_have_an_empty_standard_input() {
     let sandbox = Sandbox::new();
-    // Our own standard input stays open and says nothing: a command that read it would hang.
+    // The runner's standard input stays open and empty: a command that read it would hang.
     let mut running = Running::of(
         sandbox
             .command()
@@ -161,7 +161,7 @@ fn a_reader_that_stands_still_does_not_keep_signals_out() {
     drop(command);
     let pgid = sandbox.pid("pid");
     running.signal(Signal::SIGINT);
-    // The first one has been heard when the group is gone, though nobody reads.
+    // The first signal has arrived when the group has ended, although no process reads the output.
     guarded("stopping", move || {
         while !crate::support::living(pgid).is_empty() {
             std::thread::yield_now();
@@ -172,7 +172,7 @@ fn a_reader_that_stands_still_does_not_keep_signals_out() {
     drop(reader);
 }
 
-/// Reads what comes out of the terminal until it holds `part`, or to its end.
+/// Reads the terminal until its output contains `part`, or to its end.
 fn read_until(mut terminal: File, part: Option<&'static str>) -> (File, String) {
     guarded("the terminal", move || {
         let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! What is written for other programs, and the ways to show output.
+//! Files for other programs, and the ways to show output.
 
 use std::fs;
 
@@ -88,7 +88,7 @@ fn junit_has_a_case_for_each_task() {
     }
 }
 
-/// A run with everything that can be drawn.
+/// A run with everything that a timeline can show.
 const COLOURFUL: &str = r#"
 jobs = 3
 cleanup = ["true"]
@@ -145,7 +145,7 @@ fn a_trace_is_one() {
     ] {
         assert!(count("X", name) >= 1, "{name}");
     }
-    // What waits for its turn takes no lane.
+    // A task that waits for its turn takes no lane.
     for name in ["g/queued", "later/never"] {
         assert_eq!((count("X", name), count("i", name)), (0, 1), "{name}");
     }
@@ -171,7 +171,7 @@ fn chromium_draws_the_page_of_a_run() {
         r#"data-rows="11""#,
         "6 tasks in",
         ": 1 succeeded, 1 failed, 1 cancelled, 1 killed, 2 not started",
-        // It opens at the cause.
+        // The page opens at the cause.
         "<h2>task g/bad [2]</h2>",
         "exit code 3, after",
         "&lt;b&gt;why&lt;/b&gt;",
@@ -220,7 +220,7 @@ fn files_that_cannot_be_written_are_told() {
         .run(&["--junit", "/nowhere/x", "true"])
         .code(74)
         .says("/nowhere/x");
-    // Without its record, a run does not begin.
+    // A run that cannot write its record does not start.
     sandbox
         .run(&["--json", "/nowhere/x", "touch \"$DIR/x\""])
         .code(125)
@@ -254,7 +254,7 @@ fn a_resumed_run_does_what_was_not_done() {
     fs::write(sandbox.path("ok"), "").unwrap();
     run(&commands).code(0);
     assert_eq!(sandbox.read("log"), "a\nc\n");
-    // A changed command is another one.
+    // A changed command counts as another one.
     run(&["echo b >> \"$DIR/log\"", commands[1], commands[2]]).code(0);
     assert_eq!(sandbox.read("log"), "a\nc\nb\n");
 }
@@ -319,7 +319,7 @@ fn completions_and_the_manual_are_printed() {
     }
 }
 
-/// What `-h` shows first is what one types.
+/// The first thing that `-h` shows is what a user types.
 #[test]
 fn every_verb_teaches_with_examples() {
     let sandbox = Sandbox::new();

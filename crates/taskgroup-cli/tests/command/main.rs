@@ -1,11 +1,9 @@
-//! The command as its users meet it: real processes, real signals.
+//! The command as users run it: real processes, real signals.
 //!
-//! What has to happen in order is put in order with FIFOs and files. Limits of time are guards
-//! against a hang and nothing else.
+//! FIFOs and files put events in order. Time limits only guard against a hang.
 //!
-//! A command with a trap waits by `while :; do sleep 0.01; done` and not by one long `sleep`: a
-//! signal that comes between fork and exec runs into the handler that the forked shell still has,
-//! and is lost.
+//! A command with a trap waits by `while :; do sleep 0.01; done` and not by one long `sleep`. A
+//! signal between fork and exec reaches the handler that the forked shell still has, and is lost.
 
 #[path = "../../../taskgroup/tests/observe/browser.rs"]
 mod browser;

@@ -13,7 +13,7 @@ fn map(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ended {
     let mut command = sandbox.command();
     let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
     let mut stdin = running.child().stdin.take().unwrap();
-    // Whoever stops reading has his reasons.
+    // A reader that stops reading is no error.
     let _ = stdin.write_all(input);
     drop(stdin);
     running.ended()
@@ -81,13 +81,14 @@ fn an_endless_input_is_slowed_down() {
     drop(stdin);
 }
 
-/// What the pipe and the runner take without a command being done; far less than would be written.
+/// Writes until the pipe is full. The pipe and the runner take far less than would be written
+/// otherwise, because no command has ended.
 fn write_until_full(stdin: &mut std::process::ChildStdin) {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     fcntl(&*stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let mut written = 0;
     let line = "1\n".repeat(1000);
-    // The runner may still be taking; when it has enough, the pipe stays full.
+    // The runner may still take lines. When it has enough, the pipe stays full.
     let mut refused = 0;
     while refused < 1000 {
         match stdin.write(line.as_bytes()) {
@@ -125,7 +126,7 @@ fn what_is_no_argument_is_told() {
     ended
         .code(1)
         .says("the input was not read to its end")
-        .says("line 2 holds a NUL byte");
+        .says("line 2 contains a NUL byte");
     let long = vec![b'x'; 1 << 20];
     map(&Sandbox::new(), &["true"], &long)
         .code(1)
@@ -146,12 +147,12 @@ fn bad_templates_and_bad_lists_are_usage_errors() {
     sandbox
         .verb("map", &["echo", "a", "b"])
         .code(2)
-        .says("\"a\" comes after the command");
+        .says("unexpected \"a\" after the command");
     sandbox.verb("map", &[""; 0]).code(2).says("<COMMAND>");
     sandbox
         .verb("map", &["gzip {.}.gz", ":::", "a"])
         .code(2)
-        .says("the command has {.} at character 6, and the only placeholder is {}");
+        .says("the command has {.} at character 6, but the only placeholder is {}");
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn a_killed_run_is_resumed_where_it_was() {
         .into_os_string()
         .into_string()
         .unwrap();
-    // The command is a part of what is compared, so it stays the same: the gate is a file.
+    // The command is part of the comparison, so it stays the same: the gate is a file.
     let gated = "[ -e \"$DIR/open\" ] || [ {} != 8 ] || { echo x > \"$DIR/ready\"; sleep 100; }; echo {} >> \"$DIR/log\"";
     let begin = |flag: &str| {
         let mut shell = sandbox.by_shell(&format!("exec \"$@\" < '{input}'"));
@@ -188,13 +189,13 @@ fn a_killed_run_is_resumed_where_it_was() {
     begin("--resume").ended().code(0);
     let expected: String = (1..=20).map(|n| format!("{n}\n")).collect();
     assert_eq!(sandbox.read("log"), expected);
-    // And once more there is nothing to do.
+    // A third run has nothing to do.
     begin("--resume").ended().code(0);
     assert_eq!(sandbox.read("log"), expected);
 }
 
-/// Three at a time: 4 and 5 hang, so the third slot goes through the others in their order, up to 12. That one is done while
-/// the runner is stopped, which so never hears of it.
+/// Three at a time: 4 and 5 hang, so the third slot goes through the others in order, up to 12.
+/// That one ends while the runner is stopped, so the runner never learns of it.
 #[test]
 fn several_at_a_time_are_resumed_by_what_was_recorded() {
     let sandbox = Sandbox::new();
@@ -206,7 +207,7 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
     let input = sandbox.file("input", &input);
     let record = sandbox.path("record").into_os_string().into_string();
     let record = record.unwrap();
-    // The same text in both runs, or it would be another command.
+    // The text is the same in both runs. Otherwise it would be another command.
     let command = r#"cd "$DIR"; n={}
         gate() { [ ! -e open ]; }
         case $n in 4 | 5 | 12) if gate; then echo x > ready$n; fi ;; esac
@@ -245,7 +246,7 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
     assert_eq!(recorded(), numbers(&mut (1..=3).chain(6..=11)));
     assert_eq!(logged(), numbers(&mut (1..=3).chain(6..=12)));
 
-    // What was recorded is not done again; what was not is done, 12 for the second time.
+    // Recorded lines are not run again. The others are, 12 for the second time.
     sandbox.file("open", "");
     begin("--resume").ended().code(0);
     assert_eq!(recorded(), numbers(&mut (1..=20)));

@@ -1,4 +1,4 @@
-//! What comes out: exit codes, the report, names, `-j`, `--keep-going`, `--timeout`.
+//! Results: exit codes, the report, names, `-j`, `--keep-going`, `--timeout`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -95,7 +95,7 @@ fn a_shell_that_is_not_there() {
 
 #[test]
 fn what_keeps_the_runner_itself_from_working() {
-    // Enough to load the program, too few for the runtime.
+    // Enough descriptors to load the program, too few for the runtime.
     let mut starved = Sandbox::new().by_shell("ulimit -n 4; exec \"$@\"");
     Running::of(starved.args(["run", "true"]))
         .ended()
@@ -133,7 +133,7 @@ fn one_job_at_a_time_in_the_order_given() {
         |n: u32| format!("mkdir \"$DIR/busy\" && echo {n} >> \"$DIR/log\"; rmdir \"$DIR/busy\"");
     let mut args = vec!["-j1".to_owned()];
     args.extend((1..=20).map(step));
-    // `mkdir` fails when somebody else is at it.
+    // `mkdir` fails while another command has the folder.
     sandbox.run(&args).code(0);
     let expected: String = (1..=20).map(|n| format!("{n}\n")).collect();
     assert_eq!(fs::read_to_string(sandbox.path("log")).unwrap(), expected);
@@ -143,7 +143,7 @@ fn one_job_at_a_time_in_the_order_given() {
 fn two_jobs_really_run_at_the_same_time_and_no_more() {
     let sandbox = Sandbox::new();
     sandbox.fifo("meet");
-    // Each of the first two waits for the other; the third would fail beside one of them.
+    // Each of the first two waits for the other. The third would fail if it ran beside one of them.
     let ended = sandbox.run(&[
         "-j2",
         "echo x > \"$DIR/meet\"; touch \"$DIR/one\"",

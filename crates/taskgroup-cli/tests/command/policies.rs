@@ -1,4 +1,4 @@
-//! What a failure does, retries, deadlines, races.
+//! What a failure does; retries, deadlines, races.
 
 use nix::sys::signal::Signal;
 
@@ -74,10 +74,10 @@ fn a_deadline_stops_everything() {
     ]);
     ended
         .code(124)
-        .says("the deadline was over: 1 cancelled, 1 not started");
+        .says("the deadline expired: 1 cancelled, 1 not started");
     ended
         .says("CANCELLED a")
-        .says("because the deadline was over");
+        .says("because the deadline expired");
     assert_gone(sandbox.pid("pid"));
     Sandbox::new()
         .run(&["--deadline=0s", "true"])
@@ -90,7 +90,7 @@ fn the_first_success_wins_a_race() {
     let sandbox = Sandbox::new();
     sandbox.fifo("slow");
     let events = sandbox.path("events");
-    // The winner waits until the others have failed and begun.
+    // The winner waits until the others have failed or started.
     let good = "cat \"$DIR/slow\"
         until grep -q '\"result\":\"failed\"' \"$DIR/events\"; do sleep 0.01; done
         echo won";
@@ -106,7 +106,9 @@ fn the_first_success_wins_a_race() {
         ],
     );
     ended.code(0).says("FAILED bad");
-    ended.says("CANCELLED slow").says("because good was first");
+    ended
+        .says("CANCELLED slow")
+        .says("because good succeeded first");
     assert!(ended.out().contains("good | won"));
 }
 
@@ -136,7 +138,7 @@ fn a_race_that_is_stopped_is_no_fault_of_the_runner() {
         .says_not("itself");
     let late = sandbox.verb("race", &["--deadline=10ms", "sleep 100", "sleep 101"]);
     late.code(124)
-        .says("the deadline was over")
+        .says("the deadline expired")
         .says_not("itself");
 }
 

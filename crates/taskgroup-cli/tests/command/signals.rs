@@ -1,4 +1,4 @@
-//! Signals to the runner stop everything, are told, and give their own exit codes.
+//! Signals to the runner stop everything, are reported, and have their own exit codes.
 
 use nix::sys::signal::Signal;
 
@@ -88,14 +88,14 @@ fn a_signal_during_the_cleanup_after_a_failure_decides_the_exit_code() {
         "trap 'echo x > \"$DIR/heard\"' TERM; echo x > \"$DIR/ready\"; while :; do sleep 0.01; done",
     ]);
     sandbox.hear("heard");
-    // Not yet a second one: the grace goes on until another comes.
+    // This is not a second signal yet: the grace continues until another one comes.
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGINT);
     let ended = running.ended();
     assert!(matches!(ended.code, Some(130 | 143)), "{ended:?}");
     ended
         .says("FAILED bad: exit code 1")
-        .says("came while the run was ending");
+        .says("arrived while the run was ending");
     ended
         .says("CANCELLED slow: ")
         .says("stopped by SIGKILL at once, because bad failed");
@@ -134,7 +134,7 @@ fn signals_that_were_ignored_at_the_start_still_stop_the_run() {
 #[test]
 fn an_ignored_sigchld_hides_no_exit_code() {
     use std::process::Stdio;
-    // Shells do not ignore SIGCHLD for their children; this one is asked for by `env` where it can.
+    // Shells do not ignore SIGCHLD for their children. Here `env` requests it, where it can.
     let probe = std::process::Command::new("env")
         .args(["--ignore-signal=CHLD", "true"])
         .stderr(Stdio::null())

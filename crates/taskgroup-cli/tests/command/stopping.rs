@@ -1,4 +1,4 @@
-//! Whatever the commands do: when the runner is gone, so are they.
+//! Whatever the commands do: when the runner has ended, so have they.
 
 use std::fs::OpenOptions;
 
@@ -52,7 +52,7 @@ fn a_trap_may_clean_up_within_the_grace() {
         "cat \"$DIR/ready\"; exit 1",
         "trap 'echo cleaned; exit 9' TERM; echo x > \"$DIR/ready\"; while :; do sleep 0.01; done",
     ]);
-    // What it answers to SIGTERM is told, and is no failure of its own.
+    // Its response to SIGTERM is reported, and is not a separate failure.
     ended
         .code(1)
         .says("stopped by SIGTERM (exit code 9), because bad failed")
@@ -64,7 +64,7 @@ fn a_trap_may_clean_up_within_the_grace() {
 fn escalation_goes_by_the_group_and_not_by_its_leader() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
-    // SIGTERM ends the leader; its child is deaf and stays.
+    // SIGTERM ends the leader. Its child ignores the signal and stays.
     let ended = sandbox.run(&[
         "--names=bad,parent",
         "--grace=100ms",
@@ -93,7 +93,7 @@ fn a_success_that_leaves_children_behind_has_them_stopped_and_says_so() {
 
 #[test]
 fn a_child_that_ends_with_its_leader_is_no_news() {
-    // The filter gets its end of file only when the leader is gone.
+    // The filter gets its end of file only when the leader has ended.
     let sandbox = Sandbox::new();
     sandbox.fifo("filter");
     let ended = sandbox.run(&["cat < \"$DIR/filter\" & exec > \"$DIR/filter\"; echo filtered"]);
@@ -154,7 +154,7 @@ fn whoever_left_the_group_is_stopped_too() {
 #[test]
 fn a_stranger_who_holds_the_output_cannot_keep_the_runner() {
     let sandbox = Sandbox::new();
-    // The test takes the other end of the command's pipe for itself.
+    // The test keeps the other end of the command's pipe.
     sandbox.fifo("pid");
     sandbox.fifo("go");
     let running = sandbox.start(&[
@@ -168,7 +168,7 @@ fn a_stranger_who_holds_the_output_cannot_keep_the_runner() {
     drop(held);
     ended
         .code(0)
-        .says("a process that it did not start still held its output");
+        .says("a process that the command did not start still held its output");
     assert!(ended.out().ends_with("lender | told\n"));
 }
 
@@ -198,7 +198,7 @@ fn the_last_words_of_a_stopped_command_are_not_lost() {
 fn a_failure_that_comes_with_the_cancel_is_still_a_failure() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
-    // Both have failed before either can be stopped: nothing of the kind may be lost.
+    // Both have failed before either can be stopped: neither failure may be lost.
     let ended = sandbox.run(&[
         "-k",
         "cat \"$DIR/ready\"; exit 1",
@@ -215,7 +215,7 @@ fn a_failure_that_comes_with_the_cancel_is_still_a_failure() {
 fn a_leader_that_moved_to_another_group_is_stopped_by_its_pid() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
-    // It joins the group of the runner, which is not ours to signal.
+    // It joins the group of the runner, which the guard must not signal.
     let ended = sandbox.run(&[
         "--names=bad,moved",
         NEVER,

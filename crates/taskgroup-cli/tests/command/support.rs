@@ -1,4 +1,4 @@
-//! A sandbox with FIFOs, a running `taskgroup`, and a look at who lives in a process group.
+//! A sandbox with FIFOs, a running `taskgroup`, and the list of processes in a process group.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// Nothing here takes this long unless it hangs.
 const HANG: Duration = Duration::from_secs(60);
 
-/// For commands that must be stopped some other way.
+/// Runs long enough that a command must be stopped some other way.
 pub(crate) const NEVER: &str = "--grace=1h";
 
 /// Runs `work` and panics when it hangs.
@@ -35,7 +35,7 @@ pub(crate) fn guarded<T: Send + 'static>(
         .unwrap_or_else(|_| panic!("hangs: {what}"))
 }
 
-/// A folder that the commands know as `$DIR`.
+/// A folder that the commands see as `$DIR`.
 pub(crate) struct Sandbox(TempDir);
 
 impl Sandbox {
@@ -47,15 +47,15 @@ impl Sandbox {
         self.0.path().join(name)
     }
 
-    /// Makes a FIFO: whoever opens it waits for the other side.
+    /// Makes a FIFO: a process that opens it waits for the other side.
     pub(crate) fn fifo(&self, name: &str) {
         mkfifo(&self.path(name), Mode::S_IRWXU).unwrap();
     }
 
-    /// Waits for what a command writes to the FIFO.
+    /// Waits for a command to write to the FIFO, and returns the text.
     pub(crate) fn hear(&self, name: &str) -> String {
         let path = self.path(name);
-        let text = guarded("a FIFO nobody writes to", move || {
+        let text = guarded("a FIFO without a writer", move || {
             fs::read_to_string(path).unwrap()
         });
         text.trim().to_owned()
@@ -64,7 +64,7 @@ impl Sandbox {
     /// Writes to a FIFO that a command waits for.
     pub(crate) fn tell(&self, name: &str) {
         let path = self.path(name);
-        guarded("a FIFO nobody reads", move || {
+        guarded("a FIFO without a reader", move || {
             fs::write(path, "go\n").unwrap();
         });
     }
@@ -74,19 +74,19 @@ impl Sandbox {
         self.hear(name).parse().unwrap()
     }
 
-    /// A `taskgroup` to be configured further.
+    /// A `taskgroup` that can be configured further.
     pub(crate) fn command(&self) -> Command {
         self.through(Command::new(env!("CARGO_BIN_EXE_taskgroup")))
     }
 
-    /// A `taskgroup run …` that some shell text starts as `"$@"`.
+    /// A `taskgroup run …` that a shell script starts as `"$@"`.
     pub(crate) fn by_shell(&self, text: &str) -> Command {
         let mut shell = Command::new("sh");
         shell.args(["-c", text, "sh", env!("CARGO_BIN_EXE_taskgroup")]);
         self.through(shell)
     }
 
-    /// A `taskgroup` that hears SIGHUP, also where these tests run under `nohup`.
+    /// A `taskgroup` that receives SIGHUP, even if these tests run under `nohup`.
     pub(crate) fn hears_hangups(&self) -> Command {
         let mut env = Command::new("env");
         env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_taskgroup")]);
@@ -115,7 +115,7 @@ impl Sandbox {
         Running::of(self.command().arg(verb).args(args)).ended()
     }
 
-    /// Writes a file of the sandbox, and gives its path.
+    /// Writes a file of the sandbox, and returns its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).unwrap();
         self.path(name).into_os_string().into_string().unwrap()
@@ -159,7 +159,7 @@ impl Running {
     }
 }
 
-/// How it ended and what it said.
+/// How it ended and what it printed.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -203,8 +203,8 @@ impl Ended {
     }
 }
 
-/// Who lives in the process group, zombies aside. Waits for nobody: the promise is that everybody
-/// is gone when `taskgroup` is.
+/// The processes in the process group, without zombies. Does not wait: the promise is that they
+/// have all ended when `taskgroup` has.
 pub(crate) fn living(pgid: i32) -> Vec<String> {
     let stats = fs::read_dir("/proc").unwrap().flatten();
     let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
@@ -223,7 +223,7 @@ pub(crate) fn assert_gone(pgid: i32) {
     assert_eq!(living(pgid), [""; 0]);
 }
 
-/// Makes a script; without `mode`'s execute bits nobody can run it.
+/// Makes a script, with the permissions of `mode`.
 pub(crate) fn script(path: &PathBuf, mode: u32) {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let mut file = fs::OpenOptions::new()

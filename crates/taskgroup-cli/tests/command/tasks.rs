@@ -106,7 +106,7 @@ run = "echo d"
     assert!(!sandbox.path("b").exists() && !sandbox.path("c").exists());
 }
 
-/// Nothing is left out of the report: a group that waits when everything is stopped, and one in it.
+/// The report is complete: it has a group that waits when everything is stopped, and a group in it.
 #[test]
 fn a_group_that_never_began_is_told_whole() {
     let sandbox = Sandbox::new();
@@ -187,7 +187,7 @@ run = "echo other"
     ended
         .code(1)
         .says("CANCELLED slow/sleep")
-        .says("because the deadline of slow was over");
+        .says("because the deadline of slow expired");
     assert!(ended.out().contains("other"));
 }
 
@@ -313,14 +313,14 @@ cleanup = ['touch "$DIR/cleaned"']
 #[test]
 fn faults_are_shown_where_they_are() {
     let cases: [(&str, &[&str]); 15] = [
-        ("[tasks.a\n", &["tasks.toml:1:9", "not TOML"]),
+        ("[tasks.a\n", &["tasks.toml:1:9", "not valid TOML"]),
         (
             "[tasks.a]\nrn = 'x'\nrun = 'x'",
             &["tasks.toml:2:1", "unknown key `rn`", "did you mean `run`?"],
         ),
         (
             "[tasks.a]\nwhatever = 1\nrun = 'x'",
-            &["unknown key `whatever`", "these keys: `run`"],
+            &["unknown key `whatever`", "valid keys of a task: `run`"],
         ),
         (
             "jobs = 0\n[tasks.a]\nrun='x'",
@@ -367,7 +367,7 @@ fn faults_are_shown_where_they_are() {
             &["a cycle: ", "everything in it has ended"],
         ),
         ("", &["there are no tasks"]),
-        ("[tasks.'a/b']\nrun='x'", &["this is no name"]),
+        ("[tasks.'a/b']\nrun='x'", &["not a valid name"]),
     ];
     for (text, parts) in cases {
         let sandbox = Sandbox::new();
@@ -389,7 +389,7 @@ fn all_faults_are_told_at_once() {
         .code(2)
         .says("`jobs`")
         .says("unknown key `x`")
-        .says("`run` does not fit");
+        .says("invalid value for `run`");
 }
 
 #[test]

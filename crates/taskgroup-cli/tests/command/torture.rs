@@ -1,7 +1,8 @@
-//! Seven commands that are hard to stop, and everything that can happen to a run: nobody is left.
+//! Seven commands that are hard to stop, and everything that can happen to a run: no process is
+//! left.
 //!
-//! Who belongs to a run is told by its environment, which holds the sandbox's folder: no process
-//! escapes that by leaving its group, its session or its parent.
+//! A process belongs to a run if its environment contains the sandbox's folder. No process escapes
+//! that by leaving its group, its session or its parent.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::support::{Ended, Running, Sandbox, guarded};
 
-/// Each says that it is there, through the FIFO of its name, and then does not go.
+/// Each reports through the FIFO of its name that it is running, and then does not end.
 const JOBS: [(&str, &str); 7] = [
     (
         "fails",
@@ -42,9 +43,9 @@ const JOBS: [(&str, &str); 7] = [
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happens {
     Failure,
-    /// Of each command.
+    /// The timeout of each command.
     Timeout,
-    /// Of the whole.
+    /// The deadline of the whole run.
     Deadline,
     Interrupt,
     Terminate,
@@ -52,12 +53,12 @@ enum Happens {
     RunnerKilled,
     /// SIGKILL for all guards.
     GuardsKilled,
-    /// SIGKILL for the runner and all guards, as nearly at once as it goes.
+    /// SIGKILL for the runner and all guards, as nearly at the same time as possible.
     BothKilled,
     StdoutClosed,
     /// Nothing can be written to standard output.
     DiskFull,
-    /// Nothing can be written to the files that were asked for; then a failure.
+    /// Nothing can be written to the requested files; then a command fails.
     ReportsFull,
 }
 
@@ -74,31 +75,31 @@ const EVENTS: [Happens; 10] = [
     Happens::ReportsFull,
 ];
 
-/// Where the jobs run.
+/// Where and how the jobs run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Shape {
     /// Side by side.
     Plain,
     /// The first one; the others wait for its slot.
     OneSlot,
-    /// In a runner that is a command of another one, which is who the signals are for.
+    /// In a runner that is a command of another one. The outer one gets the signals.
     Nested,
-    /// The same, and the signals are for the inner one.
+    /// The same, but the inner one gets the signals.
     Inner,
 }
 
 impl Happens {
-    /// By the clock, so it may come before all are there.
+    /// Depends on the clock, so it may happen before all commands are running.
     fn by_the_clock(self) -> bool {
         matches!(self, Happens::Timeout | Happens::Deadline)
     }
 
-    /// How the runner ends that the test has started.
+    /// How the runner that the test started ends.
     fn ending(self, shape: Shape) -> (Option<i32>, Option<i32>) {
         let nested = matches!(shape, Shape::Nested | Shape::Inner);
         let code = match self {
             Happens::Failure | Happens::GuardsKilled | Happens::ReportsFull => 1,
-            // The outer one sees a command that has failed.
+            // For the outer runner, a command has failed.
             Happens::Timeout | Happens::Deadline if nested => 1,
             Happens::Interrupt | Happens::Terminate | Happens::RunnerKilled
                 if shape == Shape::Inner =>
@@ -116,12 +117,13 @@ impl Happens {
     }
 }
 
-/// Runs the jobs with these names, lets it happen when all are there, and hands on how it ended.
+/// Runs the jobs with these names, triggers the event when all are running, and returns how the run
+/// ended.
 fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, Ended) {
     let sandbox = Sandbox::new();
     sandbox.fifo("go");
     let mut names = names.to_vec();
-    // The others do not fail, and say nothing.
+    // The others do not fail, and write nothing.
     if !names.contains(&"fails") {
         names.push("fails");
     }
@@ -204,7 +206,7 @@ fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, E
     (sandbox, ended)
 }
 
-/// The runner with these words, as a command of another one; it leaves its pid in `inner`.
+/// The runner with these words, as a command of another one. It writes its pid to `inner`.
 fn as_command(words: &[String]) -> String {
     let mut text = format!(
         "echo $$ > \"$DIR/inner\"; exec '{}'",
@@ -216,9 +218,9 @@ fn as_command(words: &[String]) -> String {
     text
 }
 
-/// Lets everybody through who wants to say that he is there, as long as the files are open.
+/// While the files are open, every command can report that it is running.
 fn open_all(sandbox: &Sandbox, names: &[&str]) -> Vec<File> {
-    // For reading and writing: nobody waits for an other side.
+    // Opened for reading and writing, so no command waits for the other side.
     let open = |name| {
         OpenOptions::new()
             .read(true)
@@ -237,16 +239,16 @@ fn all_names() -> Vec<&'static str> {
 }
 
 fn end(pid: i32) {
-    // The second process of a guard may have gone with the first.
+    // The second process of a guard may have ended with the first.
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
 }
 
-/// Every guard process below the runner; in namespaces there are two for each command.
+/// Every guard process below the runner. In namespaces there are two for each command.
 fn guards(runner: i32) -> Vec<i32> {
     let mut guards = Vec::new();
     let mut parents = vec![runner.to_string()];
     while let Some(parent) = parents.pop() {
-        // Who has ended meanwhile has no children.
+        // A process that has ended meanwhile has no children.
         let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else {
             continue;
         };
@@ -267,7 +269,8 @@ fn guards(runner: i32) -> Vec<i32> {
     guards
 }
 
-/// Everybody who has the sandbox's folder in his environment, zombies aside (theirs is empty).
+/// Every process with the sandbox's folder in its environment. Zombies have an empty one, so they
+/// do not count.
 fn left_over(folder: &Path) -> Vec<i32> {
     let needle = [b"DIR=", folder.as_os_str().as_bytes()].concat();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -287,9 +290,9 @@ fn left_over(folder: &Path) -> Vec<i32> {
 fn assert_nobody_is_left(what: &str, sandbox: &Sandbox, runner_was_killed: bool) {
     let folder = sandbox.path("").components().as_path().to_owned();
     if runner_was_killed {
-        // The guards have the grace for it.
+        // The guards have the grace to end them.
         let folder = folder.clone();
-        guarded(&format!("{what}: somebody stays"), move || {
+        guarded(&format!("{what}: a process stays"), move || {
             while !left_over(&folder).is_empty() {
                 std::thread::yield_now();
             }
@@ -308,7 +311,7 @@ fn check(level: &str, names: &[&str], event: Happens, shape: Shape) -> Ended {
         Happens::ReportsFull => drop(ended.says("could not be written: /dev/full")),
         _ => {}
     }
-    // The outer one of two waits for what the inner one has left.
+    // The outer runner waits for what the inner one has left.
     let killed = event == Happens::RunnerKilled && shape != Shape::Inner;
     assert_nobody_is_left(&what, &sandbox, killed);
     if level == "cgroup" && !event.by_the_clock() {
@@ -356,14 +359,14 @@ fn each_one_alone_whatever_happens() {
     }
 }
 
-/// With one slot nobody but the first is ever started.
+/// With one slot only the first command is ever started.
 #[test]
 fn each_one_with_the_others_waiting() {
     for (index, (name, _)) in JOBS.into_iter().enumerate() {
         let mut names = all_names();
         names.swap(0, index);
         for event in EVENTS {
-            // Only one of them fails or writes when it is told to, and the guards are one.
+            // Only one of them fails or writes on request, and there is one guard.
             let told = [
                 Happens::Failure,
                 Happens::StdoutClosed,
@@ -433,7 +436,7 @@ fn with_runner_and_guards_killed_at_once_only_a_namespace_holds() {
             assert_nobody_is_left(level, &sandbox, true);
             continue;
         }
-        // As the guide says. They are ended by the test.
+        // As the guide says, they survive. The test ends them.
         let folder = sandbox.path("").components().as_path().to_owned();
         let left = left_over(&folder);
         assert!(!left.is_empty(), "{level} holds more than the guide says");
@@ -452,7 +455,7 @@ fn with_runner_and_guards_killed_at_once_only_a_namespace_holds() {
     }
 }
 
-/// The cgroups with these names; others are in use by other tests.
+/// The cgroups with these names. Other tests use others.
 fn cgroups_of(names: &str) -> Vec<String> {
     let mut find = Command::new("find");
     find.args(["/sys/fs/cgroup", "-type", "d", "-name", "taskgroup-*"]);
@@ -467,7 +470,7 @@ fn cgroups_of(names: &str) -> Vec<String> {
 
 fn remove_cgroups(names: &str) {
     for path in cgroups_of(names) {
-        // Those who were killed are a while in going.
+        // Killed processes take a while to end.
         guarded("a cgroup stays in use", move || {
             while fs::remove_dir(&path).is_err() {
                 std::thread::yield_now();
@@ -481,7 +484,7 @@ fn children_from_before_are_left_alone() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
     sandbox.fifo("go");
-    // A shell that hands its child on to the runner, whose guard is killed then.
+    // A shell passes its child on to the runner. Then its guard is killed.
     let mut shell =
         sandbox.by_shell("sleep 100 > /dev/null 2>&1 & echo $! > \"$DIR/before\"; exec \"$@\"");
     let mut running = Running::of(shell.args(["run", "echo x > \"$DIR/ready\"; sleep 100"]));
@@ -513,7 +516,7 @@ fn a_level_that_is_not_to_be_had_is_refused() {
             let err = String::from_utf8_lossy(&ended.stderr);
             assert!(err.contains("cgroup"), "{err}");
         }
-        // Without root there is nobody to step down from, and nothing to be refused.
+        // Without root there are no privileges to drop, and nothing to refuse.
         other => eprintln!("skipped: {other:?}"),
     }
 }

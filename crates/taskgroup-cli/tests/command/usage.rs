@@ -123,7 +123,7 @@ fn what_has_to_be_text_is_told_when_it_is_none() {
     verb.code(2).says("Usage: taskgroup");
 }
 
-/// Names of files are bytes: they work, and errors show them readably.
+/// File names are bytes: any name works, and errors show it readably.
 #[test]
 fn names_of_files_need_not_be_utf_8() {
     let sandbox = Sandbox::new();
@@ -165,7 +165,8 @@ fn names_of_files_need_not_be_utf_8() {
         .says("\u{fffd}.toml");
 }
 
-/// As a user who may not read it; root may read everything, and steps down for that.
+/// Runs as a user who may not read the file. Root may read everything, so root drops its
+/// privileges.
 #[test]
 fn a_file_that_one_may_not_read_is_told() {
     let sandbox = Sandbox::new();
@@ -176,9 +177,10 @@ fn a_file_that_one_may_not_read_is_told() {
             exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"
         fi
         exec \"$@\"";
-    // The folder of the program itself may be one's own.
+    // The folder of the program itself may belong to the user.
     let program = sandbox.path("program");
-    // By another process: a file that we had open for writing could not be run while another test forks.
+    // Copied by another process: a file that this process had open for writing could not be run
+    // while another test forks.
     let mut copy = Command::new("cp");
     copy.arg(env!("CARGO_BIN_EXE_taskgroup")).arg(&program);
     assert!(copy.status().unwrap().success());
@@ -193,7 +195,7 @@ fn a_file_that_one_may_not_read_is_told() {
     verb(&["run", "-f", &tasks])
         .code(2)
         .says("Permission denied");
-    // A record that cannot be read is no reason to do everything again.
+    // An unreadable record must not cause everything to run again.
     verb(&["run", "--resume", &tasks, "true"])
         .code(125)
         .says("Permission denied");

@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where.
+//! Errors in a file, and where they are.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ pub(crate) struct Fault {
     title: String,
     span: Range<usize>,
     label: String,
-    /// Other places that have to do with it.
+    /// Other places that are related to it.
     context: Vec<(Range<usize>, String)>,
     help: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Fault {
     }
 }
 
-/// The nearest of the known words, where it is near enough to be meant.
+/// The nearest of the known words, if it is near enough for a slip.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|known| (strsim::damerau_levenshtein(word, known), known));
     let (distance, nearest) = near.min_by_key(|(distance, _)| *distance)?;

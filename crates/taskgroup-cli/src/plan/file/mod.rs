@@ -1,7 +1,7 @@
 //! A plan from a TOML file.
 //!
-//! `table` reads values and says what it expected instead, `schema` knows the keys, `order` resolves
-//! who waits for whom, `fault` points at the place in the file, `tree` draws.
+//! `table` reads values and reports what it expected instead, `schema` lists the keys, `order`
+//! resolves dependencies, `fault` points at the place in the file, `tree` draws.
 
 mod fault;
 mod order;
@@ -17,10 +17,10 @@ use fault::{Fault, render};
 
 pub(crate) use tree::tree;
 
-/// A file of tasks is written by people.
+/// People write files of tasks by hand, so none is larger.
 const LARGEST: u64 = 16 << 20;
 
-/// The plan, or what is wrong with the file, ready to be shown. `grace` is for files that say none.
+/// Returns the plan, or the errors of the file as text. `grace` applies if the file has none.
 pub(crate) fn read(path: &Path, grace: Duration, coloured: bool) -> Result<Plan, String> {
     let shown = path.display().to_string();
     let unreadable = |what: &dyn std::fmt::Display| format!("error: cannot read {shown}: {what}\n");
@@ -42,13 +42,13 @@ pub(crate) fn read(path: &Path, grace: Duration, coloured: bool) -> Result<Plan,
     parse(&text, grace).map_err(|faults| render(&shown, &text, &faults, coloured))
 }
 
-/// The plan in the text, or everything that is wrong with it.
+/// The plan in the text, or all its errors.
 pub(crate) fn parse(text: &str, grace: Duration) -> Result<Plan, Vec<Fault>> {
     let document = match toml::de::DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
-            return Err(vec![Fault::new(span, "not TOML", error.message())]);
+            return Err(vec![Fault::new(span, "not valid TOML", error.message())]);
         }
     };
     let mut faults = Vec::new();
@@ -61,7 +61,7 @@ pub(crate) fn parse(text: &str, grace: Duration) -> Result<Plan, Vec<Fault>> {
     }
 }
 
-/// The tree of what is in the text, or its faults as they are shown.
+/// The tree of the plan in the text, or its errors as text.
 pub(crate) fn check(text: &str) -> String {
     match parse(text, Duration::ZERO) {
         Ok(plan) => tree(&plan),

@@ -1,4 +1,4 @@
-//! Who waits for whom: names become nodes, and nobody waits for himself.
+//! Dependencies: names become nodes, and no node waits for itself.
 
 use super::fault::{Fault, nearest};
 use super::schema::{Raw, Wait};
@@ -27,7 +27,7 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
     plan
 }
 
-/// The name below the waiter's group, else below the groups around it: the nearest counts.
+/// Looks for the name in the waiter's group, then in the enclosing groups. The nearest counts.
 fn find(plan: &Plan, wait: &Wait) -> Option<Node> {
     let mut around = match wait.waiter {
         Node::Task(id) => Some(plan.tasks[id].group),
@@ -56,7 +56,7 @@ fn unknown(plan: &Plan, wait: &Wait) -> Fault {
     let names = tasks.chain(groups).filter(|name| !name.is_empty());
     let title = format!("nothing is named `{}`", wait.name.escape_debug());
     let near = nearest(&wait.name, names).map(|near| format!("did you mean `{near}`?"));
-    Fault::new(wait.span.clone(), title, "no task or group").help(near)
+    Fault::new(wait.span.clone(), title, "no such task or group").help(near)
 }
 
 fn number(plan: &Plan, node: Node) -> usize {
@@ -73,16 +73,17 @@ fn name(plan: &Plan, node: Node) -> &str {
     }
 }
 
-/// A step on a way from one end to another that has to come before.
+/// A step from the end of one node to an end that has to come before it.
 #[derive(Clone, Copy)]
 struct Step {
     node: Node,
-    /// The wait that led here; without, a group led to something in it, or to what it waits for.
+    /// The wait that led here. Without one, a group led to something in it, or to something it
+    /// waits for.
     by: Option<usize>,
 }
 
-/// What has to have ended before this node can end: what it waits for, what the groups around it wait
-/// for, and, for a group, everything in it.
+/// The nodes that must have ended before this node can end: those it waits for, those that the
+/// enclosing groups wait for, and, for a group, everything in it.
 fn before(plan: &Plan, edges: &[Vec<(Node, usize)>], node: Node) -> Vec<Step> {
     let waits = |node: Node| {
         let edges = edges[number(plan, node)].iter();
@@ -112,8 +113,8 @@ fn before(plan: &Plan, edges: &[Vec<(Node, usize)>], node: Node) -> Vec<Step> {
     steps
 }
 
-/// The first cycle there is, as the steps that lead around. Without recursion: a file may hold a
-/// long chain.
+/// The first cycle, as the steps that lead around it. Does not recurse, because a file may contain
+/// a long chain.
 fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Seen {

@@ -1,4 +1,4 @@
-//! The keys of a file: which there are, what they mean, what is inherited.
+//! The keys of a file: which exist, what they mean, what is inherited.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -19,19 +19,19 @@ use crate::plan::{Command, GroupSpec, Node, Plan, Policy, ROOT, Retry, TaskSpec,
 pub(super) struct Raw {
     pub(super) plan: Plan,
     pub(super) waits: Vec<Wait>,
-    /// Where each one is written.
+    /// Where each one is in the file.
     pub(super) task_spans: Vec<Range<usize>>,
     pub(super) group_spans: Vec<Range<usize>>,
 }
 
-/// One name in somebody's `after`.
+/// One name in the `after` of a task or group.
 pub(super) struct Wait {
     pub(super) waiter: Node,
     pub(super) name: String,
     pub(super) span: Range<usize>,
 }
 
-/// What a group hands down.
+/// Settings that a group passes down.
 #[derive(Clone)]
 struct Inherited {
     prefix: String,
@@ -146,7 +146,7 @@ impl Reader<'_> {
     ) {
         if let Some(label) = wrong_name(name) {
             self.faults
-                .push(Fault::new(span.clone(), "this is no name", label));
+                .push(Fault::new(span.clone(), "not a valid name", label));
         }
         let path = format!("{}{name}", inherited.prefix);
         let taken = |(known, span): (&str, &Range<usize>)| (known == path).then(|| span.clone());
@@ -215,7 +215,7 @@ impl Reader<'_> {
         table.finish("a task", self.faults);
     }
 
-    /// The keys that a task has and a group hands down.
+    /// The keys that a task has and a group passes down.
     fn inheritable(&mut self, table: &mut Table<'_>, to: &mut Inherited) {
         let faults = &mut *self.faults;
         if let Some(timeout) = table.read("timeout", faults, longer_than_zero) {
@@ -250,12 +250,12 @@ impl Reader<'_> {
         };
         for (name, span, value) in Table::new(table).entries() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                let label = "a name is not empty and has no `=`";
+                let label = "a name must not be empty or contain `=`";
                 self.faults
-                    .push(Fault::new(span, "this names no variable", label));
+                    .push(Fault::new(span, "not a valid variable name", label));
                 continue;
             }
-            // `false` takes a variable away.
+            // `false` removes a variable.
             let content = match value.get_ref() {
                 DeValue::Boolean(false) => Ok(None),
                 other => text(other).map(|text| Some(OsString::from(text))),
@@ -268,8 +268,8 @@ impl Reader<'_> {
                 Err(expected) => {
                     let found = describe(value.get_ref());
                     let label =
-                        format!("expected {expected}, or `false` to take it away, found {found}");
-                    let title = format!("`{name}` does not fit");
+                        format!("expected {expected}, or `false` to remove it, found {found}");
+                    let title = format!("invalid value for `{name}`");
                     self.faults.push(Fault::new(value.span(), title, label));
                 }
             }
@@ -284,8 +284,11 @@ impl Reader<'_> {
         let Some(list) = value.get_ref().as_array() else {
             let found = describe(value.get_ref());
             let label = format!("expected a list of commands, found {found}");
-            self.faults
-                .push(Fault::new(value.span(), "`cleanup` does not fit", label));
+            self.faults.push(Fault::new(
+                value.span(),
+                "invalid value for `cleanup`",
+                label,
+            ));
             return steps;
         };
         for step in list.iter() {
@@ -293,8 +296,11 @@ impl Reader<'_> {
                 Ok(command) => steps.push(inherited.work(command)),
                 Err(expected) => {
                     let label = format!("expected {expected}, found {}", describe(step.get_ref()));
-                    self.faults
-                        .push(Fault::new(step.span(), "`cleanup` does not fit", label));
+                    self.faults.push(Fault::new(
+                        step.span(),
+                        "invalid value for `cleanup`",
+                        label,
+                    ));
                 }
             }
         }
@@ -315,7 +321,7 @@ impl Reader<'_> {
             let found = describe(value.get_ref());
             let label = format!("expected a list of names, like [\"build\"], found {found}");
             self.faults
-                .push(Fault::new(value.span(), "`after` does not fit", label));
+                .push(Fault::new(value.span(), "invalid value for `after`", label));
             return;
         }
         while let Some((Some(name), span)) = names.next() {
@@ -330,7 +336,7 @@ impl Reader<'_> {
             let label = format!("expected a table, found {}", describe(value.get_ref()));
             self.faults.push(Fault::new(
                 value.span(),
-                format!("`{key}` does not fit"),
+                format!("invalid value for `{key}`"),
                 label,
             ));
         }
@@ -363,7 +369,7 @@ fn wrong_name(name: &str) -> Option<&'static str> {
     } else if name.chars().any(char::is_control) {
         Some("it has a control character")
     } else if name.contains('/') {
-        Some("a `/` stands between the names of groups and tasks")
+        Some("`/` separates the names of groups and tasks")
     } else {
         None
     }

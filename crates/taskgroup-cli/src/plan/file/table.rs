@@ -1,4 +1,4 @@
-//! Reading one table: known keys are taken, each with its type; what is left is unknown.
+//! Reads one table. Known keys are taken, each with its type; the rest is unknown.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ type Value<'t> = Spanned<DeValue<'t>>;
 pub(super) struct Table<'t> {
     /// In the order of the file.
     left: BTreeMap<usize, (&'t str, Range<usize>, &'t Value<'t>)>,
-    /// The keys that were asked for.
+    /// The keys that were looked up.
     known: Vec<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl<'t> Table<'t> {
         self.left.remove(&at).map(|(.., value)| value)
     }
 
-    /// The value of this key as `read` takes it; a fault when it does not.
+    /// The value of this key as `read` converts it. Adds a fault if it cannot.
     pub(super) fn read<T>(
         &mut self,
         key: &'static str,
@@ -54,7 +54,7 @@ impl<'t> Table<'t> {
                 let label = format!("expected {expected}, found {found}");
                 faults.push(Fault::new(
                     value.span(),
-                    format!("`{key}` does not fit"),
+                    format!("invalid value for `{key}`"),
                     label,
                 ));
                 None
@@ -62,12 +62,12 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Every entry: for tables whose keys are names.
+    /// All entries, for tables whose keys are names.
     pub(super) fn entries(self) -> impl Iterator<Item = (&'t str, Range<usize>, &'t Value<'t>)> {
         self.left.into_values()
     }
 
-    /// Faults for the keys that nobody took.
+    /// Adds a fault for each key that was not taken.
     pub(super) fn finish(self, of: &str, faults: &mut Vec<Fault>) {
         for (key, span, _) in self.left.into_values() {
             let known = || self.known.iter().copied();
@@ -75,7 +75,7 @@ impl<'t> Table<'t> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let known: Vec<String> = known().map(|key| format!("`{key}`")).collect();
-                    format!("{of} has these keys: {}", known.join(", "))
+                    format!("valid keys of {of}: {}", known.join(", "))
                 }
             };
             let fault = Fault::new(span, format!("unknown key `{}`", key.escape_debug()), "");
@@ -130,7 +130,7 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-/// One of the words, as clap knows them.
+/// One of the words that clap accepts.
 pub(super) fn one_of<T: clap::ValueEnum>(value: &DeValue<'_>) -> Result<T, String> {
     let parsed = value
         .as_str()
@@ -145,7 +145,7 @@ pub(super) fn one_of<T: clap::ValueEnum>(value: &DeValue<'_>) -> Result<T, Strin
     })
 }
 
-/// A string for the shell, or a list of words for none.
+/// A string for the shell, or a list of words without a shell.
 pub(super) fn command(value: &DeValue<'_>) -> Result<Command, String> {
     let expected = || {
         r#"a command: a string for the shell, like "make all", or a list of words, like ["make", "all"]"#

@@ -1,4 +1,4 @@
-//! What a guard is in charge of: one command and all that came from it.
+//! The command that a guard is in charge of, with all processes that came from it.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,27 +17,28 @@ use crate::process::cgroup::Cgroup;
 use crate::process::children::{self, Stat};
 use crate::process::wire::{Event, Process, Start, StoppedBy};
 
-/// While it stops, the kernel does not say that somebody became our child, so there is a look at
-/// the list from time to time. The end itself wakes us.
+/// The kernel does not notify a guard of a new child that it adopts. While a command is being
+/// stopped, the guard therefore looks at the list from time to time. The end itself wakes the
+/// guard.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(64);
 
-/// SIGKILL acts at once, unless a process hangs inside the kernel or belongs to somebody else.
-/// Whoever is left after this is reported as a survivor.
+/// SIGKILL acts at once, unless a process hangs inside the kernel or belongs to another user. A
+/// process that is left after this time is reported as a survivor.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Charge {
     leader: Pid,
-    /// Its status was told. It is reaped last: until then its number, and so the number of its
-    /// group, can belong to nobody else.
+    /// Its status was reported. It is reaped last: until then no other process can have its number,
+    /// or the number of its group.
     leader_ended: bool,
     leader_reaped: bool,
     phase: Phase,
     by: Option<StoppedBy>,
-    /// Who had a SIGTERM of his own.
+    /// Processes that got a SIGTERM of their own.
     asked: HashSet<Pid>,
     pause: Duration,
-    /// For when the runner goes away.
+    /// The grace to use if the runner ends.
     grace: Duration,
     cgroup: Option<Cgroup>,
 }
@@ -45,9 +46,9 @@ pub(super) struct Charge {
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
-    /// SIGTERM was sent; SIGKILL comes then, if there is such a moment.
+    /// SIGTERM was sent. SIGKILL follows at this moment, if there is one.
     Asked(Option<Instant>),
-    /// SIGKILL was sent; we give up then.
+    /// SIGKILL was sent. The guard gives up at this moment.
     Killed(Instant),
 }
 
@@ -79,7 +80,7 @@ impl Charge {
         if let Some(cwd) = &start.cwd {
             command.current_dir(os(cwd));
         }
-        // The handle knows nothing that we do not: the leader is waited for by its pid.
+        // The handle adds nothing: the guard waits for the leader by its pid.
         let leader = Pid::from_child(&command.spawn()?);
         Ok(Charge {
             leader,
@@ -94,7 +95,7 @@ impl Charge {
         })
     }
 
-    /// When to look without being woken.
+    /// When to look even without being woken.
     pub(super) fn next_look(&self) -> Option<Duration> {
         let until = |then: Instant| then.saturating_duration_since(Instant::now());
         match self.phase {
@@ -133,8 +134,8 @@ impl Charge {
         children::describe(&children::own().unwrap_or_default())
     }
 
-    /// Finds out what has changed and goes on from there; true when this is over, one way or the
-    /// other.
+    /// Finds out what has changed and continues from there. Returns true when the command has ended
+    /// or the guard has given up.
     pub(super) fn look(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
         if !self.leader_ended {
             let observe = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -163,14 +164,15 @@ impl Charge {
                 events.push(Event::Survived(by, self.living()));
                 return Ok(true);
             }
-            // Again, for those who came late.
+            // Again, for late arrivals.
             Phase::Killed(_) => self.send_kill(&left),
         }
         self.pause = LAST_LOOK.min(self.pause * 2);
         Ok(false)
     }
 
-    /// Reaps whoever has ended, the leader aside; who is left, the living leader included.
+    /// Reaps the children that have ended, except the leader. Returns those that are left,
+    /// including a living leader.
     fn reap_others(&self) -> io::Result<Vec<Pid>> {
         let mut left = Vec::new();
         for child in children::own()? {
@@ -180,7 +182,7 @@ impl Charge {
                 }
             } else {
                 let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-                // An error means that it is no child any more.
+                // An error means that it is not a child any more.
                 if matches!(waitid(WaitId::Pid(child), options), Ok(None)) {
                     left.push(child);
                 }
@@ -189,7 +191,7 @@ impl Charge {
         Ok(left)
     }
 
-    /// The list of children may be incomplete; this is not. Gives the leader's number away.
+    /// Exact, unlike the list of children, which may be incomplete. Releases the leader's number.
     fn is_empty(&mut self) -> io::Result<bool> {
         if !self.leader_reaped {
             waitid(WaitId::Pid(self.leader), WaitIdOptions::EXITED)?;
@@ -205,7 +207,7 @@ impl Charge {
         }
     }
 
-    /// SIGTERM for those whom the group's did not reach, once each.
+    /// Sends SIGTERM, once each, to those that the signal to the group did not reach.
     fn ask(&mut self, left: &[Pid]) {
         for &child in left {
             if self.asked.insert(child) && !self.is_reached_by_group(child) {
@@ -240,7 +242,8 @@ impl Charge {
 
     fn signal_group(&self, signal: Signal) {
         if !self.leader_reaped {
-            // Errors have no answer here: whoever cannot be signalled comes out as a survivor.
+            // Errors are ignored here: a process that cannot be signalled is reported as a
+            // survivor.
             let _ = kill_process_group(self.leader, signal);
         }
     }

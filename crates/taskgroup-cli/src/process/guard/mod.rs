@@ -1,8 +1,8 @@
 //! The guard process: one thread that waits for its runner, its children and the clock.
 //!
-//! Its standard input is the socket to the runner. It takes no part in job control: it has a process
-//! group of its own, and the signals that end a run mean nothing to it. It ends when the runner has
-//! gone and nothing is left of the command.
+//! Its standard input is the socket to the runner. It takes no part in job control: it has its own
+//! process group, and ignores the signals that end a run. It ends when the runner has ended and no
+//! process of the command is left.
 
 mod charge;
 
@@ -24,7 +24,7 @@ use super::level::Level;
 use super::namespace;
 use super::wire::{Event, Inbox, Request, Start, frame};
 
-/// The first argument of a guard; no command line of a user begins with it by accident.
+/// The first argument of a guard. No user types it by accident.
 pub(super) const MARK: &str = "--taskgroup-guard-process";
 /// The second one in the inner process of [`Level::Namespace`].
 const INSIDE: &str = "inside";
@@ -34,7 +34,7 @@ pub(super) fn arguments(level: Level) -> [&'static str; 2] {
     [MARK, level.word()]
 }
 
-/// Is this process to be a guard? Then it is one until its end.
+/// If this process was started as a guard, runs the guard until its end.
 pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     if args.next()? != MARK {
@@ -44,17 +44,17 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         Some(guard) => guard.run(),
         None => Ok(()),
     });
-    // Nobody hears a guard but its runner, and that has gone when there is an error.
+    // Only the runner reads what a guard reports, and the runner has ended when there is an error.
     Some(ExitCode::from(u8::from(ended.is_err())))
 }
 
 fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
-    // As `ps` and `top` show it.
+    // The name that `ps` and `top` show.
     nix::sys::prctl::set_name(c"taskgroup-guard")?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let level = level.and_then(OsStr::to_str);
     if level == Some(Level::Namespace.word()) {
-        // The process inside speaks for itself.
+        // The process inside sends its own messages.
         if let Err(error) = namespace::enter_and_wait(&[MARK, INSIDE]) {
             tell(&socket, &Event::Refused(error.to_string()))?;
         }
@@ -85,8 +85,8 @@ fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
     }
 }
 
-/// Becomes a subreaper and hears SIGCHLD. The others are caught and not ignored or blocked, since
-/// commands would inherit that.
+/// Becomes a subreaper and receives SIGCHLD. The other signals are caught, not ignored or blocked,
+/// because commands would inherit that.
 fn wakes_on_signals() -> io::Result<UnixStream> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let (wakes, by_handler) = UnixStream::pair()?;
@@ -103,7 +103,7 @@ fn tell(mut socket: &UnixStream, event: &Event) -> io::Result<()> {
 
 struct Guard {
     socket: UnixStream,
-    /// Has a byte when a signal came.
+    /// Holds a byte when a signal has arrived.
     wakes: UnixStream,
     inbox: Inbox,
     charge: Option<Charge>,
@@ -116,7 +116,7 @@ impl Guard {
         loop {
             let wait = self.charge.as_ref().and_then(Charge::next_look);
             let heard = self.wait(wait)?;
-            // Before the requests: who has ended was not ended by them.
+            // Before the requests: a process that has ended by now was not ended by them.
             self.look()?;
             if heard {
                 self.hear();
@@ -141,10 +141,10 @@ impl Guard {
         Ok(())
     }
 
-    /// Until a request, a signal or the clock; true for a request.
+    /// Waits for a request, a signal or the clock. Returns true for a request.
     fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
         let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-            // Rounded up, or it would turn in a circle for the last millisecond.
+            // Rounded up. Otherwise this would spin for the last millisecond.
             let millis = limit.as_micros().div_ceil(1000);
             PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
                 .unwrap_or(PollTimeout::MAX)
@@ -153,7 +153,7 @@ impl Guard {
             PollFd::new(self.wakes.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
         ];
-        // With the runner gone, the socket would be ready for ever.
+        // After the runner has ended, the socket would be ready for ever.
         let count = if self.runner_gone { 1 } else { 2 };
         match poll(&mut fds[..count], timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -193,7 +193,7 @@ impl Guard {
                 let living = charge.living();
                 self.say(&Event::Living(living));
             }
-            // It crossed with the end of the command.
+            // The request crossed with the end of the command.
             (Request::Census, None) => self.say(&Event::Living(Vec::new())),
             (Request::Stop { .. } | Request::Kill, None) => {}
         }
@@ -201,7 +201,7 @@ impl Guard {
 
     fn begin(&mut self, start: &Start) {
         let (Some(stdout), Some(stderr)) = (self.inbox.fd(), self.inbox.fd()) else {
-            return self.say(&not_started(&io::Error::other("its pipes got lost")));
+            return self.say(&not_started(&io::Error::other("its pipes did not arrive")));
         };
         match self.spawn(start, stdout, stderr) {
             Ok(charge) => {
@@ -216,7 +216,7 @@ impl Guard {
         let Some(cgroup) = &self.cgroup else {
             return Charge::spawn(start, stdout, stderr, None);
         };
-        // What is born in there stays in there; the guard itself goes back.
+        // What starts in there stays in there. The guard itself leaves again.
         let inside = cgroup.visit()?;
         let charge = Charge::spawn(start, stdout, stderr, Some(cgroup.clone()));
         inside.leave()?;
