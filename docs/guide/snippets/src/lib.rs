@@ -1,6 +1,8 @@
-//! The code of README.md and of the guide, as doctests: `cargo test -p taskgroup-book` compiles and runs it.
+//! The code of README.md and of the guide, as doctests: `cargo test -p taskgroup-book` compiles and
+//! runs it.
 //!
-//! A chapter is a module here whose documentation is the chapter. tests/chapters.rs fails when one is missing.
+//! A chapter is a module here whose documentation is the chapter. tests/chapters.rs fails when one
+//! is missing.
 
 #![cfg(doctest)]
 
@@ -15,9 +17,6 @@ mod from_trio {}
 
 #[doc = include_str!("../../src/from-joinset.md")]
 mod from_joinset {}
-
-#[doc = include_str!("../../src/reference-behaviours.md")]
-mod reference_behaviours {}
 
 #[doc = include_str!("../../src/seeing.md")]
 mod seeing {}
@@ -43,8 +42,8 @@ mod claims {}
 #[doc = include_str!("../../src/seeds.md")]
 mod seeds {}
 
-#[doc = include_str!("../../src/found.md")]
-mod found {}
+#[doc = include_str!("../../src/proof.md")]
+mod proof {}
 
 #[doc = include_str!("../../src/speed.md")]
 mod speed {}
