@@ -1,7 +1,8 @@
 //! Writes figures into the guide's page on speed.
 //!
-//! The page asks for them in comments, `<!-- figures: ORDER -->`, and what stands between such a comment and the next
-//! `<!-- end -->` is replaced. An order that the report cannot fill is an error: the page never has a gap or an old figure.
+//! The page asks for them in comments, `<!-- figures: ORDER -->`, and what stands between such a
+//! comment and the next `<!-- end -->` is replaced. An order that the report cannot fill is an
+//! error: the page never has a gap or an old figure.
 //!
 //! Orders: `machine`; `left out`; `sizes ROW FLAVOUR`; `row ROW FLAVOUR N`; `languages`.
 
@@ -93,16 +94,27 @@ fn figures(order: &str, report: &Report) -> Result<String, String> {
             ));
         }
     };
-    match text {
-        Some(text) => Ok(text),
-        None => Err(format!("the report has no figures for '{order}'")),
+    let Some(text) = text else {
+        return Err(format!("the report has no figures for '{order}'"));
+    };
+    // A reader who comes to one table sees which engine it is of.
+    if !text.starts_with('|') {
+        return Ok(text);
     }
+    let machine = &report.machine;
+    let date = machine.date.get(..10).unwrap_or_default();
+    Ok(format!(
+        "{}\n\nRevision `{}`, {date}.",
+        text.trim(),
+        machine.revision
+    ))
 }
 
 fn machine(report: &Report) -> Option<String> {
     let machine = &report.machine;
     let mut text = format!(
-        "Measured on {} at revision `{}`: {}, {} cores, {} GiB, {}; {}; allocator: {}; {} workers; medians of {} repetitions.",
+        "Measured on {} at revision `{}`: {}, {} cores, {} GiB, {}; {}; allocator: {}; \
+         {} workers; medians of {} repetitions.",
         machine.date.get(..10)?,
         machine.revision,
         machine.processor,
@@ -123,12 +135,12 @@ fn machine(report: &Report) -> Option<String> {
         let load = machine.load_before?;
         let _ = write!(
             text,
-            "\n\n**An example only.** Other programs kept this machine busy (load {load:.1} on {} cores when the run began), so \
-             these times are too long and even the ratios are rough.",
+            "\n\n**An example only.** Other programs kept this machine busy (load {load:.1} on {} \
+             cores when the run began), so these times are too long and even the ratios are rough.",
             machine.cores
         );
     }
-    Some(text)
+    Some(wrapped(&text))
 }
 
 fn left_out(report: &Report) -> Option<String> {
@@ -143,10 +155,34 @@ fn left_out(report: &Report) -> Option<String> {
         let _ = writeln!(text, "- {}{place}: {}", one.peer, one.why);
     }
     Some(if text.is_empty() {
-        "Nobody was left out.".into()
+        "No contender was left out.".into()
     } else {
-        text
+        wrapped(&text)
     })
+}
+
+/// The lines of `text`, broken at 100 columns. The rest of an item of a list is indented.
+fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let indent = if line.starts_with("- ") { "  " } else { "" };
+        let mut width = 0;
+        for word in line.split_whitespace() {
+            let length = word.chars().count();
+            if width > 0 && width + 1 + length > 100 {
+                out.push('\n');
+                out.push_str(indent);
+                width = indent.len();
+            } else if width > 0 {
+                out.push(' ');
+                width += 1;
+            }
+            out.push_str(word);
+            width += length;
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn of<'a>(report: &'a Report, row: &str, flavour: &str) -> Vec<&'a Series> {

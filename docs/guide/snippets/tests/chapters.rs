@@ -1,4 +1,5 @@
-//! The guide is whole: each chapter is in the table of contents and among the doctests, and none of its code is skipped.
+//! The guide is whole: each chapter is in the table of contents and among the doctests, and none of
+//! its code is skipped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -85,7 +86,8 @@ fn links_between_chapters_lead_somewhere() {
     }
 }
 
-/// The first program of README.md prints what stands below it, because both are those of an example.
+/// The first program of README.md prints what stands below it, because both are those of an
+/// example.
 #[test]
 fn the_program_of_the_readme_is_the_first_example() {
     let root = guide().join("../../..");

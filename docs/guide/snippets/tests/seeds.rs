@@ -1,4 +1,5 @@
-//! The table of what was asked for keeps its word: what it lists exists, every example is listed, and nothing is open.
+//! The table of what was asked for keeps its word: what it lists exists, every example is listed,
+//! and nothing is open.
 
 use std::collections::BTreeSet;
 use std::fs;
