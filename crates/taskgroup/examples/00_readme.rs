@@ -1,4 +1,4 @@
-//! Two tasks of which one fails.
+//! Two tasks, one of which fails.
 use std::time::Duration;
 use taskgroup::TaskGroup;
 use tokio::time::sleep;

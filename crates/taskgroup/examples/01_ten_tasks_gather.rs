@@ -1,8 +1,10 @@
-//! Ten tasks of which one fails, the way of `asyncio.gather`: the first failure comes out at once, and the body acts on it.
+//! Ten tasks, one of which fails, in the style of `asyncio.gather`: the first failure is returned
+//! at once, and the body acts on it.
 //!
-//! Under this policy a failure cancels nobody, so that decision is the body's. `gather` waits for all tasks and ends with the first
-//! failure. Then the body cancels the tasks one by one. There is no second loop that awaits them: the group is over when they are, and
-//! it keeps the errors that `asyncio.gather` would have dropped.
+//! Under the policy `collect` a failure cancels no other task, so the body decides. `gather` waits
+//! for all tasks and ends with the first failure. Then the body cancels the tasks one by one. No
+//! second loop awaits them: the group ends when they have ended, and it keeps the errors that
+//! `asyncio.gather` would have dropped.
 
 use std::time::Duration;
 

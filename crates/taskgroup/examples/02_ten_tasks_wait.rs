@@ -1,8 +1,10 @@
-//! Ten tasks of which one fails, the way of `asyncio.wait(FIRST_EXCEPTION)`: what is done and what is pending.
+//! Ten tasks, one of which fails, in the style of `asyncio.wait(FIRST_EXCEPTION)`: which tasks are
+//! done and which are pending.
 //!
-//! Under this policy a failure cancels nobody, so the body decides: it waits for the first failure, and then cancels what is
-//! pending. There is no second loop that awaits the cancelled: the group is over when they are. `asyncio.wait` calls the first
-//! set "failed" though it may hold successes, too: here the failures are counted.
+//! Under the policy `collect` a failure cancels no other task, so the body decides. It waits for
+//! the first failure, and then cancels the pending tasks. No second loop awaits them: the group
+//! ends when they have ended. Programs for `asyncio.wait` often call the first set "failed",
+//! although it may contain successes, too. This one counts the failures.
 
 use std::time::Duration;
 

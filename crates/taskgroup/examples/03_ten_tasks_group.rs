@@ -1,7 +1,9 @@
-//! Ten tasks of which one fails, the way of a group: the failure cancels the others and comes out as the group's error.
+//! Ten tasks, one of which fails, in the style of a group: the failure cancels the others and is
+//! returned as the group's error.
 //!
-//! Nothing is written for it. When `run` returns, no task of the group is left. To show that, this program counts by
-//! itself who is there: each task comes with a `Present`, and its destructor runs when the task is gone.
+//! This takes no code. When `run` returns, no task of the group is left. To show that, this program
+//! counts live tasks itself: each task holds a `Present`, whose destructor runs when the task is
+//! dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Three tasks and their results: spawn, await, assemble.
 //!
-//! The three requests run at the same time. If one failed, the other two would be cancelled and its error would come
-//! out of `run`.
+//! The three requests run at the same time. If one failed, the other two would be cancelled and
+//! `run` would return its error.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ struct User {
     name: String,
 }
 
-/// Stands for a request that takes a tenth of a second.
+/// Simulates a request that takes a tenth of a second.
 async fn fetch_user(id: u32) -> Result<User, BoxError> {
     sleep(Duration::from_millis(100)).await;
     let name = format!("User {id}");

@@ -1,7 +1,7 @@
-//! Two tasks fail at the same moment, and both errors come out.
+//! Two tasks fail at the same moment, and both errors are returned.
 //!
-//! `run` returns one error that holds them all, each with its task: the cause first, the others in
-//! the order in which they arrived.
+//! `run` returns one error that contains them all, each with its task: the cause first, the others
+//! in the order in which they arrived.
 
 use std::error::Error;
 use std::fmt;

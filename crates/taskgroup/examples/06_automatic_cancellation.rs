@@ -1,8 +1,8 @@
-//! One task fails, and the two others hear that they are cancelled.
+//! One task fails, and the two others learn that they are cancelled.
 //!
-//! A task that only has destructors to run needs nothing for it. One that wants to do something asks with
-//! `until_cancelled`. The `Cancelled` that it gets holds the cancellation off while the task cleans up, and returning it
-//! ends the task as cancelled.
+//! A task that only has destructors to run needs no code for that. A task that wants to act on its
+//! cancellation asks with `until_cancelled`. The `Cancelled` that it gets delays the cancellation
+//! while the task cleans up. Returning it ends the task as cancelled.
 
 use std::error::Error;
 use std::fmt;
@@ -48,7 +48,7 @@ async fn main() -> Result<(), ErrorGroup> {
     .await;
     match outcome {
         Ok(()) => Ok(()),
-        // What is not a `ValueError` is returned as it is.
+        // Anything but a `ValueError` is returned unchanged.
         Err(errors) => errors
             .on::<ValueError>(|_| println!("Caught ValueError"))
             .rest(),

@@ -1,8 +1,8 @@
-//! A task is cancelled and saves its data first.
+//! A task is cancelled, and saves its data first.
 //!
-//! Its work may be interrupted, its save may not: `shield` lets nothing in from outside until the save is over. Unlike
-//! `asyncio.shield` it leaves no work behind that runs on by itself: the task is there until the save is done, and
-//! the group waits for the task.
+//! Its work may be interrupted, but its save may not: `shield` keeps cancellations out until the
+//! save has finished. Unlike `asyncio.shield` it leaves no work running in the background: the task
+//! stays until the save is done, and the group waits for the task.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! A deadline around a group: two tasks would take ten seconds, and five are allowed.
+//! A deadline around a group: two tasks would take ten seconds, but only five are allowed.
 //!
-//! At the deadline the whole group is cancelled; `timeout` returns when all of it has ended.
+//! At the deadline the whole group is cancelled. `timeout` returns when all of it has ended.
 
 use std::time::Duration;
 

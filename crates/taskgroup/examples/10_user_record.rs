@@ -1,7 +1,9 @@
-//! Three children of three types, from three endpoints of a server, assembled into one record: all of it or an error.
+//! Three children of three types, from three endpoints of a server, assembled into one record: all
+//! of it, or an error.
 //!
-//! Each handle has the type of its child, so the record is put together without a cast. For the second user one endpoint fails: the
-//! other two requests, which the server would never answer, are hung up, and the error says which task it was.
+//! Each handle has the type of its child, so no cast is needed to assemble the record. For the
+//! second user one endpoint fails. The client closes the other two requests, which the server would
+//! never answer, and the error says which task failed.
 
 mod common;
 
@@ -49,7 +51,7 @@ async fn fetch_record(server: &Server, id: u32) -> Result<Record, ErrorGroup> {
     fetch.await
 }
 
-/// Knows user 1. For user 2 the orders are out of order, and the other endpoints hang.
+/// Serves user 1. For user 2 the endpoint of the orders fails, and the other endpoints hang.
 async fn handler(path: String) -> Answer {
     match path.as_str() {
         "/user/1" => ok("Ada"),

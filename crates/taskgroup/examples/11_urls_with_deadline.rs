@@ -1,7 +1,9 @@
-//! A deadline outside, a group inside: all pages within thirty seconds, or none, and nothing that goes on loading.
+//! A deadline outside, a group inside: all pages within thirty seconds, or none, and no download
+//! continues.
 //!
-//! The first set of pages is there at once. In the second set one page never comes, so the deadline, a tenth of a second this time,
-//! cancels the group. When `timeout` returns the client has hung up already, and the server notices.
+//! The first set of pages arrives at once. In the second set one page never comes, so the deadline,
+//! this time a tenth of a second, cancels the group. When `timeout` returns, the client has closed
+//! its connections already, and the server notices.
 
 mod common;
 

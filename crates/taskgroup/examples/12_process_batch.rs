@@ -1,7 +1,9 @@
-//! A batch whose successes and failures are both wanted: every item is in one of two lists, under its index.
+//! A batch whose successes and failures are both needed: every item is in one of two lists, under
+//! its index.
 //!
-//! Nothing that succeeded is lost because something else failed. `settle` is `gather(return_exceptions=True)` without the mix of results and
-//! exceptions in one list; the second function is the same with tasks in a group, where they run on all cores.
+//! No success is lost because another item failed. `settle` is `gather(return_exceptions=True)`
+//! without the mix of results and exceptions in one list. The second function does the same with
+//! tasks in a group, which run on all cores.
 
 use std::fmt;
 use std::time::Duration;
@@ -36,7 +38,8 @@ async fn process_batch(items: &[&'static str]) -> Batch {
     (settled.values, settled.failed)
 }
 
-/// With tasks: under this policy a failure cancels nobody, and `run_to_end` gives the values and the errors.
+/// With tasks: under this policy a failure cancels no other task, and `run_to_end` returns the
+/// values and the errors.
 async fn process_in_tasks(items: &[&'static str]) -> (Vec<usize>, usize) {
     let group = TaskGroup::builder().policy(Policy::collect());
     let run = group.run_to_end(async |group| {

@@ -1,8 +1,9 @@
 //! Gathering by hand leaks, a group does not.
 //!
-//! Both halves ask for a user, orders and preferences, and the first request fails. In the first half the tasks are Tokio's and the first error
-//! comes out at once: the other two go on behind the caller's back, and one of them writes to a database that the caller thinks it
-//! has given up on. In the second half, when the error comes out, nobody is left.
+//! Both halves request a user, orders and preferences, and the first request fails. In the first
+//! half the tasks are Tokio's, and the first error is returned at once: the other two continue in
+//! the background, unknown to the caller. In the second half no task is left when the error is
+//! returned.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio::time::sleep;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts itself while it is there.
+/// Counts itself while it exists.
 struct Running;
 
 impl Running {

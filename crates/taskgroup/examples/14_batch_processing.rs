@@ -1,7 +1,8 @@
-//! Why, scene one: a batch whose records belong together.
+//! Why cancel the rest? Batch processing: records that belong together.
 //!
-//! A record that is not valid stops the batch, before more of it is imported. What was staged until then is taken back by
-//! the very same code that would have committed it, so the table is never half full: a consistent state, and no cleanup forgotten.
+//! An invalid record stops the batch before more of it is imported. The same code that would have
+//! committed the staged rows takes them back, so the table is never half full: the state is
+//! consistent, and no cleanup is forgotten.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ struct Table {
     rows: Mutex<Vec<u32>>,
 }
 
-/// The rows of one batch: in the table when it was committed, nowhere otherwise.
+/// The rows of one batch: in the table if it was committed, nowhere otherwise.
 struct Staging {
     table: Arc<Table>,
     rows: Arc<Mutex<Vec<u32>>>,

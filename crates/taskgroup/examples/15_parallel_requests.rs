@@ -1,7 +1,8 @@
-//! Why, scene two: parallel requests to a server that is in trouble.
+//! Why cancel the rest? Parallel requests to an overloaded server.
 //!
-//! Twenty requests are under way when one is answered with `503`. The others are not worth waiting for, and each that went on would
-//! make the trouble worse: they are hung up before the error comes out.
+//! Twenty requests are under way when one is answered with `503`. It is not worth waiting for the
+//! others, and each one that continued would make the overload worse. The client closes them before
+//! the error is returned.
 
 mod common;
 

@@ -1,8 +1,8 @@
-//! Why, scene three: extract, transform, load, with bounded channels in between.
+//! Why cancel the rest? Extract, transform, load, with bounded channels in between.
 //!
-//! A line that cannot be transformed ends all three stages, and nothing that is incomplete goes down the pipe: the loader
-//! writes what it has only when a batch is full or the end was announced. That the channel is over does not say so: its sender is gone as
-//! well when the stage before has failed.
+//! A line that cannot be transformed ends all three stages, and no incomplete data reaches the end:
+//! the loader writes only when a batch is full or the end was announced. A closed channel does not
+//! announce the end, because the sender is also dropped when the previous stage fails.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ enum Row {
 
 async fn extract(lines: &'static [&'static str], next: Sender<&'static str>) {
     for line in lines {
-        // Full, it waits; and when the next stage is gone there is no use in going on.
+        // Waits while the channel is full. Without the next stage there is no point in continuing.
         if next.send(line).await.is_err() {
             return;
         }
@@ -33,7 +33,7 @@ async fn transform(mut lines: Receiver<&'static str>, next: Sender<Row>) -> Resu
             return Ok(());
         }
     }
-    // Nobody minds if the loader is gone.
+    // It does not matter if the loader has ended.
     let _ = next.send(Row::End).await;
     Ok(())
 }
@@ -48,7 +48,7 @@ async fn load(mut rows: Receiver<Row>) -> Result<i64, Infallible> {
                 false
             }
             Some(Row::End) => true,
-            // The stage before has failed and speaks for both: this one is cancelled.
+            // The previous stage has failed and reports for both: this one is cancelled.
             None => std::future::pending().await,
         };
         if batch.len() == BATCH || end {

@@ -1,8 +1,9 @@
-//! Why, scene four: one step on three nodes, of which one is down.
+//! Why cancel the rest? One step on three nodes, one of which is down.
 //!
-//! A change is prepared on all nodes, and committed when all have promised. The third node refuses connections, so the preparation is
-//! over for the other two as well: the one that takes its time is hung up, and both get an `abort`, which nothing may interrupt.
-//! No node keeps a lock for a change that will never come.
+//! A change is prepared on all nodes, and committed when all have promised. The third node refuses
+//! connections, so the preparation ends for the other two as well. The client closes the request to
+//! the slow one, and both get an `abort`, which nothing may interrupt. No node keeps a lock for a
+//! change that will never come.
 
 mod common;
 
@@ -23,7 +24,7 @@ async fn prepare(nodes: &[(&'static str, Server)]) -> Result<(), ErrorGroup> {
 async fn change(nodes: &[(&'static str, Server)]) -> Result<(), BoxError> {
     if let Err(errors) = prepare(nodes).await {
         println!("{errors}");
-        // The nodes that may have promised; the one that is down has nothing to forget.
+        // The nodes that may have promised. The one that is down has nothing to undo.
         let aborts = nodes[..2].iter().map(|(_, node)| node.get("/abort"));
         let aborted = shield(gather(aborts)).await?;
         println!("aborted: {aborted:?}");

@@ -1,7 +1,8 @@
-//! Why, scene five: an order that goes through four services, of which one says no.
+//! Why cancel the rest? An order that goes through four services, one of which refuses.
 //!
-//! The goods are reserved and the card is charged side by side; shipping comes after both. The card is declined: the reservation, which
-//! is there already, is taken back before the error comes out, and the services downstream are never called.
+//! The goods are reserved and the card is charged side by side; shipping comes after both. The card
+//! is declined. The reservation, which exists already, is taken back before the error is returned,
+//! and the services downstream are never called.
 
 mod common;
 
@@ -12,7 +13,7 @@ use hyper::StatusCode;
 use taskgroup::{BoxError, ErrorGroup, TaskGroup, shield, until_cancelled};
 use tokio::sync::Notify;
 
-/// Reserves the goods and keeps them reserved until the order is through or given up.
+/// Reserves the goods, and keeps them reserved until the order is completed or given up.
 async fn reserve(server: Server, ordered: Arc<Notify>) -> Result<(), BoxError> {
     shield(server.get("/warehouse/reserve")).await?;
     if let Err(cancelled) = until_cancelled(ordered.notified()).await {

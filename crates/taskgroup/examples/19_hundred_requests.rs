@@ -1,8 +1,9 @@
-//! A hundred requests, at most five at once, and the server is the one who checks.
+//! A hundred requests, at most five at once, and the server checks.
 //!
-//! It gives out five permits and panics when a sixth request comes. Among the hundred are requests that fail, that are refused, that hang
-//! until they are cancelled, and that are cancelled while they still queue. None of them takes its place along: the last five
-//! requests are answered only when all five are there together, so a single lost place would stop the program for ever.
+//! The server gives out five permits and panics when a sixth request comes. Among the hundred are
+//! requests that fail, that are refused, that hang until they are cancelled, and that are cancelled
+//! while they still queue. None of them leaks its place: the last five requests are answered only
+//! when all five are there together, so a single lost place would stop the program for ever.
 
 mod common;
 
@@ -23,7 +24,8 @@ async fn fetch(server: Server, page: u32) -> Result<String, BoxError> {
     match until_cancelled(request).await {
         Ok(text) => Ok(text?),
         Err(cancelled) => {
-            // The place is given back when the cleanup is over, and this is over when the server knows that we hung up.
+            // The place is given back after the cleanup, which ends when the server has seen that
+            // the client closed the connection.
             let others = server.seen().hung_up();
             while server.seen().hung_up() == others {
                 tokio::task::yield_now().await;
@@ -81,7 +83,7 @@ async fn main() -> Result<(), BoxError> {
             }
             for _ in (6..95).step_by(20) {
                 let page = hangs.recv().await.expect("the site is there") as usize;
-                tasks[page].cancel(); // at work
+                tasks[page].cancel(); // running
                 tasks[page].ended().await;
             }
             for task in &tasks {

@@ -1,8 +1,9 @@
 //! A deadline for the whole group and one for each child, together.
 //!
-//! Three seconds for everything, one second for each. A child whose own second is over fails with `TimedOut`, and that is an error like
-//! any other: here it is handled in the child, which gives a page that is empty, and its siblings never notice. Where every
-//! child keeps within its second but they are too many, the deadline of the group speaks.
+//! Everything has three seconds, and each child has one. A child that exceeds its own second fails
+//! with `TimedOut`, which is an error like any other. Here the child handles it and returns an
+//! empty page, and its siblings never notice. If every child stays within its second but there are
+//! too many of them, the group's deadline fires.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ async fn fetch(millis: u64) -> Result<String, BoxError> {
     Ok(format!("a page after {millis} ms"))
 }
 
-/// At most a second; what takes longer is an empty page.
+/// Takes at most a second. A slower page is empty.
 async fn fetch_or_nothing(millis: u64) -> Result<String, BoxError> {
     match timeout(Duration::from_secs(1), fetch(millis)).await {
         Ok(page) => page,

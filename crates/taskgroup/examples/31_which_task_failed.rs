@@ -1,4 +1,5 @@
-//! Which task failed? Every leaf of the error knows its name, its id, its path, and where it was spawned.
+//! Which task failed? Every leaf of the error has its name, its id, its path, and where it was
+//! spawned.
 //!
 //! By type: a clause for each. By walking: all leaves, however deep. By name: a predicate.
 

@@ -1,7 +1,8 @@
-//! Three pages, each with retries of its own, over HTTP: one is busy twice, one is refused for ever, one is gone.
+//! Three pages, each with its own retries, over HTTP: one is busy twice, one is refused for ever,
+//! one does not exist.
 //!
-//! A status `503` and a refused connection are worth another try, a `404` is not. With `settle` one page that is not to be had does not cost
-//! the others.
+//! A status `503` and a refused connection are worth another try, a `404` is not. With `settle`,
+//! one missing page does not affect the others.
 
 mod common;
 

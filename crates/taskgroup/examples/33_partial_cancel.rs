@@ -1,7 +1,8 @@
-//! One task of many is cancelled, others come and go while the group runs.
+//! One task of many is cancelled; others come and go while the group runs.
 //!
-//! A plain group can do that: a handle cancels its own task, and a clone of the group adds tasks from wherever it is, also while the body
-//! is over and the group only waits. Nobody else notices, and the group does not fail.
+//! A plain group can do that. A handle cancels its own task. A clone of the group adds tasks from
+//! anywhere, even after the body has finished and the group is only waiting. No other task notices,
+//! and the group does not fail.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +25,7 @@ async fn watch(file: &'static str) {
     }
 }
 
-/// Holds a handle for each task, and nothing but the handles.
+/// Holds only a handle for each task.
 async fn manage(group: TaskGroup, mut commands: mpsc::Receiver<Command>) -> Result<(), BoxError> {
     let mut watched: HashMap<&str, TaskHandle<()>> = HashMap::new();
     while let Some(command) = commands.recv().await {

@@ -1,7 +1,9 @@
-//! Signals between the tasks of one group: a queue, an event, and a value that is watched. All of them are Tokio's own.
+//! Signals between the tasks of one group: a queue, an event, and a watched value. All of them are
+//! Tokio's own.
 //!
-//! They live in the same group as the tasks that use them, and nothing gets stuck: a task that waits for a signal that will never come
-//! is cancelled like any other, and a queue whose last sender is gone is over.
+//! They live in the same group as the tasks that use them, and nothing gets stuck: a task that
+//! waits for a signal that will never come is cancelled like any other, and a queue closes when its
+//! last sender is dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +35,7 @@ async fn alarm(mut sums: watch::Receiver<u32>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Waits for an event that nobody will send.
+/// Waits for an event that will never be sent.
 async fn forgotten(event: Arc<Notify>) {
     event.notified().await;
 }

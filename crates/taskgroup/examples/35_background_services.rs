@@ -1,14 +1,15 @@
-//! Services that live as long as the group: a heartbeat and a log that is rotated.
+//! Services that live as long as the group: a heartbeat, and a log that is rotated.
 //!
-//! A background child is owned like any other, but nobody waits for it: when the work is done it is cancelled, cleans up, and the group ends.
-//! It keeps its own errors where it can go on after them; one that it lets through fails the group, and is not lost in a log.
+//! A background child is owned like any other, but the group does not wait for it. When the work is
+//! done the child is cancelled, cleans up, and the group ends. A service handles its own errors if
+//! it can continue after them. An error that it returns fails the group, and is not lost in a log.
 
 use std::time::Duration;
 
 use taskgroup::{BoxError, Cancelled, ErrorGroup, TaskGroup, until_cancelled};
 use tokio::time::sleep;
 
-/// Has nothing to clean up, and so nothing to say about its end.
+/// Has nothing to clean up, so it does not handle its end.
 async fn heartbeat() {
     for beat in 1.. {
         sleep(Duration::from_secs(1)).await;
@@ -31,7 +32,7 @@ async fn log_rotation() -> Result<(), Cancelled> {
             return Err(cancelled);
         }
         number += 1;
-        // Its own net: the next rotation may go better.
+        // Its own error handling: the next rotation may succeed.
         match rotate(number).await {
             Ok(()) => println!("log {number} opened"),
             Err(error) => println!("log {number} not opened: {error}"),

@@ -1,4 +1,4 @@
-//! The four principles, each as a few lines that would fail if it did not hold.
+//! The four principles, each shown in a few lines.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 static CLEANED_UP: AtomicU32 = AtomicU32::new(0);
 
-/// Wants an hour, and a second for its cleanup.
+/// Takes an hour, and a second for its cleanup.
 async fn worker() -> Result<(), taskgroup::Cancelled> {
     if let Err(cancelled) = until_cancelled(sleep(Duration::from_secs(3600))).await {
         sleep(Duration::from_secs(1)).await;
@@ -34,7 +34,8 @@ fn grow(group: TaskGroup, levels: u32) -> Pin<Box<dyn Future<Output = ()> + Send
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() {
-    // 1. The children end before the parent: `run` has returned, so all of them have ended, also those that came late.
+    // 1. The children end before the parent: `run` has returned, so all of them have ended, even
+    //    those that were spawned late.
     let mut known = 0;
     let run = TaskGroup::run(async |group| {
         group.spawn(grow(group.clone(), 3));
@@ -66,7 +67,7 @@ async fn main() {
         error.cause().name()
     );
 
-    // 3. Cancellation is automatic: nobody below is told by hand, and everybody cleans up.
+    // 3. Cancellation is automatic: no code notifies the tasks below, and all of them clean up.
     let run = TaskGroup::run(async |group| {
         for _ in 0..5 {
             group.spawn(worker());
@@ -78,7 +79,7 @@ async fn main() {
     let cleaned_up = CLEANED_UP.load(Ordering::SeqCst);
     println!("cancellation is automatic: {cleaned_up} of 5 cleaned up");
 
-    // 4. No leak: every task is in the tree as long as it lives, and the tree is empty afterwards.
+    // 4. No leak: every task is in the tree while it lives, and the tree is empty afterwards.
     let run = TaskGroup::run(async |group| {
         group.task("tracked").spawn(sleep(Duration::from_secs(1)));
         tokio::task::yield_now().await;

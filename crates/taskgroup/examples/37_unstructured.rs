@@ -1,7 +1,9 @@
-//! Unstructured and structured: something fails between the start of two tasks and the wait for them.
+//! Unstructured and structured: an operation fails between the start of two tasks and the wait for
+//! them.
 //!
-//! With `tokio::spawn` the two tasks are orphans from then on: nobody waits for them, nobody hears of their errors, and they use what
-//! the caller believes to be its own again. In a group the same `?` ends them first.
+//! With `tokio::spawn` the two tasks are orphans from then on: no code waits for them or gets their
+//! errors, and they use what the caller believes to be its own again. In a group the same `?` ends
+//! them first.
 
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ async fn some_operation() -> Result<(), BoxError> {
 async fn unstructured() -> Result<(u32, u32), BoxError> {
     let first = tokio::spawn(fetch_data(1));
     let second = tokio::spawn(fetch_data(2));
-    some_operation().await?; // here it leaves, and the two tasks stay
+    some_operation().await?; // returns here, and the two tasks stay
     Ok((first.await??, second.await??))
 }
 
@@ -30,7 +32,7 @@ async fn structured() -> Result<(u32, u32), BoxError> {
     let run = TaskGroup::run(async |group| {
         let first = group.spawn(fetch_data(1));
         let second = group.spawn(fetch_data(2));
-        some_operation().await?; // here it leaves, and nobody stays
+        some_operation().await?; // returns here, and no task stays
         Ok((first.await?, second.await?))
     });
     Ok(run.await?)

@@ -1,4 +1,5 @@
-//! As many tasks as there are items, their results in the order of the items, whatever the order in which they end.
+//! As many tasks as there are items, with results in the order of the items, in whatever order the
+//! tasks end.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! Groups in groups: ten users and ten products, each set in a group of its own, both at the same time.
+//! Groups in groups: ten users and ten products, each set in its own group, both at the same time.
 //!
-//! When one of the products fails, its group ends, then the task that ran the group, then the outer group with all users in it.
-//! The error is a tree of the same shape.
+//! When one of the products fails, its group ends, then the task that ran the group, then the outer
+//! group with all users in it. The error is a tree of the same shape.
 
 mod common;
 
@@ -45,7 +45,8 @@ async fn complex_operation(server: &Server) -> Result<(Vec<String>, Vec<String>)
     run.await
 }
 
-/// No request is answered before all twenty are there. The second time, product 3 is gone and nobody else gets an answer.
+/// No request is answered before all twenty are there. The second time, product 3 is missing, and
+/// no other request gets an answer.
 async fn answer(path: &str, requests: &Barrier, healthy: bool) -> Answer {
     requests.wait().await;
     match path {

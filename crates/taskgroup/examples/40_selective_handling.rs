@@ -1,6 +1,7 @@
 //! Errors of three types, a clause for each: `except*` in Rust.
 //!
-//! Clauses run in order, each gets the part of the tree with its type, and what none of them takes is still an error.
+//! Clauses run in order. Each gets the part of the tree with its type, and what none of them takes
+//! is still an error.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Handled, unless it is critical: then it is raised again.
 //!
-//! The handler of a clause gives back what it was given, and that part is an error again, in its old place. It is the matched part
-//! that comes back; the whole group, also what other clauses took, comes back where one keeps a clone of it.
+//! The handler of a clause returns what it was given, and that part is an error again, in its old
+//! place. Only the matched part comes back. To return the whole group, including what other clauses
+//! took, keep a clone of it.
 
 use std::io;
 use std::time::Duration;
@@ -32,7 +33,8 @@ fn is_critical(part: &ErrorGroup) -> bool {
         .any(|leaf| leaf.to_string().to_lowercase().contains("critical"))
 }
 
-/// I/O errors are handled when none of them is critical; what is unexpected is logged and raised again.
+/// I/O errors are handled if none of them is critical. Unexpected errors are logged and raised
+/// again.
 fn handle(errors: ErrorGroup) -> Result<(), ErrorGroup> {
     errors
         .on::<io::Error>(|eg| {

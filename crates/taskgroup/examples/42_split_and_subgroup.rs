@@ -1,4 +1,5 @@
-//! `split` and `subgroup`: parts of an error that keep the shape of the whole, and the rest raised again.
+//! `split` and `subgroup`: parts of an error that keep the shape of the whole, with the rest raised
+//! again.
 
 use std::fmt;
 use std::io;

@@ -1,7 +1,8 @@
-//! A task that holds a resource is cancelled because its sibling fails, and gives the resource back first.
+//! A task that holds a resource is cancelled because its sibling fails, and releases the resource
+//! first.
 //!
-//! `Resource released` is printed whether the task is cancelled, fails, panics or ends: `bracket` does not ask why. The second half of the
-//! program is what a cleanup "on cancel" forgets.
+//! `bracket` prints `Resource released` in whatever way the task ends. The second half of the
+//! program shows what a cleanup "on cancel" forgets.
 
 use std::time::Duration;
 

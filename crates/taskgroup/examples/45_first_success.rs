@@ -1,4 +1,5 @@
-//! The first success of several mirrors: the others are hung up. When all fail, every error comes out, and nobody hangs.
+//! The first success of several mirrors; the client closes the other requests. When all fail, every
+//! error is returned, and nothing hangs.
 
 mod common;
 

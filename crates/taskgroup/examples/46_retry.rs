@@ -1,7 +1,9 @@
-//! Three tries of five seconds each, with waits of one and two seconds between them, on a timeout or a connection error.
+//! Three tries of five seconds each, with delays of one and two seconds between them, on a timeout
+//! or a connection error.
 //!
-//! After the last try it does not wait. A timeout that the work has of its own is an error of the work, not a try that ran out of time; and
-//! what is not worth another try ends the run at once.
+//! There is no delay after the last try. A timeout raised inside the work itself is an error of the
+//! work, not a try that ran out of time. An error that is not worth another try ends the run at
+//! once.
 
 use std::io;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use taskgroup::combine::RetryError;
 use taskgroup::{BoxError, Retry, timeout};
 use tokio::time::{Instant, sleep};
 
-/// Stands for a request. Its script says what happens at each try.
+/// Simulates a request. Its script says what happens at each try.
 async fn fetch(script: &[&str], attempt: u32) -> Result<&'static str, BoxError> {
     match script[attempt as usize - 1] {
         "slow" => sleep(Duration::from_secs(3600)).await,

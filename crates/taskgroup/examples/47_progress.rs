@@ -1,7 +1,8 @@
 //! A hundred items, a line each second: how many are done, how many have failed.
 //!
-//! The group counts, not the tasks: also what was cancelled or never started is in one of the five states, and the last line is there
-//! whatever way it ended. The second half is stopped after two failures.
+//! The group counts, not the tasks. Items that were cancelled or never started are in one of the
+//! five states, too, and the final line is printed however the run ends. The second half is stopped
+//! after two failures.
 
 use std::time::Duration;
 

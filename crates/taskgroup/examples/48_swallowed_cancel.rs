@@ -1,7 +1,8 @@
 //! Broken and proper handling of a cancellation. The broken one breaks nothing here.
 //!
-//! The broken task hears that it is cancelled, throws that away and goes on. Throwing it away gives up the right to clean up, no more:
-//! at its next await the task is dropped. The deadline around the other half is not disabled either.
+//! The broken task learns that it is cancelled, discards that and continues. Discarding it only
+//! gives up the right to clean up: at its next await the task is dropped. The deadline around the
+//! other half is not disabled either.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! A task beside the group, started and forgotten.
+//! A task outside the group, started and forgotten.
 //!
-//! With Tokio's own `spawn` that is possible, and the first half shows what becomes of it: the group is over and the task is not. What is
-//! wanted, "start it and do not wait for it here", is a task of a group that is further out: the function gets that group and
-//! returns at once, and whoever owns the group waits.
+//! With Tokio's own `spawn` that is possible, and the first half shows the result: the group has
+//! ended and the task has not. For "start it and do not wait for it here", use a task of a group
+//! that is further out. The function gets that group and returns at once, and the owner of the
+//! group waits.
 
 use std::time::Duration;
 

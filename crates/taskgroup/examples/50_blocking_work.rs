@@ -1,15 +1,16 @@
-//! Blocking work is a child on a thread of its own, and the async tasks go on meanwhile.
+//! Blocking work is a child on its own thread, and the async tasks continue meanwhile.
 //!
-//! The first closure blocks until a task beside it has sent something: on the thread of the tasks it would wait for ever, and no async sleep
-//! could help. The second one is long and asks between its steps whether it is still wanted: it is cancelled, and the group
-//! waits until it has really stopped.
+//! The first closure blocks until another task has sent something. On the thread of the tasks it
+//! would wait for ever, and no async sleep could help. The second closure is long, and checks
+//! between its steps whether it is still needed. It is cancelled, and the group waits until it has
+//! really stopped.
 
 use std::sync::mpsc;
 
 use taskgroup::{BlockingToken, BoxError, ErrorGroup, TaskGroup, checkpoint};
 
 fn blocking_sum(numbers: &mpsc::Receiver<u32>) -> Result<u32, BoxError> {
-    Ok(numbers.iter().sum()) // blocks until the sender is gone
+    Ok(numbers.iter().sum()) // blocks until the sender is dropped
 }
 
 fn endless(token: &BlockingToken, begun: &mpsc::Sender<()>) -> Result<(), BoxError> {

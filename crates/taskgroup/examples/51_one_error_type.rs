@@ -1,7 +1,9 @@
-//! Handling the error of a group: there is one type for it, and every way to handle an error in Rust takes it.
+//! Handling the error of a group: there is one type for it, and every way to handle an error in
+//! Rust accepts it.
 //!
-//! A plain `match` catches it, `?` passes it on as any error, and what looks at types looks into the tree. An error that no clause
-//! takes is not lost: `rest` gives it back, and the compiler warns when nobody looks.
+//! A plain `match` catches it, `?` passes it on like any error, and handling by type looks into the
+//! tree. An error that no clause takes is not lost: `rest` returns it, and the compiler warns if it
+//! is not used.
 
 use std::io;
 
@@ -21,7 +23,7 @@ async fn group() -> Result<(), ErrorGroup> {
         .await
 }
 
-/// As any error, in code that knows nothing of groups.
+/// Like any error, in code that is not aware of groups.
 async fn passed_on() -> Result<(), BoxError> {
     group().await?;
     Ok(())

@@ -1,7 +1,8 @@
-//! Acquire, process, clean up, end as cancelled, release: the whole of a cancellable operation, once for each way it can go.
+//! Acquire, process, clean up, end as cancelled, release: a whole cancellable operation, once for
+//! each way it can end.
 //!
-//! What belongs to a cancellation (give back the half-written order) is said where the task hears of it; what belongs to the resource
-//! (close the connection) is in the `bracket` and runs in every case, last.
+//! Cleanup for a cancellation (give back the half-written order) is where the task learns of it.
+//! Cleanup of the resource (close the connection) is in the `bracket` and runs in every case, last.
 
 use std::time::Duration;
 

@@ -1,8 +1,10 @@
-//! Yielding inside a timeout: in Python the deadline of a generator may hit whoever takes its items. Here it cannot be written.
+//! Yielding inside a timeout: in Python the deadline of a generator may hit the consumer of its
+//! items. Here that cannot be written.
 //!
-//! A deadline is around a future, and a future ends before its scope does; there is no scope to be left open at a `yield`. A source of
-//! items is a task and a channel. Each side has the deadlines of its own: the source may take a second for each item, the consumer
-//! takes as long as it likes, and neither is hit by the other's.
+//! A deadline encloses a future, and a future ends before its scope does, so no scope is left open
+//! at a `yield`. A source of items is a task and a channel. Each side has its own deadlines: the
+//! source may take a second for each item, the consumer takes as long as it likes, and neither is
+//! hit by the other's deadline.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,13 +18,13 @@ async fn next_item(number: u64) -> u64 {
     number
 }
 
-/// Gives items until one takes more than a second.
+/// Sends items until one takes more than a second.
 async fn produce(items: mpsc::Sender<u64>) -> TimedOut {
     let mut number = 0;
     loop {
         number += 1;
         match timeout(Duration::from_secs(1), next_item(number)).await {
-            // Waiting for a slow consumer is no business of the deadline.
+            // The deadline does not include the wait for a slow consumer.
             Ok(item) => items.send(item).await.expect("the consumer waits"),
             Err(timed_out) => return timed_out,
         }

@@ -1,7 +1,9 @@
-//! The live tree of a thousand tasks on three levels: one is shielded, one is cleaning up, one blocks its worker.
+//! The live tree of a thousand tasks on three levels: one is shielded, one cleans up, one blocks
+//! its worker.
 //!
-//! `taskgroup::observe::tree()` is always there. Who blocks is known while `report_blocking` is on: its report comes from a thread of its
-//! own while the task still blocks, so what a hook prints is the program as it stands still.
+//! `taskgroup::observe::tree()` always works. Blocked tasks are detected while `report_blocking` is
+//! on: its report comes from a separate thread while the task still blocks, so what a hook prints
+//! is the program at a standstill.
 
 use std::sync::{Once, mpsc};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use taskgroup::observe::{report_blocking, set_warning_hook};
 use taskgroup::{BoxError, TaskGroup, shield, until_cancelled};
 use tokio::time::sleep;
 
-/// Level three: a group of its own, with a task for each file.
+/// Level three: a separate group, with a task for each file.
 async fn import(files: usize) -> Result<(), BoxError> {
     let group = TaskGroup::builder().name("files").limit(900);
     group
@@ -62,7 +64,7 @@ async fn main() -> Result<(), BoxError> {
         upload.cancel();
         sleep(Duration::from_millis(500)).await;
         group.task("thumbnail").spawn(async move {
-            // A blocking call in async code: nobody else gets a turn until it is over.
+            // A blocking call in async code: no other task gets a turn until it returns.
             reported.recv()
         });
         sleep(Duration::from_millis(500)).await;

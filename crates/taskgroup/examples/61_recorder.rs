@@ -1,6 +1,8 @@
-//! A run recorded: who ran when, who failed first, who was cancelled because of it, how long cleanup took.
+//! A recorded run: which task ran when, which failed first, which were cancelled because of it, how
+//! long cleanup took.
 //!
-//! With a folder as its argument it writes `timeline.html` and `trace.json` there; the latter opens in <https://ui.perfetto.dev>.
+//! With a folder as its argument it writes `timeline.html` and `trace.json` there; the latter opens
+//! in <https://ui.perfetto.dev>.
 
 use std::fs::File;
 use std::time::Duration;
@@ -18,7 +20,7 @@ async fn page(number: u64) {
     sleep(ms(60 + 40 * (number % 4))).await;
 }
 
-/// Commits what it has when it is cancelled.
+/// Commits its data when it is cancelled.
 async fn index() -> Result<(), Cancelled> {
     let Err(cancelled) = until_cancelled(sleep(ms(5000))).await else {
         return Ok(());
@@ -27,7 +29,7 @@ async fn index() -> Result<(), Cancelled> {
     Err(cancelled)
 }
 
-/// Does not come to an end.
+/// Never ends.
 async fn stubborn() -> Result<(), Cancelled> {
     let Err(cancelled) = until_cancelled(sleep(ms(5000))).await else {
         return Ok(());
@@ -81,7 +83,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// The same as text.
+/// The same, as text.
 fn print(recording: &Recording) {
     for (index, depth) in recording.rows() {
         let task = &recording.tasks[index];

@@ -1,7 +1,8 @@
-//! A small HTTP server and client for the examples that need a network: real sockets on the loopback device, hyper on both ends.
+//! A small HTTP server and client for the examples that need a network: real sockets on the
+//! loopback device, with hyper on both ends.
 //!
-//! The server is a task below the client's group of scopes like any other: it lives as long as the body of [`serve`] and not a moment
-//! longer. What it saw of its clients is in [`Seen`].
+//! The server is an ordinary task below the client's scope: it lives exactly as long as the body of
+//! [`serve`]. [`Seen`] has what it saw of its clients.
 
 #![allow(dead_code, reason = "no example uses all of it")]
 
@@ -45,7 +46,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The requests that are being worked on.
+    /// The requests that are in progress.
     pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)
     }
@@ -60,13 +61,13 @@ impl Seen {
         self.answered.load(Ordering::SeqCst)
     }
 
-    /// The requests whose client went away before the answer.
+    /// The requests whose client closed the connection before the answer.
     pub(crate) fn hung_up(&self) -> usize {
         self.hung_up.load(Ordering::SeqCst)
     }
 }
 
-/// One request in work; its destructor sees how it ended.
+/// One request in progress. Its destructor records how it ended.
 struct InWork {
     seen: Arc<Seen>,
     answered: bool,
@@ -98,7 +99,7 @@ impl Drop for InWork {
     }
 }
 
-/// A server, as its clients know it.
+/// A server, as its clients see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -130,7 +131,7 @@ where
     Ok(run.await?)
 }
 
-/// Each connection is a task of a group of its own, so a cancelled `accept` ends them all.
+/// Each connection is a task of a separate group, so a cancelled `accept` ends them all.
 async fn accept<H, F>(listener: TcpListener, seen: Arc<Seen>, handler: H) -> Result<(), BoxError>
 where
     H: Fn(String) -> F + Clone + Send + Sync + 'static,
@@ -164,7 +165,7 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // An error here is a client that went away, which `Seen` has counted.
+    // An error here is a client that closed its connection, which `Seen` has counted.
     let _ = connection.await;
 }
 
@@ -174,7 +175,8 @@ impl Server {
         &self.seen
     }
 
-    /// Sends `GET path` and gives the text of the answer. Dropped half-way, it hangs up.
+    /// Sends `GET path` and returns the text of the answer. When dropped half-way, it closes the
+    /// connection.
     pub(crate) fn get(
         &self,
         path: &str,
@@ -213,7 +215,7 @@ async fn get(address: SocketAddr, path: String) -> Result<String, HttpError> {
             _ => Err(HttpError::Status(path, status)),
         }
     };
-    // The connection is driven here, not in a task: when this future is dropped, the socket is closed.
+    // The connection is polled here, not in a task, so dropping this future closes the socket.
     let (exchanged, _) = tokio::join!(exchange, async {
         let _ = connection.await;
     });
@@ -223,11 +225,11 @@ async fn get(address: SocketAddr, path: String) -> Result<String, HttpError> {
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(crate) enum HttpError {
-    /// Nobody listens there.
+    /// No server listens there.
     Refused(std::io::Error),
     /// The server answered with something else than `200`.
     Status(String, StatusCode),
-    /// The connection broke, or was no HTTP.
+    /// The connection broke, or was not HTTP.
     Broken(BoxError),
 }
 
