@@ -1,6 +1,6 @@
 """The same work in Python: asyncio, asyncio on uvloop, Trio, AnyIO.
 
-    groups.py <library> <row> <n> <times>    prints the nanoseconds that all repetitions took together
+    groups.py <library> <row> <n> <times>    prints the nanoseconds of all repetitions together
     groups.py <library>                      prints its version
 
 Each program checks its own result. Rows and sizes mean what they mean in the Rust programs.
@@ -125,7 +125,7 @@ class Uvloop(Asyncio):
 
 
 class Nursery:
-    """What Trio and AnyIO have in common: children give no results back, so they write them down."""
+    """What Trio and AnyIO share: children return no results, so they record them."""
 
     def __init__(self, open_group, checkpoint, sleep_forever, fail_after):
         self.open_group = open_group

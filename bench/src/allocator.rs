@@ -1,4 +1,5 @@
-//! The same measurements with mimalloc: an allocator is chosen when a program is built, so this is another build of this program.
+//! The same measurements with mimalloc: an allocator is chosen when a program is built, so this is
+//! another build of this program.
 
 use std::process::Command;
 
@@ -7,7 +8,8 @@ use crate::machine::workspace;
 /// The flag that asks for it.
 pub(crate) const FLAG: &str = "--mimalloc";
 
-/// Builds this program with mimalloc and runs it with these arguments, in place of this process's own measurements.
+/// Builds this program with mimalloc and runs it with these arguments, in place of this process's
+/// own measurements.
 pub(crate) fn run_with_mimalloc<S: AsRef<std::ffi::OsStr>>(
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<(), String> {

@@ -1,8 +1,10 @@
-//! This same program with an engine that cannot be seen into: what it measures beside that one is the price of being seen.
+//! This same program with an engine that publishes nothing. The difference between the two is the
+//! cost of the live tree.
 //!
-//! `--cfg taskgroup_bare` leaves out of each task its name, the place where it was spawned and the time since when it waits; nobody
-//! takes the time for ages, and no thread can be asked whose code it polls. What is left of the tree is what cancelling and
-//! waiting need. The `cfg` has to be there when the library is built, so this is another build, below `target/bench`.
+//! `--cfg taskgroup_bare` leaves out of each task its name, its spawn location and the start of its
+//! wait. The engine reads no clock for ages, and threads do not publish what they poll. The rest of
+//! the tree is what cancelling and waiting need. The `cfg` has to be set when the library is built,
+//! so this is another build, below `target/bench`.
 
 use std::env;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
-//! How long a task waits for its turn: programs in which other tasks have every chance to keep it from that, beside `JoinSet`.
+//! How long a task waits for its turn, compared with `JoinSet`. In these programs other tasks have
+//! every chance to delay it.
 //!
-//! Each program runs for each contender in turn, several times over; of each the longest wait counts. A wait may be at most twice that of
-//! `JoinSet`, or ten milliseconds.
+//! Each program runs for each contender in turn, several times. The longest wait of each counts. A
+//! wait may be at most twice as long as `JoinSet`'s, or ten milliseconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use tokio::task::{JoinSet, yield_now};
 
 /// What is allowed whatever `JoinSet` needs.
 const FREE: Duration = Duration::from_millis(10);
-/// So many times as long as `JoinSet`, else.
+/// Otherwise, this many times as long as `JoinSet`.
 const FACTOR: u32 = 2;
 /// A wait is given up after this; it counts as that long.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -84,7 +85,7 @@ async fn run<T>(peer: &Peer, body: impl AsyncFnOnce(&mut dyn DynSpawn) -> T) -> 
     }
 }
 
-/// [`Spawn`] for a body that does not know which.
+/// [`Spawn`] as a trait object, for a body that works with any.
 trait DynSpawn {
     fn boxed(&mut self, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
 }
@@ -296,7 +297,8 @@ async fn one_turn(tasks: &mut dyn DynSpawn, turn: Turn) -> Duration {
     }
 }
 
-/// On two workers, beside a task that blocks in place for half a second: how late a tick of a millisecond comes.
+/// On two workers, beside a task that blocks in place for half a second: how late a tick of a
+/// millisecond comes.
 fn tick_beside_block_in_place(peer: &Peer) -> Duration {
     workers(2).block_on(run(peer, async |tasks| {
         let (stop, stopped) = mpsc::channel::<()>();
@@ -324,8 +326,8 @@ fn tick_beside_block_in_place(peer: &Peer) -> Duration {
     }))
 }
 
-/// On two workers: tasks that are woken by one that then blocks its thread. Tokio keeps the one that was woken last for the worker that
-/// woke it, so that one does not count.
+/// On two workers: tasks that are woken by one that then blocks its thread. Tokio keeps the one
+/// that was woken last for the worker that woke it, so that one does not count.
 fn woken_by_one_that_blocks(peer: &Peer) -> Duration {
     const WOKEN: usize = 4;
     workers(2).block_on(run(peer, async |tasks| {
@@ -359,7 +361,8 @@ fn woken_by_one_that_blocks(peer: &Peer) -> Duration {
     }))
 }
 
-/// On one thread: the longest time between two turns of a task, beside groups of different depth that spawn lots of short children.
+/// On one thread: the longest time between two turns of a task, beside groups of different depth
+/// that spawn lots of short children.
 fn beside_lots_of_children(peer: &Peer) -> Duration {
     const TIME: Duration = Duration::from_millis(300);
     let stop = Arc::new(AtomicBool::new(false));
@@ -427,7 +430,8 @@ fn lots(
     })
 }
 
-/// On one thread: the longest time between two turns of a task that yields, beside a chain of tasks in groups, each in the one before.
+/// On one thread: the longest time between two turns of a task that yields, beside a chain of tasks
+/// in groups, each in the one before.
 fn beside_a_deep_chain(peer: &Peer) -> Duration {
     const LEVELS: usize = 20_000;
     let level = Arc::new(AtomicUsize::new(0));
@@ -450,7 +454,7 @@ fn beside_a_deep_chain(peer: &Peer) -> Duration {
     }))
 }
 
-/// One more level, until somebody sets the count to a very large number.
+/// One more level, until the count is set to a very large number.
 fn deeper(
     peer: Peer,
     level: Arc<AtomicUsize>,

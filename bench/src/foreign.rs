@@ -1,7 +1,7 @@
-//! Other languages: the same work in processes of their own, which time themselves.
+//! Other languages: the same work in separate processes, which time themselves.
 //!
-//! Go is built, and Python's packages are installed (below `target/bench`), at the first run that is not quick. What cannot be had is
-//! reported as left out.
+//! The first run that is not quick builds Go and installs Python's packages (below `target/bench`).
+//! What is unavailable is reported as left out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +23,7 @@ pub(crate) const NAMES: &[&str] = &["go", "asyncio", "uvloop", "trio", "anyio"];
 
 const PYTHON: &[&str] = &["asyncio", "uvloop", "trio", "anyio"];
 
-/// Those that contend and can be had on this machine.
+/// The contenders that are available on this machine.
 pub(crate) fn available(
     quick: bool,
     contends: impl Fn(&str) -> bool,
@@ -141,7 +141,7 @@ impl Foreign {
     }
 }
 
-/// What a command prints.
+/// The output of a command.
 fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command

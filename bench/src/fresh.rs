@@ -1,5 +1,5 @@
-//! Each contender in a fresh process, so that none inherits what another one left in the allocator: memory, and the [`bare`]
-//! program beside this one.
+//! Each contender in a fresh process, so that none inherits what another one left in the allocator:
+//! memory, and the [`bare`] program beside this one.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,8 @@ pub(crate) const FLAG: &str = "--fresh";
 /// How often such a process looks at the clock; the median counts.
 const READINGS: usize = 9;
 
-/// What one part takes, in bytes or nanoseconds, measured in a new process of this program or another one.
+/// What one part takes, in bytes or nanoseconds, measured in a new process of this program or
+/// another one.
 pub(crate) fn measure(
     program: Option<&Path>,
     row: Row,
@@ -47,7 +48,8 @@ pub(crate) fn measure(
     Ok(all / row.parts(n) as f64)
 }
 
-/// What such a process does: prints by how many bytes one program makes it grow, or how many nanoseconds it takes.
+/// What such a process does: prints by how many bytes one program makes it grow, or how many
+/// nanoseconds it takes.
 pub(crate) fn run(order: &str, workers: usize) -> Result<(), String> {
     let wrong = || format!("not of the form row:peer:n: '{order}'");
     let mut words = order.splitn(3, ':');

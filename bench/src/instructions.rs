@@ -1,8 +1,10 @@
-//! Instruction counts of the hot paths, under callgrind: a change that costs shows up whatever else the machine is doing.
+//! Instruction counts of the hot paths, under callgrind: a change that costs shows up whatever else
+//! the machine is doing.
 //!
-//! Each step runs in a process of its own on a current-thread runtime, once for [`OPERATIONS`] and once for twice as many. The difference
-//! is free of what start and end of a process cost. A path is a step without the part that it shares with another step.
-//! The counts are kept in `bench/instructions.txt`; they belong to one compiler and one allocator, which the file names.
+//! Each step runs in a process of its own on a current-thread runtime, once for [`OPERATIONS`] and
+//! once for twice as many. The difference is free of what start and end of a process cost. A path
+//! is a step without the part that it shares with another step. The counts are kept in
+//! `bench/instructions.txt`; they belong to one compiler and one allocator, which the file names.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Where and of what a run was made: figures without this mean nothing.
+//! Where and with what a run was made. Figures without this mean nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,14 +28,15 @@ pub(crate) struct Machine {
     pub(crate) workers: usize,
     pub(crate) repetitions: usize,
     pub(crate) quick: bool,
-    /// Processes that wanted a core, averaged over a minute, when the run began and when it ended (with the run's own).
+    /// Processes that wanted a core, averaged over a minute, when the run began and when it ended
+    /// (with the run's own).
     pub(crate) load_before: Option<f64>,
     pub(crate) load_after: Option<f64>,
     /// Name and version of what took part.
     pub(crate) versions: Vec<(String, String)>,
 }
 
-/// Above this, somebody else was using the machine.
+/// Above this load, other programs were using the machine.
 const IDLE: f64 = 0.7;
 
 impl Machine {
@@ -77,7 +78,7 @@ pub(crate) fn workspace() -> PathBuf {
     room.parent().unwrap_or(room).into()
 }
 
-/// What a command says, in one line; empty where it cannot be had.
+/// The output of a command, in one line; empty if it is unavailable.
 pub(crate) fn said_by(command: &str, arguments: &[&str]) -> String {
     let output = Command::new(command)
         .args(arguments)

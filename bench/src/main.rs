@@ -1,6 +1,7 @@
-//! `taskgroup` measured side by side with its peers: all programs in one process, in turn, several times over.
+//! `taskgroup` measured side by side with its peers: all programs in one process, in turn, several
+//! times over.
 //!
-//! `cargo run --release -p taskgroup-bench -- --help` says what can be asked for.
+//! `cargo run --release -p taskgroup-bench -- --help` lists the options.
 
 mod allocator;
 mod bare;
@@ -42,7 +43,8 @@ enum What {
     Targets,
     /// Write the figures of a report into the guide's page on speed, and draw its plots
     Guide,
-    /// Count the instructions of the hot paths, with valgrind, and compare them with those that are kept
+    /// Count the instructions of the hot paths, with valgrind, and compare them with those that are
+    /// kept
     Instructions,
     /// Measure how long tasks wait for their turn; succeeds only if no wait is too long
     Fairness,
@@ -75,7 +77,8 @@ struct Arguments {
     /// Small sizes, few repetitions: shows that everything works, in under a minute
     #[arg(long)]
     quick: bool,
-    /// Where to write the report (else bench/results for a whole run, target/bench for a part of it)
+    /// Where to write the report (else bench/results for a whole run, target/bench for a part of
+    /// it)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Build and run with mimalloc instead of the system's allocator
@@ -182,7 +185,8 @@ fn targets(arguments: &Arguments) -> Result<bool, String> {
     let other = folder.join("targets-mimalloc.json");
     if let Some(path) = &arguments.from {
         let report = Report::read(path)?;
-        // Of the same revision only: ratios of two versions of the library would not be those of either.
+        // Only of the same revision: ratios between two versions of the library are true for
+        // neither.
         let same = |other: &Report| other.machine.revision == report.machine.revision;
         let other = Report::read(&other).ok().filter(same);
         return Ok(targets::judge(&report, other.as_ref()));

@@ -1,9 +1,11 @@
 //! Runs the programs, all contenders in turn, and keeps what each run took.
 //!
-//! - One repetition runs each contender once, the next begins with another one: what the machine does meanwhile hits all alike.
+//! - One repetition runs each contender once, the next begins with another one: what the machine
+//!   does meanwhile hits all alike.
 //! - A small program runs many times over within one repetition, so that the clock is read rarely.
 //! - A first run that is not counted warms caches and the allocator.
-//! - A contender whose next size would take longer than [`PATIENCE`] is left out from there on, and the report says so.
+//! - A contender whose next size would take longer than [`PATIENCE`] is left out from there on, and
+//!   the report says so.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -40,7 +42,8 @@ impl Flavour {
         }
     }
 
-    /// Where the work is worth measuring: memory is the same everywhere, and a hog needs a second worker to be beside.
+    /// Where the work is worth measuring: memory is the same everywhere, and a hog needs a second
+    /// worker to be beside.
     fn suits(self, row: Row) -> bool {
         match row {
             Row::Memory | Row::AlwaysOn => self == Self::Multi,
@@ -255,7 +258,8 @@ impl<'a> Bench<'a> {
         let Some(&[.., (last_parts, last)]) = sizes.map(Vec::as_slice) else {
             return true;
         };
-        // The price of a part may grow with the size: assume that it goes on as from the size before.
+        // The price of a part may grow with the size: assume that it goes on as from the size
+        // before.
         let growth = match sizes.map(Vec::as_slice) {
             Some(&[.., (_, earlier), _]) if last > 1.5 * earlier => last / earlier,
             _ => 1.0,
@@ -323,7 +327,8 @@ pub(crate) fn runtimes(workers: usize) -> (Runtime, Runtime) {
     (multi.expect("a runtime"), current.expect("a runtime"))
 }
 
-/// Runs a program several times and adds up what counts; what else it measured comes from the last time.
+/// Runs a program several times and adds up what counts; what else it measured comes from the last
+/// time.
 pub(crate) async fn again(program: Program, n: usize, times: usize) -> (Duration, Measured) {
     let mut stretches = None;
     let mut last = Measured::whole();

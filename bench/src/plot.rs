@@ -54,7 +54,8 @@ fn text(size: i32) -> TextStyle<'static> {
     TextStyle::from(("sans-serif", size).into_font())
 }
 
-/// How the price of a part grows with the number of parts: a line for each contender, both axes logarithmic.
+/// How the price of a part grows with the number of parts: a line for each contender, both axes
+/// logarithmic.
 pub(crate) fn growth(report: &Report, row: Row, title: &str, path: &Path) -> Drawn {
     let flavour = Flavour::Multi;
     let of_row = |series: &&Series| series.row == row.name() && series.flavour == flavour.name();

@@ -1,4 +1,5 @@
-//! What a run found out: the series with their summaries, what was left out and why, and where it ran.
+//! What a run found out: the series with their summaries, what was left out and why, and where it
+//! ran.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub(crate) struct Series {
     pub(crate) max: f64,
     /// Of single waits only: for a handful of repetitions there is none.
     pub(crate) p99: Option<f64>,
-    /// Median divided by that of the yardstick, in the same run.
+    /// Median divided by the yardstick's median of the same run.
     pub(crate) ratio: Option<f64>,
     pub(crate) ratio_p99: Option<f64>,
 }
@@ -105,7 +106,7 @@ impl Series {
         }
     }
 
-    /// Whom the ratios refer to.
+    /// The contender that the ratios refer to.
     pub(crate) fn yardstick(&self) -> Option<&'static str> {
         ROWS.iter()
             .find(|row| row.name() == self.row)

@@ -39,7 +39,8 @@ pub(crate) enum Row {
     HttpLatency,
     /// Spawn and join with and without names
     Names,
-    /// Spawn and join with the tree as it is and with one that cannot be seen, each in processes of its own
+    /// Spawn and join with the live tree, and with an engine that publishes nothing, in separate
+    /// processes
     AlwaysOn,
 }
 

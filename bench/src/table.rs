@@ -2,7 +2,8 @@
 
 use crate::report::{LeftOut, Series};
 
-/// Prints the contenders of one row, flavour and size; rows that came out of the same run one after the other.
+/// Prints the contenders of one row, flavour and size; rows that came out of the same run one after
+/// the other.
 pub(crate) fn print(series: &[Series]) {
     for table in series.chunk_by(|one, other| one.row == other.row) {
         print_one(table);
@@ -39,7 +40,7 @@ fn print_one(series: &[Series]) {
     }
 }
 
-/// Prints who was not measured, and why.
+/// Prints which contenders were not measured, and why.
 pub(crate) fn print_left_out(left_out: &[LeftOut]) {
     if !left_out.is_empty() {
         println!("\nleft out:");

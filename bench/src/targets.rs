@@ -1,6 +1,7 @@
 //! The targets: what each row has to reach, and whether it does.
 //!
-//! A target is a ratio of two medians (or two p99s) of the same run. Where a row is measured at several sizes, the worst one counts.
+//! A target is a ratio of two medians (or two p99s) of the same run. Where a row is measured at
+//! several sizes, the worst one counts.
 
 use std::fmt;
 

@@ -15,7 +15,8 @@ pub(crate) const HOG: Duration = Duration::from_millis(20);
 
 /// Goes once behind the other tasks of its runtime.
 ///
-/// `tokio::task::yield_now` would also do on Tokio tasks, but it parks its waker with the runtime, and so measures that too.
+/// `tokio::task::yield_now` would also do on Tokio tasks, but it parks its waker with the runtime,
+/// and so measures that too.
 #[derive(Default)]
 pub(crate) struct YieldOnce {
     yielded: bool,
@@ -126,7 +127,8 @@ pub(crate) fn sum_below(n: usize) -> usize {
     n * n.saturating_sub(1) / 2
 }
 
-/// Computes for about this long on an idle core: a fixed number of steps, so that it takes longer where the core is shared.
+/// Computes for about this long on an idle core: a fixed number of steps, so that it takes longer
+/// where the core is shared.
 pub(crate) fn compute(duration: Duration) {
     /// Steps in a microsecond.
     static SPEED: OnceLock<f64> = OnceLock::new();

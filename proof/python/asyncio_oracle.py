@@ -1,8 +1,8 @@
-"""The oracle on asyncio: TaskGroup, timeout and Task.cancel of CPython, under a loop whose clock jumps.
+"""The oracle on asyncio: CPython's TaskGroup, timeout and Task.cancel, on a loop whose clock jumps.
 
-asyncio delivers a cancellation once, as an exception thrown into the task; the interpreter keeps the scopes that a task
-is in beside asyncio's own state, and where asyncio has lost what a level-triggered model still knows, it bridges the gap
-and counts the bridge under a name.
+asyncio delivers a cancellation once, as an exception thrown into the task. The interpreter tracks
+the scopes that a task is in next to asyncio's own state. Where asyncio has lost what a
+level-triggered model still has, the interpreter bridges the gap and counts the bridge under a name.
 """
 
 import asyncio
@@ -39,14 +39,15 @@ class JumpLoop(asyncio.SelectorEventLoop):
 
 
 class Scope:
-    """One scope of the mirrored tree. `cancelled` says whether it was cancelled on its own account."""
+    """One scope of the mirrored tree. `cancelled` says whether it was cancelled itself."""
 
     def __init__(self, parent, *, shield=False, group=None):
         self.parent = parent
         self.shield = shield
         self.group = group
         self.flag = False
-        # Is to be cancelled in asyncio's next pass: a child has failed, or the deadline was moved to the past.
+        # Is to be cancelled in asyncio's next pass: a child has failed, or the deadline was moved
+        # to the past.
         self.doomed = False
         # When a child of the group ended last.
         self.ended = None
@@ -88,8 +89,10 @@ def doomed_above(scope):
 
 
 def tell(scope):
-    """A `Cancelled` of the library guards these when it is told: up to the one that was cancelled, or that
-    of the task."""
+    """The scopes that a `Cancelled` of the library guards when it is delivered.
+
+    They reach up to the scope that was cancelled, or to the scope of the task.
+    """
     while scope is not None:
         scope.told = True
         if scope.cancelled() or scope.root:
@@ -110,7 +113,7 @@ def ends_here(scope):
 
 
 class Group(asyncio.TaskGroup):
-    """TaskGroup with the `cancel` that CPython got in 3.15, and without the leak that 3.13 closed."""
+    """TaskGroup with the `cancel` of CPython 3.15, without the leak that 3.13 closed."""
 
     def __init__(self, interpreter):
         self.interpreter = interpreter
@@ -206,7 +209,7 @@ class Emptied(asyncio.Future):
 
 
 class Leave(asyncio.Future):
-    """Resolves when a section is over; a cancellation of the task that waits for it is put off."""
+    """Resolves when a section has ended. A cancellation of its waiting task is delayed."""
 
     def __init__(self, interpreter, scope):
         super().__init__(loop=interpreter.loop)
@@ -296,7 +299,8 @@ class Interpreter(Deferring):
             await self.lag()
             if not (ready() and self.trace.due_first()):
                 raise
-            # Of a wait that is over and a cancellation at one instant asyncio prefers the latter; ours takes what is there.
+            # If a wait ends and a cancellation comes at one instant, asyncio prefers the
+            # cancellation. The library takes the value.
             self.trace.rule("asyncio-cancel-beats-what-is-ready")
 
     async def end_here(self, scope):
@@ -310,10 +314,10 @@ class Interpreter(Deferring):
                 await asyncio.sleep(0)
 
     async def shielded(self, scope, run):
-        """Run a coroutine in a scope that outer cancellations do not reach, and stay until it is done.
+        """Run a coroutine in a scope that outer cancellations do not reach, to its end.
 
-        asyncio.shield would leave it running in the background; a task of its own that is waited for is what its
-        documentation recommends for a critical section.
+        asyncio.shield would leave it running in the background. For a critical section its
+        documentation recommends a separate task that is awaited.
         """
         ended = waiting = False
         error = None
@@ -340,7 +344,7 @@ class Interpreter(Deferring):
             raise error
 
     def step_now(self, run, group=None):
-        """Start a task and run its first step at once: entering a section is no suspension point."""
+        """Start a task and run its first step: entering a section is no suspension point."""
         me = asyncio.current_task()
         self.tasks.append((group or self.loop).create_task(run))
         first_step = self.loop._ready.pop()
@@ -422,7 +426,7 @@ class Interpreter(Deferring):
         except BaseException as raised:
             error = raised
         if error is not None and done and not waited and tree_of_raw(error, ident) is None and not inner.cut:
-            # The last child is through, but its group will hear of that in the next pass.
+            # The last child has ended, but its group will notice that in the next pass.
             self.trace.rule("asyncio-waits-for-a-task-that-is-done")
             error = None
         if error is not None and kind == "raced" and tally.succeeded and not inner.cut:

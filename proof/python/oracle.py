@@ -2,7 +2,8 @@
 
 A request is one JSON line `{"program": [statements], "variation": k}`; the answer is one JSON line
 with the trace and the named differences that were met.
-One unit of program time is one second of virtual time, so every instant is an exact integer in a float.
+One unit of program time is one second of virtual time, so every instant is an exact integer in a
+float.
 Variation 0 is the plain schedule; every other one breaks ties between timers in another way.
 """
 
@@ -83,10 +84,10 @@ class Tally:
         self.succeeded = False
 
     def judge(self, error, cancelled, failed):
-        """What comes out of the group, from what came out of a nursery whose tasks kept their errors to themselves.
+        """What the group raises, given what came out of a nursery whose tasks kept their errors.
 
-        `failed` says whether there is more in `error` than a cancellation; it then is an exception group, with the body's
-        error in it.
+        `failed` says whether `error` holds more than a cancellation. It is then an exception group
+        with the body's error in it.
         """
         failures = self.failures
         if self.policy == "first_success":
@@ -115,7 +116,8 @@ class Trace:
         # The first two variations keep exact times, and take the two ways out of an exact tie.
         self.jitter = random.Random(variation) if variation > 1 else None
         if self.jitter is not None:
-            # Each variation has its own leaning, so that the rare combinations are not rare in all of them.
+            # Each variation has its own leaning, so that the rare combinations are not rare in all
+            # of them.
             self.exact, self.due, self.tell = (self.jitter.choice((0.1, 0.5, 0.9)) for _ in range(3))
 
     def log(self, task, kind, ident, outcome=None):
@@ -126,7 +128,7 @@ class Trace:
         self.rules[name] = self.rules.get(name, 0) + 1
 
     def delay(self, units):
-        """The length of a timer that is armed now; the variation shifts it by far less than a unit."""
+        """The length of a timer armed now; the variation shifts it by far less than a unit."""
         if units <= 0:
             return 0
         instant = int(self.now()) + units
@@ -141,7 +143,7 @@ class Trace:
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.due
 
     def tell_first(self):
-        """Whether those who wait for a task that fails hear of it before its siblings are
+        """Whether tasks that wait for a failing task are woken before its siblings are
         cancelled."""
         return self.variation == 0 if self.jitter is None else self.jitter.random() < self.tell
 
@@ -168,7 +170,7 @@ class Trace:
 
 
 class Deferring:
-    """What an interpreter knows of deferred work."""
+    """The deferred work of an interpreter."""
 
     def __init__(self):
         # Of each task, the scopes that it is in, from the outermost.

@@ -82,7 +82,8 @@ class Interpreter(Deferring):
         except trio.Cancelled:
             # Due at the same instant is due, however the variation shifts it.
             if int(trio.current_time()) >= due and self.trace.due_first():
-                # Of a wait that is over and a cancellation at one instant Trio prefers the latter; ours takes what is there.
+                # If a wait ends and a cancellation comes at one instant, Trio prefers the
+                # cancellation. The library takes the value.
                 self.trace.rule("trio-cancel-beats-what-is-ready")
                 self.trace.log(task, "slept", s["id"])
                 return
@@ -129,7 +130,8 @@ class Interpreter(Deferring):
         try:
             try:
                 if cancelled_here():
-                    # To open a nursery is no checkpoint. In a cancelled scope ours does not begin a group.
+                    # To open a nursery is no checkpoint. In a cancelled scope ours does not begin a
+                    # group.
                     await self.end_here()
                 async with self.scope(task) as stack:
                     async with trio.open_nursery() as nursery:
@@ -511,7 +513,8 @@ class Interpreter(Deferring):
     async def reschedule(self, task, s):
         scope = self.deadlines[s["deadline"]]
         self.trace.log(task, "reschedules", s["id"])
-        # The public `cancel_called` would fire a deadline that was due at entry and has yet to be seen.
+        # The public `cancel_called` would fire a deadline that was due at entry and has yet to be
+        # seen.
         if not scope._cancel_called:
             units = s["ms"]
             scope.deadline = math.inf if units is None else trio.current_time() + self.trace.delay(units)
@@ -536,8 +539,10 @@ class Interpreter(Deferring):
                 self.trace.log(task, "released", s["id"])
 
     def told_scopes(self):
-        """The scopes that a `Cancelled` of the library guards when it is told here: up to the one that was
-        cancelled, or that of the task."""
+        """The scopes that a `Cancelled` of the library guards when it is delivered here.
+
+        They reach up to the scope that was cancelled, or to the scope of the task.
+        """
         status = trio.lowlevel.current_task()._cancel_status
         while status is not None:
             yield status

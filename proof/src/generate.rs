@@ -1,8 +1,9 @@
 //! Random programs in the neutral form.
 //!
-//! A seed gives one program, always the same. Two kinds are made: *spread* programs draw their times from a wide range,
-//! so that two timers are hardly ever due at the same instant, and *tied* programs (one in eight) from a narrow one, so
-//! that they often are; for those the comparison accepts any order of the tied timers.
+//! A seed gives one program, always the same. Two kinds are made: *spread* programs draw their
+//! times from a wide range, so that two timers are hardly ever due at the same instant, and *tied*
+//! programs (one in eight) from a narrow one, so that they often are; for those the comparison
+//! accepts any order of the tied timers.
 
 use crate::program::{Block, DeadlineKind, Id, Rigour, Side, Stmt, Surroundings, Then};
 use crate::random::Random;
@@ -15,7 +16,8 @@ pub fn generate(seed: u64) -> Block {
     generate_from(Random::new(seed))
 }
 
-/// The program of some choices: each sequence of bytes gives one, and the shortest give the smallest.
+/// The program of some choices: each sequence of bytes gives one, and the shortest give the
+/// smallest.
 pub fn generate_of_bytes(bytes: &[u8]) -> Block {
     generate_from(Random::of_bytes(bytes))
 }
@@ -56,7 +58,8 @@ impl Maker {
         self.last
     }
 
-    /// A length of time. The wide range is even in its order of magnitude, so short and long waits meet.
+    /// A length of time. The wide range is even in its order of magnitude, so short and long waits
+    /// meet.
     fn ms(&mut self) -> u64 {
         if self.tied {
             return 10 * (1 + self.random.below(20));
@@ -82,7 +85,8 @@ impl Maker {
 
     fn block(&mut self, here: &Surroundings, depth: u32) -> Block {
         let mut block = Block::new();
-        // Mostly time passes before something happens: what happens at one instant is seldom interesting twice.
+        // Mostly time passes before something happens: what happens at one instant is seldom
+        // interesting twice.
         if !self.random.one_in(4) {
             block.push(self.sleep());
         }

@@ -1,15 +1,17 @@
-//! What every trace of ours has to be like, whatever the program: the promise, without an oracle.
+//! The rules for every trace of the library, for any program: the promise, without an oracle.
 //!
-//! - **I1** Everything ends: no wait for what never comes, no panic of the library itself.
-//! - **I2** A task starts at most once and ends once; nothing of it comes after its end. One that never started was cancelled (S9, S16).
-//!   Of a task that never was ready (S29), and of one side of a race, no end is seen.
-//! - **I3** No task outlives its group: when a group is left, each of its tasks that was spawned has ended (S2).
+//! - **I1** Everything ends: no wait lasts for ever, and the library itself never panics.
+//! - **I2** A task starts at most once and ends once, and does nothing after its end. A task that
+//!   never started was cancelled (S9, S16). The trace has no end for a task that was never ready
+//!   (S29), or for one side of a race.
+//! - **I3** No task outlives its group: when a group is left, each of its tasks that was spawned
+//!   has ended (S2).
 //! - **I4** No error is lost: the failure of a task is a member of what comes out of its group (S6,
 //!   S23), unless the group asked for one success and has it (S26).
-//! - **I5** No error is made up or told twice: each leaf of an error happened below the group that tells it, and stands there once.
-//! - **I6** No cleanup is skipped: a release, and what was deferred, that begins comes to its end,
-//!   once (S14).
-//! - **I7** Nobody wakes early: a wait takes as long as it says.
+//! - **I5** No error is invented or reported twice: each leaf of an error happened below the group
+//!   that reports it, and is in it once.
+//! - **I6** No cleanup is skipped: a release or deferred work that begins also ends, once (S14).
+//! - **I7** No task wakes early: a wait lasts as long as requested.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -47,7 +49,8 @@ struct Places {
     sides: HashSet<Id>,
     /// The tasks whose end is seen only once they are ready.
     starting: HashSet<Id>,
-    /// The groups that tell of a failure: those around a statement, through the tasks, up to the root.
+    /// The groups that tell of a failure: those around a statement, through the tasks, up to the
+    /// root.
     around: HashMap<Id, Vec<Id>>,
 }
 
@@ -207,7 +210,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// I5, for everything that anybody reports.
+    /// I5, for every reported error.
     fn errors(&mut self) {
         let happened: BTreeSet<(Kind, Id)> =
             self.events.iter().map(|event| (event.2, event.3)).collect();

@@ -1,4 +1,5 @@
-//! The library checked by random programs against other people's implementations of structured concurrency.
+//! The library checked by random programs against other people's implementations of structured
+//! concurrency.
 //!
 //! ```text
 //! generate ──► program ──► oracle (Trio or asyncio, in Python) ──► trace ─┐

@@ -185,7 +185,8 @@ fn check_python() -> Result<(), Error> {
 
 /// The Python of a virtual environment under `target/` that has the pinned Trio, made on first use.
 fn environment() -> Result<PathBuf, Error> {
-    // The tests of one process wait here for the first of them; of two processes the last one's rename holds.
+    // The tests of one process wait here for the first of them; of two processes the last one's
+    // rename holds.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let target = here().parent().unwrap_or(here()).join("target");

@@ -1,13 +1,15 @@
-//! The neutral form: a structured program as a small tree that each interpreter runs in its own words.
+//! The neutral form: a structured program as a small tree that each interpreter runs in its own
+//! words.
 //!
-//! A program is a block of statements, run by task 0. Every statement with an identity runs at most once (there are no
-//! loops), so its number names it in the trace. Invariants, which [`is_valid`] checks:
+//! A program is a block of statements, run by task 0. Every statement with an identity runs at most
+//! once (there are no loops), so its number names it in the trace. Invariants, which [`is_valid`]
+//! checks:
 //!
 //! 1. A group or deadline is named only by statements inside its body.
-//! 2. A task spawned into a group names only what encloses that group, and the group itself: so nothing it names can be
-//!    closed while it runs.
-//! 3. A task is joined only by statements after its `spawn` (in the text) and outside its body: so no two tasks wait for
-//!    each other.
+//! 2. A task spawned into a group names only what encloses that group, and the group itself: so
+//!    nothing it names can be closed while it runs.
+//! 3. A task is joined only by statements after its `spawn` (in the text) and outside its body: so
+//!    no two tasks wait for each other.
 //! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or
 //!    on-cancel of its own task behind, nor the part of a `start` that its starter waits for.
 //! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and
@@ -24,7 +26,7 @@ pub type Id = u32;
 /// Statements that run one after the other.
 pub type Block = Vec<Stmt>;
 
-/// What a `deadline` does when it is over.
+/// What a `deadline` does when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadlineKind {
@@ -326,7 +328,8 @@ pub struct Surroundings {
     pub deadlines: Vec<Id>,
     /// The tasks that this statement runs in, the innermost last.
     pub inside: Vec<Id>,
-    /// What was visible when each enclosing group was opened: how many of `deadlines` lie outside it.
+    /// What was visible when each enclosing group was opened: how many of `deadlines` lie outside
+    /// it.
     pub outside: Vec<usize>,
     /// A `panic` may stand here: nothing of this task would have to turn it into an error.
     pub may_panic: bool,

@@ -1,4 +1,5 @@
-//! A source of random numbers: a small seeded one (SplitMix64), the same on every machine, or bytes that somebody else has drawn.
+//! A source of random numbers: a small seeded generator (SplitMix64), equal on every machine, or
+//! bytes that were drawn elsewhere.
 
 use std::collections::VecDeque;
 
@@ -19,8 +20,8 @@ impl Random {
         Self(Source::Seed(seed))
     }
 
-    /// Takes its numbers from bytes, and zeros after them. A number with a small bound takes one byte, so that a change of one byte
-    /// changes one choice.
+    /// Takes its numbers from bytes, and zeros after them. A number with a small bound takes one
+    /// byte, so that a change of one byte changes one choice.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(Source::Bytes(bytes.iter().copied().collect()))
     }

@@ -24,8 +24,8 @@ pub fn shrink<E>(
     }
 }
 
-/// Simpler programs, the boldest first: without a statement, with a block in the place of its statement, with
-/// rounder times.
+/// Simpler programs, the boldest first: without a statement, with a block in the place of its
+/// statement, with rounder times.
 fn candidates(program: &Block) -> Vec<Block> {
     let mut found = Vec::new();
     edit(
@@ -64,7 +64,8 @@ fn candidates(program: &Block) -> Vec<Block> {
     found
 }
 
-/// Applies `change` to each block of the program in turn; every variant of a block gives a variant of the program.
+/// Applies `change` to each block of the program in turn; every variant of a block gives a variant
+/// of the program.
 fn edit(program: &Block, change: &mut dyn FnMut(&Block, &mut Vec<Block>), found: &mut Vec<Block>) {
     change(program, found);
     for (index, stmt) in program.iter().enumerate() {

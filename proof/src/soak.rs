@@ -1,6 +1,8 @@
-//! Load for minutes: groups whose children are spawned, fail, are cancelled and time out at random, on two workers.
+//! Load for minutes: groups whose children are spawned, fail, are cancelled and time out at random,
+//! on two workers.
 //!
-//! What has to hold at the end: every child that was made has been dropped, and the memory is where it was after the first minute.
+//! What has to hold at the end: every child that was made has been dropped, and the memory is where
+//! it was after the first minute.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +38,8 @@ impl Drop for Alive {
     }
 }
 
-/// Runs for `length` and prints a line now and then. Gives whether nothing was left and the memory was flat.
+/// Runs for `length` and prints a line now and then. Gives whether nothing was left and the memory
+/// was flat.
 ///
 /// # Errors
 /// When no runtime can be had.
@@ -159,7 +162,7 @@ async fn child(alive: Alive, mut random: Random) -> Result<(), &'static str> {
             }
         }
         5 => {
-            // Dropped half-way: whoever is around adopts the children.
+            // Dropped half-way: the enclosing scope adopts the children.
             let inner = TaskGroup::run(async |group| {
                 group.spawn(shield(tokio::time::sleep(pause)));
                 Ok(())

@@ -1,9 +1,10 @@
 //! What an interpreter reports, and its canonical form.
 //!
-//! Two traces are equal when every task did the same things at the same instants in the same order and ended the same
-//! way. The order of events of *different* tasks at one instant is not promised (S25 promises the order of cancellation
-//! and of errors only), so the canonical form keeps one list for each task. Members of an error tree are sorted: which of
-//! several errors of one instant arrives first is not promised either.
+//! Two traces are equal when every task did the same things at the same instants in the same order
+//! and ended the same way. The order of events of *different* tasks at one instant is not promised
+//! (S25 promises the order of cancellation and of errors only), so the canonical form keeps one
+//! list for each task. Members of an error tree are sorted: which of several errors of one instant
+//! arrives first is not promised either.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -169,7 +170,7 @@ pub enum Kind {
     Cleaned,
     /// A `catch` took an error.
     Caught,
-    /// The library itself panicked. Programs panic without anybody hearing.
+    /// The library itself panicked. A panic of the program is not traced like this.
     Broken,
     /// The program never ended. No oracle reports that: it dies of such a program.
     Stuck,

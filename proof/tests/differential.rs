@@ -133,7 +133,7 @@ fn every_rule_has_a_program_that_needs_it() {
     assert_eq!(met, all);
 }
 
-/// Programs that differed once, whoever was wrong, on both drivers and against both oracles.
+/// Programs that differed once, whichever side was wrong, on both drivers and against both oracles.
 #[test]
 fn programs_that_differed_once_agree() {
     let mut oracles = [Oracle::Trio, Oracle::Asyncio]

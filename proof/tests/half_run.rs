@@ -164,7 +164,7 @@ impl World {
         for _ in 0..random.below(4) {
             let limit = Duration::from_millis(1 + random.below(30));
             let polled: Option<Outcome> = match random.below(3) {
-                // Of ours: the group is opened below the deadline, whose end is that of the group.
+                // The library's own deadline: the group is opened below it, and ends with it.
                 0 => move_on_after(limit, &mut running).await,
                 1 => tokio::time::timeout(limit, &mut running).await.ok(),
                 _ => tokio::select! {

@@ -1,7 +1,8 @@
-//! Requests to an HTTP server on this machine, at most [`AT_ONCE`] at a time: a group with a limit, and a `JoinSet` with a
-//! `Semaphore`.
+//! Requests to an HTTP server on this machine, at most [`AT_ONCE`] at a time: a group with a limit,
+//! and a `JoinSet` with a `Semaphore`.
 //!
-//! The server runs in a thread of its own, the same for all. Each program opens its own connections.
+//! The server runs in a thread of its own, the same for all. Each program opens its own
+//! connections.
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};

@@ -44,7 +44,7 @@ pub(super) const LIGHT: Peer = Peer::new(
     ],
 );
 
-/// A name for each child that is known when the program is compiled.
+/// A name for each child that is known at compile time.
 pub(super) const NAMED: Peer = Peer::new(
     "named",
     &[(Row::Names, |n| {
@@ -67,7 +67,7 @@ pub(super) const NAMED: Peer = Peer::new(
     })],
 );
 
-/// A name for each child that is made for it: the price is that of its string.
+/// A separate name for each child: the cost is the cost of its string.
 pub(super) const FORMATTED: Peer = Peer::new(
     "named by format!",
     &[(Row::Names, |n| {
@@ -90,7 +90,7 @@ pub(super) const FORMATTED: Peer = Peer::new(
     })],
 );
 
-/// The engine that cannot be seen into.
+/// The engine that publishes nothing.
 pub(super) const BARE: Peer = Peer::new(
     bare::NAME,
     &[(Row::AlwaysOn, |n| spawn_join(TaskGroup::builder(), n))],

@@ -54,7 +54,8 @@ pub(super) const TOKIO: Peer = Peer::new(
     ],
 );
 
-/// What the same work costs without any timeout: the part of both figures that no timeout can avoid.
+/// What the same work costs without any timeout: the part of both figures that no timeout can
+/// avoid.
 pub(super) const NONE: Peer = Peer::new(
     "no timeout",
     &[

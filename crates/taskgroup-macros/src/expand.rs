@@ -10,7 +10,7 @@ use syn::{Error, ReturnType};
 use crate::function::Function;
 use crate::options::Options;
 
-/// Which of the two attributes is at work.
+/// One of the two attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
     Main,
@@ -26,7 +26,8 @@ impl Attribute {
         }
     }
 
-    /// What stands in for a refused function, so that the refusal is the only error (invariant 3 of the crate).
+    /// Replaces a rejected function, so that the rejection is the only error (invariant 3 of the
+    /// crate).
     fn substitute(self) -> TokenStream {
         match self {
             Self::Main => quote!(
@@ -77,7 +78,8 @@ fn generate(attribute: Attribute, function: &Function, options: &Options) -> Tok
     } = function;
     let name = &sig.ident;
     let output = &sig.output;
-    // The output has to suit the runner: a type that does not is reported where it is written.
+    // The runner must accept the output type. One that it does not accept is reported where it is
+    // written.
     let place = match output {
         ReturnType::Default => name.span(),
         ReturnType::Type(_, ty) => ty.span(),
@@ -109,7 +111,7 @@ fn generate(attribute: Attribute, function: &Function, options: &Options) -> Tok
     }
 }
 
-/// The builder calls that differ from what a runner does by itself.
+/// The builder calls that differ from a runner's defaults.
 fn settings(options: &Options) -> TokenStream {
     let mut calls = TokenStream::new();
     if options.current_thread {

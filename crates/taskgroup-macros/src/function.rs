@@ -1,4 +1,4 @@
-//! The annotated function: what may be annotated, and what is said when something else is.
+//! The annotated function: what may be annotated, and the error for anything else.
 
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
@@ -7,7 +7,7 @@ use syn::{Attribute as Outer, Error, Signature, Visibility};
 
 use crate::expand::Attribute;
 
-/// A function whose body stays as the tokens it was written in (invariant 2 of the crate).
+/// A function whose body stays unparsed tokens (invariant 2 of the crate).
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Outer>,
     pub(crate) vis: Visibility,
@@ -86,7 +86,7 @@ impl Function {
     }
 }
 
-/// `#[test]`, `#[tokio::test]` and their like: with two of them the body would run twice.
+/// `#[test]`, `#[tokio::test]` and similar: with two of them the body would run twice.
 fn is_test(attr: &Outer) -> bool {
     let last = attr.path().segments.last();
     last.is_some_and(|segment| segment.ident == "test")

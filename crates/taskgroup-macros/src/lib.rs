@@ -2,12 +2,13 @@
 //!
 //! Use them through `taskgroup`, which re-exports both. Invariants:
 //!
-//! 1. An attribute only chooses settings. What it expands to is one call into `taskgroup::Runner`, which a program may
-//!    write by hand; nothing is reachable through an attribute alone.
-//! 2. The body of the function is passed on token by token and never parsed here, so an error in it is reported by the
-//!    compiler at its own place, and an editor can complete in a body that is only half written.
-//! 3. Misuse is reported at the token that is wrong, all of it at once, and stays the only error: no complaint about a
-//!    missing `main` follows.
+//! 1. An attribute only chooses settings. It expands to one call into `taskgroup::Runner`, which a
+//!    program can also write by hand. Nothing is reachable through an attribute alone.
+//! 2. The body of the function is passed on token by token and never parsed here. So the compiler
+//!    reports an error in it at the right place, and an editor can complete code in a half-written
+//!    body.
+//! 3. Misuse is reported at the wrong token, all of it at once, and is the only error: no complaint
+//!    about a missing `main` follows.
 
 mod expand;
 mod function;
@@ -18,13 +19,13 @@ use expand::Attribute;
 
 /// Runs an `async fn main` as the root of the program's scope tree.
 ///
-/// The function becomes an ordinary `fn main` that builds a `taskgroup::Runner` with the given settings and hands it the
-/// body. The process ends when the body has ended *and* everything below the root has: what is still running then is
-/// cancelled and awaited. The first Ctrl-C or `SIGTERM` cancels the root and waits for its cleanup, the second one ends
-/// the process at once.
+/// The function becomes an ordinary `fn main` that builds a `taskgroup::Runner` with the given
+/// settings and passes it the body. When the body has ended, tasks that still run are cancelled and
+/// awaited. The process ends when everything below the root has ended. The first Ctrl-C or
+/// `SIGTERM` cancels the root and waits for its cleanup. The second one ends the process at once.
 ///
-/// The body may return `()`, an `ExitCode`, or a `Result` whose error converts into a boxed error; an `Err` is printed
-/// to stderr as its whole tree and makes the exit code 1.
+/// The body may return `()`, an `ExitCode`, or a `Result` whose error converts into a boxed error.
+/// An `Err` is printed to stderr as a whole tree, and the exit code is 1.
 ///
 /// | option | value | default |
 /// |---|---|---|
@@ -47,7 +48,8 @@ use expand::Attribute;
 /// }
 /// ```
 ///
-/// Inside a program that already has a runtime, do without the attribute: every type of the crate works there too.
+/// A program that already has a runtime does not need the attribute: every type of the crate works
+/// there, too.
 #[doc(alias = "asyncio.run")]
 #[proc_macro_attribute]
 pub fn main(
@@ -59,9 +61,9 @@ pub fn main(
 
 /// Runs an `async fn` as a test, on virtual time. Needs the feature `testing` of `taskgroup`.
 ///
-/// The test gets a scope tree of its own on a current-thread runtime with a paused clock: a sleep of an hour takes no
-/// time, and the order of events does not depend on the machine. The test fails when its body panics or returns an
-/// error, and also when something that it left behind fails.
+/// The test gets its own scope tree on a current-thread runtime with a paused clock. A sleep of an
+/// hour takes no time, and the order of events does not depend on the machine. The test fails if
+/// its body panics or returns an error, or if something that it left behind fails.
 ///
 /// | option | value | default |
 /// |---|---|---|
@@ -75,16 +77,16 @@ pub fn main(
 /// use tokio::time::{Instant, sleep};
 ///
 /// #[taskgroup::testing::test]
-/// async fn an_hour_is_over_at_once() {
+/// async fn an_hour_passes_at_once() {
 ///     let start = Instant::now();
 ///     sleep(Duration::from_secs(3600)).await;
 ///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
 /// }
-/// # // A doctest is no test run: the function above is compiled there, and run in tests/run.rs.
+/// # // A doctest only compiles the function above; tests/run.rs runs it.
 /// # fn main() {}
 /// ```
 ///
-/// `#[should_panic]`, `#[ignore]` and other attributes stand below it as they do below `#[test]`.
+/// `#[should_panic]`, `#[ignore]` and other attributes go below it, as they do below `#[test]`.
 #[doc(alias = "pytest.mark.asyncio")]
 #[proc_macro_attribute]
 pub fn test(

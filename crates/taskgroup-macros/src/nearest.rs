@@ -1,6 +1,7 @@
 //! "Did you mean": the candidate that a misspelt word is closest to.
 
-/// The candidate that holds `word` whole, or else the one with the fewest edits if they are few enough for a slip.
+/// The candidate that contains `word`, or else the one with the fewest edits, if they are few
+/// enough for a slip.
 pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     if let Some(longer) = candidates
         .iter()

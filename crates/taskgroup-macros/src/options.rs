@@ -1,4 +1,4 @@
-//! The options of the attributes: reading them, and telling what is wrong with them.
+//! The options of the attributes: reads them, and reports what is wrong with them.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::nearest::nearest;
 const NAMES: [&str; 4] = ["flavor", "worker_threads", "start_paused", "grace"];
 const FLAVORS: [&str; 2] = ["current_thread", "multi_thread"];
 
-/// What an attribute asks for; combinations that no runtime has are refused while reading.
+/// The settings of an attribute. Reading rejects combinations that no runtime has.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) current_thread: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) grace: Option<Duration>,
 }
 
-/// `name = value`, the value still unread so that each option can say what it wants instead.
+/// `name = value`, with the value still unread, so that each option can report what it expects.
 struct Assignment {
     name: Ident,
     value: Expr,
@@ -33,7 +33,7 @@ struct Assignment {
 impl Parse for Assignment {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let name: Ident = input.parse()?;
-        // Before the `=`: a misspelt bare word should hear of its spelling first.
+        // Before the `=`, so that a misspelt bare word is reported for its spelling first.
         check_name(&name)?;
         if !input.peek(Token![=]) {
             let wanted = wanted(&name.to_string());
@@ -50,7 +50,7 @@ impl Parse for Assignment {
     }
 }
 
-/// A value together with the place it was written at.
+/// A value and the place where it was written.
 type Placed<T> = Option<(T, Span)>;
 
 impl Options {
@@ -79,20 +79,21 @@ impl Options {
             errors.extend(read.err());
             seen.push(key);
         }
-        // A flavor that could not be read is reported as such, and not a second time by what depends on it.
+        // A flavor that could not be read is reported once, and not again by the options that
+        // depend on it.
         if errors.is_empty() {
             let current_thread =
                 flavor.map_or(attribute == Attribute::Test, |(current, _)| current);
             if let (true, Some((_, span))) = (current_thread, worker_threads) {
                 errors.push(Error::new(
                     span,
-                    "`worker_threads` is a setting of the multi-thread runtime: add `flavor = \"multi_thread\"`",
+                    "`worker_threads` needs the multi-thread runtime: add `flavor = \"multi_thread\"`",
                 ));
             }
             if let (false, Some((true, span))) = (current_thread, start_paused) {
                 errors.push(Error::new(
                     span,
-                    "time can be paused on the current-thread runtime only: add `flavor = \"current_thread\"`",
+                    "pausing time needs the current-thread runtime: add `flavor = \"current_thread\"`",
                 ));
             }
             if errors.is_empty() {
@@ -133,7 +134,7 @@ fn hint(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!(
-            "there are {}",
+            "valid are {}",
             list(candidates.iter().map(|name| format!("`{name}`")).collect())
         ),
     }

@@ -1,4 +1,4 @@
-//! What the attributes do when they are used as meant.
+//! What the attributes do when they are used correctly.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ async fn a_test_on_several_threads() {
 #[taskgroup::testing::test(start_paused = false)]
 #[should_panic(expected = "the clock runs")]
 async fn a_test_with_a_running_clock() {
-    // `pause` panics when the clock is paused already, with other words than ours.
+    // `pause` panics if the clock is paused already, with a different message.
     tokio::time::pause();
     panic!("the clock runs");
 }

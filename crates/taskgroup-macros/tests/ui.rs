@@ -1,4 +1,4 @@
-//! What the attributes refuse, and the compiler's words for it: one file per kind of misuse in `ui/`.
+//! What the attributes reject, and the error messages: one file per kind of misuse in `ui/`.
 
 #[test]
 fn misuse_is_refused_with_clear_words() {

@@ -1,4 +1,5 @@
-//! Whatever program the bytes make: it ends, nothing stays alive, and its trace keeps the promise (`proof/src/invariants.rs`).
+//! Whatever program the bytes make: it ends, nothing stays alive, and its trace keeps the promise
+//! (`proof/src/invariants.rs`).
 //!
 //!     cargo +nightly fuzz run programs --fuzz-dir proof/fuzz -- -runs=200000 -len_control=0 -max_len=400
 

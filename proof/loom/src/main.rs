@@ -3,7 +3,8 @@
 //!     cargo run --release --manifest-path proof/loom/Cargo.toml              all of them
 //!     cargo run --release --manifest-path proof/loom/Cargo.toml -- wake      those whose names contain a word
 //!
-//! Ends with 1 when a model fails. `LOOM_MAX_PREEMPTIONS` overrides the bounds; `LOOM_LOG=trace` and `LOOM_LOCATION=1` tell more of a failure.
+//! Ends with 1 when a model fails. `LOOM_MAX_PREEMPTIONS` overrides the bounds; `LOOM_LOG=trace`
+//! and `LOOM_LOCATION=1` tell more of a failure.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,8 @@
 //! Our side: programs run on the public API of the library, under Tokio's paused clock.
 //!
-//! One unit of program time is a millisecond. Every task is watched from outside the library, by a plain Tokio task that waits for
-//! its handle: so the end of a task is seen when the library says so, with everything below it.
+//! One unit of program time is a millisecond. Every task is watched from outside the library, by a
+//! plain Tokio task that waits for its handle: so the end of a task is seen when the library says
+//! so, with everything below it.
 
 mod alarm;
 mod beside;
@@ -29,7 +30,8 @@ use crate::program::{Block, DeadlineKind, Id, Rigour, Stmt, Then, moves};
 use crate::rules::Counts;
 use crate::trace::{Event, Kind, Outcome, Trace};
 
-/// Longer than any program, in milliseconds: what has not ended by then waits for something that never comes.
+/// Longer than any program, in milliseconds: what has not ended by then waits for something that
+/// never comes.
 const FOREVER: Duration = Duration::from_millis(10_000_000_000);
 
 /// The library as an interpreter.

@@ -81,7 +81,7 @@ pub(crate) fn look(write: impl FnOnce(&mut String) -> std::fmt::Result) {
     });
 }
 
-/// A child for a group of somebody else.
+/// A child for a group of another task.
 fn spawn_into(world: &Arc<World>, random: &mut Random, group: &TaskGroup, record: &Arc<Record>) {
     let hand = Hand::foreign(world, record);
     let alive = Alive::foreign(record).expendable();
@@ -101,8 +101,8 @@ fn spawn_into(world: &Arc<World>, random: &mut Random, group: &TaskGroup, record
 
 /// Takes a thing and waits for it, but not for ever: what it waits for may itself wait for us.
 ///
-/// Only who is `steady` keeps a wait for a place: a place that is handed to a wait which nobody
-/// polls is missing to those who are blocked on its group.
+/// Only a `steady` task keeps a wait for a place. If a place is given to a wait that no task polls,
+/// tasks that are blocked on its group lack that place.
 pub(crate) async fn wait(world: Arc<World>, mut random: Random, steady: bool) {
     let Some(thing) = world.take(&mut random) else {
         return;

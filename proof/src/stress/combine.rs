@@ -38,7 +38,7 @@ pub(crate) async fn combine(hand: Hand, mut random: Random) {
     };
     let fails = match kind {
         0 | 1 => 6,
-        // What `join` gives is nobody's failure.
+        // An output of `join` is not a failure of any task.
         5 => u64::MAX,
         _ => 3,
     };

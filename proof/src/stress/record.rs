@@ -1,4 +1,4 @@
-//! What the program knows about a group, independently of the library.
+//! What the program records about a group, independently of the library.
 //!
 //! - **SR1** A guard in the future of each child counts it in the record of its group and in those
 //!   of the groups around it, from before the child is spawned by code of the group (or from its
@@ -97,7 +97,7 @@ impl Record {
         }
     }
 
-    /// Somebody has been given this failure: the group need not tell of it.
+    /// The failure was delivered elsewhere, so the group need not report it.
     pub(crate) fn delivered(&self, id: u64) {
         let mut next = Some(self);
         while let Some(record) = next {
@@ -221,7 +221,7 @@ pub(crate) fn panic_id(message: &str) -> Option<u64> {
     message.strip_prefix(DELIBERATE)?.parse().ok()
 }
 
-/// Hands on what a record knows when its group is dropped before it has ended.
+/// Passes a record on when its group is dropped before it has ended.
 pub(crate) struct Watch(pub(crate) Arc<Record>);
 
 impl Drop for Watch {
@@ -258,7 +258,7 @@ impl Alive {
         }
     }
 
-    /// It may be cut off without anybody hearing of it.
+    /// It may be cut off without a report.
     pub(crate) fn expendable(mut self) -> Self {
         self.expendable = true;
         self

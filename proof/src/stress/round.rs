@@ -60,8 +60,8 @@ pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
     tidy(&world, own, tasks_before)
 }
 
-/// Some operations, one after the other, until the budget of the round is used up. Gives its own runtime back: groups that were opened there
-/// may be in the bag.
+/// Some operations, one after the other, until the budget of the round is used up. Gives its own
+/// runtime back: groups that were opened there may be in the bag.
 fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Runtime, Error> {
     let own = Builder::new_current_thread().enable_all().build()?;
     let mut spawned = Vec::new();
@@ -177,7 +177,8 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
     }
 }
 
-/// Polls the runtimes that no thread polls any more until nothing is left in them: what was in the bag may clean up there.
+/// Polls the runtimes that no thread polls any more until nothing is left in them: what was in the
+/// bag may clean up there.
 fn finish(world: &Arc<World>, own: &[Runtime]) {
     let begin = Instant::now();
     let is_busy = || {

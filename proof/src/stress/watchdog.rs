@@ -30,7 +30,7 @@ pub(crate) fn start(patience: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// The run is over; what remains is printing.
+/// The run has ended; only the printing remains.
 pub(crate) fn pause() {
     PAUSED.store(true, Ordering::Relaxed);
 }

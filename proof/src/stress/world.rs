@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) mode: Mode,
     pub(crate) without: Without,
     pub(crate) slots: Vec<Slot>,
-    /// Current-thread runtimes with groups of their own, which only run when somebody lends them a
+    /// Current-thread runtimes with their own groups, which run only while a task lends them a
     /// thread.
     inner: Vec<Mutex<Option<Runtime>>>,
     bag: Mutex<Vec<Thing>>,
