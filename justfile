@@ -1,4 +1,4 @@
-# The short names of what one does here. `just` alone lists them.
+# Short names for common commands. `just` alone lists them.
 
 _list:
     @just --list --unsorted
@@ -7,30 +7,39 @@ _list:
 test:
     cargo test --workspace --all-features
 
-# Everything that has to hold before a change lands.
+# All checks that a change must pass before it lands.
 ci *steps:
     .ci/run {{ steps }}
 
-# Random operations for a minute under AddressSanitizer.
+# One minute of random operations under AddressSanitizer.
 sanitize:
     .ci/run sanitize
 
-# Every example, its output compared.
+# Run every example and compare its output.
 examples:
     cargo test -p taskgroup --all-features --test examples
 
-# The library, the macros and the command with the oldest compiler that Cargo.toml promises.
+# Check with the oldest compiler that Cargo.toml promises.
 msrv:
     .ci/run msrv
 
-# The code of README.md and of the guide, compiled and run.
+# Compile and run the code of README.md and the guide, and check the documents.
 guide:
     cargo test -p taskgroup-book
 
-# The guide as a book in the browser; needs `cargo install mdbook --locked` once.
+# Look for misspelt words in documents and code.
+spelling:
+    .ci/run spelling
+
+# Package each published crate and build it from its package.
+package:
+    .ci/run package
+
+# Serve the guide in the browser; needs `cargo install mdbook --locked` once.
 book:
     mdbook serve --open docs/guide
 
-# Accept what the compiler now says about misuse of the macros; look at the difference before committing it.
+# Accept what the compiler now says about misuse of the macros; look at the difference before
+# committing it.
 accept-ui:
     TRYBUILD=overwrite cargo test -p taskgroup-macros --test ui

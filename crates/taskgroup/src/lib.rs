@@ -42,6 +42,8 @@
 //! | [`observe`] | the live tree, warnings, progress, reports of blocking tasks, recordings |
 //! | `testing` (feature `testing`) | many orders of one test |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod ambient;
 mod blocking;
 mod bracket;
