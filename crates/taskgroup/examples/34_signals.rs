@@ -26,7 +26,7 @@ async fn consume(mut queue: mpsc::Receiver<u32>, sums: watch::Sender<u32>) {
         sleep(Duration::from_millis(100)).await;
         sums.send_modify(|sum| *sum += item);
     }
-    println!("consumer: the queue is over");
+    println!("consumer: the queue is closed");
 }
 
 async fn alarm(mut sums: watch::Receiver<u32>) -> Result<(), BoxError> {
@@ -56,11 +56,11 @@ async fn main() -> Result<(), BoxError> {
         go.notify_one();
         producer.await?;
         consumer.await?;
-        println!("main: {} task waits still", group.live());
+        println!("main: {} task still waits", group.live());
         group.cancel();
         Ok(())
     })
     .await?;
-    println!("main: nobody waits");
+    println!("main: no task waits");
     Ok(())
 }

@@ -69,7 +69,7 @@ async fn main() {
     );
     print_paths(&deep);
     println!(
-        "of a type that is not there: {}",
+        "a subgroup of a missing type: {}",
         errors.subgroup::<std::num::ParseIntError>().is_some()
     );
 }

@@ -43,8 +43,8 @@ async fn main() -> Result<(), BoxError> {
             messages.sort(); // they come in order of arrival
             println!("all failed: {messages:?}");
 
-            let nobody = first_success(&[], "/file").await.unwrap_err();
-            println!("nobody ran: {}", nobody.cause());
+            let none = first_success(&[], "/file").await.unwrap_err();
+            println!("no mirrors: {}", none.cause());
             Ok(())
         })
         .await

@@ -41,7 +41,7 @@ async fn good_example(longer: &TaskGroup) -> Result<(), ErrorGroup> {
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() -> Result<(), ErrorGroup> {
     bad_example().await?;
-    println!("the bad example has returned, nobody knows of its task");
+    println!("the bad example has returned, and no group has its task");
     sleep(Duration::from_secs(10)).await;
 
     TaskGroup::run(async |group| {
