@@ -6,8 +6,8 @@
 //!   back, but only at its next poll; a thread that gets to it first asks before it begins.
 //! - **BL3** The captures of a closure are gone before its token is, also when it never runs.
 //! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what
-//!   the task sees, and what it opens belongs below the task. Nobody can drop it: what it awaits
-//!   (in a `block_on`) comes back, cancelled or not.
+//!   the task sees, and what it opens belongs below the task. Nothing can drop it: what it awaits
+//!   (in a `block_on`) returns, cancelled or not.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,9 +20,10 @@ use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 use crate::scope::{current, group};
 
-/// What blocking work asks whether it should stop; given by [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking).
+/// Tells blocking work whether to stop; given by
+/// [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking).
 ///
-/// Clones ask the same task, so it can be handed to the threads of a pool.
+/// Clones belong to the same task, so the threads of a pool may each have one.
 #[derive(Clone)]
 pub struct BlockingToken {
     scope: Arc<Scope>,
@@ -41,10 +42,11 @@ impl BlockingToken {
         self.scope.reason()
     }
 
-    /// For `token.check()?` in a loop: returned as the error of the closure it ends the task as cancelled.
+    /// For `token.check()?` in a loop: the error, returned from the closure, ends the task as
+    /// cancelled.
     ///
     /// # Errors
-    /// [`Cancelled`] when the task is.
+    /// [`Cancelled`], when the task is cancelled.
     pub fn check(&self) -> Result<(), Cancelled> {
         if !self.is_cancelled() {
             return Ok(());
@@ -69,7 +71,7 @@ struct Stay(Arc<Scope>);
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        // What was deferred in it is run now, and the task waits for that too.
+        // What was deferred in it runs now, and the task waits for that too.
         self.0.orphan();
     }
 }
@@ -81,7 +83,7 @@ struct Job<W> {
     stay: Stay,
 }
 
-/// What came of the closure; without an outcome it has not begun.
+/// The outcome of the closure. Without an outcome it has not begun.
 struct Returned<V> {
     outcome: Option<Result<V, Failed>>,
     stay: Stay,
@@ -118,7 +120,8 @@ impl<V> Returned<V> {
 }
 
 impl<V> Drop for Returned<V> {
-    /// The task was dropped at the end of a grace, and the closure went on: its failure is still one (S41).
+    /// The task was dropped at the end of a grace, and the closure went on. Its failure still
+    /// counts (S41).
     fn drop(&mut self) {
         let scope = &self.stay.0;
         let failed = match self.outcome.take() {
@@ -164,7 +167,7 @@ where
         (Ok(Some(Ok(value))), _) => Ok(value),
         (Ok(Some(Err(failed))), _) => Err(failed.pass_on()),
         (Ok(None), Some(cancelled)) => Err(cancelled.into()),
-        // The thread saw the cancel before this task was told.
+        // The thread saw the cancellation before this task did.
         (Ok(None), None) => match until_cancelled(std::future::pending::<Infallible>()).await {
             Err(cancelled) => Err(cancelled.into()),
             Ok(never) => match never {},
@@ -172,7 +175,7 @@ where
         // A capture of a closure that never ran.
         (Err(error), _) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         (Err(_), Some(cancelled)) => Err(cancelled.into()),
-        // The runtime goes down and takes its queue of blocking work with it.
+        // The runtime is shut down, and its queue of blocking work with it.
         (Err(error), None) => Err(error.into()),
     }
 }

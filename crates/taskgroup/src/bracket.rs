@@ -19,11 +19,12 @@ use crate::shield::shield;
 
 /// Acquires a resource, uses it, and releases it exactly once, whatever happens in between.
 ///
-/// `acquire` and `release` are shielded, `work` can be cancelled. `release` runs when `work` returned a value or an error, when it
-/// panicked, when the task was cancelled, and also when this future itself is dropped half-way: then it runs as a task of
-/// the enclosing scope, which does not end before it. That is why `release` has to be `Send + 'static`.
+/// `acquire` and `release` are shielded; `work` can be cancelled. `release` runs when `work` has
+/// returned a value or an error, when it panicked, and when the task was cancelled. It also runs
+/// when this future itself is dropped half-way: then it runs as a task of the enclosing scope,
+/// which does not end before it. That is why `release` has to be `Send + 'static`.
 ///
-/// When `acquire` fails there is nothing to release and its error comes out.
+/// When `acquire` fails, there is nothing to release, and its error is returned.
 ///
 /// ```
 /// use taskgroup::bracket;
@@ -40,20 +41,25 @@ use crate::shield::shield;
 /// # }
 /// ```
 ///
-/// In a cancelled scope it is as ready as the three parts are: `acquire` and `release` run to their end, `work` up to its first suspension.
+/// In a cancelled scope `acquire` and `release` run to their end, and `work` runs up to its first
+/// suspension.
 ///
 /// # Errors
-/// That of `acquire` or of `work`. `release` returns `()` or a `Result`; an error of it fails the enclosing group or task.
+/// The error of `acquire` or of `work`. `release` returns `()` or a `Result`, and its error fails
+/// the enclosing group or task.
 ///
 /// # Panics
-/// A panic of `work` passes through after the release. A panic of `release` passes through where the work came to a value, and
-/// otherwise fails the enclosing group or task, so that it does not hide how the work ended.
+/// A panic of `work` continues after the release. A panic of `release` continues when the work
+/// returned a value. Otherwise it fails the enclosing group or task, so that it does not hide how
+/// the work ended.
 ///
 /// # Drop
-/// Dropped during `acquire`: as `acquire`. Later: the release runs as a task of the enclosing scope, once what the work left behind
-/// has ended, and a failure of the work fails that scope. Without a Tokio runtime the release cannot run, and the resource is dropped.
+/// Dropped during `acquire`, it drops `acquire`. Dropped later, it runs the release as a task of
+/// the enclosing scope, once what the work left behind has ended. A failure of the work then fails
+/// that scope. Without a Tokio runtime the release cannot run, and the resource is dropped.
 ///
-/// Haskell's `bracket`; Python's `async with` and `try`/`finally`, which loses the second half when its own cleanup is cancelled.
+/// The idea is Haskell's `bracket`. Python's `async with` and `try`/`finally` lose the release when
+/// a cancellation interrupts it.
 #[track_caller]
 #[doc(alias = "finally")]
 #[doc(alias = "AsyncExitStack")]
@@ -70,7 +76,7 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     let location = Location::caller();
-    // By its name: inside the future, the bound would have to hold for every lifetime.
+    // A function pointer: inside the future, the bound would have to hold for every lifetime.
     let into: fn(E) -> BoxError = E::into;
     async move {
         let scope = current::scope();
@@ -78,7 +84,7 @@ where
         let mut held = Held {
             scope: scope.clone(),
             work: None,
-            state: State::Acquired(resource, release),
+            state: Holding::Acquired(resource, release),
         };
         let mut worked = Worked {
             scope: scope.clone(),
@@ -88,13 +94,13 @@ where
             panic: None,
         };
         let ended = {
-            let State::Acquired(resource, _) = &mut held.state else {
+            let Holding::Acquired(resource, _) = &mut held.state else {
                 unreachable!("just acquired")
             };
             let result = &mut worked.result;
             let work = async move { *result = Some(Dated::new(work(resource)).await) };
-            // A section of its own: when it is cancelled, the work unwinds first, then this releases, then what is around it
-            // unwinds.
+            // In a section of its own: on a cancellation the work unwinds first, then the resource
+            // is released, then the code around unwinds.
             let section = Section::unopened(Lazy::Section, location, Ends::Any, work);
             let mut section = pin!(section);
             let inside = &mut held.work;
@@ -127,7 +133,7 @@ where
                 scope.adopt_cleanup_failure(failed);
             }
         }
-        // S43: it went wrong before the release, which others may have noticed.
+        // S43: the work failed before the release.
         if let Some(caught) = worked.panic.take() {
             caught.resume();
         }
@@ -142,7 +148,8 @@ where
     }
 }
 
-/// How the work ended, until the resource is released. Dropped before that, a failure of it is that of the scope around (S41).
+/// How the work ended, until the resource is released. Dropped before that, it leaves a failure of
+/// the work to the scope around (S41).
 struct Worked<T, E> {
     scope: Arc<Scope>,
     location: &'static Location<'static>,
@@ -176,7 +183,7 @@ impl<T, E> Drop for Worked<T, E> {
     }
 }
 
-/// A resource that is released by whoever has it last.
+/// A resource, and how to release it. Dropped, it leaves the release to the scope around.
 struct Held<A, R, F>
 where
     A: Send + 'static,
@@ -184,17 +191,17 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     scope: Arc<Scope>,
-    /// Dropped during the work, what that leaves behind may still use the resource.
+    /// The scope of the work. What the work leaves behind may still use the resource.
     work: Option<Arc<Scope>>,
-    state: State<A, R>,
+    state: Holding<A, R>,
 }
 
-/// What a release gave back.
+/// What a release returned.
 type Released = Result<(), BoxError>;
 
-enum State<A, R> {
+enum Holding<A, R> {
     Acquired(A, R),
-    /// Dropped in the middle of this, it goes on elsewhere.
+    /// Dropped half-way, it goes on as a task of the scope around.
     Releasing(Deferred),
     Released,
 }
@@ -206,13 +213,13 @@ where
     F: Future<Output: TaskOutput> + Send + 'static,
 {
     fn start(&mut self) {
-        if let State::Acquired(..) = self.state {
-            let State::Acquired(resource, release) =
-                std::mem::replace(&mut self.state, State::Released)
+        if let Holding::Acquired(..) = self.state {
+            let Holding::Acquired(resource, release) =
+                std::mem::replace(&mut self.state, Holding::Released)
             else {
                 return;
             };
-            self.state = State::Releasing(boxed(release(resource)));
+            self.state = Holding::Releasing(boxed(release(resource)));
         }
     }
 
@@ -220,18 +227,18 @@ where
         let polled = gate::call(|| {
             self.start();
             match &mut self.state {
-                State::Releasing(future) => future.as_mut().poll(cx),
-                State::Acquired(..) | State::Released => Poll::Ready(Ok(())),
+                Holding::Releasing(future) => future.as_mut().poll(cx),
+                Holding::Acquired(..) | Holding::Released => Poll::Ready(Ok(())),
             }
         });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(released)) => {
-                self.state = State::Released;
+                self.state = Holding::Released;
                 Poll::Ready(Ok(released))
             }
             Err(payload) => {
-                self.state = State::Released;
+                self.state = Holding::Released;
                 Poll::Ready(Err(gate::hand_on(payload)))
             }
         }
@@ -250,7 +257,7 @@ where
             let member = Member::from_panic(info, payload, Interval::now());
             self.scope.adopt_cleanup_failure(member);
         }
-        if let State::Releasing(future) = std::mem::replace(&mut self.state, State::Released) {
+        if let Holding::Releasing(future) = std::mem::replace(&mut self.state, Holding::Released) {
             let left = match &self.work {
                 Some(work) => work.defer_to_orphan(future),
                 None => Err(future),
@@ -268,10 +275,11 @@ fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred 
 
 /// Runs `future` when the current scope ends: after its code and its children, last deferred first.
 ///
-/// The current scope is the innermost one: the task, the body of the group, or the deadline or shield that the call stands in. What
-/// is deferred runs whether the scope ends by itself, by an error, a cancellation or a panic, and also when the future
-/// around it is dropped half-way. It runs shielded; only the end of a grace cuts it short. An error or panic of one fails the scope
-/// and skips none of the others.
+/// The current scope is the innermost one around the call: a task, the body of a group, a deadline
+/// or a shield. `future` runs whether that scope ends by itself, by an error, a cancellation or a
+/// panic, and also when the code around it is dropped half-way. It runs shielded; only the end of a
+/// grace cuts it short. Its error or panic fails the scope and does not skip what else was
+/// deferred.
 ///
 /// Outside any scope it runs at the next [`drain`].
 ///
@@ -288,7 +296,8 @@ fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred 
 /// # }
 /// ```
 ///
-/// Go's `defer`, for async code and for scopes; `AsyncExitStack.push_async_callback` in Python.
+/// The ideas are Go's `defer`, here for async code and scopes, and Python's
+/// `AsyncExitStack.push_async_callback`.
 pub fn defer<F>(future: F)
 where
     F: Future<Output: TaskOutput> + Send + 'static,
@@ -296,17 +305,28 @@ where
     current::scope().defer(boxed(future));
 }
 
-/// Waits for everything that was left below the process root: by futures of ours that were dropped half-way outside any scope, and
-/// by [`defer`] outside any scope.
+/// Waits for everything that was left below the process root.
 ///
-/// Inside [`run`](crate::run) and inside groups nothing is ever left there: the enclosing scope adopts it.
+/// Futures of this crate leave something there when they are dropped half-way outside any scope,
+/// and so does [`defer`] outside any scope. Inside [`run`](crate::run) and inside groups the
+/// enclosing scope adopts it instead. Call `drain` before a plain Tokio runtime is dropped.
+///
+/// ```
+/// use taskgroup::{defer, drain};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// defer(async { println!("runs at the next `drain`") });
+/// drain().await.unwrap();
+/// # }
+/// ```
 ///
 /// # Errors
-/// The failures of what was waited for, and of what had ended before: the process keeps the first 1 000 until somebody asks, tells the
-/// [warning hook](crate::observe::set_warning_hook) when there are more, and counts those. Then the last leaf is [`NotKept`](crate::error::NotKept).
+/// The failures of what it waited for, and of what had ended before. The process keeps the first 1
+/// 000 failures until the next `drain`, counts further ones, and reports them to the [warning
+/// hook](crate::observe::set_warning_hook). Then the last leaf is
+/// [`NotKept`](crate::error::NotKept).
 ///
 /// # Cancel safety
-/// Cancel safe. A wait that is given up leaves nothing behind.
+/// Cancel safe: dropping the future has no effect.
 pub async fn drain() -> Result<(), crate::ErrorGroup> {
     cancel_point().await;
     let root = Scope::root();
@@ -318,7 +338,7 @@ pub async fn drain() -> Result<(), crate::ErrorGroup> {
     }
 }
 
-/// Ready when nothing is left below the process root. Dropped, it is forgotten (S44).
+/// Resolves when nothing is left below the process root. Dropped, it waits no longer (S44).
 struct Drained {
     key: Option<Key>,
 }

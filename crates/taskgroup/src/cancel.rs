@@ -31,7 +31,7 @@ pub(crate) fn cancel_point() -> impl Future<Output = ()> {
     poll_fn(|cx| poll_cancel_point(cx))
 }
 
-/// What has nothing to come back with, because the code around it was told to end. That code is
+/// Never resolves: the code around it was cancelled and there is nothing to return. That code is
 /// dropped here.
 pub(crate) async fn cut_off<T>() -> T {
     poll_fn(|cx| {
@@ -41,7 +41,7 @@ pub(crate) async fn cut_off<T>() -> T {
     .await
 }
 
-/// As [`poll_cancel_point`], where the cancellation has been told already.
+/// As [`poll_cancel_point`], once the cancellation has been reported to the code.
 fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
     if current::is_cancelled() && current::scope().was_told() {
         poll_cancel_point(cx)
@@ -52,11 +52,11 @@ fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
 
 /// Runs `future` until it is done or the current scope is cancelled.
 ///
-/// When the scope is cancelled, `future` is dropped at its next suspension point, everything that it started has ended, and then
-/// `Err(Cancelled)` comes out: a guard under which the task may clean up. A value that `future` still produced is
-/// returned instead.
+/// When the scope is cancelled, `future` is dropped at its next suspension point. Once everything
+/// that it had started has ended, `until_cancelled` resolves to `Err(Cancelled)`: a guard under
+/// which the task may clean up. If `future` still produced a value, that value is returned instead.
 ///
-/// Each cancellation is told once: when its `Cancelled` has been dropped, the next
+/// Each cancellation is reported once. When its `Cancelled` has been dropped, the next
 /// `until_cancelled` in the same scope suspends before it polls `future`, and the task is dropped
 /// there.
 ///
@@ -82,9 +82,13 @@ fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
 /// [`Cancelled`] when the current scope was cancelled before `future` was done.
 ///
 /// # Cancel safety
-/// As `future`: dropping it half-way drops `future`; what `future` had started is cancelled and adopted by the enclosing scope.
+/// As `future`.
 ///
-/// The counterpart of asyncio's `except CancelledError`, without the way to forget the `raise`.
+/// # Drop
+/// Dropping it half-way drops `future`. What `future` had started is cancelled, and the enclosing
+/// scope adopts it.
+///
+/// The idea is asyncio's `except CancelledError`, in which the `raise` can be forgotten.
 #[track_caller]
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
@@ -107,23 +111,44 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
     }
 }
 
-/// Gives a cancellation, a deadline and the other tasks their chance: in a cancelled scope the task is dropped here.
+/// Lets cancellations, deadlines and other tasks take effect: in a cancelled scope the task is
+/// dropped here.
 ///
-/// For loops that compute without awaiting anything. It always suspends once, and lets have a turn what is ready: other tasks, timers and
-/// I/O. A deadline around it that has passed takes effect here. While a [`Cancelled`] of the scope is alive it only yields.
+/// Call it in loops that compute without awaiting anything. It suspends once, so that other tasks,
+/// timers and I/O that are ready get a turn. A deadline around it that has passed takes effect
+/// here. While a [`Cancelled`] of the scope is alive it only yields.
+///
+/// ```
+/// use taskgroup::{TaskGroup, checkpoint};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let counter = group.spawn(async {
+///         loop {
+///             checkpoint().await; // ends here when the task is cancelled
+///         }
+///     });
+///     tokio::task::yield_now().await;
+///     counter.cancel();
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 ///
 /// # Cancel safety
 /// Cancel safe.
 ///
-/// Trio's `checkpoint`, asyncio's `sleep(0)`.
+/// The ideas are Trio's `checkpoint` and asyncio's `sleep(0)`.
 pub async fn checkpoint() {
     cancel_point().await;
     tokio::task::yield_now().await;
-    // Whatever came during that turn ends the loop here, not after another round of it.
+    // A cancellation that came during that turn ends the loop here, not after another round.
     cancel_point().await;
 }
 
-/// Whether the current scope is cancelled. Stays true: a cancellation is a level, not an edge.
+/// Whether the current scope is cancelled. Once true it stays true: a cancellation is a level, not
+/// an edge.
 ///
 /// Outside any scope it is false.
 #[must_use]

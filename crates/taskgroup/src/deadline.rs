@@ -1,4 +1,5 @@
-//! Deadlines: the inner work is cancelled when the time has come, and cleans up before the word goes out.
+//! Deadlines: the inner work is cancelled at the deadline, and cleans up before `TimedOut` is
+//! returned.
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{self, Kind, Scope};
 
-/// A deadline passed before the work was done.
+/// The error of work that a deadline cut off.
 #[derive(Clone, Debug)]
 #[doc(alias = "TimeoutError")]
 #[doc(alias = "TooSlowError")]
@@ -35,13 +36,13 @@ impl TimedOut {
         self.at
     }
 
-    /// The time that was granted, where it was given as a duration.
+    /// The time that the work had, where it was given as a duration.
     #[must_use]
     pub fn limit(&self) -> Option<Duration> {
         self.limit
     }
 
-    /// Where the deadline was set up.
+    /// Where the deadline was set.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
         self.location
@@ -59,9 +60,10 @@ impl fmt::Display for TimedOut {
 
 impl Error for TimedOut {}
 
-/// The deadline around the code that got it from [`timeout_with`]; lets that code look at it and move it.
+/// The deadline around some work; given to the work by [`timeout_with`], which can look at it and
+/// move it.
 ///
-/// Clones share the deadline. After the work is done all of this is without effect.
+/// Clones share the deadline. Once the work has ended, moving it has no effect.
 #[derive(Clone)]
 #[doc(alias = "Timeout")]
 #[doc(alias = "CancelScope")]
@@ -70,22 +72,24 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// When it is; `None` while it is disabled.
+    /// The instant of the deadline; `None` while it is disabled.
     #[must_use]
     pub fn when(&self) -> Option<Instant> {
         self.scope.deadline().and_then(|state| state.lock().at)
     }
 
-    /// The time left, zero once it has passed; `None` while it is disabled.
+    /// The time left, zero once the deadline has passed; `None` while it is disabled.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.when()
             .map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Moves it; `None` disables it. An instant in the past fires at the next suspension point.
+    /// Moves the deadline. `None` disables it. An instant in the past fires at the next suspension
+    /// point.
     ///
-    /// Returns whether that took effect: once it has fired or the work is done it cannot be moved any more.
+    /// Returns whether this took effect: a deadline that has fired, or whose work has ended, cannot
+    /// be moved.
     pub fn reschedule(&self, at: impl Into<Option<Instant>>) -> bool {
         let Some(state) = self.scope.deadline() else {
             return false;
@@ -110,12 +114,12 @@ impl Deadline {
         true
     }
 
-    /// Moves it to so long from now. As [`reschedule`](Self::reschedule).
+    /// Moves the deadline to `duration` from now. As [`reschedule`](Self::reschedule).
     pub fn reschedule_after(&self, duration: Duration) -> bool {
         self.reschedule(far(Instant::now(), duration))
     }
 
-    /// Whether it has fired.
+    /// Whether the deadline has fired.
     #[must_use]
     pub fn expired(&self) -> bool {
         self.scope
@@ -133,12 +137,12 @@ impl fmt::Debug for Deadline {
     }
 }
 
-/// `start + duration`, or never when that is beyond what an instant can say.
+/// `start + duration`, or `None` for an instant too far away to be stored.
 fn far(start: Instant, duration: Duration) -> Option<Instant> {
     start.checked_add(duration)
 }
 
-/// Takes the alarm back when the work is over, however it ends.
+/// Cancels the alarm when the work has ended, whatever its outcome.
 struct Disarm(Arc<Scope>);
 
 impl Drop for Disarm {
@@ -155,16 +159,17 @@ enum Armed {
 }
 
 pin_project! {
-    /// Polls `section` to its end, the scope of which is a deadline. No clock is read and no timer touched before it is pending, and as
-    /// long as nothing inside asks for the scope there is none: then the end of the work is the end of the matter.
+    /// Polls `section`, whose scope is a deadline, to its end. It reads no clock and sets no timer
+    /// before the work is pending. While nothing inside needs a scope, none is opened, and there is
+    /// nothing to do at the end of the work.
     struct Limited<F: Future> {
-        // The alarm goes before the work when both are dropped.
+        // The alarm is dropped before the work.
         armed: Armed,
         #[pin]
         section: Section<F>,
         limit: Option<Duration>,
         location: &'static Location<'static>,
-        // What the deadline was where no scope knows it.
+        // The deadline, where no scope stores it.
         at: Option<Instant>,
         timed_out: bool,
     }
@@ -186,7 +191,7 @@ impl<F: Future> Limited<F> {
         }
     }
 
-    /// Polls the work, and sees to it that the deadline rings.
+    /// Polls the work, and keeps the alarm of the deadline set.
     fn poll_ended(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
         let polled = this.section.as_mut().poll_ended(cx);
@@ -195,7 +200,7 @@ impl<F: Future> Limited<F> {
         }
         match (this.section.as_mut().scope(), &*this.armed) {
             (Some(scope), Armed::Scope(_)) => {
-                // Where everything is busy the alarm may be late.
+                // The alarm may be late on a busy runtime.
                 if scope.expire_if_due() {
                     return this.section.poll_dropped(cx);
                 }
@@ -241,7 +246,8 @@ impl<F: Future> Future for Limited<F> {
             let mut this = self.as_mut().project();
             let armed = std::mem::replace(this.armed, Armed::Not);
             match ended {
-                // A value that carries the `Cancelled` of this very deadline says "timed out", as an error that carries it ends a task.
+                // A value that carries the `Cancelled` of this deadline means "timed out", as an
+                // error that carries it ends a task.
                 Ended::Value(value) if !this.section.as_mut().scope().is_some_and(told_itself) => {
                     if let Armed::Bell(bell) = armed {
                         bell.leave();
@@ -274,26 +280,30 @@ impl<F: Future> Future for Limited<F> {
     }
 }
 
-/// Whether the deadline has fired and the [`Cancelled`](crate::Cancelled) that said so inside lives.
+/// Whether the deadline has fired and its [`Cancelled`](crate::Cancelled) is still alive inside.
 fn told_itself(scope: &Arc<Scope>) -> bool {
     scope.is_origin() && scope.is_masked()
 }
 
 /// Runs `future` for at most `duration`.
 ///
-/// At the deadline the work is cancelled: it is dropped at its next suspension point, or cleans up first where it holds a guard or a
-/// shield. Once everything it started has ended, `Err(TimedOut)` comes out, so never before the inner work is really
-/// over. A value that the work still produced is returned, not thrown away; an error that its cleanup raised is such
-/// a value, and says in its context that a deadline cancelled it. Only a value that carries the
-/// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, say) is one more way to say that it timed out.
+/// At the deadline the work is cancelled: it is dropped at its next suspension point, or cleans up
+/// first where it holds a guard or a shield. `Err(TimedOut)` is returned only once the work and
+/// everything it started have ended.
+///
+/// If the work still produced a value, that value is returned. An error of its cleanup is such a
+/// value, and its context says that a deadline cancelled it. A value that carries the
+/// [`Cancelled`](crate::Cancelled) of this deadline (passed on by `?`, for example) counts as timed
+/// out.
 ///
 /// The deadline uses the clock of the runtime that polls the work, even a runtime that a child
 /// opens inside `block_in_place`. If that runtime is shut down, the next runtime that polls the
 /// work takes over.
 ///
-/// The time counts from the first suspension of the work, or from when it first asks for its scope: what is ready at once costs no look at
-/// the clock. Zero fires at the first suspension point. When a scope around this one is cancelled as well, or its deadline is due too, this one
-/// keeps quiet and the outer one speaks.
+/// The time counts from the first suspension of the work, or from when the work first needs its
+/// scope, so work that is ready at once does not read the clock. A duration of zero fires at the
+/// first suspension point. When a scope further out is cancelled too, or its deadline is due too,
+/// this deadline reports nothing and the outer scope decides.
 ///
 /// ```
 /// use std::time::Duration;
@@ -315,9 +325,9 @@ fn told_itself(scope: &Arc<Scope>) -> bool {
 /// shut down, when `future` does not finish at once. A panic of `future` passes through.
 ///
 /// # Cancel safety
-/// As `future`. In a cancelled scope it is as ready as `future` is.
+/// As `future`. In a cancelled scope it resolves as soon as `future` does.
 ///
-/// asyncio's `timeout`, Trio's `fail_after`.
+/// The ideas are asyncio's `timeout` and Trio's `fail_after`.
 #[track_caller]
 #[doc(alias = "fail_after")]
 #[doc(alias = "wait_for")]
@@ -350,7 +360,7 @@ pub fn timeout_at<F: Future>(
     Limited::new(section, None, location)
 }
 
-/// As [`timeout`], for work that wants to look at its deadline or move it.
+/// As [`timeout`], for work that looks at its deadline or moves it.
 ///
 /// `None` starts without a deadline; [`Deadline::reschedule`] can set one.
 ///
@@ -396,9 +406,18 @@ where
     }
 }
 
-/// As [`timeout`] where silence is fine: `None` when the deadline cut the work off.
+/// As [`timeout`], with `None` in place of an error when the deadline cut the work off.
 ///
-/// Trio's `move_on_after`.
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::move_on_after;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let advert = move_on_after(Duration::from_millis(50), std::future::pending::<&str>()).await;
+/// assert_eq!(advert.unwrap_or("no advert today"), "no advert today");
+/// # }
+/// ```
+///
+/// The idea is Trio's `move_on_after`.
 #[track_caller]
 pub fn move_on_after<F: Future>(
     duration: Duration,
@@ -415,11 +434,21 @@ pub fn move_on_after<F: Future>(
     async move { limited.await.ok() }
 }
 
-/// The earliest deadline that binds the code that asks: the minimum over the scopes above, up to the nearest shield.
+/// The earliest deadline of the calling code: the minimum over the scopes around it, up to the
+/// nearest shield.
 ///
-/// `None` when nothing limits it. Where the current scope is cancelled already, the answer is now.
+/// `None` without any deadline. In a scope that is already cancelled it is the current instant.
 ///
-/// Trio's `current_effective_deadline`.
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{current_deadline, timeout};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// assert!(current_deadline().is_none());
+/// timeout(Duration::from_secs(1), async { assert!(current_deadline().is_some()) }).await.unwrap();
+/// # }
+/// ```
+///
+/// The idea is Trio's `current_effective_deadline`.
 #[must_use]
 pub fn current_deadline() -> Option<Instant> {
     if current::is_cancelled() {

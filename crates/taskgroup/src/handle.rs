@@ -15,20 +15,23 @@ use crate::scope::tree::Dropping;
 
 /// A child of a group: a future of its value.
 ///
-/// Awaited, it resolves once the task has ended with everything below it: `Ok` with the value, or a [`JoinError`]. It may be
-/// awaited in the body, in another child, or after the group, by value, by `&mut` (in a `select!` loop, say), or by `&` as
-/// often as one likes, which gives a reference to the value.
+/// It resolves when the task and everything below it have ended: to the value, or to a
+/// [`JoinError`]. Await it in the body, in another child, or after the group. Await it by value, by
+/// `&mut` (in a `select!` loop, for example), or by `&`, which gives a reference to the value and
+/// can be repeated.
 ///
-/// In a cancelled scope without a guard an await never comes back at once, be the task over or refused: it suspends, and the code around it
-/// is dropped there. So a loop over handles ends with its scope. [`outcome`](Self::outcome) looks without awaiting.
+/// In a cancelled scope without a guard an await always suspends first, even when the task has
+/// ended or was refused, and the code around it is dropped there. So a loop over handles ends with
+/// its scope. [`outcome`](Self::outcome) looks without awaiting.
 ///
 /// # Cancel safety
-/// Cancel safe: a wait that is given up takes nothing with it.
+/// Cancel safe: dropping an await by reference loses nothing, and the task goes on.
 ///
 /// # Drop
-/// Detaches nothing: the group still owns the task. Its value is dropped when the task ends.
+/// Dropping the handle does not detach the task: the group still owns it. The value is dropped when
+/// the task ends.
 ///
-/// asyncio's `Task`, as seen from outside.
+/// The idea is asyncio's `Task`, as its users see it.
 #[doc(alias = "Task")]
 #[doc(alias = "JoinHandle")]
 pub struct TaskHandle<T> {
@@ -59,7 +62,7 @@ impl<T> TaskHandle<T> {
         self.header().is_done()
     }
 
-    /// The task's name, or `#` and its number in the group.
+    /// The task's name, or `#` and its index in the group.
     #[must_use]
     pub fn name(&self) -> std::borrow::Cow<'static, str> {
         crate::scope::group::display_name(self.header())
@@ -71,13 +74,13 @@ impl<T> TaskHandle<T> {
         self.header().id()
     }
 
-    /// Name, id, path and spawn location of the task.
+    /// The name, id, path and spawn location of the task.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
         self.header().info()
     }
 
-    /// The count of the task in its group, from 1 in spawn order.
+    /// The index of the task in its group, from 1 in spawn order.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.header().index
@@ -85,10 +88,10 @@ impl<T> TaskHandle<T> {
 }
 
 impl<T> TaskHandle<T> {
-    /// Cancels this task only; its siblings go on and the group does not fail.
+    /// Cancels this task only. Its siblings go on, and the group does not fail.
     ///
-    /// The task is dropped at its next suspension point, or cleans up first where it holds a guard. Idempotent; without effect on a
-    /// task that has ended.
+    /// The task is dropped at its next suspension point, or cleans up first where it holds a guard.
+    /// A second call has no effect, and neither has a call after the task has ended.
     #[track_caller]
     pub fn cancel(&self) {
         if self.is_finished() {
@@ -103,10 +106,11 @@ impl<T> TaskHandle<T> {
         }
     }
 
-    /// Resolves when the task has ended, and leaves the value where it is. For any number of waiters.
+    /// Resolves when the task has ended, and leaves the value where it is. Any number of callers
+    /// may wait.
     ///
     /// # Cancel safety
-    /// Cancel safe. A wait that is given up leaves nothing behind.
+    /// Cancel safe: dropping the future has no effect on the task.
     pub async fn ended(&self) {
         cancel_point().await;
         let mut wait = self.wait_done();
@@ -120,7 +124,7 @@ impl<T> TaskHandle<T> {
         .await;
     }
 
-    /// The outcome in place, once the task has ended.
+    /// A reference to the outcome, once the task has ended.
     #[must_use]
     pub fn outcome(&self) -> Option<Result<&T, &JoinError>> {
         self.joiner.look()

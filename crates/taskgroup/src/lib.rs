@@ -1,6 +1,7 @@
-//! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is skipped.
+//! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is
+//! skipped.
 //!
-//! What that means in detail is the contract, `docs/contract.md` in the repository: numbered rules,
+//! The contract, `docs/contract.md` in the repository, says what that means: in numbered rules,
 //! each with tests that cite its number.
 //!
 //! # Which one do I use?
@@ -8,27 +9,28 @@
 //! | I want | I use | in Python, Trio, Go, JavaScript |
 //! |---|---|---|
 //! | children that end together, in parallel | [`TaskGroup::run`], [`TaskGroup::spawn`] | `TaskGroup`, nursery, `errgroup` |
-//! | failures that stop nobody; the first success; the first n; at most n failures | [`Policy`] | `supervisorScope`, – |
+//! | failures that cancel nothing; the first success; the first n; at most n failures | [`Policy`] | `supervisorScope`, – |
 //! | at most n at once | [`GroupBuilder::limit`]; with back-pressure [`TaskGroup::spawn_when_free`] | `Semaphore`, `SetLimit` |
 //! | a heartbeat that ends with the group | [`TaskBuilder::background`] | – |
-//! | a server that says when it listens | [`TaskGroup::start`] | `nursery.start` |
+//! | a server that reports when it listens | [`TaskGroup::start`] | `nursery.start` |
 //! | blocking work | [`TaskGroup::spawn_blocking`] | `to_thread` |
 //! | all values in argument order, or every failure | [`gather`] | `gather`, `Promise.all` |
 //! | all outcomes, by index or key | [`settle`], [`settle_by_key`] | `gather(return_exceptions=True)`, `allSettled` |
 //! | the first that succeeds | [`race`], [`race_staggered`] | `Promise.any`, `staggered_race` |
 //! | one function over many items | [`map`] | `Semaphore` and `gather` |
-//! | outcomes as they come | [`as_completed`] | `as_completed` |
-//! | to look which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
+//! | outcomes in order of completion | [`as_completed`] | `as_completed` |
+//! | to see which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
 //! | outputs that are no `Result` | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |
-//! | how far it is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
+//! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
 //! | to clean up on cancellation | [`until_cancelled`] | `except CancelledError` |
 //! | signals between tasks | Tokio's channels, `Notify`, `Semaphore` | `Queue`, `Event` |
 //!
-//! `spawn` makes tasks that run on all cores and are `'static`. The helpers (`gather` … `map`) run futures inside the caller's task, so
-//! these may borrow; given task handles they wait for tasks.
+//! `spawn` makes tasks, which run on all cores and are `'static`. The helpers (`gather` … `map`)
+//! run futures inside the caller's task, so these may borrow. Given task handles, they wait for
+//! tasks.
 //!
 //! # Where the other names are
 //!

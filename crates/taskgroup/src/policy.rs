@@ -1,9 +1,9 @@
-//! When a group stops by itself, and which failures it puts up with.
+//! When a group stops by itself, and which failures it tolerates.
 
 use std::error::Error;
 use std::fmt;
 
-/// What ends a group early, and which outcomes it is made for. Given to
+/// When a group stops by itself, and which failures it tolerates. Given to
 /// [`GroupBuilder::policy`](crate::GroupBuilder::policy).
 ///
 /// | policy | the children are cancelled | the group fails |
@@ -11,12 +11,12 @@ use std::fmt;
 /// | [`fail_fast`](Self::fail_fast), the default | at the first failure | with every failure |
 /// | [`collect`](Self::collect) | never | with every failure, after all have ended |
 /// | [`stop_after`](Self::stop_after)`(n)` | at the n-th failure | with every failure |
-/// | [`first_success`](Self::first_success) | at the first success | when nobody succeeded, with every failure |
+/// | [`first_success`](Self::first_success) | at the first success | when no child succeeded, with every failure |
 /// | [`quorum`](Self::quorum)`(n)` | at the n-th success | when fewer succeeded, with every failure |
 ///
 /// A failure is an `Err` or a panic of a child. The body is not a child: its failure always ends
-/// the group, and its value does not count as a success. Whatever the policy, the group waits for
-/// everything in it, and nothing hangs when all fail.
+/// the group, and its value does not count as a success. Under every policy the group waits for
+/// everything in it, and nothing hangs when all children fail.
 ///
 /// ```
 /// use taskgroup::{BoxError, Policy, TaskGroup};
@@ -39,15 +39,15 @@ use std::fmt;
 /// # }
 /// ```
 ///
-/// Kotlin's `supervisorScope` and `select`, Java's `Joiner`.
+/// The ideas are Kotlin's `supervisorScope` and `select`, and Java's `Joiner`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(alias = "supervisorScope")]
 #[doc(alias = "return_exceptions")]
 #[doc(alias = "Joiner")]
 pub struct Policy {
-    /// So many failures are too many.
+    /// This number of failures ends the group.
     failures: Option<usize>,
-    /// So many successes are enough.
+    /// This number of successes ends the group.
     successes: Option<usize>,
 }
 
@@ -58,14 +58,13 @@ impl Policy {
         Self::stop_after(1)
     }
 
-    /// Failures cancel nobody: all children run to their end, then all failures come out. The
-    /// values are in the handles; see also
+    /// A failure cancels nothing: all children run to their end, then all failures come out. The
+    /// values are in the handles. See also
     /// [`GroupBuilder::run_to_end`](crate::GroupBuilder::run_to_end) and [`settle`](crate::settle).
     ///
     /// # Memory
-    /// The group keeps every failure, with its error, until it ends: some 300 bytes each and what
-    /// the errors hold. A server that lives for months and whose children fail now and then grows
-    /// by that. Let such children handle their errors themselves and return `Ok`.
+    /// The group keeps every failure until it ends: about 300 bytes each, and what the error holds.
+    /// A server that lives for months grows by that whenever a child fails. Let such children handle their errors themselves and return `Ok`.
     #[must_use]
     #[doc(alias = "supervise")]
     pub const fn collect() -> Self {
@@ -75,14 +74,14 @@ impl Policy {
         }
     }
 
-    /// The first child that succeeds ends the group; the failures before it are put up with.
+    /// The first child that succeeds ends the group. Failures before it are tolerated.
     #[must_use]
     #[doc(alias = "any")]
     pub const fn first_success() -> Self {
         Self::quorum(1)
     }
 
-    /// The group ends as soon as so many children have succeeded; failures are put up with. Zero
+    /// The group ends as soon as `successes` children have succeeded. Failures are tolerated. Zero
     /// counts as one.
     #[must_use]
     pub const fn quorum(successes: usize) -> Self {
@@ -92,7 +91,8 @@ impl Policy {
         }
     }
 
-    /// The group ends at the n-th failure; up to then siblings live. Zero counts as one.
+    /// The group ends at the failure number `failures`. Failures before it cancel nothing. Zero
+    /// counts as one.
     #[must_use]
     pub const fn stop_after(failures: usize) -> Self {
         Self {
@@ -101,8 +101,8 @@ impl Policy {
         }
     }
 
-    /// This policy, given up at the n-th failure: `Policy::quorum(3).or_stop_after(2)`. Zero counts
-    /// as one.
+    /// As this policy, but the group also ends at failure number `failures`:
+    /// `Policy::quorum(3).or_stop_after(2)`. Zero counts as one.
     #[must_use]
     pub const fn or_stop_after(mut self, failures: usize) -> Self {
         self.failures = Some(at_least_one(failures));
@@ -120,7 +120,7 @@ impl Policy {
         }
     }
 
-    /// How many successes it asks for.
+    /// The number of successes that it asks for.
     pub(crate) fn wanted(self) -> Option<usize> {
         self.successes
     }
@@ -137,7 +137,7 @@ impl Default for Policy {
     }
 }
 
-/// How the children of a group fared so far.
+/// The outcomes of the children of a group so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) succeeded: usize,
@@ -153,10 +153,10 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-/// A group ended with fewer successes than its [`Policy`] asks for, and no child had failed: there
-/// were too few children.
+/// The error of a group that ended with fewer successes than its [`Policy`] asks for, and in which
+/// no child failed: there were too few children.
 ///
-/// Where children failed, their failures say why and this error is not made.
+/// Where children failed, the group fails with their failures and without this error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumMissed {
     wanted: usize,
@@ -168,13 +168,13 @@ impl QuorumMissed {
         Self { wanted, succeeded }
     }
 
-    /// How many successes the policy asks for.
+    /// The number of successes that the policy asks for.
     #[must_use]
     pub fn wanted(&self) -> usize {
         self.wanted
     }
 
-    /// How many children succeeded.
+    /// The number of children that succeeded.
     #[must_use]
     pub fn succeeded(&self) -> usize {
         self.succeeded

@@ -4,9 +4,9 @@ use tokio::sync::watch;
 
 use crate::gate;
 
-/// How many children of a group are in which state.
+/// The number of children of a group in each state.
 ///
-/// Every snapshot adds up: each child that is known is in exactly one state.
+/// Every snapshot adds up: each known child is in exactly one state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {

@@ -12,7 +12,8 @@ use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{Dropping, Kind, Scope};
 use crate::scope::{gate, group};
 
-/// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As [`Runner::run`] with its defaults.
+/// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As
+/// [`Runner::run`] with its defaults.
 ///
 /// ```no_run
 /// let answer = taskgroup::run(async || {
@@ -23,10 +24,10 @@ use crate::scope::{gate, group};
 /// ```
 ///
 /// # Errors
-/// [`RunError`], see there.
+/// [`RunError`], when the run was stopped or left failures behind.
 ///
 /// # Panics
-/// When the runtime cannot be built, or inside another one; and with a panic of `main`.
+/// When the runtime cannot be built, and inside another runtime. A panic of `main` passes through.
 #[track_caller]
 #[doc(alias = "asyncio.run")]
 pub fn run<T>(main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
@@ -35,10 +36,14 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
 
 /// Builds a Tokio runtime and runs a program on it as the root of the scope tree.
 ///
-/// The first Ctrl-C (or `SIGTERM`) cancels the root and waits for its cleanup, the second one ends the process at once. What is left when
-/// `main` is done (by futures that were dropped half-way) is cancelled and awaited.
+/// The first Ctrl-C (or `SIGTERM`) cancels the root and waits for its cleanup. The second one ends
+/// the process at once. What `main` leaves behind (futures that were dropped half-way) is cancelled
+/// and awaited.
 ///
-/// This is a convenience: everything works as well inside a plain `#[tokio::main]`, without the signals.
+/// This is a convenience. Except for the signals, everything also works inside a plain
+/// `#[tokio::main]`.
+///
+/// The idea is Python's `asyncio.Runner`.
 #[derive(Debug)]
 #[must_use = "a runner does nothing until `run`"]
 pub struct Runner {
@@ -58,7 +63,7 @@ impl Default for Runner {
     }
 }
 
-/// A run that was stopped, or that left failures behind.
+/// The error of a run that was stopped, or that left failures behind.
 #[derive(Debug)]
 pub struct RunError<T> {
     value: Option<T>,
@@ -67,7 +72,7 @@ pub struct RunError<T> {
 }
 
 impl<T> RunError<T> {
-    /// The value of `main`, if it came to one.
+    /// The value of `main`, if it has one.
     pub fn into_value(self) -> Option<T> {
         self.value
     }
@@ -77,7 +82,7 @@ impl<T> RunError<T> {
         self.reason.as_ref()
     }
 
-    /// Failures of what `main` had left behind, or of cleanup that took too long.
+    /// The failures of what `main` left behind, and of cleanup that took too long.
     pub fn failures(&self) -> Option<&ErrorGroup> {
         self.failures.as_ref()
     }
@@ -99,7 +104,7 @@ impl<T> std::fmt::Display for RunError<T> {
 impl<T: std::fmt::Debug> std::error::Error for RunError<T> {}
 
 impl Runner {
-    /// A multi-thread runtime with one worker per core, signals handled, no limit for cleanup.
+    /// A multi-thread runtime with one worker per core, with signals handled and without a grace.
     pub fn new() -> Self {
         Self {
             current_thread: false,
@@ -118,23 +123,24 @@ impl Runner {
         self
     }
 
-    /// The number of worker threads.
+    /// Sets the number of worker threads.
     pub fn worker_threads(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// Bounds the cleanup after the run was cancelled: after that, guards and shields hold no longer.
+    /// Bounds cleanup: guards and shields no longer apply once `grace` has passed since the run was
+    /// cancelled.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// Has the live [`tree`](crate::observe::tree) of the process printed to standard error whenever `signal` comes: for a program that does
-    /// not end and nobody knows why.
+    /// Prints the live [`tree`](crate::observe::tree()) of the process to standard error whenever
+    /// `signal` arrives. This shows why a program does not end.
     ///
-    /// `SIGQUIT` (Ctrl-\ on a terminal) and `SIGUSR1` are usual. A thread of its own prints, so the tree comes also when every worker
-    /// is blocked.
+    /// `SIGQUIT` (Ctrl-\ on a terminal) and `SIGUSR1` are usual. A thread of its own prints, so it
+    /// works even when every worker is blocked.
     ///
     /// ```
     /// use taskgroup::Runner;
@@ -153,7 +159,7 @@ impl Runner {
         self
     }
 
-    /// Whether Ctrl-C and `SIGTERM` cancel the run. They do unless this says no.
+    /// Sets whether Ctrl-C and `SIGTERM` cancel the run. By default they do.
     pub fn signals(mut self, handle: bool) -> Self {
         self.signals = handle;
         self
@@ -183,13 +189,15 @@ impl Runner {
         }
     }
 
-    /// Runs `main` to its end, and whatever it leaves behind.
+    /// Runs `main` and everything that it leaves behind to their end.
     ///
     /// # Errors
-    /// [`RunError`] when a signal cancelled the run before `main` had a value, and when something failed that no group answers for.
+    /// [`RunError`], when a signal cancelled the run before `main` had a value, and when something
+    /// failed that belongs to no group.
     ///
     /// # Panics
-    /// When the runtime cannot be built, or inside another one; and with a panic of `main`.
+    /// When the runtime cannot be built, and inside another runtime. A panic of `main` passes
+    /// through.
     #[track_caller]
     pub fn run<T>(self, main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
         let location = Location::caller();
@@ -197,7 +205,8 @@ impl Runner {
         #[cfg(unix)]
         let _printer = crate::observe::TreeOnSignal::start(&self.tree_on);
         let ended = runtime.block_on(self.root(main, location));
-        // Ours has all ended. What a program spawned past us gets a moment; a blocking read of a terminal may never end.
+        // Everything in the tree has ended. What the program gave to Tokio directly gets a moment
+        // more; a blocking read of a terminal may never end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         let (value, scope) = ended;
         let failures = ErrorGroup::new(group::info(&scope), scope.take_adopted());
@@ -230,7 +239,7 @@ impl Runner {
         if self.grace.is_some() {
             scope.name_all_below();
         }
-        // Handled from here on, not from the first turn of a task: `main` may come first and keep the thread.
+        // Registered here and not in a task: `main` may run first and keep the thread.
         let signals = self.signals.then(Signals::new).and_then(Result::ok);
         let watch = signals.map(|signals| {
             tokio::spawn(watch_signals(signals, scope.clone(), self.grace, location))
@@ -239,7 +248,7 @@ impl Runner {
         let grace = self.grace;
         let body = async move {
             let value = main().await;
-            // Whatever is below now was left behind by a future that was dropped half-way.
+            // What is below now was left behind by futures that were dropped half-way.
             let reason = CancelReason::of(ReasonKind::GroupEnded, below.location, None);
             cancel_run(&below, &reason, grace);
             value
@@ -254,10 +263,12 @@ impl Runner {
         (ended, scope)
     }
 
-    /// What `#[taskgroup::main]` calls: as [`run`](Self::run), with everything that went wrong printed to stderr.
+    /// As [`run`](Self::run), with everything that failed printed to standard error.
+    /// `#[taskgroup::main]` calls it.
     ///
-    /// The exit code is that of `main`; 1 for an error; 128 and the number of the signal that stopped it, also when `main` cleaned up
-    /// and returned its [`Cancelled`].
+    /// The exit code is the one that `main` returned, or 1 for an error. A run that a signal
+    /// stopped exits with 128 plus the number of the signal, also when `main` cleaned up and
+    /// returned its [`Cancelled`].
     #[track_caller]
     pub fn run_main<T: MainOutput>(self, main: impl AsyncFnOnce() -> T) -> ExitCode {
         match self.run(main) {
@@ -278,10 +289,11 @@ impl Runner {
         }
     }
 
-    /// What `#[taskgroup::testing::test]` calls: without signals, and what is left behind failing fails the test.
+    /// As [`run`](Self::run), without signals, and with a panic where `run` returns an error.
+    /// `#[taskgroup::testing::test]` calls it.
     ///
     /// # Panics
-    /// With a panic of the test, and when something that it left behind failed.
+    /// When something that the test left behind failed. A panic of the test passes through.
     #[track_caller]
     pub fn run_test<T>(self, test: impl AsyncFnOnce() -> T) -> T {
         match self.signals(false).run(test) {

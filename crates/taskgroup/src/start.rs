@@ -1,7 +1,8 @@
-//! Children that say when they are ready.
+//! Children that report when they are ready.
 //!
-//! Until then the child *reports to its starter*: an end that comes too early goes through the channel instead of to the group, and the
-//! child then waits to be cancelled by the starter, so that the group sees a cancelled child and nothing else.
+//! Until then the child *reports to its starter*: an end that comes too early goes through the
+//! channel and not to the group. The child then waits until the starter cancels it, so that the
+//! group sees a cancelled child and nothing else.
 
 use std::fmt;
 use std::panic::Location;
@@ -22,50 +23,52 @@ use crate::scope::{current, group};
 use crate::shield::shield;
 use crate::sync::Mutex;
 
-/// The word that a child owes to its starter; given by [`TaskGroup::start`].
+/// What a child calls when it is ready; given by [`TaskGroup::start`].
 ///
 /// # Drop
-/// Dropped without a word, the child can no longer become ready; its starter learns of it when the child ends.
+/// Without a call of [`ready`](Self::ready) the child can no longer become ready. The starter gets
+/// [`StartError::NeverReady`] when the child ends.
 #[must_use = "the starter waits for `ready`"]
 #[doc(alias = "task_status")]
 pub struct Started<V> {
-    sender: Arc<Sender<V>>,
+    sender: Arc<Reporter<V>>,
 }
 
-/// Who speaks first, the child's `ready` or its end, takes the channel.
-struct Sender<V> {
-    channel: Mutex<Option<oneshot::Sender<Word<V>>>>,
+/// The first report, `ready` or an early end, takes the channel.
+struct Reporter<V> {
+    channel: Mutex<Option<oneshot::Sender<Report<V>>>>,
     ready: AtomicBool,
 }
 
-/// What the starter is told.
-enum Word<V> {
+/// What the starter gets.
+enum Report<V> {
     Ready(V),
-    /// It went wrong before it was ready.
+    /// It failed before it was ready.
     Failed(Failed),
     Ended,
 }
 
-impl<V> Sender<V> {
-    fn say(&self, word: Word<V>) -> Result<(), Option<Word<V>>> {
-        // The lock is given back before the starter is woken.
+impl<V> Reporter<V> {
+    fn send(&self, report: Report<V>) -> Result<(), Option<Report<V>>> {
+        // The lock is released before the starter is woken.
         let channel = self.channel.lock().take();
         match channel {
-            Some(channel) => channel.send(word).map_err(Some),
+            Some(channel) => channel.send(report).map_err(Some),
             None => Err(None),
         }
     }
 }
 
 impl<V> Started<V> {
-    /// Says that the child is ready, and gives `value` to the starter. From now on the child is one like any other.
+    /// Reports that the child is ready and gives `value` to the starter. From now on it is a child
+    /// like any other.
     ///
-    /// It can be said once: `self` is gone. Without effect when the starter waits no longer; the child is being cancelled then.
+    /// If the starter no longer waits, this has no effect: the child is already cancelled then.
     #[doc(alias = "started")]
     pub fn ready(self, value: V) {
-        // Before the starter hears it: an end right after this is the group's business.
+        // Stored before the report is sent: an end right after it goes to the group.
         self.sender.ready.store(true, Ordering::SeqCst);
-        let _ = self.sender.say(Word::Ready(value));
+        let _ = self.sender.send(Report::Ready(value));
     }
 }
 
@@ -90,8 +93,8 @@ where
     let group = group.clone();
     async move {
         cancel_point().await;
-        let (channel, word) = oneshot::channel();
-        let sender = Arc::new(Sender {
+        let (channel, report) = oneshot::channel();
+        let sender = Arc::new(Reporter {
             channel: Mutex::new(Some(channel)),
             ready: AtomicBool::new(false),
         });
@@ -103,23 +106,23 @@ where
             group,
             here: current::scope(),
             handle: Some(handle),
-            word,
+            report,
             failed: None,
         };
-        match until_cancelled(&mut starting.word).await {
-            Ok(Ok(Word::Ready(value))) => match starting.handle.take() {
+        match until_cancelled(&mut starting.report).await {
+            Ok(Ok(Report::Ready(value))) => match starting.handle.take() {
                 Some(handle) => Ok((value, handle)),
-                None => unreachable!("nobody else takes it"),
+                None => unreachable!("it is taken only here"),
             },
-            Ok(Ok(Word::Failed(failed))) => {
+            Ok(Ok(Report::Failed(failed))) => {
                 starting.failed = Some(failed);
                 let _ = starting.end().await;
                 match starting.failed.take() {
                     Some(failed) => Err(StartError::Failed(failed.pass_on())),
-                    None => unreachable!("nobody else takes it"),
+                    None => unreachable!("it is taken only here"),
                 }
             }
-            Ok(Ok(Word::Ended)) => {
+            Ok(Ok(Report::Ended)) => {
                 let _ = starting.end().await;
                 Err(StartError::NeverReady)
             }
@@ -138,13 +141,14 @@ where
     }
 }
 
-/// The child as long as the starter waits: gone with it. A fault that the starter has not returned by then is the group's (S41).
+/// The child while the starter waits. Dropped, it cancels the child and leaves a failure that the
+/// starter has not returned to the group (S41).
 struct Starting<V, T: 'static> {
     group: TaskGroup,
     /// Where the starter is.
     here: Arc<Scope>,
     handle: Option<TaskHandle<T>>,
-    word: oneshot::Receiver<Word<V>>,
+    report: oneshot::Receiver<Report<V>>,
     failed: Option<Failed>,
 }
 
@@ -168,9 +172,9 @@ impl<V, T: 'static> Drop for Starting<V, T> {
     fn drop(&mut self) {
         let Some(handle) = &self.handle else { return };
         // First: what is sent after that goes back to the child.
-        self.word.close();
-        let failed = self.failed.take().or_else(|| match self.word.try_recv() {
-            Ok(Word::Failed(failed)) => Some(failed),
+        self.report.close();
+        let failed = self.failed.take().or_else(|| match self.report.try_recv() {
+            Ok(Report::Failed(failed)) => Some(failed),
             _ => None,
         });
         if let Some(failed) = failed {
@@ -191,26 +195,26 @@ impl<V, T: 'static> Drop for Starting<V, T> {
     }
 }
 
-/// When the child is gone nobody will say anything, wherever its [`Started`] is.
-struct Silence<V>(Arc<Sender<V>>);
+/// Closes the channel when the child is gone, wherever its [`Started`] is.
+struct CloseAtEnd<V>(Arc<Reporter<V>>);
 
-impl<V> Drop for Silence<V> {
+impl<V> Drop for CloseAtEnd<V> {
     fn drop(&mut self) {
         let channel = self.0.channel.lock().take();
         drop(channel);
     }
 }
 
-/// The child: what comes too early goes to the starter.
+/// The child. An end that comes too early goes to the starter.
 async fn reporting<V, F>(
-    sender: Arc<Sender<V>>,
+    sender: Arc<Reporter<V>>,
     future: F,
 ) -> Result<<F::Output as TaskOutput>::Value, BoxError>
 where
     F: Future<Output: TaskOutput>,
 {
-    let silence = Silence(sender);
-    let sender = &silence.0;
+    let close = CloseAtEnd(sender);
+    let sender = &close.0;
     let mut future = std::pin::pin!(future);
     let ended = std::future::poll_fn(|cx| {
         let began = Began::now();
@@ -221,15 +225,15 @@ where
     if sender.ready.load(Ordering::SeqCst) || crate::is_cancelled() {
         return ended.map_err(Failed::pass_on);
     }
-    let word = match ended {
-        Ok(_value) => Word::Ended,
-        Err(failed) => Word::Failed(failed),
+    let report = match ended {
+        Ok(_value) => Report::Ended,
+        Err(failed) => Report::Failed(failed),
     };
-    match sender.say(word) {
+    match sender.send(report) {
         // The starter has it and cancels this task.
         Ok(()) => std::future::pending().await,
-        Err(Some(Word::Failed(failed))) => Err(failed.pass_on()),
-        // The starter is gone, and with it whoever wanted to know.
+        Err(Some(Report::Failed(failed))) => Err(failed.pass_on()),
+        // The starter is gone, and nothing waits for the report.
         Err(_) => std::future::pending().await,
     }
 }

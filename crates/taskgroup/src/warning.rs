@@ -161,8 +161,8 @@ pub(crate) fn foreign_panicked(what: &str, message: Option<&str>) {
     warn(&Warning::new(WarningKind::ForeignPanic, process, message));
 }
 
-/// Reports that failures which are left behind in `task` are only counted from now on. Reported once,
-/// until the failures that were kept are taken. `is_root`: nothing but `drain` takes them.
+/// Reports that failures which are left behind in `task` are only counted from now on. Reported
+/// once, until the failures that were kept are taken. `is_root`: nothing but `drain` takes them.
 pub(crate) fn failures_not_kept(task: TaskInfo, is_root: bool, kept: usize) {
     let way_out = if is_root {
         "Take them with `taskgroup::drain().await`"
