@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::TaskGroup;
 use super::run::run_group;
+use super::spawn::TaskGroup;
 use crate::error::{BoxError, ErrorGroup};
 use crate::policy::Policy;
 use crate::progress::Progress;

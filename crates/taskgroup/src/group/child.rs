@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::panic::Location;
 
-use super::{SpawnRefused, TaskGroup};
+use super::spawn::{ChildOptions, SpawnRefused, TaskGroup};
 use crate::blocking::{self, BlockingToken};
 use crate::handle::TaskHandle;
 use crate::scope::task::{BACKGROUND, TaskOutput};
@@ -17,15 +17,6 @@ use crate::start::{self, StartError, Started};
 pub struct TaskBuilder<'a> {
     group: &'a TaskGroup,
     options: ChildOptions,
-}
-
-/// What is settled about a child before it is spawned.
-#[derive(Debug, Default)]
-pub(crate) struct ChildOptions {
-    pub(super) name: Option<Cow<'static, str>>,
-    pub(super) bits: usize,
-    /// The child already has a place below the limit.
-    pub(super) placed: bool,
 }
 
 impl<'a> TaskBuilder<'a> {

@@ -1,12 +1,14 @@
 //! The task group: the public face of a scope with children.
 //!
+//! This file has the group as its body and its children see it. Each of the others imports only
+//! those below it:
+//!
 //! | file | what it answers |
 //! |---|---|
-//! | `mod` | the group as its body and its children see it |
 //! | `builder` | the settings of a group before it runs |
-//! | `run` | the life of a group: the body, the wait for the children, the outcome |
 //! | `child` | a child before it is spawned: its name, its kind |
-//! | `spawn` | how a child gets in, waits for a place, or is refused |
+//! | `run` | the life of a group: the body, the wait for the children, the outcome |
+//! | `spawn` | the group itself: how a child gets in, waits for a place, or is refused |
 
 mod builder;
 mod child;
@@ -16,12 +18,11 @@ mod spawn;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 
 pub use builder::GroupBuilder;
-pub(crate) use child::ChildOptions;
 pub use child::TaskBuilder;
-pub use spawn::SpawnRefused;
+pub(crate) use spawn::ChildOptions;
+pub use spawn::{SpawnRefused, TaskGroup};
 
 use crate::blocking::{self, BlockingToken};
 use crate::cancel::CancelReason;
@@ -29,47 +30,10 @@ use crate::error::{BoxError, ErrorGroup, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::observe::Tree;
 use crate::scope::current;
-use crate::scope::group::{self, GroupState};
+use crate::scope::group;
 use crate::scope::task::TaskOutput;
-use crate::scope::tree::{Dropping, Scope};
+use crate::scope::tree::Dropping;
 use crate::start::{self, StartError, Started};
-
-/// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is
-/// skipped.
-///
-/// [`run`](Self::run) opens a group around a body. The body [`spawn`](Self::spawn)s tasks into the
-/// group, and so do its children through clones of it. `run` resolves only when the body and all
-/// children have ended, with their cleanup. The first failure cancels the rest, and all failures
-/// come out together.
-///
-/// ```
-/// use taskgroup::{BoxError, TaskGroup};
-/// # async fn fetch_user(_: u32) -> Result<String, BoxError> { Ok("Ada".into()) }
-/// # async fn fetch_orders(_: u32) -> Result<Vec<u32>, BoxError> { Ok(vec![1, 2]) }
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-/// # let id = 7;
-/// let (user, orders) = TaskGroup::run(async |group| {
-///     let user = group.spawn(fetch_user(id));
-///     let orders = group.spawn(fetch_orders(id));
-///     Ok((user.await?, orders.await?))
-/// })
-/// .await?;
-/// # assert_eq!((user.as_str(), orders.len()), ("Ada", 2));
-/// # Ok(()) }
-/// ```
-///
-/// A clone names the same group. It may outlive the group, which then refuses to spawn.
-///
-/// The idea comes from Trio's nursery. Python's `asyncio.TaskGroup`, Kotlin's `coroutineScope` and
-/// Swift's `withThrowingTaskGroup` are relatives.
-#[derive(Clone)]
-#[doc(alias = "nursery")]
-#[doc(alias = "coroutineScope")]
-#[doc(alias = "errgroup")]
-#[doc(alias = "JoinSet")]
-pub struct TaskGroup {
-    scope: Arc<Scope>,
-}
 
 impl TaskGroup {
     /// Runs `body` with a new group. Resolves when the body and everything spawned into the group
@@ -427,17 +391,6 @@ impl TaskGroup {
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
         group::group_name(self.state())
-    }
-
-    pub(crate) fn scope(&self) -> &Arc<Scope> {
-        &self.scope
-    }
-
-    pub(crate) fn state(&self) -> &GroupState {
-        match self.scope.group() {
-            Some(state) => state,
-            None => unreachable!("the scope of a group is one"),
-        }
     }
 }
 

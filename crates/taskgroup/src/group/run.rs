@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::TaskGroup;
+use super::spawn::TaskGroup;
 use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
 use crate::error::{BoxError, ErrorGroup, Member};
 use crate::scope::current;

@@ -1,17 +1,75 @@
-//! How a child gets into a group, waits for a place, or is refused.
+//! The group itself, and how a child gets into it, waits for a place, or is refused.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
-use super::{ChildOptions, TaskGroup};
 use crate::cancel::{CancelReason, Cancelled, cancel_point};
 use crate::handle::TaskHandle;
 use crate::scope::driver;
-use crate::scope::group::FreePlace;
+use crate::scope::group::{FreePlace, GroupState};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
-use crate::scope::tree::Refusal;
+use crate::scope::tree::{Refusal, Scope};
+
+/// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is
+/// skipped.
+///
+/// [`run`](Self::run) opens a group around a body. The body [`spawn`](Self::spawn)s tasks into the
+/// group, and so do its children through clones of it. `run` resolves only when the body and all
+/// children have ended, with their cleanup. The first failure cancels the rest, and all failures
+/// come out together.
+///
+/// ```
+/// use taskgroup::{BoxError, TaskGroup};
+/// # async fn fetch_user(_: u32) -> Result<String, BoxError> { Ok("Ada".into()) }
+/// # async fn fetch_orders(_: u32) -> Result<Vec<u32>, BoxError> { Ok(vec![1, 2]) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// # let id = 7;
+/// let (user, orders) = TaskGroup::run(async |group| {
+///     let user = group.spawn(fetch_user(id));
+///     let orders = group.spawn(fetch_orders(id));
+///     Ok((user.await?, orders.await?))
+/// })
+/// .await?;
+/// # assert_eq!((user.as_str(), orders.len()), ("Ada", 2));
+/// # Ok(()) }
+/// ```
+///
+/// A clone names the same group. It may outlive the group, which then refuses to spawn.
+///
+/// The idea comes from Trio's nursery. Python's `asyncio.TaskGroup`, Kotlin's `coroutineScope` and
+/// Swift's `withThrowingTaskGroup` are relatives.
+#[derive(Clone)]
+#[doc(alias = "nursery")]
+#[doc(alias = "coroutineScope")]
+#[doc(alias = "errgroup")]
+#[doc(alias = "JoinSet")]
+pub struct TaskGroup {
+    pub(super) scope: Arc<Scope>,
+}
+
+/// What is settled about a child before it is spawned.
+#[derive(Debug, Default)]
+pub(crate) struct ChildOptions {
+    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) bits: usize,
+    /// The child already has a place below the limit.
+    pub(super) placed: bool,
+}
 
 impl TaskGroup {
+    pub(crate) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    pub(crate) fn state(&self) -> &GroupState {
+        match self.scope.group() {
+            Some(state) => state,
+            None => unreachable!("the scope of a group is one"),
+        }
+    }
+
     /// The identity of a new child, and whether it may start.
     // Always inlined, as `GroupState::admit` is: a spawn pays for each copy of the result. See
     // decision 0015.
