@@ -64,7 +64,8 @@ impl Policy {
     ///
     /// # Memory
     /// The group keeps every failure until it ends: about 300 bytes each, and what the error holds.
-    /// A server that lives for months grows by that whenever a child fails. Let such children handle their errors themselves and return `Ok`.
+    /// A server that lives for months grows by that whenever a child fails. Let such children
+    /// handle their errors themselves and return `Ok`.
     #[must_use]
     #[doc(alias = "supervise")]
     pub const fn collect() -> Self {

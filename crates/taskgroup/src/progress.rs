@@ -43,7 +43,7 @@ impl Counts {
 /// Give it to [`GroupBuilder::progress`](crate::GroupBuilder::progress) and watch it from wherever
 /// you like: look at [`counts`](Self::counts), or wait for changes with [`watch`](Self::watch),
 /// whose last event is the end of the group, whatever way it ended. Cancelled children count too,
-/// so the last snapshot says what became of everybody.
+/// so the last snapshot has the outcome of every child.
 ///
 /// ```
 /// use taskgroup::{BoxError, Policy, Progress, TaskGroup, join};

@@ -1,7 +1,8 @@
 //! Runs every numbered example and compares what it prints with the file beside it, byte for byte.
 //!
-//! One test per example, `examples/03_name.rs` against `examples/03_name.out`, and one that finds an example without
-//! its output or an output without its example. Cargo knows the list of examples, but not how to run them as tests.
+//! One test per example, `examples/03_name.rs` against `examples/03_name.out`, and one that finds
+//! an example without its output or an output without its example. Cargo knows the list of
+//! examples, but not how to run them as tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::{env, fs, io};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// The clock of most examples is paused, and the others use the loopback device: one that is not done by then hangs.
+/// The clock of most examples is paused, and the others use the loopback device: one that is not
+/// done by then hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> io::Result<()> {
@@ -76,14 +78,16 @@ fn is_numbered(name: &str) -> bool {
 
 /// Builds the examples and gives the folder that they are in.
 ///
-/// `cargo test` has built them already; a run of this test alone has not, and would compare with what they once were.
+/// `cargo test` has built them already; a run of this test alone has not, and would compare with
+/// what they once were.
 fn build() -> io::Result<PathBuf> {
     // This binary is target/debug/deps/examples-…, theirs are in target/debug/examples.
     let this = env::current_exe()?;
     let profile = this.ancestors().nth(2);
     let profile = profile.ok_or_else(|| io::Error::other("no target directory above this test"))?;
     let mut cargo = Command::new(env!("CARGO"));
-    // The whole workspace, because that is what README's command chooses features for: nothing is built twice then.
+    // The whole workspace, because that is what README's command chooses features for: nothing is
+    // built twice then.
     cargo.args([
         "build",
         "--quiet",

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is not looked at: the gate itself, tests, models of the schedule checker, and the tools for tests of users, whose driver stands for
-/// Tokio's.
+/// What is not looked at: the gate itself, tests, models of the schedule checker, and the tools for
+/// tests of users, whose driver stands for Tokio's.
 const SKIPPED: [&str; 6] = [
     "gate.rs",
     "scope/models/",

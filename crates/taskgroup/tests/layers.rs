@@ -1,16 +1,18 @@
 //! Reads the sources and holds them to the floors of the house: words, the engine, the face.
 //!
-//! - **Words** are what the others build on: errors, reasons, policies, counts, the gate, the locks.
+//! - **Words** are what the others build on: errors, reasons, policies, counts, the gate, the
+//!   locks.
 //! - The **engine** is `scope/`. It imports words and itself.
 //! - The **face** is everything else. It may import anything.
 //!
 //! An import is a `use`, or a path in the code that begins with `crate`, `super`, `self` or an
 //! imported module. A path is followed through re-exports to the file that defines the name. So
 //! `crate::TaskGroup` leads to `group.rs`, not to the root. A re-export is a name and no import,
-//! unless the file uses the name itself. Calls of methods are not seen, because they need no import.
+//! unless the file uses the name itself. Calls of methods are not seen, because they need no
+//! import.
 //!
-//! It also compares the lists of rooms with the folder: the table in `ARCHITECTURE.md`, and the table
-//! of files at the top of a `mod.rs` that has one.
+//! It also compares the lists of rooms with the folder: the table in `ARCHITECTURE.md`, and the
+//! table of files at the top of a `mod.rs` that has one.
 //!
 //! Tests, the models of the schedule checker and `lib.rs`, which only lists names, are left out.
 

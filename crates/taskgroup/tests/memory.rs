@@ -1,5 +1,5 @@
-//! A group that lives long stays small (S4, TG23): a million short children one after the other, counted by the allocator. A binary of its own,
-//! so that nothing else allocates meanwhile.
+//! A group that lives long stays small (S4, TG23): a million short children one after the other,
+//! counted by the allocator. A binary of its own, so that nothing else allocates meanwhile.
 
 #[path = "common/counting.rs"]
 mod counting;
@@ -18,7 +18,8 @@ use counting::live_bytes;
 
 const CHILDREN: usize = 1_000_000;
 
-/// Live bytes after the first thousand children, and the least and the most that there were at any later thousand.
+/// Live bytes after the first thousand children, and the least and the most that there were at any
+/// later thousand.
 async fn one_after_the_other(
     builder: taskgroup::GroupBuilder,
     children: usize,
@@ -160,8 +161,8 @@ fn a_million_children_one_after_the_other_keep_constant_memory() {
         println!(
             "{driver}, {flavour} thread(s): {first} bytes live after 1 000 children, at most {most} until {children}"
         );
-        // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte per child. A thread that polls keeps
-        // 256 KiB of what it was given back of a size.
+        // The test harness and the runtime's queues breathe; 10 000 bytes are a hundredth of a byte
+        // per child. A thread that polls keeps 256 KiB of what it was given back of a size.
         let breath = 10_000 + flavour * 256 * 1024;
         assert!(
             most - first < breath,

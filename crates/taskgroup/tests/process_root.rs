@@ -1,5 +1,5 @@
-//! What is left outside any scope belongs to the process root, and `drain` waits for it. A binary of its own, and one test at a time:
-//! there is one root for all. S1, S15.
+//! What is left outside any scope belongs to the process root, and `drain` waits for it. A binary
+//! of its own, and one test at a time: there is one root for all. S1, S15.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

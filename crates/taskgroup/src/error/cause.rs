@@ -46,7 +46,8 @@ impl Member {
                 cause = Some((index, interval.ended()));
                 continue;
             };
-            // Texts are foreign code and cost something: they are asked for where there is a choice.
+            // Texts are foreign code and cost something: they are asked for where there is a
+            // choice.
             let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
             if best_says == Says::Own && interval.ended() >= best_end {
                 continue;

@@ -2,8 +2,10 @@
 //!
 //! Invariants:
 //! 1. Each leaf is given to at most one handler; what no handler took is what the next clause sees.
-//! 2. A leaf that a handler returns is put back where it was; the result has the shape of the original.
-//! 3. The original tree is not held while a handler runs, so a handler that cannot fail owns what it is given.
+//! 2. A leaf that a handler returns is put back where it was; the result has the shape of the
+//!    original.
+//! 3. The original tree is not held while a handler runs, so a handler that cannot fail owns what
+//!    it is given.
 
 use super::leaf::{Identity, LeafKey};
 use super::origin::group_in;
@@ -16,7 +18,8 @@ use std::panic::Location;
 
 /// What the handler of a clause may return: nothing, or a `Result<(), E>` whose error is raised.
 ///
-/// It is implemented for these two and for `!`, the type of a handler that only panics or exits, and for nothing else.
+/// It is implemented for these two and for `!`, the type of a handler that only panics or exits,
+/// and for nothing else.
 pub trait HandlerOutput: sealed::Sealed {
     #[doc(hidden)]
     const FALLIBLE: bool;
@@ -40,7 +43,8 @@ impl<E: Into<BoxError>> HandlerOutput for Result<(), E> {
     }
 }
 
-/// The type `!`, which stable Rust lets one reach but not name: what a handler returns that only panics or exits.
+/// The type `!`, which stable Rust lets one reach but not name: what a handler returns that only
+/// panics or exits.
 type Never = <fn() -> ! as sealed::Returns>::Value;
 
 impl HandlerOutput for Never {
@@ -82,27 +86,31 @@ where
 }
 
 impl ErrorGroup {
-    /// Handles the errors of type `E`, like `except* E` in Python; more clauses and [`rest`](Clauses::rest) follow.
+    /// Handles the errors of type `E`, like `except* E` in Python; more clauses and
+    /// [`rest`](Clauses::rest) follow.
     ///
-    /// The handler is called at most once, with the part of the tree that holds those errors, and not at all when there
-    /// are none. Each clause sees what the clauses before it left, so an error is handled once, by the first clause that
-    /// matches; several clauses may run for one group. [`rest`](Clauses::rest) ends the chain and gives what is left in
-    /// its original shape.
+    /// The handler is called at most once, with the part of the tree that holds those errors, and
+    /// not at all when there are none. Each clause sees what the clauses before it left, so an
+    /// error is handled once, by the first clause that matches; several clauses may run for one
+    /// group. [`rest`](Clauses::rest) ends the chain and gives what is left in its original shape.
     ///
-    /// Only the error of each leaf is compared with `E`, as in Python; for errors below a context or inside other errors
-    /// there is [`on_caused_by`](Self::on_caused_by). `E` is never `ErrorGroup`: nested groups are branches, not leaves.
+    /// Only the error of each leaf is compared with `E`, as in Python; for errors below a context
+    /// or inside other errors there is [`on_caused_by`](Self::on_caused_by). `E` is never
+    /// `ErrorGroup`: nested groups are branches, not leaves.
     ///
     /// # What a handler returns
     ///
     /// - Nothing, or `Ok(())`: the part is handled.
-    /// - `Err(part)`, the very group it was given, or a part of it, or one of its leaves: that is *re-raised*, and
-    ///   `rest` gives it back where it was in the original tree, together with what no clause took.
-    ///   To give back the *whole* group as it was, also what other clauses took, keep a clone before the first clause.
-    /// - Any other `Err(error)`: a *new* error. `rest` adds it to the group as its last member, with the part that was
-    ///   being handled as [`TaskError::handling`].
+    /// - `Err(part)`, the very group it was given, or a part of it, or one of its leaves: that is
+    ///   *re-raised*, and `rest` gives it back where it was in the original tree, together with
+    ///   what no clause took. To give back the *whole* group as it was, also what other clauses
+    ///   took, keep a clone before the first clause.
+    /// - Any other `Err(error)`: a *new* error. `rest` adds it to the group as its last member,
+    ///   with the part that was being handled as [`TaskError::handling`].
     ///
-    /// A handler that returns nothing owns the part: [`into_leaves`](Self::into_leaves) and [`TaskError::into_error`] take
-    /// the errors out by value. A handler that may fail shares the part with the context of the error it may raise.
+    /// A handler that returns nothing owns the part: [`into_leaves`](Self::into_leaves) and
+    /// [`TaskError::into_error`] take the errors out by value. A handler that may fail shares the
+    /// part with the context of the error it may raise.
     ///
     /// ```
     /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
@@ -164,7 +172,8 @@ impl ErrorGroup {
     /// # }
     /// ```
     ///
-    /// A handler is not async: where it has to wait, use [`split`](Self::split) and await between the parts.
+    /// A handler is not async: where it has to wait, use [`split`](Self::split) and await between
+    /// the parts.
     ///
     /// # Panics
     ///
@@ -176,8 +185,8 @@ impl ErrorGroup {
         Clauses::new(self).on::<E>(handler)
     }
 
-    /// Handles the errors that are an `E` or were caused by one, as found by [`TaskError::find`]. Otherwise like
-    /// [`on`](Self::on).
+    /// Handles the errors that are an `E` or were caused by one, as found by [`TaskError::find`].
+    /// Otherwise like [`on`](Self::on).
     ///
     /// ```
     /// # use anyhow::Context as _;
@@ -283,7 +292,8 @@ impl Clauses {
         self.on_match(|leaf| leaf.is::<E>(), handler)
     }
 
-    /// A clause for the errors that are an `E` or were caused by one; see [`ErrorGroup::on_caused_by`].
+    /// A clause for the errors that are an `E` or were caused by one; see
+    /// [`ErrorGroup::on_caused_by`].
     #[track_caller]
     pub fn on_caused_by<E: Error + 'static>(self, handler: impl Handler) -> Self {
         self.on_match(|leaf| leaf.find::<E>().is_some(), handler)
@@ -354,8 +364,8 @@ impl Clauses {
     ///
     /// # Errors
     ///
-    /// What no clause took and what handlers re-raised, merged into the original shape, and the new errors that handlers
-    /// raised after it.
+    /// What no clause took and what handlers re-raised, merged into the original shape, and the new
+    /// errors that handlers raised after it.
     pub fn rest(self) -> Result<(), ErrorGroup> {
         if self.reraised.is_empty() && self.raised.is_empty() {
             return self.pending.map_or(Ok(()), Err);

@@ -1,11 +1,11 @@
 //! Dropping without recursion.
 //!
-//! A group owns members, a leaf owns an error of any type, and that error may own further leaves and groups: behind a
-//! context, in a type of the user, in the join error of another task. Dropped in the ordinary way the recursion would be
-//! as deep as the errors are nested.
+//! A group owns members, a leaf owns an error of any type, and that error may own further leaves
+//! and groups: behind a context, in a type of the user, in the join error of another task. Dropped
+//! in the ordinary way the recursion would be as deep as the errors are nested.
 //!
-//! Invariant: while something of ours is being dropped on this thread, whatever else of ours comes up is queued and
-//! dropped by the outermost drop, before that one returns.
+//! Invariant: while something of ours is being dropped on this thread, whatever else of ours comes
+//! up is queued and dropped by the outermost drop, before that one returns.
 
 use super::{BoxError, ErrorGroup, Member};
 use crate::gate;
@@ -25,8 +25,9 @@ thread_local! {
 }
 
 pub(super) fn demolish(remains: Remains) {
-    // Nothing is dropped while the queue is borrowed: the drop of a foreign error may come back here. When the thread is
-    // ending and its queue is gone, the closure is dropped unused and `remains` with it, in the ordinary way.
+    // Nothing is dropped while the queue is borrowed: the drop of a foreign error may come back
+    // here. When the thread is ending and its queue is gone, the closure is dropped unused and
+    // `remains` with it, in the ordinary way.
     let outermost = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
         Some(queue) => {
             queue.push(remains);

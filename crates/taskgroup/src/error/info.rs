@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 /// The number of a task, unique within the process.
 ///
-/// It prints as the number of the group, a dot, and the index in that group: `3.17`. Index 0 stands for the group
-/// itself and for its body, which run as one; children count from 1 in spawn order.
+/// It prints as the number of the group, a dot, and the index in that group: `3.17`. Index 0 stands
+/// for the group itself and for its body, which run as one; children count from 1 in spawn order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     group: u32,
@@ -44,9 +44,11 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Who a task or a group is: its name, its id, its path and the place in the source where it was started.
+/// Who a task or a group is: its name, its id, its path and the place in the source where it was
+/// started.
 ///
-/// Every error carries one, so that a report says who failed and where that task came from. Cheap to clone.
+/// Every error carries one, so that a report says who failed and where that task came from. Cheap
+/// to clone.
 #[derive(Clone)]
 pub struct TaskInfo(Chain<Record>);
 
@@ -113,8 +115,8 @@ impl fmt::Debug for TaskInfo {
 
 /// The names from the root group down to one task or group.
 ///
-/// `Display` joins them with slashes: `main/fetch/user_123`. It compares with strings in that form, and
-/// [`names`](Self::names) gives the single names, for names that hold a slash themselves.
+/// `Display` joins them with slashes: `main/fetch/user_123`. It compares with strings in that form,
+/// and [`names`](Self::names) gives the single names, for names that hold a slash themselves.
 #[derive(Clone, Copy)]
 pub struct TaskPath<'a>(&'a TaskInfo);
 
@@ -131,7 +133,8 @@ impl<'a> TaskPath<'a> {
         self.0.0.length()
     }
 
-    /// The last `count` names with an ellipsis for what is above; does not walk the rest of the path.
+    /// The last `count` names with an ellipsis for what is above; does not walk the rest of the
+    /// path.
     pub(super) fn tail(self, count: usize) -> impl fmt::Display + use<'a> {
         Tail { path: self, count }
     }

@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Joins lines: a line break and the white space after it become one space; a break at the end disappears.
+/// Joins lines: a line break and the white space after it become one space; a break at the end
+/// disappears.
 pub(crate) struct OneLine<'w> {
     out: &'w mut dyn Write,
     broken: bool,
@@ -32,7 +33,8 @@ impl Write for OneLine<'_> {
     }
 }
 
-/// Continues lines at an indent: after each line break come the prefix and the hang. A break at the end disappears.
+/// Continues lines at an indent: after each line break come the prefix and the hang. A break at the
+/// end disappears.
 ///
 /// A carriage return counts as a break: on a terminal it would let a message write over the prefix.
 pub(super) struct Hanging<'w> {

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! 1. A leaf is immutable but for a panic payload, which can be taken once.
-//! 2. The group's error and the task's handle share one leaf; two `TaskError`s are the same failure exactly when they
-//!    share it. Selection relies on that to put a re-raised leaf back where it was.
+//! 2. The group's error and the task's handle share one leaf; two `TaskError`s are the same failure
+//!    exactly when they share it. Selection relies on that to put a re-raised leaf back where it
+//!    was.
 
 use super::demolish::Held;
 use super::origin::{Origin, TaskOrigin};
@@ -16,14 +17,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The failure of one task: which task it was, and its error or panic.
 ///
-/// The [`ErrorGroup`] of the group and the handle of the task share it, so it is cheap to clone and the error in it is
-/// read by reference; [`into_error`](Self::into_error) takes it out when nobody else holds it.
+/// The [`ErrorGroup`] of the group and the handle of the task share it, so it is cheap to clone and
+/// the error in it is read by reference; [`into_error`](Self::into_error) takes it out when nobody
+/// else holds it.
 ///
-/// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form `{:#}`, like `Debug`,
-/// adds where the task was spawned and what caused the error. The line holds the message of the error, so
-/// [`source`](Error::source) goes on with what it does not say, the path of the task and where it was spawned, and then
-/// with the *source* of the error: a printed chain says nothing twice. To get at the error itself use
-/// [`error`](Self::error), [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
+/// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form
+/// `{:#}`, like `Debug`, adds where the task was spawned and what caused the error. The line holds
+/// the message of the error, so [`source`](Error::source) goes on with what it does not say, the
+/// path of the task and where it was spawned, and then with the *source* of the error: a printed
+/// chain says nothing twice. To get at the error itself use [`error`](Self::error),
+/// [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
 #[derive(Clone)]
 pub struct TaskError(TaskOrigin);
 
@@ -44,7 +47,8 @@ enum Failure {
 
 struct Panic {
     message: Option<String>,
-    // A payload is `Send` but not `Sync`, and an error has to be both: the lock is what makes it shareable.
+    // A payload is `Send` but not `Sync`, and an error has to be both: the lock is what makes it
+    // shareable.
     payload: Mutex<Option<Foreign<Payload>>>,
 }
 
@@ -81,7 +85,8 @@ impl TaskError {
         self
     }
 
-    /// The failure that `error` is, or that it passes on unchanged: the join error of a sibling, a bare report of one.
+    /// The failure that `error` is, or that it passes on unchanged: the join error of a sibling, a
+    /// bare report of one.
     pub(crate) fn passed_on_by(error: &(dyn Error + 'static)) -> Option<Self> {
         if let Some(task) = error.downcast_ref::<TaskError>() {
             return Some(task.clone());
@@ -144,8 +149,8 @@ impl TaskError {
     ///
     /// # Errors
     ///
-    /// Gives `self` back when the task panicked, and when somebody else still shares this failure: its handle, a
-    /// clone, or a clone of the [`ErrorGroup`] it came from.
+    /// Gives `self` back when the task panicked, and when somebody else still shares this failure:
+    /// its handle, a clone, or a clone of the [`ErrorGroup`] it came from.
     pub fn into_error(self) -> Result<BoxError, Self> {
         let mut leaf = Arc::try_unwrap(self.0.0).map_err(|leaf| Self(TaskOrigin(leaf)))?;
         let error = match &mut leaf.failure {
@@ -165,7 +170,8 @@ impl TaskError {
         matches!(self.0.failure, Failure::Panic(_))
     }
 
-    /// The text of the panic; `None` when the task returned an error, and when the payload is not text.
+    /// The text of the panic; `None` when the task returned an error, and when the payload is not
+    /// text.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.failure {
             Failure::Panic(panic) => panic.message.as_deref(),
@@ -173,7 +179,8 @@ impl TaskError {
         }
     }
 
-    /// Takes the panic payload; `None` when the task did not panic, and when the payload was taken before.
+    /// Takes the panic payload; `None` when the task did not panic, and when the payload was taken
+    /// before.
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.failure {
             Failure::Panic(panic) => panic
@@ -188,7 +195,8 @@ impl TaskError {
 
     /// Continues the panic of the task in the caller; returns when the task did not panic.
     ///
-    /// The payload is the original one, except that a payload already taken is replaced by its text.
+    /// The payload is the original one, except that a payload already taken is replaced by its
+    /// text.
     ///
     /// ```
     /// # use taskgroup::TaskGroup;
@@ -218,12 +226,14 @@ impl TaskError {
         }
     }
 
-    /// Whether the error of the task is an `E`. What caused that error is not looked at: see [`find`](Self::find).
+    /// Whether the error of the task is an `E`. What caused that error is not looked at: see
+    /// [`find`](Self::find).
     pub fn is<E: Error + 'static>(&self) -> bool {
         self.downcast_ref::<E>().is_some()
     }
 
-    /// The error of the task as an `E`. What caused that error is not looked at: see [`find`](Self::find).
+    /// The error of the task as an `E`. What caused that error is not looked at: see
+    /// [`find`](Self::find).
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.error()?.downcast_ref::<E>()
     }
@@ -248,9 +258,10 @@ impl TaskError {
     /// # }
     /// ```
     ///
-    /// This reaches an error under a context or inside another error. One thing no search can reach: `anyhow` and
-    /// `eyre` hide the type of the outermost error when a report becomes a plain boxed error, so an `io::Error` that was
-    /// turned into a report is found below a context that was added to it, but not as the bare report.
+    /// This reaches an error under a context or inside another error. One thing no search can
+    /// reach: `anyhow` and `eyre` hide the type of the outermost error when a report becomes a
+    /// plain boxed error, so an `io::Error` that was turned into a report is found below a context
+    /// that was added to it, but not as the bare report.
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
         let error: &(dyn Error + 'static) = self.error()?;
         std::iter::successors(Some(error), |error| beneath(*error))
@@ -270,8 +281,8 @@ impl Error for TaskError {
     }
 }
 
-/// What caused `error`. A leaf prints the message of its error and leaves that error out of the chain of sources, so a
-/// search has to step into it.
+/// What caused `error`. A leaf prints the message of its error and leaves that error out of the
+/// chain of sources, so a search has to step into it.
 pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let task = error
         .downcast_ref::<TaskOrigin>()

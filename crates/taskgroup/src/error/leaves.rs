@@ -8,7 +8,8 @@ use std::ops::Deref;
 
 /// A failed task as it stands in a tree: the [`TaskError`], and the groups above it.
 ///
-/// It dereferences to the [`TaskError`], so `leaf.name()` and `leaf.is::<io::Error>()` work directly.
+/// It dereferences to the [`TaskError`], so `leaf.name()` and `leaf.is::<io::Error>()` work
+/// directly.
 #[derive(Clone)]
 pub struct Leaf<'a> {
     task: &'a TaskError,

@@ -1,9 +1,9 @@
 //! The parts of an [`ErrorGroup`], and the clauses that handle it.
 //!
 //! An `ErrorGroup` is a tree. Its [`Member`]s are failed tasks and the errors of groups below. Its
-//! [`Leaves`] are the failed tasks alone, each with the way that leads to it. [`Clauses`] handle one
-//! kind of error each, as Python's `except*` does. [`NotKept`], [`Overrun`] and [`QuorumMissed`] are
-//! errors that the library itself adds to a tree.
+//! [`Leaves`] are the failed tasks alone, each with the way that leads to it. [`Clauses`] handle
+//! one kind of error each, as Python's `except*` does. [`NotKept`], [`Overrun`] and
+//! [`QuorumMissed`] are errors that the library itself adds to a tree.
 //!
 //! [`BoxError`], [`ErrorGroup`] and
 //! [`TaskError`] are at the root of the crate.
@@ -54,5 +54,6 @@ pub(crate) use tree::ErrorGroup;
 pub(crate) use layout::OneLine;
 pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
 
-/// Any error: what tasks and bodies fail with. Every error type converts into it with `?`, and so do strings.
+/// Any error: what tasks and bodies fail with. Every error type converts into it with `?`, and so
+/// do strings.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

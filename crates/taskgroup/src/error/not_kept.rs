@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::fmt;
 
-/// More failures were left behind, by futures that were dropped half-way, than are kept: only their number is known.
+/// More failures were left behind, by futures that were dropped half-way, than are kept: only their
+/// number is known.
 ///
-/// It is the error of the last leaf of an [`ErrorGroup`](crate::ErrorGroup) that [`drain`](crate::drain) gives, or a run, or of a failure of
-/// the task in which they were left. The first 1 000 failures are kept, and a [warning](crate::observe::WarningKind::FailuresNotKept) tells when it
-/// is more.
+/// It is the error of the last leaf of an [`ErrorGroup`](crate::ErrorGroup) that
+/// [`drain`](crate::drain) gives, or a run, or of a failure of the task in which they were left.
+/// The first 1 000 failures are kept, and a [warning](crate::observe::WarningKind::FailuresNotKept)
+/// tells when it is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotKept {
     count: usize,

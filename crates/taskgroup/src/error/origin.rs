@@ -1,8 +1,9 @@
 //! The sources of our errors: lines that say where a failure started.
 //!
-//! They have a second purpose. `anyhow` and `eyre` hide the type of the error in a report that becomes a plain boxed error,
-//! so a group that a task returned through a report could not be told from any other error, nor the failure of a sibling
-//! that it awaited. What such a wrapper passes on is the *source*, and these sources lead back to what they belong to.
+//! They have a second purpose. `anyhow` and `eyre` hide the type of the error in a report that
+//! becomes a plain boxed error, so a group that a task returned through a report could not be told
+//! from any other error, nor the failure of a sibling that it awaited. What such a wrapper passes
+//! on is the *source*, and these sources lead back to what they belong to.
 
 use super::leaf::Leaf;
 use super::tree::Node;
@@ -75,7 +76,8 @@ impl Error for TaskOrigin {
     }
 }
 
-/// The group that `error` is, or that `error` passes off as its own: same source, so the same failure.
+/// The group that `error` is, or that `error` passes off as its own: same source, so the same
+/// failure.
 pub(super) fn group_in(error: BoxError) -> Result<ErrorGroup, BoxError> {
     let error = match error.downcast::<ErrorGroup>() {
         Ok(group) => return Ok(*group),

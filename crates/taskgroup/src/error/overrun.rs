@@ -4,9 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// The cleanup of a cancelled task was still running when the group's grace was over, and was dropped there.
+/// The error of cleanup that still ran when the grace of its group had passed, and was dropped
+/// then.
 ///
-/// It is the error of a leaf in an [`ErrorGroup`](crate::ErrorGroup); the leaf says which task it was.
+/// It is the error of a leaf in an [`ErrorGroup`](crate::ErrorGroup); the leaf says which task it
+/// was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun {
     grace: Duration,

@@ -2,12 +2,14 @@
 //!
 //! Invariants:
 //! 1. A line is one line: line breaks inside names and messages become spaces.
-//! 2. The tree has a line for each leaf that is drawn, whatever its depth: below `MAX_DEPTH` levels the leaves of a branch follow one after
-//!    the other with the end of their path.
-//! 3. The size of the tree is bounded: of a group with many members the first `MAX_MEMBERS` are drawn, of the whole about `MAX_NODES`
-//!    nodes. Where some are left out the tree says how many failures they are, and counts them by their texts.
+//! 2. The tree has a line for each leaf that is drawn, whatever its depth: below `MAX_DEPTH` levels
+//!    the leaves of a branch follow one after the other with the end of their path.
+//! 3. The size of the tree is bounded: of a group with many members the first `MAX_MEMBERS` are
+//!    drawn, of the whole about `MAX_NODES` nodes. Where some are left out the tree says how many
+//!    failures they are, and counts them by their texts.
 //! 4. Both are loops over an explicit stack.
-//! 5. The texts and sources of errors are asked for through the gate: a report is there also where a part of it panics.
+//! 5. The texts and sources of errors are asked for through the gate: a report is there also where
+//!    a part of it panics.
 
 use super::layout::{Hanging, OneLine};
 use super::{ErrorGroup, Leaves, Member, TaskError, TaskInfo};
@@ -24,7 +26,8 @@ const MAX_DEPTH: usize = 24;
 const MAX_MEMBERS: usize = 100;
 /// How many nodes are drawn in all, before each group sums up the rest of its members.
 const MAX_NODES: usize = 1_000;
-/// How many texts are told apart where failures are counted, and how many characters of each are shown.
+/// How many texts are told apart where failures are counted, and how many characters of each are
+/// shown.
 const MAX_TEXTS: usize = 8;
 const TEXT_LENGTH: usize = 100;
 /// How much of a chain of sources is printed; a chain that never ends must not hang the report.
@@ -91,7 +94,8 @@ fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// Each piece is folded by itself, so that a message with a break at its end leaves no space before what follows.
+/// Each piece is folded by itself, so that a message with a break at its end leaves no space before
+/// what follows.
 fn one_line(out: &mut dyn Write, text: fmt::Arguments<'_>) -> fmt::Result {
     OneLine::new(out).write_fmt(text)
 }
@@ -173,8 +177,9 @@ impl<'a> From<&'a Member> for Node<'a> {
     }
 }
 
-/// The branches below a node that are still to be drawn: its members, or the leaves when members are too deep to be
-/// drawn, and then what hangs on it (a group it was caused by, a group that was being handled).
+/// The branches below a node that are still to be drawn: its members, or the leaves when members
+/// are too deep to be drawn, and then what hangs on it (a group it was caused by, a group that was
+/// being handled).
 struct Branches<'a> {
     members: std::slice::Iter<'a, Member>,
     leaves: Option<Peekable<Leaves<'a>>>,
@@ -400,7 +405,8 @@ impl<'w> Tree<'w> {
         self.below(&[], None, Vec::new(), "", depth)
     }
 
-    /// The path, where the branches above do not tell it: at the root of the drawing and below the drawn levels.
+    /// The path, where the branches above do not tell it: at the root of the drawing and below the
+    /// drawn levels.
     fn path(&mut self, trunk: &str, info: &TaskInfo, depth: usize) -> fmt::Result {
         let path = info.path();
         if path.depth() > 1 && (depth == 0 || depth > MAX_DEPTH) {
@@ -409,8 +415,8 @@ impl<'w> Tree<'w> {
         Ok(())
     }
 
-    /// The branches below a node. What hangs on nodes that are very deep is told in a line, so that the depth of the
-    /// drawing is bounded.
+    /// The branches below a node. What hangs on nodes that are very deep is told in a line, so that
+    /// the depth of the drawing is bounded.
     fn below<'a>(
         &mut self,
         members: &'a [Member],

@@ -13,10 +13,11 @@ use std::error::Error;
 pub(super) type Parts = (Option<ErrorGroup>, Option<ErrorGroup>);
 
 impl ErrorGroup {
-    /// Splits off the errors of type `E`: first the part that holds them, then the part that holds the others.
+    /// Splits off the errors of type `E`: first the part that holds them, then the part that holds
+    /// the others.
     ///
-    /// Both parts keep the shape, the names, the locations and the context of the whole. Only the error of each leaf is
-    /// looked at, not what caused it, as in Python; to look deeper use
+    /// Both parts keep the shape, the names, the locations and the context of the whole. Only the
+    /// error of each leaf is looked at, not what caused it, as in Python; to look deeper use
     /// [`split_by`](Self::split_by)`(|leaf| leaf.find::<E>().is_some())`.
     ///
     /// ```
@@ -48,8 +49,9 @@ impl ErrorGroup {
 
     /// Splits off the leaves for which `wanted` is true.
     ///
-    /// `wanted` is asked once for each leaf, in the order of [`leaves`](Self::leaves). It sees leaves only; to select a
-    /// whole nested group ask for the [`ancestors`](Leaf::ancestors) of the leaf.
+    /// `wanted` is asked once for each leaf, in the order of [`leaves`](Self::leaves). It sees
+    /// leaves only; to select a whole nested group ask for the [`ancestors`](Leaf::ancestors) of
+    /// the leaf.
     ///
     /// ```
     /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
@@ -80,8 +82,8 @@ impl ErrorGroup {
         partition(&self, &mut wanted)
     }
 
-    /// The part that holds the errors of type `E`; `None` when there are none. The type is compared as in
-    /// [`split`](Self::split).
+    /// The part that holds the errors of type `E`; `None` when there are none. The type is compared
+    /// as in [`split`](Self::split).
     ///
     /// Where every leaf matches this is the same group, not a copy.
     ///

@@ -4,8 +4,10 @@
 //! 1. A group has at least one member, so it has at least one leaf.
 //! 2. The first member is the cause of the group's failure: the one that is no consequence of the
 //!    others. The rest is in the order in which they arrived.
-//! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared untouched branches.
-//! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are loops.
+//! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared
+//!    untouched branches.
+//! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are
+//!    loops.
 
 use super::demolish::{Remains, demolish};
 use super::origin::{Origin, group_in};
@@ -25,7 +27,8 @@ use std::sync::Arc;
 pub enum Member {
     /// A task that returned an error or panicked.
     Task(TaskError),
-    /// A task that returned the error of a group of its own; [`ErrorGroup::returned_by`] says which task.
+    /// A task that returned the error of a group of its own; [`ErrorGroup::returned_by`] says which
+    /// task.
     Group(ErrorGroup),
 }
 
@@ -50,7 +53,8 @@ impl Member {
                 (None, Some(message)) => format!("panicked: {message}"),
                 (None, None) => "panicked".to_owned(),
             },
-            // Its own report says more; to print it at every level of a deep tree would be quadratic.
+            // Its own report says more; to print it at every level of a deep tree would be
+            // quadratic.
             Member::Group(group) => format!("failed in its group `{}`", group.name()),
         };
         CancelReason::failed(self.info().clone(), detail)
@@ -74,7 +78,8 @@ impl Member {
         Member::Task(TaskError::cancelled(info, error))
     }
 
-    /// Whether `failure`, as a handle gave it out by [`to_task_error`](Self::to_task_error), is this member.
+    /// Whether `failure`, as a handle gave it out by [`to_task_error`](Self::to_task_error), is
+    /// this member.
     pub(crate) fn is_same(&self, failure: &TaskError) -> bool {
         match self {
             Member::Task(task) => task.is_same(failure),
@@ -84,7 +89,8 @@ impl Member {
         }
     }
 
-    /// The same failure for the handle of the task. Only for members made by `from_failure` and its siblings.
+    /// The same failure for the handle of the task. Only for members made by `from_failure` and its
+    /// siblings.
     pub(crate) fn to_task_error(&self) -> TaskError {
         match self {
             Member::Task(task) => task.clone(),
@@ -188,10 +194,11 @@ impl fmt::Debug for Member {
 ///
 /// # Reading it
 ///
-/// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members) gives the direct
-/// ones. `Display` is one line. The alternate form `{:#}` draws the tree with causes and locations, and so does `Debug`,
-/// which is what Rust prints when `main` returns the error. The drawing is bounded: of a group with many members the first 100 are drawn,
-/// and the others counted by their texts. An error whose `Display` panics has a text that says so.
+/// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members)
+/// gives the direct ones. `Display` is one line. The alternate form `{:#}` draws the tree with
+/// causes and locations, and so does `Debug`, which is what Rust prints when `main` returns the
+/// error. The drawing is bounded: of a group with many members the first 100 are drawn, and the
+/// others counted by their texts. An error whose `Display` panics has a text that says so.
 ///
 /// # What the cause is
 ///
@@ -213,20 +220,22 @@ impl fmt::Debug for Member {
 ///
 /// # Handling a part of it
 ///
-/// [`on`](Self::on) is Python's `except*`: it handles the errors of one type and passes on the rest.
-/// [`split`](Self::split) and [`subgroup`](Self::subgroup) give the parts themselves. They all keep the shape: a leaf
-/// stays below the groups that it was in, and branches left without a leaf disappear.
+/// [`on`](Self::on) is Python's `except*`: it handles the errors of one type and passes on the
+/// rest. [`split`](Self::split) and [`subgroup`](Self::subgroup) give the parts themselves. They
+/// all keep the shape: a leaf stays below the groups that it was in, and branches left without a
+/// leaf disappear.
 ///
 /// # As an error
 ///
-/// It is an ordinary [`Error`], `Send`, `Sync` and `'static`: `?` turns it into a boxed error, `anyhow::Error` or
-/// `eyre::Report`. The printed line holds the messages of the leaves, so its [`source`](Error::source) goes on with what
-/// the line does not say: which task failed first and where it was spawned, then what caused the error of that task.
-/// Cloning is cheap and shares the tree.
+/// It is an ordinary [`Error`], `Send`, `Sync` and `'static`: `?` turns it into a boxed error,
+/// `anyhow::Error` or `eyre::Report`. The printed line holds the messages of the leaves, so its
+/// [`source`](Error::source) goes on with what the line does not say: which task failed first and
+/// where it was spawned, then what caused the error of that task. Cloning is cheap and shares the
+/// tree.
 ///
-/// A task that returns the error of a group through a bare `anyhow` or `eyre` report, or through a wrapper that shows it
-/// unchanged (`#[error(transparent)]`), returned that group: it becomes a branch. With a context added it is a leaf of
-/// its own, with the tree drawn below it as its cause.
+/// A task that returns the error of a group through a bare `anyhow` or `eyre` report, or through a
+/// wrapper that shows it unchanged (`#[error(transparent)]`), returned that group: it becomes a
+/// branch. With a context added it is a leaf of its own, with the tree drawn below it as its cause.
 ///
 /// The idea is the exception group of Python (PEP 654) and Trio's `MultiError` before it.
 #[doc(alias = "ExceptionGroup")]
@@ -240,7 +249,8 @@ pub struct ErrorGroup {
 pub(super) struct Node {
     header: Header,
     members: Vec<Member>,
-    /// How many leaves there are below, counted when the node is made: asking costs nothing at any depth.
+    /// How many leaves there are below, counted when the node is made: asking costs nothing at any
+    /// depth.
     leaves: usize,
     /// Whether all of them are cancellations; likewise.
     cancelled: bool,
@@ -344,13 +354,14 @@ impl ErrorGroup {
         self.origin.0.header.returned_by.as_ref()
     }
 
-    /// Why the group was being cancelled when these errors arose; `None` when it was not being cancelled from outside.
+    /// Why the group was being cancelled when these errors arose; `None` when it was not being
+    /// cancelled from outside.
     pub fn context(&self) -> Option<&CancelReason> {
         self.origin.0.header.context.as_ref()
     }
 
-    /// The errors that were being handled when this group was raised by the handler of a clause; see
-    /// [`on`](Self::on).
+    /// The errors that were being handled when this group was raised by the handler of a clause;
+    /// see [`on`](Self::on).
     pub fn handling(&self) -> Option<&ErrorGroup> {
         self.origin.0.header.handling.as_ref()
     }
@@ -414,8 +425,8 @@ impl ErrorGroup {
         Leaves::new(self)
     }
 
-    /// All failed tasks by value. When nobody else shares the tree, their errors can be taken by
-    /// [`TaskError::into_error`].
+    /// All failed tasks by value. When nothing else shares the tree, [`TaskError::into_error`]
+    /// takes their errors out.
     pub fn into_leaves(self) -> Vec<TaskError> {
         self.leaves().map(|leaf| leaf.task().clone()).collect()
     }
@@ -488,7 +499,8 @@ impl ErrorGroup {
         self.leaves().any(|leaf| leaf.is::<E>())
     }
 
-    /// The first error of type `E` among the leaves and what caused them, as in [`TaskError::find`].
+    /// The first error of type `E` among the leaves and what caused them, as in
+    /// [`TaskError::find`].
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
         self.leaves().find_map(|leaf| Leaf::task(&leaf).find::<E>())
     }

@@ -16,7 +16,7 @@ use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
 
-/// The settings of an exploration; [`explore`](super::explore) is one with the defaults.
+/// The settings of an exploration. [`explore`](super::explore) uses the defaults.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, testing::Explorer};
@@ -48,7 +48,7 @@ impl Default for Explorer {
     }
 }
 
-/// What came of one run.
+/// The outcome of one run.
 pub(super) struct Run {
     pub(super) fault: Option<Fault>,
     pub(super) schedule: Schedule,
@@ -58,7 +58,8 @@ pub(super) struct Run {
 }
 
 impl Explorer {
-    /// A day of virtual time and 100 000 steps for each run; failures are made small; detached Tokio tasks are leaks.
+    /// The defaults: a day of virtual time and 100 000 steps for each run. Failing schedules are
+    /// shortened. Detached Tokio tasks are leaks.
     pub fn new() -> Self {
         Self {
             limit: Duration::from_secs(24 * 3600),
@@ -68,20 +69,21 @@ impl Explorer {
         }
     }
 
-    /// A run that has not ended after so much virtual time is [stuck](Fault::Stuck). Virtual time jumps over what nobody does, so
-    /// this may be long; only where something ticks for ever does it take real time to get there.
+    /// A run that has not ended after this much virtual time is [stuck](Fault::Stuck). Virtual time
+    /// jumps over idle time, so the limit may be long. Reaching it takes real time only where
+    /// something ticks for ever.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// A run that has polled so many tasks is [endless](Fault::Endless).
+    /// A run that is still busy after this number of polls is [endless](Fault::Endless).
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Whether a failing schedule is made small, by up to some hundred more runs.
+    /// Whether to shorten a failing schedule, by up to a few hundred more runs.
     pub fn shrink(mut self, shrink: bool) -> Self {
         self.shrink = shrink;
         self
@@ -96,7 +98,7 @@ impl Explorer {
     /// Runs `program` once for each seed, until one fails.
     ///
     /// # Errors
-    /// [`Failure`], for the first seed whose run went wrong.
+    /// [`Failure`], for the first seed whose run failed.
     ///
     /// # Panics
     /// Inside a Tokio runtime, since each run has a runtime of its own.
@@ -125,7 +127,7 @@ impl Explorer {
     /// Runs `program` once under a schedule that was printed before.
     ///
     /// # Errors
-    /// [`Failure`] when the run went wrong, with its steps.
+    /// [`Failure`], when the run failed, with its steps.
     ///
     /// # Panics
     /// Inside a Tokio runtime.
@@ -156,7 +158,7 @@ impl Explorer {
         }
     }
 
-    /// Makes the failing schedule small and tells what happens under it.
+    /// Shortens the failing schedule and describes what happens under it.
     fn failure<T: TaskOutput>(
         &self,
         seed: Option<u64>,
@@ -283,7 +285,8 @@ impl Explorer {
         }
     }
 
-    /// What is left when the program has ended and everything that could run at that instant has run.
+    /// What is left when the program has ended and everything that could run at that instant has
+    /// run.
     async fn leak(
         &self,
         runtime: &Arc<Runtime>,
@@ -302,7 +305,7 @@ impl Explorer {
     }
 }
 
-/// What a program leaves behind gets so many turns to end.
+/// The number of turns that what a program leaves behind has to end.
 const TURNS: u32 = 16;
 
 fn message(payload: &(dyn std::any::Any + Send)) -> String {

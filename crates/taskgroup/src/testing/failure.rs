@@ -1,11 +1,11 @@
-//! What explored programs come to, and how it is told.
+//! The outcome of an exploration, and its text.
 
 use std::fmt;
 
 use super::pump::Step;
 use super::schedule::Schedule;
 
-/// What went wrong in a run.
+/// How a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -13,16 +13,17 @@ pub enum Fault {
     Panicked(String),
     /// The program returned an error, which is drawn whole here.
     Failed(String),
-    /// The program had not ended when the limit of virtual time was reached: it waits for what never comes. These were alive.
+    /// The program had not ended at the limit of virtual time: it waits for something that never
+    /// comes. These tasks were alive.
     Stuck(Vec<String>),
-    /// The program was still busy after so many steps.
+    /// The program was still busy after this number of steps.
     Endless(u64),
     /// The program ended, and left this behind.
     Leak(Vec<String>),
 }
 
 impl Fault {
-    /// Whether both are of one kind, whatever they say.
+    /// Whether both are the same variant.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
@@ -49,9 +50,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A run that went wrong: what happened, and the schedule that makes it happen again.
+/// A run that failed: how, and the schedule that makes it fail again.
 ///
-/// Its text says all of that, with the steps of the run.
+/// Its text has all of this, with the steps of the run.
 #[derive(Debug)]
 pub struct Failure {
     pub(super) seed: Option<u64>,
@@ -70,7 +71,7 @@ impl Failure {
         self.seed
     }
 
-    /// How many runs it took to find, itself included.
+    /// The number of runs up to this one, including it.
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.runs
@@ -88,14 +89,15 @@ impl Failure {
         &self.schedule
     }
 
-    /// Whether the same schedule made the same happen again. If not, the program has a source of chance of its own.
+    /// Whether the same schedule made the same happen again. If not, the program has a source of
+    /// chance of its own.
     #[must_use]
     pub fn repeats(&self) -> bool {
         self.repeats
     }
 }
 
-/// So many steps are printed.
+/// The most steps that are printed.
 const SHOWN: usize = 60;
 
 impl fmt::Display for Failure {

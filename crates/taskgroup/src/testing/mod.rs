@@ -1,6 +1,8 @@
-//! Instruments for the tests of concurrent programs: many orders of the same tasks, and nothing left behind.
+//! Instruments for tests of concurrent programs: they run the same tasks in many orders, and check
+//! that nothing is left behind.
 //!
-//! [`#[taskgroup::testing::test]`](test) runs a test on virtual time, in one order of its tasks. [`explore`] runs it in many:
+//! [`#[taskgroup::testing::test]`](test) runs a test on virtual time, in one order of its tasks.
+//! [`explore`] runs it in many orders:
 //!
 //! ```
 //! use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,15 +29,19 @@
 //!
 //! # What it explores, and what not
 //!
-//! Each run has a current-thread Tokio runtime with a paused clock. Whenever more than one can run of the program itself (with the
-//! bodies of its groups) and the children of its groups, the seed says who is polled next. Half of the seeds choose evenly each
-//! time; the others let the same ones go first again and again, so that somebody is late by many turns. What is explored
-//! is the order of *polls*, on the engine as it is. Tasks of `tokio::spawn` are polled as soon as they are woken. Races between threads
-//! inside one poll are not explored; use [loom](https://docs.rs/loom) for those. Nor are orders in which a timer overtakes
-//! what is ready: virtual time stands still while anything can run.
+//! Each run has a current-thread Tokio runtime with a paused clock. The program itself (with the
+//! bodies of its groups) and each child of its groups are polled one at a time. When more than one
+//! of them can run, the seed chooses. Half of the seeds choose evenly. The others prefer the same
+//! tasks again and again, so that some task is late by many turns.
 //!
-//! A run repeats itself if the program does: `tokio::select!` without `biased`, the order of a `HashMap`, threads and the
-//! real time are sources of chance that no seed governs. A failure that does not happen again says so.
+//! This explores the order of *polls*, on the real engine. Tasks of `tokio::spawn` are polled as
+//! soon as they are woken. It does not explore races between threads inside one poll; use
+//! [loom](https://docs.rs/loom) for those. Nor does it explore orders in which a timer overtakes a
+//! task that is ready, because virtual time stands still while anything can run.
+//!
+//! A run can be repeated if the program is deterministic. `tokio::select!` without `biased`, the
+//! order of a `HashMap`, threads and the real time are sources of chance that no seed controls. The
+//! text of a failure says whether it could be repeated.
 
 mod explorer;
 mod failure;
@@ -57,17 +63,20 @@ use crate::TaskGroup;
 use crate::scope::task::{TaskOutput, TaskRef};
 use crate::scope::tree::Scope;
 
-/// Runs `program` once for each seed, each time with its tasks polled in another order, and fails when one of the runs does.
+/// Runs `program` once for each seed, each time with its tasks polled in another order, and panics
+/// when one of the runs fails.
 ///
-/// A run fails when the program panics or returns an error; when it waits for something that never comes (a lost wake-up, a
-/// deadlock); when it never stops being busy; and when it ends and leaves something behind: a task that is alive, what was
-/// left by a future that was dropped half-way, a task of `tokio::spawn`. [`Explorer`] has the limits, and gives the failure as a value.
+/// A run fails when the program panics or returns an error, when it waits for something that never
+/// comes (a lost wake-up, a deadlock), and when it never stops being busy. It also fails when it
+/// leaves something behind: a live task, what a future that was dropped half-way has started, or a
+/// task of `tokio::spawn`. [`Explorer`] has settings for the limits, and returns the failure as a
+/// value.
 ///
-/// The failing run is made small and printed with its seed, its schedule and the tasks in the order in which they ran.
-/// [`replay`] runs a schedule again, and so does every `explore` when `TASKGROUP_SCHEDULE` is set in the environment
-/// (run one test then).
+/// The schedule of the failing run is shortened and printed, with its seed and the tasks in the
+/// order in which they ran. [`replay`] runs a schedule again. So does every `explore` when
+/// `TASKGROUP_SCHEDULE` is set in the environment; run a single test then.
 ///
-/// The idea is that of the schedule-exploring test runners: Coyote for .NET, shuttle for Rust.
+/// The idea comes from schedule-exploring test runners: Coyote for .NET and shuttle for Rust.
 ///
 /// ```should_panic
 /// use taskgroup::{TaskGroup, testing};
@@ -86,7 +95,8 @@ use crate::scope::tree::Scope;
 /// ```
 ///
 /// # Panics
-/// When a run fails, with the text of the [`Failure`]. When it is called inside a Tokio runtime.
+/// With the text of the [`Failure`], when a run fails. Also inside a Tokio runtime, because each
+/// run has a runtime of its own.
 #[track_caller]
 pub fn explore<T: TaskOutput>(
     seeds: impl IntoIterator<Item = u64>,
@@ -107,7 +117,7 @@ pub fn explore<T: TaskOutput>(
 /// ```
 ///
 /// # Panics
-/// When the run fails, with its steps. When the text is no schedule.
+/// When the run fails, with its steps, and when the text is not a schedule.
 #[track_caller]
 pub fn replay<T: TaskOutput>(schedule: &str, program: impl AsyncFn() -> T) -> Report {
     match schedule.parse() {
@@ -124,10 +134,11 @@ fn or_panic(explored: Result<Report, Box<Failure>>) -> Report {
     }
 }
 
-/// Asserts that nothing is alive below the current scope: no task, and nothing that was left by a future that was dropped half-way.
+/// Asserts that nothing is alive below the current scope: no task, and nothing that a future left
+/// behind when it was dropped half-way.
 ///
-/// Below the body of a group that is: no child. In a task: whatever the task has opened has ended. Outside of everything, the whole
-/// process is looked at.
+/// In the body of a group this means that no child is alive. In a task it means that everything the
+/// task opened has ended. Outside any scope it looks at the whole process.
 ///
 /// ```
 /// # use taskgroup::{TaskGroup, testing};
@@ -143,15 +154,15 @@ fn or_panic(explored: Result<Report, Box<Failure>>) -> Report {
 /// ```
 ///
 /// # Panics
-/// When something is alive, with the names.
+/// When something is alive, with its name.
 #[track_caller]
 pub fn assert_quiet() {
     let alive = alive(&crate::scope::current::scope());
     assert!(alive.is_empty(), "alive are: {}", alive.join(", "));
 }
 
-/// Asserts that a group has ended and has everything back: no task alive, none queued, and no place of its
-/// [limit](crate::GroupBuilder::limit) taken.
+/// Asserts that a group has ended completely: no task is alive or queued, and no place of its
+/// [limit](crate::GroupBuilder::limit) is taken.
 ///
 /// ```
 /// # use taskgroup::{TaskGroup, testing};
@@ -169,7 +180,7 @@ pub fn assert_quiet() {
 /// ```
 ///
 /// # Panics
-/// When that is not so, with the names of what is alive.
+/// When the group has not ended, with the names of what is alive.
 #[track_caller]
 pub fn assert_ended(group: &TaskGroup) {
     let name = group.name();

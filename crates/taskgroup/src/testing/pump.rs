@@ -1,11 +1,13 @@
-//! Polls the tasks of a runtime in the order that a chooser picks, in place of the engine's own pump.
+//! Polls the tasks of a runtime in the order that a chooser picks, in place of the engine's own
+//! pump.
 //!
 //! Everything that a pump has to keep (DR1–DR3 of `scope::driver`) is the runtime's; here is only
 //! the order. So what runs under it is the real engine. The program itself, with the bodies of its
 //! groups, waits for its turn like the tasks: it is polled through a [`Gate`].
 //!
-//! One task is polled at a time. Then the runtime gets to everything else that is ready (a task of `tokio::spawn`, whoever yielded,
-//! a timer) before the next choice, so the choice is always between all that could run.
+//! One task is polled at a time. Then the runtime runs everything else that is ready (a task of
+//! `tokio::spawn`, a task that yielded, a timer) before the next choice. So the choice is always
+//! between all that could run.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use crate::error::TaskId;
 use crate::scope::driver::Runtime;
 use crate::scope::task::TaskRef;
 
-/// What the pump, the program and the one who watches over the run share.
+/// What the pump, the program and the watcher of the run share.
 pub(super) struct Course {
     runtime: Arc<Runtime>,
     steps: u64,
@@ -26,16 +28,16 @@ pub(super) struct Course {
 struct Inner {
     chooser: Chooser,
     done: u64,
-    /// The names of what was run, when somebody wants to know.
+    /// The names of what was run, if they are to be kept.
     names: Option<Vec<Step>>,
     /// The program was woken.
     woken: bool,
     turn: Turn,
-    /// So many times in a row it was the program's turn and nobody else waited.
+    /// How often in a row it was the program's turn while no other task waited.
     alone: u32,
-    /// Who polls the program.
+    /// The waker of the task that polls the program.
     outside: Option<Waker>,
-    /// Who is woken when the steps are used up.
+    /// The waker for the end of the steps.
     watcher: Option<Waker>,
 }
 
@@ -43,12 +45,12 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) task: String,
-    /// How many could have been taken.
+    /// How many tasks could have been chosen.
     pub(super) waiting: usize,
 }
 
-/// How far the program's turn is. Tokio polls the program some time after it was woken, and what it wakes by yielding some time after
-/// that; the next choice is only made then.
+/// The progress of the program's turn. Tokio polls the program some time after it was woken, and
+/// wakes what yields in it some time after that. The next choice is made only then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Admitted,
@@ -122,7 +124,7 @@ impl Course {
         self.lock().alone
     }
 
-    /// Ready when the steps are used up.
+    /// Resolves when the steps are used up.
     pub(super) fn poll_used_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
         if inner.done >= self.steps {
@@ -132,7 +134,7 @@ impl Course {
         Poll::Pending
     }
 
-    /// Gives one of those that wait its turn. The steps are not used up.
+    /// Gives one of the waiting tasks its turn. There are steps left.
     fn turn(&self, waiting: &mut Vec<Waiting>) {
         let mut inner = self.lock();
         let choice = if waiting.len() > 1 {

@@ -1,4 +1,5 @@
-//! Keeps the panics of explored programs from the terminal: a run that fails is run many times, and the report tells what panicked.
+//! Keeps the panics of explored programs from the terminal: a run that fails is run many times, and
+//! the report tells what panicked.
 
 use std::cell::RefCell;
 use std::panic;
@@ -9,10 +10,11 @@ thread_local! {
     static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// So many are kept of one run.
+/// The most messages that are kept of one run.
 const MOST: usize = 4;
 
-/// Runs `run` and gives its value and what panicked meanwhile on this thread. Other threads are left alone.
+/// Runs `run` and gives its value and what panicked meanwhile on this thread. Other threads are
+/// left alone.
 pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use crate::error::TaskId;
 
-/// The choices of one run, one for each time when more than one task could run: 0 takes the one that has waited longest, 1 the one after
-/// it, and so on. Where it ends, the rest is 0.
+/// The choices of one run, one for each time when more than one task could run: 0 takes the task
+/// that has waited longest, 1 the one after it, and so on. After its end every choice is 0.
 ///
 /// Its text is short: `3*0.2.1` stands for 0, 0, 0, 2, 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,7 +25,7 @@ impl Schedule {
         &self.0
     }
 
-    /// How many of the choices do not take the task that has waited longest.
+    /// The number of choices that do not take the task that has waited longest.
     #[must_use]
     pub fn deviations(&self) -> usize {
         self.0.iter().filter(|&&choice| choice != 0).count()
@@ -105,15 +105,16 @@ pub(super) struct Chooser {
 
 #[derive(Debug)]
 enum Way {
-    /// Everything that waits is as likely as the next one: many short detours.
+    /// All waiting tasks are equally likely: many short detours.
     Even(u64),
-    /// The task with the highest rank goes first, and now and then the one that went gets another rank: few long delays. What takes
-    /// one task to be late for several turns of another is hardly found by the even way.
+    /// The task with the highest rank goes first, and now and then the task that went gets another
+    /// rank: few long delays. Choosing evenly hardly ever makes one task late by several turns of
+    /// another.
     Ranked(u64, HashMap<TaskId, u64>),
     Given(Schedule),
 }
 
-/// A rank is drawn again after one in so many turns.
+/// One turn in this number draws a new rank.
 const TURNS: u64 = 8;
 
 impl Chooser {
@@ -131,7 +132,7 @@ impl Chooser {
         }
     }
 
-    /// The number of one of those that wait, of which there is one at least.
+    /// The number of one of the waiting tasks, of which there is at least one.
     pub(super) fn choose(&mut self, waiting: impl ExactSizeIterator<Item = TaskId>) -> usize {
         let most = waiting.len().saturating_sub(1);
         let choice = match &mut self.way {

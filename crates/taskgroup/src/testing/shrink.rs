@@ -2,10 +2,11 @@
 
 use super::schedule::Schedule;
 
-/// So many runs are spent on it.
+/// The most runs that are spent on it.
 const RUNS: usize = 400;
 
-/// The smallest schedule found for which `fails` holds. It holds for `schedule`, or nothing is changed.
+/// The smallest schedule found for which `fails` holds. It holds for `schedule`, or nothing is
+/// changed.
 pub(super) fn shrink(schedule: &Schedule, mut fails: impl FnMut(&Schedule) -> bool) -> Schedule {
     let mut best = schedule.clone();
     let mut runs = RUNS;
@@ -21,7 +22,8 @@ pub(super) fn shrink(schedule: &Schedule, mut fails: impl FnMut(&Schedule) -> bo
         }
         smaller
     };
-    // Back to the order of arrival: all, halves, quarters and so on, from the end, where it matters least.
+    // Back to the order of arrival: all, halves, quarters and so on, from the end, where it matters
+    // least.
     let mut width = best.choices().len();
     while width > 0 {
         let mut end = best.choices().len();

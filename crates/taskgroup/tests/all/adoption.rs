@@ -1,5 +1,5 @@
-//! Futures of ours that are dropped half-way: whoever is around waits for what they leave. S15. What the process root adopts is in
-//! `tests/process_root.rs`.
+//! Futures of ours that are dropped half-way: whoever is around waits for what they leave. S15.
+//! What the process root adopts is in `tests/process_root.rs`.
 
 use std::time::Duration;
 
@@ -117,7 +117,8 @@ fn the_failure_of_an_orphan_is_not_lost() {
     });
 }
 
-// S5, S15: the handle of the task that adopted it tells of it, unless the task has failed by itself.
+// S5, S15: the handle of the task that adopted it tells of it, unless the task has failed by
+// itself.
 #[test]
 fn the_failure_of_an_orphan_is_that_of_its_task() {
     everywhere(|| async {

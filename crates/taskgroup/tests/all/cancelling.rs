@@ -1,4 +1,5 @@
-//! Cancellation from inside: the guard rule, `until_cancelled`, `checkpoint`, shields. S11–S13, S16, S19.
+//! Cancellation from inside: the guard rule, `until_cancelled`, `checkpoint`, shields. S11–S13,
+//! S16, S19.
 
 use taskgroup::combine::Until;
 use taskgroup::{
@@ -104,7 +105,8 @@ fn waking_oneself_does_not_put_the_end_off() {
     });
 }
 
-// S11: a group that is cancelled from outside in its last step has its value, and nothing to wait for.
+// S11: a group that is cancelled from outside in its last step has its value, and nothing to wait
+// for.
 #[test]
 fn a_group_whose_task_is_cancelled_in_its_last_step_gives_its_value() {
     everywhere(|| async {
@@ -433,7 +435,8 @@ fn a_guard_that_is_dropped_elsewhere_rearms_the_cancellation() {
     });
 }
 
-// S12: the `Cancelled` of another task guards nothing, and passed on it is a failure: what was awaited did not come.
+// S12: the `Cancelled` of another task guards nothing, and passed on it is a failure: what was
+// awaited did not come.
 #[test]
 fn the_cancelled_of_another_task_is_a_failure() {
     everywhere(|| async {
@@ -712,7 +715,8 @@ fn cancel_under_a_lock_that_a_destructor_wants() {
     });
 }
 
-// S13: who asks inside a shield is told of no outer cancel, and inside a deadline of each, also where neither has suspended yet.
+// S13: who asks inside a shield is told of no outer cancel, and inside a deadline of each, also
+// where neither has suspended yet.
 #[test]
 fn whether_it_is_cancelled_is_known_before_the_first_suspension() {
     paused(async {
@@ -729,7 +733,8 @@ fn whether_it_is_cancelled_is_known_before_the_first_suspension() {
     });
 }
 
-// S15: children of a group that is dropped are dropped by whoever drives them, not in the middle of somebody's destructor.
+// S15: children of a group that is dropped are dropped by whoever drives them, not in the middle of
+// somebody's destructor.
 #[tokio::test]
 async fn a_dropped_group_runs_no_destructor_of_its_children_at_once() {
     let log = Log::default();
@@ -753,7 +758,8 @@ async fn a_dropped_group_runs_no_destructor_of_its_children_at_once() {
     assert_eq!(log.take(), ["dropped"]);
 }
 
-// S15: a task is not dropped while a group in it has children: it hears from the group how they ended.
+// S15: a task is not dropped while a group in it has children: it hears from the group how they
+// ended.
 #[test]
 fn a_task_hears_how_its_group_ended_when_it_is_cancelled() {
     everywhere(|| async {
@@ -789,7 +795,8 @@ fn a_task_hears_how_its_group_ended_when_it_is_cancelled() {
 type Awaited = futures_util::future::BoxFuture<'static, ()>;
 type Once = Box<dyn Fn(&TaskGroup) -> Awaited + Send>;
 
-/// Awaits `once` again and again in a child that has cancelled its group, and says how often it came back.
+/// Awaits `once` again and again in a child that has cancelled its group, and says how often it
+/// came back.
 async fn rounds_when_cancelled(once: impl Fn(&TaskGroup) -> Awaited + Send + 'static) -> usize {
     let rounds = Steps::default();
     let seen = rounds.clone();
@@ -907,7 +914,8 @@ fn what_was_waited_for_comes_back_in_a_cancelled_scope() {
     });
 }
 
-// S12, S37: what was stopped in one branch goes on when another branch of the same task has a guard.
+// S12, S37: what was stopped in one branch goes on when another branch of the same task has a
+// guard.
 #[test]
 fn a_guard_lets_a_stopped_await_go_on() {
     everywhere(|| async {

@@ -180,7 +180,8 @@ fn bracket_releases_after_the_children_that_its_work_left() {
     });
 }
 
-// S14, S15: the future is dropped in the middle of the release, which goes on where it was and is not begun again.
+// S14, S15: the future is dropped in the middle of the release, which goes on where it was and is
+// not begun again.
 #[test]
 fn bracket_goes_on_with_a_release_that_was_dropped() {
     paused(async {

@@ -333,7 +333,8 @@ fn a_duration_counts_from_the_first_poll() {
     });
 }
 
-// S21: two deadlines at once, but the inner one is polled by somebody whom the outer one does not drop: both are reported.
+// S21: two deadlines at once, but the inner one is polled by somebody whom the outer one does not
+// drop: both are reported.
 #[test]
 fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
     paused(async {
@@ -353,7 +354,8 @@ fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
     });
 }
 
-// S21: a deadline that has passed already fires at the first suspension point, whether anybody has its handle or not.
+// S21: a deadline that has passed already fires at the first suspension point, whether anybody has
+// its handle or not.
 #[test]
 fn a_deadline_without_time_fires_in_the_first_poll() {
     paused(async {
@@ -367,7 +369,8 @@ fn a_deadline_without_time_fires_in_the_first_poll() {
     });
 }
 
-// S12, S20: the word of an outer cancellation passes through, and is a guard behind the deadline, too.
+// S12, S20: the word of an outer cancellation passes through, and is a guard behind the deadline,
+// too.
 #[test]
 fn a_deadline_passes_on_that_the_task_is_cancelled() {
     everywhere(|| async {
@@ -528,7 +531,8 @@ fn without_a_clock<F: Future<Output = ()>>(test: F) -> Option<String> {
     })
 }
 
-// S20: the panic that is documented is the caller's, and nobody waits for a clock that does not tick.
+// S20: the panic that is documented is the caller's, and nobody waits for a clock that does not
+// tick.
 #[test]
 fn fault_c8_without_a_clock_a_deadline_panics_where_it_is_needed() {
     let disabled = |message: Option<String>| message.unwrap().contains("enable_time");

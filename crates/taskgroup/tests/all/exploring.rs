@@ -1,6 +1,8 @@
-//! S35: programs with a bug in them, each found within so many seeds, and what is right stays unharmed.
+//! S35: programs with a bug in them, each found within so many seeds, and what is right stays
+//! unharmed.
 //!
-//! The seeds that a bug takes are printed by `cargo test --all-features --test all -- exploring --nocapture`.
+//! The seeds that a bug takes are printed by `cargo test --all-features --test all -- exploring
+//! --nocapture`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,8 @@ use tokio::task::yield_now;
 
 use crate::support::{Outcome, forever, ms, sleep};
 
-/// The failure of a program that has to be found by the first `seeds` seeds. It is not there when tasks run in their order.
+/// The failure of a program that has to be found by the first `seeds` seeds. It is not there when
+/// tasks run in their order.
 fn found<T: TaskOutput>(name: &str, seeds: u64, program: impl AsyncFn() -> T) -> Failure {
     let first_come = Explorer::new().replay(&Schedule::default(), &program);
     assert!(
@@ -145,7 +148,8 @@ fn a_swallowed_cancel() {
     assert_eq!(message, "the cancel was swallowed");
 }
 
-/// Errors go into a slot, and the next ones into a list; but between the look at the slot and the write somebody else may write.
+/// Errors go into a slot, and the next ones into a list; but between the look at the slot and the
+/// write somebody else may write.
 #[test]
 fn a_dropped_error() {
     let failure = found("dropped error", 50, async || {
@@ -413,7 +417,8 @@ fn the_promise_in_many_orders() {
     }
 }
 
-/// A failure, a cancel and a deadline at the same instant: whatever comes first, everybody has ended and the error is there.
+/// A failure, a cancel and a deadline at the same instant: whatever comes first, everybody has
+/// ended and the error is there.
 #[test]
 fn everything_at_once_in_many_orders() {
     let mut outcomes = std::collections::BTreeSet::new();

@@ -65,7 +65,8 @@ fn what_overruns_is_dropped_and_named() {
     });
 }
 
-// S18: cleanup within the grace is nobody's business, and the grace does not count before a cancellation.
+// S18: cleanup within the grace is nobody's business, and the grace does not count before a
+// cancellation.
 #[test]
 fn a_grace_that_is_kept_reports_nothing() {
     paused(async {
@@ -106,7 +107,8 @@ fn a_body_that_overruns_is_named() {
     });
 }
 
-// S18: far below: the innermost task is named, not those who only wait for it. Deferred work and releases are cut off too.
+// S18: far below: the innermost task is named, not those who only wait for it. Deferred work and
+// releases are cut off too.
 #[test]
 fn the_innermost_task_is_named() {
     paused(async {
@@ -147,7 +149,8 @@ fn the_end_of_a_grace_is_known_below_shields() {
             let over = Instant::now() + ms(60);
             let seen = log.clone();
             outer.spawn(shield(group(async move |inner| {
-                // Nobody wakes it but the end of the grace: it is polled once more, and dropped where that ends.
+                // Nobody wakes it but the end of the grace: it is polled once more, and dropped
+                // where that ends.
                 poll_fn(|_| {
                     if Instant::now() < over {
                         return Poll::Pending;
@@ -190,8 +193,8 @@ fn a_failure_comes_before_the_overrun_that_it_caused() {
     });
 }
 
-// S18: what cannot be dropped because it never suspends is named by a warning. The child blocks its thread until it has been
-// named, so this takes the five real seconds that the first warning takes.
+// S18: what cannot be dropped because it never suspends is named by a warning. The child blocks its
+// thread until it has been named, so this takes the five real seconds that the first warning takes.
 #[test]
 fn a_child_that_never_yields_is_named_by_a_warning() {
     let (name, named) = std::sync::mpsc::channel();

@@ -37,7 +37,8 @@ fn a_child_belongs_to_its_group_not_to_where_it_was_spawned() {
     });
 }
 
-// S1: the current scope is ambient, also through futures that know nothing of it, and another task's is its own.
+// S1: the current scope is ambient, also through futures that know nothing of it, and another
+// task's is its own.
 #[test]
 fn the_current_scope_is_the_innermost_one() {
     paused(async {
@@ -264,7 +265,8 @@ fn all_errors_come_out_and_the_first_is_the_cause() {
     });
 }
 
-// S7: the handle of a cancelled child says so; the group does not fail. A finished child cannot be cancelled.
+// S7: the handle of a cancelled child says so; the group does not fail. A finished child cannot be
+// cancelled.
 #[test]
 fn a_cancelled_child_is_not_an_error() {
     everywhere(|| async {
@@ -335,8 +337,8 @@ fn try_spawn_gives_the_future_back() {
     });
 }
 
-// S9: a thread spawns as fast as it can while the group ends. Each round sees both sides: children that were taken, and have all
-// run when `run` resolves; then one that was refused, and never runs.
+// S9: a thread spawns as fast as it can while the group ends. Each round sees both sides: children
+// that were taken, and have all run when `run` resolves; then one that was refused, and never runs.
 #[test]
 fn closing_and_spawning_race_without_a_gap() {
     struct Round {
@@ -368,7 +370,8 @@ fn closing_and_spawning_race_without_a_gap() {
                         match group.try_spawn(child) {
                             Ok(handle) => {
                                 taken += 1;
-                                // Let the group become quiet: it may close now or after the next spawn.
+                                // Let the group become quiet: it may close now or after the next
+                                // spawn.
                                 while !handle.is_finished() {
                                     std::thread::yield_now();
                                 }
@@ -459,7 +462,8 @@ fn a_group_ends_while_the_next_child_on_its_worker_blocks() {
     let (all_spawned, wait) = mpsc::channel();
     let (inner_ended, blocked) = mpsc::channel();
     let outer = TaskGroup::run(async |outer| {
-        // The one worker is held until all three stand in its queues, so it polls the last two in one turn.
+        // The one worker is held until all three stand in its queues, so it polls the last two in
+        // one turn.
         outer.spawn(async move { wait.recv() });
         let first = async {
             let ended = TaskGroup::run(async |first| {
@@ -483,7 +487,8 @@ fn a_group_ends_while_the_next_child_on_its_worker_blocks() {
     runtime.block_on(outer).unwrap();
 }
 
-// S9: a cancellation from above refuses new children like one of its own, also where children were taken before.
+// S9: a cancellation from above refuses new children like one of its own, also where children were
+// taken before.
 #[test]
 fn a_group_that_is_cancelled_from_above_takes_no_more() {
     paused(async {
@@ -557,7 +562,8 @@ fn only_a_cancellation_from_outside_is_a_context() {
     });
 }
 
-// S6: the failure of a sibling that is passed on is counted once; that of somebody else's child is a failure here too.
+// S6: the failure of a sibling that is passed on is counted once; that of somebody else's child is
+// a failure here too.
 #[test]
 fn the_failure_of_a_child_of_another_group_is_a_failure_here() {
     paused(async {

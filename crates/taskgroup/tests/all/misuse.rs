@@ -1,5 +1,6 @@
-//! What safe code can do wrong to the futures and handles: forget them, drop them in every state and inside a poll, panic in a waker.
-//! Nothing of it may be unsound, so these tests are for Miri and the sanitizers, too; and nothing may hang.
+//! What safe code can do wrong to the futures and handles: forget them, drop them in every state
+//! and inside a poll, panic in a waker. Nothing of it may be unsound, so these tests are for Miri
+//! and the sanitizers, too; and nothing may hang.
 
 use std::mem::forget;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -109,7 +110,8 @@ fn handles_dropped_in_every_state() {
     });
 }
 
-/// A child whose future has its own handle, and drops it, waits for it or cancels it in its own poll.
+/// A child whose future has its own handle, and drops it, waits for it or cancels it in its own
+/// poll.
 #[test]
 fn a_handle_inside_its_own_task() {
     type Slot = Arc<Mutex<Option<TaskHandle<()>>>>;
@@ -453,7 +455,8 @@ fn a_group_that_changes_hands_wakes_the_last_one() {
     });
 }
 
-// S3: a group that was opened outside any runtime is of the one where its first child is spawned, and waits for that one too.
+// S3: a group that was opened outside any runtime is of the one where its first child is spawned,
+// and waits for that one too.
 #[test]
 fn a_group_from_outside_any_runtime_waits_for_its_first_child() {
     let (go, gone) = tokio::sync::oneshot::channel::<()>();
@@ -510,7 +513,8 @@ fn a_child_that_is_woken_from_another_runtime_stays_in_its_own() {
     });
 }
 
-// S3: the alarms of a child that a pump polls ring there, whatever runtime it has entered. In real time: the other one has no other.
+// S3: the alarms of a child that a pump polls ring there, whatever runtime it has entered. In real
+// time: the other one has no other.
 #[test]
 fn a_child_that_has_entered_another_runtime_keeps_its_alarms() {
     let other = Builder::new_current_thread().build().unwrap();

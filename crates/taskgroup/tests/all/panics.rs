@@ -116,7 +116,8 @@ fn a_panic_beside_an_error() {
     });
 }
 
-// S10: destructors that panic while their tasks are cancelled: parked ones (dropped by the canceller)...
+// S10: destructors that panic while their tasks are cancelled: parked ones (dropped by the
+// canceller)...
 #[test]
 fn destructors_that_panic_during_cancellation_hang_nothing() {
     everywhere(|| async {
@@ -256,7 +257,8 @@ fn spawning_while_unwinding() {
     });
 }
 
-// S10: a future that panics in its poll and once more in its destructor: what it had to say first is said.
+// S10: a future that panics in its poll and once more in its destructor: what it had to say first
+// is said.
 #[test]
 fn the_first_panic_of_a_future_is_told() {
     struct Twice;
@@ -281,7 +283,8 @@ fn the_first_panic_of_a_future_is_told() {
     });
 }
 
-/// An error whose `Display` panics or fails, whose `source` panics, and which panics when it is dropped.
+/// An error whose `Display` panics or fails, whose `source` panics, and which panics when it is
+/// dropped.
 #[derive(Debug)]
 struct Nasty {
     display_panics: bool,

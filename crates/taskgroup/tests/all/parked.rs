@@ -1,5 +1,5 @@
-//! Sections that are alive and not polled: groups, deadlines and shields that were polled once and then left among the local variables, kept
-//! in a value, sent elsewhere. S40.
+//! Sections that are alive and not polled: groups, deadlines and shields that were polled once and
+//! then left among the local variables, kept in a value, sent elsewhere. S40.
 
 // Futures that come out of futures are what this is about.
 #![allow(clippy::async_yields_async)]
@@ -362,7 +362,8 @@ fn an_old_shield_protects_nothing() {
     });
 }
 
-// S40, S11: a cancellation of the new home reaches it, polled or not, and one that was there before it came.
+// S40, S11: a cancellation of the new home reaches it, polled or not, and one that was there before
+// it came.
 #[test]
 fn the_new_home_cancels_it() {
     everywhere(|| async {
@@ -437,7 +438,8 @@ fn fault_b8_a_parked_group_does_not_hold_off_a_cancellation() {
             log.started(2).await;
             child.cancel();
             assert!(matches!(child.await, Err(JoinError::Cancelled(_))));
-            // The handle waits for all of it. The work is cancelled with the child, so it may end before that is dropped.
+            // The handle waits for all of it. The work is cancelled with the child, so it may end
+            // before that is dropped.
             assert_eq!(
                 log.take_sorted(),
                 ["cleaned up", "reply dropped", "work dropped"]
@@ -546,7 +548,8 @@ fn what_is_parked_after_the_cancellation_does_not_hold_either() {
     });
 }
 
-// S40, S13: a shield that an executor inside the task polls only when it is woken is not parked. Nobody spins meanwhile.
+// S40, S13: a shield that an executor inside the task polls only when it is woken is not parked.
+// Nobody spins meanwhile.
 #[test]
 fn a_shield_in_an_executor_inside_the_task_is_not_cut_off() {
     paused(async {

@@ -1,5 +1,5 @@
-//! Every cancellation says who, why and where. S17, and S23, S25 for errors. `Shutdown` is in `runner`; `Satisfied` and `GroupEnded` come
-//! with the policies and background children.
+//! Every cancellation says who, why and where. S17, and S23, S25 for errors. `Shutdown` is in
+//! `runner`; `Satisfied` and `GroupEnded` come with the policies and background children.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

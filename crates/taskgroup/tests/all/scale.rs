@@ -1,4 +1,5 @@
-//! Width and depth: a million children, a hundred thousand nested scopes, on stacks of a known small size.
+//! Width and depth: a million children, a hundred thousand nested scopes, on stacks of a known
+//! small size.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The leaks that the seeds warn of: swallowing a cancel, firing and forgetting, dropping in `select!`. None of them leaks here.
-//! Each program also counts what is alive at its end: nothing.
+//! The leaks that the seeds warn of: swallowing a cancel, firing and forgetting, dropping in
+//! `select!`. None of them leaks here. Each program also counts what is alive at its end: nothing.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use taskgroup::{TaskGroup, defer, until_cancelled};
 
 use crate::support::{Log, Outcome, everywhere, forever, group, messages, turns};
 
-// S11, S12: `except CancelledError: return None`. The swallower may run to its next suspension point and no further, and the
-// group still ends.
+// S11, S12: `except CancelledError: return None`. The swallower may run to its next suspension
+// point and no further, and the group still ends.
 #[test]
 fn a_swallowed_cancel_cannot_leak() {
     everywhere(|| async {
@@ -41,8 +41,8 @@ fn a_swallowed_cancel_cannot_leak() {
     });
 }
 
-// S2, S5: `create_task(background_work())` and forget. There is no way to start a task but in a group, and a forgotten handle
-// detaches nothing.
+// S2, S5: `create_task(background_work())` and forget. There is no way to start a task but in a
+// group, and a forgotten handle detaches nothing.
 #[test]
 fn fire_and_forget_cannot_leak() {
     async fn request(group: TaskGroup, log: Log, alive: Arc<()>) {
@@ -83,7 +83,8 @@ fn a_forgotten_error_is_not_lost() {
     });
 }
 
-// S14, S15: the losing branch of a `select!` is dropped in the middle of a group with children and cleanup.
+// S14, S15: the losing branch of a `select!` is dropped in the middle of a group with children and
+// cleanup.
 #[test]
 fn a_dropped_branch_of_select_cannot_leak() {
     everywhere(|| async {

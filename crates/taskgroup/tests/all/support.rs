@@ -39,7 +39,8 @@ impl Log {
         OnDrop(self.clone(), line.to_owned())
     }
 
-    /// Never ready; counts as started when it is polled, and adds `line` when it is dropped, polled or not.
+    /// Never ready; counts as started when it is polled, and adds `line` when it is dropped, polled
+    /// or not.
     pub(crate) fn forever(&self, line: &str) -> impl Future<Output = ()> + Send + use<> {
         let (dropped, steps) = (self.on_drop(line), self.1.clone());
         async move {
@@ -143,7 +144,8 @@ pub(crate) async fn turns(count: usize) {
     }
 }
 
-/// Pending once, and woken in the same poll: who awaits it is due again before it has given way. (Tokio's `yield_now` wakes later.)
+/// Pending once, and woken in the same poll: who awaits it is due again before it has given way.
+/// (Tokio's `yield_now` wakes later.)
 pub(crate) async fn again() {
     let mut polled = false;
     std::future::poll_fn(|cx| {
@@ -172,7 +174,8 @@ pub(crate) async fn took<F: Future>(future: F) -> (u128, F::Output) {
     (start.elapsed().as_millis(), output)
 }
 
-/// Runs a test on one thread in virtual time: it jumps when nothing else can happen, so a test that hangs fails at once.
+/// Runs a test on one thread in virtual time: it jumps when nothing else can happen, so a test that
+/// hangs fails at once.
 pub(crate) fn paused<F: Future>(test: F) -> F::Output {
     let runtime = Builder::new_current_thread()
         .enable_all()

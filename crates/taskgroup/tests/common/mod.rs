@@ -1,4 +1,5 @@
-//! What the tests of faults and of foreign code share: a process of its own for each test, the surroundings, the ends of the world.
+//! What the tests of faults and of foreign code share: a process of its own for each test, the
+//! surroundings, the ends of the world.
 
 #![allow(dead_code)]
 
@@ -18,7 +19,8 @@ const INSIDE: &str = "TASKGROUP_TEST_INSIDE";
 /// How many seconds a test may take, in place of thirty.
 const PATIENCE: &str = "TASKGROUP_TEST_PATIENCE";
 
-/// The drivers of children, each as the settings of a group, by name. The one line to change with them.
+/// The drivers of children, each as the settings of a group, by name. The one line to change with
+/// them.
 pub(crate) fn drivers() -> [(&'static str, GroupBuilder); 2] {
     [
         ("default", TaskGroup::builder()),
@@ -26,8 +28,9 @@ pub(crate) fn drivers() -> [(&'static str, GroupBuilder); 2] {
     ]
 }
 
-/// Runs `body` in a process of its own: a fault that kills the process or makes it stand still fails this test and no other, and
-/// what the process counts (its memory, its live tasks) is of this test alone.
+/// Runs `body` in a process of its own: a fault that kills the process or makes it stand still
+/// fails this test and no other, and what the process counts (its memory, its live tasks) is of
+/// this test alone.
 ///
 /// A test that hangs is ended after thirty seconds, with its name and the live tree.
 pub(crate) fn isolated<F: FnOnce()>(body: F) {

@@ -19,7 +19,8 @@ type Hook = Arc<dyn Fn(Op) + Send + Sync>;
 pub(crate) fn hooked(hook: impl Fn(Op) + Send + Sync + 'static) -> Waker {
     let hook: Arc<Hook> = Arc::new(Arc::new(hook));
     let raw = RawWaker::new(Arc::into_raw(hook).cast(), &TABLE);
-    // SAFETY: the table treats the pointer as the `Arc` that it came from, one count for each waker, on any thread.
+    // SAFETY: the table treats the pointer as the `Arc` that it came from, one count for each
+    // waker, on any thread.
     unsafe { Waker::from_raw(raw) }
 }
 

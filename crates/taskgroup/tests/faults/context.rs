@@ -108,7 +108,8 @@ fn fault_f5_alive_tasks() {
     });
 }
 
-// S5, S10: a value whose destructor panics, when the handle is dropped before the child has ended: a failure of the child.
+// S5, S10: a value whose destructor panics, when the handle is dropped before the child has ended:
+// a failure of the child.
 #[test]
 fn fault_f6_value_of_a_dropped_handle() {
     isolated_everywhere(|builder| async move {

@@ -192,7 +192,8 @@ fn fault_d2_waiters_for_a_place() {
     });
 }
 
-// S44: failures of what was dropped half-way are told as they come, and not kept at the process root.
+// S44: failures of what was dropped half-way are told as they come, and not kept at the process
+// root.
 #[test]
 fn fault_d3_failures_at_the_process_root() {
     isolated_everywhere(|builder| async move {
@@ -301,7 +302,8 @@ fn end_of_a_runtime(builder: &GroupBuilder) -> Duration {
         let runtime = on_one_thread();
         let builder = builder.clone();
         runtime.block_on(async move {
-            // A group before: what drives children is older than the task of the next one, and Tokio drops it first.
+            // A group before: what drives children is older than the task of the next one, and
+            // Tokio drops it first.
             another_group_works(builder.clone()).await;
             tokio::spawn(builder.run_cancellable(async |group| {
                 for _ in 0..10 {

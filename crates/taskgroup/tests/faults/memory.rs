@@ -27,7 +27,8 @@ fn fault_a1_reentered_owed() {
 
     isolated(|| {
         everywhere(|builder| async move {
-            // A child that has ended, of a group that is gone; a value of a `Local` keeps its handle.
+            // A child that has ended, of a group that is gone; a value of a `Local` keeps its
+            // handle.
             let kept = ended_child(builder.clone(), "kept".into()).await;
             let bag = Bag(Arc::new(Mutex::new(Some(kept))));
             // A group below that value. The handle of its child outlives both.
@@ -94,7 +95,8 @@ fn fault_a1_reentered_ordinary() {
     });
 }
 
-// S39: values that hold handles of other groups, whose values hold handles, and so on: one drop gives all of them back.
+// S39: values that hold handles of other groups, whose values hold handles, and so on: one drop
+// gives all of them back.
 #[test]
 fn fault_a1_handles_in_values() {
     struct Link {
@@ -122,7 +124,8 @@ fn fault_a1_handles_in_values() {
                 last = Some(run.await.unwrap());
             }
             assert_eq!(tokens.alive(), 50);
-            // Also from within the poll of a child, where the give-backs of that thread are put off.
+            // Also from within the poll of a child, where the give-backs of that thread are put
+            // off.
             let run = builder.run(async |group| {
                 group.spawn(async move { drop(last) });
                 Ok(())
@@ -134,7 +137,8 @@ fn fault_a1_handles_in_values() {
     });
 }
 
-// S39: children of several groups on several threads exchange handles and clones of groups, and drop them wherever they are.
+// S39: children of several groups on several threads exchange handles and clones of groups, and
+// drop them wherever they are.
 #[test]
 fn fault_a1_exchange_at_random() {
     type Shelf = Arc<Mutex<Vec<(TaskGroup, Option<TaskHandle<Held>>)>>>;
@@ -205,7 +209,8 @@ fn fault_a1_exchange_at_random() {
     });
 }
 
-// S38, S39: a child of a multi-thread runtime runs a current-thread runtime, with children of its own, inside `block_in_place`.
+// S38, S39: a child of a multi-thread runtime runs a current-thread runtime, with children of its
+// own, inside `block_in_place`.
 #[test]
 fn fault_a2_lost_seat() {
     fn busy_runtime(builder: &GroupBuilder) -> tokio::runtime::Runtime {
@@ -294,7 +299,8 @@ fn fault_a2_runtime_opened_by_a_child() {
     });
 }
 
-// S39: whatever unwinds out of the drops of children, the thread that polled them is as before: nothing of ours dangles there.
+// S39: whatever unwinds out of the drops of children, the thread that polled them is as before:
+// nothing of ours dangles there.
 #[test]
 fn fault_a3_drops_that_unwind() {
     isolated_with_drivers(|builder| {
@@ -329,7 +335,8 @@ fn fault_a3_drops_that_unwind() {
     });
 }
 
-// S39: a destructor that runs while a thread changes from one runtime to the next opens a group there.
+// S39: a destructor that runs while a thread changes from one runtime to the next opens a group
+// there.
 #[test]
 fn fault_a4_drop_on_the_way_to_another_runtime() {
     struct Opens(tokio::runtime::Handle, GroupBuilder, Tokens);

@@ -26,7 +26,8 @@ use crate::common::{
 
 type Outcome<T = ()> = Result<T, BoxError>;
 
-// S2: groups and handles are exchanged between runtimes of which one shuts down: every group ends, after its children, and counts well.
+// S2: groups and handles are exchanged between runtimes of which one shuts down: every group ends,
+// after its children, and counts well.
 #[test]
 fn fault_b1_exchange_between_runtimes() {
     isolated_with_drivers(|builder| {
@@ -257,7 +258,8 @@ fn fault_b2_local_value_panics() {
     });
 }
 
-// S39: the payload of a panic panics when it is dropped: that of a child, a body, a blocking closure.
+// S39: the payload of a panic panics when it is dropped: that of a child, a body, a blocking
+// closure.
 #[test]
 fn fault_b2_payload_panics() {
     isolated_everywhere(|builder| async move {
@@ -364,7 +366,8 @@ fn fault_b3_adopted_work_is_no_success() {
     });
 }
 
-// S42: a cleanup does not count as one failure of several, but its failure comes out, whatever the policy puts up with.
+// S42: a cleanup does not count as one failure of several, but its failure comes out, whatever the
+// policy puts up with.
 #[test]
 fn fault_b3_failure_of_a_cleanup_comes_out() {
     isolated_everywhere(|builder| async move {
@@ -628,7 +631,8 @@ fn fault_b5_progress_with_cleanups() {
     });
 }
 
-// S45: a Tokio task of another runtime that is first polled inside `block_in_place` of a child is not below that child.
+// S45: a Tokio task of another runtime that is first polled inside `block_in_place` of a child is
+// not below that child.
 #[test]
 fn fault_b6_foreign_scope() {
     isolated_with_drivers(|builder| {
@@ -783,7 +787,8 @@ async fn half_run(work: &mut Boxed) {
     tokio::select! { biased; _ = work => unreachable!("it takes fifty"), () = sleep(ms(5)) => {} }
 }
 
-// S40: the deadline of a consumer around one `next` of a stream that has a group open from item to item.
+// S40: the deadline of a consumer around one `next` of a stream that has a group open from item to
+// item.
 #[test]
 fn fault_b8_stream() {
     isolated_paused(|builder| async move {
@@ -884,7 +889,8 @@ fn fault_b8_body() {
     });
 }
 
-// S40: a child that is cancelled while it awaits something else, with such a group among its locals.
+// S40: a child that is cancelled while it awaits something else, with such a group among its
+// locals.
 #[test]
 fn fault_b8_cancel() {
     isolated_paused(|builder| async move {
@@ -1098,7 +1104,8 @@ fn fault_b8_parked_by_deferred_work() {
     });
 }
 
-// S40, S46: a runtime goes down under a thread in `Handle::block_on`: what was cut off does not say `Ok`.
+// S40, S46: a runtime goes down under a thread in `Handle::block_on`: what was cut off does not say
+// `Ok`.
 #[test]
 fn fault_b9_runtime_goes_under_block_on() {
     isolated(|| {
@@ -1143,7 +1150,8 @@ fn fault_b9_runtime_goes_under_block_on() {
     });
 }
 
-// S46: what the process root has adopted and the end of the runtime cuts off is told to the warning hook.
+// S46: what the process root has adopted and the end of the runtime cuts off is told to the warning
+// hook.
 #[test]
 fn fault_b10_cut_off_at_the_process_root() {
     isolated(|| {
@@ -1249,7 +1257,8 @@ fn fault_b11_same_failure_twice() {
     });
 }
 
-/// The receiving end of a stage: when it goes, the stage after it is let go on, and has failed before this returns.
+/// The receiving end of a stage: when it goes, the stage after it is let go on, and has failed
+/// before this returns.
 struct Closing {
     receiver: Option<tokio::sync::mpsc::Receiver<u32>>,
     recorded: mpsc::Receiver<()>,
@@ -1266,7 +1275,8 @@ impl Drop for Closing {
     }
 }
 
-// S43: a stage fails, and the neighbour that found its channel closed is recorded before it: the stage is the cause.
+// S43: a stage fails, and the neighbour that found its channel closed is recorded before it: the
+// stage is the cause.
 #[test]
 fn fault_b12_neighbour_recorded_first() {
     isolated(|| {
@@ -1291,7 +1301,8 @@ fn fault_b12_neighbour_recorded_first() {
                             send.closed().await;
                             send.send(1).await.map_err(BoxError::from)
                         });
-                        // Says when the neighbour has been recorded. Blocking, or the stage could keep its thread from it.
+                        // Says when the neighbour has been recorded. Blocking, or the stage could
+                        // keep its thread from it.
                         let watcher = tokio::runtime::Handle::current();
                         std::thread::spawn(move || {
                             watcher.block_on(neighbour.ended());
@@ -1478,7 +1489,8 @@ fn explosive(group: &TaskGroup) -> TaskHandle<Bomb> {
     group.spawn(async { Outcome::Ok(Bomb("value")) })
 }
 
-// S39: the handle of an ended child whose value panics in `Drop` is dropped in peace; the warning hook is told.
+// S39: the handle of an ended child whose value panics in `Drop` is dropped in peace; the warning
+// hook is told.
 #[test]
 fn fault_b14_value_of_an_ended_child() {
     isolated_everywhere(|builder| async move {
@@ -1495,8 +1507,8 @@ fn fault_b14_value_of_an_ended_child() {
     });
 }
 
-// S39: the same inside the group, in the body and in a sibling: the code that drops the handle goes on, and the group has a failure, as when
-// the task drops the value because the handle went first.
+// S39: the same inside the group, in the body and in a sibling: the code that drops the handle goes
+// on, and the group has a failure, as when the task drops the value because the handle went first.
 #[test]
 fn fault_b14_value_of_an_ended_child_in_its_group() {
     isolated_everywhere(|builder| async move {

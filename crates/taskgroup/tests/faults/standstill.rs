@@ -58,7 +58,8 @@ async fn busy(how: Busy, stop: Arc<AtomicBool>) {
     }
 }
 
-/// Runs `body`, on the thread of `block_on`, in a group whose eight children keep two workers busy meanwhile.
+/// Runs `body`, on the thread of `block_on`, in a group whose eight children keep two workers busy
+/// meanwhile.
 fn beside_busy_children(body: impl AsyncFn(&TaskGroup) + Copy) {
     for (driver, builder) in drivers() {
         for how in [Busy::Checkpoint, Busy::Yield, Busy::Wake] {
@@ -185,7 +186,8 @@ fn fault_c1_parked_child_cancelled() {
     });
 }
 
-// S38: a child that waits in `block_in_place` for a sibling: on one worker with one, on two with two.
+// S38: a child that waits in `block_in_place` for a sibling: on one worker with one, on two with
+// two.
 #[test]
 fn fault_c2_block_in_place() {
     isolated(|| {
@@ -245,7 +247,8 @@ fn fault_c2_siblings_of_one_in_place() {
     });
 }
 
-/// Runs a loop over an await of ours in a group that is cancelled or under a deadline, on both flavours.
+/// Runs a loop over an await of ours in a group that is cancelled or under a deadline, on both
+/// flavours.
 fn is_over<F: Future<Output = ()>>(case: impl Fn(GroupBuilder) -> F) {
     everywhere(case);
 }
@@ -496,8 +499,9 @@ fn fault_c3_next() {
     });
 }
 
-// S11, S37: a nested group that is refused everything, and a deadline with something to await. A transparent wrapper (a deadline, a shield, a
-// `Local`) is as ready as what it wraps, so a loop over one around what is ready is a loop without an await.
+// S11, S37: a nested group that is refused everything, and a deadline with something to await. A
+// transparent wrapper (a deadline, a shield, a `Local`) is as ready as what it wraps, so a loop
+// over one around what is ready is a loop without an await.
 #[test]
 fn fault_c3_scopes_in_a_cancelled_scope() {
     isolated(|| {
@@ -633,7 +637,8 @@ fn fault_c5_woken_by_one_that_blocks() {
     });
 }
 
-// S16, S46: at the shutdown of a runtime a destructor wakes a sibling with a lock held that the sibling's destructor wants, too.
+// S16, S46: at the shutdown of a runtime a destructor wakes a sibling with a lock held that the
+// sibling's destructor wants, too.
 #[test]
 fn fault_c6_wake_with_lock_at_shutdown() {
     struct Stream(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
@@ -683,7 +688,8 @@ async fn another(builder: &GroupBuilder) {
     crate::common::another_group_works(builder.clone()).await;
 }
 
-// S53: a child that waits for a place in its own group, which it holds all of: a warning says so and names it.
+// S53: a child that waits for a place in its own group, which it holds all of: a warning says so
+// and names it.
 #[test]
 #[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_place_of_its_own() {
@@ -801,7 +807,8 @@ fn fault_c8_no_clock_for_a_timeout_in_a_child() {
     });
 }
 
-// S3, S18: a grace that has to be armed has no clock to go by. A warning says so once, and the cleanup goes on without a bound.
+// S3, S18: a grace that has to be armed has no clock to go by. A warning says so once, and the
+// cleanup goes on without a bound.
 #[test]
 fn fault_c8_no_clock_for_a_grace() {
     isolated_with_drivers(|builder| {
@@ -834,7 +841,8 @@ fn fault_c8_no_clock_for_a_grace() {
     });
 }
 
-/// Opens groups one in the other, `depth` deep, and in the last one runs children until `stop`, counting them.
+/// Opens groups one in the other, `depth` deep, and in the last one runs children until `stop`,
+/// counting them.
 fn deep(
     builder: GroupBuilder,
     depth: usize,
@@ -904,7 +912,8 @@ struct Lots {
     most_waiting: AtomicUsize,
 }
 
-/// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children, counting them, until `stop`.
+/// Opens groups one in the other, `depth` deep, and in the last one spawns lots of short children,
+/// counting them, until `stop`.
 fn lots(
     builder: GroupBuilder,
     depth: usize,
@@ -1058,7 +1067,8 @@ fn comes_back(
     }
 }
 
-/// Polls the waits that `make` makes with wakers that come back into us; `end` makes what they wait for happen.
+/// Polls the waits that `make` makes with wakers that come back into us; `end` makes what they wait
+/// for happen.
 fn with_reentrant_wakers<F: Future>(make: impl Fn(TaskGroup, Arc<taskgroup::TaskHandle<()>>) -> F) {
     everywhere(|builder| {
         let make = &make;

@@ -126,8 +126,8 @@ const BLOCKS: [(&str, bool, Block); 4] = [
 ];
 
 /// In a child for each driver, each executor and each number of threads, blocks on what `code`
-/// gives, which may need others to run. The child must end there, as one that is cancelled: its locals are dropped and nothing
-/// after the block runs. Returns how many children there were.
+/// gives, which may need others to run. The child must end there, as one that is cancelled: its
+/// locals are dropped and nothing after the block runs. Returns how many children there were.
 fn is_cut_off<F>(needs_others: bool, code: impl Fn(GroupBuilder, TaskGroup) -> F) -> usize
 where
     F: Future<Output = ()> + Send + 'static,
@@ -297,7 +297,8 @@ fn code_that_blocks_beside_a_shield_that_it_starves_is_cut_off() {
     });
 }
 
-// S39: in a destructor that runs while the thread unwinds, a second unwinding would end the process.
+// S39: in a destructor that runs while the thread unwinds, a second unwinding would end the
+// process.
 #[test]
 fn code_that_blocks_while_its_thread_unwinds_goes_on_blocking() {
     struct Blocks(Arc<Runtime>);

@@ -25,13 +25,15 @@ type Outcome<T = ()> = Result<T, BoxError>;
 pub(crate) enum Blame {
     /// The task `culprit` has failed with it.
     Culprit,
-    /// The task `culprit` has failed with the error that misbehaves, which has a placeholder for its text.
+    /// The task `culprit` has failed with the error that misbehaves, which has a placeholder for
+    /// its text.
     CulpritAnyway,
     /// No task has it; the warning hook was told.
     Told,
     /// One of these two.
     CulpritOrTold,
-    /// It came out where foreign code of the same author had called us by hand, or the hook was told.
+    /// It came out where foreign code of the same author had called us by hand, or the hook was
+    /// told.
     CallerOrTold,
     /// The hook itself failed; there is no one to tell.
     Nowhere,
@@ -65,7 +67,8 @@ places! {
     drop_of_a_future_never_polled DropOfAFutureNeverPolled,
     /// The drop of the future of a child that has returned.
     drop_of_an_ended_future DropOfAnEndedFuture,
-    /// The drop of the future of a child that waits in the queue of a limited group, which is cancelled.
+    /// The drop of the future of a child that waits in the queue of a limited group, which is
+    /// cancelled.
     drop_of_a_queued_future DropOfAQueuedFuture,
     /// The drop of a future that its group refuses.
     drop_of_a_refused_future DropOfARefusedFuture,
@@ -97,7 +100,8 @@ places! {
     debug_of_an_error DebugOfAnError,
     /// `source` of an error, where the failures are printed.
     source_of_an_error SourceOfAnError,
-    /// `source` of the error of a child that was cancelled, where the engine looks for a `Cancelled` in it.
+    /// `source` of the error of a child that was cancelled, where the engine looks for a
+    /// `Cancelled` in it.
     source_of_a_late_error SourceOfALateError,
     /// `Display` of the error of a child that was cancelled, where the reason for the others is
     /// made.
@@ -332,7 +336,8 @@ impl Place {
         }
     }
 
-    /// Whether the code is called at all: we print no `Debug` of others, and if that changes, it has to be right.
+    /// Whether the code is called at all: we print no `Debug` of others, and if that changes, it
+    /// has to be right.
     pub(crate) fn is_reached(self) -> bool {
         match self {
             Self::DebugOfAnError => false,
@@ -866,7 +871,8 @@ fn waker(act: &Act, op: Op) -> Waker {
     })
 }
 
-/// Polls with such a waker, twice, as the caller's own code: a panic of the waker that comes out of the poll is the caller's.
+/// Polls with such a waker, twice, as the caller's own code: a panic of the waker that comes out of
+/// the poll is the caller's.
 fn poll_with<F: Future>(act: &Act, op: Op, future: &mut Pin<&mut F>) {
     for _ in 0..2 {
         let _ = catch_unwind(AssertUnwindSafe(|| {

@@ -33,8 +33,8 @@ fn combinations(place: Place) -> Vec<Combination> {
     all
 }
 
-/// Runs all combinations of a place in a process of their own. After one that hangs, kills the process or fails, a new process goes on
-/// behind it. `test` is a closure in the test.
+/// Runs all combinations of a place in a process of their own. After one that hangs, kills the
+/// process or fails, a new process goes on behind it. `test` is a closure in the test.
 pub(crate) fn place<F: FnOnce()>(place: Place, test: F) {
     let name = test_name::<F>();
     drop(test);

@@ -24,8 +24,8 @@ impl Drop for Folder {
     }
 }
 
-/// What the browser makes of the page, after its script has run. `TASKGROUP_CHROMIUM` names the browser; `chromium` in the
-/// path otherwise.
+/// What the browser makes of the page, after its script has run. `TASKGROUP_CHROMIUM` names the
+/// browser; `chromium` in the path otherwise.
 pub(crate) fn dom(folder: &Folder, page: &Path, chosen: &str) -> String {
     let browser = std::env::var("TASKGROUP_CHROMIUM").unwrap_or_else(|_| "chromium".into());
     let quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync \

@@ -1,5 +1,5 @@
-//! A validator of traces in the Trace Event Format (JSON), by what the format's description asks for and what viewers
-//! refuse or draw wrongly. Used by the tests of the command, too.
+//! A validator of traces in the Trace Event Format (JSON), by what the format's description asks
+//! for and what viewers refuse or draw wrongly. Used by the tests of the command, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,8 @@
-//! Seeing what runs: the live tree, the reports of what blocks, the recorder, the spans. (S33, S34, S36)
+//! Seeing what runs: the live tree, the reports of what blocks, the recorder, the spans. (S33, S34,
+//! S36)
 //!
-//! Much of this is about the whole process, so these tests are a binary of their own and run one at a time.
+//! Much of this is about the whole process, so these tests are a binary of their own and run one at
+//! a time.
 
 #[cfg(feature = "recorder")]
 mod browser;

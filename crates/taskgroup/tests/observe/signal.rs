@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use taskgroup::{Runner, TaskGroup};
 use tokio::signal::unix::SignalKind;
 
-/// The program that the test below starts: this one test of this binary, in a process of its own. Ends with its input.
+/// The program that the test below starts: this one test of this binary, in a process of its own.
+/// Ends with its input.
 #[test]
 #[ignore = "the program of another test"]
 fn program() {

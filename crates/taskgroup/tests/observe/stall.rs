@@ -1,6 +1,7 @@
 //! S36: a task that blocks its worker is reported while it does.
 //!
-//! Nothing here waits for a time to pass: what blocks goes on until it has been reported, however long that takes.
+//! Nothing here waits for a time to pass: what blocks goes on until it has been reported, however
+//! long that takes.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -70,7 +71,8 @@ fn a_blocking_task_is_named_while_it_blocks() {
                             && text.contains(") has blocked its worker for "),
                         "{text}"
                     );
-                    // The tree knows it too: although this is the task's first poll, it is no longer one of the queued.
+                    // The tree knows it too: although this is the task's first poll, it is no
+                    // longer one of the queued.
                     let tree = tree();
                     let node = tree.nodes().iter().find(|node| node.name() == "culprit");
                     assert_eq!(
@@ -181,7 +183,8 @@ fn siblings_of_a_task_that_never_yields_go_on_and_the_group_waits() {
     }
 }
 
-// S18: the hook for warnings is foreign code, and what calls it here is the one sleeper of the runtime.
+// S18: the hook for warnings is foreign code, and what calls it here is the one sleeper of the
+// runtime.
 #[test]
 fn a_warning_hook_that_panics_silences_no_alarm() {
     let _alone = alone();
@@ -230,7 +233,8 @@ fn a_warning_hook_that_panics_silences_no_alarm() {
     has_ended.recv().unwrap();
 }
 
-// S18: the end of a grace cancels once more, by force, and that starts no second grace. What blocks is named.
+// S18: the end of a grace cancels once more, by force, and that starts no second grace. What blocks
+// is named.
 #[test]
 fn a_group_that_outlives_its_grace_is_told_of_once_every_five_seconds() {
     let _alone = alone();

@@ -1,7 +1,9 @@
-//! The root of a program, seen from outside: signals, exit codes, what goes to standard error. S1, S15, S17, S18.
+//! The root of a program, seen from outside: signals, exit codes, what goes to standard error. S1,
+//! S15, S17, S18.
 //!
-//! Signals and exit codes belong to a whole process, so this binary starts itself again: with `TASKGROUP_TEST_PROGRAM` in the
-//! environment it is the program of that name from `programs`, otherwise it runs the tests.
+//! Signals and exit codes belong to a whole process, so this binary starts itself again: with
+//! `TASKGROUP_TEST_PROGRAM` in the environment it is the program of that name from `programs`,
+//! otherwise it runs the tests.
 
 mod inside;
 #[cfg(unix)]

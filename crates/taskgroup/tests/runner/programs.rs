@@ -1,4 +1,5 @@
-//! The programs that the tests start. Each says on its standard output how far it is, and goes on when its input ends.
+//! The programs that the tests start. Each says on its standard output how far it is, and goes on
+//! when its input ends.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -72,8 +73,8 @@ async fn busy_from_the_start() {
     std::future::pending::<()>().await;
 }
 
-/// Two tasks, of which one takes less than the grace for its cleanup, and one more. The clock jumps when nothing else can happen, so
-/// the hours are none.
+/// Two tasks, of which one takes less than the grace for its cleanup, and one more. The clock jumps
+/// when nothing else can happen, so the hours are none.
 async fn grace() -> Result<(), BoxError> {
     async fn cleans_up_for(time: Duration, name: &str) -> Result<(), Cancelled> {
         let cancelled = until_cancelled(std::future::pending::<()>()).await;

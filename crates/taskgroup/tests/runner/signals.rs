@@ -41,7 +41,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// The signals that stop a program, with their numbers and the words for them.
 const STOP: [(&str, i32, &str); 2] = [("INT", 2, "Ctrl-C"), ("TERM", 15, "SIGTERM")];
 
-// S17, S1: cleanup goes on until the input ends, which is after the signal, and the reason is told to the task and to the user.
+// S17, S1: cleanup goes on until the input ends, which is after the signal, and the reason is told
+// to the task and to the user.
 fn the_first_signal_waits_for_cleanup() {
     for (signal, number, word) in STOP {
         let mut program = Program::start("cleanup");
@@ -76,8 +77,8 @@ fn main_may_clean_up_and_return_the_cancellation() {
     }
 }
 
-// The number of the second signal is the one that counts: it is the one that ended the process. The input has not ended, so nothing
-// else can have.
+// The number of the second signal is the one that counts: it is the one that ended the process. The
+// input has not ended, so nothing else can have.
 fn the_second_signal_ends_the_process() {
     for (first, (second, number, _)) in [("INT", STOP[1]), ("TERM", STOP[0]), ("INT", STOP[0])] {
         let program = Program::start("cleanup");

@@ -4,7 +4,8 @@ use super::*;
 
 const DEPTH: usize = 100_000;
 
-/// Runs `test` on a stack that a recursion over `DEPTH` overflows, whatever the settings of the test threads.
+/// Runs `test` on a stack that a recursion over `DEPTH` overflows, whatever the settings of the
+/// test threads.
 fn on_a_small_stack(test: fn()) {
     let thread = std::thread::Builder::new().stack_size(512 * 1024);
     thread.spawn(test).unwrap().join().unwrap();
@@ -202,7 +203,8 @@ fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
 
 #[test]
 fn the_levels_that_are_drawn_are_counted() {
-    // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and nobody else has.
+    // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and
+    // nobody else has.
     let text = format!("{:#}", tower(30, || failed("last", Invalid("y"))));
     let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("group `g` [1.3] failed: "), 25);

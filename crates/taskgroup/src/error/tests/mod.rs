@@ -1,4 +1,5 @@
-//! Tests of the error tree. Trees are built as the engine builds them, through the constructors of the crate.
+//! Tests of the error tree. Trees are built as the engine builds them, through the constructors of
+//! the crate.
 
 use super::*;
 use crate::cancel::{CancelReason, ReasonKind};

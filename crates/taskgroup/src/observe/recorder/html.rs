@@ -1,7 +1,7 @@
 //! One self-contained page with the timeline.
 //!
-//! The page is a file beside this one with places for the title and one for the data. What is drawn where is decided here; the
-//! script on the page only scales, scrolls and answers.
+//! The page is a file beside this one with places for the title and one for the data. What is drawn
+//! where is decided here; the script on the page only scales, scrolls and answers.
 
 use std::io::{self, Write};
 
@@ -51,10 +51,12 @@ struct Row<'a> {
 }
 
 impl Recording {
-    /// Writes one self-contained HTML page: a timeline with the tasks as bars below what they are part of.
+    /// Writes one self-contained HTML page: a timeline with the tasks as bars below what they are
+    /// part of.
     ///
-    /// The colours tell queued, running, cancelling, cleanup and killed apart; who caused a cancellation is marked. The page needs nothing
-    /// from the network, follows the reader's light or dark preference, and works with the keyboard.
+    /// The colours tell queued, running, cancelling, cleanup and killed apart; who caused a
+    /// cancellation is marked. The page needs nothing from the network, follows the reader's light
+    /// or dark preference, and works with the keyboard.
     ///
     /// ```
     /// use taskgroup::observe::recorder::Recording;

@@ -1,8 +1,10 @@
-//! Records a run: who ran when, who failed first, who was cancelled because of it, how long cleanup took.
+//! Records a run: which task ran when, which failed first, which were cancelled because of it, and
+//! how long cleanup took.
 //!
-//! A [`Recorder`] takes down what happens to every task and group of the process while it exists, and gives a [`Recording`]. That is
-//! plain data (`serde`), and it knows two ways to be looked at: [`write_html`](Recording::write_html) writes one self-contained page with
-//! a timeline, [`write_trace`](Recording::write_trace) the trace format that Perfetto and `chrome://tracing` open.
+//! A [`Recorder`] records what happens to every task and group of the process while it exists, and
+//! gives a [`Recording`]. That is plain data (`serde`). [`write_html`](Recording::write_html)
+//! writes it as one self-contained page with a timeline. [`write_trace`](Recording::write_trace)
+//! writes the trace format that Perfetto and `chrome://tracing` open.
 //!
 //! ```
 //! use taskgroup::observe::recorder::{Outcome, Recorder};
@@ -38,8 +40,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! While nobody records, each event costs one relaxed load. While somebody does, it costs a lock and a look into a map; times
-//! are those of Tokio's clock, so virtual time is recorded as such.
+//! Without a recorder each event costs one relaxed load. With one it costs a lock and a look-up in
+//! a map. The times come from Tokio's clock, so virtual time is recorded as such.
 
 mod html;
 pub(crate) mod live;
@@ -48,19 +50,19 @@ mod trace;
 
 pub use model::{Outcome, Phase, Recording, TaskRecord};
 
-/// Takes down what happens in this process, from [`start`](Self::start) to [`finish`](Self::finish).
+/// Records what happens in this process, from [`start`](Self::start) to [`finish`](Self::finish).
 ///
 /// It sees what is spawned after its start. Any number of recorders may exist at once.
 ///
 /// # Drop
-/// What it has recorded is gone.
+/// Dropping it without [`finish`](Self::finish) discards what it has recorded.
 #[derive(Debug)]
-#[must_use = "what is recorded is to be had by `finish`"]
+#[must_use = "dropping it discards the recording: call `finish`"]
 pub struct Recorder {
     number: usize,
 }
 
-/// How many tasks and groups a recorder keeps if nothing else is said.
+/// The number of tasks and groups that a recorder keeps by default.
 const LIMIT: usize = 100_000;
 
 impl Recorder {
@@ -69,8 +71,8 @@ impl Recorder {
         Self::with_limit(LIMIT)
     }
 
-    /// Starts to record. What is spawned after so many tasks and groups is only counted: a program that runs for days must not fill the
-    /// memory with its past.
+    /// Starts to record up to `limit` tasks and groups, and only counts further ones. So a program
+    /// that runs for days does not fill the memory with its past.
     ///
     /// ```
     /// # use taskgroup::observe::recorder::Recorder;

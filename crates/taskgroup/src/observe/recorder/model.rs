@@ -1,22 +1,23 @@
-//! What a recording is, whoever made it.
+//! The data of a recording.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A run, as a list of what happened to each task. Plain data: fill in your own to have it drawn.
+/// A run, as a list of what happened to each task. It is plain data, so a program may fill in its
+/// own and have it drawn.
 ///
 /// All times are nanoseconds since the beginning of the recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recording {
-    /// What the page is called.
+    /// The title of the page.
     pub title: String,
-    /// How long the recording is.
+    /// The length of the recording.
     pub duration_ns: u64,
     /// Tasks and groups, in the order of spawning.
     pub tasks: Vec<TaskRecord>,
-    /// How many more there were than the recorder had been allowed to keep.
+    /// The number of tasks and groups beyond the limit of the recorder.
     pub omitted: u64,
 }
 
@@ -24,10 +25,10 @@ pub struct Recording {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskRecord {
-    /// What it is part of: an index into [`Recording::tasks`].
+    /// The index of what it is part of, in [`Recording::tasks`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<usize>,
-    /// What it is: `task`, `group`, `run`, or a word of one's own.
+    /// What it is: `task`, `group`, `run`, or a word of your own.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct TaskRecord {
     /// When it began to clean up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cleanup_ns: Option<u64>,
-    /// When its grace was over, so that it was to be dropped wherever it stood.
+    /// When its grace had passed, and it was dropped at its next suspension point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub killed_ns: Option<u64>,
     /// When it had ended, with everything below it.
@@ -61,10 +62,10 @@ pub struct TaskRecord {
     /// Why it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Because of whom it was cancelled: an index into [`Recording::tasks`].
+    /// The index of the task that caused its cancellation, in [`Recording::tasks`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<usize>,
-    /// Anything else worth knowing: shown in this order.
+    /// Further details, shown in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<(String, String)>,
 }
@@ -82,7 +83,7 @@ pub enum Outcome {
     Panicked,
     /// It was cancelled before it had a value.
     Cancelled,
-    /// Its grace was over before it had ended.
+    /// Its grace passed before it had ended.
     Killed,
 }
 
@@ -112,7 +113,7 @@ pub enum Phase {
     Cancelling,
     /// Cancelled, and cleaning up.
     Cleanup,
-    /// Its grace is over, and it has not ended.
+    /// Its grace has passed, and it has not ended.
     Killed,
 }
 
@@ -131,8 +132,8 @@ impl Phase {
 }
 
 impl TaskRecord {
-    /// The phases, one after the other without a gap: each from its nanosecond to another. What had not ended goes on to `end`. Empty
-    /// phases are left out.
+    /// The phases, one after the other without a gap: each from its nanosecond to another. What had
+    /// not ended goes on to `end`. Empty phases are left out.
     #[must_use]
     pub fn phases(&self, end: u64) -> Vec<(Phase, u64, u64)> {
         let end = self.ended_ns.unwrap_or(end).max(self.spawned_ns);
@@ -172,8 +173,8 @@ impl TaskRecord {
 }
 
 impl Recording {
-    /// The order in which the records are drawn, each after what it is part of and with its depth. Parents that make no sense (none of
-    /// that number, a circle) count as none.
+    /// The order in which the records are drawn, each after what it is part of and with its depth.
+    /// Parents that make no sense (none of that number, a circle) count as none.
     #[must_use]
     pub fn rows(&self) -> Vec<(usize, usize)> {
         let count = self.tasks.len();

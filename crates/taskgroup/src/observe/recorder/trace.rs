@@ -1,9 +1,10 @@
 //! The trace format that Perfetto and `chrome://tracing` open.
 //!
-//! A group is drawn as a process, whose threads are lanes: a task takes a lane that is free when it starts, so the slices of a lane
-//! never overlap, and there are as many lanes as tasks that ran at the same time. How long it was queued is one of its arguments. Inside
-//! the slice of a task stand those of its phases, and an arrow leads from who failed to who was cancelled because of it. What never
-//! started is a mark on lane 0.
+//! A group is drawn as a process, whose threads are lanes: a task takes a lane that is free when it
+//! starts, so the slices of a lane never overlap, and there are as many lanes as tasks that ran at
+//! the same time. How long it was queued is one of its arguments. Inside the slice of a task stand
+//! those of its phases, and an arrow leads from who failed to who was cancelled because of it. What
+//! never started is a mark on lane 0.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -14,7 +15,8 @@ use serde_json::{Value, json};
 use super::model::{Phase, Recording, TaskRecord};
 
 impl Recording {
-    /// Writes the recording in the Trace Event Format (JSON), for <https://ui.perfetto.dev> or `chrome://tracing`.
+    /// Writes the recording in the Trace Event Format (JSON), for <https://ui.perfetto.dev> or
+    /// `chrome://tracing`.
     ///
     /// ```
     /// use taskgroup::observe::recorder::{Recording, TaskRecord};
@@ -53,8 +55,8 @@ impl Recording {
         Some((begin, end.max(begin + 1)))
     }
 
-    /// From the one that was the cause to the other. Viewers hold an arrow to the slice that is open at its end, so both ends stand
-    /// inside of one.
+    /// From the one that was the cause to the other. Viewers hold an arrow to the slice that is
+    /// open at its end, so both ends stand inside of one.
     fn arrow(
         &self,
         (by, to): (usize, usize),

@@ -184,7 +184,8 @@ fn tg10_a_failing_body_before_any_wait_runs_no_child() {
     });
 }
 
-// TG20, TG20a, S10: ours. A panic of the body goes on bare; failures of children are adopted by the scope around.
+// TG20, TG20a, S10: ours. A panic of the body goes on bare; failures of children are adopted by the
+// scope around.
 #[test]
 fn tg20_a_panic_of_the_body_goes_on_bare() {
     everywhere(|| async {
@@ -236,7 +237,8 @@ fn tg21_a_panic_of_a_child_is_a_failure() {
     });
 }
 
-// TG23, S4, S5: a child that is through is forgotten at once, with its value. `tests/memory.rs` counts the bytes.
+// TG23, S4, S5: a child that is through is forgotten at once, with its value. `tests/memory.rs`
+// counts the bytes.
 #[test]
 fn tg23_a_finished_child_is_forgotten_at_once() {
     paused(async {

@@ -6,8 +6,8 @@ use crate::support::{
     Log, Outcome, Steps, everywhere, forever, group, messages, paused, sleep, turns,
 };
 
-/// Runs `work` as a child, cancels that from outside once it is under way (it was suspended, and `ready` says so too), and gives the
-/// child's outcome.
+/// Runs `work` as a child, cancels that from outside once it is under way (it was suspended, and
+/// `ready` says so too), and gives the child's outcome.
 async fn cancelled_from_outside<T, F>(
     ready: impl Future<Output = ()>,
     work: F,
@@ -313,8 +313,8 @@ fn tg37_an_error_and_an_outer_cancel_at_once() {
     });
 }
 
-// TG17, S11: many times on two threads: the canceller marks the scope inside the task before the task itself, and the task may
-// be polled in between.
+// TG17, S11: many times on two threads: the canceller marks the scope inside the task before the
+// task itself, and the task may be polled in between.
 #[test]
 fn tg17_a_group_never_goes_on_while_its_task_is_being_cancelled() {
     everywhere(|| async {

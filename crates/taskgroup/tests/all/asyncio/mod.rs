@@ -1,5 +1,5 @@
-//! What CPython's own tests check of `TaskGroup` and `timeout`, and what we do there. The numbers are those of the table in the
-//! guide (reference behaviours).
+//! What CPython's own tests check of `TaskGroup` and `timeout`, and what we do there. The numbers
+//! are those of the table in the guide (reference behaviours).
 
 mod exit;
 mod external;

@@ -4,7 +4,8 @@ use taskgroup::{JoinError, shield, timeout};
 
 use crate::support::{Log, Outcome, everywhere, forever, group, messages, ms, paused, sleep, took};
 
-// WF8, S13, S20: the inner task of a shielded wait runs on in asyncio; here the deadline waits for the shield and has its value.
+// WF8, S13, S20: the inner task of a shielded wait runs on in asyncio; here the deadline waits for
+// the shield and has its value.
 #[test]
 fn wf8_a_deadline_waits_for_the_shield_inside() {
     paused(async {
@@ -27,7 +28,8 @@ fn wf8_a_deadline_waits_for_the_shield_inside() {
     });
 }
 
-// WF7, S7: a cancel in the instant of the completion: one of the two is the outcome, and the group hears of no failure.
+// WF7, S7: a cancel in the instant of the completion: one of the two is the outcome, and the group
+// hears of no failure.
 #[test]
 fn wf7_a_cancel_in_the_instant_of_the_end() {
     everywhere(|| async {
@@ -49,7 +51,8 @@ fn wf7_a_cancel_in_the_instant_of_the_end() {
     });
 }
 
-// CA6, S5, S7: asyncio cancels what a cancelled task waits for. Here a handle only looks: the awaited child is the group's.
+// CA6, S5, S7: asyncio cancels what a cancelled task waits for. Here a handle only looks: the
+// awaited child is the group's.
 #[test]
 fn ca6_cancelling_who_waits_leaves_the_awaited_child() {
     paused(async {

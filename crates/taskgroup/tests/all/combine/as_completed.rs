@@ -83,7 +83,8 @@ fn a_panic() {
     });
 }
 
-// AC3, AC4: a wait that is cut off loses nothing, and tasks go on; also with references, which leave the values where they are.
+// AC3, AC4: a wait that is cut off loses nothing, and tasks go on; also with references, which
+// leave the values where they are.
 #[test]
 fn cancelled_from_outside() {
     paused(async {

@@ -63,7 +63,8 @@ fn very_many() {
     });
 }
 
-// S6: the first failure cancels the others, they clean up, all failures come out in order of arrival.
+// S6: the first failure cancels the others, they clean up, all failures come out in order of
+// arrival.
 #[test]
 fn a_failure() {
     paused(async {
@@ -183,7 +184,8 @@ fn dropped_half_way() {
     });
 }
 
-// S20, S21: what is ready at once is ready before any deadline; the rest is cut at its first suspension point.
+// S20, S21: what is ready at once is ready before any deadline; the rest is cut at its first
+// suspension point.
 #[test]
 fn zero_deadline() {
     paused(async {
@@ -217,7 +219,8 @@ fn limited() {
     });
 }
 
-// S5, S6: handles are futures too: gathered, they are tasks on all cores, and a failure is counted once.
+// S5, S6: handles are futures too: gathered, they are tasks on all cores, and a failure is counted
+// once.
 #[test]
 fn of_handles() {
     paused(async {
@@ -237,7 +240,8 @@ fn of_handles() {
         let errors = run.await.unwrap_err();
         assert_eq!(messages(&errors), ["bad"]);
 
-        // GA4: one that was cancelled alone has no value to give: an error, and gather itself is not cancelled.
+        // GA4: one that was cancelled alone has no value to give: an error, and gather itself is
+        // not cancelled.
         let run = TaskGroup::run(async |group| {
             let task = group.spawn(works(60, ()));
             task.cancel();

@@ -115,7 +115,8 @@ fn cancelled_from_outside() {
     });
 }
 
-// S11: cancelled just after all that had been started were done: the rest is missing, so there is no value.
+// S11: cancelled just after all that had been started were done: the rest is missing, so there is
+// no value.
 #[test]
 fn cancelled_between_items() {
     paused(async {

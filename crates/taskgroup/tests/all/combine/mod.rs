@@ -1,5 +1,5 @@
-//! The helpers, one module each. Every one is asked the same: nothing in, one, many, all fail, cancelled from outside, dropped
-//! half-way, a panic, a deadline that is due from the start.
+//! The helpers, one module each. Every one is asked the same: nothing in, one, many, all fail,
+//! cancelled from outside, dropped half-way, a panic, a deadline that is due from the start.
 
 use std::pin::Pin;
 use std::task::Poll;

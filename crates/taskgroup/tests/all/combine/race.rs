@@ -29,7 +29,8 @@ fn one() {
     assert_eq!(messages(&lost.unwrap_err()), ["lost"]);
 }
 
-// S26: the first success wins, failures before it do not count, the losers clean up before the value comes out.
+// S26: the first success wins, failures before it do not count, the losers clean up before the
+// value comes out.
 #[test]
 fn many() {
     paused(async {
@@ -126,7 +127,8 @@ fn limited() {
     });
 }
 
-// ST1: the next starts when the one before has failed, or after the delay; the first success wins; all errors are kept.
+// ST1: the next starts when the one before has failed, or after the delay; the first success wins;
+// all errors are kept.
 #[test]
 fn staggered() {
     paused(async {

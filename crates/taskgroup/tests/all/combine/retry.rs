@@ -40,7 +40,8 @@ fn one() {
     });
 }
 
-// S31: fresh waits for each run of one policy; the try knows its number and may change what it borrows.
+// S31: fresh waits for each run of one policy; the try knows its number and may change what it
+// borrows.
 #[test]
 fn many() {
     paused(async {
@@ -148,7 +149,8 @@ fn a_foreign_timeout() {
     });
 }
 
-// S31: the budget covers tries and waits, and a wait after which no time would be left is not begun.
+// S31: the budget covers tries and waits, and a wait after which no time would be left is not
+// begun.
 #[test]
 fn budget() {
     paused(async {
@@ -270,7 +272,8 @@ fn a_panic() {
     });
 }
 
-// S23: as an error in a group it says the number of tries, and the chain goes on with what the last error came from.
+// S23: as an error in a group it says the number of tries, and the chain goes on with what the last
+// error came from.
 #[test]
 fn in_a_group() {
     paused(async {

@@ -88,7 +88,8 @@ fn a_panic() {
     });
 }
 
-// S22, S26: at a deadline: partial values and all errors; the rest cleans up and says why it is missing.
+// S22, S26: at a deadline: partial values and all errors; the rest cleans up and says why it is
+// missing.
 #[test]
 fn cancelled_from_outside() {
     paused(async {

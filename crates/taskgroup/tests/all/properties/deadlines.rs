@@ -1,8 +1,9 @@
 //! S20, S21: nested deadlines and shields, moved while they run, against arithmetic.
 //!
-//! A program is a chain of deadlines and shields, one inside the other. The innermost code waits, moves some deadlines, and waits again;
-//! each level waits a while after what is inside it. All deadlines are at odd milliseconds and all waits take even ones, so that
-//! no two things happen at once unless a deadline has fired before; the rare program where they do is not compared.
+//! A program is a chain of deadlines and shields, one inside the other. The innermost code waits,
+//! moves some deadlines, and waits again; each level waits a while after what is inside it. All
+//! deadlines are at odd milliseconds and all waits take even ones, so that no two things happen at
+//! once unless a deadline has fired before; the rare program where they do is not compared.
 
 use std::sync::{Arc, Mutex};
 
@@ -159,7 +160,8 @@ fn told(plan: &Plan) -> Told {
     }
     let mut spoken = told.innermost(plan).err();
     for (depth, (_, wait)) in plan.levels.iter().enumerate().rev() {
-        // What is inside level `depth` waits a while after it has ended; then the level itself ends.
+        // What is inside level `depth` waits a while after it has ended; then the level itself
+        // ends.
         if spoken.is_none_or(|level| level > depth) {
             spoken = told.wait(depth + 1, *wait).err();
         }

@@ -151,7 +151,8 @@ fn spawns_ordinary_children() {
     });
 }
 
-// S28: spawned from outside while the group already winds up, it does not keep the group open either.
+// S28: spawned from outside while the group already winds up, it does not keep the group open
+// either.
 #[test]
 fn spawned_while_the_group_ends() {
     everywhere(|| async {

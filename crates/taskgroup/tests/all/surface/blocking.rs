@@ -288,8 +288,8 @@ fn fault_f1_a_closure_sees_the_context_of_its_task() {
     });
 }
 
-// S45, S2: a group that the closure runs belongs below the task, and is cancelled with it. Nobody drops the closure, so what it awaits
-// comes back.
+// S45, S2: a group that the closure runs belongs below the task, and is cancelled with it. Nobody
+// drops the closure, so what it awaits comes back.
 #[test]
 fn a_group_inside_a_closure_is_cancelled_with_the_task() {
     everywhere(|| async {
@@ -364,7 +364,8 @@ fn fault_b13_captures_are_gone_before_the_group_has_ended() {
     });
 }
 
-// S41, S18: the task is dropped at the end of the grace; what the closure then fails with is not lost.
+// S41, S18: the task is dropped at the end of the grace; what the closure then fails with is not
+// lost.
 #[test]
 fn a_closure_that_fails_after_the_grace_is_heard() {
     everywhere(|| async {

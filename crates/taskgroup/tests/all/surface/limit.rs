@@ -82,8 +82,8 @@ fn in_order() {
     });
 }
 
-// S27: a place comes back from whoever had it: success, failure, panic, cancel; and from whoever never started there is none to
-// come back. Afterwards the limit is what it was.
+// S27: a place comes back from whoever had it: success, failure, panic, cancel; and from whoever
+// never started there is none to come back. Afterwards the limit is what it was.
 #[test]
 fn places_never_leak() {
     everywhere(|| async {
@@ -115,7 +115,8 @@ fn places_never_leak() {
                 while group.live() > 0 {
                     turns(1).await;
                 }
-                // All four places are there still: four that wait for each other can only end together.
+                // All four places are there still: four that wait for each other can only end
+                // together.
                 let met = Arc::new(tokio::sync::Barrier::new(4));
                 for _ in 0..4 {
                     let (met, room) = (met.clone(), room.clone());
@@ -131,7 +132,8 @@ fn places_never_leak() {
     });
 }
 
-// S27, S7: a queued child that is cancelled through its handle ends at once, not when a place is free, and never runs.
+// S27, S7: a queued child that is cancelled through its handle ends at once, not when a place is
+// free, and never runs.
 #[test]
 fn cancelling_a_queued_child() {
     paused(async {
@@ -310,7 +312,8 @@ fn spawn_when_free_into_a_cancelled_group() {
     });
 }
 
-// S27, S9: who waits for a place ends with the group's cancellation, not when those who have the places have cleaned up.
+// S27, S9: who waits for a place ends with the group's cancellation, not when those who have the
+// places have cleaned up.
 #[test]
 fn a_queued_child_does_not_wait_for_the_cleanup_of_others() {
     everywhere(|| async {
@@ -351,7 +354,8 @@ async fn counted<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
     std::future::poll_fn(poll).await
 }
 
-// S27, S44: a place that is given back is handed to the one that waits longest, and no other one is woken.
+// S27, S44: a place that is given back is handed to the one that waits longest, and no other one is
+// woken.
 #[test]
 fn fault_d2_a_free_place_wakes_one_waiter_in_turn() {
     const WAITERS: usize = 500;

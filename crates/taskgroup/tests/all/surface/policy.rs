@@ -151,7 +151,8 @@ fn success_of_a_child_does_not_hide_the_body() {
     });
 }
 
-// S26: the first success cancels the others; failures before it are put up with and can be asked for.
+// S26: the first success cancels the others; failures before it are put up with and can be asked
+// for.
 #[test]
 fn first_success() {
     paused(async {

@@ -138,7 +138,8 @@ fn failure_after() {
     });
 }
 
-// S29, TR17, S20: `start` that is cancelled takes the child with it and waits for its cleanup; a word then has no effect.
+// S29, TR17, S20: `start` that is cancelled takes the child with it and waits for its cleanup; a
+// word then has no effect.
 #[test]
 fn start_is_cancelled() {
     paused(async {
