@@ -1,4 +1,4 @@
-//! How a group lets children in, and what the end of one means to it.
+//! How a group takes children in, and what the end of one means to it.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl GroupState {
         if bits & BACKGROUND != 0 {
             // SeqCst: T14: before the section, which is woken, counts the tokens.
             self.background.fetch_add(1, Ordering::SeqCst);
-            // The section may have looked between the two counts, and have seen an ordinary child.
+            // The section may have looked between the two counts and have seen an ordinary child.
             scope.wake();
         }
         Ok(())
@@ -53,7 +53,7 @@ impl GroupState {
         self.start_asked(scope, task, placed);
     }
 
-    /// In a group that counts its children or limits them.
+    /// As [`start`](Self::start), in a group that counts its children or limits them.
     #[cold]
     fn start_asked(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
@@ -64,8 +64,8 @@ impl GroupState {
                 // A canceller sets the flag before it takes the queue, so nothing is left behind in
                 // it.
                 if places.placed >= limit && !scope.is_cancelled() {
-                    // Numbers wrap after 2^32 children: one that waits that long is started, not
-                    // lost.
+                    // Numbers wrap after 2^32 children. A child that has waited that long is
+                    // started, not lost.
                     next = places.queued.insert(task.header().index, task.clone());
                 }
                 places.placed += usize::from(next.is_some());
@@ -95,7 +95,7 @@ impl GroupState {
         self.asked(|asked| asked.progress.as_ref())
     }
 
-    /// Whether the end of a child means nothing but its token.
+    /// Whether nothing but the token matters at the end of a child.
     #[inline]
     fn is_plain(&self) -> bool {
         self.plain && self.background() == 0
@@ -125,7 +125,8 @@ impl GroupState {
 }
 
 impl Header {
-    /// Whether the owner is a group to which the end of the task means nothing but its token.
+    /// Whether the owner is a group, and nothing but the token matters to it at the end of this
+    /// task.
     #[inline]
     fn is_plain_end(&self) -> bool {
         let group = self.owner.group();

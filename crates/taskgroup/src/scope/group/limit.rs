@@ -23,9 +23,9 @@ impl GroupState {
         Some((asked.settings.limit?, &asked.places))
     }
 
-    /// Whether a limited child would start at once; the place is then the caller's, to spawn with
-    /// or to give back. If not, the waker is woken when a place was handed to the caller, or the
-    /// group is cancelled.
+    /// Whether a limited child would start at once. Then the caller has the place, and spawns with
+    /// it or gives it back. Otherwise the waker is woken when a place was handed to the caller or
+    /// the group is cancelled.
     fn poll_place(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
         let Some((limit, places)) = self.places() else {
             return true;
@@ -93,7 +93,7 @@ impl GroupState {
         queued.into_values().collect()
     }
 
-    /// A child was cancelled alone: it does not have to wait for a place to end.
+    /// A child was cancelled alone. It needs no place to end, so it does not wait for one.
     pub(crate) fn unqueue(&self, index: u32) {
         let Some((_, places)) = self.places() else {
             return;
@@ -109,8 +109,8 @@ impl GroupState {
         }
     }
 
-    /// A place was given back: the next child starts, unless there are more running than the limit
-    /// says, on their way out.
+    /// A place was given back. The next child starts, unless cancelled children still take more
+    /// places than the limit allows.
     pub(crate) fn place_free(&self) {
         let Some((limit, places)) = self.places() else {
             return;
@@ -137,9 +137,9 @@ impl GroupState {
     }
 }
 
-/// Ready with `true` when a child of the group would start at once, which then has to be spawned;
-/// with `false` when the group is cancelled. Dropped, it is forgotten (S44), and a place that was
-/// handed to it goes to the next one.
+/// Ready with `true` when a child of the group would start at once, which the caller then has to
+/// spawn. Ready with `false` when the group is cancelled. If it is dropped, the wait is forgotten
+/// (S44), and a place that was handed to it goes to the next waiter.
 pub(crate) struct FreePlace<'a> {
     scope: &'a Scope,
     group: &'a GroupState,

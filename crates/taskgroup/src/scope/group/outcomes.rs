@@ -1,4 +1,4 @@
-//! Failures and successes in a group, and what its policy says to them.
+//! Failures and successes in a group, and what its policy makes of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ pub(in crate::scope) enum Whose {
     Child,
     /// Of a sibling, passed on by a child: the group may have it already.
     PassedOn,
-    /// It was in the hand of code that is dropped.
+    /// Code that is dropped had it and had not returned it.
     Hand,
     /// Of cleanup, which is no child.
     Cleanup,
@@ -37,7 +37,7 @@ impl GroupState {
             }
             let verdict = if whose == Whose::Cleanup {
                 outcomes.not_put_up_with = true;
-                // It is counted by no policy, but where one failure is too many this is one.
+                // No policy counts it, but where one failure is too many, this is one.
                 policy.judge(Tally {
                     failed: 1,
                     ..outcomes.tally
@@ -81,14 +81,15 @@ impl GroupState {
     pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError, interval: Interval) {
         let gathered = error.downcast_ref::<ErrorGroup>();
         let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
-            // The failure of a child, passed on: counted once.
+            // A child's failure, passed on. It counts once.
             pass_on(scope, &failed);
             let outcomes = self.outcomes();
             let mut failures = outcomes.failures.iter();
             let known = failures.find(|known| known.is_same(&failed));
             known.cloned().unwrap_or(Member::Task(failed))
         } else if let Some(group) = gathered.filter(|group| self.knows_all(group)) {
-            // Those of several children, gathered by a helper over their handles: likewise.
+            // Failures of several children, which a helper gathered from their handles. They count
+            // once as well.
             Member::Task(group.cause().clone())
         } else {
             let member = Member::from_failure(body_info(scope), error, interval);
@@ -96,14 +97,14 @@ impl GroupState {
             member
         };
         self.outcomes().not_put_up_with = true;
-        // Mostly the child's failure has done that already, and a reason costs something.
+        // Most often the child's failure has done that already, and a reason costs something.
         if !scope.is_cancelled() {
             scope.cancel(&member.as_reason(), Dropping::Scheduled);
         }
     }
 
-    /// Whether every member of `group` is the failure of a child of this group. Looks no deeper:
-    /// what a helper gathers is flat, and to walk the whole error at every level of a deep tree
+    /// Whether every member of `group` is the failure of a child of this group. It looks no deeper,
+    /// because what a helper gathers is flat. To walk the whole error at every level of a deep tree
     /// would be quadratic.
     fn knows_all(&self, group: &ErrorGroup) -> bool {
         let outcomes = self.outcomes();
@@ -124,14 +125,14 @@ impl GroupState {
         }
     }
 
-    /// Whether anything below it has failed, whatever the policy says to that.
+    /// Whether anything below it has failed, even if the policy tolerates it.
     #[cfg_attr(not(feature = "recorder"), allow(dead_code))]
     pub(crate) fn has_failed(&self) -> bool {
         let findings = self.findings.get();
         findings.is_some_and(|findings| !findings.outcomes.lock().failures.is_empty())
     }
 
-    /// What the group fails with by its policy; the group has ended.
+    /// What the group fails with by its policy. The group has ended.
     pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
         let failure = self.take_failures(scope)?;
         let outcomes = self.outcomes();
@@ -141,7 +142,7 @@ impl GroupState {
         (!satisfied).then_some(failure)
     }
 
-    /// All failures as one error, also those that the policy puts up with; the group has ended.
+    /// All failures as one error, also those that the policy tolerates. The group has ended.
     pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
         if self.asked.is_none() && self.findings.get().is_none() {
             return None;
@@ -171,8 +172,8 @@ impl GroupState {
             return None;
         }
         let error = ErrorGroup::new(info(scope), failures)?;
-        // Cancelled by its own failing child is no news; cancelled from outside is the context of
-        // the errors.
+        // If its own failing child cancelled the group, that adds nothing. A cancellation from
+        // outside is the context of the errors.
         Some(match scope.reason() {
             Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
             _ => error,
@@ -181,17 +182,16 @@ impl GroupState {
 }
 
 impl Scope {
-    /// Nothing but background children is left: they have served.
+    /// Nothing but background children is left. They have served and are cancelled.
     pub(in crate::scope) fn end_background(self: &Arc<Self>) {
         let reason = CancelReason::of(ReasonKind::GroupEnded, self.location, None);
-        // Closing first is not possible while they live; a spawn by one of them finds the group
-        // cancelled. Destructors of children must not run on the stack of the code that polls the
-        // group.
+        // The group cannot close while they live. A spawn by one of them finds the group cancelled.
+        // Destructors of children must not run on the stack of the code that polls the group.
         self.cancel(&reason, Dropping::Scheduled);
     }
 }
 
-/// A task ended with the failure of a sibling in hand: counted once.
+/// A task ended with the failure of a sibling. It counts once.
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     let member = Member::Task(failed.clone());
     match owner.group() {
@@ -212,9 +212,10 @@ fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
         })
 }
 
-/// What was in the hand of code of `scope` that is dropped: its failure, unless it is an error that
-/// only says that the scope was cancelled, or the failure of a child that its group has (S41). A
-/// guard of the scope that it was `made_in` may be hidden in it.
+/// Code of `scope` that is dropped had failed and had not returned the failure (S41). The scope
+/// takes it in, unless the error only says that the scope was cancelled, or the group has this
+/// failure of a child already. A guard of the scope that the failure was `made_in` may be hidden in
+/// it.
 pub(crate) fn adopt_failed(
     scope: &Arc<Scope>,
     who: TaskInfo,

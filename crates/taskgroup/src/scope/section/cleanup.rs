@@ -12,21 +12,21 @@ use crate::scope::task::{self, SHIELDED, Spec};
 use crate::scope::tree::{Deferred, Kind, Scope, outward};
 
 impl Scope {
-    /// Has this scope run `deferred`, last in first out, and wait for that: in a shielded task,
-    /// after those that were left there before. Without a runtime they are dropped.
+    /// Has this scope run `deferred`, last in first out, and wait for it. A shielded task runs it,
+    /// after what was left there before. Without a runtime it is dropped.
     pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
         if deferred.is_empty() {
             return;
         }
-        // What has ended cannot: then what was meant for its end goes on to the scope around.
+        // A scope that has ended cannot run it. Then the work goes to the scope around it.
         let mut homes = outward(self).filter(|scope| scope.enter_child().is_ok());
         let Some(scope) = homes.next() else {
             return drop_all(deferred);
         };
         if matches!(scope.kind, Kind::Root) {
             scope.leave();
-            // The root belongs to no runtime. One scope stands for the one that we are in, so that
-            // they run one after the other here as well.
+            // The root belongs to no runtime. So one scope is opened for all of it, in which the
+            // cleanups run one after the other as well.
             let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
             orphan.adopt_cleanups(deferred);
             return orphan.orphan();
@@ -54,21 +54,21 @@ impl Scope {
     }
 }
 
-/// Nothing can run them.
+/// Nothing can run it.
 fn drop_all(deferred: Vec<Deferred>) {
     for cleanup in deferred.into_iter().rev() {
         gate::drop_or_report(CLEANUP, cleanup);
     }
 }
 
-/// Works through the cleanups of a scope, one after the other; one that fails or panics skips none
-/// of the others.
+/// Works through the cleanups of a scope, one after the other. If one fails or panics, the others
+/// still run.
 struct Cleanups {
     scope: Arc<Scope>,
     current: Option<Deferred>,
 }
 
-/// One that is dropped and belongs to no task.
+/// The subject of the report, if one panics that belongs to no task.
 const CLEANUP: &str = "a cleanup";
 
 impl Cleanups {

@@ -71,7 +71,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if let SectionState::Open(open) = this.state {
-                // Also when a destructor in there panics.
+                // This happens even if a destructor in there panics.
                 let abandoned = Abandoned(open);
                 let mut dropped = Ok(());
                 if this.future.as_mut().as_pin_mut().is_some() {
@@ -83,7 +83,7 @@ pin_project! {
                 }
                 drop(abandoned);
                 if let Err(payload) = dropped {
-                    // The panic of what the caller drops is the caller's.
+                    // A panic of what the caller drops goes to the caller.
                     gate::resume(payload);
                 }
             }
@@ -118,7 +118,7 @@ impl Open {
         }
     }
 
-    /// Holds the home, unless it is polled elsewhere: there it keeps nothing.
+    /// Holds the home, unless the section is polled elsewhere. There it keeps nothing.
     fn hold(&self) {
         if self.scope.is_polled_at_home() {
             self.scope.hold_home();
@@ -132,12 +132,13 @@ impl Open {
     }
 }
 
-/// These answer for what happens inside, so nothing around them may be dropped before they have.
+/// These report what happens inside, so nothing around them may be dropped before they have done
+/// so.
 fn holds_by_kind(scope: &Scope) -> bool {
     matches!(scope.kind, Kind::Shield | Kind::Section)
 }
 
-/// A section that is dropped: at the end of that its scope is abandoned, unless it was closed (N3).
+/// A section that is being dropped. In the end its scope is abandoned, unless it was closed (N3).
 struct Abandoned<'a>(&'a mut Open);
 
 impl Drop for Abandoned<'_> {
@@ -232,8 +233,8 @@ impl<F: Future> Section<F> {
                                 && (scope.below() > 0 || scope.has_deferred())
                         };
                         if holds_by_kind(&open.scope) || will_wind() {
-                            // N2 from the start: a group with children or deferred work gets to
-                            // report what their cleanup says, before what is around it is dropped.
+                            // N2, from the start: a group with children or deferred work reports
+                            // the failures of their cleanup before what is around it is dropped.
                             open.hold();
                         }
                         if is_told(&open.scope, *this.ends) && open.scope.ask() {
@@ -343,8 +344,8 @@ fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
     }
 }
 
-/// Drops the future as the code of its scope. A panic of that is how it ended, unless it had ended
-/// worse.
+/// Drops the future as the code of its scope. If that panics, the section ended by this panic,
+/// unless an earlier panic ended it.
 fn drop_future<F: Future>(
     state: &SectionState,
     mut future: Pin<&mut Option<F>>,

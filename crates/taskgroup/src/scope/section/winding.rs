@@ -10,8 +10,8 @@ pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -
     let mut listens = false;
     loop {
         if scope.below() > 0 {
-            // Also when nothing was below before the deferred work: what that leaves behind is not
-            // waited for.
+            // This also applies if nothing was below before the deferred work: parked sections that
+            // it leaves behind are not waited for.
             scope.hand_on();
             if !listens {
                 // A thread that gives a token back looks for these two after that. What ended
@@ -31,8 +31,8 @@ pub(in crate::scope) fn poll_winding(scope: &Arc<Scope>, cx: &mut Context<'_>) -
         let deferred = scope.stop_waiting();
         listens = false;
         if !deferred.is_empty() {
-            // Deferred work is a task of its own below the scope: driven whatever happens to us,
-            // and waited for like the rest.
+            // Deferred work is a task of its own below the scope. It is driven even if this code is
+            // dropped, and waited for like the rest.
             scope.adopt_cleanups(deferred);
         } else if scope.try_close() {
             return Poll::Ready(());

@@ -17,7 +17,7 @@ impl<F> Task<F>
 where
     F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
 {
-    /// `RUNNING` is ours (K1).
+    /// The caller has `RUNNING` (K1).
     #[inline]
     pub(super) fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
         let header = &self.header;
@@ -128,7 +128,7 @@ where
         }
     }
 
-    /// Something unwound out of a step: the task ends with that panic. `RUNNING` is ours (K1).
+    /// Something unwound out of a step: the task ends with that panic. The caller has `RUNNING` (K1).
     #[cold]
     pub(super) fn fail(&self, payload: Payload) -> Step {
         if matches!(self.own_stage(), Stage::Outcome(_)) {

@@ -26,8 +26,8 @@ const PATIENCE: u32 = 64;
 /// After this many polls without an answer, the sections are woken again, in case one was moved to
 /// another executor.
 const REMIND: u32 = 16;
-/// When it looks again by itself. Rarely: in a deep tree that is cancelled each task is kept by a
-/// group for as long as those below end.
+/// When it looks again by itself. That is rare, because in a deep tree that is cancelled each task
+/// is kept by a group until the tasks below have ended.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 /// What looking costs is counted in sections. A poll of the scope earns `EARNED`, up to `MOST`. So
@@ -36,7 +36,8 @@ const EARNED: isize = 8;
 const MOST: isize = 64;
 
 impl Scope {
-    /// Its section is being polled. It only holds where that keeps something: within its home.
+    /// Its section is being polled. It only holds if it is polled within its home, where that keeps
+    /// something.
     pub(in crate::scope) fn answer(&self) {
         if self.home().is_none_or(current::is_within) {
             // Only this thread writes it: a section has one poller at a time.
@@ -63,7 +64,7 @@ impl Scope {
     /// As [`ask`](Self::ask), while a poll of the scope is under way.
     pub(super) fn ask_holders(self: &Arc<Self>) -> bool {
         if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
-            // A guard of its own keeps it, or nothing any more.
+            // A guard of its own keeps it, or nothing keeps it any more.
             return false;
         }
         let mut asking = self.rare(|rare| std::mem::take(&mut rare.asking));
@@ -159,8 +160,9 @@ impl Asking {
         } else {
             silent = sorted(self.known.iter().filter(|seen| seen.is_silent()));
         }
-        // What is new is asked, and from time to time what has not been polled since the last look.
-        // Not each time: an executor that wakes itself after it was woken would go on for ever.
+        // New sections are asked, and from time to time those that have not been polled since the
+        // last look. They are not asked each time, because an executor that wakes itself after it
+        // was woken would go on for ever.
         let (holding, seen) = scope.holding_below();
         self.credit -= isize::try_from(seen).unwrap_or(isize::MAX);
         let due = self.is_due();
@@ -187,9 +189,9 @@ impl Asking {
         self.next.is_none_or(|next| next <= Instant::now())
     }
 
-    /// Looks again after a pause, whether the scope is polled or not: what is in use now may be
-    /// parked in the last poll that there is. Each pause is twice as long as the one before, up to
-    /// the longest.
+    /// Looks again after a pause, whether the scope is polled or not, because what is in use now
+    /// may be put aside in the last poll that there is. Each pause is twice as long as the one
+    /// before, up to the longest.
     fn rest(&mut self, scope: &Arc<Scope>) {
         if !self.is_due() {
             return;

@@ -9,7 +9,7 @@ use crate::reason::CancelReason;
 use crate::scope::events;
 
 impl Scope {
-    /// The section has ended and everything below too: out of the tree.
+    /// The section has ended, with everything below. The scope leaves the tree.
     pub(crate) fn finish_section(self: &Arc<Self>) {
         debug_assert!(
             self.is_closed(),
@@ -47,8 +47,8 @@ impl Scope {
         Some(home)
     }
 
-    /// The section was dropped before its end: cancels what is below; its home waits for it from
-    /// now on (S15). What lives on elsewhere is not below any more (S40).
+    /// The section was dropped before its end. Cancels what is below. From now on its home waits
+    /// for it (S15). What lives on elsewhere is not below any more (S40).
     pub(crate) fn abandon(self: &Arc<Self>) {
         self.hand_on();
         self.cancel(&CancelReason::dropped(self.location), Dropping::Scheduled);

@@ -12,14 +12,14 @@ use crate::warning;
 const MOST_FAILURES: usize = 1_000;
 
 impl Scope {
-    /// Takes in the failure of a child or an orphan below: the nearest group, task, run or root
-    /// further out that has not ended answers for it.
+    /// Takes in the failure of a child or an orphan below. It goes to the nearest group, task, run
+    /// or root further out that has not ended.
     pub(crate) fn adopt_failure(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Child);
     }
 
-    /// As [`adopt_failure`](Self::adopt_failure), for a failure that was in the hand of code that
-    /// is dropped (S41). Other code of users may be below on the stack.
+    /// As [`adopt_failure`](Self::adopt_failure), for a failure that code had not returned when it
+    /// was dropped (S41). Other code of users may be below on the stack.
     pub(crate) fn adopt_from_hand(self: &Arc<Self>, member: Member) {
         self.adopt(member, Whose::Hand);
     }

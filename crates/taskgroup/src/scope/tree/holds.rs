@@ -77,7 +77,7 @@ impl Scope {
         freed.into_iter().for_each(Scope::look_again);
     }
 
-    /// It is not polled within its home: nothing that its code forbids keeps that.
+    /// It is not polled within its home, so what its code forbids does not keep the home.
     pub(in crate::scope) fn park(&self) {
         let mut freed = Freed::new();
         let own = self.inner.lock();
@@ -109,7 +109,7 @@ impl Scope {
         }
     }
 
-    /// Whether something holds it that holds its home as well, unless it is parked.
+    /// Whether something holds it that holds its home as well, if it is not parked.
     fn passes_holds_on(&self) -> bool {
         !self.is_task_root() && self.holds() > 0
     }
@@ -120,7 +120,7 @@ impl Scope {
     }
 
     /// Its home has changed just now, under `own`, its lock. What its code forbids (a guard in
-    /// there) it forbids there.
+    /// there) holds the new home.
     pub(super) fn move_holds(
         &self,
         own: MutexGuard<'_, ScopeData>,
@@ -167,7 +167,7 @@ impl Scope {
         self.wake_stopped();
     }
 
-    /// A [`Cancelled`](crate::Cancelled) of this scope is gone: the last one re-arms the
+    /// A [`Cancelled`](crate::Cancelled) of this scope is gone. The last one re-arms the
     /// cancellation, also for what was opened below meanwhile.
     pub(crate) fn unmask(self: &Arc<Self>) {
         let again = {
@@ -215,7 +215,7 @@ fn hold_from<'a>(mut scope: &'a Arc<Scope>, mut below: Option<MutexGuard<'a, Sco
     }
 }
 
-/// The other way round. A scope whose count comes to 0 is among the `freed`, if it is cancelled.
+/// Takes a hold off again. A scope whose count comes to 0 is added to `freed`, if it is cancelled.
 ///
 /// SeqCst: T14: the last hold of a task is taken off before `is_cancelled` looks for `CANCELLED`.
 /// The others are as each write of `holds`.

@@ -1,11 +1,11 @@
 //! Where a scope is at home, and what becomes of a section whose future is alive but is not polled
 //! where it was opened (S40).
 //!
-//! A section is linked below its *home*. That is the scope it was opened in, as long as the code of
-//! that one runs. When this code has ended, its local variables are gone, so a section that is
-//! still alive below it is held by a value that has left, or was leaked. The scope does not wait
-//! for it. It hands it on to the nearest scope further out whose own code still runs, in the end to
-//! the process root.
+//! A section is linked below its *home*. That is the scope it was opened in, while the code of that
+//! one runs. When this code has ended, its local variables are gone, so a section that is still
+//! alive below it is held by a value that has left, or was leaked. The scope does not wait for it.
+//! It hands it on to the nearest scope further out whose own code still runs, in the end to the
+//! process root.
 //!
 //! - **T10** `home` is null, or points to the `parent` of this scope or of one above it: that never
 //!   moves, and a scope keeps all those above it alive. A scope that has not finished has one token
@@ -26,9 +26,9 @@ use crate::reason::CancelReason;
 use crate::scope::task::{BACKGROUND, Header, SHIELDED};
 use crate::sync::Ordering;
 
-/// What came of the try to move a section.
+/// What came of an attempt to move a section.
 enum Moved {
-    /// And what it has to take over from its new home.
+    /// It was moved. This is what it has to take over from its new home.
     There(Option<(u32, CancelReason)>),
     /// It has ended, was dropped or was moved meanwhile.
     Stays,
@@ -179,7 +179,7 @@ impl Scope {
 
     // ---- what was cut off ----
 
-    /// Something below this group was cut off from outside: it must not say that all went well.
+    /// Something below this group was cut off from outside, so the group must not report success.
     pub(crate) fn set_cut(&self) {
         if self.flags() & CUT == 0 {
             self.flags.set(CUT);

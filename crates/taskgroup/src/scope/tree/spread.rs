@@ -25,8 +25,8 @@ pub(crate) enum Dropping {
 }
 
 impl Scope {
-    /// Cancels this scope and everything below that no shield protects. Idempotent; the first
-    /// reason stays.
+    /// Cancels this scope and everything below that no shield protects. A second cancellation
+    /// changes nothing, and the first reason stays.
     pub(crate) fn cancel(self: &Arc<Self>, reason: &CancelReason, dropping: Dropping) {
         spread(self, CANCELLED | OWN, reason, dropping);
     }
@@ -89,8 +89,8 @@ fn spread(
     queue.push_back((start.clone(), bits));
     let mut tasks: Vec<Marked> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
-    // Each to be woken before the task with this number: a section inside a task is not told before
-    // the siblings of that task.
+    // Each is woken before the task with this number, so that a section inside a task is not told
+    // before the siblings of that task.
     let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
@@ -110,7 +110,7 @@ fn spread(
             // again before it looks at the flags.
             sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
-                // Already spread from above; only this scope itself learns something new.
+                // It was spread from above already. Only this scope itself learns something new.
                 continue;
             }
             if dropping == Dropping::InPlace && before & NAMED == 0 {
@@ -126,7 +126,7 @@ fn spread(
         events::scope_cancelled(&scope, reason);
         if let Some(group) = scope.group() {
             if before & CANCELLED == 0 {
-                // The grace counts from the first cancellation; the end of a grace starts no other
+                // The grace counts from the first cancellation. The end of a grace starts no other
                 // one.
                 cancelled_groups.push(scope.clone());
             }
@@ -140,8 +140,8 @@ fn spread(
             let told = &tasks[at];
             let header = told.task.header();
             let has_ended = header.is_done();
-            // What is claimed is marked, and had no scope. A shielded task (an adopted cleanup)
-            // only listens to force.
+            // A claimed task is marked already, and had no scope. A shielded task (an adopted
+            // cleanup) is only marked by force.
             if told.claimed || header.mark(inherited) {
                 if let (false, Some(inside)) = (told.claimed, header.scope()) {
                     queue.push_back((inside.clone(), inherited));
@@ -181,7 +181,7 @@ fn spread(
         }
     }
     sections.for_each(|(_, waker)| waker.wake());
-    // Last, as they were spawned last; they have a place in no queue until now.
+    // They come last, because they were spawned last. Until now they were in no driver's queue.
     unqueued.into_iter().for_each(TaskRef::submit);
     forced
 }
@@ -189,11 +189,12 @@ fn spread(
 /// A task that was marked.
 struct Marked {
     task: TaskRef,
-    /// Its own, so that to sort many is not to look for each of them in memory.
+    /// A copy, so that a sort of many does not fetch each of them from memory.
     index: u32,
     /// It was taken out of its owner's list as well. Then this canceller drops it.
     claimed: bool,
-    /// It had when it was marked. Once it is woken it may end at any moment, because of that.
+    /// It had ended when it was marked. Once it is woken it may end at any moment, because of the
+    /// cancellation.
     has_ended: bool,
 }
 
@@ -213,8 +214,8 @@ impl Marked {
 }
 
 impl ScopeData {
-    /// Marks the idle tasks and takes them out of the list. With a grace they would stay: until the
-    /// end of the drop they can be named.
+    /// Marks the idle tasks and takes them out of the list. In a group with a grace they stay in
+    /// it, so that they can be named until they are dropped.
     fn claim_idle(&mut self, bits: u32, told: &mut Vec<Marked>) {
         for task in std::mem::take(&mut self.tasks) {
             match task.claim_idle(bits) {

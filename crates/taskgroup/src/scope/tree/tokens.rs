@@ -9,7 +9,7 @@ use crate::sync::Ordering;
 
 /// In `tokens`: one token. There are fewer than 2^31 of them.
 pub(super) const TOKEN: u64 = 1;
-/// In `tokens`: nothing may be added any more.
+/// In `tokens`: the scope is closed, and nothing may be added.
 pub(super) const CLOSED: u64 = 1 << 31;
 /// In `tokens`: one step of the number of the next child, which wraps.
 pub(super) const NUMBER: u64 = 1 << 32;
@@ -19,16 +19,16 @@ pub(super) fn count(tokens: u64) -> usize {
     (tokens & (CLOSED - 1)) as usize
 }
 
-/// The number of a child, by the word from which it was taken.
+/// The number of a child, from the word as it was before.
 pub(super) fn number(before: u64) -> u32 {
     (before >> 32) as u32
 }
 
 /// What giving a token back left to do.
 enum Remaining {
-    /// Nothing: others are there, or the section sees to it.
+    /// Nothing. Other tokens are left, or the section ends the scope.
     Others,
-    /// The scope is closed and to be finished.
+    /// The scope is closed, and the caller has to finish it.
     Nobody,
     /// Nothing is left below, but deferred work is.
     Deferred,
@@ -57,7 +57,7 @@ impl Scope {
         }
     }
 
-    /// The next number, for a child that has its token otherwise.
+    /// The next number, for a child that has a token already.
     pub(in crate::scope) fn next_number(&self) -> u32 {
         number(self.add(NUMBER))
     }
