@@ -128,7 +128,8 @@ where
         }
     }
 
-    /// Something unwound out of a step: the task ends with that panic. The caller has `RUNNING` (K1).
+    /// Something unwound out of a step, so the task ends with that panic. The caller has `RUNNING`
+    /// (K1).
     #[cold]
     pub(super) fn fail(&self, payload: Payload) -> Step {
         if matches!(self.own_stage(), Stage::Outcome(_)) {
