@@ -651,7 +651,8 @@ fn wrong_table(folder: &str, source: &str, files: &[&str]) -> Vec<String> {
         return Vec::new();
     }
     let named = table.iter().flat_map(|row| names_in(row[0]));
-    let named: BTreeSet<_> = named.map(|name| name.trim_end_matches('/')).collect();
+    let named = named.map(|name| name.trim_end_matches('/'));
+    let named: BTreeSet<_> = named.filter(|name| *name != "mod").collect();
     let below = files.iter().filter_map(|file| file.strip_prefix(folder));
     let below = below.filter_map(|file| file.strip_prefix('/'));
     let there = below.map(|file| file.split('/').next().unwrap_or(file));
