@@ -15,10 +15,10 @@ use std::sync::Arc;
 
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
 use crate::error::{Began, BoxError, Failed, Fault};
-use crate::scope::gate;
+use crate::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
-use crate::scope::{current, group};
+use crate::scope::{current, group, who};
 
 /// Tells blocking work whether to stop; given by
 /// [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking).
@@ -136,7 +136,7 @@ impl<V> Drop for Returned<V> {
             }
             Some(Err(failed)) => failed,
         };
-        group::adopt_failed(scope, group::info(scope), failed, Some(scope));
+        group::adopt_failed(scope, who::info(scope), failed, Some(scope));
     }
 }
 

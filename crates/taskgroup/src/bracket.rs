@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use crate::cancel::{cancel_point, cut_off};
 use crate::error::{BoxError, Caught, Failed, Fault, Interval, Member, TaskInfo};
+use crate::gate::{self, Payload};
 use crate::scope::current::{self, Lazy};
 use crate::scope::dated::Dated;
-use crate::scope::gate::{self, Payload};
-use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Deferred, Scope};
 use crate::scope::waiters::Key;
+use crate::scope::{group, who};
 use crate::shield::shield;
 
 /// Acquires a resource, uses it, and releases it exactly once, whatever happens in between.
@@ -116,7 +116,7 @@ where
         if let Ended::Panicked(caught) = ended {
             worked.panic = Some(caught);
         }
-        let info = || group::info_at(&scope, "release", location);
+        let info = || who::info_at(&scope, "release", location);
         let release = std::future::poll_fn(|cx| held.poll_release(cx));
         match shield(release).await {
             Ok(Ok(())) => {}
@@ -160,7 +160,7 @@ struct Worked<T, E> {
 
 impl<T, E> Worked<T, E> {
     fn info(&self) -> TaskInfo {
-        group::info_at(&self.scope, "work", self.location)
+        who::info_at(&self.scope, "work", self.location)
     }
 
     fn adopt(&self, failed: Failed) {
@@ -253,7 +253,7 @@ where
 {
     fn drop(&mut self) {
         if let Err(payload) = gate::call_apart(|| self.start()) {
-            let info = group::info_at(&self.scope, "release", self.scope.location);
+            let info = who::info_at(&self.scope, "release", self.scope.location);
             let member = Member::from_panic(info, payload, Interval::now());
             self.scope.adopt_cleanup_failure(member);
         }
@@ -332,7 +332,7 @@ pub async fn drain() -> Result<(), crate::ErrorGroup> {
     let root = Scope::root();
     root.adopt_cleanups(root.take_deferred());
     Drained { key: None }.await;
-    match crate::ErrorGroup::new(group::info(root), root.take_adopted()) {
+    match crate::ErrorGroup::new(who::info(root), root.take_adopted()) {
         None => Ok(()),
         Some(error) => Err(error),
     }

@@ -65,7 +65,7 @@ impl<T> TaskHandle<T> {
     /// The task's name, or `#` and its index in the group.
     #[must_use]
     pub fn name(&self) -> std::borrow::Cow<'static, str> {
-        crate::scope::group::display_name(self.header())
+        crate::scope::who::display_name(self.header())
     }
 
     /// The task's id.

@@ -7,8 +7,8 @@ use std::panic::Location;
 use std::sync::atomic::AtomicU8;
 
 use crate::cancel::cut_off;
+use crate::gate::Foreign;
 use crate::scope::current;
-use crate::scope::gate::Foreign;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{self, Kind, Scope};
 

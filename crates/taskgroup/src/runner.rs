@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::cancel::{CancelReason, Cancelled, ReasonKind};
 use crate::error::{BoxError, ErrorGroup};
+use crate::gate;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::tree::{Dropping, Kind, Scope};
-use crate::scope::{gate, group};
+use crate::scope::who;
 
 /// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As
 /// [`Runner::run`] with its defaults.
@@ -209,7 +210,7 @@ impl Runner {
         // more; a blocking read of a terminal may never end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         let (value, scope) = ended;
-        let failures = ErrorGroup::new(group::info(&scope), scope.take_adopted());
+        let failures = ErrorGroup::new(who::info(&scope), scope.take_adopted());
         let value = match value {
             Ended::Value(value) => Some(value),
             Ended::Dropped => None,

@@ -24,11 +24,11 @@ use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::progress::Fate;
 use crate::scope::dated::Dated;
-use crate::scope::group;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
+use crate::scope::{group, who};
 
 pin_project! {
     /// A future with its output as a result.
@@ -215,7 +215,7 @@ impl Inline<'_> {
     }
 
     fn info(self, index: u32) -> TaskInfo {
-        let above = group::info(self.group.scope());
+        let above = who::info(self.group.scope());
         let id = TaskId::new(above.id().group(), index);
         let name: Cow<'static, str> = Cow::Owned(format!("#{index}"));
         TaskInfo::new(name, id, Some(&above), self.location)

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::cancel::cancel_point;
 use crate::deadline::{TimedOut, timeout_at};
 use crate::error::BoxError;
-use crate::scope::gate;
+use crate::gate;
 
 /// How to try again: the waits of a [`backon`] policy, a limit for each try, a budget for all
 /// tries, and the errors that are worth another try.

@@ -30,9 +30,9 @@ use crate::error::{BoxError, ErrorGroup, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::observe::Tree;
 use crate::scope::current;
-use crate::scope::group;
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::Dropping;
+use crate::scope::who;
 use crate::start::{self, StartError, Started};
 
 impl TaskGroup {
@@ -378,7 +378,7 @@ impl TaskGroup {
     /// The name, id, path and location of the group.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
-        group::info(&self.scope)
+        who::info(&self.scope)
     }
 
     /// The group's id.
@@ -390,7 +390,7 @@ impl TaskGroup {
     /// The group's name, or `group` and its number.
     #[must_use]
     pub fn name(&self) -> Cow<'static, str> {
-        group::group_name(self.state())
+        who::group_name(self.state())
     }
 }
 

@@ -9,10 +9,11 @@ use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
 use crate::error::{BoxError, ErrorGroup, Member};
 use crate::scope::current;
 use crate::scope::dated::Dated;
-use crate::scope::group::{self, GroupOptions, GroupState};
+use crate::scope::group::{GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
 use crate::scope::tree::{Kind, Scope};
+use crate::scope::who;
 
 /// A group that has ended. Its outcome is still to be taken.
 pub(super) struct Ran<R> {
@@ -50,8 +51,8 @@ impl<R> Ran<R> {
         let reason = scope.reason();
         let reason = reason.unwrap_or_else(|| CancelReason::dropped(scope.location));
         let error = Box::new(Cancelled::plain(reason));
-        let member = Member::from_cancelled(group::body_info(&scope), error);
-        match ErrorGroup::new(group::info(&scope), vec![member]) {
+        let member = Member::from_cancelled(who::body_info(&scope), error);
+        match ErrorGroup::new(who::info(&scope), vec![member]) {
             Some(error) => Err(error),
             None => unreachable!("it has one member"),
         }

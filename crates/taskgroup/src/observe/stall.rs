@@ -14,9 +14,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::error::TaskInfo;
-use crate::scope::group;
 use crate::scope::polling::{self, Polled, Sight};
 use crate::scope::tree::task_around;
+use crate::scope::who;
 use crate::sync::Mutex;
 use crate::warning::{Warning, WarningKind, warn};
 
@@ -117,7 +117,7 @@ fn info(polled: &Polled) -> TaskInfo {
         Polled::Task(task) => task.header().info(),
         Polled::Scope(scope) => match task_around(scope) {
             Some(task) => task.header().info(),
-            None => group::info(scope),
+            None => who::info(scope),
         },
     }
 }

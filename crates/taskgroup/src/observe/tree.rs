@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::cancel::CancelReason;
 use crate::error::{TaskId, TaskInfo, TaskPath};
 use crate::scope::tree::{Kind, Scope};
-use crate::scope::{current as ambient, group};
+use crate::scope::{current as ambient, who};
 
 /// What a [`Node`] of the tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,7 +239,7 @@ impl Tree {
             let mut above = crate::scope::tree::ancestors(scope);
             above.any(|scope| matches!(scope.kind, Kind::Run | Kind::Group(_) | Kind::Task(_)))
         };
-        let above = root.parent().filter(named).map(group::info);
+        let above = root.parent().filter(named).map(who::info);
         Self {
             nodes: walk::nodes_below(root, above),
         }
@@ -379,5 +379,5 @@ pub fn current_task() -> Option<TaskInfo> {
     }
     let here = ambient::nearest();
     let run = crate::scope::tree::ancestors(&here).find(|scope| matches!(scope.kind, Kind::Run));
-    run.map(group::info)
+    run.map(who::info)
 }

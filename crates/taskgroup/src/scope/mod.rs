@@ -48,6 +48,5 @@ pub(crate) mod who;
 
 pub(crate) use time::{bell, timer};
 
-pub(crate) use crate::gate;
 #[cfg(test)]
 mod tests;

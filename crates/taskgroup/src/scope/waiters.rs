@@ -16,7 +16,7 @@
 //! be written around it all the same, and `event-listener` and the semaphore of Tokio bring locks
 //! of their own, but a place of a limit has to change hands under the lock that counts the places.
 
-use super::gate::StoredWaker;
+use crate::gate::StoredWaker;
 
 /// No place.
 const NONE: u32 = u32::MAX;
@@ -237,7 +237,7 @@ mod tests {
     use std::task::{Wake, Waker};
 
     use super::*;
-    use crate::scope::gate;
+    use crate::gate;
 
     struct Idle;
     impl Wake for Idle {

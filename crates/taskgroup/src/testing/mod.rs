@@ -210,7 +210,7 @@ fn alive(scope: &Arc<Scope>) -> Vec<String> {
         let unseen = scope.below().saturating_sub(seen);
         names.extend(tasks.iter().map(name_of));
         if unseen > 0 {
-            let path = crate::scope::group::info(&scope).path().to_string();
+            let path = crate::scope::who::info(&scope).path().to_string();
             names.push(format!("{unseen} of `{path}` that did not run yet"));
         }
         queue.extend(

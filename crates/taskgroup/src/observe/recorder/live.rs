@@ -19,7 +19,6 @@ use crate::error::TaskId;
 use crate::gate;
 use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::events::{self, Ending, Listener};
-use crate::scope::group;
 use crate::scope::task::Header;
 use crate::scope::tree::{self, Kind, Scope};
 use crate::scope::who;
@@ -139,7 +138,7 @@ impl Listener for Recorders {
     fn spawned(&self, header: &Header) {
         let record = TaskRecord {
             kind: "task".to_owned(),
-            name: group::display_name(header).into_owned(),
+            name: who::display_name(header).into_owned(),
             location: header.mark.location().to_string(),
             ..TaskRecord::default()
         };
@@ -159,7 +158,7 @@ impl Listener for Recorders {
 
     fn opened(&self, scope: &Arc<Scope>) {
         let (kind, name, id) = match &scope.kind {
-            Kind::Group(group) => ("group", group::group_name(group), group.id()),
+            Kind::Group(group) => ("group", who::group_name(group), group.id()),
             Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
             _ => return,
         };

@@ -7,10 +7,10 @@ use super::{Node, NodeKind, NodeState};
 use crate::clock;
 use crate::error::TaskInfo;
 use crate::observe::stall;
-use crate::scope::group;
 use crate::scope::polling::Polled;
 use crate::scope::task::{SHIELDED, TaskRef};
 use crate::scope::tree::{Kind, Scope};
+use crate::scope::who;
 
 enum Item {
     Scope(Arc<Scope>),
@@ -93,8 +93,8 @@ impl Walk {
             // No node. What is below it hangs from the node above.
             _ => return self.below(scope, depth, above.as_ref()),
         };
-        let own = group::info_below(scope, above.as_ref());
-        let info = own.or(above).unwrap_or_else(|| group::info(Scope::root()));
+        let own = who::info_below(scope, above.as_ref());
+        let info = own.or(above).unwrap_or_else(|| who::info(Scope::root()));
         let cancelled = scope.is_cancelled();
         let blocked = self.blocked.contains(&Arc::as_ptr(scope).cast());
         let state = match kind {
@@ -159,7 +159,7 @@ impl Walk {
             return;
         }
         let info = match above {
-            Some(above) => group::task_info_below(header, above),
+            Some(above) => who::task_info_below(header, above),
             None => header.info(),
         };
         let inside = header.scope();

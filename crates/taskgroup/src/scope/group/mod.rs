@@ -28,9 +28,6 @@ mod limit;
 mod outcomes;
 mod places;
 
-pub(crate) use super::who::{
-    body_info, display_name, group_name, info, info_at, info_below, task_info_below,
-};
 pub(crate) use limit::FreePlace;
 pub(super) use outcomes::Whose;
 pub(crate) use outcomes::{adopt_failed, pass_on};

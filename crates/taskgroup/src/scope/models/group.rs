@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::{Bell, Count, Dropped, Model, Seen, Stage, yield_once};
 use crate::error::{Interval, TaskError};
-use crate::scope::group;
+use crate::scope::{group, who};
 use crate::{BoxError, Policy, TaskGroup, bracket, shield, until_cancelled};
 
 pub(super) const MODELS: &[Model] = &[
@@ -425,7 +425,7 @@ fn passed_on_twice(seen: &Seen) {
         TaskGroup::builder()
             .policy(Policy::collect())
             .run(async |group| {
-                let info = group::body_info(group.scope());
+                let info = who::body_info(group.scope());
                 let failed = TaskError::failed(info, "elsewhere".into(), Interval::now());
                 let (scope, other) = (group.scope().clone(), failed.clone());
                 let thread = loom::thread::spawn(move || group::pass_on(&scope, &other));
