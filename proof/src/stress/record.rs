@@ -193,7 +193,13 @@ fn say(ended: &Ended<'_>) -> String {
         Ended::Value | Ended::Told => "Ok".to_owned(),
         Ended::Cancelled => "cancelled".to_owned(),
         Ended::Panicked => "panicked".to_owned(),
-        Ended::Failed(error) => format!("{} failures, {:?}", error.leaf_count(), ids(error)),
+        Ended::Failed(error) => {
+            // What the others say: a failure may have come back as something else.
+            let others = error.leaves().filter(|leaf| id(leaf.task()).is_none());
+            let others: Vec<_> = others.map(|leaf| leaf.to_string()).collect();
+            let count = error.leaf_count();
+            format!("{count} failures, {:?}, others {others:?}", ids(error))
+        }
     }
 }
 

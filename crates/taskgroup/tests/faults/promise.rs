@@ -1702,57 +1702,79 @@ fn fault_b15_overrun_of_a_body_that_ends_at_once() {
     });
 }
 
-// S6, S12: an error says "cancelled" if the guard goes with it. While the guard is elsewhere, the
-// error of a cancelled task or body is a failure like any other.
-#[test]
-fn fault_b18_error_while_the_guard_is_elsewhere() {
-    #[derive(Debug)]
-    struct Hiding(#[allow(dead_code)] Cancelled);
-    impl fmt::Display for Hiding {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// An error that keeps a guard and names no source.
+#[derive(Debug)]
+struct Hiding {
+    guard: Cancelled,
+    says_why: bool,
+}
+
+impl fmt::Display for Hiding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.says_why {
+            write!(f, "stopped: {}", self.guard)
+        } else {
             f.write_str("it does not say why")
         }
     }
-    impl Error for Hiding {}
+}
 
-    async fn guard() -> Cancelled {
-        until_cancelled(forever()).await.unwrap_err()
-    }
+impl Error for Hiding {}
+
+async fn guard() -> Cancelled {
+    until_cancelled(forever()).await.unwrap_err()
+}
+
+// S6, S12: an error says "cancelled" if the guard goes with it. While the guard is elsewhere, the
+// error of a cancelled task or body is a failure like any other, and keeps its type.
+#[test]
+fn fault_b18_error_while_the_guard_is_elsewhere() {
     isolated(|| {
         paused_everywhere(async |builder| {
+            let disk_full = || Outcome::<()>::Err(std::io::Error::other("disk full").into());
+            let is_disk_full = |error: ErrorGroup| {
+                assert_eq!(texts(&error), ["disk full"]);
+                assert!(error.contains::<std::io::Error>(), "{error:#?}");
+            };
             let kept = Arc::new(Mutex::new(Vec::new()));
             let keep = kept.clone();
             let run = builder.clone().run_cancellable(async |group| {
                 group.spawn(async move {
                     let guard = guard().await;
                     keep.lock().unwrap().push(guard);
-                    Outcome::<()>::Err("disk full".into())
+                    disk_full()
                 });
                 turns(2).await;
                 group.cancel();
                 Ok(())
             });
-            assert_eq!(texts(&run.await.unwrap_err()), ["disk full"]);
+            is_disk_full(run.await.unwrap_err());
 
             let run = builder.clone().run_cancellable(async |group| {
                 group.cancel();
                 let guard = guard().await;
                 kept.lock().unwrap().push(guard);
-                Outcome::<()>::Err("disk full".into())
+                disk_full()
             });
-            assert_eq!(texts(&run.await.unwrap_err()), ["disk full"]);
+            is_disk_full(run.await.unwrap_err());
 
-            // The same with one guard elsewhere and one in the error.
-            let run = builder.run_cancellable(async |group| {
-                let cancels = async {
-                    turns(1).await;
-                    group.cancel();
-                };
-                let (one, other, ()) = tokio::join!(guard(), guard(), cancels);
-                kept.lock().unwrap().push(one);
-                Outcome::<()>::Err(Hiding(other).into())
-            });
-            assert!(run.await.unwrap().is_none());
+            // One guard elsewhere, and one in an error that hides it, and says why or does not.
+            for says_why in [true, false] {
+                let run = builder.clone().run_cancellable(async |group| {
+                    let cancels = async {
+                        turns(1).await;
+                        group.cancel();
+                    };
+                    let (one, other, ()) = tokio::join!(guard(), guard(), cancels);
+                    kept.lock().unwrap().push(one);
+                    let guard = other;
+                    Outcome::<()>::Err(Hiding { guard, says_why }.into())
+                });
+                match run.await {
+                    Ok(value) => assert!(says_why && value.is_none()),
+                    Err(error) => assert!(!says_why && error.contains::<Hiding>(), "{error}"),
+                }
+            }
         });
     });
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{BoxError, ErrorGroup, TaskError};
 use crate::gate;
 use crate::progress::Fate;
+use crate::reason::CancelReason;
 use crate::scope::cancelled::Cancelled;
 use crate::scope::tree::Scope;
 
@@ -144,10 +145,10 @@ fn says_cancelled(error: &(dyn Error + 'static)) -> Option<bool> {
     None
 }
 
-/// Some error types hide what they were made of (a boxed `anyhow` report does), and a guard of
-/// `scope` is alive. If the guard goes with the error, it was in there, and the task ended as
-/// cancelled. If not, the guard is elsewhere and the error is a failure, of which only the text is
-/// left.
+/// Some error types hide what they were made of but print it (a boxed `anyhow` report does), and a
+/// guard of `scope` is alive. An error that does not mention why the scope was cancelled is a
+/// failure. One that does is dropped: if the guard goes with it, the task ended as cancelled. If
+/// not, the guard is elsewhere, and the text of the failure is what is left.
 fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
     let mut text = gate::text(&error);
     let mut link = gate::source(&*error);
@@ -155,6 +156,10 @@ fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
         text.push_str(": ");
         text.push_str(&gate::text(&source));
         link = gate::source(source);
+    }
+    let mentions = |reason: CancelReason| text.contains(&reason.to_string());
+    if !scope.reason().is_some_and(mentions) {
+        return Err(error);
     }
     let before = scope.masks();
     gate::drop_or_report("an error", error);
