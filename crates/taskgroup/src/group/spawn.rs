@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::blocking::{self, BlockingToken};
 use crate::cancel::{CancelReason, Cancelled, cancel_point};
 use crate::handle::TaskHandle;
 use crate::scope::driver;
@@ -59,6 +60,174 @@ pub(crate) struct ChildOptions {
 }
 
 impl TaskGroup {
+    /// Spawns a child.
+    ///
+    /// The child starts as soon as a worker is free and runs in parallel with the body and its
+    /// siblings, until it ends or is cancelled. An `Err` or a panic of the child is a failure of
+    /// the group.
+    ///
+    /// A group that is cancelled or has ended spawns nothing: it drops `future`, and the handle
+    /// resolves to [`JoinError::Cancelled`](crate::JoinError::Cancelled).
+    /// [`try_spawn`](Self::try_spawn) gives the future back instead.
+    ///
+    /// Errors and the tree call the child `#` and its number. [`task`](Self::task) gives it a
+    /// better name.
+    ///
+    /// A future larger than 16 KiB (2 KiB in debug builds) is boxed, as Tokio does, and so is a
+    /// value of that size. The stack holds them only where they are made and where they are taken.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let run = TaskGroup::run(async |group| {
+    ///     let answer = group.spawn(async { Ok::<_, BoxError>(42) });
+    ///     Ok(answer.await?)
+    /// });
+    /// assert_eq!(run.await.unwrap(), 42);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// When the group runs outside any Tokio runtime.
+    #[track_caller]
+    #[doc(alias = "create_task")]
+    #[doc(alias = "start_soon")]
+    pub fn spawn<F>(&self, future: F) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.spawn_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Spawns a child, or gives the future back if the group takes no more children.
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::run(async |group| {
+    ///     group.cancel();
+    ///     let refused = group.try_spawn(async { Ok::<_, BoxError>(7) }).unwrap_err();
+    ///     let value = refused.into_future().await?; // it runs here instead
+    ///     assert_eq!(value, 7);
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SpawnRefused`], with the future and the reason, when the group is cancelled or has ended.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn try_spawn<F>(
+        &self,
+        future: F,
+    ) -> Result<TaskHandle<<F::Output as TaskOutput>::Value>, SpawnRefused<F>>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.try_spawn_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Waits until a child would start at once, then spawns it: back-pressure for a group with a
+    /// [`limit`](crate::GroupBuilder::limit).
+    ///
+    /// Children that are already queued get their places first; then callers of this function do,
+    /// in the order of their calls. A cancelled group ends the wait.
+    ///
+    /// Without a limit this is [`spawn`](Self::spawn), with one difference: in a cancelled scope it
+    /// suspends and spawns nothing, so that a loop over it ends.
+    ///
+    /// ```
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// TaskGroup::builder()
+    ///     .limit(5)
+    ///     .run(async |group| {
+    ///         for _line in 0..1000 {
+    ///             group.spawn_when_free(async { /* … */ }).await; // never more than five futures in memory
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it drops `future` and has spawned nothing. Its turn goes to the
+    /// next caller that waits.
+    #[track_caller]
+    pub fn spawn_when_free<F>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = TaskHandle<<F::Output as TaskOutput>::Value>>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
+        self.spawn_when_free_with(future, ChildOptions::default(), Location::caller())
+    }
+
+    /// Runs `work` on a thread for blocking work, as a child of the group.
+    ///
+    /// The group waits for it. A blocking thread cannot be cancelled from outside, so the closure
+    /// gets a [`BlockingToken`] and checks it now and then. A closure that is cancelled before it
+    /// has begun never runs. A panic of the closure is a failure, as with any child.
+    ///
+    /// ```
+    /// use taskgroup::{BlockingToken, BoxError, TaskGroup};
+    /// # fn is_prime(_: u64) -> bool { false }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+    /// let primes = TaskGroup::run(async |group| {
+    ///     let count = group.spawn_blocking(|token: BlockingToken| -> Result<usize, BoxError> {
+    ///         let mut found = 0;
+    ///         for number in 0..100_000 {
+    ///             token.check()?; // stops here when the group is cancelled
+    ///             found += usize::from(is_prime(number));
+    ///         }
+    ///         Ok(found)
+    ///     });
+    ///     Ok(count.await?)
+    /// })
+    /// .await?;
+    /// # let _ = primes;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// The closure sees what a child sees: [`Local`](crate::Local)s,
+    /// [`current_task`](crate::observe::current_task) and [`is_cancelled`](crate::is_cancelled). A
+    /// group that it runs in a `Handle::block_on` belongs to this child and is cancelled with it.
+    /// Nothing drops the closure, so an await in that `block_on` always returns, even in a
+    /// cancelled scope.
+    ///
+    /// Even the end of a [grace](crate::GroupBuilder::grace) does not end the closure. A warning every few
+    /// seconds names what still blocks.
+    ///
+    /// # Panics
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// The idea is asyncio's `to_thread` and Trio's `to_thread.run_sync`. A cancelled thread there
+    /// is either waited for without being told, or abandoned.
+    #[track_caller]
+    #[doc(alias = "to_thread")]
+    #[doc(alias = "run_in_executor")]
+    pub fn spawn_blocking<R>(
+        &self,
+        work: impl FnOnce(BlockingToken) -> R + Send + 'static,
+    ) -> TaskHandle<R::Value>
+    where
+        R: TaskOutput<Value: Send + 'static> + Send + 'static,
+    {
+        let location = Location::caller();
+        self.spawn_with(blocking::run(work), ChildOptions::default(), location)
+    }
+
     pub(crate) fn scope(&self) -> &Arc<Scope> {
         &self.scope
     }
