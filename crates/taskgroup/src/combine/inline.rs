@@ -116,8 +116,7 @@ impl Inline<'_> {
         let result = self.unfold(index, &mut progress, future).await;
         progress.end(Fate::of(&result));
         if result.is_ok() {
-            let group = self.group.scope();
-            self.group.state().succeeded(group, || self.info(index));
+            self.group.in_tree().succeeded(|| self.info(index));
         }
         result
     }

@@ -24,13 +24,9 @@ pub(super) struct Ran<R> {
 }
 
 impl<R> Ran<R> {
-    fn state(&self) -> &GroupState {
-        self.group.state()
-    }
-
     /// Takes what the policy makes of the outcome.
     pub(super) async fn by_policy(self) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>) {
-        if let Some(failure) = self.state().take_failure(&self.group.scope) {
+        if let Some(failure) = self.group.in_tree().take_failure() {
             return (Err(failure), self.group.scope);
         }
         if self.value.is_none() || self.waited {
@@ -60,7 +56,7 @@ impl<R> Ran<R> {
 
     /// Takes the value and every failure, whatever the policy makes of them.
     pub(super) async fn both_sides(self) -> (Option<R>, Option<ErrorGroup>) {
-        let failures = self.state().take_failures(&self.group.scope);
+        let failures = self.group.in_tree().take_failures();
         if self.value.is_none() && failures.is_none() {
             yield_to_outer(&self.group.scope).await;
         }
@@ -108,10 +104,10 @@ where
                 // This is polled as the code of the group.
                 let scope = current::scope();
                 let cancelled = scope.is_cancelled();
-                if let (Err(error), Some(state)) =
-                    (classify(error, cancelled, Some(&scope)), scope.group())
+                if let (Err(error), Some(group)) =
+                    (classify(error, cancelled, Some(&scope)), scope.as_group())
                 {
-                    state.body_failed(&scope, error, interval);
+                    group.body_failed(error, interval);
                 }
                 None
             }
@@ -135,7 +131,7 @@ where
         Ended::Value(value) => value,
         Ended::Dropped => None,
         Ended::Panicked(caught) => {
-            let failure = group.state().take_failure(&group.scope);
+            let failure = group.in_tree().take_failure();
             if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
                 home.adopt_failure(Member::Group(failure));
             }

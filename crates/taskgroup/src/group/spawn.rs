@@ -9,7 +9,7 @@ use crate::blocking::{self, BlockingToken};
 use crate::cancel::{CancelReason, Cancelled, cancel_point};
 use crate::handle::TaskHandle;
 use crate::scope::driver;
-use crate::scope::group::{FreePlace, GroupState};
+use crate::scope::group::{FreePlace, Group, GroupState};
 use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
 use crate::scope::tree::{Refusal, Scope};
 
@@ -232,6 +232,12 @@ impl TaskGroup {
         &self.scope
     }
 
+    /// The group as the engine has it.
+    #[inline]
+    pub(crate) fn in_tree(&self) -> Group<'_> {
+        Group::new(&self.scope, self.state())
+    }
+
     pub(crate) fn state(&self) -> &GroupState {
         match self.scope.group() {
             Some(state) => state,
@@ -240,7 +246,7 @@ impl TaskGroup {
     }
 
     /// The identity of a new child, and whether it may start.
-    // Always inlined, as `GroupState::admit` is: a spawn pays for each copy of the result. See
+    // Always inlined, as `Group::admit` is: a spawn pays for each copy of the result. See
     // decision 0015.
     #[inline(always)]
     fn admit(
@@ -254,7 +260,7 @@ impl TaskGroup {
             // A background child would keep its place until the group ends.
             bits |= LIMITED;
         }
-        let (index, admitted) = state.admit(&self.scope, bits);
+        let (index, admitted) = self.in_tree().admit(bits);
         if admitted.is_ok() {
             bits |= driver::settings(&self.scope);
         }
@@ -301,7 +307,7 @@ impl TaskGroup {
         match admitted {
             Ok(()) => {
                 let (task, joiner) = task::new(spec, future);
-                self.state().start(&self.scope, task, placed);
+                self.in_tree().start(task, placed);
                 TaskHandle::new(joiner)
             }
             Err(refusal) => {
@@ -368,7 +374,7 @@ impl TaskGroup {
                 } else {
                     task::new(spec, future)
                 };
-                self.state().start(&self.scope, task, false);
+                self.in_tree().start(task, false);
                 Ok(TaskHandle::new(joiner))
             }
             Err(refusal) => Err(SpawnRefused {

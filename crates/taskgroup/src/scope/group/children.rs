@@ -3,42 +3,43 @@
 use std::sync::Arc;
 
 use super::GroupState;
+use super::view::Group;
 use crate::progress::{Fate, Progress};
 use crate::scope::task::{BACKGROUND, Header, LIMITED, SHIELDED, TaskRef};
 use crate::scope::tree::{Refusal, Scope};
 use crate::sync::Ordering;
 
-impl GroupState {
+impl Group<'_> {
     /// Takes everything that a child needs before it may start: a number and a token.
     #[inline(always)]
-    pub(crate) fn admit(&self, scope: &Arc<Scope>, bits: usize) -> (u32, Result<(), Refusal>) {
-        let (index, entered) = scope.enter_numbered();
-        let plain = !scope.is_cancelled() && bits & BACKGROUND == 0;
-        if entered.is_ok() && plain && scope.runtime_if_set().is_some() {
+    pub(crate) fn admit(self, bits: usize) -> (u32, Result<(), Refusal>) {
+        let (index, entered) = self.scope.enter_numbered();
+        let plain = !self.scope.is_cancelled() && bits & BACKGROUND == 0;
+        if entered.is_ok() && plain && self.scope.runtime_if_set().is_some() {
             return (index, entered);
         }
-        let entered = entered.and_then(|()| self.admit_rare(scope, bits));
+        let entered = entered.and_then(|()| self.admit_rare(bits));
         (index, entered)
     }
 
     /// The token has been taken.
     #[cold]
-    fn admit_rare(&self, scope: &Arc<Scope>, bits: usize) -> Result<(), Refusal> {
-        if scope.is_cancelled() {
-            let reason = scope.reason();
-            scope.leave();
+    fn admit_rare(self, bits: usize) -> Result<(), Refusal> {
+        if self.scope.is_cancelled() {
+            let reason = self.scope.reason();
+            self.scope.leave();
             return Err(reason.map_or(Refusal::Closed, Refusal::Cancelled));
         }
-        if scope.runtime_if_any().is_none() {
+        if self.scope.runtime_if_any().is_none() {
             // Nothing would give the token back after the panic.
-            scope.leave();
-            scope.runtime();
+            self.scope.leave();
+            self.scope.runtime();
         }
         if bits & BACKGROUND != 0 {
             // SeqCst: T14: before the section, which is woken, counts the tokens.
             self.background.fetch_add(1, Ordering::SeqCst);
             // The section may have looked between the two counts and have seen an ordinary child.
-            scope.wake();
+            self.scope.wake();
         }
         Ok(())
     }
@@ -46,16 +47,16 @@ impl GroupState {
     /// Hands a child to its driver, or to the queue when the group is at its limit. `placed`: it
     /// has a place already.
     #[inline]
-    pub(crate) fn start(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+    pub(crate) fn start(self, task: TaskRef, placed: bool) {
         if self.asked.is_none() {
             return task.submit();
         }
-        self.start_asked(scope, task, placed);
+        self.start_asked(task, placed);
     }
 
     /// As [`start`](Self::start), in a group that counts its children or limits them.
     #[cold]
-    fn start_asked(&self, scope: &Arc<Scope>, task: TaskRef, placed: bool) {
+    fn start_asked(self, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
         let mut next = Some(task);
         if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {
@@ -63,7 +64,7 @@ impl GroupState {
                 let mut places = places.lock();
                 // A canceller sets the flag before it takes the queue, so nothing is left behind in
                 // it.
-                if places.placed >= limit && !scope.is_cancelled() {
+                if places.placed >= limit && !self.scope.is_cancelled() {
                     // Numbers wrap after 2^32 children. A child that has waited that long is
                     // started, not lost.
                     next = places.queued.insert(task.header().index, task.clone());
@@ -76,7 +77,9 @@ impl GroupState {
             task.submit();
         }
     }
+}
 
+impl GroupState {
     pub(super) fn submit(&self, task: TaskRef) {
         self.count(task.header(), Progress::started);
         task.submit();
@@ -106,7 +109,7 @@ impl GroupState {
         let owner = &header.owner;
         self.count(header, |progress| progress.ended(fate));
         if fate == Fate::Done && !header.has(BACKGROUND | SHIELDED) {
-            self.succeeded(owner, || header.info());
+            Group::new(owner, self).succeeded(|| header.info());
         }
         if header.has(LIMITED) {
             self.place_free();

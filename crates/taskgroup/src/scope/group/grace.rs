@@ -5,31 +5,34 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::GroupState;
+use super::view::Group;
 use crate::error::{Interval, Member, Overrun, TaskInfo};
 use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::time::alarm;
 use crate::scope::tree::Scope;
 use crate::scope::who::{body_info, info};
 
-impl GroupState {
-    pub(in crate::scope) fn has_grace(&self) -> bool {
-        self.asked(|asked| asked.grace).is_some()
-    }
-
-    pub(in crate::scope) fn arm_grace(&self, scope: &Arc<Scope>) {
+impl Group<'_> {
+    pub(in crate::scope) fn arm_grace(self) {
         let asked = self.asked.as_ref();
         if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.settings.grace?))) {
-            let alarm = alarm::set_grace(scope, grace);
+            let alarm = alarm::set_grace(self.scope, grace);
             let before = std::mem::replace(&mut *asked.grace_timer.lock(), alarm);
             drop(before);
         }
     }
 
     /// The grace has ended and the body has not: what to name, if no child still runs.
-    pub(in crate::scope) fn late_body(&self, scope: &Arc<Scope>) -> Option<TaskInfo> {
+    pub(in crate::scope) fn late_body(self) -> Option<TaskInfo> {
         // Relaxed: nothing else is read by what it says, and a swap reads the newest value.
         let reported = self.body_over.swap(true, Ordering::Relaxed);
-        (!reported).then(|| body_info(scope))
+        (!reported).then(|| body_info(self.scope))
+    }
+}
+
+impl GroupState {
+    pub(in crate::scope) fn has_grace(&self) -> bool {
+        self.asked(|asked| asked.grace).is_some()
     }
 }
 
@@ -44,7 +47,7 @@ impl Scope {
         }
         let reason = CancelReason::of(ReasonKind::GraceOver, self.location, Some(info(self)));
         // First, for the same reason.
-        let body = self.group().and_then(|group| group.late_body(self));
+        let body = self.as_group().and_then(Group::late_body);
         let mut late = self.force_and_find(&reason);
         if late.is_empty() {
             late.extend(body);

@@ -3,6 +3,7 @@
 //!
 //! | file | what it answers |
 //! |---|---|
+//! | `view` | a group with its scope |
 //! | `children` | how children come in, and what the end of one means |
 //! | `limit`, `places` | children and spawns that wait for a place |
 //! | `outcomes` | failures, successes, the policy |
@@ -27,10 +28,12 @@ mod grace;
 mod limit;
 mod outcomes;
 mod places;
+mod view;
 
 pub(crate) use limit::FreePlace;
 pub(super) use outcomes::Whose;
 pub(crate) use outcomes::{adopt_failed, pass_on};
+pub(crate) use view::Group;
 
 pub(crate) struct GroupState {
     /// Made on the first ask. In a box, as most groups have none.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::GroupState;
+use super::view::Group;
 use crate::error::{BoxError, ErrorGroup, Failed, Fault, Interval, Member, TaskError, TaskInfo};
 use crate::policy::{QuorumMissed, Tally, Verdict};
 use crate::reason::{CancelReason, ReasonKind};
@@ -24,10 +25,10 @@ pub(in crate::scope) enum Whose {
     Cleanup,
 }
 
-impl GroupState {
+impl Group<'_> {
     /// A child, or what the group has adopted, failed. A failure that is passed on is looked for
     /// and added under one lock, because several children may pass on the same one at once.
-    pub(in crate::scope) fn failed(&self, scope: &Arc<Scope>, member: Member, whose: Whose) {
+    pub(in crate::scope) fn failed(self, member: Member, whose: Whose) {
         let policy = self.policy();
         let stopped_by = {
             let mut outcomes = self.outcomes();
@@ -46,7 +47,7 @@ impl GroupState {
                 outcomes.tally.failed += 1;
                 policy.judge(outcomes.tally)
             };
-            let stop = verdict == Verdict::Failed && !scope.is_cancelled();
+            let stop = verdict == Verdict::Failed && !self.scope.is_cancelled();
             let stopped_by = stop.then(|| member.clone());
             outcomes.failures.push(member);
             stopped_by
@@ -56,12 +57,12 @@ impl GroupState {
                 Whose::Child | Whose::PassedOn => Dropping::InPlace,
                 Whose::Hand | Whose::Cleanup => Dropping::Scheduled,
             };
-            scope.cancel(&member.as_reason(), dropping);
+            self.scope.cancel(&member.as_reason(), dropping);
         }
     }
 
     /// A child has a value.
-    pub(crate) fn succeeded(&self, scope: &Arc<Scope>, who: impl FnOnce() -> TaskInfo) {
+    pub(crate) fn succeeded(self, who: impl FnOnce() -> TaskInfo) {
         let policy = self.policy();
         if policy.wanted().is_none() {
             return;
@@ -71,18 +72,18 @@ impl GroupState {
             outcomes.tally.succeeded += 1;
             policy.judge(outcomes.tally)
         };
-        if verdict == Verdict::Satisfied && !scope.is_cancelled() {
-            let reason = CancelReason::of(ReasonKind::Satisfied, scope.location, Some(who()));
-            scope.cancel(&reason, Dropping::InPlace);
+        if verdict == Verdict::Satisfied && !self.scope.is_cancelled() {
+            let reason = CancelReason::of(ReasonKind::Satisfied, self.scope.location, Some(who()));
+            self.scope.cancel(&reason, Dropping::InPlace);
         }
     }
 
     /// The body returned an error, in a poll of that interval.
-    pub(crate) fn body_failed(&self, scope: &Arc<Scope>, error: BoxError, interval: Interval) {
+    pub(crate) fn body_failed(self, error: BoxError, interval: Interval) {
         let gathered = error.downcast_ref::<ErrorGroup>();
         let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
             // A child's failure, passed on. It counts once.
-            pass_on(scope, &failed);
+            pass_on(self.scope, &failed);
             let outcomes = self.outcomes();
             let mut failures = outcomes.failures.iter();
             let known = failures.find(|known| known.is_same(&failed));
@@ -92,17 +93,80 @@ impl GroupState {
             // once as well.
             Member::Task(group.cause().clone())
         } else {
-            let member = Member::from_failure(body_info(scope), error, interval);
+            let member = Member::from_failure(body_info(self.scope), error, interval);
             self.outcomes().failures.push(member.clone());
             member
         };
         self.outcomes().not_put_up_with = true;
         // Most often the child's failure has done that already, and a reason costs something.
-        if !scope.is_cancelled() {
-            scope.cancel(&member.as_reason(), Dropping::Scheduled);
+        if !self.scope.is_cancelled() {
+            self.scope.cancel(&member.as_reason(), Dropping::Scheduled);
         }
     }
 
+    /// The body has ended. If it failed, its children are cancelled.
+    pub(in crate::scope) fn body_ended(self, with_value: bool) {
+        self.body_over.store(true, Ordering::Relaxed);
+        if !with_value && !self.scope.is_cancelled() {
+            let reason = CancelReason::of(
+                ReasonKind::BodyPanicked,
+                self.scope.location,
+                Some(info(self.scope)),
+            );
+            self.scope.cancel(&reason, Dropping::Scheduled);
+        }
+    }
+
+    /// What the group fails with by its policy. The group has ended.
+    pub(crate) fn take_failure(self) -> Option<ErrorGroup> {
+        let failure = self.take_failures()?;
+        let outcomes = self.outcomes();
+        let verdict = self.policy().judge(outcomes.tally);
+        let satisfied = verdict == Verdict::Satisfied && !outcomes.not_put_up_with;
+        drop(outcomes);
+        (!satisfied).then_some(failure)
+    }
+
+    /// All failures as one error, also those that the policy tolerates. The group has ended.
+    pub(crate) fn take_failures(self) -> Option<ErrorGroup> {
+        if self.asked.is_none() && self.findings.get().is_none() {
+            return None;
+        }
+        self.collect_failures()
+    }
+
+    #[cold]
+    fn collect_failures(self) -> Option<ErrorGroup> {
+        let (mut failures, tally) = {
+            let mut outcomes = self.outcomes();
+            (std::mem::take(&mut outcomes.failures), outcomes.tally)
+        };
+        if let Some(asked) = &self.asked {
+            asked.group_ended();
+        }
+        if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
+            let ended_by = self.scope.reason().map(|reason| reason.kind());
+            if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
+                // It was not cancelled, so it was never satisfied.
+                let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
+                let now = Interval::now();
+                failures.push(Member::from_failure(body_info(self.scope), missed, now));
+            }
+        }
+        if failures.is_empty() {
+            return None;
+        }
+        let error = ErrorGroup::new(info(self.scope), failures)?;
+        // If its own failing child cancelled the group, that adds nothing. A cancellation from
+        // outside is the context of the errors.
+        Some(match self.scope.reason() {
+            Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
+            _ => error,
+        })
+    }
+}
+
+impl GroupState {
     /// Whether every member of `group` is the failure of a child of this group. It looks no deeper,
     /// because what a helper gathers is flat. To walk the whole error at every level of a deep tree
     /// would be quadratic.
@@ -115,69 +179,11 @@ impl GroupState {
         })
     }
 
-    /// The body has ended. If it failed, its children are cancelled.
-    pub(in crate::scope) fn body_ended(&self, scope: &Arc<Scope>, with_value: bool) {
-        self.body_over.store(true, Ordering::Relaxed);
-        if !with_value && !scope.is_cancelled() {
-            let reason =
-                CancelReason::of(ReasonKind::BodyPanicked, scope.location, Some(info(scope)));
-            scope.cancel(&reason, Dropping::Scheduled);
-        }
-    }
-
     /// Whether anything below it has failed, even if the policy tolerates it.
     #[cfg_attr(not(feature = "recorder"), allow(dead_code))]
     pub(crate) fn has_failed(&self) -> bool {
         let findings = self.findings.get();
         findings.is_some_and(|findings| !findings.outcomes.lock().failures.is_empty())
-    }
-
-    /// What the group fails with by its policy. The group has ended.
-    pub(crate) fn take_failure(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        let failure = self.take_failures(scope)?;
-        let outcomes = self.outcomes();
-        let verdict = self.policy().judge(outcomes.tally);
-        let satisfied = verdict == Verdict::Satisfied && !outcomes.not_put_up_with;
-        drop(outcomes);
-        (!satisfied).then_some(failure)
-    }
-
-    /// All failures as one error, also those that the policy tolerates. The group has ended.
-    pub(crate) fn take_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        if self.asked.is_none() && self.findings.get().is_none() {
-            return None;
-        }
-        self.collect_failures(scope)
-    }
-
-    #[cold]
-    fn collect_failures(&self, scope: &Arc<Scope>) -> Option<ErrorGroup> {
-        let (mut failures, tally) = {
-            let mut outcomes = self.outcomes();
-            (std::mem::take(&mut outcomes.failures), outcomes.tally)
-        };
-        if let Some(asked) = &self.asked {
-            asked.group_ended();
-        }
-        if let (Some(wanted), true) = (self.policy().wanted(), failures.is_empty()) {
-            let ended_by = scope.reason().map(|reason| reason.kind());
-            if matches!(ended_by, None | Some(ReasonKind::GroupEnded)) {
-                // It was not cancelled, so it was never satisfied.
-                let missed = Box::new(QuorumMissed::new(wanted, tally.succeeded));
-                let now = Interval::now();
-                failures.push(Member::from_failure(body_info(scope), missed, now));
-            }
-        }
-        if failures.is_empty() {
-            return None;
-        }
-        let error = ErrorGroup::new(info(scope), failures)?;
-        // If its own failing child cancelled the group, that adds nothing. A cancellation from
-        // outside is the context of the errors.
-        Some(match scope.reason() {
-            Some(reason) if reason.kind() != ReasonKind::TaskFailed => error.with_context(reason),
-            _ => error,
-        })
     }
 }
 
@@ -194,8 +200,8 @@ impl Scope {
 /// A task ended with the failure of a sibling. It counts once.
 pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
     let member = Member::Task(failed.clone());
-    match owner.group() {
-        Some(group) => group.failed(owner, member, Whose::PassedOn),
+    match owner.as_group() {
+        Some(group) => group.failed(member, Whose::PassedOn),
         None if is_known_around(owner, failed) => {}
         None => owner.adopt_failure(member),
     }

@@ -250,8 +250,8 @@ impl<F: Future> Section<F> {
                 // No code has asked for the scope, so there is nothing below and nothing to report.
                 return Poll::Ready(ended);
             };
-            if let Kind::Group(group) = &open.scope.kind {
-                group.body_ended(&open.scope, matches!(ended, Ended::Value(_)));
+            if let Some(group) = open.scope.as_group() {
+                group.body_ended(matches!(ended, Ended::Value(_)));
             }
             *this.ended = Some(ended);
         }

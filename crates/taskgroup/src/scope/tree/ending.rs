@@ -66,7 +66,7 @@ impl Scope {
     fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
         // Only groups and runs have failures. A run that is cut short is an exploration, which has
         // reported its fault already.
-        self.group()?.take_failure(self).map(Member::Group)
+        self.as_group()?.take_failure().map(Member::Group)
     }
 
     /// The task that this is the inside of has ended (K5).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Kind, Scope};
 use crate::error::{Interval, Member, NotKept};
-use crate::scope::group::Whose;
+use crate::scope::group::{Group, Whose};
 use crate::scope::who;
 use crate::warning;
 
@@ -36,7 +36,7 @@ impl Scope {
             let home = scope.home();
             match (&scope.kind, home) {
                 (_, Some(home)) if scope.is_closed() => scope = home,
-                (Kind::Group(group), _) => return group.failed(scope, member, whose),
+                (Kind::Group(group), _) => return Group::new(scope, group).failed(member, whose),
                 (Kind::Task(_) | Kind::Run | Kind::Root, _) | (_, None) => {
                     return scope.keep_failure(member);
                 }

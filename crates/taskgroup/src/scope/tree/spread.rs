@@ -154,8 +154,8 @@ fn spread(
         tasks.truncate(kept);
     }
     for group in &cancelled_groups {
-        if let Some(state) = group.group() {
-            state.arm_grace(group);
+        if let Some(group) = group.as_group() {
+            group.arm_grace();
         }
     }
     for Marked { task, .. } in &tasks {
