@@ -191,7 +191,12 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
     });
     taskgroup::observe::reset_warning_hook();
     drop(told);
-    assert_eq!(taskgroup::observe::live_tasks(), 0, "live tasks are left");
+    // What another thread still calls, once the last task has ended, may open a group of its own:
+    // the subscriber when a span closes does. Tasks that stay hang here, and the watchdog prints
+    // them.
+    while taskgroup::observe::live_tasks() > 0 {
+        std::thread::yield_now();
+    }
     runtime.block_on(another_group_works(at.builder()));
     drop(runtime);
     assert_eq!(tokens.alive(), 0, "something was not dropped");
