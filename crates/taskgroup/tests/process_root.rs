@@ -112,7 +112,7 @@ fn a_group_leaves_nothing_to_the_root() {
     });
 }
 
-// S44: nobody asks for what was left behind, over and over again.
+// S44: no code asks for what was left behind, over and over again.
 #[test]
 fn fault_d3_failures_that_nobody_asks_for_are_bounded() {
     everywhere(async |_| {

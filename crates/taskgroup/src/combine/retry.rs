@@ -123,7 +123,8 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
     /// from 1.
     ///
     /// # Errors
-    /// [`RetryError`]: how the last try failed, how many tries there were, and why there was no other.
+    /// [`RetryError`]: how the last try failed, how many tries there were, and why there was no
+    /// other.
     ///
     /// # Cancel safety
     /// A cancellation reaches the work during a try, and ends a wait. There is no other try then.

@@ -4,8 +4,8 @@
 //! and groups: behind a context, in a type of the user, in the join error of another task. Dropped
 //! in the ordinary way the recursion would be as deep as the errors are nested.
 //!
-//! Invariant: while something of ours is being dropped on this thread, whatever else of ours comes
-//! up is queued and dropped by the outermost drop, before that one returns.
+//! Invariant: while an error of this crate is being dropped on this thread, each further one that
+//! comes up is queued and dropped by the outermost drop, before that one returns.
 
 use super::{BoxError, ErrorGroup, Member};
 use crate::gate;

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// The failure of one task: which task it was, and its error or panic.
 ///
 /// The [`ErrorGroup`] of the group and the handle of the task share it, so it is cheap to clone and
-/// the error in it is read by reference; [`into_error`](Self::into_error) takes it out when nobody
+/// the error in it is read by reference; [`into_error`](Self::into_error) takes it out when nothing
 /// else holds it.
 ///
 /// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form
@@ -77,7 +77,7 @@ impl TaskError {
         })))
     }
 
-    /// Notes what was being handled. The leaf is fresh and nobody else holds it yet.
+    /// Notes what was being handled. The leaf is fresh and nothing else holds it yet.
     pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
         if let Some(leaf) = Arc::get_mut(&mut self.0.0) {
             leaf.handling = Some(handled);
@@ -149,7 +149,7 @@ impl TaskError {
     ///
     /// # Errors
     ///
-    /// Gives `self` back when the task panicked, and when somebody else still shares this failure:
+    /// Gives `self` back when the task panicked, and when another value still shares this failure:
     /// its handle, a clone, or a clone of the [`ErrorGroup`] it came from.
     pub fn into_error(self) -> Result<BoxError, Self> {
         let mut leaf = Arc::try_unwrap(self.0.0).map_err(|leaf| Self(TaskOrigin(leaf)))?;

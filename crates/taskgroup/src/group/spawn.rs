@@ -206,8 +206,8 @@ impl TaskGroup {
     /// Nothing drops the closure, so an await in that `block_on` always returns, even in a
     /// cancelled scope.
     ///
-    /// Even the end of a [grace](crate::GroupBuilder::grace) does not end the closure. A warning every few
-    /// seconds names what still blocks.
+    /// Even the end of a [grace](crate::GroupBuilder::grace) does not end the closure. A warning
+    /// every few seconds names what still blocks.
     ///
     /// # Panics
     /// As [`spawn`](Self::spawn).

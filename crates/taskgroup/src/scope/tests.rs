@@ -45,7 +45,7 @@ async fn tasks_that_opened_scopes_are_freed() {
     assert!(seen.iter().all(|inside| inside.strong_count() == 0));
 }
 
-// S4: a task that has ended leaves nothing in its group, whoever held a reference to it last.
+// S4: a task that has ended leaves nothing in its group, whatever held a reference to it last.
 #[tokio::test]
 async fn every_node_gives_its_group_back() {
     let seen = Arc::new(Mutex::new(None));

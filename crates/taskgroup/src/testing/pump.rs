@@ -280,7 +280,7 @@ impl Future for Pump {
         if !self.waiting.is_empty() {
             course.turn(&mut self.waiting);
         }
-        // To the very back: everybody who yielded comes back first.
+        // To the very back: all that yielded come back first.
         let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
     }

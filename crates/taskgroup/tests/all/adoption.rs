@@ -1,4 +1,4 @@
-//! Futures of ours that are dropped half-way: whoever is around waits for what they leave. S15.
+//! Futures that are dropped half-way: the scope around waits for what they leave. S15.
 //! What the process root adopts is in `tests/process_root.rs`.
 
 use std::time::Duration;
@@ -96,7 +96,7 @@ fn sections_adopt() {
     });
 }
 
-// S6, S15: what fails in there fails whoever adopted it.
+// S6, S15: what fails in there fails the scope that adopted it.
 #[test]
 fn the_failure_of_an_orphan_is_not_lost() {
     everywhere(|| async {

@@ -404,7 +404,7 @@ fn a_guard_that_goes_leaves_the_cleanup_of_the_other_alone() {
     });
 }
 
-// S12: whoever drops it.
+// S12: whichever thread drops it.
 #[test]
 fn a_guard_that_is_dropped_elsewhere_rearms_the_cancellation() {
     paused(async {
@@ -643,7 +643,8 @@ fn a_child_cancelled_before_its_first_poll_never_runs() {
     });
 }
 
-// S16: no lock of ours is held while a destructor runs: it may use the group, and cancel again.
+// S16: no lock of the engine is held while a destructor runs: it may use the group, and cancel
+// again.
 #[test]
 fn a_destructor_may_use_the_group() {
     struct Meddles(taskgroup::TaskGroup, Log);
@@ -733,8 +734,8 @@ fn whether_it_is_cancelled_is_known_before_the_first_suspension() {
     });
 }
 
-// S15: children of a group that is dropped are dropped by whoever drives them, not in the middle of
-// somebody's destructor.
+// S15: children of a group that is dropped are dropped by what drives them, not in the middle of
+// another destructor.
 #[tokio::test]
 async fn a_dropped_group_runs_no_destructor_of_its_children_at_once() {
     let log = Log::default();

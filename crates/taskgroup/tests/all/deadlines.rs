@@ -333,7 +333,7 @@ fn a_duration_counts_from_the_first_poll() {
     });
 }
 
-// S21: two deadlines at once, but the inner one is polled by somebody whom the outer one does not
+// S21: two deadlines at once, but the inner one is polled by code that the outer one does not
 // drop: both are reported.
 #[test]
 fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
@@ -354,7 +354,7 @@ fn a_deadline_that_is_polled_elsewhere_speaks_for_itself() {
     });
 }
 
-// S21: a deadline that has passed already fires at the first suspension point, whether anybody has
+// S21: a deadline that has passed already fires at the first suspension point, whether any code has
 // its handle or not.
 #[test]
 fn a_deadline_without_time_fires_in_the_first_poll() {
@@ -417,7 +417,7 @@ fn a_deadline_in_the_deferred_work_of_a_cancelled_group() {
     });
 }
 
-// S20: a deadline that is not waited for any more keeps nothing of whoever did.
+// S20: a deadline that is not waited for any more keeps nothing of what did.
 #[test]
 fn a_deadline_that_is_gone_has_no_waker() {
     struct Nobody;
@@ -531,7 +531,7 @@ fn without_a_clock<F: Future<Output = ()>>(test: F) -> Option<String> {
     })
 }
 
-// S20: the panic that is documented is the caller's, and nobody waits for a clock that does not
+// S20: the panic that is documented is the caller's, and no code waits for a clock that does not
 // tick.
 #[test]
 fn fault_c8_without_a_clock_a_deadline_panics_where_it_is_needed() {

@@ -149,7 +149,7 @@ fn a_swallowed_cancel() {
 }
 
 /// Errors go into a slot, and the next ones into a list; but between the look at the slot and the
-/// write somebody else may write.
+/// write another task may write.
 #[test]
 fn a_dropped_error() {
     let failure = found("dropped error", 50, async || {
@@ -417,7 +417,7 @@ fn the_promise_in_many_orders() {
     }
 }
 
-/// A failure, a cancel and a deadline at the same instant: whatever comes first, everybody has
+/// A failure, a cancel and a deadline at the same instant: whatever comes first, each task has
 /// ended and the error is there.
 #[test]
 fn everything_at_once_in_many_orders() {

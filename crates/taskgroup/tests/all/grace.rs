@@ -65,7 +65,7 @@ fn what_overruns_is_dropped_and_named() {
     });
 }
 
-// S18: cleanup within the grace is nobody's business, and the grace does not count before a
+// S18: cleanup within the grace is not reported, and the grace does not count before a
 // cancellation.
 #[test]
 fn a_grace_that_is_kept_reports_nothing() {
@@ -149,7 +149,7 @@ fn the_end_of_a_grace_is_known_below_shields() {
             let over = Instant::now() + ms(60);
             let seen = log.clone();
             outer.spawn(shield(group(async move |inner| {
-                // Nobody wakes it but the end of the grace: it is polled once more, and dropped
+                // Only the end of the grace wakes it: it is polled once more, and dropped
                 // where that ends.
                 poll_fn(|_| {
                     if Instant::now() < over {

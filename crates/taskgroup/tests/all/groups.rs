@@ -562,8 +562,8 @@ fn only_a_cancellation_from_outside_is_a_context() {
     });
 }
 
-// S6: the failure of a sibling that is passed on is counted once; that of somebody else's child is
-// a failure here too.
+// S6: the failure of a sibling that is passed on is counted once; the one of another group's child
+// is a failure here too.
 #[test]
 fn the_failure_of_a_child_of_another_group_is_a_failure_here() {
     paused(async {
@@ -586,7 +586,7 @@ fn the_failure_of_a_child_of_another_group_is_a_failure_here() {
     });
 }
 
-// S3, S4: the task of Tokio's goes with its child, whoever drops that.
+// S3, S4: the task of Tokio's goes with its child, whatever drops that.
 #[test]
 fn no_task_of_tokio_outlives_its_child() {
     paused(async {

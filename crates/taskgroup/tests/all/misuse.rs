@@ -193,14 +193,14 @@ fn a_waker_that_panics_hangs_nothing() {
             Ok(())
         });
         timeout(ms(1_000), ended).await.expect("it ended").unwrap();
-        // Whoever drives the tasks of this runtime lives, too.
+        // What drives the tasks of this runtime lives, too.
         group(async |group| Ok(group.spawn(yield_now()).await?))
             .await
             .unwrap();
     });
 }
 
-// S20: one alarm of a runtime wakes a foreign executor, the next one is somebody else's.
+// S20: one alarm of a runtime wakes a foreign executor, the next one belongs to another.
 #[test]
 fn a_waker_that_panics_silences_no_other_alarm() {
     paused(async {
@@ -439,7 +439,7 @@ fn a_child_for_a_runtime_that_has_gone_is_dropped() {
     }
 }
 
-// S2: a group wakes whoever has polled it last.
+// S2: a group wakes the task that polled it last.
 #[test]
 fn a_group_that_changes_hands_wakes_the_last_one() {
     paused(async {
@@ -474,7 +474,7 @@ fn a_group_from_outside_any_runtime_waits_for_its_first_child() {
     assert_eq!(paused(child).unwrap(), 7);
 }
 
-// S3: whoever wakes it, a child runs where its group does.
+// S3: whatever wakes it, a child runs where its group does.
 #[test]
 fn a_child_that_is_woken_from_another_runtime_stays_in_its_own() {
     let here = || tokio::runtime::Handle::current().id();

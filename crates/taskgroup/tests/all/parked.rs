@@ -549,7 +549,7 @@ fn what_is_parked_after_the_cancellation_does_not_hold_either() {
 }
 
 // S40, S13: a shield that an executor inside the task polls only when it is woken is not parked.
-// Nobody spins meanwhile.
+// Nothing spins meanwhile.
 #[test]
 fn a_shield_in_an_executor_inside_the_task_is_not_cut_off() {
     paused(async {

@@ -68,7 +68,7 @@ fn fire_and_forget_cannot_leak() {
     });
 }
 
-// S6: the same, failing: nobody awaits it, and its error comes out.
+// S6: the same, failing: no code awaits it, and its error comes out.
 #[test]
 fn a_forgotten_error_is_not_lost() {
     everywhere(|| async {

@@ -137,7 +137,7 @@ pub(crate) async fn forever() {
     std::future::pending::<()>().await;
 }
 
-/// Lets everybody else have some turns.
+/// Lets all others have some turns.
 pub(crate) async fn turns(count: usize) {
     for _ in 0..count {
         tokio::task::yield_now().await;

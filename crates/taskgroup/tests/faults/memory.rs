@@ -300,7 +300,7 @@ fn fault_a2_runtime_opened_by_a_child() {
 }
 
 // S39: whatever unwinds out of the drops of children, the thread that polled them is as before:
-// nothing of ours dangles there.
+// no pointer dangles there.
 #[test]
 fn fault_a3_drops_that_unwind() {
     isolated_with_drivers(|builder| {

@@ -831,7 +831,7 @@ fn fault_b8_connect() {
     });
 }
 
-// S40: the same with each other scope of ours around the first poll.
+// S40: the same with each other scope around the first poll.
 #[test]
 fn fault_b8_connect_in_other_scopes() {
     static LOCAL: Local<u32> = Local::new();
@@ -1327,7 +1327,7 @@ fn fault_b12_neighbour_recorded_first() {
     });
 }
 
-// S43: the same without anybody's help, many times.
+// S43: the same without any help, many times.
 #[test]
 fn fault_b12_pipeline() {
     isolated(|| {
@@ -1401,7 +1401,7 @@ fn fault_b12_cleanup_is_no_cause() {
 // S2: the captures of a blocking closure that never runs are gone before its group has ended.
 #[test]
 fn fault_b13_captures_of_a_closure_that_never_ran() {
-    /// Says when it is dropped, and then waits whether somebody says that the group has ended.
+    /// Says when it is dropped, and then waits until another thread says that the group has ended.
     struct Capture {
         ended: mpsc::Receiver<()>,
         verdict: mpsc::Sender<bool>,
@@ -1653,7 +1653,7 @@ fn fault_b15_overrun_of_a_child_that_ends_at_once() {
     });
 }
 
-// S18: the same of a body, whose task is polled and ends on the stack of whoever wakes it.
+// S18: the same of a body, whose task is polled and ends on the stack of the code that wakes it.
 #[test]
 fn fault_b15_overrun_of_a_body_that_ends_at_once() {
     type Run = Pin<Box<dyn Future<Output = Result<Option<()>, ErrorGroup>> + Send>>;

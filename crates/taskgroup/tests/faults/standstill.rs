@@ -167,7 +167,7 @@ fn fault_c1_child_spawned_from_elsewhere() {
     });
 }
 
-// S16, S38: a parked one that is cancelled ends, whoever cancels it.
+// S16, S38: a parked one that is cancelled ends, whatever cancels it.
 #[test]
 fn fault_c1_parked_child_cancelled() {
     isolated(|| {
@@ -247,8 +247,8 @@ fn fault_c2_siblings_of_one_in_place() {
     });
 }
 
-/// Runs a loop over an await of ours in a group that is cancelled or under a deadline, on both
-/// flavours.
+/// Runs a loop over an await of this crate in a group that is cancelled or under a deadline, on
+/// both flavours.
 fn is_over<F: Future<Output = ()>>(case: impl Fn(GroupBuilder) -> F) {
     everywhere(case);
 }

@@ -29,7 +29,7 @@ pub(crate) enum Deed {
     DropsAnother,
     /// Opens a runtime and runs a group in it.
     OpensARuntime,
-    /// Looks at the tree, and polls groups and waits of ours by hand.
+    /// Looks at the tree, and polls groups and waits of this crate by hand.
     ComesBack,
 }
 
@@ -122,7 +122,7 @@ impl Act {
         self.0.deed
     }
 
-    /// Keeps nothing of the other group any more, whoever keeps this.
+    /// Keeps nothing of the other group any more, whatever keeps this.
     pub(crate) fn clear(&self) {
         let another = self.0.another.lock().unwrap().take();
         drop(another);
@@ -230,7 +230,7 @@ pub(crate) struct ActOnDrop(Act);
 
 impl Drop for ActOnDrop {
     fn drop(&mut self) {
-        // A destructor has nobody to give an error to.
+        // A destructor has no caller to give an error to.
         let _ = self.0.act();
     }
 }

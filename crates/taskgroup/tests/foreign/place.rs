@@ -160,7 +160,7 @@ places! {
     clone_of_a_waker_of_a_group CloneOfAWakerOfAGroup,
     wake_of_a_waker_of_a_group WakeOfAWakerOfAGroup,
     drop_of_a_waker_of_a_group DropOfAWakerOfAGroup,
-    /// The waker of somebody who watches a progress.
+    /// The waker of a task that watches a progress.
     wake_of_a_waker_of_a_progress WakeOfAWakerOfAProgress,
     /// The warning hook, called for a task that blocks.
     hook_for_blocking HookForBlocking,
@@ -962,7 +962,7 @@ async fn of_a_group(act: &Act, op: Op) {
         act.called().await;
     }
     turns(5).await;
-    // Dropped half-way or after its end, it is none of ours any more.
+    // Dropped half-way or after its end, it is no task of the group any more.
     let _ = catch_unwind(AssertUnwindSafe(move || drop(run)));
 }
 

@@ -43,7 +43,7 @@ async fn forever() {
     std::future::pending::<()>().await;
 }
 
-/// Lets everybody else run until nothing more happens: virtual time jumps only then.
+/// Lets all others run until nothing more happens: virtual time jumps only then.
 async fn settled() {
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 }

@@ -21,7 +21,7 @@ fn program() {
                 group.task("waits").spawn(std::future::pending::<()>());
                 tokio::task::yield_now().await;
                 println!("\nready");
-                // The one worker is blocked, and still there is somebody who prints.
+                // The one worker is blocked, and still a thread prints.
                 let _ = std::io::stdin().read(&mut [0]);
                 group.cancel();
                 Ok(())

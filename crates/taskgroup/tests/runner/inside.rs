@@ -36,7 +36,7 @@ fn runners() -> [Runner; 2] {
 
 /// Leaves a task behind that cleans up until main is over, and then comes to `outcome`.
 async fn leaves(log: &Log, outcome: Result<(), &'static str>) -> u8 {
-    // It lives as long as this body, and nobody sends anything.
+    // It lives as long as this body, and no code sends anything.
     let (_main, main_over) = oneshot::channel::<()>();
     let (started, wait) = oneshot::channel();
     let inner = TaskGroup::run(async |group| {

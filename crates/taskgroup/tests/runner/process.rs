@@ -61,7 +61,7 @@ impl Program {
         assert_eq!(self.line().as_deref(), Some(line));
     }
 
-    /// Sends the signal of this name to it, and to nobody else.
+    /// Sends the signal of this name to it, and to no other.
     pub(crate) fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
         kill.args([format!("-{name}"), self.child.id().to_string()]);

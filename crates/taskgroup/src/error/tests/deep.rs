@@ -204,7 +204,7 @@ fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
 #[test]
 fn the_levels_that_are_drawn_are_counted() {
     // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and
-    // nobody else has.
+    // no other code has.
     let text = format!("{:#}", tower(30, || failed("last", Invalid("y"))));
     let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("group `g` [1.3] failed: "), 25);

@@ -418,7 +418,7 @@ fn queueing_versus_cancel(seen: &Seen) {
     stage.end();
 }
 
-/// S6: two threads pass on the same failure of somebody else at once: it is there, once.
+/// S6: two threads pass on the same failure of another task at once: it is there, once.
 fn passed_on_twice(seen: &Seen) {
     let stage = Stage::new(0);
     let ended = stage.block_on(

@@ -179,8 +179,8 @@ fn handing_on_twice(seen: &Seen) {
     stage.end();
 }
 
-/// T12: code in a section takes a hold and gives it back while the section is moved: nobody keeps a
-/// count that is not theirs.
+/// T12: code in a section takes a hold and gives it back while the section is moved: neither keeps
+/// a count that is not theirs.
 fn hold_versus_handing_on(seen: &Seen) {
     let stage = Stage::new(0);
     let outer = open(Kind::Shield, &stage.run);

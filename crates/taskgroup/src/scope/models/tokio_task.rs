@@ -87,7 +87,7 @@ fn wake_versus_poll_end(seen: &Seen) {
     stage.end();
 }
 
-/// X1: whoever awaits the handle makes the box while the driver puts itself into the word.
+/// X1: the thread that awaits the handle makes the box while the driver puts itself into the word.
 fn awaited_versus_first_poll(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);
     let runtime = stage.runtime.clone();
@@ -119,7 +119,7 @@ fn awaited_versus_first_poll(seen: &Seen) {
     stage.end();
 }
 
-/// S6, K1: a sibling fails while the child is polled: its driver hears of it when somebody else
+/// S6, K1: a sibling fails while the child is polled: its driver is told when another thread
 /// drops it.
 fn drop_in_place_versus_poll(seen: &Seen) {
     let stage = Stage::of_tokio(0, false);

@@ -70,8 +70,8 @@ pub(super) fn place<T>() -> NonNull<T> {
         let block = unsafe { alloc(layout) };
         NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
     });
-    // The block is as large as its layout, which is that of `T` or rounded up from it, and nobody
-    // else's (M2).
+    // The block is as large as its layout, which is that of `T` or rounded up from it, and no one
+    // else else's (M2).
     block.cast()
 }
 

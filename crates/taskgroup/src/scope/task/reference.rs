@@ -240,7 +240,8 @@ impl Header {
         self.state.begin();
     }
 
-    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`, which it had already if `had_it` says so.
+    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`, which
+    /// it had already if `had_it` says so.
     pub(in crate::scope) fn lose_driver(&self, had_it: bool) -> bool {
         self.state.lose_driver(had_it)
     }

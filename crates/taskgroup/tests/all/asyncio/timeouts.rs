@@ -163,7 +163,7 @@ fn to8_a_foreign_error_passes_untouched() {
     });
 }
 
-// TO8, S21: nor is somebody else's timeout mistaken for one's own.
+// TO8, S21: nor is a timeout further out mistaken for one's own.
 #[test]
 fn to8_a_foreign_timeout_is_a_value_like_any_other() {
     paused(async {

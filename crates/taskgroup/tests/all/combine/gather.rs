@@ -28,7 +28,7 @@ fn one() {
     );
 }
 
-// S31, GA1: in argument order, whoever is first; side by side.
+// S31, GA1: in argument order, whichever is first; side by side.
 #[test]
 fn many() {
     paused(async {

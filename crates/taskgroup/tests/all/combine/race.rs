@@ -6,7 +6,7 @@ use taskgroup::{BoxError, TaskGroup, race, race_staggered, timeout};
 use super::{ZERO, cleans_up, dropped_after, fails, has_a_child, now, panics, works};
 use crate::support::{Log, Outcome, everywhere, messages, ms, paused, sleep, took};
 
-// S26: a race that nobody runs is an error, not a hang.
+// S26: a race without runners is an error, not a hang.
 #[test]
 fn empty() {
     let nobody = now(race(Vec::<std::future::Ready<Outcome>>::new())).unwrap();

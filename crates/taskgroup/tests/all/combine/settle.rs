@@ -24,7 +24,7 @@ fn one() {
     assert!(!settled.is_complete());
 }
 
-// S31: a failure stops nobody; each list is in the order of the arguments.
+// S31: a failure stops no other; each list is in the order of the arguments.
 #[test]
 fn many() {
     paused(async {

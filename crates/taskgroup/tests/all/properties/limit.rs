@@ -143,7 +143,7 @@ async fn run(plan: Plan) {
                         handles.push(group.spawn(child(room.clone(), waits, end)));
                     }
                     Step::WhenFree(waits, end) => {
-                        // A group full of those that never end has no place before somebody is
+                        // A group full of those that never end has no place before one is
                         // cancelled.
                         let spawning = group.spawn_when_free(child(room.clone(), waits, end));
                         tokio::select! {

@@ -288,7 +288,7 @@ fn fault_f1_a_closure_sees_the_context_of_its_task() {
     });
 }
 
-// S45, S2: a group that the closure runs belongs below the task, and is cancelled with it. Nobody
+// S45, S2: a group that the closure runs belongs below the task, and is cancelled with it. Nothing
 // drops the closure, so what it awaits comes back.
 #[test]
 fn a_group_inside_a_closure_is_cancelled_with_the_task() {

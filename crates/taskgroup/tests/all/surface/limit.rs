@@ -82,7 +82,7 @@ fn in_order() {
     });
 }
 
-// S27: a place comes back from whoever had it: success, failure, panic, cancel; and from whoever
+// S27: a place comes back from each that had it: success, failure, panic, cancel; and from each
 // never started there is none to come back. Afterwards the limit is what it was.
 #[test]
 fn places_never_leak() {

@@ -208,7 +208,7 @@ fn first_success_when_all_fail() {
     });
 }
 
-// S26: fewer successes than asked for and nobody failed: that is an error too.
+// S26: fewer successes than asked for and no failure: that is an error too.
 #[test]
 fn quorum() {
     paused(async {

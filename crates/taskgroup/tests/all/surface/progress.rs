@@ -103,7 +103,7 @@ fn nothing_spawned() {
     });
 }
 
-// S31: fail fast: whoever did not come to an end of his own was cancelled, started or not.
+// S31: fail fast: each that did not end by itself was cancelled, started or not.
 #[test]
 fn failure_cancels_the_rest() {
     paused(async {

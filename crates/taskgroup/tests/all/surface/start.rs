@@ -167,7 +167,7 @@ fn start_is_cancelled() {
     });
 }
 
-// S29, S15: dropped half-way by somebody else, it takes the child with it; the group waits.
+// S29, S15: dropped half-way by other code, it takes the child with it; the group waits.
 #[test]
 fn start_is_dropped() {
     paused(async {
