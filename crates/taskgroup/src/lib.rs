@@ -64,7 +64,6 @@ mod progress;
 mod reason;
 #[cfg(feature = "runner")]
 mod runner;
-#[allow(unsafe_code)]
 mod scope;
 mod shield;
 mod start;

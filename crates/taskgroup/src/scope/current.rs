@@ -15,6 +15,8 @@
 //!   the code of the task around it, and cannot be told from code that has only entered a runtime.
 //!   See decision 0017.
 
+#![allow(unsafe_code)]
+
 use std::any::Any;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
@@ -152,7 +154,6 @@ enum Shown<'a> {
     Call(&'a Call),
 }
 
-#[allow(unsafe_code)]
 fn look(ambient: &Ambient) -> Shown<'_> {
     match *ambient {
         Ambient::Outside => Shown::Nothing,
@@ -241,7 +242,6 @@ fn enter<'a>(here: Here) -> Entered<'a> {
 }
 
 #[cold]
-#[allow(unsafe_code)]
 fn publish(ambient: Ambient) -> Option<Before> {
     let begun = match ambient {
         // What is not open stands for what is around it.

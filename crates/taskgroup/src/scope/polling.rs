@@ -13,6 +13,8 @@
 //!   reads under the lock is alive.
 //! - **P3** There is one watcher at a time: it has the lock of the list of slots.
 
+#![allow(unsafe_code)]
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -103,7 +105,6 @@ pub(super) enum Begun {
 
 /// # Safety
 /// P1: until the matching [`leave`], `begun` stays where it is and alive.
-#[allow(unsafe_code)]
 pub(super) unsafe fn enter(begun: Begun) -> Option<Before> {
     let what = match begun {
         Begun::Task(task) => task.cast_mut().cast::<()>(),
@@ -167,12 +168,10 @@ impl Slot {
         let polled = if is_scope {
             // SAFETY: P1, P2: the slot is locked, so its thread still lends what stands there. The
             // tag says that this is a scope.
-            #[allow(unsafe_code)]
             let scope = unsafe { &*place.cast::<Arc<Scope>>() };
             Polled::Scope(scope.clone())
         } else {
             // SAFETY: P1, P2: as above. Without the tag it is a task.
-            #[allow(unsafe_code)]
             let task = unsafe { &*place.cast::<TaskRef>() };
             Polled::Task(task.clone())
         };

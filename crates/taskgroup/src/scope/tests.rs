@@ -1,5 +1,7 @@
 //! What the engine keeps of what has ended, and wakers that come back into it.
 
+#![allow(unsafe_code)]
+
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -104,7 +106,6 @@ std::thread_local! {
 
 fn come_back(data: *const ()) {
     // SAFETY: `waker_of` made it of a reference without an end.
-    #[allow(unsafe_code)]
     let what = unsafe { &*data.cast::<Reentrant>() };
     if !ENTERED.replace(true) {
         if let Some(what) = what.get() {
@@ -125,10 +126,7 @@ fn waker_of(what: &'static Reentrant) -> Waker {
         come_back,
     );
     // SAFETY: the data live as long as the process, and may be used on any thread.
-    #[allow(unsafe_code)]
-    unsafe {
-        Waker::new(std::ptr::from_ref(what).cast(), &TABLE)
-    }
+    unsafe { Waker::new(std::ptr::from_ref(what).cast(), &TABLE) }
 }
 
 // Fault C10, G1: a waker whose clone, wake and drop come back into the very thing that keeps

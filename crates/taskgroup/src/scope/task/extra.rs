@@ -18,6 +18,8 @@
 //! node, on the thread that drops the handle, which most often made both. An allocator with arenas
 //! makes anything else expensive.
 
+#![allow(unsafe_code)]
+
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -116,7 +118,6 @@ impl<S> Extra<S> {
     pub(super) fn rare(&self) -> Option<&ExtraBox<S>> {
         match self.word() {
             // SAFETY: X2, X4: the box lives as long as the word, and its content is visible.
-            #[allow(unsafe_code)]
             Word::ExtraBox(rare) => Some(unsafe { rare.as_ref() }),
             _ => None,
         }
@@ -136,16 +137,13 @@ impl<S> Extra<S> {
             let new = ExtraBox::default();
             match Word::of(word) {
                 // SAFETY: X2, X4: as in `rare`.
-                #[allow(unsafe_code)]
                 Word::ExtraBox(rare) => return unsafe { rare.as_ref() },
                 // SAFETY: X1: the word owns the reference, and the box owns it once the word points
                 // to the box. If the word changes before that, the box is taken apart below and
                 // forgets it.
-                #[allow(unsafe_code)]
                 Word::Drive(data) => _ = new.drive.get_or_init(|| unsafe { waker(data) }),
                 Word::Inside(scope) => {
                     // SAFETY: X3: likewise.
-                    #[allow(unsafe_code)]
                     let scope = unsafe { Arc::from_raw(scope) };
                     new.inside.get_or_init(|| scope);
                 }
@@ -154,11 +152,9 @@ impl<S> Extra<S> {
             let new = Box::into_raw(Box::new(new));
             match self.change(word, new.cast()) {
                 // SAFETY: X2: the word leads to it now.
-                #[allow(unsafe_code)]
                 Ok(()) => return unsafe { &*new },
                 Err(now) => {
                     // SAFETY: X2: it is from `Box::into_raw` above, and the word never led to it.
-                    #[allow(unsafe_code)]
                     let lost = unsafe { Box::from_raw(new) };
                     let ExtraBox { inside, drive, .. } = *lost;
                     // X1, X3: they are still the word's, or the other box's by now.
@@ -177,14 +173,12 @@ impl<S> Extra<S> {
             Word::Nothing | Word::Drive(_) => return None,
             Word::ExtraBox(rare) => {
                 // SAFETY: X2, X4: as in `rare`.
-                #[allow(unsafe_code)]
                 let inside = unsafe { &rare.as_ref().inside };
                 Arc::as_ptr(inside.get()?)
             }
         };
         // SAFETY: X3: the reference stays while `self` is borrowed. What is made of it here is not
         // dropped.
-        #[allow(unsafe_code)]
         let lent = unsafe { Arc::from_raw(scope) };
         Some(Inside(ManuallyDrop::new(lent), PhantomData))
     }
@@ -246,14 +240,12 @@ impl<S> Extra<S> {
             Word::Drive(data) => {
                 // SAFETY: X1: the reference stays while `self` is borrowed. What is made of it here
                 // is not dropped.
-                #[allow(unsafe_code)]
                 let drive = ManuallyDrop::new(unsafe { waker(data) });
                 gate::wake_by_ref(&drive);
                 true
             }
             Word::ExtraBox(rare) => {
                 // SAFETY: X2, X4: as in `rare`.
-                #[allow(unsafe_code)]
                 let drive = unsafe { &rare.as_ref().drive }.get();
                 drive.into_iter().for_each(gate::wake_by_ref);
                 drive.is_some()
@@ -320,13 +312,10 @@ impl<S> Drop for Extra<S> {
         match self.word() {
             Word::Nothing => {}
             // SAFETY: X1: the word owns the reference, and the word is dropped here.
-            #[allow(unsafe_code)]
             Word::Drive(data) => drop(unsafe { waker(data) }),
             // SAFETY: X3: likewise.
-            #[allow(unsafe_code)]
             Word::Inside(scope) => drop(unsafe { Arc::from_raw(scope) }),
             // SAFETY: X2: the box is from `Box::into_raw`, and the word ends here.
-            #[allow(unsafe_code)]
             Word::ExtraBox(rare) => drop_rare(unsafe { Box::from_raw(rare.as_ptr()) }),
         }
     }
@@ -344,7 +333,6 @@ fn drop_rare<S>(rare: Box<ExtraBox<S>>) {
 /// # Safety
 /// X1: the reference that the result stands for exists, and the caller has it or keeps the result
 /// from being dropped.
-#[allow(unsafe_code)]
 unsafe fn waker(data: *const ()) -> Waker {
     let table = TABLE.get().expect("X1: it was there before the word");
     // SAFETY: X1: data and table are those of a waker that `set_word` has forgotten. The caller

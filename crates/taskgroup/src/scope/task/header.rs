@@ -32,6 +32,8 @@
 //!   they were, so it has no way to the stage. A future is dropped where it was written, and
 //!   nothing is moved out of `Stage::Future`. An outcome leaves the stage through its cell.
 
+#![allow(unsafe_code)]
+
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -220,10 +222,8 @@ const _: () = {
 // SAFETY: K1, K2, K3: a `TaskRef` leads to the header, which may be shared (see above), and to the
 // stage, which these rules send from thread to thread. `task::new` asks for a future and a value
 // that are `Send`.
-#[allow(unsafe_code)]
 unsafe impl Send for TaskRef {}
 // SAFETY: K1, K2, K3: as above. A shared reference gives no more than a clone.
-#[allow(unsafe_code)]
 unsafe impl Sync for TaskRef {}
 
 impl Clone for TaskRef {
@@ -234,7 +234,6 @@ impl Clone for TaskRef {
 }
 
 impl Drop for TaskRef {
-    #[allow(unsafe_code)]
     fn drop(&mut self) {
         if self.header().state.drop_reference() {
             let free = self.header().vtable.free;
@@ -251,7 +250,6 @@ impl TaskRef {
     /// # Safety
     /// K6: `node` is a pointer to a node. K4: the caller gives up one reference to it, or keeps the
     /// result from being dropped.
-    #[allow(unsafe_code)]
     pub(super) unsafe fn from_raw(node: NonNull<Header>) -> Self {
         Self(node)
     }
@@ -262,10 +260,7 @@ impl TaskRef {
 
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: K4: a reference keeps the node.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.0.as_ref()
-        }
+        unsafe { self.0.as_ref() }
     }
 
     /// The same reference a second time, so it must not outlive `self`.

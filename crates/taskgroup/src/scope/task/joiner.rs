@@ -1,5 +1,7 @@
 //! The one that may have the outcome of a task.
 
+#![allow(unsafe_code)]
+
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -25,18 +27,15 @@ pub(crate) struct Joiner<V> {
 
 // SAFETY: K2, K4: the joiner is a counted reference, and it hands the outcome out to the thread
 // that owns it. The bound says that an outcome may go there.
-#[allow(unsafe_code)]
 unsafe impl<V> Send for Joiner<V> where Result<V, JoinError>: Send {}
 // SAFETY: K2: through `&Joiner` only a reference to the outcome is handed out. The bound says that
 // other threads may have one. (Each value of a task is `Send` anyway.)
-#[allow(unsafe_code)]
 unsafe impl<V> Sync for Joiner<V> where Result<V, JoinError>: Send + Sync {}
 
 impl<V> Joiner<V> {
     /// # Safety
     /// As [`TaskRef::from_raw`] (K4, K6). The node keeps values of type `V`, or of type `Box<V>` if
     /// they are large, and it has no other joiner (K2).
-    #[allow(unsafe_code)]
     pub(super) unsafe fn from_raw(node: NonNull<Header>) -> Self {
         Self {
             // SAFETY: K4, K6: the caller promises it.
@@ -74,7 +73,6 @@ impl<V> Joiner<V> {
             return None;
         }
         // SAFETY: K2: the task has ended, and this is its joiner.
-        #[allow(unsafe_code)]
         Some(unsafe { self.task.outcome() })
     }
 
@@ -83,11 +81,9 @@ impl<V> Joiner<V> {
         let outcome = self.outcome()?;
         Some(if const { is_large::<V>() } {
             // SAFETY: K2, K7: only a `&mut` to the joiner changes it. Large values are in a box.
-            #[allow(unsafe_code)]
             Kept::Boxed(unsafe { outcome.cast().as_ref() })
         } else {
             // SAFETY: K2, K7: as above. Other values are kept as they are.
-            #[allow(unsafe_code)]
             Kept::Plain(unsafe { outcome.cast().as_ref() })
         })
     }
@@ -98,11 +94,9 @@ impl<V> Joiner<V> {
         Some(if const { is_large::<V>() } {
             // SAFETY: K2, K7: nothing else reaches the outcome while the joiner is borrowed. Large
             // values are in a box.
-            #[allow(unsafe_code)]
             Kept::Boxed(unsafe { outcome.cast().as_mut() })
         } else {
             // SAFETY: K2, K7: as above. Other values are kept as they are.
-            #[allow(unsafe_code)]
             Kept::Plain(unsafe { outcome.cast().as_mut() })
         })
     }
@@ -120,7 +114,6 @@ impl<V> Joiner<V> {
 
 impl<V> Drop for Joiner<V> {
     #[inline]
-    #[allow(unsafe_code)]
     fn drop(&mut self) {
         if self.task.detach() {
             // Its reference has been given back.
@@ -157,7 +150,6 @@ impl TaskRef {
     ///
     /// # Safety
     /// K2: the task has ended, and the caller acts for its joiner.
-    #[allow(unsafe_code)]
     unsafe fn outcome(&self) -> NonNull<()> {
         // SAFETY: K2: the caller promises it.
         unsafe { (self.header().vtable.outcome)(self) }

@@ -4,6 +4,8 @@
 //!   `&'static str`. With `OWNED` it was a `Box<str>`, which belongs to this name alone, is never
 //!   changed, and is freed by the drop of the name.
 
+#![allow(unsafe_code)]
+
 use std::borrow::Cow;
 
 /// A name of a task, or none, in twelve bytes and with an allocation only for a name that was made:
@@ -17,10 +19,8 @@ pub(crate) struct Name {
 }
 
 // SAFETY: NA1: it is an `Option<Cow<'static, str>>` by other means, and that is `Send`.
-#[allow(unsafe_code)]
 unsafe impl Send for Name {}
 // SAFETY: NA1: as above, and that is `Sync`. Nothing is changed through a shared reference.
-#[allow(unsafe_code)]
 unsafe impl Sync for Name {}
 
 impl Name {
@@ -59,7 +59,6 @@ impl Name {
         let bytes = std::ptr::slice_from_raw_parts(start, (len & !Self::OWNED) as usize);
         // SAFETY: NA1: these are the bytes of a `str`. It is static, or else lives until our drop,
         // and then no reference to it leaves this function.
-        #[allow(unsafe_code)]
         let text: &'static str = unsafe { &*(bytes as *const str) };
         Some(if len & Self::OWNED == 0 {
             Cow::Borrowed(text)
@@ -78,7 +77,6 @@ impl Drop for Name {
                 std::ptr::slice_from_raw_parts_mut(start.cast_mut(), (len & !Self::OWNED) as usize);
             // SAFETY: NA1: it was a `Box<str>` and is ours. A box of its bytes is the same
             // allocation.
-            #[allow(unsafe_code)]
             drop(unsafe { Box::from_raw(bytes) });
         }
     }

@@ -9,6 +9,8 @@
 //! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends:
 //!   what lives long stays at the size of what lives in it.
 
+#![allow(unsafe_code)]
+
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -66,7 +68,6 @@ pub(super) fn place<T>() -> NonNull<T> {
     let kept = class.and_then(|class| POOL.try_with(|pool| pool.take(class)).ok()?);
     let block = kept.unwrap_or_else(|| {
         // SAFETY: M1: the layout is that of a class, or of a `T`, whose size is not zero.
-        #[allow(unsafe_code)]
         let block = unsafe { alloc(layout) };
         NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
     });
@@ -80,7 +81,6 @@ pub(super) fn place<T>() -> NonNull<T> {
 /// # Safety
 /// M1: `place` is from [`place()`] of the same type. M2: a value was written there, and no code
 /// uses it any more.
-#[allow(unsafe_code)]
 #[inline]
 pub(super) unsafe fn free<T>(place: NonNull<T>) {
     // SAFETY: M2: there is a value, and it is ours alone.
@@ -108,7 +108,6 @@ impl Pool {
         let list = &self.lists[class];
         let block = NonNull::new(list.get())?;
         // SAFETY: M2: a block in the list is ours alone, and `put` has written its first word.
-        #[allow(unsafe_code)]
         list.set(unsafe { block.as_ref() }.next);
         let count = &self.counts[class];
         count.set(count.get() - 1);
@@ -126,7 +125,6 @@ impl Pool {
         let list = &self.lists[class];
         let next = list.get();
         // SAFETY: M1, M2: each class has room for a word, and the caller gives the block away.
-        #[allow(unsafe_code)]
         unsafe {
             block.write(Block { next });
         }
@@ -142,7 +140,6 @@ impl Pool {
             return false;
         };
         // SAFETY: M1: it was allocated with the layout of its class. M2: it is in no list any more.
-        #[allow(unsafe_code)]
         unsafe {
             dealloc(block.as_ptr().cast(), layout);
         }
@@ -165,7 +162,6 @@ mod tests {
     fn leak<T>(value: T) -> NonNull<T> {
         let place = place();
         // SAFETY: M2: it is a place for such a value, and ours alone.
-        #[allow(unsafe_code)]
         unsafe {
             place.write(value);
         }
@@ -176,7 +172,6 @@ mod tests {
     fn free_all<T>(places: impl IntoIterator<Item = NonNull<T>>) {
         for place in places {
             // SAFETY: M1, M2: each is from `leak`, and is freed once.
-            #[allow(unsafe_code)]
             unsafe {
                 free(place);
             }

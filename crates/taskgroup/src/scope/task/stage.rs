@@ -3,6 +3,8 @@
 //! The invariants K1–K7 stand in [`header`](super::header): which thread may touch the stage, and
 //! what keeps the node. The future is never moved: it is polled and dropped where it was built.
 
+#![allow(unsafe_code)]
+
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -56,11 +58,9 @@ where
         Task::allocate(spec, Birth::Spawned, || Stage::Future(future))
     };
     // SAFETY: K4, K6: it is a new node, born with a reference for its driver.
-    #[allow(unsafe_code)]
     let task = unsafe { TaskRef::from_raw(node) };
     // SAFETY: K2, K4, K6: it is born with a reference for its one joiner. It keeps values as the
     // joiner looks for them: of type `V`, or of type `Box<V>` if they are large.
-    #[allow(unsafe_code)]
     let joiner = unsafe { Joiner::from_raw(node) };
     events::spawned(task.header());
     (task, joiner)
@@ -75,10 +75,7 @@ pub(crate) fn refused<V: Send + 'static>(spec: Spec, cancelled: Cancelled) -> Jo
     };
     // SAFETY: K2, K4, K6: it is a new node, born with a reference for its one joiner. It keeps
     // values as in `new`.
-    #[allow(unsafe_code)]
-    unsafe {
-        Joiner::from_raw(node)
-    }
+    unsafe { Joiner::from_raw(node) }
 }
 
 fn refused_node<K: Send + 'static>(spec: Spec, cancelled: Cancelled) -> NonNull<Header> {
@@ -109,7 +106,6 @@ where
         // lost.
         let node = pool::place::<Self>();
         // SAFETY: M2: the place is as large as a node, and ours alone.
-        #[allow(unsafe_code)]
         unsafe {
             node.write(Self {
                 header: Header::new(spec, birth, &Self::VTABLE),
@@ -122,15 +118,11 @@ where
     fn of(task: &TaskRef) -> &Self {
         // SAFETY: K4, K6: it is called through the table of this type only, so this is the type of
         // the node. `task` keeps the node.
-        #[allow(unsafe_code)]
-        unsafe {
-            task.as_raw().cast::<Self>().as_ref()
-        }
+        unsafe { task.as_raw().cast::<Self>().as_ref() }
     }
 
     /// # Safety
     /// K4: the last reference to the node is gone.
-    #[allow(unsafe_code)]
     unsafe fn free(node: NonNull<Header>) {
         // SAFETY: K4, K6: no reference to the node is left, and `allocate` wrote it for this table.
         unsafe { pool::free(node.cast::<Self>()) };
@@ -138,7 +130,6 @@ where
 
     /// # Safety
     /// K2: the task has ended, and the caller acts for its joiner.
-    #[allow(unsafe_code)]
     unsafe fn outcome(task: &TaskRef) -> NonNull<()> {
         // SAFETY: K2: the caller acts for the joiner, so nothing is written to the stage but
         // through the cell in it.
@@ -180,7 +171,7 @@ where
     }
 
     /// The stage, for as long as one statement needs it. The caller has it by K1 or by K3.
-    #[allow(unsafe_code, clippy::mut_from_ref)]
+    #[allow(clippy::mut_from_ref)]
     pub(super) fn own_stage(&self) -> &mut Stage<F> {
         // SAFETY: K1, K3: the stage is the caller's alone. K7: no other borrow of it is alive.
         unsafe { &mut *self.stage.get() }
@@ -234,7 +225,6 @@ where
                     unreachable!("the stage was looked at by the caller")
                 };
                 // SAFETY: K7: the future is not moved before it is dropped in place.
-                #[allow(unsafe_code)]
                 let future = unsafe { Pin::new_unchecked(future) };
                 future.poll(cx).map(converted)
             };

@@ -1,5 +1,7 @@
 //! The waker of a task: a pointer to its node, with a reference that is counted or lent.
 
+#![allow(unsafe_code)]
+
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
@@ -11,7 +13,6 @@ use super::state::{TOKIO, Woken};
 
 impl TaskRef {
     /// The waker of a poll. It borrows the reference of `self`.
-    #[allow(unsafe_code)]
     pub(super) fn waker(&self) -> PollWaker<'_> {
         // SAFETY: K4, K6: the table keeps the contract of a raw waker, see there. The reference
         // that the waker stands for is that of `self`.
@@ -40,7 +41,6 @@ static WAKER: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, dro
 /// # Safety
 /// K4, K6: `data` is that of a waker with the table [`WAKER`]. The caller keeps the result from
 /// being dropped, unless the waker is used up.
-#[allow(unsafe_code)]
 unsafe fn borrowed(data: *const ()) -> ManuallyDrop<TaskRef> {
     // SAFETY: K6: it is the pointer to a node, so it is not null.
     let node = unsafe { NonNull::new_unchecked(data.cast_mut().cast()) };
@@ -50,7 +50,6 @@ unsafe fn borrowed(data: *const ()) -> ManuallyDrop<TaskRef> {
 
 /// # Safety
 /// K4, K6: `data` is that of a waker with the table [`WAKER`], which is borrowed meanwhile.
-#[allow(unsafe_code)]
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: K4, K6: the caller promises it, and the result is not dropped.
     let task = unsafe { borrowed(data) };
@@ -60,7 +59,6 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 /// # Safety
 /// K4, K6: `data` is that of a waker with the table [`WAKER`], which is used up.
-#[allow(unsafe_code)]
 unsafe fn wake(data: *const ()) {
     // SAFETY: K4, K6: the caller promises it, and the reference of the waker becomes ours.
     ManuallyDrop::into_inner(unsafe { borrowed(data) }).wake();
@@ -68,7 +66,6 @@ unsafe fn wake(data: *const ()) {
 
 /// # Safety
 /// K4, K6: `data` is that of a waker with the table [`WAKER`], which is borrowed meanwhile.
-#[allow(unsafe_code)]
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: K4, K6: the caller promises it, and the result is not dropped.
     let task = unsafe { borrowed(data) };
@@ -82,7 +79,6 @@ unsafe fn wake_by_ref(data: *const ()) {
 
 /// # Safety
 /// K4, K6: `data` is that of a waker with the table [`WAKER`], which is used up.
-#[allow(unsafe_code)]
 unsafe fn drop_waker(data: *const ()) {
     // SAFETY: K4, K6: the caller promises it, and the reference of the waker becomes ours.
     drop(ManuallyDrop::into_inner(unsafe { borrowed(data) }));

@@ -15,6 +15,8 @@
 //! - **T11** `OVER` is set under the lock of the scope once its code has ended. From then on no
 //!   live section is moved below it.
 
+#![allow(unsafe_code)]
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -45,7 +47,6 @@ impl Scope {
         let moved = self.home.load(Ordering::Acquire);
         // SAFETY: T10: it is null, or points to what is not changed in a scope that outlives this
         // one.
-        #[allow(unsafe_code)]
         let moved = unsafe { moved.as_ref() };
         moved.or(self.parent.as_ref())
     }

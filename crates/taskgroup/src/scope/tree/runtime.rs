@@ -1,5 +1,7 @@
 //! Which runtime drives what is spawned in a scope (T8).
 
+#![allow(unsafe_code)]
+
 use std::sync::Arc;
 
 use super::{Scope, ancestors};
@@ -34,10 +36,7 @@ impl Scope {
         // Acquire: T8, with the stores in `runtime_around` and `keep_runtime`.
         let known = self.runtime.load(Ordering::Acquire);
         // SAFETY: T8: it is null, or points to what is set once in a scope that outlives this one.
-        #[allow(unsafe_code)]
-        unsafe {
-            known.as_ref()
-        }
+        unsafe { known.as_ref() }
     }
 
     pub(crate) fn runtime_if_any(self: &Arc<Self>) -> Option<&Arc<Runtime>> {
