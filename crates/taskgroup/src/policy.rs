@@ -138,7 +138,8 @@ impl Default for Policy {
     }
 }
 
-/// The outcomes of the children of a group so far.
+/// What a policy has to judge: failures of children and of what the group has adopted, and, under a
+/// policy that wants successes, the values of children that are no background children.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) succeeded: usize,

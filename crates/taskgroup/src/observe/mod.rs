@@ -2,7 +2,7 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | what is alive, where was it spawned, what does it wait for? | [`tree()`], [`Tree`], [`Node`] |
+//! | what is alive, where was it spawned, is it suspended, queued or cleaning up? | [`tree()`], [`Tree`], [`Node`] |
 //! | which task runs this code? | [`current_task`] |
 //! | is anything left? | [`live_tasks`] |
 //! | which task blocks its worker thread? | [`report_blocking`] |

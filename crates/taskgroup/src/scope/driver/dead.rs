@@ -22,7 +22,7 @@ thread_local! {
 
 /// The Tokio task that drove `task` is dropped. `had_it`: it had `RUNNING`.
 pub(super) fn cut(task: TaskRef, had_it: bool) {
-    tell_owner(&task);
+    tell_runtime_gone(&task);
     if task.header().lose_driver(had_it) {
         end(task);
     }
@@ -30,7 +30,7 @@ pub(super) fn cut(task: TaskRef, had_it: bool) {
 
 /// Tells the group of a child that the runtime is gone, so that it does not take what was cut off
 /// for success (S46).
-pub(super) fn tell_owner(task: &TaskRef) {
+pub(super) fn tell_runtime_gone(task: &TaskRef) {
     let header = task.header();
     let owner = &header.owner;
     // An exploration drops its runtime in the middle of things, and reports by itself.
@@ -68,7 +68,7 @@ pub(super) fn end(task: TaskRef) {
 /// As [`end`], for tasks that were taken from a queue, or are new.
 pub(super) fn end_queued(tasks: impl IntoIterator<Item = TaskRef>) {
     for task in tasks {
-        tell_owner(&task);
+        tell_runtime_gone(&task);
         task.header().begin_dead();
         end(task);
     }
@@ -79,7 +79,7 @@ pub(super) fn end_queued(tasks: impl IntoIterator<Item = TaskRef>) {
 pub(super) fn end_idle(owner: &Arc<Scope>) {
     let (tasks, _) = owner.children();
     for task in tasks {
-        tell_owner(&task);
+        tell_runtime_gone(&task);
         task.header().force();
         task.cancelled(Dropping::InPlace);
     }

@@ -19,7 +19,7 @@ pub(in crate::scope) enum Whose {
     Child,
     /// Of a sibling, passed on by a child: the group may have it already.
     PassedOn,
-    /// Code that is dropped had it and had not returned it.
+    /// Of code that was dropped before it could return the failure.
     Hand,
     /// Of cleanup, which is no child.
     Cleanup,
@@ -38,7 +38,8 @@ impl Group<'_> {
             }
             let verdict = if whose == Whose::Cleanup {
                 outcomes.not_put_up_with = true;
-                // No policy counts it, but where one failure is too many, this is one.
+                // It is not counted (S42). It cancels the group only under a policy that stops at
+                // the first failure.
                 policy.judge(Tally {
                     failed: 1,
                     ..outcomes.tally

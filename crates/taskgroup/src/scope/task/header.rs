@@ -157,8 +157,9 @@ impl Header {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
-    /// As [`is_cancelled`](Self::is_cancelled), for the thread that polls the task. A cancel by a
-    /// handle marks the scope inside first and the task right after, and the first mark counts.
+    /// As [`is_cancelled`](Self::is_cancelled), for the thread that polls the task. A handle's
+    /// `cancel` marks the scope inside and then the task; the task is cancelled as soon as either
+    /// is marked.
     pub(in crate::scope) fn is_told(&self) -> bool {
         self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
     }

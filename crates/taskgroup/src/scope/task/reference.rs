@@ -240,8 +240,8 @@ impl Header {
         self.state.begin();
     }
 
-    /// Its Tokio task is dropped with its runtime. Returns whether the caller has `RUNNING`, which
-    /// it had already if `had_it` says so.
+    /// Its Tokio task is dropped with its runtime. `had_it` says whether the caller has `RUNNING`
+    /// already. Returns whether it has it now.
     pub(in crate::scope) fn lose_driver(&self, had_it: bool) -> bool {
         self.state.lose_driver(had_it)
     }

@@ -17,8 +17,8 @@ pub(super) const ORPHAN: u32 = 1 << 4;
 pub(crate) const NAMED: u32 = 1 << 5;
 /// There may be something in `rare`. Set under the lock.
 pub(super) const RARE: u32 = 1 << 6;
-/// A [`Cancelled`](crate::Cancelled) of this cancellation was given here: there is none but the
-/// first.
+/// Code here was given the [`Cancelled`](crate::Cancelled) of this cancellation. Each cancellation
+/// gives out one.
 pub(crate) const TOLD: u32 = 1 << 8;
 /// The section holds its home (T12).
 pub(super) const HOLDING: u32 = 1 << 9;

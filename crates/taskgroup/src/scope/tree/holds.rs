@@ -1,7 +1,7 @@
 //! Holds: what forbids dropping a future, and what happens when the last of them goes (T6, S40).
 //!
-//! - **T12** A section holds its home at most once by itself (`HOLDING`), and once more while its
-//!   own `holds` are not 0 (a guard is alive in it, or in a section further in) and it is not
+//! - **T12** A section adds up to two holds to its home: one if `HOLDING` is set, and one if its
+//!   own count is above 0 (a guard is alive in it, or in a section further in) and it is not
 //!   `PARKED`. All these change, together with the count of the home, under the lock of the
 //!   section. So does its home (T10); a count that stays above 0 needs no lock. Locks are taken
 //!   outwards only.

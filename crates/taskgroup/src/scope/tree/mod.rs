@@ -36,8 +36,8 @@
 //! - **T5** No lock of the engine is held while a waker is called or a foreign value is polled or
 //!   dropped. Two `inner` locks are held at once only to move a section or a hold (`tree/parked`,
 //!   `tree/holds`), and then the inner scope's lock is taken before the outer one's.
-//! - **T6** `holds` is 0 exactly when nothing inside the same task forbids dropping the scope's
-//!   future: a live [`Cancelled`](crate::Cancelled), a shield, a section that is winding up. A
+//! - **T6** `holds` counts what forbids dropping the scope's future: each live
+//!   [`Cancelled`](crate::Cancelled), shield and section that winds up inside the same task. A
 //!   scope whose count leaves 0 holds its home, up to the task.
 //! - **T7** Walks over the tree use explicit stacks: depth is bounded by memory, not by the
 //!   thread's stack.
@@ -61,10 +61,10 @@
 //!     bit. Otherwise the task would wait for a drop that no thread makes. (In scopes that are no
 //!     task's, both happen under the lock.)
 //!
-//!   Each write of these four words is `SeqCst`, also where it is in no pair. The schedule checker
-//!   lets a `SeqCst` load miss a `SeqCst` write that came after a weaker one. On x86-64 and AArch64
-//!   both kinds of write are the same instruction. A read that is in no pair goes through the same
-//!   function as one that is.
+//!   Each write of these four words is `SeqCst`, also where it is in no pair. In the model checker
+//!   a `SeqCst` load may miss a `SeqCst` write of a word that weaker writes share. On x86-64 and
+//!   AArch64 both kinds of write are the same instruction, so this costs nothing. A read that is in
+//!   no pair goes through the same function as one that is.
 
 use std::collections::VecDeque;
 use std::panic::Location;

@@ -89,8 +89,8 @@ fn spread(
     queue.push_back((start.clone(), bits));
     let mut tasks: Vec<Marked> = Vec::new();
     let mut unqueued: Vec<TaskRef> = Vec::new();
-    // Each is woken before the task with this number, so that a section inside a task is not told
-    // before the siblings of that task.
+    // Each is woken just before the task with this number in `tasks`. That keeps the order by
+    // depth: the siblings of a task learn of the cancellation before a section inside that task.
     let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
