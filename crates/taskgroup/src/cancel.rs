@@ -35,10 +35,20 @@ pub(crate) fn cancel_point() -> impl Future<Output = ()> {
 /// dropped here.
 pub(crate) async fn cut_off<T>() -> T {
     poll_fn(|cx| {
-        let _ = poll_cancel_point(cx);
+        current::scope().poll_over(cx.waker());
         Poll::Pending
     })
     .await
+}
+
+/// As [`poll_cancel_point`], where the code around is about to be dropped. A guard changes nothing.
+pub(crate) fn poll_over(cx: &Context<'_>) -> Poll<()> {
+    if std::thread::panicking() {
+        // It cannot be dropped before the destructor that blocks on it has returned.
+        return Poll::Ready(());
+    }
+    current::scope().poll_over(cx.waker());
+    Poll::Pending
 }
 
 /// As [`poll_cancel_point`], once the cancellation has been reported to the code.

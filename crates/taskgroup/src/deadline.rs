@@ -12,7 +12,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::cancel::poll_cancel_point;
+use crate::cancel::poll_over;
 use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
 use crate::scope::driver::Runtime;
@@ -267,8 +267,7 @@ impl<F: Future> Future for Limited<F> {
             Some(scope) => scope.yields_to_outer(),
             None => current::scope().is_about_to_drop(),
         };
-        if outer {
-            let _ = poll_cancel_point(cx);
+        if outer && poll_over(cx).is_pending() {
             return Poll::Pending;
         }
         let at = scope.and_then(|scope| scope.deadline()?.lock().at);

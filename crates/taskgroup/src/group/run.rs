@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::spawn::TaskGroup;
-use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_cancel_point};
+use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_over};
 use crate::error::{BoxError, ErrorGroup, Member};
 use crate::scope::current;
 use crate::scope::dated::Dated;
@@ -71,8 +71,7 @@ impl<R> Ran<R> {
 async fn yield_to_outer(scope: &Arc<Scope>) {
     std::future::poll_fn(|cx| {
         if scope.is_cancelled() && scope.yields_to_outer() {
-            let _ = poll_cancel_point(cx);
-            Poll::Pending
+            poll_over(cx)
         } else {
             Poll::Ready(())
         }

@@ -356,8 +356,9 @@ pub fn live_tasks() -> usize {
 /// In a cancelled task every await of this crate suspends, and the task is dropped there. In a
 /// `block_on` such an await unwinds instead, as a panic does but without a message: the code of the
 /// task is dropped from there outwards, and the task ends as cancelled. An await of another crate
-/// cannot unwind: a `block_on` waits for it, cancelled or not. In a program built with
-/// `panic = "abort"`, and in a thread that already unwinds, such a `block_on` waits for ever.
+/// cannot unwind: a `block_on` waits for it, cancelled or not. Nor does anything unwind while a
+/// shield in another branch of the task, or a section that was put aside, holds the task, or in a
+/// program built with `panic = "abort"`: there such a `block_on` may wait for ever.
 ///
 /// Code that holds a [`Cancelled`](crate::Cancelled) or runs in a [`shield`](crate::shield) goes on
 /// in a `block_on` as it does elsewhere. Code that has to block belongs in

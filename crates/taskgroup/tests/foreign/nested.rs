@@ -8,13 +8,13 @@ use std::task::{Context, Wake, Waker};
 use std::thread::Thread;
 
 use taskgroup::{
-    BoxError, ErrorGroup, GroupBuilder, JoinError, TaskGroup, checkpoint, shield, timeout,
-    until_cancelled,
+    BoxError, ErrorGroup, GroupBuilder, JoinError, TaskGroup, bracket, checkpoint, defer, shield,
+    timeout, until_cancelled,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::common::{
-    drivers, forever, isolated, isolated_with_drivers, ms, on_threads, poll_once, turns,
+    drivers, forever, isolated, isolated_with_drivers, ms, on_threads, poll_once, polled, turns,
 };
 
 /// With a clock that jumps.
@@ -114,7 +114,7 @@ const BLOCKS: [(&str, bool, Block); 4] = [
         tokio::task::block_in_place(|| other.block_on(future));
     }),
     ("the same runtime", true, |_, future| {
-        let handle = tokio::runtime::Handle::current();
+        let handle = Handle::current();
         tokio::task::block_in_place(|| handle.block_on(future));
     }),
     ("another executor", true, |_, future| {
@@ -249,84 +249,147 @@ fn a_shield_beside_code_that_blocks_is_not_unwound() {
     });
 }
 
-// S40: a section that is put aside keeps nothing, also where the only one who could ask it is the
-// code that blocks.
+// S13: a shield in another branch of the task holds the code, so nothing is unwound. What blocks
+// comes back by a timeout of Tokio's, and then the shield ends.
 #[test]
-fn code_that_blocks_with_a_parked_section_is_cut_off() {
+fn a_shield_outlasts_code_that_blocks_for_a_while() {
+    isolated_with_drivers(|builder| {
+        let other = second_runtime();
+        let done = Arc::new(AtomicBool::new(false));
+        let run = builder.run_cancellable(async |group| {
+            let own = group.clone();
+            let other = other.clone();
+            let done = done.clone();
+            group.spawn(async move {
+                let shielded = shield(async move {
+                    turns(3).await;
+                    done.store(true, Ordering::SeqCst);
+                });
+                let blocks = async {
+                    own.cancel();
+                    tokio::task::block_in_place(|| {
+                        let limit = async { tokio::time::timeout(ms(60_000), checkpoint()).await };
+                        assert!(other.block_on(limit).is_err());
+                    });
+                };
+                tokio::join!(shielded, blocks);
+            });
+            forever().await;
+            Ok(())
+        });
+        let ended = on_threads(2).block_on(run);
+        assert!(matches!(ended, Ok(None)), "{ended:?}");
+        assert!(done.load(Ordering::SeqCst));
+    });
+}
+
+// S37: a section of a cancelled child that another child polls suspends there, as often as it is
+// polled. The other child is not unwound.
+#[test]
+fn a_child_that_polls_a_section_of_a_cancelled_one_goes_on() {
+    isolated_with_drivers(|builder| {
+        let inner = builder.clone();
+        let run = builder.run_cancellable(async |group| {
+            let (give, given) = tokio::sync::oneshot::channel();
+            let (stop, stopped) = std::sync::mpsc::channel::<()>();
+            group.spawn(async move {
+                let run = inner.run_cancellable(async |group| {
+                    let own = group.clone();
+                    group.spawn(async move {
+                        let mut moved = Box::pin(timeout(ms(60_000), async {
+                            defer(async {});
+                            turns(1).await;
+                            checkpoint().await;
+                        }));
+                        assert!(!polled(&mut moved.as_mut()).await);
+                        own.cancel();
+                        let _ = give.send(moved);
+                        // The poll goes on until the other child has polled the section.
+                        let _ = tokio::task::block_in_place(|| stopped.recv());
+                    });
+                    forever().await;
+                    Ok(())
+                });
+                run.await.map(drop)
+            });
+            let child = group.spawn(async move {
+                let mut moved = given.await.unwrap();
+                for _ in 0..5_000 {
+                    assert!(!polled(&mut moved.as_mut()).await);
+                }
+                drop(stop);
+                turns(1).await;
+            });
+            assert!(child.await.is_ok());
+            group.cancel();
+            Ok(())
+        });
+        let ended = on_threads(2).block_on(run);
+        assert!(ended.is_ok(), "{ended:?}");
+    });
+}
+
+// S12, S37: a bracket that was cut off while a guard lived is looked at again when the guard goes.
+#[test]
+fn code_that_blocks_is_cut_off_when_its_guard_goes() {
     isolated(|| {
-        is_cut_off(true, |builder, group| {
-            let parked = Box::pin(builder.run(async |_| {
-                shield(forever()).await;
-                Ok(())
-            }));
-            async move {
-                let mut parked = parked;
-                assert!(poll_once(parked.as_mut()).is_pending());
+        is_cut_off(true, |_, group| async move {
+            let cleans_up = async {
+                let guard = until_cancelled(forever()).await.unwrap_err();
+                turns(100).await;
+                drop(guard);
+                forever().await;
+            };
+            let work = async |_: &mut ()| {
+                forever().await;
+                Ok::<_, BoxError>(())
+            };
+            let bracket = bracket(async { Ok(()) }, work, |()| async {});
+            let cancels = async {
+                turns(3).await;
                 group.cancel();
-                assert!(poll_once(parked.as_mut()).is_pending());
-                checkpoint().await;
-            }
+            };
+            let _ = tokio::join!(cleans_up, bracket, cancels);
         });
     });
 }
 
-// S40: so does a shield in a branch that the code starves by blocking. Nothing could end it.
+// S39: a destructor that blocks while its thread unwinds cannot be dropped. Its awaits go on.
 #[test]
-fn code_that_blocks_beside_a_shield_that_it_starves_is_cut_off() {
-    isolated(|| {
-        for (driver, builder) in drivers() {
-            println!("-- {driver}");
-            let other = second_runtime();
-            let run = builder.run_cancellable(async |group| {
+fn a_destructor_that_blocks_while_its_thread_unwinds_goes_on() {
+    struct Blocks(GroupBuilder, Arc<AtomicUsize>);
+    impl Drop for Blocks {
+        fn drop(&mut self) {
+            let Self(builder, ended) = self;
+            tokio::task::block_in_place(|| {
+                Handle::current().block_on(async {
+                    checkpoint().await;
+                    // Its scope is cancelled, so it takes no child.
+                    assert!(works(builder.clone()).await.is_err());
+                });
+            });
+            ended.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    isolated_with_drivers(|builder| {
+        let ended = Arc::new(AtomicUsize::new(0));
+        for panics in [true, false] {
+            let run = builder.clone().run_cancellable(async |group| {
                 let own = group.clone();
-                let other = other.clone();
+                let blocks = Blocks(builder.clone(), ended.clone());
                 group.spawn(async move {
-                    let starved = shield(forever());
-                    let blocks = async {
-                        own.cancel();
-                        tokio::task::block_in_place(|| other.block_on(checkpoint()));
-                    };
-                    tokio::join!(starved, blocks);
+                    let _blocks = blocks;
+                    own.cancel();
+                    assert!(!panics, "on its way out");
+                    tokio::task::block_in_place(|| Handle::current().block_on(checkpoint()));
                 });
                 forever().await;
                 Ok(())
             });
-            let ended = on_threads(2).block_on(run);
-            assert!(matches!(ended, Ok(None)), "{ended:?}");
+            let run = on_threads(2).block_on(run);
+            assert_eq!(run.is_err(), panics, "{run:?}");
         }
-    });
-}
-
-// S39: in a destructor that runs while the thread unwinds, a second unwinding would end the
-// process.
-#[test]
-fn code_that_blocks_while_its_thread_unwinds_goes_on_blocking() {
-    struct Blocks(Arc<Runtime>);
-    impl Drop for Blocks {
-        fn drop(&mut self) {
-            let other = &self.0;
-            tokio::task::block_in_place(|| {
-                let limit = tokio::time::timeout(ms(1), checkpoint());
-                assert!(other.block_on(limit).is_err());
-            });
-        }
-    }
-    isolated(|| {
-        let other = second_runtime();
-        let run = TaskGroup::run(async |group| {
-            let other = other.clone();
-            group.spawn({
-                let group = group.clone();
-                async move {
-                    let _blocks = Blocks(other);
-                    group.cancel();
-                    panic!("on its way out");
-                }
-            });
-            Ok(())
-        });
-        let failed = on_threads(2).block_on(run).unwrap_err();
-        assert_eq!(failed.leaves().count(), 1, "{failed}");
+        assert_eq!(ended.load(Ordering::SeqCst), 2);
     });
 }
 

@@ -25,10 +25,7 @@ impl Alarm {
                     scope.wake();
                 }
             }
-            Self::Grace(ref scope, _)
-            | Self::Watch(ref scope, _)
-            | Self::Ask(ref scope)
-            | Self::Blocked(ref scope) => {
+            Self::Grace(ref scope, _) | Self::Watch(ref scope, _) | Self::Ask(ref scope) => {
                 let scope = scope.upgrade();
                 if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
                     runtime.timers().arm(&runtime, at, self);
@@ -54,11 +51,6 @@ impl Alarm {
             Self::Ask(scope) => {
                 if let Some(scope) = scope.upgrade() {
                     scope.look_again();
-                }
-            }
-            Self::Blocked(scope) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.look_at_poll();
                 }
             }
             Self::Watch(scope, since) => {
@@ -119,7 +111,7 @@ pub(in crate::scope) fn ring(scope: &Arc<Scope>, pause: Duration, alarm: Alarm) 
     }
 }
 
-pub(in crate::scope) fn ring_in(runtime: &Arc<Runtime>, pause: Duration, alarm: Alarm) {
+fn ring_in(runtime: &Arc<Runtime>, pause: Duration, alarm: Alarm) {
     // Beyond what an instant can say means never.
     if let Some(at) = Instant::now().checked_add(pause) {
         runtime.timers().arm(runtime, at, alarm);

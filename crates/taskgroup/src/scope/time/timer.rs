@@ -38,8 +38,6 @@ pub(crate) enum Alarm {
     Watch(Weak<Scope>, Instant),
     /// A scope that was told to end is kept by sections, and looks again whether they are in use.
     Ask(Weak<Scope>),
-    /// An await was cut off in a scope that something holds, and its poll may block (T15).
-    Blocked(Weak<Scope>),
 }
 
 /// Names an alarm, to disarm it.

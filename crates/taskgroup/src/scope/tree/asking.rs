@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::flags::{CANCELLED, OWN};
+use super::flags::{AWAY, CANCELLED, OWN};
 use super::{Asking, Kind, Scope, SeenSection};
 use crate::scope::current;
 use crate::scope::time::{alarm, timer::Alarm};
@@ -28,7 +28,7 @@ const PATIENCE: u32 = 64;
 const REMIND: u32 = 16;
 /// When it looks again by itself. That is rare, because in a deep tree that is cancelled each task
 /// is kept by a group until the tasks below have ended.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 /// What looking costs is counted in sections. A poll of the scope earns `EARNED`, up to `MOST`. So
 /// if thousands of sections are in use, not all of them are looked at in each poll.
@@ -44,8 +44,14 @@ impl Scope {
             let polls = self.polls.load(Ordering::Relaxed);
             self.polls.store(polls.wrapping_add(1), Ordering::Relaxed);
             self.unpark();
-        } else if self.keeps_home() {
-            self.park();
+            if self.flags() & AWAY != 0 {
+                self.flags.clear(AWAY);
+            }
+        } else {
+            self.flags.set(AWAY);
+            if self.keeps_home() {
+                self.park();
+            }
         }
     }
 
@@ -57,12 +63,6 @@ impl Scope {
     /// The scope is to end, has just been polled and is kept by holds. Returns whether it is to be
     /// polled again at once.
     pub(in crate::scope) fn ask(self: &Arc<Self>) -> bool {
-        self.poll_returned();
-        self.ask_holders()
-    }
-
-    /// As [`ask`](Self::ask), while a poll of the scope is under way.
-    pub(super) fn ask_holders(self: &Arc<Self>) -> bool {
         if self.inner.lock().scopes.is_empty() || self.leaves_asking_to_outer() {
             // A guard of its own keeps it, or nothing keeps it any more.
             return false;

@@ -1,25 +1,18 @@
 //! Awaits that are cut off, and code that blocks its thread on one.
 //!
 //! - **T15** Code that is cut off in a scope without holds is dropped when the poll under way
-//!   returns. So each cut wakes its waker: the owner of the scope loses nothing by it, and an
-//!   executor that blocks inside that poll comes back. After [`CUTS`] of them in one scope the code
-//!   blocks on what was cut off, and the next cut unwinds (G5). In a scope with holds the waker
-//!   waits: for the last release, for a guard, or for the alarm that finds the same poll still
-//!   under way. After that alarm the cuts ask what holds the scope (T13), in place of its owner,
-//!   which cannot.
+//!   returns, if that is a poll of the scope's owner. So each such cut wakes its waker: the owner
+//!   loses nothing by it, and an executor that blocks inside that poll comes back. After [`CUTS`]
+//!   of them in one scope the code blocks on what was cut off, and the next cut unwinds (G5). In a
+//!   scope with holds, and where other code polls a section of the scope (`AWAY`), nothing is
+//!   counted, and the waker waits for the last release or for a guard.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use tokio::time::Instant;
-
-use super::asking::FIRST_PAUSE;
-use super::flags::FORCED;
-use super::{Blocking, Kind, Rare, Scope};
+use super::flags::{AWAY, FORCED};
+use super::{Kind, Rare, Scope};
 use crate::gate;
-use crate::scope::driver::Runtime;
-use crate::scope::time::alarm;
-use crate::scope::time::timer::Alarm;
 
 /// So often a scope cuts an await off before it takes the code for blocked (T15). An executor
 /// inside the task (`FuturesUnordered`, say) comes back a few times in one poll. Wide code that is
@@ -27,32 +20,56 @@ use crate::scope::time::timer::Alarm;
 const CUTS: u32 = 1_000;
 
 impl Scope {
-    /// Ready while a [`Cancelled`](crate::Cancelled) of this scope lives, unless the grace is up.
-    pub(super) fn poll_cut_off(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
-        let is_forced = self.flags() & FORCED != 0;
-        if !self.stop_await(waker, is_forced) {
+    /// Pending in a cancelled scope where no guard lets the code go on (S37). The section or task
+    /// of that scope drops the code after its poll has returned, or as soon as nothing holds the
+    /// scope. Ready in a destructor that blocks while its thread unwinds: it cannot be dropped.
+    ///
+    /// # Panics
+    /// With a `CutOff`, where that poll does not return because the code blocks on this await.
+    #[cold]
+    pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        if std::thread::panicking() {
             return Poll::Ready(());
         }
-        let again = if is_forced || self.holds() == 0 {
-            if self.rare(Rare::count_cut) > CUTS {
-                gate::cut_off();
+        self.poll_cut_off(waker, true)
+    }
+
+    /// As [`poll_may_go_on`](Self::poll_may_go_on), for code that has nothing to go on with.
+    #[cold]
+    pub(crate) fn poll_over(self: &Arc<Self>, waker: &Waker) {
+        let _ = self.poll_cut_off(waker, false);
+    }
+
+    fn poll_cut_off(self: &Arc<Self>, waker: &Waker, may_go_on: bool) -> Poll<()> {
+        let mut is_away = false;
+        for scope in self.in_the_same_task() {
+            let is_forced = scope.flags() & FORCED != 0;
+            // A deadline that is due fires where the code is suspended, which is not here yet
+            // (S21).
+            if is_forced || scope.is_to_drop_what_it_runs() {
+                if !scope.stop_await(waker, may_go_on && !is_forced) {
+                    return Poll::Ready(());
+                }
+                if !is_away && (is_forced || scope.holds() == 0) {
+                    scope.count_cut(waker);
+                }
+                return Poll::Pending;
             }
-            true
-        } else {
-            self.cut_while_held(waker)
-        };
-        if again {
-            gate::wake_by_ref(waker);
+            if matches!(scope.kind, Kind::Shield) {
+                break;
+            }
+            is_away |= scope.flags() & AWAY != 0;
         }
-        Poll::Pending
+        // No scope around this one would drop it.
+        Poll::Ready(())
     }
 
     /// Keeps the waker of an await that is cut off, unless a guard lets the await go on. Returns
     /// whether it was kept.
-    fn stop_await(&self, waker: &Waker, is_forced: bool) -> bool {
+    fn stop_await(&self, waker: &Waker, may_go_on: bool) -> bool {
         let mut waker = Some(gate::clone_waker(waker));
         let mut inner = self.inner.lock();
-        if inner.masks > 0 && !is_forced {
+        if inner.masks > 0 && may_go_on {
             drop(inner);
             return false;
         }
@@ -66,106 +83,16 @@ impl Scope {
         true
     }
 
-    /// An await in this scope was cut off, and something holds the code. Returns whether the await
-    /// is to be polled again at once.
-    fn cut_while_held(self: &Arc<Self>, waker: &Waker) -> bool {
-        // The outermost scope that is to end asks for all.
-        let inside = self.in_the_same_task();
-        let inside = inside.take_while(|scope| !matches!(scope.kind, Kind::Shield));
-        let told = inside.filter(|scope| scope.is_to_drop_what_it_runs());
-        let outermost = told.last().unwrap_or(self);
-        if !Arc::ptr_eq(outermost, self) {
-            outermost.stop_await(waker, true);
+    fn count_cut(&self, waker: &Waker) {
+        let count = |rare: &mut Rare| {
+            rare.cuts = rare.cuts.saturating_add(1);
+            rare.cuts
+        };
+        if self.rare(count) > CUTS {
+            // Where it returns, the await stays suspended.
+            gate::cut_off();
+        } else {
+            gate::wake_by_ref(waker);
         }
-        match outermost.rare(|rare| rare.blocking.cut()) {
-            PollSeen::Blocked => outermost.ask_holders(),
-            PollSeen::Watched => false,
-            PollSeen::Unwatched => {
-                outermost.watch_poll();
-                false
-            }
-        }
-    }
-
-    /// Sets the alarm that looks whether the poll under way has returned.
-    fn watch_poll(self: &Arc<Self>) {
-        if cfg!(loom) {
-            // In a model time stands still.
-            return;
-        }
-        // An executor that blocks has entered its runtime.
-        if let Some(runtime) = Runtime::with_clock_of(self, true, None) {
-            alarm::ring_in(&runtime, FIRST_PAUSE, Alarm::Blocked(Arc::downgrade(self)));
-        }
-    }
-
-    /// The alarm of [`watch_poll`](Self::watch_poll).
-    pub(in crate::scope) fn look_at_poll(self: &Arc<Self>) {
-        match self.rare(|rare| rare.blocking.ring()) {
-            PollSeen::Blocked => self.wake_stopped(),
-            PollSeen::Unwatched => self.watch_poll(),
-            PollSeen::Watched => {}
-        }
-    }
-
-    /// The scope was polled, is to end, and is held.
-    pub(super) fn poll_returned(&self) {
-        if self.has_rare() {
-            self.rare(|rare| rare.blocking.returned());
-        }
-    }
-}
-
-/// What is known of the poll in which an await was cut off.
-enum PollSeen {
-    /// It goes on since the alarm was set for it.
-    Blocked,
-    /// An alarm is set, or none is needed.
-    Watched,
-    /// An alarm is to be set.
-    Unwatched,
-}
-
-impl Rare {
-    fn count_cut(&mut self) -> u32 {
-        self.cuts = self.cuts.saturating_add(1);
-        self.cuts
-    }
-}
-
-impl Blocking {
-    fn returned(&mut self) {
-        self.returns = self.returns.wrapping_add(1);
-        self.is_blocked = false;
-    }
-
-    fn cut(&mut self) -> PollSeen {
-        if self.is_blocked {
-            return PollSeen::Blocked;
-        }
-        self.cut = Some(self.returns);
-        self.watch()
-    }
-
-    fn ring(&mut self) -> PollSeen {
-        let watched = self.watched.take();
-        if self.cut != Some(self.returns) {
-            return PollSeen::Watched;
-        }
-        if watched.is_some_and(|(poll, _)| poll == self.returns) {
-            self.is_blocked = true;
-            return PollSeen::Blocked;
-        }
-        self.watch()
-    }
-
-    fn watch(&mut self) -> PollSeen {
-        let now = Instant::now();
-        // One that has not rung in time is set in a runtime that is not driven.
-        if self.watched.is_some_and(|(_, at)| now <= at + FIRST_PAUSE) {
-            return PollSeen::Watched;
-        }
-        self.watched = Some((self.returns, now + FIRST_PAUSE));
-        PollSeen::Unwatched
     }
 }

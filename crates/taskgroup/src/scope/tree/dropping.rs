@@ -2,7 +2,6 @@
 //! then.
 
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
 use super::flags::FORCED;
 use super::{Kind, Scope, outward};
@@ -80,27 +79,5 @@ impl Scope {
             Kind::Deadline(_) => self.is_origin(),
             Kind::Group(_) | Kind::Section | Kind::Run => self.is_cancelled(),
         }
-    }
-
-    /// Pending in a cancelled scope where no guard lets the code go on (S37). The section or task
-    /// of that scope drops the code after its poll has returned, or as soon as nothing holds the
-    /// scope.
-    ///
-    /// # Panics
-    /// With a `CutOff`, where that poll does not return because the code blocks on this await.
-    #[cold]
-    pub(crate) fn poll_may_go_on(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
-        for scope in self.in_the_same_task() {
-            // A deadline that is due fires where the code is suspended, which is not here yet
-            // (S21).
-            if scope.flags() & FORCED != 0 || scope.is_to_drop_what_it_runs() {
-                return scope.poll_cut_off(waker);
-            }
-            if matches!(scope.kind, Kind::Shield) {
-                break;
-            }
-        }
-        // No scope around this one would drop it.
-        Poll::Ready(())
     }
 }

@@ -29,8 +29,10 @@ pub(super) const PARKED: u32 = 1 << 10;
 pub(super) const CUT: u32 = 1 << 11;
 /// The code of the scope has ended (T11).
 pub(super) const OVER: u32 = 1 << 12;
+/// The section was polled last by code that is not the code of its home (T15).
+pub(super) const AWAY: u32 = 1 << 13;
 
-/// The bits of a scope, from `CANCELLED` to `OVER`.
+/// The bits of a scope, from `CANCELLED` to `AWAY`.
 pub(super) struct Flags(AtomicU32);
 
 impl Flags {

@@ -223,21 +223,7 @@ struct Rare {
     stopped: Vec<StoredWaker>,
     /// How often it has cut off an await with nothing to hold its code (T15).
     cuts: u32,
-    blocking: Blocking,
     asking: Asking,
-}
-
-/// Whether the poll of a scope blocks in which awaits were cut off while something held the code
-/// (T15).
-#[derive(Default)]
-struct Blocking {
-    /// How often a poll of the scope has returned since it was told to end.
-    returns: u32,
-    /// The poll in which an await was cut off last: how many had returned before.
-    cut: Option<u32>,
-    /// The poll that the alarm looks for, and when it rings.
-    watched: Option<(u32, Instant)>,
-    is_blocked: bool,
 }
 
 /// What a scope that was told to end has found out about the sections that keep it. Only the code
