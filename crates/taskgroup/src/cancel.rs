@@ -35,7 +35,7 @@ pub(crate) fn cancel_point() -> impl Future<Output = ()> {
 /// dropped here.
 pub(crate) async fn cut_off<T>() -> T {
     poll_fn(|cx| {
-        current::scope().poll_over(cx.waker());
+        let _ = poll_over(cx);
         Poll::Pending
     })
     .await
@@ -75,7 +75,8 @@ fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let run = TaskGroup::run(async |group| {
 ///     let worker = group.spawn(async {
-///         let Err(cancelled) = until_cancelled(std::future::pending::<()>()).await else { return Ok(()) };
+///         let work = std::future::pending::<()>();
+///         let Err(cancelled) = until_cancelled(work).await else { return Ok(()) };
 ///         tokio::task::yield_now().await; // cleanup may await
 ///         Err(cancelled) // ends as cancelled
 ///     });

@@ -81,7 +81,8 @@ impl TaskGroup {
     /// ```
     /// use taskgroup::TaskGroup;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let run = TaskGroup::builder().name("crawl").limit(10).run(async |group| Ok(group.name().into_owned()));
+    /// let builder = TaskGroup::builder().name("crawl").limit(10);
+    /// let run = builder.run(async |group| Ok(group.name().into_owned()));
     /// assert_eq!(run.await.unwrap(), "crawl");
     /// # }
     /// ```

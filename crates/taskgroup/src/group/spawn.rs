@@ -148,7 +148,8 @@ impl TaskGroup {
     ///     .limit(5)
     ///     .run(async |group| {
     ///         for _line in 0..1000 {
-    ///             group.spawn_when_free(async { /* … */ }).await; // never more than five futures in memory
+    ///             // There are never more than five futures in memory.
+    ///             group.spawn_when_free(async { /* … */ }).await;
     ///         }
     ///         Ok(())
     ///     })

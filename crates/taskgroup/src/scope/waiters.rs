@@ -61,7 +61,7 @@ enum Place {
 /// What became of a waiter.
 pub(crate) enum Removed {
     /// Its key was out of date.
-    Nobody,
+    Outdated,
     /// It was waiting.
     Waiting(#[allow(dead_code, reason = "kept only to be dropped after the lock")] StoredWaker),
     /// It had been called.
@@ -165,10 +165,10 @@ impl Waiters {
         let removed = match self.place(key) {
             Some(Place::Waiting { .. }) => match self.unlink(key.place) {
                 Some((_, waker)) => Removed::Waiting(waker),
-                None => Removed::Nobody,
+                None => Removed::Outdated,
             },
             Some(Place::Called { .. }) => Removed::Called,
-            _ => return Removed::Nobody,
+            _ => return Removed::Outdated,
         };
         self.free(key.place);
         removed
@@ -257,8 +257,8 @@ mod tests {
         (key.unwrap(), waker)
     }
 
-    // S44: whatever the order of arrivals, calls and departures, it is the one that waits longest
-    // that is called, and the memory is that of the widest moment, or nothing when all have gone.
+    // S44: in any order of arrivals, calls and departures, the one that has waited longest is
+    // called. The list keeps the memory of its largest size, and none once all have gone.
     #[test]
     fn the_list_is_a_queue_that_forgets() {
         let mut waiters = Waiters::default();
@@ -285,7 +285,7 @@ mod tests {
                     let (key, waker) = expected.remove(at).unwrap();
                     assert!(waiters.has(key, &waker));
                     assert!(matches!(waiters.remove(key), Removed::Waiting(_)));
-                    assert!(matches!(waiters.remove(key), Removed::Nobody));
+                    assert!(matches!(waiters.remove(key), Removed::Outdated));
                 }
                 _ => {
                     if let Some(key) = called.pop() {
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(left.len(), expected.len());
         for (waker, (key, own)) in left.into_iter().zip(expected) {
             assert!(waker.will_wake(&own));
-            assert!(matches!(waiters.remove(key), Removed::Nobody));
+            assert!(matches!(waiters.remove(key), Removed::Outdated));
         }
         for key in called {
             assert!(matches!(waiters.remove(key), Removed::Called));
@@ -334,7 +334,7 @@ mod tests {
         let (new, waker) = put(&mut waiters);
         assert_eq!(old.place, new.place);
         assert!(!waiters.has(old, &waker));
-        assert!(matches!(waiters.remove(old), Removed::Nobody));
+        assert!(matches!(waiters.remove(old), Removed::Outdated));
         assert!(waiters.has(new, &waker));
     }
 }

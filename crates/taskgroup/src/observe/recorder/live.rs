@@ -190,7 +190,7 @@ impl Listener for Recorders {
     }
 
     fn scope_cancelled(&self, scope: &Arc<Scope>, reason: &CancelReason) {
-        // A run is always cancelled when its main is over, for what may have been left behind.
+        // Each run is cancelled once its main has ended, so this says nothing about the program.
         if !matches!(scope.kind, Kind::Run) || reason.kind() != ReasonKind::GroupEnded {
             cancelled(Key::of_scope(scope), reason);
         }

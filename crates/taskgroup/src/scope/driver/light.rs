@@ -67,7 +67,7 @@ impl Queue<TaskRef> {
 
     fn carry_out(self: &Arc<Self>, call: PumpCall, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
         match call {
-            PumpCall::Nobody => {}
+            PumpCall::NotNeeded => {}
             PumpCall::Wake(waker) => waker.wake(),
             PumpCall::Spawn { resident } => runtime.spawn(Pump {
                 queue: self.clone(),
@@ -111,7 +111,7 @@ impl Pump {
             let call = if self.runtime.has_workers {
                 inner.call(self.runtime.has_workers)
             } else {
-                PumpCall::Nobody
+                PumpCall::NotNeeded
             };
             return PumpStep::Run(task, call);
         }

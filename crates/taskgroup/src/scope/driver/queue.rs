@@ -35,7 +35,7 @@ pub(super) enum Resident {
 
 /// How one more pump is made to come.
 pub(super) enum PumpCall {
-    Nobody,
+    NotNeeded,
     Wake(StoredWaker),
     Spawn { resident: bool },
 }
@@ -64,7 +64,7 @@ impl<T> QueueData<T> {
     /// Has one more pump come if it is needed.
     pub(super) fn call(&mut self, has_workers: bool) -> PumpCall {
         if !self.needs_pump(has_workers) {
-            return PumpCall::Nobody;
+            return PumpCall::NotNeeded;
         }
         self.coming += 1;
         match std::mem::replace(&mut self.resident, Resident::Up) {

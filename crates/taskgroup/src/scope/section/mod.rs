@@ -212,8 +212,11 @@ impl<F: Future> Section<F> {
             let ended = match polled {
                 Ok(Poll::Ready(value)) => Ended::Value(value),
                 Err(payload) if gate::is_cut_off(&payload) => {
-                    if !matches!(this.state, SectionState::Open(open) if to_drop(&open.scope, *this.ends))
-                    {
+                    let drops_here = match this.state {
+                        SectionState::Open(open) => to_drop(&open.scope, *this.ends),
+                        SectionState::Unopened(..) => false,
+                    };
+                    if !drops_here {
                         gate::hand_on(payload);
                     }
                     Ended::Dropped

@@ -34,10 +34,10 @@ pub(crate) struct Bell {
 
 /// Which task may use a bell that was left.
 enum ReusableBy {
-    Nobody,
+    NoTask,
     /// A task that is polled in this runtime.
     Inside(Id),
-    Anybody,
+    AnyTask,
 }
 
 std::thread_local! {
@@ -63,8 +63,8 @@ impl Bell {
             waker: (waker.data().addr(), waker.vtable()),
             rings,
             left: match runtime.handle().runtime_flavor() {
-                _ if runtime.is_explored() => ReusableBy::Nobody,
-                RuntimeFlavor::MultiThread => ReusableBy::Anybody,
+                _ if runtime.is_explored() => ReusableBy::NoTask,
+                RuntimeFlavor::MultiThread => ReusableBy::AnyTask,
                 _ => ReusableBy::Inside(runtime.handle().id()),
             },
         }
@@ -82,9 +82,9 @@ impl Bell {
             && self.alarm.rings() == self.rings
             && !self.alarm.is_silent()
             && match self.left {
-                ReusableBy::Nobody => false,
+                ReusableBy::NoTask => false,
                 ReusableBy::Inside(runtime) => Runtime::is_current(runtime),
-                ReusableBy::Anybody => true,
+                ReusableBy::AnyTask => true,
             }
     }
 
@@ -95,7 +95,7 @@ impl Bell {
 
     /// The deadline has not come; maybe there is another one.
     pub(crate) fn leave(self) {
-        if !matches!(self.left, ReusableBy::Nobody) {
+        if !matches!(self.left, ReusableBy::NoTask) {
             let mut next = Some(self);
             let _ = LEFT.try_with(|left| std::mem::swap(&mut *left.borrow_mut(), &mut next));
             drop(next);
@@ -270,7 +270,7 @@ mod tests {
         let at = Instant::now() + 60 * SECOND;
         many.block_on(async { Bell::for_deadline(at, &waker).leave() });
         let bell = one.block_on(async { Bell::for_deadline(at, &waker) });
-        assert!(matches!(bell.left, ReusableBy::Anybody));
+        assert!(matches!(bell.left, ReusableBy::AnyTask));
     }
 
     // BE1: in a turn of a driver it serves the next deadline of the child.

@@ -29,7 +29,7 @@ enum Remaining {
     /// Nothing. Other tokens are left, or the section ends the scope.
     Others,
     /// The scope is closed, and the caller has to finish it.
-    Nobody,
+    Nothing,
     /// Nothing is left below, but deferred work is.
     Deferred,
 }
@@ -92,7 +92,7 @@ impl Scope {
         loop {
             match self.give_back() {
                 Remaining::Others => return false,
-                Remaining::Nobody => return true,
+                Remaining::Nothing => return true,
                 Remaining::Deferred => {
                     // The token comes first, so that no thread finds the scope quiet and the work
                     // gone before it is handed over. A thread that has closed the scope meanwhile
@@ -115,7 +115,7 @@ impl Scope {
                 return Remaining::Deferred;
             }
             return if self.close_at(0) {
-                Remaining::Nobody
+                Remaining::Nothing
             } else {
                 Remaining::Others
             };
