@@ -167,6 +167,9 @@ impl Kind {
 /// A future that was deferred to the end of a scope.
 pub(crate) type Deferred = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
+// In this order: what each child changes (the count of the `Arc`, then the tokens) is in another
+// cache line than what each child reads (all below `inner`).
+#[repr(C)]
 pub(crate) struct Scope {
     /// The tokens, whether the scope is closed, and the number of the next child (T1, T3). In one
     /// word, so that a spawn takes its number and its token in one step.
@@ -176,16 +179,16 @@ pub(crate) struct Scope {
     holds: AtomicU32,
     /// How often the section was polled within its home (T13).
     polls: AtomicU32,
+    flags: Flags,
     pub(crate) location: &'static Location<'static>,
     parent: Option<Arc<Scope>>,
     /// T10
     home: AtomicPtr<Arc<Scope>>,
     own_runtime: OnceLock<Arc<Runtime>>,
-    pub(crate) kind: Kind,
     /// T8. Scopes are opened and closed on all threads at once: none counts a reference that a
     /// scope above it has.
     runtime: AtomicPtr<Arc<Runtime>>,
-    flags: Flags,
+    pub(crate) kind: Kind,
 }
 
 struct ScopeData {
