@@ -24,7 +24,7 @@ const CLASSES: usize = 16;
 const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
     0
 } else {
-    16 * 1024
+    128 * 1024
 };
 
 struct Block {
