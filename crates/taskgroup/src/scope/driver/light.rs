@@ -52,12 +52,7 @@ impl Queue<TaskRef> {
         let runtime = owner.runtime();
         let refused = {
             let mut inner = self.inner.lock();
-            if inner.is_dead {
-                Err(task)
-            } else {
-                inner.tasks.push_back(task);
-                Ok(inner.call(runtime.has_workers))
-            }
+            inner.put(task).map(|()| inner.call(runtime.has_workers))
         };
         match refused {
             Ok(call) => self.carry_out(call, owner, runtime),
@@ -98,13 +93,15 @@ enum PumpStep {
 }
 
 impl Pump {
-    /// `begins`: it is the first child of this turn.
-    fn next(&self, begins: bool, cx: &Context<'_>) -> PumpStep {
+    /// Puts `again` back and takes the first task, under one lock. `begins`: it is the first task
+    /// of this turn.
+    fn next(&self, begins: bool, again: Option<TaskRef>, cx: &Context<'_>) -> PumpStep {
         let mut inner = self.queue.inner.lock();
         if begins {
             // A resident pump may be polled without having been called, when its group ends.
             inner.coming = inner.coming.saturating_sub(1);
         }
+        let refused = again.and_then(|task| inner.put(task).err());
         if let Some(task) = inner.tasks.pop_front() {
             // Where there is one worker, the next pump would only come after this turn, which takes
             // it up itself.
@@ -116,6 +113,7 @@ impl Pump {
             return PumpStep::Run(task, call);
         }
         drop(inner);
+        dead::end_queued(refused);
         self.rest(cx)
     }
 
@@ -134,25 +132,33 @@ impl Pump {
         PumpStep::Sleep
     }
 
-    /// The turn is used up. `true`: come again.
-    fn yields(&self) -> bool {
-        let mut inner = self.queue.inner.lock();
-        let again = inner.needs_pump(self.runtime.has_workers);
-        if again {
-            inner.coming += 1;
-        }
-        again
+    /// The turn is used up. Puts the last task back if it is to be polled again. Returns whether
+    /// the pump is to come again.
+    fn yields(&self, last: Option<TaskRef>) -> bool {
+        let (refused, comes) = {
+            let mut inner = self.queue.inner.lock();
+            let refused = last.and_then(|task| inner.put(task).err());
+            let comes = inner.needs_pump(self.runtime.has_workers);
+            inner.coming += usize::from(comes);
+            (refused, comes)
+        };
+        dead::end_queued(refused);
+        comes
     }
 
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let began = Instant::now();
+        // L1: a task that was woken while it was polled is in no queue until this pump looks at it.
+        let mut again = None;
         for turn in 0..QUOTA {
-            match self.next(turn == 0, cx) {
+            match self.next(turn == 0, again.take(), cx) {
                 PumpStep::Run(task, call) => {
-                    if let Some(owner) = self.owner.upgrade() {
-                        self.queue.carry_out(call, &owner, &self.runtime);
+                    if !matches!(call, PumpCall::NotNeeded) {
+                        if let Some(owner) = self.owner.upgrade() {
+                            self.queue.carry_out(call, &owner, &self.runtime);
+                        }
                     }
-                    task.run();
+                    again = task.poll_once();
                     bell::end_turn();
                 }
                 PumpStep::Sleep => return Poll::Pending,
@@ -164,7 +170,7 @@ impl Pump {
                 break;
             }
         }
-        if self.yields() {
+        if self.yields(again) {
             gate::wake_by_ref(cx.waker());
             return Poll::Pending;
         }

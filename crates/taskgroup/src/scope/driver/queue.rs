@@ -54,6 +54,15 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> QueueData<T> {
+    /// Puts a task behind the others, or gives it back if the queue is dead (L5).
+    pub(super) fn put(&mut self, task: T) -> Result<(), T> {
+        if self.is_dead {
+            return Err(task);
+        }
+        self.tasks.push_back(task);
+        Ok(())
+    }
+
     /// Whether one more pump is needed (L1–L4).
     pub(super) fn needs_pump(&self, has_workers: bool) -> bool {
         let at_once = if has_workers { 2 } else { 1 };

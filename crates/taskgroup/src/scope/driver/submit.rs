@@ -21,13 +21,18 @@ pub(crate) fn settings(owner: &Arc<Scope>) -> usize {
 
 impl TaskRef {
     /// Puts a new task where it will be run.
-    #[inline]
     pub(crate) fn submit(self) {
+        let owner = self.header().owner.clone();
+        self.submit_below(&owner);
+    }
+
+    /// As [`submit`](Self::submit), for a caller that has the owner at hand.
+    #[inline]
+    pub(crate) fn submit_below(self, owner: &Arc<Scope>) {
         if self.header().has(TOKIO) {
-            let runtime = self.header().owner.runtime().clone();
-            runtime.spawn(Drive::new(self));
+            owner.runtime().spawn(Drive::new(self));
         } else {
-            self.enqueue();
+            self.enqueue(owner);
         }
     }
 
@@ -42,19 +47,22 @@ impl TaskRef {
                 }
             }
             Woken::Submit if self.header().has(TOKIO) => self.header().wake_drive(),
-            Woken::Submit => self.enqueue(),
+            Woken::Submit => {
+                let owner = self.header().owner.clone();
+                self.enqueue(&owner);
+            }
         }
     }
 
-    /// Puts a task that no Tokio task drives into its queue.
-    fn enqueue(self) {
-        let owner = self.header().owner.clone();
+    /// Puts a task that no Tokio task drives into its queue. Another thread may run and free it at
+    /// once, so the owner is the caller's.
+    fn enqueue(self, owner: &Arc<Scope>) {
         #[cfg(any(feature = "testing", loom))]
         if let Some(explored) = owner.runtime().explored() {
             return explored.push(self);
         }
         match owner.group().and_then(GroupState::light) {
-            Some(queue) => queue.push(&owner, self),
+            Some(queue) => queue.push(owner, self),
             None => unreachable!("DR1: a child without a Tokio task has a queue"),
         }
     }

@@ -49,7 +49,7 @@ impl Group<'_> {
     #[inline]
     pub(crate) fn start(self, task: TaskRef, placed: bool) {
         if self.asked.is_none() {
-            return task.submit();
+            return task.submit_below(self.scope);
         }
         self.start_asked(task, placed);
     }
@@ -74,7 +74,7 @@ impl Group<'_> {
         }
         if let Some(task) = next {
             self.count(task.header(), Progress::started);
-            task.submit();
+            task.submit_below(self.scope);
         }
     }
 }

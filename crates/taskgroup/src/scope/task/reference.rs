@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::header::{Allowed, Header, STARTED, Step, TaskRef};
-use super::state::{GivenUp, OutcomeIs, TOKIO};
+use super::state::{GivenUp, OutcomeIs, TOKIO, Woken};
 use crate::gate;
 use crate::progress::Fate;
 use crate::scope::events;
@@ -20,10 +20,18 @@ pub(in crate::scope) enum Driven {
 
 impl TaskRef {
     /// Polls once. The caller took the task from its queue.
-    #[inline]
+    #[cfg(any(feature = "testing", loom))]
     pub(crate) fn run(self) {
+        if let Some(task) = self.poll_once() {
+            task.hand_over(Woken::Submit);
+        }
+    }
+
+    /// Polls once. The caller took the task from its queue, and puts it back if it is returned.
+    #[inline]
+    pub(in crate::scope) fn poll_once(self) -> Option<Self> {
         self.header().state.begin();
-        self.drive(Allowed::Poll);
+        self.take_step(Allowed::Poll)
     }
 
     /// One step, as the thread that has `RUNNING`. Nothing unwinds out of it (G2).
@@ -35,8 +43,15 @@ impl TaskRef {
     }
 
     /// Takes one step. The caller has `RUNNING`.
-    #[inline]
     pub(in crate::scope) fn drive(self, allowed: Allowed) {
+        if let Some(task) = self.take_step(allowed) {
+            task.hand_over(Woken::Submit);
+        }
+    }
+
+    /// Takes one step. Returns the task if it is to be polled again. The caller has `RUNNING`.
+    #[inline]
+    fn take_step(self, allowed: Allowed) -> Option<Self> {
         if let Step::Ended { fate, outcome } = self.step(allowed) {
             let header = self.header();
             let is_driven = header.has(TOKIO);
@@ -45,14 +60,17 @@ impl TaskRef {
                 // The Tokio task is not the caller, and still has to end.
                 header.wake_drive();
             }
-            return;
+            return None;
         }
         match self.header().state.to_idle() {
-            GivenUp::Idle => {}
-            GivenUp::Again => {
-                let woken = self.header().state.unclaim();
-                self.hand_over(woken);
-            }
+            GivenUp::Idle => None,
+            GivenUp::Again => match self.header().state.unclaim() {
+                Woken::Submit => Some(self),
+                woken => {
+                    self.hand_over(woken);
+                    None
+                }
+            },
         }
     }
 
