@@ -5,10 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::exit;
-use crate::plan::OnFailure;
+use crate::output::{Colour, Show};
+use crate::plan::{OnFailure, Work};
 use crate::process::Level;
 
 /// Run commands as one group: when one fails, the others are stopped and nothing is left behind.
@@ -214,10 +215,8 @@ impl Failure {
 }
 
 impl Common {
-    pub(crate) const GRACE: Duration = Duration::from_secs(5);
-
     pub(crate) fn grace(&self) -> Duration {
-        self.grace.unwrap_or(Common::GRACE)
+        self.grace.unwrap_or(Work::GRACE)
     }
 
     /// The files to write, each with its flag.
@@ -247,27 +246,6 @@ impl Common {
             .find(|(given, _)| *given)
             .map(|(_, flag)| *flag)
     }
-}
-
-/// Which output of the commands is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Show {
-    /// Each line as it comes
-    Stream,
-    /// All lines of a command together, when it ends
-    Group,
-    /// The same, but only for commands that failed
-    Failures,
-    /// Nothing
-    Quiet,
-}
-
-/// `auto` asks the terminal and the environment (`NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Colour {
-    Auto,
-    Always,
-    Never,
 }
 
 const EXAMPLES: &str = "\

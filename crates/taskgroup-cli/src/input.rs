@@ -14,14 +14,16 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use crate::engine::Input;
-use crate::plan::{Command, TaskSpec, name_of_argument};
+use crate::plan::{Command, TaskSpec, names};
 
 /// How many lines are read ahead.
 const AHEAD: usize = 16;
 
 /// Longer lines cannot be arguments: the kernel accepts none above 128 KiB.
 const LONGEST: u64 = 128 << 10;
+
+/// The tasks that were read, in order.
+pub(crate) type Input = mpsc::Receiver<TaskSpec>;
 
 pub(crate) struct Source {
     /// The task without its argument and name.
@@ -88,7 +90,7 @@ impl Source {
 
     fn task(&self, argument: &OsStr, number: u64) -> TaskSpec {
         let mut task = self.template.clone();
-        task.name = name_of_argument(argument, number);
+        task.name = names::of_argument(argument, number);
         task.work.command = Command::Shell(self.script.0.clone(), Some(argument.to_owned()));
         task
     }

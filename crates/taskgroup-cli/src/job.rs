@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::args::Show;
 use crate::flag::Flag;
-use crate::output::{Label, Outlet, Pump, Pumped, Sink, Stream, pump};
+use crate::output::{Label, Outlet, Pump, Pumped, Show, Sink, Stream, pump};
 use crate::plan::Work;
 use crate::process::{Contained, Guards, Pipes, Process, Stopped};
 use crate::record::{Ending, Record};
+use crate::verdict::Verdict;
 
 /// The rest of a command may end by itself within this time after its leader. A filter that the
 /// leader did not wait for (`command > >(tee log)`) writes its last line, then ends. This time is
@@ -79,9 +79,9 @@ impl Job {
         matches!(self.ending, Some((Ending::TimedOut, _)))
     }
 
-    /// Resolves when the command's leader has exited or its timeout has expired. Returns true for a
-    /// failure. Cancel safe: [`Job::finish`] continues what was dropped here.
-    pub(crate) async fn watch(&mut self) -> bool {
+    /// Resolves when the command's leader has exited or its timeout has expired. Cancel safe:
+    /// [`Job::finish`] continues what was dropped here.
+    pub(crate) async fn watch(&mut self) -> Verdict {
         let limit = self.timeout;
         let ended = async {
             match limit {
@@ -95,9 +95,9 @@ impl Job {
             Some(status) => natural(status),
             None => Ending::TimedOut,
         };
-        let failure = ending.is_failure();
+        let verdict = Verdict::of_success(ending.is_success());
         self.ending = Some((ending, self.started.elapsed()));
-        failure
+        verdict
     }
 
     /// Stops what is left of the command, moves the rest of its output, and returns what happened.
@@ -135,7 +135,9 @@ impl Job {
         let gone = started.elapsed();
         let outlet = output.outlet.clone();
         let (out, err) = output.rest().await;
-        outlet.release(ending.is_failure()).await;
+        if ending.is_failure() || around.show != Show::Failures {
+            outlet.release().await;
+        }
         Record {
             ending,
             began: None,
@@ -195,15 +197,14 @@ async fn clear(
 impl Output {
     fn new(pipes: Pipes, label: &Label, outlet: Outlet) -> Output {
         let all_gone = Flag::new();
-        let to = |stream, keep_tail| Pump {
+        let to = |stream| Pump {
             stream,
             label: label.clone(),
             outlet: outlet.clone(),
             all_gone: all_gone.clone(),
-            keep_tail,
         };
-        let out = pump(pipes.stdout, to(Stream::Out, false));
-        let err = pump(pipes.stderr, to(Stream::Err, true));
+        let out = pump(pipes.stdout, to(Stream::Out));
+        let err = pump(pipes.stderr, to(Stream::Err));
         let pumps = Box::pin(async { tokio::join!(out, err) });
         Output {
             pumps,

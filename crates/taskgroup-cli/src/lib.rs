@@ -6,7 +6,8 @@
 //! (what `map` reads) → `run` (the frame), `engine` (the task groups), `job` (one attempt at one
 //! command) → `record` (what happened) → `report`, `tell` and `exit` (the results). `process`
 //! contains all code for processes and signals, `output` all code that touches the bytes of the
-//! commands.
+//! commands. Each module imports only what is below it; ARCHITECTURE.md has the floors, and a test
+//! of the library holds the modules to them.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the command `taskgroup` needs Linux: it is built on subreapers");
@@ -28,6 +29,7 @@ mod run;
 mod signals;
 mod tell;
 mod verbs;
+mod verdict;
 
 use std::process::ExitCode;
 

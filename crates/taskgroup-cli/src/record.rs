@@ -77,7 +77,9 @@ pub(crate) enum Ending {
 pub(crate) enum Cause {
     Failed {
         name: String,
-        timed_out: bool,
+    },
+    TimedOut {
+        name: String,
     },
     /// A predecessor did not succeed.
     Before {
@@ -203,11 +205,8 @@ impl Counts {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::Failed {
-                name,
-                timed_out: true,
-            } => write!(f, "because {name} timed out"),
-            Cause::Failed { name, .. } => write!(f, "because {name} failed"),
+            Cause::Failed { name } => write!(f, "because {name} failed"),
+            Cause::TimedOut { name } => write!(f, "because {name} timed out"),
             Cause::Before { name } => write!(f, "because {name} did not succeed"),
             Cause::Won { name } => write!(f, "because {name} succeeded first"),
             Cause::Deadline { group } if group.is_empty() => {

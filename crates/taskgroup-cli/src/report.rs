@@ -112,9 +112,13 @@ impl Report<'_> {
             Some(Cause::Signal(stop)) => format!("stopped by {stop}: "),
             Some(Cause::Output(error)) => format!("the output could not be written ({error}): "),
             Some(Cause::Deadline { .. }) => "the deadline expired: ".to_owned(),
-            Some(Cause::Failed { .. } | Cause::Before { .. } | Cause::Won { .. }) | None => {
-                String::new()
-            }
+            Some(
+                Cause::Failed { .. }
+                | Cause::TimedOut { .. }
+                | Cause::Before { .. }
+                | Cause::Won { .. },
+            )
+            | None => String::new(),
         };
         let elapsed = Human(self.summary.elapsed);
         let bold = self.paint(Style::new().bold(), "taskgroup:");
@@ -349,7 +353,6 @@ mod tests {
     fn a_whole_report() {
         let cause = Cause::Failed {
             name: "one".to_owned(),
-            timed_out: false,
         };
         let failed = Ending::Exited(ExitStatus::from_raw(3 << 8));
         let mut one = entry(0, "one", failed, None);

@@ -9,9 +9,11 @@ use std::sync::{Arc, PoisonError};
 use taskgroup::{BoxError, Policy, TaskGroup, bracket};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Engine, Input, Running, Slot, Task, Turn};
-use crate::plan::{Node, OnFailure, ROOT};
+use super::{Engine, Running, Slot, Turn};
+use crate::input::Input;
+use crate::plan::{Node, OnFailure, ROOT, Task};
 use crate::record::Cause;
+use crate::verdict::Verdict;
 
 /// Tells the group that something in it has failed. The details are in the ledger.
 #[derive(Debug)]
@@ -30,12 +32,14 @@ impl Error for Failed {}
 struct Settles {
     engine: Arc<Engine>,
     id: usize,
-    well: bool,
+    verdict: Verdict,
 }
 
 impl Settles {
-    fn as_well(&mut self, well: bool) {
-        self.well = well;
+    /// A method, because an assignment would make the future capture a copy of the field and leave
+    /// the rest of this behind.
+    fn succeed(&mut self) {
+        self.verdict = Verdict::Succeeded;
     }
 }
 
@@ -44,7 +48,7 @@ impl Drop for Settles {
         if !self.engine.groups[self.id].begun.is_set() {
             self.engine.tell_not_started(self.id);
         }
-        self.engine.nodes.settle(Node::Group(self.id), self.well);
+        self.engine.nodes.settle(Node::Group(self.id), self.verdict);
     }
 }
 
@@ -57,7 +61,7 @@ impl Engine {
         let mut settles = Settles {
             engine: Arc::clone(&self),
             id,
-            well: false,
+            verdict: Verdict::Failed,
         };
         Box::pin(async move {
             let spec = &self.plan.groups[id];
@@ -66,13 +70,17 @@ impl Engine {
             }
             Arc::clone(&self).group(id, None).await;
             let failed = self.groups[id].failed.is_set();
-            settles.as_well(!failed);
             let parent = spec.parent.unwrap_or(ROOT);
             if failed {
-                let timed_out = matches!(self.groups[id].cause.get(), Some(Cause::Deadline { .. }));
-                self.failed_in(parent, &spec.name, timed_out);
+                let name = spec.name.clone();
+                let cause = match self.groups[id].cause.get() {
+                    Some(Cause::Deadline { .. }) => Cause::TimedOut { name },
+                    _ => Cause::Failed { name },
+                };
+                self.failed_in(parent, cause);
                 return Err(Failed.into());
             }
+            settles.succeed();
             if self.why(parent).is_none() {
                 self.succeeded_in(parent, &spec.name);
             }
@@ -146,7 +154,8 @@ impl Engine {
         let clean_up = move |()| async move {
             let spec = &engine.plan.groups[id];
             let name = if id == ROOT { "" } else { &spec.name };
-            if !engine.clean_up(name, id, &spec.cleanup).await {
+            let verdict = engine.clean_up(name, id, &spec.cleanup).await;
+            if verdict.is_failure() {
                 engine.groups[id].failed.set();
             }
         };

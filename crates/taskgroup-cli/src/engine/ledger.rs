@@ -4,8 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Task;
-use crate::plan::Work;
+use crate::plan::{Task, Work};
 use crate::record::{Counts, Entry};
 use crate::tell::{Journal, Past, Progress};
 

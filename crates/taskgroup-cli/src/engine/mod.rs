@@ -17,27 +17,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{ErrorGroup, TaskGroup};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::flag::Flag;
+use crate::input::Input;
 use crate::job::Surroundings;
 use crate::output::Labels;
-use crate::plan::{Node, OnFailure, Plan, ROOT, TaskSpec};
+use crate::plan::{Node, OnFailure, Plan, ROOT};
 use crate::record::Cause;
 
 pub(crate) use ledger::{Ledger, Memory};
 use nodes::Nodes;
 use task::Turn;
-
-/// One task of the run.
-pub(crate) struct Task {
-    pub(crate) id: usize,
-    pub(crate) spec: TaskSpec,
-}
-
-/// Where the root gets tasks from, besides the plan.
-pub(crate) type Input = mpsc::Receiver<TaskSpec>;
 
 /// One of the places that a group has for commands; dropping it frees the place. This is not the
 /// library's `limit`, which counts the children of one group. Here a task that waits for others
@@ -154,7 +146,7 @@ impl Engine {
 
     /// Something in the group has failed. Called as soon as the failure is known, before the
     /// processes have ended, so that the others do not continue during the cleanup.
-    fn failed_in(&self, group: usize, name: &str, timed_out: bool) {
+    fn failed_in(&self, group: usize, cause: Cause) {
         let spec = &self.plan.groups[group];
         if self.is_race(group) || spec.on_failure == OnFailure::Ignore {
             return;
@@ -163,8 +155,7 @@ impl Engine {
             self.groups[group].failed.set();
         }
         if spec.on_failure == OnFailure::Cancel {
-            let name = name.to_owned();
-            self.cancel_group(group, Cause::Failed { name, timed_out });
+            self.cancel_group(group, cause);
         }
     }
 

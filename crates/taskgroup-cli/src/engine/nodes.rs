@@ -5,13 +5,14 @@ use std::sync::OnceLock;
 
 use crate::flag::Flag;
 use crate::plan::{Node, Plan};
+use crate::verdict::Verdict;
 
 /// The nodes that others wait for. The end of other nodes is not tracked.
 pub(super) struct Nodes(HashMap<Node, End>);
 
 struct End {
     ended: Flag,
-    well: OnceLock<bool>,
+    verdict: OnceLock<Verdict>,
 }
 
 impl Nodes {
@@ -20,15 +21,15 @@ impl Nodes {
         let groups = plan.groups.iter().flat_map(|group| &group.after);
         let end = || End {
             ended: Flag::new(),
-            well: OnceLock::new(),
+            verdict: OnceLock::new(),
         };
         Nodes(tasks.chain(groups).map(|&node| (node, end())).collect())
     }
 
     /// Only the first call counts.
-    pub(super) fn settle(&self, node: Node, well: bool) {
+    pub(super) fn settle(&self, node: Node, verdict: Verdict) {
         if let Some(end) = self.0.get(&node) {
-            let _ = end.well.set(well);
+            let _ = end.verdict.set(verdict);
             end.ended.set();
         }
     }
@@ -38,7 +39,7 @@ impl Nodes {
         for &node in nodes {
             let end = &self.0[&node];
             end.ended.wait().await;
-            if end.well.get() != Some(&true) {
+            if end.verdict.get() != Some(&Verdict::Succeeded) {
                 return Err(node);
             }
         }

@@ -7,10 +7,11 @@ use backon::ExponentialBuilder;
 use taskgroup::{BoxError, Retry, bracket, checkpoint};
 
 use super::group::Failed;
-use super::{Engine, Slot, Task};
+use super::{Engine, Slot};
 use crate::job::Job;
-use crate::plan::{self, Node, TaskSpec, Work, cleanup_name};
+use crate::plan::{self, Node, Task, TaskSpec, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
+use crate::verdict::Verdict;
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -98,12 +99,12 @@ impl Turn {
         let attempts = async |(): &mut ()| self.attempts().await;
         let clean_up = move |()| async move {
             let (engine, spec) = (turn.engine(), turn.spec());
-            let well = engine
+            let verdict = engine
                 .clean_up(&spec.name, spec.group, &spec.work.cleanup)
                 .await;
-            if !well {
+            if verdict.is_failure() {
                 let name = format!("the cleanup of {}", spec.name);
-                engine.failed_in(spec.group, &name, false);
+                engine.failed_in(spec.group, Cause::Failed { name });
             }
         };
         bracket(nothing, attempts, clean_up).await
@@ -143,15 +144,22 @@ impl Turn {
         bracket(
             start,
             async |job| {
-                let failed = match job {
+                let verdict = match job {
                     Ok(job) => job.watch().await,
-                    Err(_) => true,
+                    Err(_) => Verdict::Failed,
                 };
-                if failed && is_last {
-                    let timed_out = job.as_ref().is_ok_and(Job::timed_out);
-                    engine.failed_in(spec.group, &spec.name, timed_out);
+                if verdict == Verdict::Succeeded {
+                    return Ok(());
                 }
-                if failed { Err(Failed.into()) } else { Ok(()) }
+                if is_last {
+                    let name = spec.name.clone();
+                    let cause = match job {
+                        Ok(job) if job.timed_out() => Cause::TimedOut { name },
+                        _ => Cause::Failed { name },
+                    };
+                    engine.failed_in(spec.group, cause);
+                }
+                Err(Failed.into())
             },
             // Runs on every exit. No process of the command is left after it.
             move |job| async move {
@@ -188,7 +196,7 @@ impl Drop for Inner {
             because => because,
         };
         let ignored = record.is_failure() && engine.ignores_failures(spec.group);
-        let well = record.ending.is_success() || ignored;
+        let verdict = Verdict::of_success(record.ending.is_success() || ignored);
         let entry = Entry {
             id: self.task.id,
             cleans_up: None,
@@ -203,17 +211,17 @@ impl Drop for Inner {
             ignored,
         };
         engine.ledger.ended(entry, &spec.work);
-        engine.nodes.settle(Node::Task(self.task.id), well);
+        engine.nodes.settle(Node::Task(self.task.id), verdict);
     }
 }
 
 impl Engine {
     /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
-    /// The steps run one after the other, each within its time, even after a failure. Returns true
-    /// when all succeeded. Must not be cancelled: call it where no cancellation can arrive.
-    pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> bool {
-        let mut well = true;
+    /// The steps run one after the other, each within its time, even after a failure. One failure
+    /// is a failure of all. Must not be cancelled: call it where no cancellation can arrive.
+    pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> Verdict {
+        let mut verdict = Verdict::Succeeded;
         for (index, work) in steps.iter().enumerate() {
             let began = self.elapsed();
             let name = cleanup_name(of, index);
@@ -230,7 +238,9 @@ impl Engine {
                 Err(error) => Record::without_process(Ending::CouldNotStart(error)),
             };
             record.began = Some(began);
-            well &= record.ending.is_success();
+            if !record.ending.is_success() {
+                verdict = Verdict::Failed;
+            }
             let entry = Entry {
                 id: usize::MAX,
                 cleans_up: Some(of.to_owned()),
@@ -246,7 +256,7 @@ impl Engine {
             };
             self.ledger.cleaned_up(entry, work);
         }
-        well
+        verdict
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Reset, Style};
 use memchr::memchr;
 
-use super::{Stream, is_coloured};
-use crate::args::Colour;
+use super::{Colour, Stream, is_coloured};
 
 /// Names are padded to the widest, up to here.
 const WIDEST: usize = 24;

@@ -11,13 +11,34 @@ mod pump;
 mod sink;
 mod tail;
 
-pub(crate) use label::{Label, Labels, Prefix, task_style};
+pub(crate) use label::{Label, Labels, task_style};
 pub(crate) use outlet::Outlet;
 pub(crate) use pump::{Pump, Pumped, pump};
 pub(crate) use sink::{Sink, Stream, Ticker, Writer};
 pub(crate) use tail::Tail;
 
-use crate::args::Colour;
+use clap::ValueEnum;
+
+/// Which output of the commands is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Show {
+    /// Each line as it comes
+    Stream,
+    /// All lines of a command together, when it ends
+    Group,
+    /// The same, but only for commands that failed
+    Failures,
+    /// Nothing
+    Quiet,
+}
+
+/// `auto` asks the terminal and the environment (`NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
 
 /// Whether output to `stream` is coloured.
 pub(crate) fn is_coloured(colour: Colour, stream: Stream) -> bool {

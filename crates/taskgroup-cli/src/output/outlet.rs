@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::{SpooledTempFile, spooled_tempfile};
 
-use super::{Sink, Stream};
-use crate::args::Show;
+use super::{Show, Sink, Stream};
 
 /// Lines are held in memory up to this size, then in an unnamed file.
 const IN_MEMORY: usize = 1 << 20;
@@ -42,16 +41,14 @@ impl Outlet {
         }
     }
 
-    /// The command has ended: shows the lines that were held back, if they should be shown.
-    pub(crate) async fn release(&self, failed: bool) {
+    /// Shows the lines that were held back. Without this call they are dropped with the outlet.
+    pub(crate) async fn release(&self) {
         let held = self
             .held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let (Some(mut held), true) = (held, failed || self.show != Show::Failures) else {
-            return;
-        };
+        let Some(mut held) = held else { return };
         if held.rewind().is_err() {
             return;
         }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::unistd::read;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Label, Outlet, Prefix, Stream, Tail, lines::Lines};
+use super::{Label, Outlet, Stream, Tail, lines::Lines};
 use crate::flag::Flag;
 
 const CHUNK: usize = 64 << 10;
@@ -23,7 +23,6 @@ pub(crate) struct Pump {
     pub(crate) outlet: Outlet,
     /// Set when no process of the command is left, so none of them can write any more.
     pub(crate) all_gone: Flag,
-    pub(crate) keep_tail: bool,
 }
 
 /// What the pump knows at the end of a pipe.
@@ -75,19 +74,16 @@ struct Flow {
 impl Flow {
     async fn take(&mut self, bytes: &[u8]) {
         let mut named = Vec::new();
-        let (label, tail) = (self.to.label.on(self.to.stream), &mut self.pumped.tail);
-        let keep_tail = self.to.keep_tail;
+        let (to, tail) = (&self.to, &mut self.pumped.tail);
         self.lines
-            .push(bytes, |line| note(line, label, tail, keep_tail, &mut named));
+            .push(bytes, |line| to.note(line, tail, &mut named));
         self.send(named).await;
     }
 
     async fn end(mut self) -> Pumped {
         let mut named = Vec::new();
-        let (label, tail) = (self.to.label.on(self.to.stream), &mut self.pumped.tail);
-        let keep_tail = self.to.keep_tail;
-        self.lines
-            .finish(|line| note(line, label, tail, keep_tail, &mut named));
+        let (to, tail) = (&self.to, &mut self.pumped.tail);
+        self.lines.finish(|line| to.note(line, tail, &mut named));
         self.send(named).await;
         self.pumped
     }
@@ -119,9 +115,12 @@ impl Flow {
     }
 }
 
-fn note(line: &[u8], label: &Prefix, tail: &mut Tail, keep_tail: bool, named: &mut Vec<u8>) {
-    if keep_tail {
-        tail.push(line);
+impl Pump {
+    /// Appends the line, named, to `named`. The report shows the end of standard error only.
+    fn note(&self, line: &[u8], tail: &mut Tail, named: &mut Vec<u8>) {
+        if self.stream == Stream::Err {
+            tail.push(line);
+        }
+        self.label.on(self.stream).write(line, named);
     }
-    label.write(line, named);
 }

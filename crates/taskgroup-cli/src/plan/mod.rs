@@ -1,10 +1,11 @@
 //! The plan: groups and tasks, validated. After this point no input can be wrong.
 //!
-//! A plan comes from the command line (`words`) or from a file (`file`).
+//! A plan comes from a file (`file`) or from the words of the command line; `names` names those.
+//! `options` is how it is run.
 
 pub(crate) mod file;
-mod names;
-mod words;
+pub(crate) mod names;
+mod options;
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ use clap::ValueEnum;
 
 use crate::process::Start;
 
-pub(crate) use words::{check as check_words, is_blank, name_of_argument, retry as retry_of};
+pub(crate) use options::{JournalFile, ReportFiles, RunOptions};
 
 /// The work: a tree of groups with tasks as its leaves.
 #[derive(Debug, PartialEq)]
@@ -62,6 +63,12 @@ pub(crate) struct GroupSpec {
     pub(crate) after: Vec<Node>,
     /// Run one after the other when everything in the group has ended, in whatever way.
     pub(crate) cleanup: Vec<Work>,
+}
+
+/// One task of a run: of the plan, or of the input.
+pub(crate) struct Task {
+    pub(crate) id: usize,
+    pub(crate) spec: TaskSpec,
 }
 
 /// How to run something, and where.
@@ -160,6 +167,9 @@ impl GroupSpec {
 }
 
 impl Work {
+    /// The grace of a command that has none of its own.
+    pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
     pub(crate) fn shell(text: OsString, grace: Duration) -> Work {
         Work {
             command: Command::Shell(text, None),

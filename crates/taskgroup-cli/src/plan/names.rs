@@ -1,7 +1,7 @@
 //! Names for commands that have none: as few of the first words as distinguish them.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 /// The most words in a name.
 const MAX_WORDS: usize = 4;
@@ -29,15 +29,21 @@ pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
     number_the_alike(names)
 }
 
-/// A name for one argument, or none if nothing in it can be part of a name. It need not be unique.
-pub(crate) fn of_argument(argument: &str) -> Option<String> {
+/// A name for the command that `map` runs for one argument: its number if nothing in the argument
+/// can be part of a name. It need not be unique.
+pub(crate) fn of_argument(argument: &OsStr, number: u64) -> String {
     let words: Vec<String> = argument
+        .to_string_lossy()
         .split_whitespace()
         .map(slug)
         .filter(|word| !word.is_empty())
         .take(MAX_WORDS)
         .collect();
-    (!words.is_empty()).then(|| joined(&words, MAX_WORDS))
+    if words.is_empty() {
+        number.to_string()
+    } else {
+        joined(&words, MAX_WORDS)
+    }
 }
 
 fn words(command: &str) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::Receiver;
 
-use super::pool::{Guard, Guards};
+use super::pool::{Guard, Guards, gone};
 use super::wire::{Event, Process, Request, Start, Stopped, StoppedBy};
 use crate::flag::Flag;
 
@@ -138,7 +138,7 @@ impl Contained {
 
     /// The processes of the command that are left now and whose parents have ended.
     pub(crate) async fn living(&mut self) -> Vec<Process> {
-        if !self.ask(&Request::Census).await {
+        if self.ask(&Request::Census).await.is_err() {
             return Vec::new();
         }
         loop {
@@ -160,7 +160,8 @@ impl Contained {
     /// left, or when nothing more can be done. `hurry` cuts the grace short.
     pub(crate) async fn stop(&mut self, grace: Duration, hurry: &Flag) -> Stopped {
         if !hurry.is_set() {
-            self.ask(&Request::Stop { grace }).await;
+            // If the guard has ended, its events show that.
+            let _ = self.ask(&Request::Stop { grace }).await;
             let in_time = tokio::select! {
                 biased;
                 () = self.emptied() => true,
@@ -170,7 +171,7 @@ impl Contained {
                 return self.stopped();
             }
         }
-        self.ask(&Request::Kill).await;
+        let _ = self.ask(&Request::Kill).await;
         self.emptied().await;
         self.stopped()
     }
@@ -184,12 +185,10 @@ impl Contained {
         }
     }
 
-    /// False when there is no guard to ask.
-    async fn ask(&mut self, request: &Request) -> bool {
+    async fn ask(&mut self, request: &Request) -> io::Result<()> {
         match &self.guard {
-            // If the guard has ended, its events show that.
-            Some(guard) => guard.ask(request).await.is_ok(),
-            None => false,
+            Some(guard) => guard.ask(request).await,
+            None => Err(gone()),
         }
     }
 

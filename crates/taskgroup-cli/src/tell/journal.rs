@@ -5,14 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::{result, signal, status};
-use crate::engine::Task;
-use crate::plan::Work;
+use crate::plan::{JournalFile, Task, Work};
 use crate::process::{Level, StoppedBy};
 use crate::record::{Counts, Entry};
 
@@ -87,18 +86,20 @@ struct Ended<'a> {
 }
 
 impl Journal {
-    /// Begins a file, or continues one if `append` is set.
-    pub(crate) fn open(path: &Path, append: bool) -> io::Result<Journal> {
+    pub(super) fn open(file: &JournalFile) -> io::Result<Journal> {
         let mut options = OpenOptions::new();
         options.create(true);
-        let mut file = if append {
-            options.read(true).append(true).open(path)?
-        } else {
-            options.write(true).truncate(true).open(path)?
+        let path = file.path();
+        let file = match file {
+            JournalFile::New(_) => options.write(true).truncate(true).open(path)?,
+            JournalFile::Resumed(_) => {
+                let mut file = options.read(true).append(true).open(path)?;
+                if ends_within_a_line(&mut file)? {
+                    file.write_all(b"\n")?;
+                }
+                file
+            }
         };
-        if append && ends_within_a_line(&mut file)? {
-            file.write_all(b"\n")?;
-        }
         Ok(Journal {
             file: Some((file, path.to_owned())),
             failure: None,

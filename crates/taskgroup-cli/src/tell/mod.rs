@@ -16,12 +16,27 @@ pub(crate) use past::Past;
 pub(crate) use progress::Progress;
 pub(crate) use timeline::{write_page, write_trace};
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 
+use crate::plan::JournalFile;
 use crate::record::{Ending, Entry};
+
+/// Opens the journal, and reads what an earlier run wrote there if this run resumes it.
+pub(crate) fn open(file: &JournalFile) -> io::Result<(Past, Journal)> {
+    let past = match file {
+        JournalFile::New(_) => Ok(Past::default()),
+        JournalFile::Resumed(path) => Past::read(path),
+    };
+    let opened = past.and_then(|past| Ok((past, Journal::open(file)?)));
+    opened.map_err(|error| {
+        let text = format!("{}: {error}", file.path().display());
+        io::Error::new(error.kind(), text)
+    })
+}
 
 /// One word for the outcome, the same in all files.
 fn result(entry: &Entry) -> &'static str {

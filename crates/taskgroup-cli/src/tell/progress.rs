@@ -19,8 +19,11 @@ pub(crate) struct Progress {
 }
 
 enum Shown {
-    /// On a terminal, drawn between the lines of the output. Has whether to use colour.
-    Bar(ProgressBar, bool),
+    /// On a terminal, drawn between the lines of the output.
+    Bar {
+        bar: ProgressBar,
+        coloured: bool,
+    },
     /// Used if the output itself does not show the progress.
     Lines(Ticker),
     Nothing,
@@ -50,7 +53,10 @@ impl Progress {
         let target = ProgressDrawTarget::term_like_with_hz(terminal, 10);
         let bar = ProgressBar::with_draw_target(total, target).with_style(style(total, false));
         let progress = Progress {
-            shown: Shown::Bar(bar.clone(), coloured),
+            shown: Shown::Bar {
+                bar: bar.clone(),
+                coloured,
+            },
             total,
             ..Progress::nothing()
         };
@@ -67,7 +73,7 @@ impl Progress {
     }
 
     fn say(&self) {
-        if let Shown::Bar(bar, coloured) = &self.shown {
+        if let Shown::Bar { bar, coloured } = &self.shown {
             let running = self.running.load(Ordering::Relaxed);
             let failed = self.failed.load(Ordering::Relaxed);
             bar.set_message(message(running, failed, *coloured));
@@ -80,7 +86,7 @@ impl Progress {
         }
         self.failed.store(counts.failed, Ordering::Relaxed);
         match &self.shown {
-            Shown::Bar(bar, _) => {
+            Shown::Bar { bar, .. } => {
                 if counts.ended() == 1 {
                     bar.set_style(style(self.total, true));
                 }
@@ -100,7 +106,7 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        if let Shown::Bar(bar, _) = &self.shown {
+        if let Shown::Bar { bar, .. } = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -50,8 +50,12 @@ fn recording(summary: &Summary) -> Recording {
         drawing.add_cleanup(entry, of);
     }
     for entry in tasks {
-        if let Some(Cause::Failed { name, .. } | Cause::Before { name } | Cause::Won { name }) =
-            &entry.because
+        if let Some(
+            Cause::Failed { name }
+            | Cause::TimedOut { name }
+            | Cause::Before { name }
+            | Cause::Won { name },
+        ) = &entry.because
         {
             let by = indices.get(&**name).or_else(|| drawing.groups.get(name));
             drawing.tasks[indices[&*entry.name]].caused_by = by.copied();

@@ -1,4 +1,8 @@
-//! From a verb to a run.
+//! From a verb to a run. `words` checks what was typed.
+//!
+//! The types of the command line end here: a run gets a plan and options.
+
+mod words;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -11,12 +15,14 @@ use std::thread;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use crate::args::{Args, CheckArgs, Colour, Common, Failure, MapArgs, RunArgs, Verb};
+use self::words::{checked_options, is_blank, retry};
+use crate::args::{Args, CheckArgs, Failure, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
 use crate::input::{From, Script, Source};
-use crate::output::{self, Stream};
-use crate::plan::{self, GroupSpec, Plan, Policy, ROOT, TaskSpec, Work, file};
-use crate::{man, report, run};
+use crate::output::{self, Colour, Stream};
+use crate::plan::{GroupSpec, Plan, Policy, ROOT, TaskSpec, Work, file};
+use crate::run::Run;
+use crate::{man, report};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
     match args.verb {
@@ -54,10 +60,8 @@ pub(crate) fn carry_out(args: Args) -> Exit {
 
 fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let common = raw.common.clone();
-    if let Err(error) = plan::check_words(&common) {
-        usage_error(verb, &error);
-    }
-    let plan = match &raw.file {
+    let options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
+    let mut plan = match &raw.file {
         Some(path) => {
             if let Some(flag) = raw.failure.given().or_else(|| common.not_for_files()) {
                 usage_error(
@@ -66,34 +70,30 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
                 );
             }
             match read(path, common.color) {
-                Ok(mut plan) => {
-                    let root = &mut plan.groups[ROOT];
-                    root.jobs = common.jobs.or(root.jobs);
-                    plan
-                }
+                Ok(plan) => plan,
                 Err(exit) => return exit,
             }
         }
-        None => match Plan::of_words(raw, &common, policy) {
-            Ok(plan) => plan,
-            Err(error) => usage_error(verb, &error),
-        },
+        None => words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error)),
     };
-    ended(run::run(plan, None, &common))
+    let root = &mut plan.groups[ROOT];
+    root.jobs = common.jobs.or(root.jobs);
+    root.deadline = root.deadline.into_iter().chain(common.deadline).min();
+    execute(Run {
+        plan,
+        source: None,
+        options,
+    })
 }
 
 fn map(raw: MapArgs) -> Exit {
-    let common = raw.common.clone();
-    if let Err(error) = plan::check_words(&common) {
-        usage_error("map", &error);
-    }
-    if plan::is_blank(&raw.command) {
+    let common = &raw.common;
+    let options = checked_options(common).unwrap_or_else(|error| usage_error("map", &error));
+    if is_blank(&raw.command) {
         usage_error("map", &"the command is empty");
     }
-    let script = match Script::from_template(&raw.command) {
-        Ok(script) => script,
-        Err(error) => usage_error("map", &error),
-    };
+    let script =
+        Script::from_template(&raw.command).unwrap_or_else(|error| usage_error("map", &error));
     let from = match arguments(raw.arguments) {
         Ok(Some(arguments)) => From::Arguments(arguments),
         Ok(None) => From::Stdin(if raw.null { 0 } else { b'\n' }),
@@ -109,6 +109,7 @@ fn map(raw: MapArgs) -> Exit {
     let root = GroupSpec {
         on_failure: raw.failure.on_failure(),
         jobs: common.jobs.or_else(processors),
+        deadline: common.deadline,
         ..GroupSpec::root()
     };
     let template = TaskSpec {
@@ -116,7 +117,7 @@ fn map(raw: MapArgs) -> Exit {
         group: ROOT,
         work: Work::shell(OsString::new(), common.grace()),
         timeout: common.timeout,
-        retry: plan::retry_of(&common),
+        retry: retry(common),
         after: Vec::new(),
     };
     let source = Source {
@@ -128,7 +129,11 @@ fn map(raw: MapArgs) -> Exit {
         tasks: Vec::new(),
         groups: vec![root],
     };
-    ended(run::run(plan, Some(source), &common))
+    execute(Run {
+        plan,
+        source: Some(source),
+        options,
+    })
 }
 
 /// The arguments after `:::`. A word before it is an error.
@@ -158,7 +163,7 @@ fn check(raw: &CheckArgs) -> Exit {
 /// The plan in the file. Prints the errors if there are any.
 fn read(path: &Path, colour: Colour) -> Result<Plan, Exit> {
     let coloured = output::is_coloured(colour, Stream::Err);
-    file::read(path, Common::GRACE, coloured).map_err(|errors| {
+    file::read(path, Work::GRACE, coloured).map_err(|errors| {
         // If standard error is closed, there is no place left to report to.
         let _ = io::stderr().write_all(errors.as_bytes());
         Exit::Usage
@@ -177,8 +182,8 @@ fn print(text: &[u8]) -> Exit {
     }
 }
 
-fn ended(run: io::Result<Exit>) -> Exit {
-    run.unwrap_or_else(|error| failed(&error))
+fn execute(run: Run) -> Exit {
+    run.execute().unwrap_or_else(|error| failed(&error))
 }
 
 fn failed(error: &io::Error) -> Exit {

@@ -1,4 +1,4 @@
-//! A plan from the words of the command line.
+//! The words of the command line, checked: a plan from commands, and the options of a run.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -7,12 +7,15 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{GroupSpec, Plan, Policy, ROOT, Retry, TaskSpec, Work, names};
 use crate::args::{Common, RunArgs};
+use crate::plan::{
+    GroupSpec, JournalFile, Plan, Policy, ROOT, ReportFiles, Retry, RunOptions, TaskSpec, Work,
+    names,
+};
 
 /// Errors in the command line, and where they are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum PlanError {
+pub(super) enum UsageError {
     BlankCommand {
         position: usize,
     },
@@ -41,60 +44,71 @@ pub(crate) enum PlanError {
     },
 }
 
-impl Plan {
-    /// Commands side by side.
-    pub(crate) fn of_words(
-        raw: RunArgs,
-        common: &Common,
-        policy: Policy,
-    ) -> Result<Plan, PlanError> {
-        if let Some(blank) = raw.commands.iter().position(|command| is_blank(command)) {
-            return Err(PlanError::BlankCommand {
-                position: blank + 1,
-            });
-        }
-        let names = match raw.names {
-            Some(names) => checked_names(names, raw.commands.len())?,
-            None => names::derive(&raw.commands),
-        };
-        let commands = names.into_iter().zip(raw.commands);
-        let retry = retry(common);
-        let tasks = commands.map(|(name, command)| TaskSpec {
-            name,
-            group: ROOT,
-            work: Work::shell(command, common.grace()),
-            timeout: common.timeout,
-            retry,
-            after: Vec::new(),
+/// Commands side by side.
+pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
+    if let Some(blank) = raw.commands.iter().position(|command| is_blank(command)) {
+        return Err(UsageError::BlankCommand {
+            position: blank + 1,
         });
-        let root = GroupSpec {
-            policy,
-            on_failure: raw.failure.on_failure(),
-            jobs: common.jobs,
-            ..GroupSpec::root()
-        };
-        Ok(Plan {
-            tasks: tasks.collect(),
-            groups: vec![root],
-        })
     }
+    let names = match raw.names {
+        Some(names) => checked_names(names, raw.commands.len())?,
+        None => names::derive(&raw.commands),
+    };
+    let commands = names.into_iter().zip(raw.commands);
+    let common = &raw.common;
+    let retry = retry(common);
+    let tasks = commands.map(|(name, command)| TaskSpec {
+        name,
+        group: ROOT,
+        work: Work::shell(command, common.grace()),
+        timeout: common.timeout,
+        retry,
+        after: Vec::new(),
+    });
+    let root = GroupSpec {
+        policy,
+        on_failure: raw.failure.on_failure(),
+        jobs: common.jobs,
+        ..GroupSpec::root()
+    };
+    Ok(Plan {
+        tasks: tasks.collect(),
+        groups: vec![root],
+    })
 }
 
-pub(crate) fn retry(common: &Common) -> Retry {
+pub(super) fn retry(common: &Common) -> Retry {
     Retry {
         times: common.retries.unwrap_or(Retry::NEVER.times),
         backoff: common.backoff.unwrap_or(Retry::NEVER.backoff),
     }
 }
 
-/// The rules that all verbs share.
-pub(crate) fn check(common: &Common) -> Result<(), PlanError> {
+/// The options of a run, if what is common to all verbs makes sense.
+pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError> {
+    check(common)?;
+    let resumed = common.resume.clone().map(JournalFile::Resumed);
+    Ok(RunOptions {
+        contain: common.contain,
+        show: common.output,
+        colour: common.color,
+        journal: resumed.or_else(|| common.json.clone().map(JournalFile::New)),
+        reports: ReportFiles {
+            junit: common.junit.clone(),
+            trace: common.trace.clone(),
+            page: common.report.clone(),
+        },
+    })
+}
+
+fn check(common: &Common) -> Result<(), UsageError> {
     for (flag, value) in [
         ("--timeout", common.timeout),
         ("--deadline", common.deadline),
     ] {
         if value == Some(Duration::ZERO) {
-            return Err(PlanError::ZeroTime { flag });
+            return Err(UsageError::ZeroTime { flag });
         }
     }
     let mut taken: HashMap<&Path, &'static str> = HashMap::new();
@@ -104,22 +118,22 @@ pub(crate) fn check(common: &Common) -> Result<(), PlanError> {
             continue;
         }
         if let Some(first) = taken.insert(path, second) {
-            return Err(PlanError::SameFile { first, second });
+            return Err(UsageError::SameFile { first, second });
         }
     }
     Ok(())
 }
 
-pub(crate) fn is_blank(command: &OsStr) -> bool {
+pub(super) fn is_blank(command: &OsStr) -> bool {
     command
         .as_encoded_bytes()
         .iter()
         .all(u8::is_ascii_whitespace)
 }
 
-fn checked_names(names: Vec<String>, commands: usize) -> Result<Vec<String>, PlanError> {
+fn checked_names(names: Vec<String>, commands: usize) -> Result<Vec<String>, UsageError> {
     if names.len() != commands {
-        return Err(PlanError::NameCount {
+        return Err(UsageError::NameCount {
             names: names.len(),
             commands,
         });
@@ -128,16 +142,16 @@ fn checked_names(names: Vec<String>, commands: usize) -> Result<Vec<String>, Pla
     for (index, name) in names.iter().enumerate() {
         let position = index + 1;
         if name.trim().is_empty() {
-            return Err(PlanError::BlankName { position });
+            return Err(UsageError::BlankName { position });
         }
         if name.chars().any(char::is_control) {
-            return Err(PlanError::UnprintableName {
+            return Err(UsageError::UnprintableName {
                 position,
                 name: name.clone(),
             });
         }
         if let Some(first) = seen.insert(name, position) {
-            return Err(PlanError::DuplicateName {
+            return Err(UsageError::DuplicateName {
                 first,
                 second: position,
                 name: name.clone(),
@@ -147,29 +161,29 @@ fn checked_names(names: Vec<String>, commands: usize) -> Result<Vec<String>, Pla
     Ok(names)
 }
 
-impl fmt::Display for PlanError {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlanError::BlankCommand { position } => {
+            UsageError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
-            PlanError::ZeroTime { flag } => write!(
+            UsageError::ZeroTime { flag } => write!(
                 f,
                 "{flag} must be longer than zero: no command could ever succeed"
             ),
-            PlanError::SameFile { first, second } => {
+            UsageError::SameFile { first, second } => {
                 write!(f, "{first} and {second} would write the same file")
             }
-            PlanError::NameCount { names, commands } => write!(
+            UsageError::NameCount { names, commands } => write!(
                 f,
                 "--names must have one name for each command: {names} given for {commands}"
             ),
-            PlanError::BlankName { position } => write!(f, "--names: name {position} is empty"),
-            PlanError::UnprintableName { position, name } => write!(
+            UsageError::BlankName { position } => write!(f, "--names: name {position} is empty"),
+            UsageError::UnprintableName { position, name } => write!(
                 f,
                 "--names: name {position} has a control character: {name:?}"
             ),
-            PlanError::DuplicateName {
+            UsageError::DuplicateName {
                 first,
                 second,
                 name,
@@ -181,12 +195,7 @@ impl fmt::Display for PlanError {
     }
 }
 
-impl Error for PlanError {}
-
-/// A short name for the command that `map` runs for one argument.
-pub(crate) fn name_of_argument(argument: &OsStr, number: u64) -> String {
-    names::of_argument(&argument.to_string_lossy()).unwrap_or_else(|| number.to_string())
-}
+impl Error for UsageError {}
 
 #[cfg(test)]
 mod tests {
@@ -195,20 +204,19 @@ mod tests {
     use crate::plan::OnFailure;
     use clap::Parser;
 
-    fn plan(args: &[&str]) -> Result<(Plan, Common), PlanError> {
+    fn checked(args: &[&str]) -> Result<Plan, UsageError> {
         let all = ["taskgroup", "run"].iter().chain(args);
         let Verb::Run(raw) = Args::try_parse_from(all).expect("clap takes it").verb else {
             panic!("it is a run");
         };
-        let common = raw.common.clone();
-        check(&common)?;
-        Ok((Plan::of_words(raw, &common, Policy::All)?, common))
+        checked_options(&raw.common)?;
+        plan(raw, Policy::All)
     }
 
     #[test]
     fn defaults() {
-        let (plan, common) = plan(&["true", "false"]).unwrap();
-        assert_eq!(common.grace(), Duration::from_secs(5));
+        let plan = checked(&["true", "false"]).unwrap();
+        assert_eq!(plan.tasks[0].work.grace, Duration::from_secs(5));
         assert_eq!(
             (plan.groups[ROOT].jobs, plan.tasks[0].timeout),
             (None, None)
@@ -221,35 +229,35 @@ mod tests {
     #[test]
     fn a_blank_command_is_named_by_its_position() {
         assert_eq!(
-            plan(&["true", " \t"]).unwrap_err(),
-            PlanError::BlankCommand { position: 2 }
+            checked(&["true", " \t"]).unwrap_err(),
+            UsageError::BlankCommand { position: 2 }
         );
     }
 
     #[test]
     fn names_must_fit() {
         assert_eq!(
-            plan(&["--names", "a", "true", "true"]).unwrap_err(),
-            PlanError::NameCount {
+            checked(&["--names", "a", "true", "true"]).unwrap_err(),
+            UsageError::NameCount {
                 names: 1,
                 commands: 2
             }
         );
         assert_eq!(
-            plan(&["--names", "a,", "true", "true"]).unwrap_err(),
-            PlanError::BlankName { position: 2 }
+            checked(&["--names", "a,", "true", "true"]).unwrap_err(),
+            UsageError::BlankName { position: 2 }
         );
         assert_eq!(
-            plan(&["--names", "a,b,a", "true", "true", "true"]).unwrap_err(),
-            PlanError::DuplicateName {
+            checked(&["--names", "a,b,a", "true", "true", "true"]).unwrap_err(),
+            UsageError::DuplicateName {
                 first: 1,
                 second: 3,
                 name: "a".into()
             }
         );
         assert_eq!(
-            plan(&["--names", "a\x1b", "true"]).unwrap_err(),
-            PlanError::UnprintableName {
+            checked(&["--names", "a\x1b", "true"]).unwrap_err(),
+            UsageError::UnprintableName {
                 position: 1,
                 name: "a\x1b".into()
             }
@@ -259,10 +267,10 @@ mod tests {
     #[test]
     fn a_timeout_of_zero_is_refused_and_a_grace_of_zero_is_not() {
         assert_eq!(
-            plan(&["--timeout", "0s", "true"]).unwrap_err(),
-            PlanError::ZeroTime { flag: "--timeout" }
+            checked(&["--timeout", "0s", "true"]).unwrap_err(),
+            UsageError::ZeroTime { flag: "--timeout" }
         );
-        let (_, common) = plan(&["--grace", "0s", "true"]).unwrap();
-        assert_eq!(common.grace(), Duration::ZERO);
+        let plan = checked(&["--grace", "0s", "true"]).unwrap();
+        assert_eq!(plan.tasks[0].work.grace, Duration::ZERO);
     }
 }
