@@ -15,6 +15,9 @@
 //! table of files at the top of a `mod.rs` that has one.
 //!
 //! Tests, the models of the schedule checker and `lib.rs`, which only lists names, are left out.
+//!
+//! The command has floors, too: the rows of its table in `ARCHITECTURE.md`. There a room imports
+//! only what is on lower floors, so its rooms form no circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -552,14 +555,24 @@ fn files_below(folder: &Path, before: &str, into: &mut Vec<(String, String)>) {
     }
 }
 
-/// Each source by its path below `src`.
+/// Each source of the library by its path below `src`.
 fn sources() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_below("src")
+}
+
+/// Each source below a folder, which is relative to the package of the library.
+fn sources_below(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     files_below(&folder, "", &mut files);
     assert!(files.len() > 50, "the sources are there");
     files.sort();
     files
+}
+
+fn architecture() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is there")
 }
 
 fn is_skipped(file: &str) -> bool {
@@ -615,6 +628,11 @@ fn rows<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
         .collect()
 }
 
+/// Whether a file is what the table of rooms calls `room`.
+fn stands_in(file: &str, room: &str) -> bool {
+    is_in(file, room) || file.strip_suffix(".rs") == Some(room)
+}
+
 /// What is wrong with a list of rooms: each file is in one of them, on its floor, and each exists.
 fn wrong_rooms(architecture: &str, files: &[&str]) -> Vec<String> {
     let mut rooms = Vec::new();
@@ -624,9 +642,7 @@ fn wrong_rooms(architecture: &str, files: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut used = BTreeSet::new();
     for file in files.iter().filter(|file| **file != "lib.rs") {
-        let found = rooms.iter().filter(|(_, room)| {
-            is_in(file, room) || file.strip_suffix(".rs").is_some_and(|name| name == *room)
-        });
+        let found = rooms.iter().filter(|(_, room)| stands_in(file, room));
         let found: Vec<_> = found.collect();
         match found[..] {
             [(floor, room)] => {
@@ -641,6 +657,35 @@ fn wrong_rooms(architecture: &str, files: &[&str]) -> Vec<String> {
     }
     let gone = rooms.iter().filter(|(_, room)| !used.contains(room));
     wrong.extend(gone.map(|(_, room)| format!("there is no room {room}")));
+    wrong
+}
+
+/// What is wrong in the command: files without a floor, floors without a file, and imports of
+/// another room that do not go down.
+fn wrong_in_command(architecture: &str, arrows: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<String> {
+    let rows = rows(architecture, "| rooms of the command |");
+    let rooms = rows.iter().rev().enumerate();
+    let rooms: Vec<(usize, &str)> = rooms
+        .flat_map(|(floor, row)| names_in(row[0]).map(move |room| (floor, room)))
+        .collect();
+    let room_of = |file: &str| rooms.iter().find(|(_, room)| stands_in(file, room));
+    let mut wrong = Vec::new();
+    for (file, targets) in arrows {
+        let Some((floor, room)) = room_of(file) else {
+            wrong.push(format!("{file} is in no room"));
+            continue;
+        };
+        for target in targets {
+            match room_of(target) {
+                Some((lower, _)) if lower < floor => {}
+                Some((_, same)) if same == room => {}
+                _ => wrong.push(format!("{file} -> {target}")),
+            }
+        }
+    }
+    let is_empty = |room: &str| !arrows.keys().any(|file| stands_in(file, room));
+    let empty = rooms.iter().filter(|(_, room)| is_empty(room));
+    wrong.extend(empty.map(|(_, room)| format!("there is no room {room}")));
     wrong
 }
 
@@ -676,8 +721,7 @@ fn each_file_is_in_one_room_of_the_architecture() {
     let sources = sources();
     let files: Vec<_> = sources.iter().map(|(file, _)| file.as_str()).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it is there");
-    let mut wrong = wrong_rooms(&architecture, &files);
+    let mut wrong = wrong_rooms(&architecture(), &files);
     let mut tables = 0;
     for (file, source) in &sources {
         if let Some(folder) = file.strip_suffix("/mod.rs") {
@@ -716,6 +760,18 @@ fn no_floor_imports_what_is_above_it() {
         found.len(),
         found.join("\n")
     );
+}
+
+#[test]
+fn each_room_of_the_command_imports_only_what_is_below_it() {
+    let sources = sources_below("../taskgroup-cli/src");
+    let house = house_of(&sources);
+    let mut arrows = house.arrows();
+    arrows.retain(|file, _| !["lib.rs", "main.rs"].contains(file));
+    // It sees what is there.
+    assert!(arrows["run.rs"].contains("engine/mod.rs"));
+    let wrong = wrong_in_command(&architecture(), &arrows);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -846,6 +902,33 @@ fn an_import_of_a_higher_floor_is_found() {
         found,
         ["error/mod.rs -> scope/tree.rs", "scope/tree.rs -> group.rs"]
     );
+}
+
+#[test]
+fn an_import_in_the_command_that_does_not_go_down_is_found() {
+    let table = "| rooms of the command | what |\n|---|---|\n\
+                 | `run`, `man` | a |\n| `plan` | b |\n| `flag` | c |\n";
+    let house = small(&[
+        ("run.rs", "use crate::plan::Plan; pub(crate) struct Run;"),
+        ("man.rs", "use crate::run::Run;"),
+        (
+            "plan/mod.rs",
+            "use self::file::File; pub(crate) mod file; pub(crate) struct Plan;",
+        ),
+        (
+            "plan/file.rs",
+            "use crate::run::Run; pub(crate) struct File;",
+        ),
+        ("exit.rs", "use crate::plan::Plan;"),
+    ]);
+    let found = wrong_in_command(table, &house.arrows());
+    let expected = [
+        "exit.rs is in no room",
+        "man.rs -> run.rs",
+        "plan/file.rs -> run.rs",
+        "there is no room flag",
+    ];
+    assert_eq!(found, expected);
 }
 
 #[test]
