@@ -42,7 +42,7 @@ impl<T> Mutex<T> {
         MutexGuard {
             guard,
             #[cfg(all(debug_assertions, not(loom)))]
-            _held: Held::new(),
+            _held: LockHeld::new(),
         }
     }
 }
@@ -52,7 +52,7 @@ impl<T> Mutex<T> {
 pub(crate) struct MutexGuard<'a, T> {
     guard: imp::MutexGuard<'a, T>,
     #[cfg(all(debug_assertions, not(loom)))]
-    _held: Held,
+    _held: LockHeld,
 }
 
 impl<T> std::ops::Deref for MutexGuard<'_, T> {
@@ -69,7 +69,7 @@ impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
 }
 
 #[cfg(all(debug_assertions, not(loom)))]
-pub(crate) use held::{Held, held};
+pub(crate) use held::{LockHeld, held};
 
 /// How many locks of the engine this thread has.
 #[cfg(all(debug_assertions, not(loom)))]
@@ -84,16 +84,16 @@ mod held {
         HELD.try_with(Cell::get).unwrap_or(0)
     }
 
-    pub(crate) struct Held(());
+    pub(crate) struct LockHeld(());
 
-    impl Held {
+    impl LockHeld {
         pub(crate) fn new() -> Self {
             let _ = HELD.try_with(|held| held.set(held.get() + 1));
             Self(())
         }
     }
 
-    impl Drop for Held {
+    impl Drop for LockHeld {
         fn drop(&mut self) {
             let _ = HELD.try_with(|held| held.set(held.get() - 1));
         }

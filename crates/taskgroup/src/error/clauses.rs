@@ -9,7 +9,7 @@
 
 use super::leaf::{Identity, LeafKey};
 use super::origin::group_in;
-use super::tree::Header;
+use super::tree::Heading;
 use super::{BoxError, ErrorGroup, Interval, Leaf, Member, TaskError, TaskInfo, select};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -271,7 +271,7 @@ pub struct Clauses {
 
 /// The original tree in the order of a walk, without its leaves.
 enum Slot {
-    Enter(Header),
+    Enter(Heading),
     Leaf(Identity),
     Exit,
 }
@@ -355,7 +355,7 @@ impl Clauses {
 
     fn root(&self) -> &TaskInfo {
         match &self.shape[0] {
-            Slot::Enter(header) => &header.info,
+            Slot::Enter(heading) => &heading.info,
             Slot::Leaf(_) | Slot::Exit => unreachable!("a shape starts with the root group"),
         }
     }
@@ -393,13 +393,13 @@ impl fmt::Debug for Clauses {
 }
 
 fn shape_of(root: &ErrorGroup) -> Vec<Slot> {
-    let mut shape = vec![Slot::Enter(root.header().clone())];
+    let mut shape = vec![Slot::Enter(root.heading().clone())];
     let mut open = vec![root.members().iter()];
     while let Some(members) = open.last_mut() {
         match members.next() {
             Some(Member::Task(task)) => shape.push(Slot::Leaf(task.identity())),
             Some(Member::Group(group)) => {
-                shape.push(Slot::Enter(group.header().clone()));
+                shape.push(Slot::Enter(group.heading().clone()));
                 open.push(group.members().iter());
             }
             None => {
@@ -432,11 +432,11 @@ fn fill(
     left: &mut HashMap<LeafKey, Vec<TaskError>>,
     raised: Vec<Member>,
 ) -> Option<ErrorGroup> {
-    let mut open: Vec<(Header, Vec<Member>)> = Vec::new();
+    let mut open: Vec<(Heading, Vec<Member>)> = Vec::new();
     let mut raised = Some(raised);
     for slot in shape {
         match slot {
-            Slot::Enter(header) => open.push((header, Vec::new())),
+            Slot::Enter(heading) => open.push((heading, Vec::new())),
             Slot::Leaf(identity) => {
                 let task = left.get_mut(&identity.key()).and_then(Vec::pop);
                 if let Some((_, members)) = open.last_mut() {
@@ -444,12 +444,12 @@ fn fill(
                 }
             }
             Slot::Exit => {
-                let (header, mut members) = open.pop()?;
+                let (heading, mut members) = open.pop()?;
                 let Some((_, parent)) = open.last_mut() else {
                     members.extend(raised.take().unwrap_or_default());
-                    return ErrorGroup::from_parts(header, members);
+                    return ErrorGroup::from_parts(heading, members);
                 };
-                parent.extend(ErrorGroup::from_parts(header, members).map(Member::Group));
+                parent.extend(ErrorGroup::from_parts(heading, members).map(Member::Group));
             }
         }
     }

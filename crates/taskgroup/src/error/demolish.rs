@@ -69,9 +69,9 @@ impl Drop for Close {
 }
 
 /// An error in the keeping of a leaf. Its drop goes through the gate.
-pub(super) struct Held(Option<BoxError>);
+pub(super) struct HeldError(Option<BoxError>);
 
-impl Held {
+impl HeldError {
     pub(super) fn new(error: BoxError) -> Self {
         Self(Some(error))
     }
@@ -85,7 +85,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldError {
     fn drop(&mut self) {
         if let Some(error) = self.0.take() {
             demolish(Remains::Error(error));

@@ -6,7 +6,7 @@
 //!    exactly when they share it. Selection relies on that to put a re-raised leaf back where it
 //!    was.
 
-use super::demolish::Held;
+use super::demolish::HeldError;
 use super::origin::{Origin, TaskOrigin};
 use super::{BoxError, ErrorGroup, Interval, TaskId, TaskInfo, TaskPath};
 use crate::gate::{self, Foreign, Payload};
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 #[derive(Clone)]
 pub struct TaskError(TaskOrigin);
 
-pub(super) struct Leaf {
+pub(super) struct TaskLeaf {
     info: TaskInfo,
     failure: Failure,
     /// When it failed, to be compared with others.
@@ -40,8 +40,8 @@ pub(super) struct Leaf {
 }
 
 enum Failure {
-    Error(Held),
-    Cancelled(Held),
+    Error(HeldError),
+    Cancelled(HeldError),
     Panic(Panic),
 }
 
@@ -54,12 +54,16 @@ struct Panic {
 
 impl TaskError {
     pub(crate) fn failed(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
-        Self::new(info, Failure::Error(Held::new(error)), interval)
+        Self::new(info, Failure::Error(HeldError::new(error)), interval)
     }
 
     /// A task that ended because it was cancelled, where that has to be reported as an error.
     pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
-        Self::new(info, Failure::Cancelled(Held::new(error)), Interval::now())
+        Self::new(
+            info,
+            Failure::Cancelled(HeldError::new(error)),
+            Interval::now(),
+        )
     }
 
     pub(crate) fn panicked(info: TaskInfo, payload: Payload, interval: Interval) -> Self {
@@ -69,7 +73,7 @@ impl TaskError {
     }
 
     fn new(info: TaskInfo, failure: Failure, interval: Interval) -> Self {
-        Self(TaskOrigin(Arc::new(Leaf {
+        Self(TaskOrigin(Arc::new(TaskLeaf {
             info,
             failure,
             interval,
@@ -327,10 +331,10 @@ impl TaskOrigin {
 
 /// The address of a leaf, to compare with others while both are known to be alive.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct LeafKey(*const Leaf);
+pub(super) struct LeafKey(*const TaskLeaf);
 
 /// Remembers a leaf without owning it. While this lives the address is not given to another leaf.
-pub(super) struct Identity(Weak<Leaf>);
+pub(super) struct Identity(Weak<TaskLeaf>);
 
 impl Identity {
     pub(super) fn key(&self) -> LeafKey {

@@ -5,8 +5,8 @@
 //! from any other error, nor the failure of a sibling that it awaited. What such a wrapper passes
 //! on is the *source*, and these sources lead back to what they belong to.
 
-use super::leaf::Leaf;
-use super::tree::Node;
+use super::leaf::TaskLeaf;
+use super::tree::GroupNode;
 use super::{BoxError, ErrorGroup, TaskInfo};
 use crate::gate;
 use std::error::Error;
@@ -19,16 +19,16 @@ const PATH_NAMES: usize = 8;
 
 /// What a group owns: its node. As an error it names the first task that failed.
 #[derive(Clone)]
-pub(super) struct Origin(pub(super) Arc<Node>);
+pub(super) struct Origin(pub(super) Arc<GroupNode>);
 
 /// What a failure owns: its leaf. As an error it says which task it was.
 #[derive(Clone)]
-pub(super) struct TaskOrigin(pub(super) Arc<Leaf>);
+pub(super) struct TaskOrigin(pub(super) Arc<TaskLeaf>);
 
 impl Deref for TaskOrigin {
-    type Target = Arc<Leaf>;
+    type Target = Arc<TaskLeaf>;
 
-    fn deref(&self) -> &Arc<Leaf> {
+    fn deref(&self) -> &Arc<TaskLeaf> {
         &self.0
     }
 }

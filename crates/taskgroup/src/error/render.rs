@@ -70,7 +70,7 @@ impl fmt::Debug for ErrorGroup {
 fn task_line(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
     one_line(
         out,
-        format_args!("task `{}` {}", task.name(), Verdict(task)),
+        format_args!("task `{}` {}", task.name(), HowItEnded(task)),
     )
 }
 
@@ -101,17 +101,17 @@ fn one_line(out: &mut dyn Write, text: fmt::Arguments<'_>) -> fmt::Result {
 }
 
 fn task_tree(task: &TaskError, out: &mut dyn Write) -> fmt::Result {
-    Tree::new(out).draw(Node::Task(task))
+    TreeWriter::new(out).draw(Shown::Task(task))
 }
 
 fn group_tree(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
-    Tree::new(out).draw(Node::Group(group))
+    TreeWriter::new(out).draw(Shown::Group(group))
 }
 
 /// What happened to a task: `failed: …`, `panicked: …`.
-struct Verdict<'a>(&'a TaskError);
+struct HowItEnded<'a>(&'a TaskError);
 
-impl fmt::Display for Verdict<'_> {
+impl fmt::Display for HowItEnded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.error(), self.0.panic_message()) {
             (Some(error), _) if self.0.is_cancelled() => {
@@ -134,7 +134,7 @@ impl fmt::Display for Who<'_> {
 }
 
 /// What gets a branch of its own.
-enum Node<'a> {
+enum Shown<'a> {
     Task(&'a TaskError),
     Group(&'a ErrorGroup),
     /// What is left out.
@@ -153,8 +153,8 @@ impl Rest {
     fn add(&mut self, task: &TaskError) {
         self.count += 1;
         let mut text = String::new();
-        // Neither a string nor a verdict fails.
-        let _ = one_line(&mut text, format_args!("{}", Verdict(task)));
+        // Writing into a string does not fail, nor does `HowItEnded`.
+        let _ = one_line(&mut text, format_args!("{}", HowItEnded(task)));
         if let Some((end, _)) = text.char_indices().nth(TEXT_LENGTH) {
             text.truncate(end);
             text.push('…');
@@ -168,11 +168,11 @@ impl Rest {
     }
 }
 
-impl<'a> From<&'a Member> for Node<'a> {
+impl<'a> From<&'a Member> for Shown<'a> {
     fn from(member: &'a Member) -> Self {
         match member {
-            Member::Task(task) => Node::Task(task),
-            Member::Group(group) => Node::Group(group),
+            Member::Task(task) => Shown::Task(task),
+            Member::Group(group) => Shown::Group(group),
         }
     }
 }
@@ -194,24 +194,24 @@ struct Branches<'a> {
 
 impl<'a> Branches<'a> {
     /// The next branch and what is said before it. `is_full`: members are only summed up.
-    fn next(&mut self, is_full: bool) -> Option<(&'static str, Node<'a>)> {
+    fn next(&mut self, is_full: bool) -> Option<(&'static str, Shown<'a>)> {
         let mark = std::mem::take(&mut self.mark);
         // The cause is always drawn.
         if self.room == 0 || is_full && self.room < MAX_MEMBERS {
             let rest = self.sum_up();
             if rest.count > 0 {
-                return Some((mark, Node::Rest(rest)));
+                return Some((mark, Shown::Rest(rest)));
             }
         }
         self.room = self.room.saturating_sub(1);
         if let Some(member) = self.members.next() {
-            return Some((mark, Node::from(member)));
+            return Some((mark, Shown::from(member)));
         }
         if let Some(leaf) = self.leaves.as_mut().and_then(Iterator::next) {
-            return Some((mark, Node::Task(leaf.task())));
+            return Some((mark, Shown::Task(leaf.task())));
         }
         let (label, group) = self.attached.next()?;
-        Some((label, Node::Group(group)))
+        Some((label, Shown::Group(group)))
     }
 
     /// Takes the members that are left.
@@ -238,7 +238,8 @@ impl<'a> Branches<'a> {
     }
 }
 
-struct Tree<'w> {
+/// Draws one tree, line by line.
+struct TreeWriter<'w> {
     out: &'w mut dyn Write,
     /// What lines start with: the trunks of the branches that go on.
     prefix: String,
@@ -247,7 +248,7 @@ struct Tree<'w> {
     drawn: usize,
 }
 
-impl<'w> Tree<'w> {
+impl<'w> TreeWriter<'w> {
     fn new(out: &'w mut dyn Write) -> Self {
         Self {
             out,
@@ -257,7 +258,7 @@ impl<'w> Tree<'w> {
         }
     }
 
-    fn draw(&mut self, root: Node<'_>) -> fmt::Result {
+    fn draw(&mut self, root: Shown<'_>) -> fmt::Result {
         let mut open = vec![self.node(("", ""), "", root, 0)?];
         while let Some(branches) = open.last_mut() {
             self.prefix.truncate(branches.prefix);
@@ -281,14 +282,14 @@ impl<'w> Tree<'w> {
         &mut self,
         edge: (&str, &str),
         mark: &str,
-        node: Node<'a>,
+        node: Shown<'a>,
         depth: usize,
     ) -> Result<Branches<'a>, fmt::Error> {
         self.drawn += 1;
         let mut branches = match node {
-            Node::Task(task) => self.task(edge, mark, task, depth)?,
-            Node::Group(group) => self.group(edge, mark, group, depth)?,
-            Node::Rest(rest) => self.rest(edge, &rest, depth)?,
+            Shown::Task(task) => self.task(edge, mark, task, depth)?,
+            Shown::Group(group) => self.group(edge, mark, group, depth)?,
+            Shown::Rest(rest) => self.rest(edge, &rest, depth)?,
         };
         branches.prefix = self.prefix.len();
         Ok(branches)
@@ -323,7 +324,7 @@ impl<'w> Tree<'w> {
             None => self.head(
                 edge,
                 trunk,
-                format_args!("{mark}task {who} {}", Verdict(task)),
+                format_args!("{mark}task {who} {}", HowItEnded(task)),
             )?,
         }
         self.path(trunk, task.info(), depth)?;

@@ -146,7 +146,7 @@ impl<'a> Open<'a> {
             {
                 return Some(self.group.clone());
             }
-            ErrorGroup::from_parts(self.group.header().clone(), part)
+            ErrorGroup::from_parts(self.group.heading().clone(), part)
         };
         (rebuild(self.wanted), rebuild(self.others))
     }

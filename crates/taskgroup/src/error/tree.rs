@@ -38,7 +38,7 @@ impl Member {
     pub(crate) fn from_failure(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
         match group_in(error) {
             Ok(mut group) => {
-                Arc::make_mut(&mut group.origin.0).header.returned_by = Some(info);
+                Arc::make_mut(&mut group.origin.0).heading.returned_by = Some(info);
                 Member::Group(group)
             }
             Err(error) => Member::Task(TaskError::failed(info, error, interval)),
@@ -246,8 +246,8 @@ pub struct ErrorGroup {
     origin: Origin,
 }
 
-pub(super) struct Node {
-    header: Header,
+pub(super) struct GroupNode {
+    heading: Heading,
     members: Vec<Member>,
     /// How many leaves there are below, counted when the node is made: asking costs nothing at any
     /// depth.
@@ -260,7 +260,7 @@ pub(super) struct Node {
 
 /// What a group says of itself, and what each part split off it says too.
 #[derive(Clone)]
-pub(super) struct Header {
+pub(super) struct Heading {
     pub(super) info: TaskInfo,
     pub(super) returned_by: Option<TaskInfo>,
     pub(super) context: Option<CancelReason>,
@@ -272,16 +272,16 @@ impl ErrorGroup {
     /// which they arrived; the cause is moved to the front.
     pub(crate) fn new(info: TaskInfo, mut members: Vec<Member>) -> Option<Self> {
         Member::put_first(&mut members);
-        let header = Header {
+        let heading = Heading {
             info,
             returned_by: None,
             context: None,
             handling: None,
         };
-        Self::from_parts(header, members)
+        Self::from_parts(heading, members)
     }
 
-    pub(super) fn from_parts(header: Header, members: Vec<Member>) -> Option<Self> {
+    pub(super) fn from_parts(heading: Heading, members: Vec<Member>) -> Option<Self> {
         if members.is_empty() {
             return None;
         }
@@ -291,8 +291,8 @@ impl ErrorGroup {
             Member::Group(group) => group.is_cancelled(),
         });
         let interval = members[0].interval();
-        let node = Arc::new(Node {
-            header,
+        let node = Arc::new(GroupNode {
+            heading,
             members,
             leaves,
             cancelled,
@@ -307,17 +307,17 @@ impl ErrorGroup {
 
     /// Notes that the group failed while it was being cancelled, and why it was.
     pub(crate) fn with_context(mut self, reason: CancelReason) -> Self {
-        Arc::make_mut(&mut self.origin.0).header.context = Some(reason);
+        Arc::make_mut(&mut self.origin.0).heading.context = Some(reason);
         self
     }
 
     pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
-        Arc::make_mut(&mut self.origin.0).header.handling = Some(handled);
+        Arc::make_mut(&mut self.origin.0).heading.handling = Some(handled);
         self
     }
 
-    pub(super) fn header(&self) -> &Header {
-        &self.origin.0.header
+    pub(super) fn heading(&self) -> &Heading {
+        &self.origin.0.heading
     }
 
     pub(super) fn same_node(&self, other: &Self) -> bool {
@@ -326,7 +326,7 @@ impl ErrorGroup {
 
     /// The group itself: name, id, path and location in one.
     pub fn info(&self) -> &TaskInfo {
-        &self.origin.0.header.info
+        &self.origin.0.heading.info
     }
 
     /// The name of the group.
@@ -351,19 +351,19 @@ impl ErrorGroup {
 
     /// The task that returned this group as its error, when it is a branch of a larger tree.
     pub fn returned_by(&self) -> Option<&TaskInfo> {
-        self.origin.0.header.returned_by.as_ref()
+        self.origin.0.heading.returned_by.as_ref()
     }
 
     /// Why the group was being cancelled when these errors arose; `None` when it was not being
     /// cancelled from outside.
     pub fn context(&self) -> Option<&CancelReason> {
-        self.origin.0.header.context.as_ref()
+        self.origin.0.heading.context.as_ref()
     }
 
     /// The errors that were being handled when this group was raised by the handler of a clause;
     /// see [`on`](Self::on).
     pub fn handling(&self) -> Option<&ErrorGroup> {
-        self.origin.0.header.handling.as_ref()
+        self.origin.0.heading.handling.as_ref()
     }
 
     /// The direct members: the cause, then the others in order of arrival. Nested groups are
@@ -512,7 +512,7 @@ impl Error for ErrorGroup {
     }
 }
 
-impl Node {
+impl GroupNode {
     pub(super) fn cause(&self) -> &TaskError {
         let mut node = self;
         loop {
@@ -524,10 +524,10 @@ impl Node {
     }
 }
 
-impl Clone for Node {
+impl Clone for GroupNode {
     fn clone(&self) -> Self {
         Self {
-            header: self.header.clone(),
+            heading: self.heading.clone(),
             members: self.members.clone(),
             leaves: self.leaves,
             cancelled: self.cancelled,
@@ -536,10 +536,10 @@ impl Clone for Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for GroupNode {
     fn drop(&mut self) {
         demolish(Remains::Members(std::mem::take(&mut self.members)));
-        if let Some(handled) = self.header.handling.take() {
+        if let Some(handled) = self.heading.handling.take() {
             demolish(Remains::Group(handled));
         }
     }

@@ -172,10 +172,10 @@ fn line(node: &Node, above: Option<&CancelReason>, f: &mut Formatter<'_>) -> fmt
         write!(out, " {}", node.state())?;
     }
     if let Some(age) = node.age() {
-        write!(out, ", {} old", Span(age))?;
+        write!(out, ", {} old", Elapsed(age))?;
     }
     if let Some(left) = node.remaining() {
-        write!(out, ", {} left", Span(left))?;
+        write!(out, ", {} left", Elapsed(left))?;
     }
     if node.tasks() > 0 && node.kind() != NodeKind::Task {
         write!(out, ", {}", Tasks(node.tasks()))?;
@@ -202,9 +202,9 @@ impl Display for Tasks {
 }
 
 /// A duration in the units that people read.
-struct Span(Duration);
+struct Elapsed(Duration);
 
-impl Display for Span {
+impl Display for Elapsed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         match seconds {

@@ -19,7 +19,7 @@ const SUBSCRIBER: &str = "a `tracing` subscriber";
 pub(crate) struct Span(tracing::Span);
 
 /// Until it is dropped, the span is the current one.
-pub(crate) struct Entered<'a>(Option<tracing::span::Entered<'a>>);
+pub(crate) struct EnteredSpan<'a>(Option<tracing::span::Entered<'a>>);
 
 impl Span {
     pub(super) fn new(make: impl FnOnce() -> tracing::Span) -> Self {
@@ -28,11 +28,11 @@ impl Span {
     }
 
     #[inline]
-    pub(crate) fn enter(&self) -> Entered<'_> {
+    pub(crate) fn enter(&self) -> EnteredSpan<'_> {
         if self.0.is_disabled() {
-            return Entered(None);
+            return EnteredSpan(None);
         }
-        Entered(gate::call_or_report(SUBSCRIBER, || self.0.enter()))
+        EnteredSpan(gate::call_or_report(SUBSCRIBER, || self.0.enter()))
     }
 
     /// Asks no subscriber.
@@ -51,7 +51,7 @@ impl Drop for Span {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for EnteredSpan<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(entered) = self.0.take() {

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::{Failure, Fault, Report};
-use super::pump::{Course, Gate, Pump, Step};
+use super::failure::{Failure, Report, Symptom};
+use super::pump::{Course, Gate, Pump, StepTaken};
 use super::quiet::quietly;
 use super::schedule::{Schedule, Source};
 use super::shrink::shrink;
@@ -50,10 +50,10 @@ impl Default for Explorer {
 
 /// The outcome of one run.
 pub(super) struct Run {
-    pub(super) fault: Option<Fault>,
+    pub(super) symptom: Option<Symptom>,
     pub(super) schedule: Schedule,
     steps: u64,
-    names: Vec<Step>,
+    names: Vec<StepTaken>,
     panics: Vec<String>,
 }
 
@@ -69,15 +69,15 @@ impl Explorer {
         }
     }
 
-    /// A run that has not ended after this much virtual time is [stuck](Fault::Stuck). Virtual time
-    /// jumps over idle time, so the limit may be long. Reaching it takes real time only where
+    /// A run that has not ended after this much virtual time is [stuck](Symptom::Stuck). Virtual
+    /// time jumps over idle time, so the limit may be long. Reaching it takes real time only where
     /// something ticks for ever.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// A run that is still busy after this number of polls is [endless](Fault::Endless).
+    /// A run that is still busy after this number of polls is [endless](Symptom::Endless).
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = steps;
         self
@@ -115,7 +115,7 @@ impl Explorer {
             let run = self.once(Source::Seed(seed), false, &program, location);
             report.runs += 1;
             report.steps += run.steps;
-            if run.fault.is_some() {
+            if run.symptom.is_some() {
                 return Err(self.failure(Some(seed), report.runs, run, &program, location));
             }
             orders.insert(run.schedule);
@@ -140,16 +140,16 @@ impl Explorer {
         let location = Location::caller();
         let source = Source::Schedule(schedule.clone());
         let run = self.once(source, true, &program, location);
-        match run.fault {
+        match run.symptom {
             None => Ok(Report {
                 runs: 1,
                 distinct: 1,
                 steps: run.steps,
             }),
-            Some(fault) => Err(Box::new(Failure {
+            Some(symptom) => Err(Box::new(Failure {
                 seed: None,
                 runs: 1,
-                fault,
+                symptom,
                 schedule: run.schedule,
                 repeats: true,
                 panics: run.panics,
@@ -167,20 +167,20 @@ impl Explorer {
         program: &impl AsyncFn() -> T,
         location: &'static Location<'static>,
     ) -> Box<Failure> {
-        let Some(first) = found.fault else {
+        let Some(first) = found.symptom else {
             unreachable!("only a run that went wrong is a failure")
         };
         let again = |schedule: &Schedule, with_names| {
             let source = Source::Schedule(schedule.clone());
             let run = self.once(source, with_names, program, location);
             let same = run
-                .fault
+                .symptom
                 .as_ref()
-                .is_some_and(|fault| fault.is_like(&first));
+                .is_some_and(|symptom| symptom.is_like(&first));
             same.then_some(run)
         };
         // Each attempt at one that never ends would take as long as the first.
-        let small = if self.shrink && !matches!(first, Fault::Endless(_)) {
+        let small = if self.shrink && !matches!(first, Symptom::Endless(_)) {
             shrink(&found.schedule, |schedule| again(schedule, false).is_some())
         } else {
             found.schedule.clone()
@@ -190,7 +190,7 @@ impl Explorer {
             Some(run) => Failure {
                 seed,
                 runs,
-                fault: run.fault.unwrap_or(first),
+                symptom: run.symptom.unwrap_or(first),
                 schedule: small,
                 repeats: true,
                 panics: run.panics,
@@ -199,7 +199,7 @@ impl Explorer {
             None => Failure {
                 seed,
                 runs,
-                fault: first,
+                symptom: first,
                 schedule: found.schedule,
                 repeats: false,
                 panics: found.panics,
@@ -231,19 +231,21 @@ impl Explorer {
             let _inside = runtime.enter();
             Course::new(Runtime::current(), source, self.steps, with_names)
         };
-        let (fault, panics) = quietly(|| {
+        let (symptom, panics) = quietly(|| {
             let run = || runtime.block_on(self.watch(&course, program, location));
-            let fault = catch_unwind(AssertUnwindSafe(run));
+            let symptom = catch_unwind(AssertUnwindSafe(run));
             // What is left is dropped here, and may panic, too.
             let down = catch_unwind(AssertUnwindSafe(|| drop(runtime)));
-            match (fault, down) {
-                (Ok(Some(fault)), _) => Some(fault),
-                (Err(payload), _) | (_, Err(payload)) => Some(Fault::Panicked(message(&*payload))),
+            match (symptom, down) {
+                (Ok(Some(symptom)), _) => Some(symptom),
+                (Err(payload), _) | (_, Err(payload)) => {
+                    Some(Symptom::Panicked(message(&*payload)))
+                }
                 (Ok(None), Ok(())) => None,
             }
         });
         Run {
-            fault,
+            symptom,
             schedule: course.taken(),
             steps: course.done(),
             names: course.names(),
@@ -257,14 +259,14 @@ impl Explorer {
         course: &Arc<Course>,
         program: &impl AsyncFn() -> T,
         location: &'static Location<'static>,
-    ) -> Option<Fault> {
+    ) -> Option<Symptom> {
         let runtime = Runtime::current();
         runtime.explore();
         tokio::spawn(Pump::new(course.clone()));
         let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
         let body = async {
             match converted(program().await) {
-                Err(error) => Some(Fault::Failed(drawn(&error))),
+                Err(error) => Some(Symptom::Failed(drawn(&error))),
                 Ok(_) => self.leak(&runtime, course, &scope).await,
             }
         };
@@ -274,14 +276,14 @@ impl Explorer {
         tokio::select! {
             biased;
             ended = Gate(course.clone(), Box::pin(section)) => match ended {
-                Ended::Value(fault) => fault,
+                Ended::Value(symptom) => symptom,
                 Ended::Panicked(caught) => {
-                    Some(Fault::Panicked(message(&*caught.payload)))
+                    Some(Symptom::Panicked(message(&*caught.payload)))
                 }
                 Ended::Dropped => unreachable!("nobody knows the scope to cancel it"),
             },
-            () = used_up => Some(Fault::Endless(course.done())),
-            () = tokio::time::sleep(self.limit) => Some(Fault::Stuck(super::alive(&scope))),
+            () = used_up => Some(Symptom::Endless(course.done())),
+            () = tokio::time::sleep(self.limit) => Some(Symptom::Stuck(super::alive(&scope))),
         }
     }
 
@@ -292,7 +294,7 @@ impl Explorer {
         runtime: &Arc<Runtime>,
         course: &Course,
         scope: &Arc<Scope>,
-    ) -> Option<Fault> {
+    ) -> Option<Symptom> {
         while course.alone() < TURNS {
             tokio::task::yield_now().await;
         }
@@ -301,7 +303,7 @@ impl Explorer {
         if detached > 0 && !self.detached {
             left.push(format!("{detached} of `tokio::spawn`"));
         }
-        (!left.is_empty()).then_some(Fault::Leak(left))
+        (!left.is_empty()).then_some(Symptom::Leak(left))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::pump::Step;
+use super::pump::StepTaken;
 use super::schedule::Schedule;
 
 /// How a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum Symptom {
     /// The program panicked.
     Panicked(String),
     /// The program returned an error, which is drawn whole here.
@@ -22,14 +22,14 @@ pub enum Fault {
     Leak(Vec<String>),
 }
 
-impl Fault {
+impl Symptom {
     /// Whether both are the same variant.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Symptom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panicked(message) => write!(f, "it panicked: {message}"),
@@ -57,11 +57,11 @@ impl fmt::Display for Fault {
 pub struct Failure {
     pub(super) seed: Option<u64>,
     pub(super) runs: u64,
-    pub(super) fault: Fault,
+    pub(super) symptom: Symptom,
     pub(super) schedule: Schedule,
     pub(super) repeats: bool,
     pub(super) panics: Vec<String>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<StepTaken>,
 }
 
 impl Failure {
@@ -79,8 +79,8 @@ impl Failure {
 
     /// What happened.
     #[must_use]
-    pub fn fault(&self) -> &Fault {
-        &self.fault
+    pub fn symptom(&self) -> &Symptom {
+        &self.symptom
     }
 
     /// The schedule, made small, for [`replay`](super::replay).
@@ -103,8 +103,8 @@ const SHOWN: usize = 60;
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.seed {
-            Some(seed) => write!(f, "seed {seed} (run {}): {}", self.runs, self.fault)?,
-            None => write!(f, "the replayed run: {}", self.fault)?,
+            Some(seed) => write!(f, "seed {seed} (run {}): {}", self.runs, self.symptom)?,
+            None => write!(f, "the replayed run: {}", self.symptom)?,
         }
         for panic in &self.panics {
             write!(f, "\n  {}", panic.replace('\n', "\n  "))?;

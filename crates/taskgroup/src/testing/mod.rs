@@ -53,7 +53,7 @@ mod shrink;
 use std::sync::Arc;
 
 pub use explorer::Explorer;
-pub use failure::{Failure, Fault, Report};
+pub use failure::{Failure, Report, Symptom};
 pub use schedule::{BadSchedule, Schedule};
 // Not at the root: a glob import of the root would make `#[test]` ambiguous.
 #[cfg(feature = "macros")]

@@ -29,7 +29,7 @@ struct Inner {
     chooser: Chooser,
     done: u64,
     /// The names of what was run, if they are to be kept.
-    names: Option<Vec<Step>>,
+    names: Option<Vec<StepTaken>>,
     /// The program was woken.
     woken: bool,
     turn: Turn,
@@ -43,7 +43,7 @@ struct Inner {
 
 /// One turn.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
+pub(super) struct StepTaken {
     pub(super) task: String,
     /// How many tasks could have been chosen.
     pub(super) waiting: usize,
@@ -116,7 +116,7 @@ impl Course {
         self.lock().chooser.taken()
     }
 
-    pub(super) fn names(&self) -> Vec<Step> {
+    pub(super) fn names(&self) -> Vec<StepTaken> {
         self.lock().names.clone().unwrap_or_default()
     }
 
@@ -145,7 +145,7 @@ impl Course {
         inner.done += 1;
         let next = waiting.remove(choice);
         if let Some(names) = &mut inner.names {
-            names.push(Step {
+            names.push(StepTaken {
                 task: next.name(),
                 waiting: waiting.len() + 1,
             });

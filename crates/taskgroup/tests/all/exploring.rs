@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use taskgroup::testing::{self, Explorer, Failure, Fault, Schedule};
+use taskgroup::testing::{self, Explorer, Failure, Schedule, Symptom};
 use taskgroup::{BoxError, TaskGroup, TaskOutput, shield, timeout, until_cancelled};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -33,7 +33,7 @@ fn found<T: TaskOutput>(name: &str, seeds: u64, program: impl AsyncFn() -> T) ->
     // What is printed makes it happen again.
     let again = Explorer::new().replay(failure.schedule(), &program);
     let again = again.expect_err("a replay fails as the run did");
-    let kind = |failure: &Failure| std::mem::discriminant(failure.fault());
+    let kind = |failure: &Failure| std::mem::discriminant(failure.symptom());
     assert_eq!(kind(&again), kind(&failure));
     *failure
 }
@@ -72,7 +72,7 @@ fn a_lost_wake_up() {
         })
         .await
     });
-    let Fault::Stuck(alive) = failure.fault() else {
+    let Symptom::Stuck(alive) = failure.symptom() else {
         panic!("{failure}");
     };
     assert_eq!(alive.len(), 1);
@@ -111,7 +111,7 @@ fn a_wake_up_lost_in_a_future() {
         })
         .await
     });
-    assert!(matches!(failure.fault(), Fault::Stuck(_)), "{failure}");
+    assert!(matches!(failure.symptom(), Symptom::Stuck(_)), "{failure}");
 }
 
 /// A loop that takes a cancellation for the failure of one attempt and goes on under a shield.
@@ -142,7 +142,7 @@ fn a_swallowed_cancel() {
         assert!(start.elapsed() < ms(1_000), "the cancel was swallowed");
         Ok::<(), BoxError>(())
     });
-    let Fault::Panicked(message) = failure.fault() else {
+    let Symptom::Panicked(message) = failure.symptom() else {
         panic!("{failure}");
     };
     assert_eq!(message, "the cancel was swallowed");
@@ -179,7 +179,10 @@ fn a_dropped_error() {
         assert_eq!(kept, 2, "an error is gone");
         Ok::<(), BoxError>(())
     });
-    assert!(matches!(failure.fault(), Fault::Panicked(_)), "{failure}");
+    assert!(
+        matches!(failure.symptom(), Symptom::Panicked(_)),
+        "{failure}"
+    );
 }
 
 /// A task that is made past the group and is usually done before the group ends.
@@ -206,7 +209,7 @@ fn a_child_that_outlives_its_group() {
         })
         .await
     });
-    let Fault::Leak(left) = failure.fault() else {
+    let Symptom::Leak(left) = failure.symptom() else {
         panic!("{failure}");
     };
     assert_eq!(left, &["1 of `tokio::spawn`"]);
@@ -227,7 +230,7 @@ fn cleanup_that_nobody_waits_for() {
         }
     };
     let failure = Explorer::new().run(0..1, program).unwrap_err();
-    let Fault::Leak(left) = failure.fault() else {
+    let Symptom::Leak(left) = failure.symptom() else {
         panic!("{failure}");
     };
     assert!(left.iter().any(|one| one.contains("tidy")), "{failure}");
@@ -254,7 +257,7 @@ fn a_failure_is_made_small_and_says_who_ran() {
         })
         .await
     });
-    assert!(matches!(failure.fault(), Fault::Failed(_)), "{failure}");
+    assert!(matches!(failure.symptom(), Symptom::Failed(_)), "{failure}");
     assert_eq!(failure.schedule().deviations(), 1, "{failure}");
     let text = failure.to_string();
     for part in [
@@ -294,7 +297,7 @@ fn what_never_ends_is_found() {
         .await
     });
     let busy = busy.unwrap_err();
-    assert_eq!(busy.fault(), &Fault::Endless(500));
+    assert_eq!(busy.symptom(), &Symptom::Endless(500));
 
     let deadlock = Explorer::new().run(0..1, async || {
         let (one, other) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
@@ -302,14 +305,17 @@ fn what_never_ends_is_found() {
         drop(one.lock().await);
     });
     let deadlock = deadlock.unwrap_err();
-    assert!(matches!(deadlock.fault(), Fault::Stuck(_)), "{deadlock}");
+    assert!(
+        matches!(deadlock.symptom(), Symptom::Stuck(_)),
+        "{deadlock}"
+    );
 }
 
 #[test]
 fn an_error_fails_the_run() {
     let failure = Explorer::new().run(0..3, async || Err::<(), _>("no luck"));
     let failure = failure.unwrap_err();
-    assert_eq!(failure.fault(), &Fault::Failed("no luck".into()));
+    assert_eq!(failure.symptom(), &Symptom::Failed("no luck".into()));
 }
 
 #[test]

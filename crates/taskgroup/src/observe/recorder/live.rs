@@ -31,9 +31,9 @@ fn recorders() -> &'static Mutex<Vec<Live>> {
 
 /// Stands for a live task or scope (RL2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key(usize);
+pub(crate) struct LiveKey(usize);
 
-impl Key {
+impl LiveKey {
     pub(crate) fn of_task(header: &Header) -> Self {
         Self(std::ptr::from_ref(header).addr())
     }
@@ -49,7 +49,7 @@ struct Live {
     begin: Instant,
     limit: usize,
     recording: Recording,
-    keys: HashMap<Key, usize>,
+    keys: HashMap<LiveKey, usize>,
     ids: HashMap<TaskId, usize>,
 }
 
@@ -87,7 +87,14 @@ impl Live {
         u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    fn add(&mut self, key: Key, id: TaskId, parents: &[Key], mut record: TaskRecord, now: Instant) {
+    fn add(
+        &mut self,
+        key: LiveKey,
+        id: TaskId,
+        parents: &[LiveKey],
+        mut record: TaskRecord,
+        now: Instant,
+    ) {
         if self.recording.tasks.len() >= self.limit {
             self.recording.omitted += 1;
             return;
@@ -105,7 +112,7 @@ impl Live {
 }
 
 /// Changes the record of `key` in each recording that has one.
-fn change(key: Key, mut how: impl FnMut(&mut TaskRecord, u64, &HashMap<TaskId, usize>)) {
+fn change(key: LiveKey, mut how: impl FnMut(&mut TaskRecord, u64, &HashMap<TaskId, usize>)) {
     let now = Instant::now();
     for live in recorders().lock().iter_mut() {
         let since = live.since(now);
@@ -115,13 +122,13 @@ fn change(key: Key, mut how: impl FnMut(&mut TaskRecord, u64, &HashMap<TaskId, u
     }
 }
 
-fn add(key: Key, id: TaskId, around: &Arc<Scope>, record: &TaskRecord) {
+fn add(key: LiveKey, id: TaskId, around: &Arc<Scope>, record: &TaskRecord) {
     let now = Instant::now();
     // What stands between that is not recorded itself is passed over.
-    let parents: Vec<Key> = tree::ancestors(around)
+    let parents: Vec<LiveKey> = tree::ancestors(around)
         .filter_map(|scope| match &scope.kind {
-            Kind::Group(_) | Kind::Run => Some(Key::of_scope(scope)),
-            Kind::Task(_) => tree::task_of(scope).map(|task| Key::of_task(task.header())),
+            Kind::Group(_) | Kind::Run => Some(LiveKey::of_scope(scope)),
+            Kind::Task(_) => tree::task_of(scope).map(|task| LiveKey::of_task(task.header())),
             _ => None,
         })
         .take(1)
@@ -143,7 +150,7 @@ impl Listener for Recorders {
             ..TaskRecord::default()
         };
         add(
-            Key::of_task(header),
+            LiveKey::of_task(header),
             who::task_id(header),
             &header.owner,
             &record,
@@ -151,7 +158,7 @@ impl Listener for Recorders {
     }
 
     fn started(&self, header: &Header) {
-        change(Key::of_task(header), |record, now, _| {
+        change(LiveKey::of_task(header), |record, now, _| {
             record.started_ns = Some(now);
         });
     }
@@ -169,22 +176,22 @@ impl Listener for Recorders {
             ..TaskRecord::default()
         };
         let around = scope.parent().unwrap_or_else(|| Scope::root());
-        add(Key::of_scope(scope), id, around, &record);
-        change(Key::of_scope(scope), |record, now, _| {
+        add(LiveKey::of_scope(scope), id, around, &record);
+        change(LiveKey::of_scope(scope), |record, now, _| {
             record.started_ns = Some(now);
         });
     }
 
     fn cancelled(&self, header: &Header, reason: &CancelReason) {
-        cancelled(Key::of_task(header), reason);
+        cancelled(LiveKey::of_task(header), reason);
     }
 
     fn cleaning(&self, header: &Header) {
-        cleaning(Key::of_task(header));
+        cleaning(LiveKey::of_task(header));
     }
 
     fn forced(&self, header: &Header) {
-        change(Key::of_task(header), |record, now, _| {
+        change(LiveKey::of_task(header), |record, now, _| {
             record.killed_ns.get_or_insert(now);
         });
     }
@@ -192,14 +199,14 @@ impl Listener for Recorders {
     fn scope_cancelled(&self, scope: &Arc<Scope>, reason: &CancelReason) {
         // Each run is cancelled once its main has ended, so this says nothing about the program.
         if !matches!(scope.kind, Kind::Run) || reason.kind() != ReasonKind::GroupEnded {
-            cancelled(Key::of_scope(scope), reason);
+            cancelled(LiveKey::of_scope(scope), reason);
         }
     }
 
     fn scope_cleaning(&self, scope: &Arc<Scope>) {
         match tree::task_of(scope) {
-            Some(task) => cleaning(Key::of_task(task.header())),
-            None => cleaning(Key::of_scope(scope)),
+            Some(task) => cleaning(LiveKey::of_task(task.header())),
+            None => cleaning(LiveKey::of_scope(scope)),
         }
     }
 
@@ -212,7 +219,7 @@ impl Listener for Recorders {
                 (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
             },
         };
-        end(Key::of_task(header), outcome, message.as_deref());
+        end(LiveKey::of_task(header), outcome, message.as_deref());
     }
 
     fn closed(&self, scope: &Arc<Scope>) {
@@ -234,11 +241,11 @@ impl Listener for Recorders {
         } else {
             Outcome::Succeeded
         };
-        end(Key::of_scope(scope), outcome, None);
+        end(LiveKey::of_scope(scope), outcome, None);
     }
 }
 
-fn cancelled(key: Key, reason: &CancelReason) {
+fn cancelled(key: LiveKey, reason: &CancelReason) {
     let text = reason.to_string();
     let who = reason.task().map(crate::error::TaskInfo::id);
     change(key, |record, now, ids| {
@@ -250,7 +257,7 @@ fn cancelled(key: Key, reason: &CancelReason) {
     });
 }
 
-fn cleaning(key: Key) {
+fn cleaning(key: LiveKey) {
     change(key, |record, now, _| {
         if record.cancelled_ns.is_some() && record.cleanup_ns.is_none() {
             record.cleanup_ns = Some(now);
@@ -258,7 +265,7 @@ fn cleaning(key: Key) {
     });
 }
 
-fn end(key: Key, outcome: Outcome, message: Option<&str>) {
+fn end(key: LiveKey, outcome: Outcome, message: Option<&str>) {
     change(key, |record, now, _| {
         record.ended_ns = Some(now);
         record.error = message.map(str::to_owned);
