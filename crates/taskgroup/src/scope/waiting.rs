@@ -26,8 +26,9 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
         }
     }
     let group = who::info(scope);
+    // Below a grace each task is in the tree before its first poll.
     let what = if names.is_empty() {
-        "its body".to_owned()
+        "its body, or a task that has not been polled yet".to_owned()
     } else {
         names.join(", ")
     };
@@ -40,8 +41,8 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
     warn(&Warning::new(WarningKind::StillWaiting, group, message));
 }
 
-/// Whether any task is below `scope`. A blocking closure, which also keeps a task open, has no name
-/// but the task's.
+/// Whether any task is below `scope`. A blocking closure also keeps a task open, but has no name
+/// except the task's.
 fn has_tasks(scope: &Arc<Scope>) -> bool {
     let mut stack = vec![scope.clone()];
     while let Some(scope) = stack.pop() {
