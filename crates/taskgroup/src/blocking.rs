@@ -51,9 +51,7 @@ impl BlockingToken {
         if !self.is_cancelled() {
             return Ok(());
         }
-        let reason = self.reason();
-        let reason = reason.unwrap_or_else(|| CancelReason::dropped(self.scope.location));
-        Err(Cancelled::plain(reason))
+        Err(Cancelled::plain(self.scope.reason_or_dropped()))
     }
 }
 

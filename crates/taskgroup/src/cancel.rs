@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 pub use crate::reason::{CancelReason, ReasonKind};
 pub use crate::scope::cancelled::Cancelled;
 use crate::scope::current::{self, Lazy};
-use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::section::{Ends, Section};
 
 /// The first thing in each await of this crate: pending in a cancelled scope that holds no guard,
 /// so that no loop over such awaits goes on there (S37). The owner of the code drops it after that
@@ -107,18 +107,15 @@ pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::O
         poll_fn(|cx| poll_told_point(cx)).await;
         let section = Section::unopened(Lazy::Section, location, Ends::Any, future);
         let mut section = std::pin::pin!(section);
-        match poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
-            Ended::Value(value) => Ok(value),
-            Ended::Panicked(caught) => caught.resume(),
-            Ended::Dropped => {
-                let scope = section.as_mut().scope();
-                let parent = scope.and_then(|scope| scope.home()).cloned();
-                let parent = parent.unwrap_or_else(current::scope);
-                let reason = scope.and_then(|scope| scope.reason());
-                let reason = reason.unwrap_or_else(|| CancelReason::dropped(parent.location));
-                Err(Cancelled::guarding(&parent, reason))
-            }
+        if let Some(value) = section.as_mut().ended().await.value() {
+            return Ok(value);
         }
+        let scope = section.as_mut().scope();
+        let parent = scope.and_then(|scope| scope.home()).cloned();
+        let parent = parent.unwrap_or_else(current::scope);
+        let reason = scope.and_then(|scope| scope.reason());
+        let reason = reason.unwrap_or_else(|| CancelReason::dropped(parent.location));
+        Err(Cancelled::guarding(&parent, reason))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU8;
 use crate::cancel::cut_off;
 use crate::gate::Foreign;
 use crate::scope::current;
-use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::section::{Ends, Section};
 use crate::scope::tree::{self, Kind, Scope};
 
 /// A value that everything below a scope sees: a request id, a user, a configuration.
@@ -111,11 +111,10 @@ impl<T: Send + Sync> Local<T> {
             );
             let scope = Scope::open(kind, current::scope(), location);
             let mut section = std::pin::pin!(Section::new(scope, Ends::Own, future));
-            match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
-                Ended::Value(value) => value,
-                Ended::Panicked(caught) => caught.resume(),
+            match section.as_mut().ended().await.value() {
+                Some(value) => value,
                 // Only the end of a grace leads here.
-                Ended::Dropped => cut_off().await,
+                None => cut_off().await,
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::panic::Location;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::cancel::{CancelReason, Cancelled, ReasonKind};
@@ -209,19 +208,12 @@ impl Runner {
         // Everything in the tree has ended. What the program gave to Tokio directly gets a moment
         // more; a blocking read of a terminal may never end.
         runtime.shutdown_timeout(Duration::from_secs(1));
-        let (value, scope) = ended;
+        let (ended, scope) = ended;
         let failures = ErrorGroup::new(who::info(&scope), scope.take_adopted());
-        let value = match value {
-            Ended::Value(value) => Some(value),
-            Ended::Dropped => None,
-            Ended::Panicked(caught) => {
-                if let Some(failures) = failures {
-                    eprintln!("{failures:#}");
-                }
-                caught.resume()
-            }
-        };
-        match (value, failures) {
+        if let (Ended::Panicked(_), Some(failures)) = (&ended, &failures) {
+            eprintln!("{failures:#}");
+        }
+        match (ended.value(), failures) {
             (Some(value), None) => Ok(value),
             (value, failures) => Err(RunError {
                 reason: scope.reason().filter(|_| value.is_none()),
@@ -255,9 +247,7 @@ impl Runner {
             value
         };
         let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
-        let ended =
-            std::future::poll_fn(|cx| -> Poll<Ended<T>> { section.as_mut().poll_ended(cx) });
-        let ended = ended.await;
+        let ended = section.as_mut().ended().await;
         if let Some(watch) = watch {
             watch.abort();
         }

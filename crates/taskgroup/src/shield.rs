@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use crate::cancel::cut_off;
 use crate::scope::current::Lazy;
-use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::section::{Ends, Section};
 
 /// Runs `future` to its end, even when the scopes around it are cancelled.
 ///
@@ -46,11 +46,10 @@ pub fn shield<F: Future>(future: F) -> impl Future<Output = F::Output> {
     async move {
         let section = Section::unopened(Lazy::Shield, location, Ends::Own, future);
         let mut section = std::pin::pin!(section);
-        match std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await {
-            Ended::Value(value) => value,
-            Ended::Panicked(caught) => caught.resume(),
+        match section.as_mut().ended().await.value() {
+            Some(value) => value,
             // Only the end of a grace leads here.
-            Ended::Dropped => cut_off().await,
+            None => cut_off().await,
         }
     }
 }

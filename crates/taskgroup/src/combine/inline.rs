@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::cancel::{CancelReason, Cancelled};
+use crate::cancel::Cancelled;
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
@@ -134,7 +134,9 @@ impl Inline<'_> {
         if group.is_cancelled() {
             // IN2
             drop(future);
-            return Err(JoinError::Cancelled(Cancelled::plain(reason_of(group))));
+            return Err(JoinError::Cancelled(Cancelled::plain(
+                group.reason_or_dropped(),
+            )));
         }
         progress.start();
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
@@ -145,13 +147,15 @@ impl Inline<'_> {
             result.map_err(|(error, interval)| self.failed(index, &here, error, interval))
         };
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
-        let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
+        let ended = section.as_mut().ended().await;
         match ended {
             Ended::Value(Ok(value)) => Ok(value),
             Ended::Value(Err(Some(failed))) => Err(JoinError::Failed(failed)),
             Ended::Value(Err(None)) | Ended::Dropped => {
                 group.child_cancelled();
-                Err(JoinError::Cancelled(Cancelled::plain(reason_of(&scope))))
+                Err(JoinError::Cancelled(Cancelled::plain(
+                    scope.reason_or_dropped(),
+                )))
             }
             Ended::Panicked(caught) => {
                 let member = Member::failed(self.info(index), (*caught).into());
@@ -219,12 +223,6 @@ impl Inline<'_> {
         let name: Cow<'static, str> = Cow::Owned(format!("#{index}"));
         TaskInfo::new(name, id, Some(&above), self.location)
     }
-}
-
-fn reason_of(scope: &Arc<Scope>) -> CancelReason {
-    scope
-        .reason()
-        .unwrap_or_else(|| CancelReason::dropped(scope.location))
 }
 
 /// Counts an inline child in its group's progress, also when the child is dropped half-way.

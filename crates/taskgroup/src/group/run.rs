@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::spawn::TaskGroup;
-use crate::cancel::{CancelReason, Cancelled, cancel_point, poll_over};
+use crate::cancel::{Cancelled, cancel_point, poll_over};
 use crate::error::{BoxError, ErrorGroup, Member};
 use crate::scope::current;
 use crate::scope::dated::Dated;
@@ -44,9 +44,7 @@ impl<R> Ran<R> {
         if let Some(value) = ended? {
             return Ok(value);
         }
-        let reason = scope.reason();
-        let reason = reason.unwrap_or_else(|| CancelReason::dropped(scope.location));
-        let error = Box::new(Cancelled::plain(reason));
+        let error = Box::new(Cancelled::plain(scope.reason_or_dropped()));
         let member = Member::from_cancelled(who::body_info(&scope), error);
         match ErrorGroup::new(who::info(&scope), vec![member]) {
             Some(error) => Err(error),
@@ -126,20 +124,16 @@ where
         };
         (ended, TaskGroup { scope })
     };
-    let value = match ended {
-        Ended::Value(value) => value,
-        Ended::Dropped => None,
-        Ended::Panicked(caught) => {
-            let failure = group.in_tree().take_failure();
-            if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
-                home.adopt_failure(Member::Group(failure));
-            }
-            caught.resume();
+    if let Ended::Panicked(_) = ended {
+        // The panic goes on in the caller, and the failures of the children must not be lost.
+        let failure = group.in_tree().take_failure();
+        if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
+            home.adopt_failure(Member::Group(failure));
         }
-    };
+    }
     Ran {
+        value: ended.value().flatten(),
         group,
-        value,
         waited,
     }
 }

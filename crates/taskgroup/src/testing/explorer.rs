@@ -271,7 +271,7 @@ impl Explorer {
             }
         };
         let mut section = Box::pin(Section::new(scope.clone(), Ends::Any, body));
-        let section = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx));
+        let section = section.as_mut().ended();
         let used_up = std::future::poll_fn(|cx| course.poll_used_up(cx));
         tokio::select! {
             biased;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `winding` | what a scope does after its code has ended |
 //! | `cleanup` | cleanups that were left to a scope |
+//! | `ended` | how the code of a section ended |
 //!
 //! Invariants:
 //!
@@ -20,6 +21,7 @@
 //!   renews the hold that it is entitled to. Once its future has ended, the section hands on what
 //!   is parked below it before it waits for anything (S40).
 
+use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,13 +32,16 @@ use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
 use super::tree::{CANCELLED, FORCED, Kind, OWN, Scope};
-use super::who;
-use crate::error::{Began, Caught, Member};
+use crate::error::{Began, Caught};
 use crate::gate;
 
 mod cleanup;
+mod ended;
 mod winding;
 
+use ended::adopt_panic;
+
+pub(crate) use ended::Ended;
 pub(super) use winding::poll_winding;
 
 /// Which cancellations of its scope make a section drop its future.
@@ -46,15 +51,6 @@ pub(crate) enum Ends {
     Own,
     /// Those from above as well.
     Any,
-}
-
-/// How the future of a section ended.
-pub(crate) enum Ended<T> {
-    Value(T),
-    /// Dropped by the guard rule.
-    Dropped,
-    /// It panicked while it was polled or dropped.
-    Panicked(Box<Caught>),
 }
 
 pin_project! {
@@ -175,6 +171,11 @@ impl<F: Future> Section<F> {
             future: Some(future),
             ended: None,
         }
+    }
+
+    /// Polls it to its end, as [`poll_ended`](Self::poll_ended) does.
+    pub(crate) fn ended(mut self: Pin<&mut Self>) -> impl Future<Output = Ended<F::Output>> {
+        poll_fn(move |cx| self.as_mut().poll_ended(cx))
     }
 
     /// As [`Future::poll`], with the way the future ended. A panic is caught and handed over after
@@ -332,18 +333,6 @@ impl<F: Future> Section<F> {
             SectionState::Open(open) => Some(&open.scope),
             SectionState::Unopened(..) => None,
         }
-    }
-}
-
-/// The code of `scope` had panicked, and the code that was to unwind with that is gone (S41). The
-/// parent gets a failure instead.
-fn adopt_panic(scope: &Arc<Scope>, caught: Caught) {
-    if let Some(parent) = scope.parent() {
-        let who = match scope.group() {
-            Some(_) => who::body_info(scope),
-            None => who::info(scope),
-        };
-        parent.adopt_from_hand(Member::failed(who, caught.into()));
     }
 }
 

@@ -279,6 +279,12 @@ impl Scope {
         self.inner.lock().reason.clone()
     }
 
+    /// Why code here has no value. Without a cancellation that is because it was dropped.
+    pub(crate) fn reason_or_dropped(&self) -> CancelReason {
+        self.reason()
+            .unwrap_or_else(|| CancelReason::dropped(self.location))
+    }
+
     pub(crate) fn group(&self) -> Option<&GroupState> {
         match &self.kind {
             Kind::Group(group) => Some(group),
