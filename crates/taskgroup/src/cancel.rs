@@ -52,8 +52,8 @@ pub(crate) fn poll_over(cx: &Context<'_>) -> Poll<()> {
 }
 
 /// As [`poll_cancel_point`], once the cancellation has been reported to the code.
-fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
-    if current::is_cancelled() && current::scope().was_told() {
+fn poll_reported_point(cx: &Context<'_>) -> Poll<()> {
+    if current::is_cancelled() && current::scope().was_reported() {
         poll_cancel_point(cx)
     } else {
         Poll::Ready(())
@@ -104,7 +104,7 @@ fn poll_told_point(cx: &Context<'_>) -> Poll<()> {
 pub fn until_cancelled<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
     let location = Location::caller();
     async move {
-        poll_fn(|cx| poll_told_point(cx)).await;
+        poll_fn(|cx| poll_reported_point(cx)).await;
         let section = Section::unopened(Lazy::Section, location, Ends::Any, future);
         let mut section = std::pin::pin!(section);
         if let Some(value) = section.as_mut().ended().await.value() {

@@ -17,6 +17,7 @@ use crate::scope::bell::Bell;
 use crate::scope::current::{self, Lazy};
 use crate::scope::driver::Runtime;
 use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::time::ArmedBy;
 use crate::scope::tree::{self, Kind, Scope};
 
 /// The error of work that a deadline cut off.
@@ -105,7 +106,7 @@ impl Deadline {
         };
         drop(old);
         let is_inside = current::is_within(&self.scope);
-        self.scope.arm_deadline(false, || {
+        self.scope.arm_deadline(ArmedBy::Move, || {
             Runtime::with_clock_of(&self.scope, is_inside, clock)
         });
         if is_inside {
@@ -204,13 +205,13 @@ impl<F: Future> Limited<F> {
                 if scope.expire_if_due() {
                     return this.section.poll_dropped(cx);
                 }
-                scope.arm_deadline(true, || Some(Runtime::with_clock()));
+                scope.arm_deadline(ArmedBy::Poll, || Some(Runtime::with_clock()));
                 polled
             }
             (Some(scope), _) => {
                 let scope = scope.clone();
                 scope.runtime_if_any();
-                scope.arm_deadline(true, || Some(Runtime::with_clock()));
+                scope.arm_deadline(ArmedBy::Poll, || Some(Runtime::with_clock()));
                 let expired = scope.deadline().is_some_and(|state| state.lock().expired);
                 *this.armed = Armed::Scope(Disarm(scope));
                 if expired {
@@ -248,7 +249,9 @@ impl<F: Future> Future for Limited<F> {
             match ended {
                 // A value that carries the `Cancelled` of this deadline means "timed out", as an
                 // error that carries it ends a task.
-                Ended::Value(value) if !this.section.as_mut().scope().is_some_and(told_itself) => {
+                Ended::Value(value)
+                    if !this.section.as_mut().scope().is_some_and(reported_itself) =>
+                {
                     if let Armed::Bell(bell) = armed {
                         bell.leave();
                     }
@@ -280,7 +283,7 @@ impl<F: Future> Future for Limited<F> {
 }
 
 /// Whether the deadline has fired and its [`Cancelled`](crate::Cancelled) is still alive inside.
-fn told_itself(scope: &Arc<Scope>) -> bool {
+fn reported_itself(scope: &Arc<Scope>) -> bool {
     scope.is_origin() && scope.is_masked()
 }
 

@@ -141,7 +141,7 @@ fn bypasses(source: &str, is_engine: bool) -> Vec<Found> {
         }
         let code = code_of(line);
         // What is handed to the gate most often begins some lines before.
-        gated = if has(&code, &["gate::call", "spans::told(", "Span::new("]) {
+        gated = if has(&code, &["gate::call", "spans::record(", "Span::new("]) {
             6
         } else {
             gated.saturating_sub(1)
@@ -318,7 +318,7 @@ const RULES: &[Rule] = &[
             "pub(crate) span: tracing::Span,",
         ],
         harmless: &[
-            "spans::told(Level::DEBUG, || tell());",
+            "spans::record(Level::DEBUG, || tell());",
             "let _entered = header.span.enter();",
             "pub(crate) span: spans::Span,",
         ],

@@ -99,7 +99,7 @@ pub(crate) fn started(header: &Header) {
 #[inline]
 pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     #[cfg(feature = "tracing")]
-    super::spans::told(tracing::Level::DEBUG, || {
+    super::spans::record(tracing::Level::DEBUG, || {
         tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
     });
     tell!(cancelled(header, reason));
@@ -128,7 +128,7 @@ pub(crate) fn forced(header: &Header) {
 #[inline]
 pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
     #[cfg(feature = "tracing")]
-    super::spans::told(tracing::Level::DEBUG, || {
+    super::spans::record(tracing::Level::DEBUG, || {
         if tracing::enabled!(target: "taskgroup", tracing::Level::DEBUG) {
             if let Ending::Failed(failure) = how() {
                 tracing::debug!(target: "taskgroup", parent: header.span.id(), "{failure}");

@@ -23,7 +23,7 @@ pub(crate) struct EnteredSpan<'a>(Option<tracing::span::Entered<'a>>);
 
 impl Span {
     pub(super) fn new(make: impl FnOnce() -> tracing::Span) -> Self {
-        let span = told(Level::INFO, make);
+        let span = record(Level::INFO, make);
         Self(span.unwrap_or_else(tracing::Span::none))
     }
 
@@ -60,13 +60,13 @@ impl Drop for EnteredSpan<'_> {
     }
 }
 
-/// Tells the subscriber something, if there may be one that asks for this level.
+/// Calls `record`, which calls the subscriber, if there may be one that asks for this level.
 #[inline]
-pub(super) fn told<R>(level: Level, tell: impl FnOnce() -> R) -> Option<R> {
+pub(super) fn record<R>(level: Level, record: impl FnOnce() -> R) -> Option<R> {
     if level > LevelFilter::current() {
         return None;
     }
-    gate::call_or_report(SUBSCRIBER, tell)
+    gate::call_or_report(SUBSCRIBER, record)
 }
 
 pub(crate) fn of_group(number: u32, name: Option<&str>) -> Span {

@@ -241,7 +241,7 @@ impl<F: Future> Section<F> {
                             // the failures of their cleanup before what is around it is dropped.
                             open.hold();
                         }
-                        if is_told(&open.scope, *this.ends) && open.scope.ask() {
+                        if is_to_end(&open.scope, *this.ends) && open.scope.ask() {
                             gate::wake_by_ref(cx.waker());
                         }
                         return Poll::Pending;
@@ -363,16 +363,16 @@ fn drop_future<F: Future>(
 /// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the
 /// waker.
 fn to_drop(scope: &Scope, ends: Ends) -> bool {
-    scope.flags() & FORCED != 0 || (is_told(scope, ends) && scope.holds() == 0)
+    scope.flags() & FORCED != 0 || (is_to_end(scope, ends) && scope.holds() == 0)
 }
 
 /// Whether the scope is to end here, once nothing holds it.
-fn is_told(scope: &Scope, ends: Ends) -> bool {
-    let told = match ends {
+fn is_to_end(scope: &Scope, ends: Ends) -> bool {
+    let ending = match ends {
         Ends::Own => OWN,
         Ends::Any => CANCELLED,
     };
-    scope.flags() & told != 0
+    scope.flags() & ending != 0
 }
 
 fn poll_winding_held(open: &mut Open, cx: &mut Context<'_>) -> Poll<()> {

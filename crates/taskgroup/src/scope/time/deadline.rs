@@ -10,6 +10,16 @@ use crate::scope::driver::Runtime;
 use crate::scope::tree::{DeadlineState, Dropping, Kind, Scope};
 use crate::sync::Mutex;
 
+/// What sets an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArmedBy {
+    /// A poll of the work. An alarm that the work itself has set in that poll is set again: its
+    /// runtime may be one that the work opened and that nothing drives any more.
+    Poll,
+    /// The deadline was moved.
+    Move,
+}
+
 impl DeadlineState {
     /// A duration that ends beyond what an instant can say means never.
     pub(in crate::scope) fn start(&mut self) {
@@ -31,17 +41,15 @@ impl Scope {
     /// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
     /// already fires on the spot. Without a runtime the next poll of the work sets it.
     ///
-    /// After a poll of the work (`polled`), an alarm that the work itself has set in that poll is
-    /// set again: its runtime may be one that the work opened and that nothing drives any more.
     pub(crate) fn arm_deadline(
         self: &Arc<Self>,
-        polled: bool,
+        by: ArmedBy,
         runtime: impl FnOnce() -> Option<Arc<Runtime>>,
     ) {
         let Some(state) = self.deadline() else { return };
         let (to_come, stale) = {
             let mut state = state.lock();
-            let moved_inside = polled && std::mem::take(&mut state.moved_inside);
+            let moved_inside = by == ArmedBy::Poll && std::mem::take(&mut state.moved_inside);
             let stale = state
                 .timer
                 .take_if(|alarm| moved_inside || alarm.is_silent());

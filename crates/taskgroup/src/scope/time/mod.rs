@@ -13,3 +13,5 @@ pub(crate) mod bell;
 mod clock;
 mod deadline;
 pub(crate) mod timer;
+
+pub(crate) use deadline::ArmedBy;

@@ -82,12 +82,12 @@ impl Scope {
             let Some(home) = scope.home().filter(|_| !scope.is_task_root()) else {
                 return false;
             };
-            let told = match &home.kind {
+            let ending = match &home.kind {
                 Kind::Group(_) | Kind::Section | Kind::Run | Kind::Task(_) => CANCELLED,
                 Kind::Deadline(_) => OWN,
                 Kind::Shield | Kind::Root | Kind::Local(..) | Kind::Blocking | Kind::Call => 0,
             };
-            if home.flags() & told != 0 {
+            if home.flags() & ending != 0 {
                 return current::is_within(home);
             }
             scope = home;

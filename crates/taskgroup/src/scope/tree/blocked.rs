@@ -19,6 +19,13 @@ use crate::gate;
 /// unwound instead of dropped loses nothing: it is dropped either way.
 const CUTS: u32 = 1_000;
 
+/// Whether a guard of the code lets an await in a cancelled scope go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guards {
+    Count,
+    DoNotCount,
+}
+
 impl Scope {
     /// Pending in a cancelled scope where no guard lets the code go on (S37). The section or task
     /// of that scope drops the code after its poll has returned, or as soon as nothing holds the
@@ -31,23 +38,28 @@ impl Scope {
         if std::thread::panicking() {
             return Poll::Ready(());
         }
-        self.poll_cut_off(waker, true)
+        self.poll_cut_off(waker, Guards::Count)
     }
 
     /// As [`poll_may_go_on`](Self::poll_may_go_on), for code that has nothing to go on with.
     #[cold]
     pub(crate) fn poll_over(self: &Arc<Self>, waker: &Waker) {
-        let _ = self.poll_cut_off(waker, false);
+        let _ = self.poll_cut_off(waker, Guards::DoNotCount);
     }
 
-    fn poll_cut_off(self: &Arc<Self>, waker: &Waker, may_go_on: bool) -> Poll<()> {
+    fn poll_cut_off(self: &Arc<Self>, waker: &Waker, guards: Guards) -> Poll<()> {
         let mut is_away = false;
         for scope in self.in_the_same_task() {
             let is_forced = scope.flags() & FORCED != 0;
             // A deadline that is due fires where the code is suspended, which is not here yet
             // (S21).
             if is_forced || scope.is_to_drop_what_it_runs() {
-                if !scope.stop_await(waker, may_go_on && !is_forced) {
+                let guards = if is_forced {
+                    Guards::DoNotCount
+                } else {
+                    guards
+                };
+                if !scope.stop_await(waker, guards) {
                     return Poll::Ready(());
                 }
                 if !is_away && (is_forced || scope.holds() == 0) {
@@ -66,10 +78,10 @@ impl Scope {
 
     /// Keeps the waker of an await that is cut off, unless a guard lets the await go on. Returns
     /// whether it was kept.
-    fn stop_await(&self, waker: &Waker, may_go_on: bool) -> bool {
+    fn stop_await(&self, waker: &Waker, guards: Guards) -> bool {
         let mut waker = Some(gate::clone_waker(waker));
         let mut inner = self.inner.lock();
-        if inner.masks > 0 && may_go_on {
+        if inner.masks > 0 && guards == Guards::Count {
             drop(inner);
             return false;
         }

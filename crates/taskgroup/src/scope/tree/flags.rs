@@ -17,9 +17,9 @@ pub(super) const ORPHAN: u32 = 1 << 4;
 pub(crate) const NAMED: u32 = 1 << 5;
 /// There may be something in `rare`. Set under the lock.
 pub(super) const RARE: u32 = 1 << 6;
-/// Code here was given the [`Cancelled`](crate::Cancelled) of this cancellation. Each cancellation
-/// gives out one.
-pub(crate) const TOLD: u32 = 1 << 8;
+/// The cancellation was reported to code here: it got the [`Cancelled`](crate::Cancelled), of which
+/// each cancellation has one.
+pub(crate) const REPORTED: u32 = 1 << 8;
 /// The section holds its home (T12).
 pub(super) const HOLDING: u32 = 1 << 9;
 /// The section is parked: what its code forbids it does not forbid its home (T12).

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::flags::{CANCELLED, HOLDING, OWN, PARKED, TOLD};
+use super::flags::{CANCELLED, HOLDING, OWN, PARKED, REPORTED};
 use super::{Kind, Scope, ScopeData, task_of};
 use crate::sync::{MutexGuard, Ordering};
 
@@ -145,8 +145,8 @@ impl Scope {
     }
 
     /// Whether there was a [`Cancelled`](crate::Cancelled) of this scope.
-    pub(crate) fn was_told(&self) -> bool {
-        self.flags() & TOLD != 0
+    pub(crate) fn was_reported(&self) -> bool {
+        self.flags() & REPORTED != 0
     }
 
     /// Whether a [`Cancelled`](crate::Cancelled) of this scope lives.
@@ -162,7 +162,7 @@ impl Scope {
     /// A [`Cancelled`](crate::Cancelled) of this scope came to life. What it forbids is another
     /// matter, see [`hold`](Scope::hold).
     pub(crate) fn mask(self: &Arc<Self>) {
-        self.flags.set(TOLD);
+        self.flags.set(REPORTED);
         self.inner.lock().masks += 1;
         self.wake_stopped();
     }

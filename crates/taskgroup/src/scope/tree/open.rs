@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
-use super::flags::{CANCELLED, FORCED, Flags, NAMED, TOLD};
+use super::flags::{CANCELLED, FORCED, Flags, NAMED, REPORTED};
 use super::links::{Links, NO_SLOT, place, take_at};
 use super::tokens::{NUMBER, TOKEN};
 use super::{Kind, Scope, ScopeData};
@@ -75,7 +75,7 @@ impl Scope {
             let barrier = scope.kind.keeps_cancel_out();
             let mut inherited = flags & FORCED;
             if flags & CANCELLED != 0 && inner.masks == 0 && !barrier {
-                inherited |= CANCELLED | flags & TOLD;
+                inherited |= CANCELLED | flags & REPORTED;
             }
             (inherited != 0).then(|| (inherited | CANCELLED, inner.reason.clone()))
         };

@@ -1,4 +1,4 @@
-//! A cancellation on its way down: what is told, in which order, and what becomes of idle tasks.
+//! A cancellation on its way down: what it reaches, in which order, and what becomes of idle tasks.
 //!
 //! One loop over the tree marks everything (T4, T7). Only then wakers are called and idle tasks
 //! dropped, with no lock held (T5): breadth first, tasks in spawn order (S16, S25).
@@ -98,7 +98,7 @@ fn spread(
         let before;
         {
             let mut inner = scope.inner.lock();
-            // T14: before the tasks that are told count the holds.
+            // T14: before the tasks that are marked count the holds.
             before = scope.flags.set(bits);
             if before & bits == bits {
                 continue;
@@ -116,7 +116,7 @@ fn spread(
             if dropping == Dropping::InPlace && before & NAMED == 0 {
                 inner.claim_idle(inherited, &mut tasks);
             }
-            tasks.extend(inner.tasks.iter().map(Marked::only));
+            tasks.extend(inner.tasks.iter().map(Marked::in_place));
             for below in inner.scopes.iter() {
                 if force || !below.kind.keeps_cancel_out() {
                     queue.push_back((below.clone(), inherited));
@@ -131,19 +131,19 @@ fn spread(
                 cancelled_groups.push(scope.clone());
             }
             let queued = group.take_queued();
-            tasks.extend(queued.iter().map(Marked::only));
+            tasks.extend(queued.iter().map(Marked::in_place));
             unqueued.extend(queued);
         }
-        tasks[first_task..].sort_by_key(|told| told.index);
+        tasks[first_task..].sort_by_key(|marked| marked.index);
         let mut kept = first_task;
         for at in first_task..tasks.len() {
-            let told = &tasks[at];
-            let header = told.task.header();
+            let marked = &tasks[at];
+            let header = marked.task.header();
             let has_ended = header.is_done();
             // A claimed task is marked already, and had no scope. A shielded task (an adopted
             // cleanup) is only marked by force.
-            if told.claimed || header.mark(inherited) {
-                if let (false, Some(inside)) = (told.claimed, header.scope()) {
+            if marked.claimed || header.mark(inherited) {
+                if let (false, Some(inside)) = (marked.claimed, header.scope()) {
                     queue.push_back((inside.clone(), inherited));
                 }
                 tasks[at].has_ended = has_ended;
@@ -166,12 +166,17 @@ fn spread(
     }
     let mut forced = Vec::new();
     let mut sections = sections.into_iter().peekable();
-    for (number, told) in tasks.into_iter().enumerate() {
-        let Marked { task, claimed, .. } = told;
+    for (number, marked) in tasks.into_iter().enumerate() {
+        let Marked {
+            task,
+            claimed,
+            has_ended,
+            ..
+        } = marked;
         while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
             waker.wake();
         }
-        if force && !told.has_ended {
+        if force && !has_ended {
             forced.push(task.clone());
         }
         if claimed {
@@ -199,27 +204,32 @@ struct Marked {
 }
 
 impl Marked {
-    fn new(task: TaskRef, claimed: bool) -> Self {
+    fn in_place(task: &TaskRef) -> Self {
         Self {
             index: task.header().index,
-            task,
-            claimed,
+            task: task.clone(),
+            claimed: false,
             has_ended: false,
         }
     }
 
-    fn only(task: &TaskRef) -> Self {
-        Self::new(task.clone(), false)
+    fn claimed(task: TaskRef) -> Self {
+        Self {
+            index: task.header().index,
+            task,
+            claimed: true,
+            has_ended: false,
+        }
     }
 }
 
 impl ScopeData {
     /// Marks the idle tasks and takes them out of the list. In a group with a grace they stay in
     /// it, so that they can be named until they are dropped.
-    fn claim_idle(&mut self, bits: u32, told: &mut Vec<Marked>) {
+    fn claim_idle(&mut self, bits: u32, marked: &mut Vec<Marked>) {
         for task in std::mem::take(&mut self.tasks) {
             match task.claim_idle(bits) {
-                Ok(task) => told.push(Marked::new(task, true)),
+                Ok(task) => marked.push(Marked::claimed(task)),
                 Err(task) => {
                     task.header().set_slot(place(&self.tasks));
                     self.tasks.push(task);
