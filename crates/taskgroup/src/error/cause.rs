@@ -1,11 +1,11 @@
 //! Which of several failures is the cause of the others (S43).
 //!
-//! Two things decide. The first is when they failed. A failure whose poll began after another
-//! failure had ended may be its consequence, and cannot be its cause (see `order`). Where the polls
-//! overlap, as they do when the end of one task wakes the other on another thread, the texts
-//! decide. A closed channel is a consequence of the end of the task that had the other side. A
-//! closed pipe or connection may be one as well, or may come from outside. If neither decides, the
-//! failure that ended first is the cause.
+//! The first criterion is time. A failure whose poll began after another failure had ended may be
+//! its consequence, and cannot be its cause (see `order`). If the polls overlap, as they do when
+//! the end of one task wakes another one on another thread, the texts decide. A closed channel is a
+//! consequence of the end of the task that had the other side. A closed pipe or connection may be
+//! one as well, or may come from outside. If the texts do not decide, the failure that ended first
+//! is the cause.
 
 use super::leaf::{beneath, is_ours};
 use super::{Member, TaskError};
@@ -17,10 +17,10 @@ use std::iter::successors;
 /// How many errors in a chain of sources are looked at.
 const MAX_LINKS: usize = 64;
 
-/// What a failure says of who is to blame.
+/// What the text of a failure says about its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Says {
-    /// Something of its own.
+    /// Nothing about another task.
     Own,
     /// The other side of a pipe or a connection is gone.
     PeerGone,
@@ -46,7 +46,7 @@ impl Member {
                 cause = Some((index, interval.ended()));
                 continue;
             };
-            // Texts are foreign code and cost something: they are asked for where there is a
+            // A text comes from foreign code and costs time, so it is asked for only if there is a
             // choice.
             let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
             if best_says == Says::Own && interval.ended() >= best_end {
@@ -75,7 +75,7 @@ fn says(task: &TaskError) -> Says {
 
 fn link_says(link: &(dyn Error + 'static)) -> Says {
     if is_ours(link) {
-        // It tells of several failures. That of its cause is beneath.
+        // It reports several failures. Its cause is beneath.
         return Says::Own;
     }
     let by_kind = link.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -91,10 +91,10 @@ fn link_says(link: &(dyn Error + 'static)) -> Says {
     by_kind.max(text_says(&gate::text(&link)))
 }
 
-/// The error of a channel has the type of what is sent in its own type, so it is known by what it
-/// prints; and errors that were made into text by others are known as well.
+/// The type of a channel's error depends on what is sent, so the error is recognised by its text.
+/// That also finds errors that other code has turned into text.
 fn text_says(text: &str) -> Says {
-    /// As `Display` prints them: Tokio, the standard library, `futures`, `flume`, `async-channel`,
+    /// As printed by `Display`: Tokio, the standard library, `futures`, `flume`, `async-channel`,
     /// `crossbeam`.
     const CHANNELS: [&str; 8] = [
         "channel closed",
@@ -106,7 +106,7 @@ fn text_says(text: &str) -> Says {
         "oneshot canceled",
         "semaphore closed",
     ];
-    /// As `Debug` prints them, in the panic of an `unwrap` for one.
+    /// As printed by `Debug`, for example in the panic of an `unwrap`.
     const CHANNELS_DEBUG: [&str; 5] = [
         "SendError",
         "RecvError",

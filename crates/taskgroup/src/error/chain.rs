@@ -1,10 +1,10 @@
 //! A list that grows at one end and shares its tail.
 //!
-//! Two things in this module are "a node and everything above it": the path of a task, and the
-//! groups above a leaf. Copying either one for every node would cost the depth squared, so both are
-//! links to a shared parent.
+//! The path of a task and the groups above a leaf are both "a node and everything above it".
+//! Copying them for every node would cost the square of the depth, so each is a link to a shared
+//! parent.
 //!
-//! Invariant: dropping a chain is a loop, never a recursion; a chain may be as long as memory
+//! Invariant: a chain is dropped in a loop, never by recursion, because it may be as long as memory
 //! allows.
 
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! `except*`: handling the errors of a group by clauses.
 //!
 //! Invariants:
-//! 1. Each leaf is given to at most one handler; what no handler took is what the next clause sees.
-//! 2. A leaf that a handler returns is put back where it was; the result has the shape of the
+//! 1. Each leaf is given to at most one handler. The next clause sees what no handler has taken.
+//! 2. A leaf that a handler returns is put back where it was, so the result has the shape of the
 //!    original.
-//! 3. The original tree is not held while a handler runs, so a handler that cannot fail owns what
+//! 3. Nothing keeps the original tree while a handler runs, so a handler that cannot fail owns what
 //!    it is given.
 
 use super::leaf::{Identity, LeafKey};
@@ -18,8 +18,7 @@ use std::panic::Location;
 
 /// What the handler of a clause may return: nothing, or a `Result<(), E>` whose error is raised.
 ///
-/// It is implemented for these two and for `!`, the type of a handler that only panics or exits,
-/// and for nothing else.
+/// It is implemented only for these two and for `!`, the type of a handler that panics or exits.
 pub trait HandlerOutput: sealed::Sealed {
     #[doc(hidden)]
     const FALLIBLE: bool;
@@ -43,8 +42,8 @@ impl<E: Into<BoxError>> HandlerOutput for Result<(), E> {
     }
 }
 
-/// The type `!`, which stable Rust lets one reach but not name: what a handler returns that only
-/// panics or exits.
+/// The type `!`, which a handler returns that only panics or exits. Stable Rust has the type but no
+/// name for it.
 type Never = <fn() -> ! as sealed::Returns>::Value;
 
 impl HandlerOutput for Never {
@@ -69,7 +68,7 @@ mod sealed {
     impl<E> Sealed for Result<(), E> {}
 }
 
-/// The handler of a clause: a closure that takes the matched part and returns an [`HandlerOutput`].
+/// The handler of a clause: a closure that takes the matched part and returns a [`HandlerOutput`].
 ///
 /// It is implemented for all such closures.
 pub trait Handler: FnOnce(ErrorGroup) -> <Self as Handler>::Output {
@@ -86,31 +85,31 @@ where
 }
 
 impl ErrorGroup {
-    /// Handles the errors of type `E`, like `except* E` in Python; more clauses and
-    /// [`rest`](Clauses::rest) follow.
+    /// Handles the errors of type `E`, like `except* E` in Python. More clauses may follow, and
+    /// [`rest`](Clauses::rest) ends the chain.
     ///
-    /// The handler is called at most once, with the part of the tree that holds those errors, and
-    /// not at all when there are none. Each clause sees what the clauses before it left, so an
-    /// error is handled once, by the first clause that matches; several clauses may run for one
-    /// group. [`rest`](Clauses::rest) ends the chain and gives what is left in its original shape.
+    /// The handler is called once with the part of the tree that contains those errors, or not at
+    /// all if there are none. Each clause sees what the clauses before it have left, so the first
+    /// clause that matches an error handles it. Several clauses may run for one group.
+    /// [`rest`](Clauses::rest) gives what is left in its original shape.
     ///
-    /// Only the error of each leaf is compared with `E`, as in Python; for errors below a context
-    /// or inside other errors there is [`on_caused_by`](Self::on_caused_by). `E` is never
-    /// `ErrorGroup`: nested groups are branches, not leaves.
+    /// As in Python, only the error of each leaf is compared with `E`. For errors below a context
+    /// or inside other errors there is [`on_caused_by`](Self::on_caused_by). An `E` of
+    /// `ErrorGroup` never matches, because nested groups are branches, not leaves.
     ///
     /// # What a handler returns
     ///
     /// - Nothing, or `Ok(())`: the part is handled.
-    /// - `Err(part)`, the very group it was given, or a part of it, or one of its leaves: that is
-    ///   *re-raised*, and `rest` gives it back where it was in the original tree, together with
-    ///   what no clause took. To give back the *whole* group as it was, also what other clauses
-    ///   took, keep a clone before the first clause.
+    /// - `Err(part)`, where `part` is the group that it was given, a part of that group, or one of
+    ///   its leaves: the part is *re-raised*. `rest` gives it back at its place in the original
+    ///   tree, together with what no clause took. To give back the *whole* group, including what
+    ///   other clauses took, clone it before the first clause.
     /// - Any other `Err(error)`: a *new* error. `rest` adds it to the group as its last member,
     ///   with the part that was being handled as [`TaskError::handling`].
     ///
     /// A handler that returns nothing owns the part: [`into_leaves`](Self::into_leaves) and
     /// [`TaskError::into_error`] take the errors out by value. A handler that may fail shares the
-    /// part with the context of the error it may raise.
+    /// part with the error that it may raise.
     ///
     /// ```
     /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
@@ -143,7 +142,7 @@ impl ErrorGroup {
     /// # }
     /// ```
     ///
-    /// Handling and re-raising when it is critical:
+    /// Re-raising what is critical:
     ///
     /// ```
     /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
@@ -172,12 +171,11 @@ impl ErrorGroup {
     /// # }
     /// ```
     ///
-    /// A handler is not async: where it has to wait, use [`split`](Self::split) and await between
-    /// the parts.
+    /// A handler is not async. To await something, use [`split`](Self::split) and handle the parts.
     ///
     /// # Panics
     ///
-    /// When the handler panics, and then the errors not yet handled are lost with it.
+    /// If the handler panics. The errors that are not handled yet are lost then.
     #[doc(alias = "except*")]
     #[doc(alias = "catch")]
     #[track_caller]
@@ -185,7 +183,7 @@ impl ErrorGroup {
         Clauses::new(self).on::<E>(handler)
     }
 
-    /// Handles the errors that are an `E` or were caused by one, as found by [`TaskError::find`].
+    /// Handles the errors that are an `E` or were caused by one, as [`TaskError::find`] finds it.
     /// Otherwise like [`on`](Self::on).
     ///
     /// ```
@@ -256,11 +254,11 @@ impl ErrorGroup {
     }
 }
 
-/// A chain of clauses that is being run over the errors of a group; see [`ErrorGroup::on`].
+/// A chain of clauses that handle the errors of a group; see [`ErrorGroup::on`].
 ///
 /// # Drop
 ///
-/// Errors that no clause took are dropped with it: end the chain with [`rest`](Self::rest).
+/// Drops the errors that no clause took. End the chain with [`rest`](Self::rest) to keep them.
 #[must_use = "errors that no clause took are lost: end the chain with `.rest()`"]
 pub struct Clauses {
     shape: Vec<Slot>,
@@ -364,8 +362,8 @@ impl Clauses {
     ///
     /// # Errors
     ///
-    /// What no clause took and what handlers re-raised, merged into the original shape, and the new
-    /// errors that handlers raised after it.
+    /// What no clause took and what handlers re-raised, in the original shape, followed by the new
+    /// errors that handlers raised.
     pub fn rest(self) -> Result<(), ErrorGroup> {
         if self.reraised.is_empty() && self.raised.is_empty() {
             return self.pending.map_or(Ok(()), Err);
@@ -411,7 +409,7 @@ fn shape_of(root: &ErrorGroup) -> Vec<Slot> {
     shape
 }
 
-/// The leaves in `error` when it is made of nothing but leaves that were given to the handler.
+/// The leaves in `error`, if it contains only leaves that were given to the handler.
 fn leaves_among(given: &[Identity], error: BoxError) -> Result<Vec<TaskError>, BoxError> {
     let keys: HashSet<LeafKey> = given.iter().map(Identity::key).collect();
     let known = |task: &TaskError| keys.contains(&task.key());
@@ -426,7 +424,7 @@ fn leaves_among(given: &[Identity], error: BoxError) -> Result<Vec<TaskError>, B
     }
 }
 
-/// Builds the tree of `shape` with the leaves that are `left`, and `raised` at the end of the root.
+/// Builds the tree of `shape` from the leaves in `left`, with `raised` at the end of the root.
 fn fill(
     shape: Vec<Slot>,
     left: &mut HashMap<LeafKey, Vec<TaskError>>,

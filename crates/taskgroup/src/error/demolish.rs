@@ -1,17 +1,17 @@
 //! Dropping without recursion.
 //!
 //! A group owns members, a leaf owns an error of any type, and that error may own further leaves
-//! and groups: behind a context, in a type of the user, in the join error of another task. Dropped
-//! in the ordinary way the recursion would be as deep as the errors are nested.
+//! and groups: behind a context, in a type of the user, in the join error of another task. An
+//! ordinary drop would recurse as deep as the errors are nested.
 //!
-//! Invariant: while an error of this crate is being dropped on this thread, each further one that
-//! comes up is queued and dropped by the outermost drop, before that one returns.
+//! Invariant: while an error of this crate is being dropped on this thread, each further one is
+//! queued, and the outermost drop drops it before it returns.
 
 use super::{BoxError, ErrorGroup, Member};
 use crate::gate;
 use std::cell::RefCell;
 
-/// What is waiting to be dropped.
+/// Something that is to be dropped.
 #[allow(dead_code, reason = "kept only to be dropped")]
 pub(super) enum Remains {
     Members(Vec<Member>),
@@ -25,9 +25,9 @@ thread_local! {
 }
 
 pub(super) fn demolish(remains: Remains) {
-    // Nothing is dropped while the queue is borrowed: the drop of a foreign error may come back
-    // here. When the thread is ending and its queue is gone, the closure is dropped unused and
-    // `remains` with it, in the ordinary way.
+    // Nothing is dropped while the queue is borrowed, because the drop of a foreign error may come
+    // back here. If the thread is ending and has no queue any more, the closure is dropped unused,
+    // and `remains` with it in the ordinary way.
     let outermost = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
         Some(queue) => {
             queue.push(remains);
@@ -49,7 +49,7 @@ pub(super) fn demolish(remains: Remains) {
 }
 
 impl Remains {
-    /// A panic of a foreign destructor is reported, and the others have their turn.
+    /// Reports a panic of a foreign destructor, so that the others are dropped as well.
     fn demolish(self) {
         match self {
             Self::Error(error) => gate::drop_or_report("an error", error),
@@ -58,7 +58,7 @@ impl Remains {
     }
 }
 
-/// Closes the queue, whatever happens.
+/// Closes the queue, even if a drop unwinds.
 struct Close;
 
 impl Drop for Close {
@@ -68,7 +68,7 @@ impl Drop for Close {
     }
 }
 
-/// An error in the keeping of a leaf. Its drop goes through the gate.
+/// The error of a leaf. It is dropped through the gate.
 pub(super) struct HeldError(Option<BoxError>);
 
 impl HeldError {

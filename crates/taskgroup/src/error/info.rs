@@ -1,4 +1,4 @@
-//! Who failed: ids, names, paths and spawn locations.
+//! What identifies a task: ids, names, paths and spawn locations.
 
 use super::chain::Chain;
 use std::borrow::Cow;
@@ -44,10 +44,10 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// Who a task or a group is: its name, its id, its path and the place in the source where it was
-/// started.
+/// What identifies a task or a group: its name, its id, its path and the line of code that started
+/// it.
 ///
-/// Every error carries one, so that a report says who failed and where that task came from. Cheap
+/// Every error carries one, so a report says which task failed and where it came from. It is cheap
 /// to clone.
 #[derive(Clone)]
 pub struct TaskInfo(Chain<Record>);
@@ -59,7 +59,7 @@ struct Record {
 }
 
 impl TaskInfo {
-    /// `parent` is the scope above: the path of the new one is the parent's path and its own name.
+    /// `parent` is the scope above. The new path is the parent's path followed by the name.
     pub(crate) fn new(
         name: impl Into<Cow<'static, str>>,
         id: TaskId,
@@ -74,7 +74,7 @@ impl TaskInfo {
         Self(Chain::new(record, parent.map(|parent| &parent.0)))
     }
 
-    /// The process: what belongs to no task.
+    /// The process, for what belongs to no task.
     pub(crate) fn process() -> Self {
         static PROCESS: OnceLock<TaskInfo> = OnceLock::new();
         let new = || Self::new("process", TaskId::new(0, 0), None, Location::caller());
@@ -91,7 +91,7 @@ impl TaskInfo {
         self.0.value().id
     }
 
-    /// The names from the root group down to this task; prints as `main/fetch/user_123`.
+    /// The names from the root group down to this task, printed as `main/fetch/user_123`.
     pub fn path(&self) -> TaskPath<'_> {
         TaskPath(self)
     }
@@ -115,8 +115,8 @@ impl fmt::Debug for TaskInfo {
 
 /// The names from the root group down to one task or group.
 ///
-/// `Display` joins them with slashes: `main/fetch/user_123`. It compares with strings in that form,
-/// and [`names`](Self::names) gives the single names, for names that hold a slash themselves.
+/// `Display` joins them with slashes: `main/fetch/user_123`. A path compares equal to a string of
+/// that form. [`names`](Self::names) gives the single names, which may contain slashes themselves.
 #[derive(Clone, Copy)]
 pub struct TaskPath<'a>(&'a TaskInfo);
 
@@ -133,8 +133,7 @@ impl<'a> TaskPath<'a> {
         self.0.0.length()
     }
 
-    /// The last `count` names with an ellipsis for what is above; does not walk the rest of the
-    /// path.
+    /// The last `count` names, with an ellipsis for the names above, which it does not walk.
     pub(super) fn tail(self, count: usize) -> impl fmt::Display + use<'a> {
         Tail { path: self, count }
     }

@@ -1,8 +1,8 @@
-//! Writers that keep foreign text in its place: names and messages may hold line breaks.
+//! Writers for foreign text: names and messages may contain line breaks.
 
 use std::fmt::{self, Write};
 
-/// Joins lines: a line break and the white space after it become one space; a break at the end
+/// Joins lines. A line break and the white space after it become one space; a break at the end
 /// disappears.
 pub(crate) struct OneLine<'w> {
     out: &'w mut dyn Write,
@@ -33,17 +33,17 @@ impl Write for OneLine<'_> {
     }
 }
 
-/// Continues lines at an indent: after each line break come the prefix and the hang. A break at the
-/// end disappears.
+/// Indents further lines: writes the prefix and the hang after each line break. A break at the end
+/// disappears.
 ///
-/// A carriage return counts as a break: on a terminal it would let a message write over the prefix.
+/// A carriage return counts as a break. On a terminal it would let a message overwrite the prefix.
 pub(super) struct Hanging<'w> {
     out: &'w mut dyn Write,
     prefix: &'w str,
     hang: &'w str,
-    /// Breaks that have not been written yet, because nothing came after them.
+    /// Breaks that are not written yet, because nothing has followed them.
     breaks: usize,
-    /// The last break was a carriage return: a line feed after it is part of it.
+    /// The last break was a carriage return, so a line feed that follows is part of it.
     returned: bool,
 }
 
@@ -66,7 +66,7 @@ impl Write for Hanging<'_> {
             let end = &piece[line.len()..];
             if !line.is_empty() {
                 let lead = format!("{}{}", self.prefix, self.hang);
-                // An empty line ends with its trunk and not in spaces.
+                // An empty line does not end in spaces.
                 for left in (0..std::mem::take(&mut self.breaks)).rev() {
                     let lead = if left > 0 { lead.trim_end() } else { &lead };
                     write!(self.out, "\n{lead}")?;

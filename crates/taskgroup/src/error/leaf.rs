@@ -1,9 +1,9 @@
 //! One failed task.
 //!
 //! Invariants:
-//! 1. A leaf is immutable but for a panic payload, which can be taken once.
-//! 2. The group's error and the task's handle share one leaf; two `TaskError`s are the same failure
-//!    exactly when they share it. Selection relies on that to put a re-raised leaf back where it
+//! 1. A leaf is immutable, except that a panic payload can be taken once.
+//! 2. The group's error and the task's handle share one leaf. Two `TaskError`s are the same failure
+//!    exactly if they share their leaf. Clauses rely on that to put a re-raised leaf back where it
 //!    was.
 
 use super::demolish::HeldError;
@@ -17,15 +17,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The failure of one task: which task it was, and its error or panic.
 ///
-/// The [`ErrorGroup`] of the group and the handle of the task share it, so it is cheap to clone and
-/// the error in it is read by reference; [`into_error`](Self::into_error) takes it out when nothing
-/// else holds it.
+/// The [`ErrorGroup`] of the group and the handle of the task share it. So it is cheap to clone,
+/// and its error is read by reference. [`into_error`](Self::into_error) takes the error out if
+/// nothing else shares it.
 ///
-/// `Display` is one line, ``task `fetch_user` failed: connection refused``; the alternate form
-/// `{:#}`, like `Debug`, adds where the task was spawned and what caused the error. The line holds
-/// the message of the error, so [`source`](Error::source) goes on with what it does not say, the
-/// path of the task and where it was spawned, and then with the *source* of the error: a printed
-/// chain says nothing twice. To get at the error itself use [`error`](Self::error),
+/// `Display` prints one line: ``task `fetch_user` failed: connection refused``. The alternate form
+/// `{:#}` and `Debug` add where the task was spawned and what caused the error. The line contains
+/// the message of the error, so [`source`](Error::source) continues with what the line leaves out:
+/// the path of the task and where it was spawned, then the *source* of the error. A printed chain
+/// repeats nothing. To get the error itself, use [`error`](Self::error),
 /// [`downcast_ref`](Self::downcast_ref) or [`find`](Self::find).
 #[derive(Clone)]
 pub struct TaskError(TaskOrigin);
@@ -35,7 +35,7 @@ pub(super) struct TaskLeaf {
     failure: Failure,
     /// When it failed, to be compared with others.
     interval: Interval,
-    /// What a handler was handling when it raised this error.
+    /// The errors that a handler was handling when it raised this one.
     handling: Option<ErrorGroup>,
 }
 
@@ -47,8 +47,7 @@ enum Failure {
 
 struct Panic {
     message: Option<String>,
-    // A payload is `Send` but not `Sync`, and an error has to be both: the lock is what makes it
-    // shareable.
+    // A payload is `Send` but not `Sync`, and an error has to be both. The lock makes it `Sync`.
     payload: Mutex<Option<Foreign<Payload>>>,
 }
 
@@ -57,7 +56,7 @@ impl TaskError {
         Self::new(info, Failure::Error(HeldError::new(error)), interval)
     }
 
-    /// A task that ended because it was cancelled, where that has to be reported as an error.
+    /// For a task that was cancelled, where that has to be reported as an error.
     pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
         Self::new(
             info,
@@ -81,7 +80,7 @@ impl TaskError {
         })))
     }
 
-    /// Notes what was being handled. The leaf is fresh and nothing else holds it yet.
+    /// Records what was being handled. The leaf is new, and nothing else shares it yet.
     pub(super) fn with_handling(mut self, handled: ErrorGroup) -> Self {
         if let Some(leaf) = Arc::get_mut(&mut self.0.0) {
             leaf.handling = Some(handled);
@@ -89,8 +88,8 @@ impl TaskError {
         self
     }
 
-    /// The failure that `error` is, or that it passes on unchanged: the join error of a sibling, a
-    /// bare report of one.
+    /// The failure that `error` is, or that it passes on unchanged, as the join error of a sibling
+    /// or a bare report does.
     pub(crate) fn passed_on_by(error: &(dyn Error + 'static)) -> Option<Self> {
         if let Some(task) = error.downcast_ref::<TaskError>() {
             return Some(task.clone());
@@ -131,7 +130,7 @@ impl TaskError {
         self.0.info.id()
     }
 
-    /// The names from the root group down to the task; prints as `main/fetch/user_123`.
+    /// The names from the root group down to the task, printed as `main/fetch/user_123`.
     pub fn path(&self) -> TaskPath<'_> {
         self.0.info.path()
     }
@@ -141,7 +140,7 @@ impl TaskError {
         self.0.info.location()
     }
 
-    /// The error that the task returned; `None` when it panicked.
+    /// The error that the task returned, or `None` if it panicked.
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.failure {
             Failure::Error(held) | Failure::Cancelled(held) => held.get().map(|error| &**error),
@@ -153,8 +152,8 @@ impl TaskError {
     ///
     /// # Errors
     ///
-    /// Gives `self` back when the task panicked, and when another value still shares this failure:
-    /// its handle, a clone, or a clone of the [`ErrorGroup`] it came from.
+    /// Gives `self` back if the task panicked, or if another value still shares this failure: its
+    /// handle, a clone, or a clone of the [`ErrorGroup`] that it came from.
     pub fn into_error(self) -> Result<BoxError, Self> {
         let mut leaf = Arc::try_unwrap(self.0.0).map_err(|leaf| Self(TaskOrigin(leaf)))?;
         let error = match &mut leaf.failure {
@@ -164,7 +163,7 @@ impl TaskError {
         error.ok_or_else(|| Self(TaskOrigin(Arc::new(leaf))))
     }
 
-    /// Whether the task was cancelled, and that is all there is to report.
+    /// Whether the task was cancelled and has nothing else to report.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0.failure, Failure::Cancelled(_))
     }
@@ -174,8 +173,7 @@ impl TaskError {
         matches!(self.0.failure, Failure::Panic(_))
     }
 
-    /// The text of the panic; `None` when the task returned an error, and when the payload is not
-    /// text.
+    /// The text of the panic, or `None` if the task returned an error or the payload is not text.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.failure {
             Failure::Panic(panic) => panic.message.as_deref(),
@@ -183,8 +181,8 @@ impl TaskError {
         }
     }
 
-    /// Takes the panic payload; `None` when the task did not panic, and when the payload was taken
-    /// before.
+    /// Takes the panic payload. Returns `None` if the task did not panic, or if the payload was
+    /// already taken.
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.failure {
             Failure::Panic(panic) => panic
@@ -197,10 +195,9 @@ impl TaskError {
         }
     }
 
-    /// Continues the panic of the task in the caller; returns when the task did not panic.
+    /// Continues the panic of the task in the caller. Returns if the task did not panic.
     ///
-    /// The payload is the original one, except that a payload already taken is replaced by its
-    /// text.
+    /// The payload is the original one, or its text if the payload was already taken.
     ///
     /// ```
     /// # use taskgroup::TaskGroup;
@@ -220,7 +217,7 @@ impl TaskError {
     ///
     /// # Panics
     ///
-    /// When the task panicked: that is its purpose.
+    /// If the task panicked.
     pub fn resume_unwind(&self) {
         if self.is_panic() {
             let payload = self.take_panic().unwrap_or_else(|| {
@@ -230,13 +227,13 @@ impl TaskError {
         }
     }
 
-    /// Whether the error of the task is an `E`. What caused that error is not looked at: see
+    /// Whether the error of the task is an `E`. To look at what caused that error as well, use
     /// [`find`](Self::find).
     pub fn is<E: Error + 'static>(&self) -> bool {
         self.downcast_ref::<E>().is_some()
     }
 
-    /// The error of the task as an `E`. What caused that error is not looked at: see
+    /// The error of the task as an `E`. To look at what caused that error as well, use
     /// [`find`](Self::find).
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.error()?.downcast_ref::<E>()
@@ -262,17 +259,17 @@ impl TaskError {
     /// # }
     /// ```
     ///
-    /// This reaches an error under a context or inside another error. One thing no search can
-    /// reach: `anyhow` and `eyre` hide the type of the outermost error when a report becomes a
-    /// plain boxed error, so an `io::Error` that was turned into a report is found below a context
-    /// that was added to it, but not as the bare report.
+    /// This finds an error under a context or inside another error. There is one limit: `anyhow`
+    /// and `eyre` hide the type of the outermost error when a report becomes a plain boxed error.
+    /// So an `io::Error` in a report is found below a context that was added to it, but not as the
+    /// bare report.
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
         let error: &(dyn Error + 'static) = self.error()?;
         std::iter::successors(Some(error), |error| beneath(*error))
             .find_map(|error| error.downcast_ref::<E>())
     }
 
-    /// The errors that were being handled when this one was raised by the handler of a clause; see
+    /// The errors that the handler of a clause was handling when it raised this one; see
     /// [`ErrorGroup::on`].
     pub fn handling(&self) -> Option<&ErrorGroup> {
         self.0.handling.as_ref()
@@ -286,7 +283,7 @@ impl Error for TaskError {
 }
 
 /// What caused `error`. A leaf prints the message of its error and leaves that error out of the
-/// chain of sources, so a search has to step into it.
+/// chain of sources, so a search has to look into the leaf.
 pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let task = error
         .downcast_ref::<TaskOrigin>()
@@ -307,7 +304,7 @@ pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn E
     }
 }
 
-/// Whether `error` is one of those that `beneath` steps into: its text is made of texts of others.
+/// Whether `error` is of this crate, so that `beneath` looks into it. Its text consists of others.
 pub(super) fn is_ours(error: &(dyn Error + 'static)) -> bool {
     error.is::<TaskOrigin>()
         || error.is::<TaskError>()
@@ -329,11 +326,11 @@ impl TaskOrigin {
     }
 }
 
-/// The address of a leaf, to compare with others while both are known to be alive.
+/// The address of a leaf, to compare with other leaves while both are known to be alive.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct LeafKey(*const TaskLeaf);
 
-/// Remembers a leaf without owning it. While this lives the address is not given to another leaf.
+/// Identifies a leaf without owning it. While this exists, no other leaf gets that address.
 pub(super) struct Identity(Weak<TaskLeaf>);
 
 impl Identity {

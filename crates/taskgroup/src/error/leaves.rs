@@ -6,7 +6,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Deref;
 
-/// A failed task as it stands in a tree: the [`TaskError`], and the groups above it.
+/// A failed task in a tree: the [`TaskError`] and the groups above it.
 ///
 /// It dereferences to the [`TaskError`], so `leaf.name()` and `leaf.is::<io::Error>()` work
 /// directly.

@@ -1,22 +1,20 @@
 //! The parts of an [`ErrorGroup`], and the clauses that handle it.
 //!
 //! An `ErrorGroup` is a tree. Its [`Member`]s are failed tasks and the errors of groups below. Its
-//! [`Leaves`] are the failed tasks alone, each with the way that leads to it. [`Clauses`] handle
+//! [`Leaves`] are only the failed tasks, each with the groups above it. [`Clauses`] handle
 //! one kind of error each, as Python's `except*` does. [`NotKept`], [`Overrun`] and
 //! [`QuorumMissed`] are errors that the library itself adds to a tree.
 //!
-//! [`BoxError`], [`ErrorGroup`] and
-//! [`TaskError`] are at the root of the crate.
+//! [`BoxError`], [`ErrorGroup`] and [`TaskError`] are at the root of the crate.
 
 // One file each: `info` (who failed), `leaf` (one failed task), `tree` (the group), `leaves`
 // (walking it), `select` (splitting it), `clauses` (`except*`), `render` and `layout` (printing
 // it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
-// `not_kept` (failures that were too many), `order` (which of two cannot have come of the other),
-// `cause` (which of several comes first).
+// `not_kept` (failures beyond the number that is kept), `order` (when one failure cannot follow
+// from another), `cause` (which failure of a group comes first).
 //
 // The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
-// `from_cancelled` and `ErrorGroup::new`. Of the engine, this room uses only the reason of a
-// cancellation.
+// `from_cancelled` and `ErrorGroup::new`.
 
 mod cause;
 mod chain;
@@ -54,6 +52,5 @@ pub(crate) use tree::ErrorGroup;
 pub(crate) use layout::OneLine;
 pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
 
-/// Any error: what tasks and bodies fail with. Every error type converts into it with `?`, and so
-/// do strings.
+/// The error that a task or a body returns. `?` converts every error type into it, and strings.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

@@ -1,15 +1,15 @@
-//! The error that stands for failures that were too many to keep.
+//! The error that stands for the failures beyond the number that is kept.
 
 use std::error::Error;
 use std::fmt;
 
-/// More failures were left behind, by futures that were dropped half-way, than are kept: only their
-/// number is known.
+/// Futures that were dropped half-way left more failures behind than are kept. Of the others only
+/// the number is known.
 ///
-/// It is the error of the last leaf of an [`ErrorGroup`](crate::ErrorGroup) that
-/// [`drain`](crate::drain) gives, or a run, or of a failure of the task in which they were left.
 /// The first 1 000 failures are kept, and a [warning](crate::observe::WarningKind::FailuresNotKept)
-/// tells when it is more.
+/// reports when there are more. This is then the error of the last leaf: in the
+/// [`ErrorGroup`](crate::ErrorGroup) of [`drain`](crate::drain) or of a run, or in the failure of
+/// the task in which they were left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotKept {
     count: usize,

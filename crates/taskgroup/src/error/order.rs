@@ -1,19 +1,20 @@
-//! Which of two failures cannot be a consequence of the other (S43).
+//! When one failure cannot be a consequence of another (S43).
 //!
 //! A failure is a consequence of another one when a task finds what the end of the other task has
-//! done: a closed channel, a dropped sender. It finds that in the poll in which it fails. So each
-//! failure has an *interval*: from the beginning of the poll that failed to the moment in which
-//! that poll had its error. One counter for the whole process says what comes first.
+//! caused, such as a closed channel or a dropped sender. It finds that in the poll in which it
+//! fails. So each failure has an *interval*, from the beginning of the poll that failed to the
+//! moment at which that poll had its error. One counter for the whole process gives the order.
 //!
 //! Invariants:
 //!
-//! - **OR1** The counter moves when something fails, and at no other time. A poll reads it once,
-//!   and what succeeds never writes to it.
-//! - **OR2** Of two failures the second cannot have made the first one happen if it began when the
-//!   first one had ended. Its end is counted before the future is dropped, so what the drop closes
-//!   is found by polls that begin after that end, or overlap.
-//! - **OR3** What fails later than it went wrong (a `bracket` releases first, a group waits for its
-//!   children) [carries](Interval::carry) its interval to the poll that it comes out of.
+//! - **OR1** The counter moves only when something fails. A poll reads it once, and a success never
+//!   writes to it.
+//! - **OR2** A failure that began after another one had ended cannot be its cause. The end is
+//!   counted before the future is dropped. So polls that find what the drop has closed begin after
+//!   that end, or overlap with it.
+//! - **OR3** Some failures are returned later than they happen: a `bracket` releases first, a group
+//!   waits for its children. Such a failure [carries](Interval::carry) its interval to the poll
+//!   that returns it.
 
 use super::BoxError;
 use crate::gate::Payload;
@@ -22,14 +23,14 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-/// All threads read it at each poll, and it is rarely written: nothing else shares its cache line.
+/// Every poll on every thread reads it, and writes are rare, so it has a cache line of its own.
 #[repr(align(128))]
 struct Counter(AtomicUsize);
 
 /// How many failures there were.
-// `Relaxed` throughout: what lets a task find that another one has ended orders their two accesses
-// as well, and where nothing does the intervals overlap. Where a `usize` has 32 bits it may wrap,
-// and then the order of two failures is wrong once in four thousand million.
+// `Relaxed` throughout: whatever shows a task that another one has ended also orders their two
+// accesses. If nothing does, the intervals overlap. A `usize` of 32 bits may wrap, and then the
+// order of two failures is wrong once in four thousand million.
 static FAILURES: Counter = Counter(AtomicUsize::new(0));
 
 thread_local! {
@@ -40,7 +41,7 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct Carried {
     interval: Interval,
-    /// A poll that began at this count or later is another one: the failure went nowhere.
+    /// A poll that began at this count or later is a later one, and the failure was not passed on.
     until: usize,
 }
 
@@ -48,7 +49,7 @@ struct Carried {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Began(usize);
 
-/// From the beginning of the poll that failed to its end.
+/// The counts at the beginning and at the end of the poll that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval {
     began: usize,
@@ -62,7 +63,8 @@ impl Began {
         Self(FAILURES.0.load(Ordering::Relaxed))
     }
 
-    /// The poll has failed: its interval, or the one that was [carried](Interval::carry) out of it.
+    /// The interval of a poll that has failed, or the one that was [carried](Interval::carry) into
+    /// it.
     #[cold]
     pub(crate) fn failed(self) -> Interval {
         let carried = CARRIED.try_with(Cell::take).ok().flatten();
@@ -75,7 +77,7 @@ impl Began {
         }
     }
 
-    /// What the gate gave for a poll: as [`returned`](Self::returned), when it is ready.
+    /// As [`returned`](Self::returned), for a poll.
     #[inline]
     pub(crate) fn polled<V>(
         self,
@@ -88,7 +90,7 @@ impl Began {
         }
     }
 
-    /// What the gate gave for a call: its value, or how it failed and when.
+    /// From the result of a call through the gate: its value, or how and when it failed.
     #[inline]
     pub(crate) fn returned<V>(
         self,
@@ -103,7 +105,7 @@ impl Began {
 }
 
 impl Interval {
-    /// Of a failure of which no more is known than that it is there.
+    /// For a failure of which only the fact is known.
     pub(crate) fn now() -> Self {
         let ended = next();
         Self {
@@ -112,13 +114,13 @@ impl Interval {
         }
     }
 
-    /// The current poll fails with what has failed in this interval: OR3.
+    /// Gives this interval to the failure of the current poll (OR3).
     pub(crate) fn carry(self) {
         let carried = Carried {
             interval: self,
             until: next(),
         };
-        // Without it the failure counts from now on, as any other.
+        // If the thread is ending, the failure gets an interval of its own.
         let _ = CARRIED.try_with(|cell| cell.set(Some(carried)));
     }
 
@@ -126,8 +128,8 @@ impl Interval {
         self.ended
     }
 
-    /// Whether it may be a consequence of a failure that ended at the count of `ended`, and not the
-    /// other way round: OR2.
+    /// Whether this may be a consequence of a failure that ended at the count `ended`, and cannot
+    /// be its cause (OR2).
     pub(super) fn is_after(self, ended: usize) -> bool {
         self.began >= ended
     }
@@ -144,7 +146,7 @@ pub(crate) struct Caught {
 }
 
 impl Caught {
-    /// Boxed: futures that may catch a panic are no larger for it.
+    /// Boxed, so that futures that may catch a panic are no larger.
     #[cold]
     pub(crate) fn new(payload: Payload, began: Began) -> Box<Self> {
         Box::new(Self {
@@ -153,7 +155,7 @@ impl Caught {
         })
     }
 
-    /// Goes on with it in the caller.
+    /// Continues the panic in the caller.
     pub(crate) fn resume(self) -> ! {
         self.interval.carry();
         resume_unwind(self.payload)
@@ -189,7 +191,7 @@ impl Failed {
         }
     }
 
-    /// The error, for the current poll to fail with; a panic goes on.
+    /// Returns the error, with which the current poll is to fail. Continues a panic.
     pub(crate) fn pass_on(self) -> BoxError {
         self.interval.carry();
         match self.fault {
@@ -215,7 +217,7 @@ mod tests {
         assert!(Interval::now().is_after(second.ended()));
     }
 
-    // S43, OR3: what is carried is for the poll that it is carried out of, and for no later one.
+    // S43, OR3: an interval is carried to the current poll, and to no later one.
     #[test]
     fn what_is_carried_and_goes_nowhere_is_forgotten() {
         let early = Began::now().failed();

@@ -1,9 +1,9 @@
-//! The sources of our errors: lines that say where a failure started.
+//! The sources of this crate's errors: lines that say where a failure started.
 //!
-//! They have a second purpose. `anyhow` and `eyre` hide the type of the error in a report that
-//! becomes a plain boxed error, so a group that a task returned through a report could not be told
-//! from any other error, nor the failure of a sibling that it awaited. What such a wrapper passes
-//! on is the *source*, and these sources lead back to what they belong to.
+//! They have a second purpose. A report of `anyhow` or `eyre` hides the type of its error once it
+//! becomes a plain boxed error. So a group that a task returned through a report would look like
+//! any other error, and so would the failure of a sibling that the task awaited. Such a wrapper
+//! does pass on the *source*, and these sources lead back to the error that they belong to.
 
 use super::leaf::TaskLeaf;
 use super::tree::GroupNode;
@@ -17,11 +17,11 @@ use std::sync::Arc;
 /// How many names of the path are printed.
 const PATH_NAMES: usize = 8;
 
-/// What a group owns: its node. As an error it names the first task that failed.
+/// Owns the node of a group. As an error it names the first task that failed.
 #[derive(Clone)]
 pub(super) struct Origin(pub(super) Arc<GroupNode>);
 
-/// What a failure owns: its leaf. As an error it says which task it was.
+/// Owns the leaf of a failure. As an error it says which task it was.
 #[derive(Clone)]
 pub(super) struct TaskOrigin(pub(super) Arc<TaskLeaf>);
 
@@ -76,8 +76,7 @@ impl Error for TaskOrigin {
     }
 }
 
-/// The group that `error` is, or that `error` passes off as its own: same source, so the same
-/// failure.
+/// The group that `error` is, or that it shows as its own: an equal source means the same failure.
 pub(super) fn group_in(error: BoxError) -> Result<ErrorGroup, BoxError> {
     let error = match error.downcast::<ErrorGroup>() {
         Ok(group) => return Ok(*group),

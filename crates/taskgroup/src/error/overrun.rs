@@ -1,13 +1,12 @@
-//! The error of a task whose cleanup took longer than its group grants.
+//! The error of a task whose cleanup took longer than its group allows.
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// The error of cleanup that still ran when the grace of its group had passed, and was dropped
-/// then.
+/// Cleanup still ran when the grace of its group had passed, and was dropped then.
 ///
-/// It is the error of a leaf in an [`ErrorGroup`](crate::ErrorGroup); the leaf says which task it
+/// It is the error of a leaf in an [`ErrorGroup`](crate::ErrorGroup). The leaf says which task it
 /// was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun {
@@ -19,7 +18,7 @@ impl Overrun {
         Self { grace }
     }
 
-    /// The time that the group granted for cleanup.
+    /// The time that the group allowed for cleanup.
     pub fn grace(&self) -> Duration {
         self.grace
     }

@@ -1,15 +1,15 @@
 //! Printing: the single line and the tree.
 //!
 //! Invariants:
-//! 1. A line is one line: line breaks inside names and messages become spaces.
-//! 2. The tree has a line for each leaf that is drawn, whatever its depth: below `MAX_DEPTH` levels
-//!    the leaves of a branch follow one after the other with the end of their path.
-//! 3. The size of the tree is bounded: of a group with many members the first `MAX_MEMBERS` are
-//!    drawn, of the whole about `MAX_NODES` nodes. Where some are left out the tree says how many
-//!    failures they are, and counts them by their texts.
+//! 1. A line is one line: line breaks in names and messages become spaces.
+//! 2. The tree has a line for each leaf that is drawn, at any depth. Below `MAX_DEPTH` levels the
+//!    leaves of a branch follow each other, each with the end of its path.
+//! 3. The size of the tree is bounded: at most `MAX_MEMBERS` members of a group and about
+//!    `MAX_NODES` nodes in all are drawn. The failures that are left out are counted by their
+//!    texts.
 //! 4. Both are loops over an explicit stack.
-//! 5. The texts and sources of errors are asked for through the gate: a report is there also where
-//!    a part of it panics.
+//! 5. The texts and sources of errors come through the gate, so there is a report even if a part of
+//!    it panics.
 
 use super::layout::{Hanging, OneLine};
 use super::{ErrorGroup, Leaves, Member, TaskError, TaskInfo};
@@ -24,15 +24,14 @@ const LINE_LEAVES: usize = 5;
 const MAX_DEPTH: usize = 24;
 /// How many members of a group are drawn.
 const MAX_MEMBERS: usize = 100;
-/// How many nodes are drawn in all, before each group sums up the rest of its members.
+/// How many nodes are drawn in all. After that, each group only counts the rest of its members.
 const MAX_NODES: usize = 1_000;
-/// How many texts are told apart where failures are counted, and how many characters of each are
-/// shown.
+/// How many different texts are shown where failures are counted, and how many characters of each.
 const MAX_TEXTS: usize = 8;
 const TEXT_LENGTH: usize = 100;
-/// How much of a chain of sources is printed; a chain that never ends must not hang the report.
+/// How much of a chain of sources is printed. A chain without an end must not hang the report.
 const MAX_CAUSES: usize = 64;
-/// How many names of a path are printed where the branches above are not drawn.
+/// How many names of a path are printed if the branches above are not drawn.
 const PATH_NAMES: usize = 8;
 
 impl fmt::Display for TaskError {
@@ -94,8 +93,8 @@ fn group_line(group: &ErrorGroup, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// Each piece is folded by itself, so that a message with a break at its end leaves no space before
-/// what follows.
+/// Folds each piece by itself, so that a message with a break at its end leaves no space before the
+/// next piece.
 fn one_line(out: &mut dyn Write, text: fmt::Arguments<'_>) -> fmt::Result {
     OneLine::new(out).write_fmt(text)
 }
@@ -124,7 +123,7 @@ impl fmt::Display for HowItEnded<'_> {
     }
 }
 
-/// A task or a group where it is not the subject of the line.
+/// A task or a group: its name and its id.
 struct Who<'a>(&'a TaskInfo);
 
 impl fmt::Display for Who<'_> {
@@ -133,11 +132,11 @@ impl fmt::Display for Who<'_> {
     }
 }
 
-/// What gets a branch of its own.
+/// Something that is drawn as a branch.
 enum Shown<'a> {
     Task(&'a TaskError),
     Group(&'a ErrorGroup),
-    /// What is left out.
+    /// Members that are left out.
     Rest(Rest),
 }
 
@@ -145,7 +144,7 @@ enum Shown<'a> {
 #[derive(Default)]
 struct Rest {
     count: usize,
-    /// By their texts, the first ones that were found.
+    /// The texts that were found first, and how often each occurs.
     texts: Vec<(String, usize)>,
 }
 
@@ -177,23 +176,23 @@ impl<'a> From<&'a Member> for Shown<'a> {
     }
 }
 
-/// The branches below a node that are still to be drawn: its members, or the leaves when members
-/// are too deep to be drawn, and then what hangs on it (a group it was caused by, a group that was
-/// being handled).
+/// The branches below a node that are still to be drawn: its members, or its leaves if the members
+/// are too deep, and then the groups attached to it (the one that caused it, the one that was being
+/// handled).
 struct Branches<'a> {
     members: std::slice::Iter<'a, Member>,
     leaves: Option<Peekable<Leaves<'a>>>,
     attached: std::vec::IntoIter<(&'static str, &'a ErrorGroup)>,
-    /// What is said before the next branch.
+    /// The text before the next branch.
     mark: &'static str,
-    /// How long the prefix of these branches is.
+    /// The length of the prefix of these branches.
     prefix: usize,
-    /// How many members are still to be drawn, the rest being summed up.
+    /// How many members are still to be drawn. The others are only counted.
     room: usize,
 }
 
 impl<'a> Branches<'a> {
-    /// The next branch and what is said before it. `is_full`: members are only summed up.
+    /// The next branch and the text before it. If `is_full`, members are only counted.
     fn next(&mut self, is_full: bool) -> Option<(&'static str, Shown<'a>)> {
         let mark = std::mem::take(&mut self.mark);
         // The cause is always drawn.
@@ -241,7 +240,7 @@ impl<'a> Branches<'a> {
 /// Draws one tree, line by line.
 struct TreeWriter<'w> {
     out: &'w mut dyn Write,
-    /// What lines start with: the trunks of the branches that go on.
+    /// What each line starts with: the trunks of the branches that continue.
     prefix: String,
     started: bool,
     /// How many nodes were drawn.
@@ -277,7 +276,7 @@ impl<'w> TreeWriter<'w> {
         Ok(())
     }
 
-    /// Draws what there is to say of one node and gives the branches below it.
+    /// Draws the lines of one node and returns the branches below it.
     fn node<'a>(
         &mut self,
         edge: (&str, &str),
@@ -406,7 +405,7 @@ impl<'w> TreeWriter<'w> {
         self.below(&[], None, Vec::new(), "", depth)
     }
 
-    /// The path, where the branches above do not tell it: at the root of the drawing and below the
+    /// The path, where the branches above do not show it: at the root of the drawing and below the
     /// drawn levels.
     fn path(&mut self, trunk: &str, info: &TaskInfo, depth: usize) -> fmt::Result {
         let path = info.path();
@@ -416,8 +415,8 @@ impl<'w> TreeWriter<'w> {
         Ok(())
     }
 
-    /// The branches below a node. What hangs on nodes that are very deep is told in a line, so that
-    /// the depth of the drawing is bounded.
+    /// The branches below a node. A group that is attached to a very deep node gets only one line,
+    /// so that the depth of the drawing is bounded.
     fn below<'a>(
         &mut self,
         members: &'a [Member],
@@ -441,7 +440,7 @@ impl<'w> TreeWriter<'w> {
         })
     }
 
-    /// The first line of a node; the prefix then goes on with the trunk.
+    /// The first line of a node. After that, the prefix includes the trunk.
     fn head(
         &mut self,
         (elbow, edge): (&str, &str),

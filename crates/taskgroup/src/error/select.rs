@@ -1,7 +1,7 @@
 //! Splitting a tree in two.
 //!
 //! Invariants:
-//! 1. The predicate is asked once for each leaf, in the order of [`ErrorGroup::leaves`].
+//! 1. The predicate is called once for each leaf, in the order of [`ErrorGroup::leaves`].
 //! 2. Each leaf is in exactly one part, below the same groups and in the same order as before.
 //! 3. A branch that goes to one part as a whole is shared, not copied.
 
@@ -9,15 +9,14 @@ use super::chain::Chain;
 use super::{ErrorGroup, Leaf, Member};
 use std::error::Error;
 
-/// The leaves that were asked for, and the others.
+/// The wanted leaves and the others.
 pub(super) type Parts = (Option<ErrorGroup>, Option<ErrorGroup>);
 
 impl ErrorGroup {
-    /// Splits off the errors of type `E`: first the part that holds them, then the part that holds
-    /// the others.
+    /// Splits the group into the errors of type `E` and the others.
     ///
-    /// Both parts keep the shape, the names, the locations and the context of the whole. Only the
-    /// error of each leaf is looked at, not what caused it, as in Python; to look deeper use
+    /// Both parts keep the shape, the names, the locations and the context of the whole. As in
+    /// Python, only the error of each leaf is compared, not what caused it. To look deeper, use
     /// [`split_by`](Self::split_by)`(|leaf| leaf.find::<E>().is_some())`.
     ///
     /// ```
@@ -47,10 +46,10 @@ impl ErrorGroup {
         self.split_by(|leaf| leaf.is::<E>())
     }
 
-    /// Splits off the leaves for which `wanted` is true.
+    /// Splits the group into the leaves for which `wanted` is true and the others.
     ///
-    /// `wanted` is asked once for each leaf, in the order of [`leaves`](Self::leaves). It sees
-    /// leaves only; to select a whole nested group ask for the [`ancestors`](Leaf::ancestors) of
+    /// `wanted` is called once for each leaf, in the order of [`leaves`](Self::leaves). It gets
+    /// leaves only. To select a whole nested group, look at the [`ancestors`](Leaf::ancestors) of
     /// the leaf.
     ///
     /// ```
@@ -82,10 +81,10 @@ impl ErrorGroup {
         partition(&self, &mut wanted)
     }
 
-    /// The part that holds the errors of type `E`; `None` when there are none. The type is compared
-    /// as in [`split`](Self::split).
+    /// The part with the errors of type `E`, or `None` if there are none. The type is compared as
+    /// in [`split`](Self::split).
     ///
-    /// Where every leaf matches this is the same group, not a copy.
+    /// If every leaf matches, this is the same group, not a copy.
     ///
     /// ```
     /// # use taskgroup::{ErrorGroup, TaskGroup, until_cancelled};
@@ -112,13 +111,13 @@ impl ErrorGroup {
         self.subgroup_by(|leaf| leaf.is::<E>())
     }
 
-    /// The part that holds the leaves for which `wanted` is true; `None` when there are none.
+    /// The part with the leaves for which `wanted` is true, or `None` if there are none.
     pub fn subgroup_by(&self, mut wanted: impl FnMut(&Leaf<'_>) -> bool) -> Option<ErrorGroup> {
         partition(self, &mut wanted).0
     }
 }
 
-/// A group whose members are being dealt out.
+/// A group whose members are being divided.
 struct Open<'a> {
     group: &'a ErrorGroup,
     above: Chain<&'a ErrorGroup>,
@@ -152,7 +151,7 @@ impl<'a> Open<'a> {
     }
 }
 
-/// Leaves are never changed, and a nested group is the same when it went to this part as a whole.
+/// Leaves never change. A nested group is unchanged if all of it went to this part.
 fn unchanged(new: &Member, old: &Member) -> bool {
     match (new, old) {
         (Member::Group(new), Member::Group(old)) => new.same_node(old),

@@ -2,10 +2,10 @@
 //!
 //! Invariants:
 //! 1. A group has at least one member, so it has at least one leaf.
-//! 2. The first member is the cause of the group's failure: the one that is no consequence of the
-//!    others. The rest is in the order in which they arrived.
-//! 3. A node is immutable once shared; parts of a tree are new nodes over shared leaves and shared
-//!    untouched branches.
+//! 2. The first member is the cause of the group's failure, as far as can be told. The others are
+//!    in the order in which they arrived.
+//! 3. A node is immutable once shared. Parts of a tree are new nodes over shared leaves and shared
+//!    branches.
 //! 4. Nothing recurses over the depth of a tree: walking, splitting, printing and dropping are
 //!    loops.
 
@@ -27,14 +27,14 @@ use std::sync::Arc;
 pub enum Member {
     /// A task that returned an error or panicked.
     Task(TaskError),
-    /// A task that returned the error of a group of its own; [`ErrorGroup::returned_by`] says which
+    /// The error of a group that a task ran and returned. [`ErrorGroup::returned_by`] says which
     /// task.
     Group(ErrorGroup),
 }
 
 impl Member {
-    /// What becomes of an error returned by a task: a group is a branch of the tree, anything else
-    /// is a leaf. A branch failed when its cause did.
+    /// From an error that a task returned: a group becomes a branch of the tree, any other error a
+    /// leaf. A branch failed when its cause did.
     pub(crate) fn from_failure(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
         match group_in(error) {
             Ok(mut group) => {
@@ -45,7 +45,7 @@ impl Member {
         }
     }
 
-    /// Why the others are cancelled because of it.
+    /// The reason with which this failure cancels the others.
     pub(crate) fn as_reason(&self) -> CancelReason {
         let detail = match self {
             Member::Task(task) => match (task.error(), task.panic_message()) {
@@ -53,14 +53,14 @@ impl Member {
                 (None, Some(message)) => format!("panicked: {message}"),
                 (None, None) => "panicked".to_owned(),
             },
-            // Its own report says more; to print it at every level of a deep tree would be
+            // The group's own report says more. Printing it at every level of a deep tree would be
             // quadratic.
             Member::Group(group) => format!("failed in its group `{}`", group.name()),
         };
         CancelReason::failed(self.info().clone(), detail)
     }
 
-    /// A task that panicked, with the payload that `catch_unwind` or a join gave.
+    /// From a panic, with the payload that `catch_unwind` or a join gave.
     pub(crate) fn from_panic(info: TaskInfo, payload: Payload, interval: Interval) -> Self {
         Member::Task(TaskError::panicked(info, payload, interval))
     }
@@ -73,13 +73,13 @@ impl Member {
         }
     }
 
-    /// A task for which being cancelled has to be reported as an error.
+    /// For a task that was cancelled, where that has to be reported as an error.
     pub(crate) fn from_cancelled(info: TaskInfo, error: BoxError) -> Self {
         Member::Task(TaskError::cancelled(info, error))
     }
 
-    /// Whether `failure`, as a handle gave it out by [`to_task_error`](Self::to_task_error), is
-    /// this member.
+    /// Whether `failure`, which [`to_task_error`](Self::to_task_error) made for a handle, is this
+    /// member.
     pub(crate) fn is_same(&self, failure: &TaskError) -> bool {
         match self {
             Member::Task(task) => task.is_same(failure),
@@ -89,7 +89,7 @@ impl Member {
         }
     }
 
-    /// The same failure for the handle of the task. Only for members made by `from_failure` and its
+    /// The same failure for the handle of the task. The member must come from `from_failure` or its
     /// siblings.
     pub(crate) fn to_task_error(&self) -> TaskError {
         match self {
@@ -109,7 +109,7 @@ impl Member {
         }
     }
 
-    /// When it failed: in a nested group its cause.
+    /// When it failed. A nested group failed when its cause did.
     pub(super) fn interval(&self) -> Interval {
         match self {
             Member::Task(task) => task.interval(),
@@ -132,7 +132,7 @@ impl Member {
         }
     }
 
-    /// The leaf, when this member is one.
+    /// The leaf, if this member is one.
     pub fn as_task(&self) -> Option<&TaskError> {
         match self {
             Member::Task(task) => Some(task),
@@ -140,7 +140,7 @@ impl Member {
         }
     }
 
-    /// The nested group, when this member is one.
+    /// The nested group, if this member is one.
     pub fn as_group(&self) -> Option<&ErrorGroup> {
         match self {
             Member::Task(_) => None,
@@ -171,8 +171,8 @@ impl fmt::Debug for Member {
 ///
 /// Each leaf is a failed task ([`TaskError`]) with its name, id, path, spawn location and error or
 /// panic. A task that failed with the error of a group of its own is a branch. A group is never
-/// empty. Its first member is the cause, and the others follow in the order in which they arrived:
-/// they failed after it, often in the cleanup that it set off.
+/// empty. Its first member is the cause. The others follow in the order in which they arrived;
+/// often they failed in the cleanup that the cause had started.
 ///
 /// ```
 /// use taskgroup::TaskGroup;
@@ -194,48 +194,48 @@ impl fmt::Debug for Member {
 ///
 /// # Reading it
 ///
-/// [`leaves`](Self::leaves) walks all failed tasks whatever the nesting; [`members`](Self::members)
-/// gives the direct ones. `Display` is one line. The alternate form `{:#}` draws the tree with
-/// causes and locations, and so does `Debug`, which is what Rust prints when `main` returns the
-/// error. The drawing is bounded: of a group with many members the first 100 are drawn, and the
-/// others counted by their texts. An error whose `Display` panics has a text that says so.
+/// [`leaves`](Self::leaves) walks all failed tasks at any depth; [`members`](Self::members) gives
+/// the direct members. `Display` is one line. The alternate form `{:#}` draws the tree with causes
+/// and locations, and so does `Debug`, which Rust prints when `main` returns the error. The drawing
+/// is bounded: it shows the first 100 members of a group and counts the others by their texts. If
+/// the `Display` of an error panics, the text says so.
 ///
 /// # What the cause is
 ///
-/// The failure that is least likely to be a consequence of the others. When a stage of a pipeline
-/// fails, its channels close, and its neighbours fail because they find them closed. On several
-/// threads such a neighbour is often recorded before the stage. So the cause is chosen when the
-/// group has ended:
+/// The cause is the failure that is least likely to be a consequence of the others. When a stage of
+/// a pipeline fails, its channels close, and its neighbours fail because they find them closed. On
+/// several threads such a neighbour is often recorded before the stage. So the cause is chosen when
+/// the group has ended:
 ///
-/// - A task that failed in a poll that began when another one had already failed is not the cause.
-/// - Where the polls that failed overlap, one that found a channel closed (the texts of Tokio's
-///   channels and of others are known, also in a chain of sources, in a context and in the panic of
-///   an `unwrap`), or else a pipe or a connection, comes after one that says anything else.
-/// - If that does not tell either, the one that had failed first is the cause.
+/// - A task is not the cause if another one had already failed when its failing poll began.
+/// - If the polls overlap, the texts decide. A failure that found a channel closed comes last, and
+///   one that found a pipe or a connection closed comes before it. Any other failure comes first.
+///   The texts of Tokio's channels and of others are recognised, also in a chain of sources, in a
+///   context and in the panic of an `unwrap`.
+/// - If that does not decide, the failure that ended first is the cause.
 ///
-/// A nested group counts as its own cause does. A blocking closure is one long poll. What a group
-/// *cancels* because of a failure is decided when that failure arrives, so a [`CancelReason`] may
-/// name the neighbour. In a part of a group that does not have the cause the first one that arrived
-/// takes its place.
+/// A nested group counts as its own cause does. A blocking closure is one long poll. The group
+/// cancels its tasks when the first failure arrives, so a [`CancelReason`] may name the neighbour.
+/// In a part of a group without the cause, the failure that arrived first takes its place.
 ///
 /// # Handling a part of it
 ///
 /// [`on`](Self::on) is Python's `except*`: it handles the errors of one type and passes on the
-/// rest. [`split`](Self::split) and [`subgroup`](Self::subgroup) give the parts themselves. They
-/// all keep the shape: a leaf stays below the groups that it was in, and branches left without a
-/// leaf disappear.
+/// rest. [`split`](Self::split) and [`subgroup`](Self::subgroup) return the parts themselves. All
+/// of them keep the shape: a leaf stays below its groups, and branches without a leaf disappear.
 ///
 /// # As an error
 ///
 /// It is an ordinary [`Error`], `Send`, `Sync` and `'static`: `?` turns it into a boxed error,
-/// `anyhow::Error` or `eyre::Report`. The printed line holds the messages of the leaves, so its
-/// [`source`](Error::source) goes on with what the line does not say: which task failed first and
+/// `anyhow::Error` or `eyre::Report`. The printed line contains the messages of the leaves, so its
+/// [`source`](Error::source) continues with what the line leaves out: which task failed first and
 /// where it was spawned, then what caused the error of that task. Cloning is cheap and shares the
 /// tree.
 ///
-/// A task that returns the error of a group through a bare `anyhow` or `eyre` report, or through a
-/// wrapper that shows it unchanged (`#[error(transparent)]`), returned that group: it becomes a
-/// branch. With a context added it is a leaf of its own, with the tree drawn below it as its cause.
+/// A task may return the error of a group in a bare `anyhow` or `eyre` report, or in a wrapper that
+/// shows it unchanged (`#[error(transparent)]`). The group becomes a branch then, as if the task
+/// had returned it directly. With a context added, the error is a leaf, with the tree drawn below
+/// it as its cause.
 ///
 /// The idea is the exception group of Python (PEP 654) and Trio's `MultiError` before it.
 #[doc(alias = "ExceptionGroup")]
@@ -249,16 +249,15 @@ pub struct ErrorGroup {
 pub(super) struct GroupNode {
     heading: Heading,
     members: Vec<Member>,
-    /// How many leaves there are below, counted when the node is made: asking costs nothing at any
-    /// depth.
+    /// The number of leaves below, counted when the node is made, so that it is cheap at any depth.
     leaves: usize,
-    /// Whether all of them are cancellations; likewise.
+    /// Whether all of them are cancellations. Computed at the same time.
     cancelled: bool,
-    /// When the first member failed; likewise.
+    /// When the first member failed. Computed at the same time.
     interval: Interval,
 }
 
-/// What a group says of itself, and what each part split off it says too.
+/// What describes a group, and each part that is split off it.
 #[derive(Clone)]
 pub(super) struct Heading {
     pub(super) info: TaskInfo,
@@ -268,7 +267,7 @@ pub(super) struct Heading {
 }
 
 impl ErrorGroup {
-    /// The error of the group `info`; `None` when nothing failed. The members are in the order in
+    /// The error of the group `info`, or `None` if nothing failed. `members` are in the order in
     /// which they arrived; the cause is moved to the front.
     pub(crate) fn new(info: TaskInfo, mut members: Vec<Member>) -> Option<Self> {
         Member::put_first(&mut members);
@@ -305,7 +304,7 @@ impl ErrorGroup {
         Self { origin }
     }
 
-    /// Notes that the group failed while it was being cancelled, and why it was.
+    /// Records that the group failed while it was being cancelled, and why it was cancelled.
     pub(crate) fn with_context(mut self, reason: CancelReason) -> Self {
         Arc::make_mut(&mut self.origin.0).heading.context = Some(reason);
         self
@@ -349,25 +348,25 @@ impl ErrorGroup {
         self.info().location()
     }
 
-    /// The task that returned this group as its error, when it is a branch of a larger tree.
+    /// The task that returned this group as its error, if it is a branch of a larger tree.
     pub fn returned_by(&self) -> Option<&TaskInfo> {
         self.origin.0.heading.returned_by.as_ref()
     }
 
-    /// Why the group was being cancelled when these errors arose; `None` when it was not being
+    /// Why the group was being cancelled when these errors arose, or `None` if it was not being
     /// cancelled from outside.
     pub fn context(&self) -> Option<&CancelReason> {
         self.origin.0.heading.context.as_ref()
     }
 
-    /// The errors that were being handled when this group was raised by the handler of a clause;
-    /// see [`on`](Self::on).
+    /// The errors that the handler of a clause was handling when it raised this group; see
+    /// [`on`](Self::on).
     pub fn handling(&self) -> Option<&ErrorGroup> {
         self.origin.0.heading.handling.as_ref()
     }
 
-    /// The direct members: the cause, then the others in order of arrival. Nested groups are
-    /// members as a whole: see [`leaves`](Self::leaves).
+    /// The direct members: the cause, then the others in order of arrival. A nested group is one
+    /// member; see [`leaves`](Self::leaves).
     #[doc(alias = "exceptions")]
     pub fn members(&self) -> &[Member] {
         &self.origin.0.members
@@ -384,7 +383,7 @@ impl ErrorGroup {
         self.origin.0.leaves
     }
 
-    /// The direct members by value; clones of them when the group is shared.
+    /// The direct members by value, or clones of them if the group is shared.
     pub fn into_members(mut self) -> Vec<Member> {
         match Arc::get_mut(&mut self.origin.0) {
             Some(node) => std::mem::take(&mut node.members),
@@ -425,8 +424,8 @@ impl ErrorGroup {
         Leaves::new(self)
     }
 
-    /// All failed tasks by value. When nothing else shares the tree, [`TaskError::into_error`]
-    /// takes their errors out.
+    /// All failed tasks by value. If nothing else shares the tree, [`TaskError::into_error`] takes
+    /// their errors out.
     pub fn into_leaves(self) -> Vec<TaskError> {
         self.leaves().map(|leaf| leaf.task().clone()).collect()
     }
@@ -438,12 +437,12 @@ impl ErrorGroup {
     }
 
     /// The failed task that caused the other failures, as far as can be told: the first member, or
-    /// the cause within it when that is a group. See [What the cause is](Self#what-the-cause-is).
+    /// the cause within it if that is a group. See [What the cause is](Self#what-the-cause-is).
     pub fn cause(&self) -> &TaskError {
         self.origin.0.cause()
     }
 
-    /// The failed task when there is exactly one in the whole tree.
+    /// The failed task, if there is exactly one in the whole tree.
     ///
     /// ```
     /// # use taskgroup::TaskGroup;
@@ -456,14 +455,14 @@ impl ErrorGroup {
     /// .unwrap_err();
     ///
     /// let task = err.into_single().expect("only one task failed");
-    /// let error = task.into_error().expect("nobody else holds the error");
+    /// let error = task.into_error().expect("nothing else shares the error");
     /// assert!(error.is::<std::num::ParseIntError>());
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// Gives the group back when more than one task failed.
+    /// Gives the group back if more than one task failed.
     pub fn into_single(self) -> Result<TaskError, Self> {
         if self.leaf_count() > 1 {
             return Err(self);
@@ -471,9 +470,9 @@ impl ErrorGroup {
         Ok(self.cause().clone())
     }
 
-    /// Whether being cancelled is all that happened: no leaf is an error of its own.
+    /// Whether the group was only cancelled: no leaf is an error of its own.
     ///
-    /// That is how a group ends that was cancelled before its body was finished.
+    /// A group that is cancelled before its body has finished ends like that.
     ///
     /// ```
     /// # use taskgroup::TaskGroup;
@@ -493,8 +492,8 @@ impl ErrorGroup {
         self.origin.0.cancelled
     }
 
-    /// Whether the error of any leaf is an `E`. What caused the errors is not looked at, as in
-    /// [`TaskError::is`].
+    /// Whether the error of any leaf is an `E`. As in [`TaskError::is`], this ignores what caused
+    /// the errors.
     pub fn contains<E: Error + 'static>(&self) -> bool {
         self.leaves().any(|leaf| leaf.is::<E>())
     }

@@ -8,7 +8,7 @@ fn at(name: &'static str, error: impl Into<BoxError>, interval: Interval) -> Mem
     Member::from_failure(info(name, 1), error.into(), interval)
 }
 
-/// So many failures whose polls overlap; the first one ended first.
+/// Failures whose polls overlap. The first one ended first.
 fn beside<const N: usize>() -> [Interval; N] {
     let began = Began::now();
     std::array::from_fn(|_| began.failed())
@@ -27,15 +27,15 @@ fn names(members: Vec<Member>) -> Vec<String> {
         .collect()
 }
 
-/// Whether `error` comes after a failure that overlaps with it, ended later and says something of
-/// its own.
+/// Whether `error` comes after a failure that overlaps with it, ended later and does not mention
+/// another task.
 fn is_consequence(error: impl Into<BoxError>) -> bool {
     let [first, second] = beside();
     let members = vec![at("neighbour", error, first), at("stage", "full", second)];
     names(members)[0] == "stage"
 }
 
-// Nothing tells the two apart but who was first.
+// Only the order of their ends distinguishes the two.
 #[test]
 fn of_independent_failures_the_first_one_is_the_cause() {
     let [a, b] = beside();
@@ -57,8 +57,8 @@ fn what_began_later_is_not_the_cause_in_whatever_order_it_arrives() {
     assert_eq!(names(vec![stage(), neighbour()])[0], "stage");
 }
 
-// A channel may be closed because its other side came to a good end. What the cleanup says later
-// does not explain it.
+// A channel may be closed because its other side ended well. A later failure in the cleanup does
+// not explain it.
 #[test]
 fn a_text_does_not_outweigh_the_order() {
     let [a, b] = one_by_one();
@@ -148,7 +148,7 @@ fn a_closed_channel_is_found_below_a_context_and_in_a_text() {
     assert!(is_consequence(Wrapped("no luck", Box::new(closed()))));
     assert!(is_consequence(format!("cannot send: {}", closed())));
     assert!(is_consequence(format!("cannot send: {:?}", closed())));
-    // The error of a task, passed on, in a word of one's own.
+    // The error of a task, passed on inside another error.
     let [interval] = beside();
     let Member::Task(passed_on) = at("other", closed(), interval) else {
         unreachable!("it is no group");
@@ -198,7 +198,7 @@ fn a_nested_group_counts_as_its_cause() {
         "w"
     );
 
-    // Where it overlaps, what its cause says counts, not what is said of the others in it.
+    // If it overlaps, only the text of its cause counts, not the texts of the others in it.
     let [first, second, third] = beside();
     let inner = group(
         "inner",
@@ -216,7 +216,7 @@ fn a_nested_group_counts_as_its_cause() {
     assert_eq!(names(vec![inner, at("stage", "full", second)])[0], "stage");
 }
 
-/// Counts how often its text is asked for, and has none.
+/// Counts how often its text is asked for. The text is empty.
 #[derive(Debug)]
 struct Asked(&'static AtomicUsize);
 
@@ -229,7 +229,7 @@ impl fmt::Display for Asked {
 
 impl std::error::Error for Asked {}
 
-// S39: the text is foreign code: it may panic, and it is asked for only where it decides something.
+// S39: the text is foreign code. It may panic, and it is asked for only if it decides something.
 #[test]
 fn a_text_is_asked_for_where_there_is_a_choice() {
     static TIMES: AtomicUsize = AtomicUsize::new(0);

@@ -66,7 +66,7 @@ fn panics_have_a_clause() {
 
 #[test]
 fn the_type_is_compared_with_the_error_and_not_with_its_cause() {
-    // S24: as in Python; what caused an error has a clause of its own.
+    // S24: as in Python. There is another clause for what caused an error.
     let err = || {
         group(
             "main",
@@ -211,7 +211,7 @@ fn the_same_failure_at_two_places_is_counted_twice() {
 
 #[test]
 fn a_failure_from_elsewhere_is_a_new_error() {
-    // ES5: it is no leaf of what the handler was given, so there is no place to put it back.
+    // ES5: the handler was not given that leaf, so there is no place to put it back.
     let elsewhere = failed("elsewhere", Invalid("x")).to_task_error();
     let rest = three_kinds()
         .on::<io::Error>(|_| Err(elsewhere))

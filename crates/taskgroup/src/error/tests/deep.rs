@@ -4,8 +4,7 @@ use super::*;
 
 const DEPTH: usize = 100_000;
 
-/// Runs `test` on a stack that a recursion over `DEPTH` overflows, whatever the settings of the
-/// test threads.
+/// Runs `test` on a stack that a recursion over `DEPTH` overflows.
 fn on_a_small_stack(test: fn()) {
     let thread = std::thread::Builder::new().stack_size(512 * 1024);
     thread.spawn(test).unwrap().join().unwrap();
@@ -24,7 +23,7 @@ fn comb() -> ErrorGroup {
         ));
     }
     let mut err: Option<ErrorGroup> = None;
-    // All failed at once: a group below is no more the cause than the leaf.
+    // All failed at once, so a group below is no more the cause than the leaf.
     let at = Interval::now();
     for info in infos.iter().rev() {
         let mut members = vec![Member::from_failure(
@@ -95,7 +94,7 @@ fn print() {
         text.lines()
             .filter(|line| line.contains("task `leaf` [2.1] failed: "))
             .count(),
-        // One for each drawn level, and the first ones of those that are deeper.
+        // One for each drawn level, and the first ones of the deeper levels.
         24 + 100
     );
     let left_out = format!("… and {} more failures\n", DEPTH - 124);
@@ -166,7 +165,7 @@ fn a_panic_while_an_error_is_dropped_does_not_stop_the_others() {
         "main",
         vec![nested("w", "low", members), failed("b", Bad(false))],
     );
-    // S39: the warning hook is told of it.
+    // S39: the warning hook is called.
     drop(err);
     assert_eq!(DROPPED.load(Ordering::Relaxed), 11);
     // The queue is closed again: the next drop runs at once.
@@ -184,9 +183,9 @@ fn a_wide_tree_is_handled_in_linear_time() {
     assert_eq!(rest.len(), DEPTH);
 }
 
-/// `levels` groups, one in the other; each but the innermost has a leaf beside the next group.
+/// `levels` nested groups. Each except the innermost has a leaf next to the inner group.
 fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
-    // A leaf failed before what is beside it.
+    // Each leaf failed before the group next to it.
     let leaves: Vec<Member> = (1..levels).map(|_| failed("leaf", Invalid("x"))).collect();
     let mut err = group("g", vec![innermost()]);
     for leaf in leaves.into_iter().rev() {
@@ -203,15 +202,14 @@ fn tower(levels: usize, innermost: impl FnOnce() -> Member) -> ErrorGroup {
 
 #[test]
 fn the_levels_that_are_drawn_are_counted() {
-    // S23: the root and 24 levels below it; the leaves of what is deeper have their paths, and
-    // no other code has.
+    // S23: the root and 24 levels below it. Only deeper leaves have their paths printed.
     let text = format!("{:#}", tower(30, || failed("last", Invalid("y"))));
     let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(count("group `g` [1.3] failed: "), 25);
     assert_eq!(count("task `leaf` [1.1] failed: x"), 29);
     assert_eq!(count(" in main/leaf"), 5);
     assert_eq!(count(" in main/last"), 1);
-    // That of the root, whose path nothing above it tells.
+    // The path of the root, above which no branch shows it.
     assert_eq!(count(" in main/g"), 1);
 }
 

@@ -23,7 +23,7 @@ fn it_is_an_error_that_can_go_anywhere() {
     shareable::<Clauses>();
 }
 
-/// What the source of the group says.
+/// The text of the group's source.
 fn origin(error: &(dyn Error + 'static)) -> String {
     let group = std::iter::successors(Some(error), |error| (*error).source())
         .find(|error| error.is::<ErrorGroup>());
@@ -113,7 +113,7 @@ fn an_error_below_a_context_of_a_report_is_found() {
 
 #[test]
 fn a_bare_report_hides_its_type() {
-    // What the documentation of `find` says cannot be reached: if this fails, the limit is gone.
+    // The limit that the documentation of `find` mentions. If this fails, the limit is gone.
     let leaf = failed("a", anyhow::Error::new(io_error("refused"))).to_task_error();
     assert!(leaf.find::<io::Error>().is_none());
     let leaf = failed("a", eyre::Report::new(io_error("refused"))).to_task_error();

@@ -61,7 +61,7 @@ fn io_error(text: &str) -> io::Error {
     io::Error::other(text.to_owned())
 }
 
-/// An error with its own type, to be told from `io::Error`.
+/// An error with a type other than `io::Error`.
 #[derive(Debug, PartialEq)]
 struct Invalid(&'static str);
 

@@ -53,7 +53,7 @@ fn tree() -> impl Strategy<Value = ErrorGroup> {
     prop::collection::vec(plan(), 1..5).prop_map(|plans| build(&plans, &mut 0, None))
 }
 
-/// Which leaf it is, and below which groups it stands.
+/// Which leaf it is, and below which groups.
 type Place = (TaskId, Vec<(TaskId, Option<TaskId>)>);
 
 fn place(leaf: &Leaf<'_>) -> Place {
@@ -70,7 +70,7 @@ fn places(err: Option<&ErrorGroup>) -> Vec<Place> {
         .collect()
 }
 
-/// No branch without a leaf is left over.
+/// No branch is without a leaf.
 fn no_empty_branch(err: &ErrorGroup) -> bool {
     !err.members().is_empty()
         && err

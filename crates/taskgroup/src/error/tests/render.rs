@@ -1,6 +1,6 @@
 use super::*;
 
-/// Locations differ from line to line of this file: only that they are there is compared.
+/// Locations depend on the lines of this file, so only their presence is compared.
 fn drawn(err: &dyn fmt::Display) -> String {
     let text = format!("{err:#}");
     let mut lines: Vec<String> = Vec::new();
@@ -229,7 +229,7 @@ fn every_view_of_a_failure_prints_as_the_failure() {
     assert_eq!(format!("{leaves:?}"), "Leaves { depth: 0, .. }");
 }
 
-// S23: of many members the first are drawn, and the others are counted by their texts.
+// S23: the first of many members are drawn, and the others are counted by their texts.
 #[test]
 fn fault_d7_a_wide_tree_is_bounded() {
     const MANY: usize = 100_000;
@@ -249,7 +249,7 @@ fn fault_d7_a_wide_tree_is_bounded() {
     assert_eq!(err.leaves().count(), MANY);
 }
 
-// S23: so are many groups with many members each.
+// S23: the same for many groups with many members each.
 #[test]
 fn fault_d7_a_tree_of_wide_trees_is_bounded() {
     let wide = |_| nested("w", "wide", (0..200).map(|_| failed("a", "x")).collect());
@@ -266,7 +266,7 @@ fn fault_d7_a_tree_of_wide_trees_is_bounded() {
     assert_eq!(drawn.matches("task `a`").count() + left_out, 200 * 200);
 }
 
-// A group of exactly as many as are drawn has no rest.
+// A group with exactly as many members as are drawn has no rest.
 #[test]
 fn fault_d7_a_hundred_members_are_drawn() {
     for (members, rest) in [(100, 0), (101, 1)] {
@@ -298,7 +298,7 @@ impl std::error::Error for Bad {
     }
 }
 
-// S39: a report is there also where a part of it panics.
+// S39: there is a report even if a part of it panics.
 #[test]
 fn fault_b2_a_report_of_an_error_without_a_text() {
     for (panics, text) in [
