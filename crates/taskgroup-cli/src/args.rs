@@ -261,7 +261,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   Checks side by side; the first failure stops the others:
     taskgroup run 'npm run lint' 'npm test' 'cargo test'
-  All of them, whatever fails, two at a time, each for at most ten minutes:
+  All of them, even after a failure, two at a time, each for at most ten minutes:
     taskgroup run -k -j 2 --timeout 10m './check a' './check b' './check c'
   The tasks of a file, and a page that shows what happened when:
     taskgroup run -f tasks.toml --report run.html";
@@ -279,7 +279,7 @@ const RACE_EXAMPLES: &str = "\
 Examples:
   The fastest mirror wins:
     taskgroup race 'curl -fsS https://a.example/x' 'curl -fsS https://b.example/x'
-  A quick way that may fail, next to a sure one:
+  A fast way that may fail, together with a slow one that works:
     taskgroup race --names cache,build './from-cache' 'make'
   For at most ten seconds; exit code 124 if no command succeeds in time:
     taskgroup race --deadline 10s 'nc -z db1 5432' 'nc -z db2 5432'";
@@ -290,7 +290,7 @@ Examples:
     taskgroup check tasks.toml
   Check a file before a commit:
     taskgroup check tasks.toml > /dev/null && git commit
-  An example of such a file:
+  An example file:
     jobs = 4
 
     [tasks.lint]
@@ -321,8 +321,8 @@ pub(crate) const RUNNING: [&str; 2] = [
     "Each command runs in its own process group, under a guard process that adopts the processes \
      that the command leaves behind. To stop a command, taskgroup sends SIGTERM to all its processes, \
      and SIGKILL to those that remain after the grace. A command has ended when none of its \
-     processes is left: taskgroup stops what it left in the background, even a daemon, and the \
-     report says so. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
+     processes is left: taskgroup stops what it left in the background, even a daemon, and reports \
+     it. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
      signal skips the grace.",
     "Each line of output starts with the name of its command. The report of failures goes to \
      standard error.",

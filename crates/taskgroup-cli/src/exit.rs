@@ -163,7 +163,7 @@ mod tests {
             attempts: 1,
             known: Duration::ZERO,
             began: None,
-            over: Duration::ZERO,
+            ended: Duration::ZERO,
             because: None,
             ignored: false,
         }

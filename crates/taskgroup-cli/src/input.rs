@@ -45,12 +45,12 @@ impl Reading {
     pub(crate) fn start(source: Source) -> io::Result<(Input, Reading)> {
         let (sender, input) = mpsc::channel(AHEAD);
         let failure = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&failure);
+        let reported = Arc::clone(&failure);
         thread::Builder::new()
             .name("input".to_owned())
             .spawn(move || {
                 if let Err(error) = source.feed(&sender) {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    *reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             })?;
         Ok((input, Reading(failure)))

@@ -62,7 +62,7 @@ impl Job {
     ) -> io::Result<Job> {
         let (process, pipes) = Contained::start(&around.guards, work.start())
             .await
-            .map_err(|error| told(work, &error))?;
+            .map_err(|error| with_command(&error, work))?;
         let outlet = Outlet::new(around.show, around.sink.clone());
         Ok(Job {
             process,
@@ -102,7 +102,7 @@ impl Job {
 
     /// Stops what is left of the command, moves the rest of its output, and returns what happened.
     pub(crate) async fn finish(mut self) -> Record {
-        // The command may have ended by itself at the moment of the cancel. Then that end counts.
+        // The command may have ended by itself at the moment of the cancellation. Then that end counts.
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
                 self.ending = Some((Ending::Exited(status), self.started.elapsed()));
@@ -151,8 +151,8 @@ impl Job {
     }
 }
 
-/// The system reports what is missing, but not for which command.
-fn told(work: &Work, error: &io::Error) -> io::Error {
+/// The system says what is missing, but not for which command.
+fn with_command(error: &io::Error, work: &Work) -> io::Error {
     let place = match &work.cwd {
         Some(cwd) => format!(" in {}", cwd.display()),
         None => String::new(),

@@ -60,7 +60,7 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
     rest.to_writer(out)
 }
 
-/// Lines that are not filled.
+/// Writes lines that are not filled.
 fn as_it_stands<'a>(roff: &mut Roff, lines: impl Iterator<Item = &'a str>) {
     roff.control("nf", []);
     for line in lines {

@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     /// From the start of the run to the first attempt; none if it was not started.
     pub(crate) began: Option<Duration>,
     /// From the start of the run until everything had ended, including cleanup.
-    pub(crate) over: Duration,
+    pub(crate) ended: Duration,
     /// Why it was cancelled or not started.
     pub(crate) because: Option<Cause>,
     /// It failed, but the failure does not count.

@@ -47,7 +47,7 @@ pub(crate) fn what(entry: &Entry) -> String {
     let how = record.stopped.as_ref().map_or("", how);
     let because = || {
         let because = entry.because.as_ref().map(ToString::to_string);
-        // After a failure of the runner itself.
+        // Only after a failure of the runner itself.
         because.unwrap_or_else(|| "cause unknown".to_owned())
     };
     let attempts = match entry.attempts {
@@ -173,7 +173,7 @@ impl Report<'_> {
             let who = list(&record.left_in_background);
             self.note(&format!("left in the background: {who}; {how}"));
         }
-        // A survivor holds it, too, and is reported below.
+        // A survivor holds the output, too, and is reported below.
         if record.output_held && record.survivors().is_empty() {
             self.note("a process that the command did not start still held its output");
         }
@@ -199,7 +199,7 @@ impl Report<'_> {
             0 => self.note("its standard error:"),
             dropped => {
                 self.note(&format!(
-                    "the end of its standard error ({dropped} lines before):"
+                    "the end of its standard error ({dropped} earlier lines left out):"
                 ));
             }
         }
@@ -274,7 +274,7 @@ fn ending(status: ExitStatus) -> String {
         (Some(126), _) => "exit code 126 (not executable)".to_owned(),
         (Some(127), _) => "exit code 127 (command not found)".to_owned(),
         (Some(code), _) => match Signal::try_from(code - 128) {
-            // A shell reports this for its own command that a signal ended.
+            // A shell exits with this code if a signal ended its command.
             Ok(signal) => format!("exit code {code} (128 + {signal})"),
             Err(_) => format!("exit code {code}"),
         },
@@ -324,7 +324,7 @@ mod tests {
             attempts: 1,
             known: Duration::ZERO,
             began: None,
-            over: Duration::ZERO,
+            ended: Duration::ZERO,
             because,
             ignored: false,
         }

@@ -2,7 +2,7 @@
 //!
 //! They are caught before the first command starts, so a signal never ends the runner and leaves
 //! its commands behind. SIGINT, SIGTERM and SIGQUIT are caught even if they were ignored at the
-//! start (a script's `&` ignores SIGINT), because their sender wants the run to stop. An ignored
+//! start (a script's `&` ignores SIGINT), because the sender wants the run to stop. An ignored
 //! SIGHUP stays ignored, because that is what `nohup` means.
 
 use std::fmt;

@@ -15,7 +15,7 @@ use crate::plan::{Node, OnFailure, ROOT, Task};
 use crate::record::Cause;
 use crate::verdict::Verdict;
 
-/// Tells the group that something in it has failed. The details are in the ledger.
+/// Something in the group has failed. The details are in the ledger.
 #[derive(Debug)]
 pub(super) struct Failed;
 
@@ -46,7 +46,7 @@ impl Settles {
 impl Drop for Settles {
     fn drop(&mut self) {
         if !self.engine.groups[self.id].begun.is_set() {
-            self.engine.tell_not_started(self.id);
+            self.engine.record_not_started(self.id);
         }
         self.engine.nodes.settle(Node::Group(self.id), self.verdict);
     }
@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Every task gets its entry, even in a group that never started.
-    fn tell_not_started(self: &Arc<Self>, id: usize) {
+    fn record_not_started(self: &Arc<Self>, id: usize) {
         let below = |mut group: usize| loop {
             if group == id {
                 return true;
@@ -160,7 +160,7 @@ impl Engine {
             }
         };
         let ended = bracket(nothing, members, clean_up).await;
-        debug_assert!(ended.is_ok(), "nothing in there fails");
+        debug_assert!(ended.is_ok(), "no part of the bracket returns an error");
     }
 
     async fn within_deadline(self: &Arc<Self>, id: usize, input: Option<Input>) {
@@ -210,7 +210,7 @@ impl Engine {
         if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
             self.groups[id].failed.set();
         }
-        let (_told_by_the_ledger, ours) = error.split::<Failed>();
+        let (_in_the_ledger, ours) = error.split::<Failed>();
         if let Some(ours) = ours {
             let mut internal = self.internal.lock().unwrap_or_else(PoisonError::into_inner);
             internal.get_or_insert(ours);

@@ -52,7 +52,7 @@ pub(crate) struct Engine {
 /// A group of the plan that is running.
 struct Running {
     slots: Arc<Semaphore>,
-    /// Its children exist, or will report by themselves that they do not.
+    /// Its children exist, or write their own entries if they are not spawned.
     begun: Flag,
     /// Set before the first child is spawned.
     group: OnceLock<TaskGroup>,

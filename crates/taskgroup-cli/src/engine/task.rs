@@ -206,7 +206,7 @@ impl Drop for Inner {
             attempts: latest.attempts,
             known: self.known,
             began: latest.began,
-            over: engine.elapsed(),
+            ended: engine.elapsed(),
             because,
             ignored,
         };
@@ -250,7 +250,7 @@ impl Engine {
                 attempts: 1,
                 known: began,
                 began: Some(began),
-                over: self.elapsed(),
+                ended: self.elapsed(),
                 because: None,
                 ignored: false,
             };

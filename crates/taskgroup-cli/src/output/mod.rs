@@ -22,11 +22,11 @@ use clap::ValueEnum;
 /// Which output of the commands is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Show {
-    /// Each line as it comes
+    /// Each line as it arrives
     Stream,
     /// All lines of a command together, when it ends
     Group,
-    /// The same, but only for commands that failed
+    /// The same, but only for failed commands
     Failures,
     /// Nothing
     Quiet,

@@ -24,9 +24,9 @@ pub(crate) struct Guards {
 
 struct State {
     idle: Vec<Guard>,
-    /// Guards that were told to end and are not reaped yet.
+    /// Guards that are about to end and are not reaped yet.
     leaving: Vec<Child>,
-    /// Children that are no strays: guards that are not reaped, and children from before this
+    /// Children that are not strays: guards that are not reaped, and children from before this
     /// program.
     ours: HashSet<Pid>,
     /// Guards that were killed. The sweep of what they left may come after they are reaped.
@@ -92,7 +92,7 @@ impl Guards {
         self.lock().idle.push(guard);
     }
 
-    /// Retires a guard: the end of its socket tells it to stop its command and to end.
+    /// Retires a guard: at the end of its socket it stops its command and ends.
     pub(super) fn retire(&self, guard: Guard) {
         self.lock().leaving.push(guard.process);
     }

@@ -45,12 +45,12 @@ enum Line<'a> {
         at: f64,
         code: u8,
         #[serde(flatten)]
-        counts: Told,
+        counts: Totals,
     },
 }
 
 #[derive(Serialize)]
-struct Told {
+struct Totals {
     succeeded: u64,
     failed: u64,
     cancelled: u64,
@@ -140,7 +140,7 @@ impl Journal {
         self.write(&Line::End {
             at: at.as_secs_f64(),
             code,
-            counts: Told {
+            counts: Totals {
                 succeeded: counts.succeeded,
                 failed: counts.failed,
                 cancelled: counts.cancelled,
@@ -182,7 +182,7 @@ impl<'a> Ended<'a> {
             processes.iter().map(ToString::to_string).collect()
         };
         Ended {
-            at: entry.over.as_secs_f64(),
+            at: entry.ended.as_secs_f64(),
             id: entry.cleans_up.is_none().then_some(entry.id),
             task: &entry.name,
             result: result(entry),

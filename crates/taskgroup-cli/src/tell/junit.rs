@@ -19,8 +19,8 @@ fn build(summary: &Summary) -> Report {
     let mut suite = TestSuite::new("taskgroup");
     suite.set_time(summary.elapsed);
     // A step of cleanup is a separate case only if there is something to report.
-    let told = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
-    suite.add_test_cases(summary.entries.iter().filter(told).map(case));
+    let is_case = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
+    suite.add_test_cases(summary.entries.iter().filter(is_case).map(case));
     let mut report = Report::new("taskgroup");
     report.set_time(summary.elapsed);
     report.add_test_suite(suite);

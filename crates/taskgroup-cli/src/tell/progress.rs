@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Returns the bar, too, because the writer of the output needs it.
+    /// Also returns the bar, which the writer of the output needs.
     pub(crate) fn bar(total: Option<u64>, coloured: bool) -> (Progress, ProgressBar) {
         let terminal = Box::new(Terminal::stderr());
         let target = ProgressDrawTarget::term_like_with_hz(terminal, 10);
@@ -60,7 +60,7 @@ impl Progress {
             total,
             ..Progress::nothing()
         };
-        progress.say();
+        progress.redraw();
         bar.enable_steady_tick(Duration::from_millis(200));
         (progress, bar)
     }
@@ -68,11 +68,11 @@ impl Progress {
     pub(crate) fn started(&self, attempt: u32) {
         if attempt == 1 {
             self.running.fetch_add(1, Ordering::Relaxed);
-            self.say();
+            self.redraw();
         }
     }
 
-    fn say(&self) {
+    fn redraw(&self) {
         if let Shown::Bar { bar, coloured } = &self.shown {
             let running = self.running.load(Ordering::Relaxed);
             let failed = self.failed.load(Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Progress {
                     bar.set_style(style(self.total, true));
                 }
                 bar.set_position(counts.ended());
-                self.say();
+                self.redraw();
             }
             Shown::Lines(ticker) => {
                 let ended = counts.ended();
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_told_once_there_are_some() {
+    fn failures_are_shown_once_there_are_some() {
         assert_eq!(message(3, 0, true), "3 running");
         assert_eq!(message(3, 1, false), "3 running, 1 failed");
         assert_eq!(

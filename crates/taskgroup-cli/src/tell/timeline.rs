@@ -118,7 +118,7 @@ impl Drawing {
             kind: "task".to_owned(),
             id: entry.id.to_string(),
             started_ns: entry.began.map(nanos),
-            ended_ns: Some(gone(entry).unwrap_or_else(|| nanos(entry.over))),
+            ended_ns: Some(gone(entry).unwrap_or_else(|| nanos(entry.ended))),
             ..described(entry)
         });
         let index = self.tasks.len() - 1;

@@ -50,7 +50,7 @@ fn only_the_end_of_a_long_stderr_is_repeated() {
     let ended = Sandbox::new().run(&["seq 1 100 >&2; exit 1"]);
     ended
         .code(1)
-        .says("(90 lines before)")
+        .says("(90 earlier lines left out)")
         .says("    | 91\n")
         .says("    | 100\n");
     ended.says_not("    | 90\n").says("seq | 90\n");

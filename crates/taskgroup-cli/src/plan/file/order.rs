@@ -22,7 +22,7 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
         }
     }
     if let Some(cycle) = cycle(&plan, &edges) {
-        faults.push(told(&plan, &waits, &cycle));
+        faults.push(cycle_fault(&plan, &waits, &cycle));
     }
     plan
 }
@@ -158,7 +158,7 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
     None
 }
 
-fn told(plan: &Plan, waits: &[Wait], cycle: &[Step]) -> Fault {
+fn cycle_fault(plan: &Plan, waits: &[Wait], cycle: &[Step]) -> Fault {
     let shown = |node| match name(plan, node) {
         "" => "the whole",
         name => name,

@@ -56,7 +56,7 @@ fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
     if level == Some(Level::Namespace.word()) {
         // The process inside sends its own messages.
         if let Err(error) = namespace::enter_and_wait(&[MARK, INSIDE]) {
-            tell(&socket, &Event::Refused(error.to_string()))?;
+            send(&socket, &Event::Refused(error.to_string()))?;
         }
         return Ok(None);
     }
@@ -68,7 +68,7 @@ fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
     let ready = prepared.and_then(|cgroup| Ok((cgroup, wakes_on_signals()?)));
     match ready {
         Ok((cgroup, wakes)) => {
-            tell(&socket, &Event::Ready)?;
+            send(&socket, &Event::Ready)?;
             Ok(Some(Guard {
                 socket,
                 wakes,
@@ -79,7 +79,7 @@ fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
             }))
         }
         Err(error) => {
-            tell(&socket, &Event::Refused(error.to_string()))?;
+            send(&socket, &Event::Refused(error.to_string()))?;
             Ok(None)
         }
     }
@@ -97,7 +97,7 @@ fn wakes_on_signals() -> io::Result<UnixStream> {
     Ok(wakes)
 }
 
-fn tell(mut socket: &UnixStream, event: &Event) -> io::Result<()> {
+fn send(mut socket: &UnixStream, event: &Event) -> io::Result<()> {
     socket.write_all(&frame(event))
 }
 
@@ -115,11 +115,11 @@ impl Guard {
     fn run(mut self) -> io::Result<()> {
         loop {
             let wait = self.charge.as_ref().and_then(Charge::next_look);
-            let heard = self.wait(wait)?;
+            let has_request = self.wait(wait)?;
             // Before the requests: a process that has ended by now was not ended by them.
             self.look()?;
-            if heard {
-                self.hear();
+            if has_request {
+                self.receive();
                 self.look()?;
             }
             if self.runner_gone && self.charge.is_none() {
@@ -136,7 +136,7 @@ impl Guard {
             }
         }
         for event in events {
-            self.say(&event);
+            self.report(&event);
         }
         Ok(())
     }
@@ -159,13 +159,13 @@ impl Guard {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let heard = !self.runner_gone && fds[1].any().unwrap_or(false);
+        let has_request = !self.runner_gone && fds[1].any().unwrap_or(false);
         let mut wakes = &self.wakes;
         while matches!(wakes.read(&mut [0; 64]), Ok(1..)) {}
-        Ok(heard)
+        Ok(has_request)
     }
 
-    fn hear(&mut self) {
+    fn receive(&mut self) {
         match self.inbox.receive(&self.socket) {
             Ok(true) => {}
             Err(error)
@@ -177,38 +177,38 @@ impl Guard {
         }
         loop {
             match self.inbox.next() {
-                Ok(Some(request)) => self.obey(request),
+                Ok(Some(request)) => self.carry_out(request),
                 Ok(None) => return,
                 Err(_) => return self.lose_runner(),
             }
         }
     }
 
-    fn obey(&mut self, request: Request) {
+    fn carry_out(&mut self, request: Request) {
         match (request, &mut self.charge) {
             (Request::Start(start), _) => self.begin(&start),
             (Request::Stop { grace }, Some(charge)) => charge.stop(grace, Instant::now()),
             (Request::Kill, Some(charge)) => charge.kill(Instant::now()),
             (Request::Census, Some(charge)) => {
                 let living = charge.living();
-                self.say(&Event::Living(living));
+                self.report(&Event::Living(living));
             }
             // The request crossed with the end of the command.
-            (Request::Census, None) => self.say(&Event::Living(Vec::new())),
+            (Request::Census, None) => self.report(&Event::Living(Vec::new())),
             (Request::Stop { .. } | Request::Kill, None) => {}
         }
     }
 
     fn begin(&mut self, start: &Start) {
         let (Some(stdout), Some(stderr)) = (self.inbox.fd(), self.inbox.fd()) else {
-            return self.say(&not_started(&io::Error::other("its pipes did not arrive")));
+            return self.report(&not_started(&io::Error::other("its pipes did not arrive")));
         };
         match self.spawn(start, stdout, stderr) {
             Ok(charge) => {
                 self.charge = Some(charge);
-                self.say(&Event::Started);
+                self.report(&Event::Started);
             }
-            Err(error) => self.say(&not_started(&error)),
+            Err(error) => self.report(&not_started(&error)),
         }
     }
 
@@ -223,8 +223,8 @@ impl Guard {
         charge
     }
 
-    fn say(&mut self, event: &Event) {
-        if !self.runner_gone && tell(&self.socket, event).is_err() {
+    fn report(&mut self, event: &Event) {
+        if !self.runner_gone && send(&self.socket, event).is_err() {
             self.lose_runner();
         }
     }
