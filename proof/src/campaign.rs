@@ -1,4 +1,4 @@
-//! Many programs against one oracle: the counts, or the first difference made small.
+//! Runs many programs against one oracle. Gives the counts, or the first difference, shrunk.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,11 +24,11 @@ pub struct Campaign {
     pub subject: Subject,
     /// How many programs.
     pub programs: u64,
-    /// The seed of the first program; the others follow.
+    /// The seed of the first program. The next ones count up from it.
     pub seed: u64,
-    /// How many oracle processes work side by side.
+    /// How many oracle processes run in parallel.
     pub jobs: u64,
-    /// Whether a difference is made small.
+    /// Whether to shrink a difference.
     pub shrink: bool,
 }
 
@@ -50,16 +50,16 @@ impl Subject {
     }
 }
 
-/// What came of it.
+/// The result of a campaign.
 #[derive(Debug, Default)]
 pub struct Report {
     /// How many programs were compared.
     pub programs: u64,
-    /// How many statements they held.
+    /// How many statements they contained.
     pub statements: u64,
     /// How many events were compared.
     pub events: u64,
-    /// The named differences: how often each was met, and in how many programs.
+    /// The named differences: how often each occurred, and in how many programs.
     pub rules: BTreeMap<Rule, (u64, u64)>,
     /// The first difference without a name.
     pub difference: Option<Difference>,
@@ -72,9 +72,9 @@ pub struct Difference {
     pub seed: u64,
     /// A small program that shows it.
     pub program: Block,
-    /// What the oracle observed.
+    /// The trace of the oracle.
     pub oracle: Trace,
-    /// What the subject observed.
+    /// The trace of the subject.
     pub subject: Trace,
 }
 
@@ -106,10 +106,10 @@ impl Report {
 }
 
 impl Campaign {
-    /// Runs it, to the end or to the first unexplained difference.
+    /// Runs the campaign to its end, or to the first unexplained difference.
     ///
     /// # Errors
-    /// When an oracle cannot be had or fails.
+    /// If an oracle cannot be started or fails.
     pub fn run(&self) -> Result<Report, Error> {
         let report = Mutex::new(Report::default());
         let failure = Mutex::new(None);
@@ -158,10 +158,10 @@ impl Campaign {
         Ok(report)
     }
 
-    /// For every rule that is met, a small program that meets it.
+    /// For every rule that applied, a small program to which it applies.
     ///
     /// # Errors
-    /// When an oracle cannot be had or fails.
+    /// If an oracle cannot be started or fails.
     pub fn examples(&self) -> Result<BTreeMap<Rule, Block>, Error> {
         let mut oracle = Process::start(self.against)?;
         let mut subject = self.subject.start()?;
@@ -231,7 +231,7 @@ impl fmt::Display for Report {
             self.events
         )?;
         if !self.rules.is_empty() {
-            writeln!(f, "named differences (times met, in how many programs):")?;
+            writeln!(f, "named differences (how often, in how many programs):")?;
         }
         for (rule, (times, programs)) in &self.rules {
             writeln!(f, "{times:>9} {programs:>8}  {rule}")?;

@@ -1,29 +1,29 @@
-//! Runs one program on both sides and judges.
+//! Runs one program on both sides and compares the traces.
 
 use crate::oracle::{Answer, Error, Interpreter};
 use crate::program::Block;
 use crate::rules::{Counts, Rule};
 use crate::trace::Trace;
 
-/// How many other orders of the steps at one instant the oracle tries before a difference counts as
-/// one. An order that takes some unlikely choices at once comes once in some hundred.
+/// How many other orders of the steps at one instant the oracle tries before a difference counts.
+/// An order that needs several unlikely choices comes up about once in a hundred.
 const VARIATIONS: u64 = 2000;
 
-/// What the comparison found.
+/// The result of a comparison.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// The same, after these named differences.
+    /// Both are the same, apart from these named differences.
     Same {
-        /// How often each was met.
+        /// How often each occurred.
         rules: Counts,
         /// How many events were compared.
         events: u64,
     },
-    /// Not the same, and no rule says why.
+    /// They differ, and no rule explains it.
     Different {
-        /// What the oracle observed on its plain schedule.
+        /// The trace of the oracle on its plain schedule.
         oracle: Trace,
-        /// What the subject observed.
+        /// The trace of the subject.
         subject: Trace,
     },
 }
@@ -31,7 +31,7 @@ pub enum Verdict {
 /// Compares the subject's run of a program with the oracle's.
 ///
 /// # Errors
-/// When an interpreter fails.
+/// If an interpreter fails.
 pub fn compare(
     program: &Block,
     oracle: &mut dyn Interpreter,
@@ -56,7 +56,7 @@ pub fn compare(
     })
 }
 
-/// The named differences between two runs, or `None` when there is another one.
+/// The named differences between two runs, or `None` if there are others as well.
 fn agree(oracle: &Answer, subject: &Answer) -> Option<Counts> {
     if oracle.trace != subject.trace {
         return None;

@@ -1,8 +1,8 @@
 //! Random programs in the neutral form.
 //!
-//! A seed gives one program, always the same. Two kinds are made: *spread* programs draw their
-//! times from a wide range, so that two timers are hardly ever due at the same instant, and *tied*
-//! programs (one in eight) from a narrow one, so that they often are; for those the comparison
+//! A seed always gives the same program. There are two kinds. *Spread* programs draw their times
+//! from a wide range, so two timers are hardly ever due at the same instant. *Tied* programs, one
+//! in eight, draw them from a narrow range, so timers often coincide. For those the comparison
 //! accepts any order of the tied timers.
 
 use crate::program::{Block, DeadlineKind, Id, Rigour, Side, Stmt, Surroundings, Then};
@@ -11,13 +11,13 @@ use crate::random::Random;
 /// How deep statements nest at most.
 const DEPTH: u32 = 7;
 
-/// The program of a seed.
+/// The program for a seed.
 pub fn generate(seed: u64) -> Block {
     generate_from(Random::new(seed))
 }
 
-/// The program of some choices: each sequence of bytes gives one, and the shortest give the
-/// smallest.
+/// The program for a sequence of choices. Each sequence of bytes gives one, and short sequences
+/// give small programs.
 pub fn generate_of_bytes(bytes: &[u8]) -> Block {
     generate_from(Random::of_bytes(bytes))
 }
@@ -39,7 +39,7 @@ fn generate_from(mut random: Random) -> Block {
             body: program,
         }];
     }
-    // What a scope leaves behind shows itself in a wait after it.
+    // A wait after a scope shows what the scope has left behind.
     program.push(maker.sleep());
     program
 }
@@ -58,8 +58,8 @@ impl Maker {
         self.last
     }
 
-    /// A length of time. The wide range is even in its order of magnitude, so short and long waits
-    /// meet.
+    /// A length of time. In the wide range each order of magnitude is equally likely, so short and
+    /// long waits meet.
     fn ms(&mut self) -> u64 {
         if self.tied {
             return 10 * (1 + self.random.below(20));
@@ -85,8 +85,8 @@ impl Maker {
 
     fn block(&mut self, here: &Surroundings, depth: u32) -> Block {
         let mut block = Block::new();
-        // Mostly time passes before something happens: what happens at one instant is seldom
-        // interesting twice.
+        // Usually some time passes first, because several events at one instant are seldom
+        // interesting.
         if !self.random.one_in(4) {
             block.push(self.sleep());
         }
@@ -117,7 +117,7 @@ impl Maker {
         }
     }
 
-    /// A statement, or `None` when the one that was drawn has no place here.
+    /// A statement, or `None` if the one that was drawn cannot stand here.
     fn try_stmt(&mut self, here: &Surroundings, depth: u32) -> Option<Stmt> {
         let draw = self.random.below(120);
         if draw >= 46 && depth >= DEPTH {
@@ -213,7 +213,7 @@ impl Maker {
     fn waiters(&mut self, here: &Surroundings) -> Option<Stmt> {
         let group = *here.groups.last()?;
         let task = self.random.pick(&self.spawned)?;
-        // No task waits for itself, nor for one that waits for it.
+        // No task waits for itself, or for one that waits for it.
         let many = 2 + self.random.below(2);
         let body = (0..many)
             .map(|_| {
@@ -243,7 +243,7 @@ impl Maker {
                 }
             })
             .collect();
-        // Around them nothing happens to them.
+        // Nothing around the waiters interferes with them.
         Some(Stmt::Ensure {
             id: self.id(),
             body,
@@ -285,7 +285,7 @@ impl Maker {
     }
 
     fn spawn(&mut self, here: &Surroundings, depth: u32) -> Option<Stmt> {
-        // Mostly into the group at hand, sometimes into one further out.
+        // Usually into the innermost group, sometimes into one further out.
         let group = if self.random.one_in(4) {
             self.random.pick(&here.groups)?
         } else {

@@ -1,13 +1,13 @@
-//! The rules for every trace of the library, for any program: the promise, without an oracle.
+//! The rules that every trace of the library has to keep, for any program, without an oracle.
 //!
 //! - **I1** Everything ends: no wait lasts for ever, and the library itself never panics.
-//! - **I2** A task starts at most once and ends once, and does nothing after its end. A task that
+//! - **I2** A task starts at most once, ends once, and does nothing after its end. A task that
 //!   never started was cancelled (S9, S16). The trace has no end for a task that was never ready
 //!   (S29), or for one side of a race.
 //! - **I3** No task outlives its group: when a group is left, each of its tasks that was spawned
 //!   has ended (S2).
-//! - **I4** No error is lost: the failure of a task is a member of what comes out of its group (S6,
-//!   S23), unless the group asked for one success and has it (S26).
+//! - **I4** No error is lost: the failure of a task is a member of the error of its group (S6,
+//!   S23), unless the group wanted one success and has it (S26).
 //! - **I5** No error is invented or reported twice: each leaf of an error happened below the group
 //!   that reports it, and is in it once.
 //! - **I6** No cleanup is skipped: a release or deferred work that begins also ends, once (S14).
@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::program::{Block, Id, Rigour, Stmt};
 use crate::trace::{Event, Kind, Outcome, Trace, Tree};
 
-/// What is wrong with a trace of `program`; nothing, where the library keeps its promise.
+/// What is wrong with a trace of `program`. Empty if the library keeps its promise.
 pub fn broken(program: &Block, trace: &Trace) -> Vec<String> {
     let mut places = Places::default();
     places.walk(program, &[]);
@@ -36,21 +36,21 @@ pub fn broken(program: &Block, trace: &Trace) -> Vec<String> {
     judge.faults
 }
 
-/// Where the statements stand.
+/// The places of the statements in a program.
 #[derive(Default)]
 struct Places {
     /// The group of each task.
     groups: HashMap<Id, Id>,
     /// The length of each sleep.
     sleeps: HashMap<Id, u64>,
-    /// The groups that put up with failures once one of their tasks has succeeded.
+    /// The groups that tolerate failures once one of their tasks has succeeded.
     lenient: HashSet<Id>,
-    /// The sides of races, which are seen to begin and not to end.
+    /// The sides of races. The trace shows their beginning but not their end.
     sides: HashSet<Id>,
-    /// The tasks whose end is seen only once they are ready.
+    /// The tasks whose end the trace shows only after they were ready.
     starting: HashSet<Id>,
-    /// The groups that tell of a failure: those around a statement, through the tasks, up to the
-    /// root.
+    /// The groups that report a failure of a statement: those around it, through the tasks, up to
+    /// the root.
     around: HashMap<Id, Vec<Id>>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Judge<'a> {
         let seen_to_end = if self.places.sides.contains(&task) {
             ends == 0
         } else if self.places.starting.contains(&task) && ends == 0 {
-            // Its starter was told, or cancelled.
+            // Its starter got the failure, or was cancelled.
             true
         } else {
             ends == 1 && events.last().map(|event| event.2) == Some(Kind::End)
@@ -144,7 +144,7 @@ impl<'a> Judge<'a> {
             before = event.0;
         }
         if let [.., last, end] = events {
-            // Nothing came between, so nothing has taken it.
+            // Nothing came between, so nothing has caught it.
             let fell = matches!(last.2, Kind::Fail | Kind::Panic) && end.2 == Kind::End;
             if fell && !leaves(end).contains(&last.3) {
                 self.fault("I4", format!("{last}, and then {end}"));
@@ -190,7 +190,7 @@ impl<'a> Judge<'a> {
                 continue;
             };
             if end.0 > group.0 {
-                self.fault("I3", format!("{end}, after its {group}"));
+                self.fault("I3", format!("{end}, after the end of its {group}"));
             }
             if let Some(Outcome::Failed(failure)) = &end.4 {
                 let told = match &group.4 {
@@ -204,7 +204,7 @@ impl<'a> Judge<'a> {
                             && other.4 == Some(Outcome::OK)
                     });
                 if !told && !put_up_with {
-                    self.fault("I4", format!("{end} is not told by {group}"));
+                    self.fault("I4", format!("{group} does not report: {end}"));
                 }
             }
         }
@@ -239,7 +239,7 @@ impl<'a> Judge<'a> {
                 }
                 let missed = matches!(tree, Tree::Missed { .. });
                 if !missed && !seen.insert(id) {
-                    self.fault("I5", format!("{tree} is told twice: {event}"));
+                    self.fault("I5", format!("{tree} is reported twice: {event}"));
                 }
                 if missed && around != Some(id) {
                     self.fault("I5", format!("{tree} is not of that group: {event}"));

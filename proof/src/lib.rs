@@ -1,4 +1,4 @@
-//! The library checked by random programs against other people's implementations of structured
+//! Checks the library with random programs against other implementations of structured
 //! concurrency.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //!                     └──► ours   (the library, on Tokio)      ──► trace ─┴─► compare ──► counts, or shrink
 //! ```
 //!
-//! [`program`] is the neutral form, [`rules`] names every difference that is meant.
+//! [`program`] is the neutral form. [`rules`] names every intended difference.
 
 pub mod campaign;
 pub mod compare;

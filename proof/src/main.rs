@@ -154,7 +154,7 @@ fn planted(options: &Options) -> Result<bool, Error> {
     for &against in &options.against {
         println!("against {}, seeds from {}", version(against)?, options.seed);
         for bug in Planted::ALL {
-            // One job, so that the programs are counted in their order.
+            // One job, so that the programs run in order and the count is exact.
             let campaign = options.campaign(
                 against,
                 Subject::Library(Library {
@@ -199,7 +199,7 @@ fn soak(args: &[String]) -> Result<bool, Error> {
     taskgroup_proof::soak::run(std::time::Duration::from_secs(minutes * 60), seed)
 }
 
-/// It has an exit code of its own for a hang.
+/// A hang has its own exit code.
 fn stress(args: &[String]) -> ExitCode {
     if args.iter().any(|arg| arg == "--help") {
         println!("{}", taskgroup_proof::stress::USAGE);
@@ -264,6 +264,6 @@ fn number(flag: &str, value: &str) -> Result<u64, Error> {
 
 fn fresh_seed() -> Result<u64, Error> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    // Far enough apart that two runs hardly share a program.
+    // Far enough apart that two runs hardly ever share a program.
     Ok(now.as_secs() * 1_000_000)
 }

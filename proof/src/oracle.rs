@@ -1,4 +1,4 @@
-//! The oracles: a Python process that interprets programs, one line in, one line out.
+//! The oracles: Python processes that interpret programs, one line in, one line out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,21 +13,21 @@ use crate::program::Block;
 use crate::rules::{self, Counts};
 use crate::trace::{Event, Trace};
 
-/// Everything that can go wrong with an oracle, in words.
+/// What went wrong with an oracle, as text.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The pinned requirements of the Trio oracle.
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
-/// The file in an environment that says what it was made of; written last.
+/// The file in an environment that says what was installed there. It is written last.
 const STAMP: &str = "requirements.txt";
 
-/// Whose semantics to compare with.
+/// The implementation to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Oracle {
     /// Trio, from PyPI.
     Trio,
-    /// asyncio of the Python that is installed.
+    /// asyncio, from the installed Python.
     Asyncio,
 }
 
@@ -40,10 +40,10 @@ impl fmt::Display for Oracle {
     }
 }
 
-/// What one run of one program gave.
+/// The result of one run of one program.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// What was observed.
+    /// The trace.
     pub trace: Trace,
     /// The named differences that were bridged.
     pub rules: Counts,
@@ -51,10 +51,10 @@ pub struct Answer {
 
 /// Something that runs programs.
 pub trait Interpreter {
-    /// Runs one; `variation` 0 is the plain schedule, others break ties in other ways.
+    /// Runs one. `variation` 0 is the plain schedule; the others break ties differently.
     ///
     /// # Errors
-    /// When the interpreter itself fails.
+    /// If the interpreter itself fails.
     fn run(&mut self, program: &Block, variation: u64) -> Result<Answer, Error>;
 }
 
@@ -83,7 +83,7 @@ impl Process {
     /// Starts the oracle, installing what it needs on first use.
     ///
     /// # Errors
-    /// When there is no Python 3.11 or later, or Trio cannot be installed.
+    /// If there is no Python 3.11 or later, or Trio cannot be installed.
     pub fn start(oracle: Oracle) -> Result<Self, Error> {
         let mut child = command(oracle)?
             .stdin(Stdio::piped())
@@ -118,7 +118,7 @@ impl Interpreter for Process {
         if self.output.read_line(&mut line)? == 0 {
             let program = serde_json::to_string(program)?;
             return Err(format!(
-                "the oracle on {} died of this program: {program}",
+                "the oracle on {} died while it ran this program: {program}",
                 self.oracle
             )
             .into());
@@ -183,10 +183,10 @@ fn check_python() -> Result<(), Error> {
     }
 }
 
-/// The Python of a virtual environment under `target/` that has the pinned Trio, made on first use.
+/// The Python of a virtual environment under `target/` with the pinned Trio, created on first use.
 fn environment() -> Result<PathBuf, Error> {
-    // The tests of one process wait here for the first of them; of two processes the last one's
-    // rename holds.
+    // The tests of one process wait here for the first one. If two processes create it, the last
+    // rename counts.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let target = here().parent().unwrap_or(here()).join("target");
@@ -224,7 +224,7 @@ fn environment() -> Result<PathBuf, Error> {
     )?;
     std::fs::write(fresh.join(STAMP), REQUIREMENTS)?;
     if !complete() {
-        // Of an older Trio, or half-made, or not there.
+        // It has an older Trio, or is incomplete, or does not exist.
         let _ = std::fs::remove_dir_all(&home);
         let _ = std::fs::rename(&fresh, &home);
     }

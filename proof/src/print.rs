@@ -1,10 +1,10 @@
-//! A program as people read it.
+//! Prints a program for people.
 
 use std::fmt::Write as _;
 
 use crate::program::{Rigour, Stmt};
 
-/// The program, one statement a line, blocks indented.
+/// The program, one statement per line, with blocks indented.
 pub fn program(block: &[Stmt]) -> String {
     let mut text = String::new();
     lines(block, 1, &mut text);

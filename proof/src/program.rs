@@ -1,21 +1,20 @@
-//! The neutral form: a structured program as a small tree that each interpreter runs in its own
-//! words.
+//! The neutral form: a structured program as a small tree that each interpreter runs with its own
+//! means.
 //!
-//! A program is a block of statements, run by task 0. Every statement with an identity runs at most
-//! once (there are no loops), so its number names it in the trace. Invariants, which [`is_valid`]
-//! checks:
+//! A program is a block of statements that task 0 runs. There are no loops, so every statement runs
+//! at most once, and its number identifies it in the trace. Invariants, which [`is_valid`] checks:
 //!
-//! 1. A group or deadline is named only by statements inside its body.
-//! 2. A task spawned into a group names only what encloses that group, and the group itself: so
-//!    nothing it names can be closed while it runs.
-//! 3. A task is joined only by statements after its `spawn` (in the text) and outside its body: so
-//!    no two tasks wait for each other.
-//! 4. The bodies of a `release` and a `defer` cannot fail, and a panic leaves no group, catch or
+//! 1. Only statements inside its body name a group or a deadline.
+//! 2. A task that is spawned into a group names only that group and what encloses it. So nothing
+//!    that it names can be closed while it runs.
+//! 3. Only statements after its `spawn` (in the text) and outside its body join a task. So no two
+//!    tasks wait for each other.
+//! 4. The bodies of a `release` and a `defer` cannot fail. A panic leaves no group, catch or
 //!    on-cancel of its own task behind, nor the part of a `start` that its starter waits for.
-//! 5. Each side of a race begins with a wait: ours begins both in one step of their parent, and
-//!    Python has no such step.
+//! 5. Each side of a race begins with a wait. The library begins both sides in one step of their
+//!    parent, and Python has no such step.
 //! 6. A `defer` stands in a scope of its task, and names nothing that ends with that scope. No
-//!    destructor, an `ensure`, is around a deadline with one: destructors do not wait for what is
+//!    `ensure` is around a deadline with a `defer`, because a destructor does not wait for what is
 //!    deferred, and Python's `finally` does.
 
 use serde::{Deserialize, Serialize};
@@ -30,9 +29,9 @@ pub type Block = Vec<Stmt>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadlineKind {
-    /// Fails with an error, as `timeout` does.
+    /// It fails with an error, like `timeout`.
     Timeout,
-    /// Goes on after the block, as `move_on_after` does.
+    /// The task continues after the block, as with `move_on_after`.
     MoveOn,
 }
 
@@ -40,25 +39,24 @@ pub enum DeadlineKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Then {
-    /// Ends cancelled: hands the cancellation on.
+    /// It ends cancelled, and passes the cancellation on.
     Leave,
-    /// Ends with an error of its own.
+    /// It ends with an error of its own.
     Fail,
-    /// Swallows the cancellation and goes on with the next statement.
+    /// It swallows the cancellation and continues with the next statement.
     GoOn,
 }
 
-/// When a group stops by itself, and what it puts up with.
+/// When a group stops by itself, and what it tolerates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rigour {
     /// The first failure cancels the group.
     #[default]
     FailFast,
-    /// Failures of children cancel nothing and come out at the end.
+    /// Failures of children cancel nothing. The group reports them at the end.
     Collect,
-    /// The first child that ends with a value cancels the group; failures before it are put up
-    /// with.
+    /// The first child that ends with a value cancels the group. Earlier failures are tolerated.
     FirstSuccess,
 }
 
@@ -71,7 +69,7 @@ impl Rigour {
 /// One of the two sides of a `race`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
-    /// Its name in the trace, where it stands beside the tasks.
+    /// Its name in the trace, next to the tasks.
     pub id: Id,
     /// What it runs.
     pub body: Block,
@@ -102,7 +100,7 @@ pub enum Stmt {
     Group {
         /// Its name.
         id: Id,
-        /// What its tasks may do to it.
+        /// How the ends of its tasks affect it.
         #[serde(default, skip_serializing_if = "Rigour::is_default")]
         policy: Rigour,
         /// Runs in the task that opens the group.
@@ -117,8 +115,8 @@ pub enum Stmt {
         /// What the task runs.
         body: Block,
     },
-    /// Spawns a task into an enclosing group, waits until it says that it is ready, and takes note
-    /// of how it failed if it does before.
+    /// Spawns a task into an enclosing group, waits until it reports that it is ready, and records
+    /// how it failed if it does so before.
     Start {
         /// The name of the task.
         id: Id,
@@ -129,18 +127,18 @@ pub enum Stmt {
         /// What it runs then.
         after: Block,
     },
-    /// Waits for a task and takes note of how it ended.
+    /// Waits for a task and records how it ended.
     Join {
         /// Its name.
         id: Id,
         /// The task.
         task: Id,
-        /// How long it waits, before it gives up; `None` is for ever.
+        /// How long it waits before it gives up; `None` is for ever.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         give_up: Option<u64>,
     },
-    /// Runs two blocks side by side. The first to end with a value wins and the other is cancelled
-    /// and waited for; fails when both do.
+    /// Runs two blocks at the same time. The first that ends with a value wins. The other is
+    /// cancelled and waited for. Fails if both fail.
     Race {
         /// Its name.
         id: Id,
@@ -163,7 +161,7 @@ pub enum Stmt {
         /// The group.
         group: Id,
     },
-    /// Runs the body out of reach of outer cancellations.
+    /// Runs the body, which outer cancellations do not reach.
     Shield {
         /// Its name.
         id: Id,
@@ -176,12 +174,12 @@ pub enum Stmt {
         id: Id,
         /// How long from now; `None` is never.
         ms: Option<u64>,
-        /// What follows when it is over.
+        /// What happens when it expires.
         kind: DeadlineKind,
         /// What it bounds.
         body: Block,
     },
-    /// Moves an enclosing deadline; without effect once it has expired.
+    /// Moves an enclosing deadline. Has no effect once the deadline has expired.
     Reschedule {
         /// Its name.
         id: Id,
@@ -194,7 +192,7 @@ pub enum Stmt {
     Ensure {
         /// Its name.
         id: Id,
-        /// What is followed by the cleanup.
+        /// What the cleanup follows.
         body: Block,
     },
     /// Runs the body and then, on every exit, a release that may wait and is not cancelled.
@@ -206,16 +204,16 @@ pub enum Stmt {
         /// The release.
         release: Block,
     },
-    /// Has the body run at the end of the scope around it (a group, a task, a shield, a deadline, a
-    /// side of a race, what a `bracket` or an `on_cancel` is around), last one first. It may wait
-    /// and is not cancelled.
+    /// Defers the body to the end of the scope around it (a group, a task, a shield, a deadline, a
+    /// side of a race, the inside of a `bracket` or an `on_cancel`), the last one first. It may
+    /// wait and is not cancelled.
     Defer {
         /// Its name.
         id: Id,
         /// What runs then.
         body: Block,
     },
-    /// Runs the body; when it is cancelled, runs the cleanup, which may wait.
+    /// Runs the body. If that is cancelled, runs the cleanup, which may wait.
     OnCancel {
         /// Its name.
         id: Id,
@@ -226,7 +224,7 @@ pub enum Stmt {
         /// How it ends.
         then: Then,
     },
-    /// Runs the body and takes note of its error instead of handing it on.
+    /// Runs the body and records its error instead of passing it on.
     Catch {
         /// Its name.
         id: Id,
@@ -297,7 +295,7 @@ impl Stmt {
     }
 }
 
-/// How many statements a block holds, at any depth.
+/// How many statements a block contains, at any depth.
 pub fn size(block: &[Stmt]) -> usize {
     block
         .iter()
@@ -311,7 +309,7 @@ pub fn size(block: &[Stmt]) -> usize {
         .sum()
 }
 
-/// Whether a deadline is moved by some statement of its body.
+/// Whether some statement in its body moves a deadline.
 pub fn moves(body: &[Stmt], id: Id) -> bool {
     body.iter().any(|stmt| {
         matches!(stmt, Stmt::Reschedule { deadline, .. } if *deadline == id)
@@ -319,7 +317,7 @@ pub fn moves(body: &[Stmt], id: Id) -> bool {
     })
 }
 
-/// What a statement may name, and where it stands.
+/// What a statement may name, and what is around it.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The enclosing groups, the innermost last.
@@ -328,21 +326,20 @@ pub struct Surroundings {
     pub deadlines: Vec<Id>,
     /// The tasks that this statement runs in, the innermost last.
     pub inside: Vec<Id>,
-    /// What was visible when each enclosing group was opened: how many of `deadlines` lie outside
-    /// it.
+    /// For each enclosing group, how many of `deadlines` are outside it.
     pub outside: Vec<usize>,
-    /// A `panic` may stand here: nothing of this task would have to turn it into an error.
+    /// A `panic` may stand here, because nothing of this task would have to turn it into an error.
     pub may_panic: bool,
     /// An error may leave this place.
     pub may_fail: bool,
-    /// A scope of this task is around, at whose end something may be deferred to.
+    /// There is a scope of this task around, so a `defer` may stand here.
     pub may_defer: bool,
-    /// A destructor stands between the code and the innermost scope that winds up before it is
+    /// There is a destructor between the code and the innermost scope that winds up before it is
     /// dropped.
     pub destroyed_first: bool,
     /// How many of `groups` are still open when the innermost scope of this task ends.
     pub lasting_groups: usize,
-    /// The same of `deadlines`.
+    /// How many of `deadlines` are still open then.
     pub lasting_deadlines: usize,
 }
 
@@ -383,8 +380,8 @@ impl Surroundings {
     pub fn in_deadline(&self, deadline: Id) -> Self {
         let mut inner = self.in_scope();
         inner.deadlines.push(deadline);
-        // Cancelled from further out, a deadline is dropped with the destructors around it, and
-        // what it has put off comes after.
+        // If a scope further out is cancelled, a deadline is dropped together with the destructors
+        // around it, and what it has deferred runs after them.
         inner.destroyed_first = self.destroyed_first;
         inner.may_defer = !self.destroyed_first;
         inner
@@ -449,7 +446,7 @@ impl Surroundings {
         }
     }
 
-    /// The place inside what is deferred: what the scope around is, is closed by then.
+    /// The place inside a `defer`, which runs when the scope around it is closed.
     #[must_use]
     pub fn in_deferred(&self) -> Self {
         let mut inner = self.in_release();

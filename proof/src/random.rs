@@ -1,4 +1,4 @@
-//! A source of random numbers: a small seeded generator (SplitMix64), equal on every machine, or
+//! A source of random numbers: a small seeded generator (SplitMix64), the same on every machine, or
 //! bytes that were drawn elsewhere.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ pub struct Random(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Seed(u64),
-    /// What is left of them; zeros follow.
+    /// The bytes that are left; zeros follow.
     Bytes(VecDeque<u8>),
 }
 
@@ -54,7 +54,7 @@ impl Random {
         self.below(n) == 0
     }
 
-    /// One of the items; `None` of none.
+    /// One of the items, or `None` if there are none.
     pub fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         let index = self.below(items.len().max(1) as u64);
         items.get(usize::try_from(index).unwrap_or(0)).copied()

@@ -1,10 +1,11 @@
-//! Makes a failing program smaller while it still fails.
+//! Makes a failing program smaller, as long as it still fails.
 
 use crate::program::{Block, Rigour, Stmt, Then, is_valid, size};
 
-/// The smallest program found that still `fails`, which `program` does.
+/// The smallest program found that still `fails`, as `program` does.
 ///
-/// Greedy: the first simpler candidate that fails replaces the program, until none does.
+/// The search is greedy: the first simpler candidate that fails replaces the program, until none
+/// fails.
 ///
 /// # Errors
 /// The first error of `fails` itself.
@@ -24,8 +25,8 @@ pub fn shrink<E>(
     }
 }
 
-/// Simpler programs, the boldest first: without a statement, with a block in the place of its
-/// statement, with rounder times.
+/// Simpler programs, with the largest change first: without a statement, with a block in place of
+/// its statement, with rounder times.
 fn candidates(program: &Block) -> Vec<Block> {
     let mut found = Vec::new();
     edit(
@@ -83,7 +84,7 @@ fn edit(program: &Block, change: &mut dyn FnMut(&Block, &mut Vec<Block>), found:
     }
 }
 
-/// The same statement with simpler numbers, or a simpler one in its place.
+/// The same statement with simpler numbers, or a simpler statement.
 fn simplify(stmt: &Stmt) -> Vec<Stmt> {
     match stmt {
         Stmt::Sleep { id, ms } => rounder(*ms).map(|ms| Stmt::Sleep { id: *id, ms }).collect(),
@@ -156,7 +157,7 @@ fn simplify(stmt: &Stmt) -> Vec<Stmt> {
     }
 }
 
-/// Numbers below `ms`, above zero, that are quicker to read.
+/// Numbers below `ms` and above zero that are easier to read.
 fn rounder(ms: u64) -> impl Iterator<Item = u64> {
     let mut unit = 1;
     while unit * 10 <= ms {
@@ -185,6 +186,6 @@ mod tests {
             assert_eq!(size(&small), 2, "a group and its cancel: {small:?}");
             seen += 1;
         }
-        assert!(seen > 10, "the seeds hold such programs");
+        assert!(seen > 10, "the seeds give such programs");
     }
 }

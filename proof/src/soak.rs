@@ -1,8 +1,8 @@
-//! Load for minutes: groups whose children are spawned, fail, are cancelled and time out at random,
-//! on two workers.
+//! Load for minutes, on two workers: groups whose children are spawned, fail, are cancelled and
+//! time out at random.
 //!
-//! What has to hold at the end: every child that was made has been dropped, and the memory is where
-//! it was after the first minute.
+//! At the end every child must have been dropped, and the memory must be where it was after the
+//! first minute.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +29,7 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Counts when it is dropped: the child is gone.
+/// Counts the end of a child when it is dropped.
 struct Alive(Arc<Counts>);
 
 impl Drop for Alive {
@@ -38,11 +38,11 @@ impl Drop for Alive {
     }
 }
 
-/// Runs for `length` and prints a line now and then. Gives whether nothing was left and the memory
-/// was flat.
+/// Runs for `length` and prints a line from time to time. Returns whether nothing was left and the
+/// memory did not grow.
 ///
 /// # Errors
-/// When no runtime can be had.
+/// If no runtime can be built.
 pub fn run(length: Duration, seed: u64) -> Result<bool, Error> {
     let counts = Arc::new(Counts::default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,7 +55,7 @@ pub fn run(length: Duration, seed: u64) -> Result<bool, Error> {
         let mut random = Random::new(seed);
         let mut next = Duration::ZERO;
         while start.elapsed() < length {
-            // Some groups side by side, each in a task of an outer one.
+            // Several groups at the same time, each in a task of an outer one.
             let outcome = TaskGroup::run(async |outer| {
                 for _ in 0..8 {
                     let random = Random::new(random.draw());
@@ -70,7 +70,7 @@ pub fn run(length: Duration, seed: u64) -> Result<bool, Error> {
             if start.elapsed() >= next {
                 let memory = resident()?;
                 println!("{}", line(start.elapsed(), &counts, memory));
-                // All is warm after a minute, or a third of a short run.
+                // The memory is steady after a minute, or after a third of a short run.
                 if early.is_none() && start.elapsed() >= (length / 3).min(Duration::from_secs(60)) {
                     early = Some(memory);
                 }
@@ -85,7 +85,7 @@ pub fn run(length: Duration, seed: u64) -> Result<bool, Error> {
     let live = counts.spawned.load(Ordering::Relaxed) - counts.dropped.load(Ordering::Relaxed);
     let early = early.unwrap_or(memory);
     println!("live tasks at the end: {live}; memory {early} KiB early, {memory} KiB at the end");
-    // What the allocator keeps varies a little.
+    // The amount that the allocator keeps varies a little.
     Ok(live == 0 && memory <= early + early / 4 + 2048)
 }
 
@@ -103,7 +103,7 @@ fn line(elapsed: Duration, counts: &Counts, memory: u64) -> String {
     )
 }
 
-/// One group with random children and one way to end.
+/// One group with random children and a random way to end.
 async fn one_group(mut random: Random, counts: Arc<Counts>) {
     count(&counts.groups);
     let children = 1 + random.below(40);

@@ -1,10 +1,10 @@
 //! What an interpreter reports, and its canonical form.
 //!
-//! Two traces are equal when every task did the same things at the same instants in the same order
-//! and ended the same way. The order of events of *different* tasks at one instant is not promised
-//! (S25 promises the order of cancellation and of errors only), so the canonical form keeps one
-//! list for each task. Members of an error tree are sorted: which of several errors of one instant
-//! arrives first is not promised either.
+//! Two traces are equal if every task did the same things at the same instants in the same order
+//! and ended the same way. The order of events of *different* tasks at one instant is not promised:
+//! S25 promises only the order of cancellation and of errors. So the canonical form has one list
+//! for each task. The members of an error tree are sorted, because the order of errors at one
+//! instant is not promised either.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::program::Id;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Tree {
-    /// What came out of a group.
+    /// The error of a group.
     Group {
         /// The group.
         group: Id,
@@ -39,7 +39,7 @@ pub enum Tree {
         /// The statement.
         timeout: Id,
     },
-    /// A group that asked for a success and had no tasks that could have one.
+    /// A group that wanted a success and had no task that could have one.
     Missed {
         /// The group.
         missed: Id,
@@ -124,7 +124,7 @@ pub enum Kind {
     Start,
     /// A task and everything below it has ended.
     End,
-    /// A sleep was over.
+    /// A sleep ended.
     Slept,
     /// A wait was cut short by a cancellation.
     Interrupted,
@@ -138,19 +138,19 @@ pub enum Kind {
     Joined,
     /// A wait for a task was given up.
     GaveUp,
-    /// A task said that it is ready.
+    /// A task reported that it is ready.
     Ready,
-    /// A `start` was over: the task is ready, or how it ended before.
+    /// A `start` ended: the task is ready, or has ended before.
     Started,
-    /// A race was over.
+    /// A race ended.
     Raced,
-    /// What was deferred began.
+    /// A deferred block began.
     Deferred,
-    /// What was deferred was over.
+    /// A deferred block ended.
     Undeferred,
-    /// A task was named that has not been spawned.
+    /// A statement named a task that has not been spawned.
     Absent,
-    /// A cancellation was asked for.
+    /// A cancellation was requested.
     Cancels,
     /// A shield was left.
     Unshielded,
@@ -162,17 +162,17 @@ pub enum Kind {
     Cleanup,
     /// The release of a bracket began.
     Release,
-    /// The release of a bracket was over.
+    /// The release of a bracket ended.
     Released,
     /// The cleanup of an `on_cancel` began.
     Oncancel,
-    /// The cleanup of an `on_cancel` was over.
+    /// The cleanup of an `on_cancel` ended.
     Cleaned,
-    /// A `catch` took an error.
+    /// A `catch` caught an error.
     Caught,
     /// The library itself panicked. A panic of the program is not traced like this.
     Broken,
-    /// The program never ended. No oracle reports that: it dies of such a program.
+    /// The program never ended. No oracle reports that, because it does not survive such a program.
     Stuck,
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Everything that was observed in one run, by task.
+/// The events of one run, by task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace(pub BTreeMap<Id, Vec<Event>>);
 

@@ -1,17 +1,17 @@
-//! Notes panics of the library itself, which Tokio would swallow where they hit one of its tasks.
+//! Records panics of the library itself, which Tokio would swallow in its own tasks.
 //!
-//! The panics of programs do not come here: they unwind without the hook.
+//! Panics of programs are not recorded, because they unwind without the hook.
 
 use std::cell::RefCell;
 use std::panic;
 use std::sync::Once;
 
 thread_local! {
-    /// What panicked during the run on this thread, if one is going on.
+    /// The panics during the current run on this thread, if there is a run.
     static HEARD: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Runs `run` and gives its value and what panicked meanwhile on this thread.
+/// Runs `run`. Returns its value and the panics on this thread meanwhile.
 pub(super) fn listen<T>(run: impl FnOnce() -> T) -> (T, Vec<String>) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

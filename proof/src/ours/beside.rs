@@ -1,4 +1,4 @@
-//! The statements that run something beside their task: `start`, `race`, `defer`.
+//! The statements that run something next to their task: `start`, `race`, `defer`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -43,7 +43,7 @@ impl World {
                 Outcome::OK
             }
             Err(StartError::Failed(error)) => outcome_of(error.as_ref()),
-            // Each task that is not cancelled says that it is ready, or fails.
+            // A task that is not cancelled reports that it is ready, or fails.
             Err(_) => Outcome::CANCELLED,
         };
         self.log(task, Kind::Started, id, Some(outcome));
@@ -66,14 +66,14 @@ impl World {
         let cut_off = outcome == Outcome::CANCELLED;
         self.log(task, Kind::Raced, id, Some(outcome));
         if cut_off && is_cancelled() {
-            // The race was cut off by something further out, so this statement is, too.
+            // A scope further out cut the race off, and cuts this statement off as well.
             let Err(cancelled) = until_cancelled(pending::<Infallible>()).await;
             return Err(cancelled.into());
         }
         Ok(ended?)
     }
 
-    /// In a box, like its sides: their errors have no lifetime of their own there.
+    /// Boxed, like its sides, because their errors then have no lifetime of their own.
     fn run_race<'a>(
         self: &'a Arc<Self>,
         id: Id,

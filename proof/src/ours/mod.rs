@@ -1,8 +1,8 @@
-//! Our side: programs run on the public API of the library, under Tokio's paused clock.
+//! The library's side: programs run on its public API, under Tokio's paused clock.
 //!
-//! One unit of program time is a millisecond. Every task is watched from outside the library, by a
-//! plain Tokio task that waits for its handle: so the end of a task is seen when the library says
-//! so, with everything below it.
+//! One unit of program time is a millisecond. A plain Tokio task watches each task from outside the
+//! library by waiting for its handle. So the trace shows the end of a task when the library reports
+//! it, after everything below the task has ended.
 
 mod alarm;
 mod beside;
@@ -30,17 +30,16 @@ use crate::program::{Block, DeadlineKind, Id, Rigour, Stmt, Then, moves};
 use crate::rules::Counts;
 use crate::trace::{Event, Kind, Outcome, Trace};
 
-/// Longer than any program, in milliseconds: what has not ended by then waits for something that
-/// never comes.
+/// Longer than any program, in milliseconds. A program that has not ended by then waits for
+/// something that never comes.
 const FOREVER: Duration = Duration::from_millis(10_000_000_000);
 
 /// The library as an interpreter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Library {
-    /// A bug to be found, for the test of the test.
+    /// A planted bug, which the comparison has to find.
     pub planted: Option<Planted>,
-    /// Whether groups keep their tasks in a queue of their own, in place of one Tokio task for
-    /// each.
+    /// Whether groups keep their tasks in a queue of their own, instead of one Tokio task for each.
     pub light_tasks: bool,
     /// Whether panics of the library itself are printed.
     pub verbose: bool,
@@ -75,11 +74,11 @@ impl Interpreter for Library {
     }
 }
 
-/// How a block ends; the error of a cancelled one is a [`Cancelled`].
+/// How a block ends. The error of a cancelled block is a [`Cancelled`].
 type Flow = Result<(), BoxError>;
 type Running<'a> = Pin<Box<dyn Future<Output = Flow> + Send + 'a>>;
 
-/// An error that a statement makes.
+/// An error that a statement returns.
 #[derive(Clone, Copy, Debug)]
 enum Raised {
     Fail(Id),
@@ -97,7 +96,7 @@ impl fmt::Display for Raised {
 
 impl std::error::Error for Raised {}
 
-/// What the statements of one program share.
+/// State that the statements of one program share.
 struct World {
     planted: Option<Planted>,
     light_tasks: bool,
@@ -288,8 +287,8 @@ impl World {
         };
         self.log(task, Kind::Group, id, Some(outcome));
         if ended?.is_none() && is_cancelled() {
-            // The group was cut off by something further out, and so is this statement. Under a
-            // guard nothing further out can have cut it off, and the wait comes back.
+            // A scope further out cut the group off, and this statement with it. Under a guard
+            // that cannot happen, and the wait returns.
             until_cancelled(checkpoint()).await?;
         }
         Ok(())
@@ -312,7 +311,7 @@ impl World {
         self.watch(id, handle);
     }
 
-    /// Has the task's name from now on, and takes note of its end.
+    /// Watches the task under its name, and records its end.
     fn watch(self: &Arc<Self>, id: Id, handle: TaskHandle<()>) {
         let handle = Arc::new(handle);
         lock(&self.handles).insert(id, handle.clone());

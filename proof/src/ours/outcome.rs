@@ -18,11 +18,11 @@ pub(super) fn join_outcome(joined: Result<&(), &JoinError>) -> Outcome {
         Err(JoinError::Failed(failure)) => {
             leaf_tree(failure).map_or(Outcome::CANCELLED, Outcome::Failed)
         }
-        Err(other) => panic!("the model knows no such end of a task: {other}"),
+        Err(other) => panic!("a task ended in a way that the model does not have: {other}"),
     }
 }
 
-/// The neutral form of an error; `None` when it only says that something was cancelled.
+/// The neutral form of an error, or `None` if it only says that something was cancelled.
 pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree> {
     if let Some(group) = error.downcast_ref::<ErrorGroup>() {
         let ident = group
@@ -46,13 +46,13 @@ pub(super) fn tree_of(error: &(dyn std::error::Error + 'static)) -> Option<Tree>
         return None;
     }
     if let Some(failure) = error.downcast_ref::<TaskError>() {
-        // Of a task that failed before it was ready, and that its group has as well.
+        // From a task that failed before it was ready. Its group has the failure as well.
         return leaf_tree(failure);
     }
     match error.downcast_ref::<Raised>() {
         Some(Raised::Fail(fail)) => Some(Tree::Fail { fail: *fail }),
         Some(Raised::Timeout(timeout)) => Some(Tree::Timeout { timeout: *timeout }),
-        None => panic!("no statement makes this error: {error}"),
+        None => panic!("no statement returns this error: {error}"),
     }
 }
 
@@ -63,7 +63,7 @@ fn member_tree(member: &Member, group: Id) -> Option<Tree> {
         }
         Member::Task(failure) => leaf_tree(failure),
         Member::Group(group) => tree_of(group),
-        other => panic!("the model knows no such member: {other:?}"),
+        other => panic!("the model has no such member: {other:?}"),
     }
 }
 

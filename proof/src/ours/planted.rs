@@ -1,4 +1,4 @@
-//! Bugs to be found: they show that a library with such a bug would not pass.
+//! Planted bugs. They show that a library with such a bug would not pass.
 
 use std::task::Poll;
 
@@ -6,26 +6,26 @@ use taskgroup::TaskHandle;
 
 use super::Flow;
 
-/// A bug that is put between the programs and the library.
+/// A bug between the programs and the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
     /// The error of a task is dropped.
     LostError,
-    /// A task does not notice that it is cancelled.
+    /// A task ignores its cancellation.
     SwallowedCancel,
-    /// A task goes on after its group has ended.
+    /// A task continues after its group has ended.
     Orphan,
-    /// A waiter for a task is not woken.
+    /// A task that waits for another one is not woken.
     LostWakeup,
     /// A deadline fires a millisecond late.
     LateDeadline,
-    /// A bracket that is entered in a cancelled scope releases nothing.
+    /// A bracket that is entered in a cancelled scope does not release.
     SkippedCleanup,
-    /// Every other thing that is deferred is forgotten.
+    /// Every second deferred block is forgotten.
     SkippedDefer,
-    /// A task is said to be ready before it is.
+    /// A task counts as ready before it is.
     EarlyStart,
-    /// Where failures are to be collected, the first one cancels the others.
+    /// The first failure cancels the other tasks, although failures are to be collected.
     ImpatientGroup,
 }
 
@@ -43,7 +43,7 @@ impl Planted {
         Self::ImpatientGroup,
     ];
 
-    /// A task with the bug in it.
+    /// A task with the bug.
     pub(super) async fn spoil_task(self, run: impl Future<Output = Flow> + Send + 'static) -> Flow {
         match self {
             Self::LostError => run.await.or(Ok(())),
@@ -61,7 +61,7 @@ impl Planted {
         }
     }
 
-    /// Waits as one does who forgets to leave a waker.
+    /// Waits, but does not store its waker.
     pub(super) async fn wait_without_waker(handle: &TaskHandle<()>) {
         std::future::poll_fn(|_| {
             if handle.is_finished() {

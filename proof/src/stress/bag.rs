@@ -1,4 +1,4 @@
-//! What is done with a thing from the bag: at once, or by waiting for it for a while.
+//! What a task does with a thing from the bag, at once or by waiting for it for a while.
 
 use std::fmt::Write;
 use std::sync::{Arc, PoisonError};
@@ -15,8 +15,8 @@ use super::world::{Thing, World};
 use crate::random::Random;
 use taskgroup::TaskGroup;
 
-/// Takes a thing and does something with it that needs no task: from a thread, a destructor, a
-/// waker, a child.
+/// Takes a thing and does something with it that needs no task, so that a thread, a destructor, a
+/// waker or a child can call this.
 pub(crate) fn exchange(world: &Arc<World>, random: &mut Random) {
     if !world.operation() {
         return;
@@ -73,7 +73,7 @@ pub(crate) fn exchange(world: &Arc<World>, random: &mut Random) {
     }
 }
 
-/// Formats something of the library's, in which foreign code may be.
+/// Formats something of the library that may contain foreign code.
 pub(crate) fn look(write: impl FnOnce(&mut String) -> std::fmt::Result) {
     guarded(|| {
         let mut text = String::new();
@@ -99,7 +99,8 @@ fn spawn_into(world: &Arc<World>, random: &mut Random, group: &TaskGroup, record
     }
 }
 
-/// Takes a thing and waits for it, but not for ever: what it waits for may itself wait for us.
+/// Takes a thing and waits for it, but not for ever, because the thing may itself wait for the
+/// caller.
 ///
 /// Only a `steady` task keeps a wait for a place. If a place is given to a wait that no task polls,
 /// tasks that are blocked on its group lack that place.
@@ -180,7 +181,7 @@ pub(crate) async fn patient<F: Future>(random: &mut Random, future: F) -> Option
     tokio::time::timeout(patience, future).await.ok()
 }
 
-/// Polls it once and drops it when it is not ready.
+/// Polls it once, and drops it if it is not ready.
 pub(crate) async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {

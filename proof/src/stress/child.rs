@@ -15,7 +15,7 @@ use super::tally::TALLY;
 use super::world::{Boxed, Thing};
 use crate::random::Random;
 
-/// Stands for a failure until it is returned: only then does it get a number.
+/// Stands for a failure until it is returned. Only then does the failure get a number.
 #[derive(Debug)]
 pub(crate) struct Failing;
 
@@ -27,8 +27,8 @@ impl fmt::Display for Failing {
 
 impl Error for Failing {}
 
-/// The future of a child. Nothing of the child is left to be dropped between the record of a
-/// failure and its return.
+/// The future of a child. Between the record of a failure and its return, nothing of the child is
+/// dropped.
 pub(crate) struct Child {
     // Dropped before `alive`.
     work: Boxed<Result<Value, BoxError>>,
@@ -49,7 +49,7 @@ impl Future for Child {
     }
 }
 
-/// Gives a failure its number, or takes note of those inside.
+/// Gives a failure its number, or records the failures inside.
 fn record(hand: &Hand, random: &mut Random, error: BoxError) -> BoxError {
     if error.is::<Failing>() {
         return hand.fail(random).into();
@@ -72,14 +72,14 @@ pub(crate) async fn failing(
         .map_err(|error| record(&hand, &mut random, error))
 }
 
-/// A random child of the group at hand. An `endless` one ends by being cancelled.
+/// A random child of the current group. An `endless` one ends only by cancellation.
 pub(crate) fn child(hand: Hand, mut random: Random, alive: Alive, endless: bool) -> Child {
-    // What a child gives is older than the child. Otherwise two values could hold the handles of
+    // The value of a child is older than the child. Otherwise two values could hold the handles of
     // each other's tasks for ever, and the program itself would leak.
     let cargo = random.one_in(6).then(|| hand.world.take(&mut random));
     let cargo = match cargo.flatten() {
-        // It may be the future of the very group that the child belongs to. Then nothing could
-        // poll or drop that any more.
+        // It may be the future of the group that the child belongs to. Then nothing could poll or
+        // drop that future any more.
         Some(parked @ Thing::Parked(_)) => {
             hand.world.put(parked);
             None

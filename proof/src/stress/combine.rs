@@ -22,7 +22,7 @@ fn branch(hand: Hand, mut random: Random, fails: u64) -> Branch {
     })
 }
 
-/// Some branches in one of the helpers, each of which is a group of its own.
+/// Several branches in one of the helpers. Each branch is a group of its own.
 pub(crate) async fn combine(hand: Hand, mut random: Random) {
     let kind = random.below(6);
     let tells = match kind {
@@ -38,7 +38,7 @@ pub(crate) async fn combine(hand: Hand, mut random: Random) {
     };
     let fails = match kind {
         0 | 1 => 6,
-        // An output of `join` is not a failure of any task.
+        // An error in an output of `join` is no task's failure.
         5 => u64::MAX,
         _ => 3,
     };

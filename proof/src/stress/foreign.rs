@@ -1,4 +1,4 @@
-//! Code that is not the library's: errors, values, destructors and wakers, well-behaved or not.
+//! Foreign code: errors, values, destructors and wakers, well-behaved or not.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -27,7 +27,7 @@ enum Fault {
     Nothing,
     /// `Display` panics.
     Panics,
-    /// `Display` gives `Err`.
+    /// `Display` returns `Err`.
     Fails,
     /// `source` panics.
     Source,
@@ -75,13 +75,13 @@ pub(crate) fn panic(what: &str) -> ! {
 
 /// Runs code whose panics are known to be deliberate.
 pub(crate) fn guarded(work: impl FnOnce()) {
-    // Its payload may panic when it is dropped, too.
+    // Its payload may panic as well when it is dropped.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
     }
 }
 
-/// What a child gives: things of other groups, and perhaps a destructor.
+/// The value of a child: things of other groups, and perhaps a destructor.
 #[derive(Default)]
 pub(crate) struct Value {
     _cargo: Option<Box<Thing>>,
@@ -102,7 +102,7 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Runs `work` unless misbehaviour is nested too deeply, which is an overflow of the program's own
+/// Runs `work`, unless misbehaviour is nested so deeply that it would overflow the program's own
 /// stack.
 fn nested(work: impl FnOnce()) {
     struct Up;
@@ -122,7 +122,7 @@ fn nested(work: impl FnOnce()) {
     drop(up);
 }
 
-/// A value whose destructor comes back into the library.
+/// A value whose destructor calls the library.
 pub(crate) struct Mischief {
     world: Arc<World>,
     random: Random,
@@ -178,7 +178,7 @@ impl Drop for Mischief {
     }
 }
 
-/// A waker that does something else before it wakes, and when it is dropped.
+/// A waker that does something else before it wakes and when it is dropped.
 pub(crate) struct Noisy {
     world: Arc<World>,
     random: Mutex<Random>,
@@ -199,7 +199,7 @@ impl Noisy {
             let mut random = lock(&self.random);
             Random::new(random.draw())
         };
-        // Tokio's own locks may not survive a panic of a waker, so none gets out.
+        // Tokio's own locks may not survive a panic of a waker, so no panic leaves this one.
         guarded(|| nested(|| bag::exchange(&self.world, &mut random)));
     }
 }
@@ -217,8 +217,8 @@ impl Wake for Noisy {
 
 impl Drop for Noisy {
     fn drop(&mut self) {
-        // Only looks: Tokio drops the waker of a timer under the lock of its timers, and whatever
-        // drops a future from in here may need that lock.
+        // Only looks at things. Tokio drops the waker of a timer under the lock of its timers, and
+        // dropping a future here may need that lock.
         self.world.look(&mut lock(&self.random));
     }
 }

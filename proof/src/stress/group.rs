@@ -1,4 +1,4 @@
-//! A random group: its settings, its body, and the look at how it ended.
+//! A random group: its settings, its body, and the check of its outcome.
 
 use std::any::Any;
 use std::fmt::Write;
@@ -19,18 +19,17 @@ use super::tally::{TALLY, count, text_of};
 use super::world::{Boxed, Thing, World};
 use crate::random::Random;
 
-/// What the code of a child or a body has at hand.
+/// What the code of a child or a body can use.
 #[derive(Clone)]
 pub(crate) struct Hand {
     pub(crate) world: Arc<World>,
     /// The group around.
     pub(crate) record: Option<Arc<Record>>,
-    /// The same, where the code is the group's own.
+    /// The same, if the code is the group's own.
     pub(crate) group: Option<TaskGroup>,
     pub(crate) depth: u32,
-    /// Whether whatever polls the code goes on with it until it ends. What is in the bag, or on a
-    /// runtime that is only lent a thread, may stand still with a place in its hand that others
-    /// wait for.
+    /// Whether the code is polled until it ends. Code in the bag, or on a runtime without a thread
+    /// of its own, may stand still while it has a place that others wait for.
     pub(crate) steady: bool,
 }
 
@@ -46,7 +45,7 @@ impl Hand {
         }
     }
 
-    /// For a child that code outside its group spawns.
+    /// For a child that is spawned by code outside its group.
     pub(crate) fn foreign(world: &Arc<World>, record: &Arc<Record>) -> Self {
         Self {
             world: world.clone(),
@@ -73,7 +72,7 @@ impl Hand {
         self.group.clone().filter(|_| !private)
     }
 
-    /// A failure that the group around has to tell of from now on.
+    /// Records a failure, which the group around has to report from now on.
     pub(crate) fn fail(&self, random: &mut Random) -> StressError {
         let id = TALLY.fresh_id();
         if let Some(record) = &self.record {
@@ -84,13 +83,13 @@ impl Hand {
     }
 }
 
-/// How a random group is set up.
+/// The settings of a random group.
 struct Plan {
     builder: GroupBuilder,
     tells: Tells,
     progress: Option<Progress>,
     private: bool,
-    /// It has children without an end, and cancels itself.
+    /// It has endless children, and cancels itself.
     doomed: bool,
     children: u64,
 }
@@ -136,10 +135,10 @@ impl Plan {
     }
 }
 
-/// Runs a random group and checks its outcome; gives the failures it ended with.
+/// Runs a random group and checks its outcome. Returns the failures that it ended with.
 ///
-/// `below` says that the code around opens the group and keeps it, so that the group around answers
-/// for it.
+/// `below` says that the code around opens the group and keeps it, so that the group around is
+/// responsible for it.
 pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option<ErrorGroup>> {
     Box::pin(async move {
         count(&TALLY.groups);
@@ -155,8 +154,8 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         let record = Record::new(around, tells, private);
         let watch = Watch(record.clone());
         let kind = random.below(3);
-        // To see afterwards whether the group was cancelled. One that others cannot reach may be
-        // kept a little longer.
+        // This shows afterwards whether the group was cancelled. A group that others cannot reach
+        // may be kept a little longer.
         let seen = Arc::new(OnceLock::new());
         let cut_off = private && hand.world.mode.checks_cut_off(&hand.world.without);
         let body = {
@@ -185,8 +184,8 @@ pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option
         };
         let outcome = caught(run).await;
         let ended = match &outcome {
-            // `run_to_end` gives the value whatever became of the children, and a body that has
-            // ended before it was told of a cancel from around has a value too.
+            // `run_to_end` returns the value whatever happened to the children. A body that ended
+            // before an outer cancellation reached it has a value as well.
             Ok(Ok(Some(()))) if kind == 2 || seen.get().is_none_or(TaskGroup::is_cancelled) => {
                 Ended::Told
             }
@@ -240,11 +239,13 @@ fn check(progress: &Progress) {
         counts.failed,
         counts.cancelled,
     ];
-    // Before anything is added up: an underflow is a number near the largest.
+    // Checked before anything is added up: an underflow is close to the largest number.
     let sound = all.iter().all(|&count| count < 1 << 40);
     let over = counts.finished && counts.queued == 0 && counts.running == 0;
     if !sound || !over || counts.total() != counts.ended() {
-        TALLY.violation(&format!("a progress does not add up: {counts:?}"));
+        TALLY.violation(&format!(
+            "the counts of a progress do not add up: {counts:?}"
+        ));
     }
 }
 
@@ -287,7 +288,7 @@ async fn body(hand: Hand, mut random: Random, doomed: bool, children: u64) -> Re
         }
         match handle.await {
             Ok(value) => drop(value),
-            // The group has it already, and must not count it twice.
+            // The group has the failure already, and must not count it twice.
             Err(error) if error.failure().is_some() && random.one_in(4) => {
                 return Err(error.into());
             }
@@ -305,7 +306,7 @@ async fn body(hand: Hand, mut random: Random, doomed: bool, children: u64) -> Re
     }
 }
 
-/// Spawns a child of the own group.
+/// Spawns a child into the code's own group.
 pub(crate) fn spawn(
     hand: &Hand,
     random: &mut Random,

@@ -1,4 +1,4 @@
-//! Random operations from several threads and runtimes, with everything that the library offers and
+//! Random operations from several threads and runtimes, with the whole API of the library and with
 //! code that misbehaves.
 //!
 //! ```text
@@ -6,9 +6,8 @@
 //!              └───────◄─ bag of groups and handles ◄┘
 //! ```
 //!
-//! The program keeps its own books (`record`) and compares them with what the library says.
-//! Whatever differs is a *violation*; a standstill and a crash are found by `watchdog` and
-//! `supervise`.
+//! The program keeps its own records (`record`) and compares them with what the library reports. A
+//! difference is a *violation*. `watchdog` finds a standstill, `supervise` a crash.
 
 mod bag;
 mod child;
@@ -119,10 +118,10 @@ impl Options {
     }
 }
 
-/// Runs the command; gives its exit code.
+/// Runs the command. Returns its exit code.
 ///
 /// # Errors
-/// When the options are wrong or no thread, runtime or process can be had.
+/// If the options are wrong, or no thread, runtime or process can be started.
 pub fn run(args: &[String], fresh_seed: u64) -> Result<u8, Error> {
     let options = Options::parse(args, fresh_seed)?;
     if options.direct {
@@ -149,7 +148,7 @@ fn rounds(options: &Options) -> Result<u8, Error> {
         if options.round.is_none() {
             number += 1;
         }
-        // All is warm after a minute, or a tenth of a short run.
+        // The memory is steady after a minute, or after a tenth of a short run.
         if early.is_none() && start.elapsed() >= (options.length / 10).min(Duration::from_secs(60))
         {
             early = Some(resident());
@@ -170,9 +169,9 @@ fn rounds(options: &Options) -> Result<u8, Error> {
 fn close(elapsed: Duration, rounds: u64, early: Option<u64>) -> Result<u8, Error> {
     let end = resident();
     let early = early.unwrap_or(end);
-    // What the allocator keeps of some threads that come and go varies.
+    // The amount that the allocator keeps for short-lived threads varies.
     if end > early + early / 2 + 64 * 1024 {
-        TALLY.violation("the memory grows");
+        TALLY.violation("the memory has grown");
     }
     println!("{}", line(elapsed, rounds));
     println!("memory {early} KiB early, {end} KiB at the end");

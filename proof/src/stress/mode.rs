@@ -1,4 +1,4 @@
-//! Which operations a run is made of, and how often each one comes.
+//! Which operations a run consists of, and how often each one occurs.
 
 use taskgroup::GroupBuilder;
 
@@ -11,20 +11,20 @@ pub(crate) enum Mode {
     Everything,
     /// Every operation, and foreign code that behaves.
     Tame,
-    /// Groups and handles that wander between runtimes, of which some go down.
+    /// Groups and handles that move between runtimes, some of which are shut down.
     Exchange,
     /// As `Everything`, with each child as a Tokio task.
     Tokio,
     /// As `Everything`, with each child polled from the queue of its group.
     Light,
-    /// Groups that are dropped half-way, and references that are given back from within a
-    /// give-back.
+    /// Groups that are dropped half-way, and references that are dropped inside the drop of another
+    /// reference.
     A1,
     /// Runtimes that run inside `block_in_place`.
     A2,
-    /// Handles and groups exchanged between runtimes that go down, without half-run groups.
+    /// Handles and groups that move between runtimes that are shut down, without half-run groups.
     B1,
-    /// Limited groups of Tokio tasks whose runtime goes down.
+    /// Limited groups of Tokio tasks whose runtime is shut down.
     B7,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Driver {
 }
 
 impl Driver {
-    /// Sets the driver of a group: the one place that names the option of the library.
+    /// Sets the driver of a group.
     pub(crate) fn set(self, builder: GroupBuilder) -> GroupBuilder {
         match self {
             Self::Tokio => builder,
@@ -57,7 +57,7 @@ pub(crate) enum Step {
     Exchange,
     /// Takes a thing from the bag and waits for it for a while.
     Wait,
-    /// Spawns into the own group.
+    /// Spawns into its own group.
     Sibling,
     /// Runs a group.
     Nested,
@@ -71,7 +71,7 @@ pub(crate) enum Step {
     Defer,
     UntilCancelled,
     Local,
-    /// Spawns a blocking closure into the own group.
+    /// Spawns a blocking closure into its own group.
     Blocking,
     BlockInPlace,
     /// Runs another runtime inside `block_in_place`.
@@ -80,9 +80,9 @@ pub(crate) enum Step {
     GiveUp,
     /// `gather`, `settle`, `race`, `map`, `join`.
     Combine,
-    /// Spawns a child that says when it is ready.
+    /// Spawns a child that reports when it is ready.
     Start,
-    /// Waits with a waker that comes back into the library.
+    /// Waits with a waker that calls the library.
     Waker,
     /// Keeps a value whose destructor misbehaves until the child is dropped.
     Mischief,
@@ -185,7 +185,7 @@ const B1: &[(Step, u64)] = &[
 const B7: &[(Step, u64)] = &[(Yield, 4), (Sibling, 2), (Nested, 4), (Shield, 1)];
 
 impl Step {
-    /// By its name in small letters.
+    /// By its name, in lower case.
     pub(crate) fn named(name: &str) -> Option<Self> {
         let steps = EVERYTHING.iter().map(|&(step, _)| step);
         let mut named = steps.filter(|step| format!("{step:?}").eq_ignore_ascii_case(name));
@@ -193,7 +193,7 @@ impl Step {
     }
 }
 
-/// What is left out, so that one can look past a fault that is known.
+/// What is left out, so that a run can get past a known fault.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Without {
     steps: Vec<Step>,
@@ -204,7 +204,7 @@ pub(crate) struct Without {
 }
 
 impl Without {
-    /// Leaves out the step or check of this name; `None` when there is none.
+    /// Leaves out the step or check with this name; `None` if there is none.
     pub(crate) fn add(&mut self, name: &str) -> Option<()> {
         match name {
             "progress" => self.progress = true,
@@ -275,7 +275,7 @@ impl Mode {
         matches!(self, Self::Everything | Self::Tokio | Self::Light)
     }
 
-    /// Whether it stands for one kind of fault.
+    /// Whether it concentrates on one kind of fault.
     fn is_aimed(self) -> bool {
         matches!(self, Self::A1 | Self::A2 | Self::B1 | Self::B7)
     }
@@ -285,17 +285,17 @@ impl Mode {
         self.misbehaves() && !without.errors
     }
 
-    /// Whether a progress has to add up.
+    /// Whether the counts of a progress have to add up.
     pub(crate) fn checks_progress(self, without: &Without) -> bool {
         !self.is_aimed() && !without.progress
     }
 
-    /// Whether a group must not say `Ok` when children were cut off.
+    /// Whether a group must not return `Ok` if children were cut off.
     pub(crate) fn checks_cut_off(self, without: &Without) -> bool {
         !self.is_aimed() && !without.cut_off
     }
 
-    /// How many of ten rounds shut runtimes down before their tasks have ended.
+    /// In how many of ten rounds runtimes are shut down before their tasks have ended.
     pub(crate) fn shutdowns(self, without: &Without) -> u64 {
         match self {
             _ if without.shutdowns => 0,
@@ -310,7 +310,7 @@ impl Mode {
         match self {
             Self::Tokio | Self::B7 => Driver::Tokio,
             Self::Light => Driver::Light,
-            // The faults that these stand for were in what drives light children.
+            // The faults that these concentrate on were in the driver of light children.
             Self::A2 => Driver::Light,
             _ if random.one_in(2) => Driver::Tokio,
             _ => Driver::Light,

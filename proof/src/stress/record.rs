@@ -1,13 +1,13 @@
 //! What the program records about a group, independently of the library.
 //!
-//! - **SR1** A guard in the future of each child counts it in the record of its group and in those
-//!   of the groups around it, from before the child is spawned by code of the group (or from its
-//!   first poll, when other code spawns it) until it is dropped.
+//! - **SR1** A guard in the future of each child counts it in the records of its group and of the
+//!   groups around it. It counts from before the code of the group spawns the child, or from the
+//!   first poll if other code spawns it, until the child is dropped.
 //! - **SR2** A failure enters `failures` in the poll that returns it, and nothing can fail between
 //!   that and the end of the poll.
-//! - **SR3** The record of a group that is dropped hands its failures on, and later ones as they
-//!   come, before the code that dropped the group goes on. So the record of the group around is
-//!   complete when its outcome is looked at.
+//! - **SR3** If a group is dropped, its record passes its failures on, and later ones as they
+//!   arrive, before the code that dropped the group continues. So the record of the group around is
+//!   complete when its outcome is checked.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -19,42 +19,42 @@ use taskgroup::{ErrorGroup, TaskError};
 use super::foreign::{StressError, guarded};
 use super::tally::{DELIBERATE, TALLY, count, lock};
 
-/// When a policy lets every failure out.
+/// When a policy reports every failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tells {
-    /// Whenever there is one.
+    /// If there is one.
     Always,
-    /// When the group did not get the successes it wanted.
+    /// If the group did not get the successes it wanted.
     UnlessSatisfied,
 }
 
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// The group whose code opened this one and does not give it away.
+    /// The group whose code opened this one and keeps it.
     parent: Option<Arc<Record>>,
     tells: Tells,
-    /// Neither the group nor a handle of it is in the bag: only its surroundings can cancel a
-    /// child.
+    /// Neither the group nor one of its handles is in the bag, so only the code around it can
+    /// cancel a child.
     private: bool,
     failures: Mutex<Failures>,
     alive: AtomicI64,
     cut_off: AtomicU64,
 }
 
-/// Which failures the group has to tell of.
+/// Which failures the group has to report.
 #[derive(Debug, Default)]
 struct Failures {
     known: Vec<u64>,
-    /// The group will not tell of any: it has ended, or it was dropped and leaves that to the group
-    /// around.
+    /// The group will not report any more. It has ended, or it was dropped and leaves that to the
+    /// group around.
     over: bool,
 }
 
 /// How a group ended.
 pub(crate) enum Ended<'a> {
-    /// With the value of its body, which says that the children came to their end.
+    /// With the value of its body, which means that the children ran to their ends.
     Value,
-    /// With the value of its body, which says nothing about the children.
+    /// With the value of its body, which means nothing for the children.
     Told,
     /// Cancelled, without a failure.
     Cancelled,
@@ -79,9 +79,9 @@ impl Record {
         self.private
     }
 
-    /// The group around, if it is the one to tell of what this one no longer tells of.
+    /// The group around, if that has to report what this one no longer reports.
     fn heir(&self) -> Option<&Self> {
-        // What a group keeps for itself when it is satisfied may go with it.
+        // A satisfied group may drop the failures that it does not report.
         self.parent
             .as_deref()
             .filter(|_| self.tells == Tells::Always)
@@ -106,8 +106,7 @@ impl Record {
         }
     }
 
-    /// The group tells of nothing any more. What it knew goes to the group around, or is given
-    /// back.
+    /// The group reports nothing any more. Its failures go to the group around, or are returned.
     fn close(&self, inherits: bool) -> Vec<u64> {
         let known = {
             let mut failures = lock(&self.failures);
@@ -134,12 +133,14 @@ impl Record {
         }
     }
 
-    /// Compares the outcome of the group with what is known about it.
+    /// Compares the outcome of the group with the record.
     pub(crate) fn ended(&self, ended: &Ended<'_>) {
         let owed = self.close(matches!(ended, Ended::Panicked));
         let alive = self.alive.load(Ordering::SeqCst);
         if alive != 0 {
-            TALLY.violation(&format!("{alive} children are alive after their group"));
+            TALLY.violation(&format!(
+                "{alive} children are alive after the end of their group"
+            ));
         }
         if let Ended::Panicked = ended {
             return;
@@ -155,7 +156,7 @@ impl Record {
         for &id in &told {
             if !seen.insert(id) {
                 TALLY.violation(&format!(
-                    "failure {id} is twice in an outcome: {}",
+                    "failure {id} is in an outcome twice: {}",
                     say(ended)
                 ));
             }
@@ -169,7 +170,7 @@ impl Record {
             for id in owed {
                 if !seen.contains(&id) {
                     let ended = say(ended);
-                    TALLY.violation(&format!("failure {id} is missing in an outcome: {ended}"));
+                    TALLY.violation(&format!("failure {id} is missing from an outcome: {ended}"));
                 }
             }
         }
@@ -178,7 +179,7 @@ impl Record {
                 let cut_off = self.cut_off.load(Ordering::SeqCst);
                 if cut_off != 0 {
                     TALLY.violation(&format!(
-                        "a group says Ok, and {cut_off} children were cut off"
+                        "a group returned Ok although {cut_off} children were cut off"
                     ));
                 }
             }
@@ -194,7 +195,7 @@ fn say(ended: &Ended<'_>) -> String {
         Ended::Cancelled => "cancelled".to_owned(),
         Ended::Panicked => "panicked".to_owned(),
         Ended::Failed(error) => {
-            // What the others say: a failure may have come back as something else.
+            // The others: a failure may have come back in another form.
             let others = error.leaves().filter(|leaf| id(leaf.task()).is_none());
             let others: Vec<_> = others.map(|leaf| leaf.to_string()).collect();
             let count = error.leaf_count();
@@ -203,18 +204,18 @@ fn say(ended: &Ended<'_>) -> String {
     }
 }
 
-/// The program's own failures in an outcome, in its order.
+/// The program's own failures in an outcome, in the order of the outcome.
 pub(crate) fn ids(error: &ErrorGroup) -> Vec<u64> {
     let mut ids = Vec::new();
     for leaf in error.leaves() {
-        // The way to a source may panic.
+        // Asking for a source may panic.
         guarded(|| ids.extend(id(leaf.task())));
     }
     ids
 }
 
 fn id(task: &TaskError) -> Option<u64> {
-    // The error itself first: the way to its source may panic.
+    // The error itself first, because asking for its source may panic.
     let error = task.downcast_ref::<StressError>();
     match error.or_else(|| task.find::<StressError>()) {
         Some(error) => Some(error.id()),
@@ -227,7 +228,7 @@ pub(crate) fn panic_id(message: &str) -> Option<u64> {
     message.strip_prefix(DELIBERATE)?.parse().ok()
 }
 
-/// Passes a record on when its group is dropped before it has ended.
+/// Passes a record on if its group is dropped before it has ended.
 pub(crate) struct Watch(pub(crate) Arc<Record>);
 
 impl Drop for Watch {
@@ -236,7 +237,7 @@ impl Drop for Watch {
     }
 }
 
-/// Lives in the future of a child.
+/// Is part of the future of a child.
 pub(crate) struct Alive {
     record: Arc<Record>,
     counted: bool,
@@ -246,14 +247,15 @@ pub(crate) struct Alive {
 }
 
 impl Alive {
-    /// For a child that code of the group itself spawns.
+    /// For a child that is spawned by code of the group itself.
     pub(crate) fn own(record: &Arc<Record>) -> Self {
         let mut alive = Self::foreign(record);
         alive.polled();
         alive
     }
 
-    /// For a child that other code spawns, which may be refused: it counts from its first poll.
+    /// For a child that is spawned by other code. It may be refused, so it counts from its first
+    /// poll.
     pub(crate) fn foreign(record: &Arc<Record>) -> Self {
         count(&TALLY.children);
         Self {
@@ -293,7 +295,7 @@ impl Drop for Alive {
     }
 }
 
-/// A cleanup that has been set up. It has to run, unless its runtime goes down or a grace ends.
+/// A cleanup that has to run, unless its runtime is shut down or a grace ends.
 pub(crate) struct Cleanup {
     excused: Arc<AtomicBool>,
     ran: bool,
@@ -317,7 +319,7 @@ impl Drop for Cleanup {
     fn drop(&mut self) {
         TALLY.cleanups.fetch_sub(1, Ordering::SeqCst);
         if !self.ran && !self.excused.load(Ordering::SeqCst) {
-            TALLY.violation("a cleanup was dropped without having run");
+            TALLY.violation("a cleanup was dropped before it ran");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One round: some threads and runtimes, some hundred operations, and the look at what is left.
+//! One round: several threads and runtimes, a few hundred operations, and the check of what is
+//! left.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,10 +21,10 @@ use crate::random::Random;
 
 const THREADS: u64 = 3;
 
-/// How long what is left may take to go away.
+/// How long the rest of a round may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs one round; the seed alone decides what it is made of.
+/// Runs one round. Its operations depend on the seed alone.
 pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
     let mode = options.mode;
     let mut random = Random::new(seed);
@@ -52,7 +53,7 @@ pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
         .collect::<Result<_, _>>()?;
     let mut own = Vec::new();
     for thread in threads {
-        // A thread that panicked has been counted by the hook.
+        // The hook has counted a thread that panicked.
         if let Ok(runtime) = thread.join() {
             own.push(runtime?);
         }
@@ -60,15 +61,15 @@ pub(super) fn run(options: &Options, seed: u64) -> Result<(), Error> {
     tidy(&world, own, tasks_before)
 }
 
-/// Some operations, one after the other, until the budget of the round is used up. Gives its own
-/// runtime back: groups that were opened there may be in the bag.
+/// Runs operations one after the other until the budget of the round is used up. Returns its own
+/// runtime, because groups that were opened there may be in the bag.
 fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Runtime, Error> {
     let own = Builder::new_current_thread().enable_all().build()?;
     let mut spawned = Vec::new();
     let mode = world.mode;
     while world.operation() {
         let kind = match mode {
-            // Most groups end only when their runtime goes down, so no thread may wait for one.
+            // Most groups end only when their runtime is shut down, so no thread may wait for one.
             Mode::B7 => 6 + random.below(5),
             _ => random.below(12),
         };
@@ -125,9 +126,9 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Ru
     Ok(own)
 }
 
-/// Takes everything down in an order in which each thing can end, and checks that nothing is left.
+/// Shuts everything down in an order in which each thing can end, and checks that nothing is left.
 fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Result<(), Error> {
-    // What is in the bag may hold more things, which come back into the bag.
+    // Things in the bag may contain more things, which then go into the bag.
     loop {
         let things = world.empty();
         if things.is_empty() {
@@ -139,7 +140,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
     }
     own.extend(world.inner_runtimes());
     if world.mode != Mode::A2 {
-        // There, groups end only when their runtime goes down.
+        // There, groups end only when their runtime is shut down.
         finish(world, &own);
     }
     for runtime in own {
@@ -167,7 +168,7 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
                 tasks.wrapping_sub(tasks_before),
                 taskgroup::observe::tree()
             ));
-            // Not held against the next round once more.
+            // The next round does not report it again.
             TALLY.alive.store(0, Ordering::SeqCst);
             TALLY.resident.store(0, Ordering::SeqCst);
             TALLY.cleanups.store(0, Ordering::SeqCst);
@@ -177,8 +178,8 @@ fn tidy(world: &Arc<World>, mut own: Vec<Runtime>, tasks_before: usize) -> Resul
     }
 }
 
-/// Polls the runtimes that no thread polls any more until nothing is left in them: what was in the
-/// bag may clean up there.
+/// Polls the runtimes that no thread polls any more until nothing is left in them, because things
+/// from the bag may clean up there.
 fn finish(world: &Arc<World>, own: &[Runtime]) {
     let begin = Instant::now();
     let is_busy = || {
@@ -205,12 +206,12 @@ fn finish(world: &Arc<World>, own: &[Runtime]) {
 /// Waits for what the process root has adopted.
 fn drained(runtime: &Runtime) {
     guarded(|| {
-        // The failures are those of groups that were dropped outside of every group.
+        // These are failures of groups that were dropped outside every group.
         drop(runtime.block_on(taskgroup::drain()));
     });
 }
 
-/// Lives in the future of a child that is waited for by nothing but the end of its runtime.
+/// Is part of the future of a child that only the shutdown of its runtime waits for.
 struct Resident(());
 
 impl Resident {
@@ -226,7 +227,7 @@ impl Drop for Resident {
     }
 }
 
-/// A group that lives on its runtime until this goes down.
+/// A group that runs until its runtime is shut down.
 pub(crate) async fn resident_group() {
     count(&TALLY.groups);
     let record = Record::new(None, Tells::Always, false);

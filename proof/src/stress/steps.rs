@@ -1,4 +1,4 @@
-//! The steps that children and bodies are made of.
+//! The steps of children and bodies.
 
 use std::sync::{Arc, Mutex};
 use std::task::Context;
@@ -18,7 +18,7 @@ use super::tally::lock;
 use super::world::{Boxed, Thing};
 use crate::random::Random;
 
-/// Deeper than this, nothing is nested any more.
+/// The deepest level of nesting.
 const DEPTH: u32 = 5;
 
 struct Cargo {
@@ -32,7 +32,7 @@ fn short(random: &mut Random) -> Duration {
     Duration::from_micros(random.below(1_000))
 }
 
-/// A random step. It ends by itself, whatever it waits for.
+/// A random step. It ends by itself, even if what it waits for does not come.
 pub(crate) fn step(hand: Hand, mut random: Random) -> Boxed<()> {
     Box::pin(async move {
         let drawn = hand.world.mode.step(&mut random);
@@ -122,7 +122,7 @@ async fn sibling(hand: &Hand, random: &mut Random) {
     }
 }
 
-/// A group that is dropped at some point of its life.
+/// A group that is dropped at a random point.
 async fn half_run(hand: Hand, mut random: Random) {
     let turns = random.below(6);
     let mut group = group::group(hand, Random::new(random.draw()), true);
@@ -194,17 +194,17 @@ fn defer(hand: &Hand, mut random: Random) {
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
-        // Before what may panic.
+        // This comes before anything that may panic.
         cleanup.run();
         bag::exchange(&world, &mut random);
     });
 }
 
-/// Keeps a thing of another group, and a destructor, in the context of a step.
+/// Keeps a thing of another group, and a destructor, during a step.
 async fn local(hand: Hand, mut random: Random) {
     let mischief = random.one_in(3) && hand.world.mode.misbehaves();
     let mischief = mischief.then(|| Mischief::new(&hand.world, &mut random, None));
-    // Older than the scope. The handle of a task below it would keep the scope for ever.
+    // This is older than the scope. The handle of a task below the scope would keep it for ever.
     let cargo = Arc::new(Cargo {
         thing: Mutex::new(hand.world.take(&mut random)),
         mischief: Mutex::new(mischief),
@@ -212,7 +212,7 @@ async fn local(hand: Hand, mut random: Random) {
     let inside = async move {
         step(hand.clone(), Random::new(random.draw())).await;
         if random.one_in(3) {
-            // Not dropped under the lock.
+            // It is not dropped under the lock.
             let thing = CARGO.with(|cargo| cargo.and_then(|cargo| lock(&cargo.thing).take()));
             let mischief = CARGO.with(|cargo| cargo.and_then(|cargo| lock(&cargo.mischief).take()));
             drop((thing, mischief));
@@ -244,7 +244,7 @@ fn blocking(hand: &Hand, random: &mut Random) {
     }
 }
 
-/// Runs `work` in `block_in_place`, where that is possible.
+/// Runs `work` in `block_in_place`, if that is possible.
 fn in_place(work: impl FnOnce()) {
     if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
         tokio::task::block_in_place(work);
@@ -264,16 +264,17 @@ fn inner_runtime(hand: &Hand, random: &mut Random) {
                 for _ in 0..turns {
                     tokio::task::yield_now().await;
                 }
-                // In a cancelled child that holds no guard these unwind out of the `block_on`. The
-                // group has no child: that would be one of the runtime around, which may go down
-                // and then neither polls it nor drops it before this thread returns.
+                // In a cancelled child without a guard these unwind out of the `block_on`. The
+                // group has no child, because that would belong to the runtime around. If that
+                // runtime is shut down, it neither polls nor drops the child before this thread
+                // returns.
                 if awaits {
                     let work = async |_: TaskGroup| {
                         taskgroup::shield(tokio::task::yield_now()).await;
                         taskgroup::checkpoint().await;
                         Ok(())
                     };
-                    // Where a section that is put aside holds the child, nothing is unwound.
+                    // If a section that is put aside holds the child, nothing is unwound.
                     let limit = Duration::from_millis(1);
                     let _ = tokio::time::timeout(limit, taskgroup::checkpoint()).await;
                     let _ = tokio::time::timeout(limit, TaskGroup::run(work)).await;

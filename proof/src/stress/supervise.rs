@@ -1,12 +1,12 @@
-//! Runs the program in a process of its own, so that a crash has an author.
+//! Runs the program in a process of its own, so that a crash is reported with its options.
 
 use std::process::{Command, ExitStatus};
 use std::time::Instant;
 
 use crate::oracle::Error;
 
-/// Runs `stress` with these options in a child process. Gives its exit code; a process that dies by
-/// a signal is a violation.
+/// Runs `stress` with these options in a child process. Returns its exit code. An end by a signal
+/// is a violation.
 pub(crate) fn run(options: &[String]) -> Result<u8, Error> {
     let begin = Instant::now();
     let status = Command::new(std::env::current_exe()?)

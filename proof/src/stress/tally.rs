@@ -1,10 +1,10 @@
-//! What is counted over the whole run, and what is held against the library.
+//! The counts of the whole run, and the violations.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How deliberate panics begin.
+/// The text with which deliberate panics begin.
 pub(crate) const DELIBERATE: &str = "stress: ";
 
 /// The counters of the process.
@@ -20,9 +20,9 @@ pub(crate) struct Tally {
     pub(crate) violations: AtomicU64,
     /// Futures of children that exist.
     pub(crate) alive: AtomicI64,
-    /// Of those, the ones that live until their runtime goes down.
+    /// How many of those exist until their runtime is shut down.
     pub(crate) resident: AtomicI64,
-    /// Cleanups that were set up and have neither run nor been dropped.
+    /// Cleanups that have neither run nor been dropped yet.
     pub(crate) cleanups: AtomicI64,
     seed: AtomicU64,
     round: AtomicU64,
@@ -54,7 +54,7 @@ pub(crate) fn of(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// A lock that a panic of foreign code does not take away from the others.
+/// A lock that stays usable after a panic of foreign code.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -65,7 +65,7 @@ impl Tally {
         self.round.store(round, Ordering::Relaxed);
     }
 
-    /// The seed of the run and the round, as they are put on the command line again.
+    /// The seed of the run and the round, as options for another run.
     pub(crate) fn place(&self) -> String {
         format!("--seed {} --round {}", of(&self.seed), of(&self.round))
     }
@@ -74,7 +74,7 @@ impl Tally {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Something that the library promises did not hold.
+    /// Reports that the library broke a promise.
     pub(crate) fn violation(&self, what: &str) {
         let before = self.violations.fetch_add(1, Ordering::Relaxed);
         // One fault may break a promise thousands of times.
@@ -84,10 +84,10 @@ impl Tally {
     }
 }
 
-/// Keeps the program's own panics silent and holds all others against the library.
+/// Keeps the program's own panics silent and reports all others as violations.
 ///
-/// Tokio's timers panic when they are used on a runtime that has been shut down, and so does a
-/// deadline of the library where no other runtime has a clock for it; that is no fault.
+/// Tokio's timers panic if they are used on a runtime that has been shut down. So does a deadline
+/// of the library if no other runtime has a clock for it. These panics are not violations.
 pub(crate) fn watch_panics(quiet: bool) {
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

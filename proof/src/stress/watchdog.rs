@@ -1,4 +1,4 @@
-//! Ends the process when nothing happens any more.
+//! Ends the process if nothing happens any more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::oracle::Error;
 
 static PAUSED: AtomicBool = AtomicBool::new(false);
 
-/// Watches the count of operations. Each round counts some, so a standstill is a hang.
+/// Watches the count of operations. Each round adds to it, so a standstill is a hang.
 pub(crate) fn start(patience: Duration) -> Result<(), Error> {
     let begin = Instant::now();
     let watch = move || {
@@ -30,7 +30,7 @@ pub(crate) fn start(patience: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// The run has ended; only the printing remains.
+/// Called when the run has ended and only the printing remains.
 pub(crate) fn pause() {
     PAUSED.store(true, Ordering::Relaxed);
 }
@@ -41,7 +41,7 @@ fn report(patience: Duration, since: Duration) {
         TALLY.place(),
         since.as_secs_f64()
     );
-    // The tree may not be printable when the library stands still with a lock held.
+    // The tree cannot be printed if the library stands still with a lock held.
     let printing = std::thread::spawn(|| println!("{}", taskgroup::observe::tree()));
     let begin = Instant::now();
     while !printing.is_finished() && begin.elapsed() < Duration::from_secs(3) {

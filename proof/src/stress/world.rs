@@ -1,4 +1,4 @@
-//! What the threads of a round share: runtimes, and a bag of things that wander between them.
+//! What the threads of a round share: runtimes, and a bag of things that move between them.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -19,11 +19,11 @@ use crate::random::Random;
 
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What can be given from one task, thread or runtime to another.
+/// Something that one task, thread or runtime can give to another.
 pub(crate) enum Thing {
     Group(TaskGroup, Arc<Record>),
     Handle(TaskHandle<Value>),
-    /// A group that has been polled once. The lock makes a value that holds it shareable.
+    /// A group that has been polled once. The lock makes a value that contains it `Sync`.
     Parked(Mutex<Boxed<()>>),
     Value(Value),
 }
@@ -34,20 +34,20 @@ impl Thing {
     }
 }
 
-/// More than these are dropped.
+/// The most things in the bag. Further ones are dropped.
 const BAG: usize = 48;
 
 pub(crate) struct World {
     pub(crate) mode: Mode,
     pub(crate) without: Without,
     pub(crate) slots: Vec<Slot>,
-    /// Current-thread runtimes with their own groups, which run only while a task lends them a
+    /// Current-thread runtimes with their own groups. They run only while a task lends them its
     /// thread.
     inner: Vec<Mutex<Option<Runtime>>>,
     bag: Mutex<Vec<Thing>>,
     /// Operations that are left.
     budget: AtomicI64,
-    /// Cleanups may be dropped now: a runtime goes down, or groups have a grace.
+    /// Whether cleanups may be dropped, because a runtime is shut down or groups have a grace.
     pub(crate) excused: Arc<AtomicBool>,
     pub(crate) with_grace: bool,
 }
@@ -79,7 +79,7 @@ impl World {
         })
     }
 
-    /// Takes one operation from the budget; false when it is used up.
+    /// Takes one operation from the budget. Returns false if it is used up.
     pub(crate) fn operation(&self) -> bool {
         count(&TALLY.operations);
         self.budget.fetch_sub(1, Ordering::Relaxed) > 0
@@ -94,7 +94,7 @@ impl World {
             }
             thing
         };
-        // Not with the lock held.
+        // The lock is not held here.
         drop(rest);
     }
 
@@ -107,7 +107,7 @@ impl World {
         Some(bag.swap_remove(usize::try_from(index).unwrap_or(0)))
     }
 
-    /// Asks a thing in the bag for what no foreign code is needed for, and leaves it there.
+    /// Asks a thing in the bag something that calls no foreign code, and leaves it there.
     pub(crate) fn look(&self, random: &mut Random) {
         let bag = lock(&self.bag);
         let index = random.below(bag.len().max(1) as u64);
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// Takes the inner runtimes away, with what lives there.
+    /// Takes the inner runtimes out, with everything that runs there.
     pub(crate) fn inner_runtimes(&self) -> Vec<Runtime> {
         self.inner
             .iter()
@@ -162,7 +162,7 @@ fn slot(random: &mut Random) -> Result<Slot, Error> {
     }
 }
 
-/// A runtime that may go down in the middle of a round.
+/// A runtime that may be shut down in the middle of a round.
 pub(crate) struct Slot {
     pub(crate) handle: Handle,
     owner: Mutex<Option<Owner>>,
@@ -170,11 +170,11 @@ pub(crate) struct Slot {
 
 enum Owner {
     Multi(Runtime),
-    /// A thread that drives a current-thread runtime until it is told to stop.
+    /// A thread that drives a current-thread runtime until it is stopped.
     Current(oneshot::Sender<()>, std::thread::JoinHandle<()>),
 }
 
-/// How a runtime goes down.
+/// How a runtime is shut down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Down {
     Drop,
@@ -208,8 +208,8 @@ impl Slot {
         })
     }
 
-    /// Takes the runtime down, if it is up. Before the end of a round, that excuses cleanups which
-    /// do not run.
+    /// Shuts the runtime down, if it runs. Before the end of a round, this excuses cleanups that do
+    /// not run.
     pub(crate) fn shut_down(&self, how: Down, excused: Option<&AtomicBool>) {
         let owner = lock(&self.owner).take();
         let Some(owner) = owner else { return };
@@ -226,7 +226,7 @@ impl Slot {
             Owner::Current(stop, thread) => {
                 let _ = stop.send(());
                 if !matches!(how, Down::Background) && thread.join().is_err() {
-                    TALLY.violation("a runtime that goes down panics");
+                    TALLY.violation("the shutdown of a runtime panicked");
                 }
             }
         }
