@@ -1,15 +1,15 @@
-//! The same measurements with mimalloc: an allocator is chosen when a program is built, so this is
-//! another build of this program.
+//! The same measurements with mimalloc. The allocator is chosen when a program is built, so this
+//! runs another build of this program.
 
 use std::process::Command;
 
 use crate::machine::workspace;
 
-/// The flag that asks for it.
+/// The flag for mimalloc.
 pub(crate) const FLAG: &str = "--mimalloc";
 
-/// Builds this program with mimalloc and runs it with these arguments, in place of this process's
-/// own measurements.
+/// Builds this program with mimalloc and runs that build with these arguments, instead of measuring
+/// in this process.
 pub(crate) fn run_with_mimalloc<S: AsRef<std::ffi::OsStr>>(
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<(), String> {

@@ -1,10 +1,10 @@
-//! This same program with an engine that publishes nothing. The difference between the two is the
+//! The same program with an engine that publishes nothing. The difference between the two is the
 //! cost of the live tree.
 //!
-//! `--cfg taskgroup_bare` leaves out of each task its name, its spawn location and the start of its
-//! wait. The engine reads no clock for ages, and threads do not publish what they poll. The rest of
-//! the tree is what cancelling and waiting need. The `cfg` has to be set when the library is built,
-//! so this is another build, below `target/bench`.
+//! With `--cfg taskgroup_bare`, a task has no name, no spawn location and no start of its wait. The
+//! engine reads no clock for ages, and threads do not publish what they poll. Cancelling and
+//! waiting need the rest of the tree. The `cfg` has to be set when the library is built, so this is
+//! another build, below `target/bench`.
 
 use std::env;
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::machine::{ALLOCATOR, workspace};
 /// The contender's name.
 pub(crate) const NAME: &str = "bare";
 
-/// Whether this is that program.
+/// Whether this process runs that build.
 pub(crate) const IS_BARE: bool = cfg!(taskgroup_bare);
 
-/// Where the program is, up to date; a quick run builds nothing.
+/// The path of that build, which is up to date. A quick run builds nothing.
 pub(crate) fn program(quick: bool) -> Result<PathBuf, String> {
     let folder = workspace().join("target/bench/bare");
     let program = folder.join("release/taskgroup-bench");
@@ -38,7 +38,7 @@ pub(crate) fn program(quick: bool) -> Result<PathBuf, String> {
     if ALLOCATOR == "mimalloc" {
         cargo.args(["--features", "mimalloc"]);
     }
-    eprintln!("building the engine that cannot be seen into");
+    eprintln!("building the engine without the live tree");
     match cargo.status() {
         Ok(status) if status.success() => Ok(program),
         Ok(status) => Err(format!("its build ended with {status}")),

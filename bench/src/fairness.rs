@@ -1,8 +1,8 @@
-//! How long a task waits for its turn, compared with `JoinSet`. In these programs other tasks have
-//! every chance to delay it.
+//! How long a task waits for its turn, compared with `JoinSet`, in programs whose other tasks tend
+//! to delay it.
 //!
-//! Each program runs for each contender in turn, several times. The longest wait of each counts. A
-//! wait may be at most twice as long as `JoinSet`'s, or ten milliseconds.
+//! Each program runs for each contender in turn, several times. The longest wait of each counts. It
+//! may be twice as long as the wait with `JoinSet`, or ten milliseconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,14 +15,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
 
-/// What is allowed whatever `JoinSet` needs.
+/// A wait that is always allowed.
 const FREE: Duration = Duration::from_millis(10);
-/// Otherwise, this many times as long as `JoinSet`.
+/// A longer wait may be this many times as long as the wait with `JoinSet`.
 const FACTOR: u32 = 2;
-/// A wait is given up after this; it counts as that long.
+/// A wait is given up after this time, and counts as this long.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// Who spawns tasks.
+/// What spawns the tasks.
 #[derive(Clone)]
 enum Peer {
     JoinSet,
@@ -30,7 +30,7 @@ enum Peer {
 }
 
 impl Peer {
-    /// The drivers of children, after the yardstick.
+    /// The yardstick, then each driver of children.
     fn all() -> [Self; 3] {
         [
             Self::JoinSet,
@@ -47,7 +47,7 @@ impl Peer {
     }
 }
 
-/// Spawns into what the program runs in.
+/// Spawns a task into whatever the program runs in.
 trait Spawn {
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static);
 }
@@ -66,7 +66,7 @@ impl Spawn for Children {
     }
 }
 
-/// Runs `body` with what `peer` spawns by, and waits for all tasks.
+/// Runs `body` with the spawner of `peer`, and waits for all tasks.
 async fn run<T>(peer: &Peer, body: impl AsyncFnOnce(&mut dyn DynSpawn) -> T) -> T {
     match peer {
         Peer::JoinSet => {
@@ -96,7 +96,7 @@ impl<S: Spawn> DynSpawn for S {
     }
 }
 
-/// A program: the longest wait of a task in it.
+/// A program, which returns the longest wait of a task.
 struct Program {
     name: &'static str,
     longest: fn(&Peer) -> Duration,
@@ -141,7 +141,7 @@ const PROGRAMS: &[Program] = &[
     },
 ];
 
-/// Prints the longest waits; whether all are within what is allowed.
+/// Prints the longest waits. Returns whether all are allowed.
 pub(crate) fn run_all(repetitions: usize) -> bool {
     let peers = Peer::all();
     let mut all_met = true;
@@ -186,7 +186,7 @@ fn one_thread() -> Runtime {
     runtime.enable_all().build().expect("a runtime")
 }
 
-/// Pending once, and woken in the same poll: Tokio's `yield_now` wakes later.
+/// Is pending once, and wakes in the same poll. Tokio's `yield_now` wakes later.
 async fn again() {
     let mut first = true;
     std::future::poll_fn(|cx| {
@@ -206,7 +206,7 @@ fn compute(time: Duration) {
     }
 }
 
-/// How the task gets its turn that is waited for.
+/// How the measured task gets its turn.
 #[derive(Clone, Copy)]
 enum Turn {
     Spawned,
@@ -214,14 +214,14 @@ enum Turn {
     WokenFromAThread,
 }
 
-/// How a busy task gives way.
+/// How a busy task yields.
 #[derive(Clone, Copy)]
 enum Busy {
     Yields,
     Checkpoints,
 }
 
-/// On two workers with eight tasks that are always ready: from the call until the poll.
+/// On two workers with eight tasks that are always ready: the time from the call to the poll.
 fn beside_busy(peer: &Peer, busy: Busy, turn: Turn) -> Duration {
     workers(2).block_on(run(peer, async |tasks| {
         let stop = Arc::new(AtomicBool::new(false));
@@ -297,8 +297,8 @@ async fn one_turn(tasks: &mut dyn DynSpawn, turn: Turn) -> Duration {
     }
 }
 
-/// On two workers, beside a task that blocks in place for half a second: how late a tick of a
-/// millisecond comes.
+/// On two workers, one of which blocks in place for half a second: the delay of a tick of a
+/// millisecond.
 fn tick_beside_block_in_place(peer: &Peer) -> Duration {
     workers(2).block_on(run(peer, async |tasks| {
         let (stop, stopped) = mpsc::channel::<()>();
@@ -326,8 +326,8 @@ fn tick_beside_block_in_place(peer: &Peer) -> Duration {
     }))
 }
 
-/// On two workers: tasks that are woken by one that then blocks its thread. Tokio keeps the one
-/// that was woken last for the worker that woke it, so that one does not count.
+/// On two workers: a task wakes others and then blocks its thread. Tokio keeps the task that was
+/// woken last for the worker that woke it, so that task does not count.
 fn woken_by_one_that_blocks(peer: &Peer) -> Duration {
     const WOKEN: usize = 4;
     workers(2).block_on(run(peer, async |tasks| {
@@ -361,8 +361,8 @@ fn woken_by_one_that_blocks(peer: &Peer) -> Duration {
     }))
 }
 
-/// On one thread: the longest time between two turns of a task, beside groups of different depth
-/// that spawn lots of short children.
+/// On one thread, next to groups of different depth that spawn many short children: the longest
+/// time between two turns of a task.
 fn beside_lots_of_children(peer: &Peer) -> Duration {
     const TIME: Duration = Duration::from_millis(300);
     let stop = Arc::new(AtomicBool::new(false));
@@ -387,7 +387,7 @@ fn beside_lots_of_children(peer: &Peer) -> Duration {
     }))
 }
 
-/// Tasks in groups one in the other, `depth` deep, of which the last one spawns lots of children.
+/// Nested tasks and groups, `depth` levels deep. The innermost one spawns many children.
 fn lots(
     peer: Peer,
     depth: usize,
@@ -430,8 +430,8 @@ fn lots(
     })
 }
 
-/// On one thread: the longest time between two turns of a task that yields, beside a chain of tasks
-/// in groups, each in the one before.
+/// On one thread, next to a growing chain of nested tasks and groups: the longest time between two
+/// turns of a task that yields.
 fn beside_a_deep_chain(peer: &Peer) -> Duration {
     const LEVELS: usize = 20_000;
     let level = Arc::new(AtomicUsize::new(0));
@@ -454,7 +454,7 @@ fn beside_a_deep_chain(peer: &Peer) -> Duration {
     }))
 }
 
-/// One more level, until the count is set to a very large number.
+/// Adds one level after the other, until the count is set to a very large number.
 fn deeper(
     peer: Peer,
     level: Arc<AtomicUsize>,

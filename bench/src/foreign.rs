@@ -1,7 +1,7 @@
-//! Other languages: the same work in separate processes, which time themselves.
+//! The same work in other languages, in separate processes that time themselves.
 //!
-//! The first run that is not quick builds Go and installs Python's packages (below `target/bench`).
-//! What is unavailable is reported as left out.
+//! The first run that is not quick builds the Go program and installs Python's packages below
+//! `target/bench`. The report lists as left out what is unavailable.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ pub(crate) struct Foreign {
     arguments: Vec<String>,
 }
 
-/// Names of all of them.
+/// The names of all contenders.
 pub(crate) const NAMES: &[&str] = &["go", "asyncio", "uvloop", "trio", "anyio"];
 
 const PYTHON: &[&str] = &["asyncio", "uvloop", "trio", "anyio"];
@@ -78,7 +78,7 @@ fn go(quick: bool) -> Result<Foreign, String> {
     })
 }
 
-/// The interpreter with the packages.
+/// The interpreter that has the packages.
 fn python(quick: bool) -> Result<PathBuf, String> {
     let environment = place().join("python");
     let python = environment.join("bin/python");
@@ -126,7 +126,7 @@ impl Foreign {
         }
     }
 
-    /// Nanoseconds per part, one repetition.
+    /// The nanoseconds per part of one repetition.
     pub(crate) fn measure(&self, row: Row, n: usize) -> Result<f64, String> {
         let times = row.times(n);
         let mut command = Command::new(&self.program);

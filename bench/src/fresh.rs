@@ -1,5 +1,5 @@
-//! Each contender in a fresh process, so that none inherits what another one left in the allocator:
-//! memory, and the [`bare`] program beside this one.
+//! Measures in fresh processes, so that no contender inherits the allocator's state from another
+//! one: the rows of memory, and the [`bare`] program next to this one.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,11 +13,10 @@ use crate::stats::Summary;
 /// The flag that starts such a process: `--fresh <row>:<peer>:<n>`.
 pub(crate) const FLAG: &str = "--fresh";
 
-/// How often such a process looks at the clock; the median counts.
+/// How often such a process measures. The median counts.
 const READINGS: usize = 9;
 
-/// What one part takes, in bytes or nanoseconds, measured in a new process of this program or
-/// another one.
+/// The bytes or nanoseconds of one part, measured in a new process of this program or another one.
 pub(crate) fn measure(
     program: Option<&Path>,
     row: Row,
@@ -48,8 +47,8 @@ pub(crate) fn measure(
     Ok(all / row.parts(n) as f64)
 }
 
-/// What such a process does: prints by how many bytes one program makes it grow, or how many
-/// nanoseconds it takes.
+/// Runs such a process: prints by how many bytes one program makes it grow, or how many nanoseconds
+/// the program takes.
 pub(crate) fn run(order: &str, workers: usize) -> Result<(), String> {
     let wrong = || format!("not of the form row:peer:n: '{order}'");
     let mut words = order.splitn(3, ':');
@@ -71,10 +70,10 @@ pub(crate) fn run(order: &str, workers: usize) -> Result<(), String> {
     if row.kind() == Kind::Memory {
         let (_, measured) = once()?;
         let bytes = measured.bytes;
-        println!("{}", bytes.ok_or("resident memory is known on Linux only")?);
+        println!("{}", bytes.ok_or("resident memory is only known on Linux")?);
         return Ok(());
     }
-    // The first one warms caches and the allocator.
+    // The first run warms caches and the allocator.
     once()?;
     let mut spent = Vec::with_capacity(READINGS);
     for _ in 0..READINGS {

@@ -1,8 +1,8 @@
 //! Writes figures into the guide's page on speed.
 //!
-//! The page asks for them in comments, `<!-- figures: ORDER -->`, and what stands between such a
-//! comment and the next `<!-- end -->` is replaced. An order that the report cannot fill is an
-//! error: the page never has a gap or an old figure.
+//! The page has comments of the form `<!-- figures: ORDER -->`. The text between such a comment and
+//! the next `<!-- end -->` is replaced. An order that the report cannot fill is an error, so the
+//! page never has a gap or an old figure.
 //!
 //! Orders: `machine`; `left out`; `sizes ROW FLAVOUR`; `row ROW FLAVOUR N`; `languages`.
 
@@ -90,14 +90,14 @@ fn figures(order: &str, report: &Report) -> Result<String, String> {
         }
         _ => {
             return Err(format!(
-                "the page orders '{order}', which is none of the known orders"
+                "the page orders '{order}', which is not a known order"
             ));
         }
     };
     let Some(text) = text else {
         return Err(format!("the report has no figures for '{order}'"));
     };
-    // A reader who comes to one table sees which engine it is of.
+    // A reader of a single table sees which engine it is about.
     if !text.starts_with('|') {
         return Ok(text);
     }
@@ -161,7 +161,7 @@ fn left_out(report: &Report) -> Option<String> {
     })
 }
 
-/// The lines of `text`, broken at 100 columns. The rest of an item of a list is indented.
+/// The lines of `text`, broken at 100 columns. Further lines of a list item are indented.
 fn wrapped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
@@ -257,7 +257,7 @@ fn one_row(report: &Report, row: &str, flavour: &str, n: usize) -> Option<String
     Some(text)
 }
 
-/// Ours beside the other languages, all work that these can do.
+/// The library next to the other languages, for all work that these can do.
 fn languages(report: &Report) -> Option<String> {
     let mut peers = vec!["taskgroup"];
     peers.extend(crate::foreign::NAMES);

@@ -1,10 +1,10 @@
-//! Instruction counts of the hot paths, under callgrind: a change that costs shows up whatever else
-//! the machine is doing.
+//! Instruction counts of the hot paths, under callgrind. They show the cost of a change even on a
+//! busy machine.
 //!
-//! Each step runs in a process of its own on a current-thread runtime, once for [`OPERATIONS`] and
-//! once for twice as many. The difference is free of what start and end of a process cost. A path
-//! is a step without the part that it shares with another step. The counts are kept in
-//! `bench/instructions.txt`; they belong to one compiler and one allocator, which the file names.
+//! Each step runs in a process of its own on a current-thread runtime, once with [`OPERATIONS`]
+//! operations and once with twice as many. The difference does not contain the start and the end of
+//! the process. A path is a step minus the part that it shares with another step. The counts are
+//! kept in `bench/instructions.txt`, which names the compiler and the allocator that they are for.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -20,10 +20,10 @@ use crate::machine::{ALLOCATOR, said_by, workspace};
 use crate::measure::runtimes;
 use crate::work::{MINUTE, Parking, YieldOnce};
 
-/// A power of two: what grows by doubling has grown as often in the larger run, plus once.
+/// A power of two, so that what grows by doubling grows exactly once more in the larger run.
 const OPERATIONS: usize = 4_096;
 
-/// Name of a path, the step that it is measured by, and the step that is subtracted.
+/// The name of a path, the step that measures it, and the step to subtract.
 const PATHS: &[(&str, &str, Option<&str>)] = &[
     ("spawn a child", "spawn", None),
     ("run and end it", "complete", Some("spawn")),
@@ -42,7 +42,7 @@ const PATHS: &[(&str, &str, Option<&str>)] = &[
     ("guard: shield", "shield", None),
 ];
 
-/// Prints the counts beside those that are kept, and keeps them if `write` says so.
+/// Prints the counts next to the kept ones. Keeps the new ones if `write` is set.
 pub(crate) fn run(write: bool) -> Result<(), String> {
     let file = workspace().join("bench/instructions.txt");
     let kept = fs::read_to_string(&file).unwrap_or_default();
@@ -56,7 +56,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     ) {
         if line != format!("# {head}") {
             println!(
-                "kept with {}, counted with {head}: differences may be theirs",
+                "kept with {}, counted with {head}: a difference may come from these",
                 &line[2..]
             );
         }
@@ -95,7 +95,7 @@ pub(crate) fn run(write: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The instructions of one operation of a step, counted once.
+/// Counts the instructions of one operation of a step.
 fn known<'a>(steps: &mut Vec<(&'a str, i64)>, step: &'a str) -> Result<i64, String> {
     if let Some((_, count)) = steps.iter().find(|(name, _)| *name == step) {
         return Ok(*count);
@@ -127,7 +127,7 @@ fn collected(step: &str, n: usize) -> Result<i64, String> {
     }
 }
 
-/// What such a process does: one step, so many times.
+/// Runs such a process: one step, repeated.
 pub(crate) fn step(order: &str) -> Result<(), String> {
     let wrong = || format!("not of the form step:n: '{order}'");
     let (step, n) = order.split_once(':').ok_or_else(wrong)?;
@@ -154,7 +154,7 @@ async fn spawned(n: usize, then_exit: bool) -> Result<(), ErrorGroup> {
     filled(TaskGroup::builder(), n, then_exit).await
 }
 
-/// `then_exit`: the process ends before a child is polled.
+/// With `then_exit`, the process ends before a child is polled.
 async fn filled(builder: GroupBuilder, n: usize, then_exit: bool) -> Result<(), ErrorGroup> {
     let run = builder.run(async |group| {
         for _ in 0..n {
@@ -190,7 +190,7 @@ async fn yielding(n: usize) -> Result<(), ErrorGroup> {
     run.await
 }
 
-/// `then_exit`: the process ends before the group is cancelled.
+/// With `then_exit`, the process ends before the group is cancelled.
 async fn parked(n: usize, then_exit: bool) -> Result<(), ErrorGroup> {
     let run = TaskGroup::builder().run_cancellable(async |group| {
         let parking = Parking::default();
@@ -209,7 +209,7 @@ async fn parked(n: usize, then_exit: bool) -> Result<(), ErrorGroup> {
 
 type Nested = Pin<Box<dyn Future<Output = Result<(), ErrorGroup>> + Send>>;
 
-/// A binary tree of groups: one less than twice as many as at the depth above.
+/// A binary tree of 2^(depth + 1) - 1 groups.
 fn nested(builder: fn() -> GroupBuilder, depth: u32) -> Nested {
     Box::pin(async move {
         let run = builder().run(async |group| {
@@ -223,7 +223,7 @@ fn nested(builder: fn() -> GroupBuilder, depth: u32) -> Nested {
     })
 }
 
-/// What happens within one child.
+/// The steps that run within one child.
 async fn inside(step: &str, n: usize) -> Result<(), ErrorGroup> {
     let step = step.to_owned();
     let run = TaskGroup::run(async |group| {

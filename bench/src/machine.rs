@@ -1,4 +1,4 @@
-//! Where and with what a run was made. Figures without this mean nothing.
+//! The machine, the compiler and the versions of a run. Figures mean nothing without these.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,21 +22,21 @@ pub(crate) struct Machine {
     pub(crate) memory_gib: Option<u64>,
     pub(crate) system: String,
     pub(crate) compiler: String,
-    /// Git revision; ends in `+` where files were changed.
+    /// The Git revision. Ends in `+` if files were changed.
     pub(crate) revision: String,
     pub(crate) allocator: String,
     pub(crate) workers: usize,
     pub(crate) repetitions: usize,
     pub(crate) quick: bool,
-    /// Processes that wanted a core, averaged over a minute, when the run began and when it ended
-    /// (with the run's own).
+    /// The processes that wanted a core, averaged over a minute, when the run began and when it
+    /// ended. The latter includes the run's own.
     pub(crate) load_before: Option<f64>,
     pub(crate) load_after: Option<f64>,
-    /// Name and version of what took part.
+    /// The name and version of each contender.
     pub(crate) versions: Vec<(String, String)>,
 }
 
-/// Above this load, other programs were using the machine.
+/// Above this load, other programs were keeping the machine busy.
 const IDLE: f64 = 0.7;
 
 impl Machine {
@@ -60,13 +60,13 @@ impl Machine {
         }
     }
 
-    /// Whether something else ran when the run began, so that the figures are an example only.
+    /// Whether other programs ran when the run began, so that the figures are only an example.
     pub(crate) fn was_loaded(&self) -> bool {
         self.load_before.is_none_or(|load| load > IDLE)
     }
 }
 
-/// Processes that want a core, averaged over a minute.
+/// The processes that want a core, averaged over a minute.
 pub(crate) fn load() -> Option<f64> {
     let text = fs::read_to_string("/proc/loadavg").ok()?;
     text.split(' ').next()?.parse().ok()
@@ -93,7 +93,7 @@ pub(crate) fn said_by(command: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Kernel and version, without what its builder appended.
+/// The kernel and its version, without the suffix of its builder.
 fn system() -> String {
     let full = said_by("uname", &["-sr"]);
     full.split('-').next().unwrap_or_default().into()
@@ -119,7 +119,7 @@ fn field(path: &str, name: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().into())
 }
 
-/// Of this program's own lock file, as it was built.
+/// The versions in this program's own lock file, as it was built.
 fn versions() -> Vec<(String, String)> {
     const NAMES: &[&str] = &[
         "tokio",

@@ -1,5 +1,5 @@
-//! `taskgroup` measured side by side with its peers: all programs in one process, in turn, several
-//! times over.
+//! Measures `taskgroup` side by side with its peers: all programs in one process, in turn, several
+//! times.
 //!
 //! `cargo run --release -p taskgroup-bench -- --help` lists the options.
 
@@ -39,18 +39,17 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 enum What {
     /// Measure all contenders, print a table, write a report
     Compare,
-    /// Measure what the targets name; succeeds only if all are met
+    /// Measure what the targets need; succeeds only if all targets are met
     Targets,
     /// Write the figures of a report into the guide's page on speed, and draw its plots
     Guide,
-    /// Count the instructions of the hot paths, with valgrind, and compare them with those that are
-    /// kept
+    /// Count the instructions of the hot paths with valgrind, and compare them with the kept counts
     Instructions,
     /// Measure how long tasks wait for their turn; succeeds only if no wait is too long
     Fairness,
 }
 
-/// taskgroup measured side by side with its peers
+/// Measure taskgroup side by side with its peers
 #[derive(Parser)]
 struct Arguments {
     /// What to do; without it, the comparison
@@ -65,20 +64,19 @@ struct Arguments {
     /// Only these contenders
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
-    /// Only these places to run
+    /// Only these runtimes
     #[arg(long, value_delimiter = ',')]
     flavour: Vec<Flavour>,
-    /// How often each program is measured
+    /// How many times each program is measured
     #[arg(long, value_name = "COUNT")]
     reps: Option<usize>,
-    /// Workers of the multi-thread runtime
+    /// The number of workers of the multi-thread runtime
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Small sizes, few repetitions: shows that everything works, in under a minute
+    /// Use small sizes and few repetitions, to see in less than a minute that everything works
     #[arg(long)]
     quick: bool,
-    /// Where to write the report (else bench/results for a whole run, target/bench for a part of
-    /// it)
+    /// Where to write the report [default: bench/results for a whole run, otherwise target/bench]
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Build and run with mimalloc instead of the system's allocator
@@ -87,7 +85,7 @@ struct Arguments {
     /// Read this report instead of measuring (targets, guide)
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Keep what was counted (instructions)
+    /// Keep the new counts (instructions)
     #[arg(long)]
     write: bool,
     /// One step in this process: step:n
@@ -151,7 +149,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether it came out as it should.
+/// Whether the result is as it should be.
 fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(order) = &arguments.fresh {
         return fresh::run(order, arguments.workers).map(|()| true);
@@ -185,7 +183,7 @@ fn targets(arguments: &Arguments) -> Result<bool, String> {
     let other = folder.join("targets-mimalloc.json");
     if let Some(path) = &arguments.from {
         let report = Report::read(path)?;
-        // Only of the same revision: ratios between two versions of the library are true for
+        // Both must be of the same revision: a ratio between two versions of the library is true of
         // neither.
         let same = |other: &Report| other.machine.revision == report.machine.revision;
         let other = Report::read(&other).ok().filter(same);
@@ -217,7 +215,7 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
 fn measured(plan: &Plan) -> Report {
     let mut machine = Machine::read(plan.workers, plan.repetitions, plan.quick);
     if machine.was_loaded() {
-        eprintln!("This machine is busy with something else: what follows is an example only.");
+        eprintln!("This machine is busy with other programs: the figures are only an example.");
     }
     let mut bench = Bench::new(plan);
     machine.versions.extend(bench.versions());

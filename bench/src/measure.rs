@@ -1,11 +1,11 @@
-//! Runs the programs, all contenders in turn, and keeps what each run took.
+//! Runs the programs, all contenders in turn, and records how long each run took.
 //!
-//! - One repetition runs each contender once, the next begins with another one: what the machine
-//!   does meanwhile hits all alike.
-//! - A small program runs many times over within one repetition, so that the clock is read rarely.
-//! - A first run that is not counted warms caches and the allocator.
-//! - A contender whose next size would take longer than [`PATIENCE`] is left out from there on, and
-//!   the report says so.
+//! - One repetition runs each contender once. The next one begins with another contender, so other
+//!   work on the machine affects all of them equally.
+//! - A small program runs many times within one repetition, so that the clock is read rarely.
+//! - A first run, which does not count, warms caches and the allocator.
+//! - If the next size would take a contender longer than [`PATIENCE`], the contender is left out
+//!   from there on, and the report says so.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -42,8 +42,8 @@ impl Flavour {
         }
     }
 
-    /// Where the work is worth measuring: memory is the same everywhere, and a hog needs a second
-    /// worker to be beside.
+    /// The runtimes on which the work is worth measuring. Memory is the same on all, and a hog
+    /// needs a second worker next to it.
     fn suits(self, row: Row) -> bool {
         match row {
             Row::Memory | Row::AlwaysOn => self == Self::Multi,
@@ -59,9 +59,9 @@ impl Flavour {
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
     pub(crate) flavours: Vec<Flavour>,
-    /// Instead of the sizes of each row.
+    /// The sizes to measure instead of those of each row.
     pub(crate) sizes: Vec<usize>,
-    /// Only these contenders; empty for all.
+    /// The contenders to measure; empty for all.
     pub(crate) peers: Vec<String>,
     pub(crate) repetitions: usize,
     pub(crate) workers: usize,
@@ -74,14 +74,14 @@ impl Plan {
     }
 }
 
-/// No single run is begun that would take longer.
+/// The longest time that a single run may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a contender is run.
 #[derive(Clone, Copy)]
 enum Way<'a> {
     Here(Program),
-    /// A process of its own, of this same program or of the [bare] one.
+    /// In a process of its own, of this program or of the [bare] one.
     Fresh(&'static str),
     Foreign(&'a Foreign),
 }
@@ -90,11 +90,11 @@ struct Contender<'a> {
     name: &'static str,
     way: Way<'a>,
     values: Vec<f64>,
-    /// Of a row that has single waits beside its throughput.
+    /// The single waits of a row that has them in addition to its throughput.
     waits: Vec<f64>,
 }
 
-/// How many parts a size had, and the nanoseconds that one took.
+/// How many parts a size had, and how many nanoseconds one part took.
 type Size = (f64, f64);
 
 pub(crate) struct Bench<'a> {
@@ -103,7 +103,7 @@ pub(crate) struct Bench<'a> {
     current: Runtime,
     foreign: Vec<Foreign>,
     bare: Option<PathBuf>,
-    /// The sizes so far.
+    /// The sizes that were measured so far.
     before: HashMap<(Row, Flavour, &'static str), Vec<Size>>,
     pub(crate) series: Vec<Series>,
     pub(crate) left_out: Vec<LeftOut>,
@@ -141,7 +141,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Measures the plan; `done` gets the series of one row, flavour and size at a time.
+    /// Measures the plan. Calls `done` with the series of one row, flavour and size at a time.
     pub(crate) fn run(&mut self, mut done: impl FnMut(&[Series])) {
         for &row in &self.plan.rows {
             let sizes = match &self.plan.sizes[..] {
@@ -252,14 +252,14 @@ impl<'a> Bench<'a> {
         contenders
     }
 
-    /// Whether a contender can be expected to end in time; says so in the report if not.
+    /// Whether a contender will probably end in time. If not, the report says so.
     fn in_time(&mut self, row: Row, flavour: Flavour, n: usize, name: &'static str) -> bool {
         let sizes = self.before.get(&(row, flavour, name));
         let Some(&[.., (last_parts, last)]) = sizes.map(Vec::as_slice) else {
             return true;
         };
-        // The price of a part may grow with the size: assume that it goes on as from the size
-        // before.
+        // The cost of a part may grow with the size. This assumes that it continues to grow as it
+        // did from the size before.
         let growth = match sizes.map(Vec::as_slice) {
             Some(&[.., (_, earlier), _]) if last > 1.5 * earlier => last / earlier,
             _ => 1.0,
@@ -277,7 +277,7 @@ impl<'a> Bench<'a> {
         false
     }
 
-    /// The values of one repetition, and waits that come beside them.
+    /// The values of one repetition, and the waits that were measured with them.
     fn once(
         &self,
         row: Row,
@@ -318,7 +318,7 @@ fn one(value: f64) -> (Vec<f64>, Vec<f64>) {
     (vec![value], Vec::new())
 }
 
-/// A multi-thread runtime with so many workers, and a current-thread one.
+/// A multi-thread runtime with `workers` workers, and a current-thread one.
 pub(crate) fn runtimes(workers: usize) -> (Runtime, Runtime) {
     let mut multi = tokio::runtime::Builder::new_multi_thread();
     let multi = multi.worker_threads(workers).enable_all().build();
@@ -327,8 +327,8 @@ pub(crate) fn runtimes(workers: usize) -> (Runtime, Runtime) {
     (multi.expect("a runtime"), current.expect("a runtime"))
 }
 
-/// Runs a program several times and adds up what counts; what else it measured comes from the last
-/// time.
+/// Runs a program several times and adds up the time that counts. Its other results are from the
+/// last time.
 pub(crate) async fn again(program: Program, n: usize, times: usize) -> (Duration, Measured) {
     let mut stretches = None;
     let mut last = Measured::whole();

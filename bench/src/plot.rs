@@ -13,7 +13,8 @@ use crate::row::Row;
 type Drawn = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-/// Ours stand out, the others are told apart; there are as many colours as contenders in one plot.
+/// The lines of `taskgroup` stand out, and the others differ. There are as many colours as
+/// contenders in one plot.
 const OURS: [RGBColor; 2] = [RGBColor(200, 40, 40), RGBColor(235, 140, 110)];
 const OTHERS: [RGBColor; 14] = [
     RGBColor(30, 80, 160),
@@ -54,7 +55,7 @@ fn text(size: i32) -> TextStyle<'static> {
     TextStyle::from(("sans-serif", size).into_font())
 }
 
-/// How the price of a part grows with the number of parts: a line for each contender, both axes
+/// How the cost of a part grows with the number of parts: a line for each contender, with both axes
 /// logarithmic.
 pub(crate) fn growth(report: &Report, row: Row, title: &str, path: &Path) -> Drawn {
     let flavour = Flavour::Multi;
@@ -68,7 +69,7 @@ pub(crate) fn growth(report: &Report, row: Row, title: &str, path: &Path) -> Dra
     }
     let sizes = || series.iter().map(|one| one.n);
     let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else {
-        return Err(format!("the report has nothing of {row}").into());
+        return Err(format!("the report has no figures for {row}").into());
     };
     let lowest = series.iter().map(|one| one.median).fold(f64::MAX, f64::min);
     let highest = series.iter().map(|one| one.median).fold(1.0, f64::max);
@@ -107,7 +108,7 @@ pub(crate) fn growth(report: &Report, row: Row, title: &str, path: &Path) -> Dra
     Ok(())
 }
 
-/// The contenders of one row and size, a bar each.
+/// The contenders of one row and size, with a bar for each.
 pub(crate) fn bars(report: &Report, row: Row, n: usize, title: &str, path: &Path) -> Drawn {
     const LEFT: i32 = 170;
     const WIDTH: f64 = 480.0;
@@ -117,7 +118,7 @@ pub(crate) fn bars(report: &Report, row: Row, n: usize, title: &str, path: &Path
     let series: Vec<&Series> = report.series.iter().filter(of_row).collect();
     let most = series.iter().map(|one| one.median).fold(0.0, f64::max);
     if series.is_empty() {
-        return Err(format!("the report has nothing of {row} at {n}").into());
+        return Err(format!("the report has no figures for {row} at {n}").into());
     }
     let height = 60 + STEP * i32::try_from(series.len())?;
     let root = SVGBackend::new(path, (780, u32::try_from(height)?)).into_drawing_area();
@@ -153,7 +154,7 @@ fn bar(
     Ok(())
 }
 
-/// A number in groups of three digits; small ones with one decimal.
+/// A number in groups of three digits. Small numbers have one decimal.
 pub(crate) fn grouped(value: f64) -> String {
     if value < 99.95 {
         return format!("{value:.1}").trim_end_matches(".0").to_owned();

@@ -1,5 +1,5 @@
-//! What a run found out: the series with their summaries, what was left out and why, and where it
-//! ran.
+//! The results of a run: the series with their summaries, what was left out and why, and the
+//! machine.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// One contender at one row, flavour and size.
+/// One contender in one row, flavour and size.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Series {
     pub(crate) row: String,
@@ -27,25 +27,25 @@ pub(crate) struct Series {
     pub(crate) n: usize,
     pub(crate) peer: String,
     pub(crate) unit: String,
-    /// How many values the figures below stand for.
+    /// The number of values behind the figures below.
     pub(crate) values: usize,
     pub(crate) median: f64,
     pub(crate) min: f64,
     pub(crate) max: f64,
-    /// Of single waits only: for a handful of repetitions there is none.
+    /// Only for single waits. A few repetitions have no p99.
     pub(crate) p99: Option<f64>,
     /// Median divided by the yardstick's median of the same run.
     pub(crate) ratio: Option<f64>,
     pub(crate) ratio_p99: Option<f64>,
 }
 
-/// A contender that was not measured, everywhere or at one place.
+/// A contender that was not measured, in all rows or in one place.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     pub(crate) peer: String,
     pub(crate) row: Option<String>,
     pub(crate) flavour: Option<String>,
-    /// From this size on.
+    /// The first size that was left out.
     pub(crate) n: Option<usize>,
     pub(crate) why: String,
 }
@@ -67,7 +67,7 @@ impl LeftOut {
 }
 
 impl Series {
-    /// `None` for no values.
+    /// `None` if there are no values.
     pub(crate) fn new(
         row: Row,
         flavour: Flavour,
@@ -118,7 +118,7 @@ impl Series {
     }
 }
 
-/// All rows, those that come out beside others too.
+/// All rows, including those that are measured together with others.
 const ROWS: &[Row] = &[
     Row::SpawnJoin,
     Row::YieldsOnce,

@@ -10,31 +10,31 @@ use crate::bare;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Row {
-    /// n children that end at once; all results are read
+    /// n children that end at once, and whose results are read
     SpawnJoin,
-    /// The same, each child yields once
+    /// The same, with each child yielding once
     YieldsOnce,
-    /// n parked children, one more fails: from there until all have ended
+    /// n parked children and one that fails: the time from the failure until all have ended
     FailFast,
-    /// Resident memory per parked child, each contender in a fresh process
+    /// Resident memory per parked child, with each contender in a fresh process
     Memory,
-    /// A binary tree of groups, two children in each; the size is its depth
+    /// A binary tree of groups with two children each; the size is its depth
     Nested,
     /// A timeout of a minute around a future that is ready
     TimeoutReady,
-    /// The same around a future that is woken once
+    /// The same, around a future that is woken once
     TimeoutWoken,
     /// 64 children that compute for 100 µs
     Cpu100us,
     /// 64 children that compute for 1 ms
     Cpu1ms,
-    /// How long a child that does nothing takes while a sibling computes for 20 ms
+    /// The time until an idle child has ended while a sibling computes for 20 ms
     BesideHog,
-    /// How late a task outside the group wakes from 1 ms of sleep while the group is busy
+    /// The delay of a 1 ms sleep in a task outside the group while the group is busy
     Sleeper,
-    /// Requests to an HTTP server on this machine, 100 at a time: time per request
+    /// Requests to an HTTP server on this machine, 100 at a time: the time per request
     Http,
-    /// Of the same requests: how long one takes
+    /// The time that one of these requests takes
     #[value(skip)]
     HttpLatency,
     /// Spawn and join with and without names
@@ -44,12 +44,12 @@ pub(crate) enum Row {
     AlwaysOn,
 }
 
-/// What the values of a row are.
+/// The kind of values that a row has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Time divided by the number of parts, one value for each repetition.
     Throughput,
-    /// Single waits: the p99 counts beside the median.
+    /// Single waits, where the p99 counts as well as the median.
     Latency,
     /// Bytes per child, one value for each fresh process.
     Memory,
@@ -114,7 +114,7 @@ impl Row {
         }
     }
 
-    /// The sizes that are measured when the command line names none.
+    /// The sizes that are measured if the command line names none.
     pub(crate) fn sizes(self, quick: bool) -> &'static [usize] {
         match self {
             Self::SpawnJoin | Self::YieldsOnce | Self::FailFast if quick => &[10, 1_000],
@@ -161,7 +161,7 @@ impl Row {
         }
     }
 
-    /// How often a program runs within one repetition, so that the clock is read rarely.
+    /// How many times a program runs within one repetition, so that the clock is read rarely.
     pub(crate) fn times(self, n: usize) -> usize {
         const PARTS_PER_READING: usize = 20_000;
         match self {

@@ -1,6 +1,7 @@
-//! Median, minimum, maximum and quantiles of a handful of values.
+//! Median, minimum, maximum and quantiles of a few values.
 
-/// The middle of a list of values, its ends, and the value that 99 of 100 do not exceed.
+/// The median of some values, the smallest, the largest, and the value that 99 of 100 do not
+/// exceed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
@@ -10,7 +11,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// `None` for no values at all.
+    /// `None` if there are no values.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

@@ -2,8 +2,7 @@
 
 use crate::report::{LeftOut, Series};
 
-/// Prints the contenders of one row, flavour and size; rows that came out of the same run one after
-/// the other.
+/// Prints the contenders of one row, flavour and size. Rows of the same run follow each other.
 pub(crate) fn print(series: &[Series]) {
     for table in series.chunk_by(|one, other| one.row == other.row) {
         print_one(table);

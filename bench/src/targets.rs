@@ -1,6 +1,6 @@
-//! The targets: what each row has to reach, and whether it does.
+//! The targets: the ratio that each row has to reach, and whether it does.
 //!
-//! A target is a ratio of two medians (or two p99s) of the same run. Where a row is measured at
+//! A target is a ratio of two medians (or two p99s) of the same run. If a row is measured at
 //! several sizes, the worst one counts.
 
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::measure::{Flavour, Plan};
 use crate::report::{Report, Series};
 use crate::row::Row;
 
-/// Sizes at which the ratios to `JoinSet` have to hold.
+/// The sizes at which the ratios to `JoinSet` have to hold.
 const SIZES: &[usize] = &[1_000, 100_000, 1_000_000];
-/// Sizes at which other languages are met.
+/// The sizes for the comparison with other languages.
 const FOREIGN_SIZES: &[usize] = &[1_000, 100_000];
 
 const DEFAULT: &str = "taskgroup";
@@ -23,11 +23,11 @@ const LIGHT: &str = "taskgroup.light";
 struct Target {
     work: String,
     bound: f64,
-    /// Measured ratios, each with the place where it was measured.
+    /// The measured ratios, each with its row, flavour and size.
     ratios: Vec<(String, f64)>,
 }
 
-/// What has to be measured to judge.
+/// The plan that measures all targets.
 pub(crate) fn plan(given: &Plan) -> Plan {
     Plan {
         rows: clap::ValueEnum::value_variants().to_vec(),
@@ -50,7 +50,7 @@ pub(crate) fn plan(given: &Plan) -> Plan {
     }
 }
 
-/// What has to be measured with the other allocator.
+/// The plan for the other allocator.
 pub(crate) const MIMALLOC: &[&str] = &[
     "--only",
     "spawn_join",
@@ -62,7 +62,8 @@ pub(crate) const MIMALLOC: &[&str] = &[
     "1000,100000,1000000",
 ];
 
-/// Prints the table; whether all targets are met. A target that was not measured is not met.
+/// Prints the table. Returns whether all targets are met. A target that was not measured is not
+/// met.
 pub(crate) fn judge(report: &Report, mimalloc: Option<&Report>) -> bool {
     let targets = all(report, mimalloc);
     println!(
@@ -114,7 +115,7 @@ fn all(report: &Report, mimalloc: Option<&Report>) -> Vec<Target> {
             ratios,
         });
     };
-    // As a group is by default, then with light tasks.
+    // First the default driver, then light tasks.
     let beside_joinset: &[(Row, &str, f64, f64)] = &[
         (Row::SpawnJoin, "spawn + join + results, no-op", 0.70, 0.12),
         (Row::YieldsOnce, "each yields once", 0.75, 0.30),
@@ -222,7 +223,8 @@ fn p99s(report: &Report, row: Row) -> Vec<(String, f64)> {
     ratios.collect()
 }
 
-/// Our time for each part of all work that a program in another language did, as ratio to its own.
+/// For each work that a program in another language did, the library's time per part as a ratio to
+/// that program's.
 fn against(report: &Report, peer: &str) -> Vec<(String, f64)> {
     let theirs = report.series.iter().filter(|series| series.peer == peer);
     let met = theirs

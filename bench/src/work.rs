@@ -1,4 +1,4 @@
-//! What the children do: the same futures for every peer.
+//! The work of the children: the same futures for every peer.
 
 use std::hint::black_box;
 use std::pin::Pin;
@@ -7,16 +7,16 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// Longer than any program runs: a timeout that does not fire.
+/// A timeout that does not fire, because no program runs so long.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// For how long a hog computes.
 pub(crate) const HOG: Duration = Duration::from_millis(20);
 
-/// Goes once behind the other tasks of its runtime.
+/// Moves its task once behind the other tasks of its runtime.
 ///
-/// `tokio::task::yield_now` would also do on Tokio tasks, but it parks its waker with the runtime,
-/// and so measures that too.
+/// `tokio::task::yield_now` would do that as well on Tokio tasks. But it stores its waker in the
+/// runtime, and the measurement would include that.
 #[derive(Default)]
 pub(crate) struct YieldOnce {
     yielded: bool,
@@ -50,7 +50,7 @@ impl Parking {
         }
     }
 
-    /// One more is there.
+    /// Counts one more.
     pub(crate) fn arrive(&self) {
         self.parked.fetch_add(1, Ordering::AcqRel);
     }
@@ -85,7 +85,7 @@ impl Future for Parked {
     }
 }
 
-/// Keeps children busy until it is told to stop.
+/// Keeps children busy until it is stopped.
 #[derive(Clone, Default)]
 pub(crate) struct Busy {
     stopped: Arc<AtomicBool>,
@@ -94,7 +94,7 @@ pub(crate) struct Busy {
 impl Busy {
     pub(crate) const CHILDREN: usize = 1_000;
 
-    /// A child that computes for a microsecond, yields, and so on.
+    /// A child that alternately computes for a microsecond and yields.
     pub(crate) fn child(&self) -> impl Future<Output = ()> + Send + use<> {
         let busy = self.clone();
         async move {
@@ -110,7 +110,7 @@ impl Busy {
     }
 }
 
-/// Sleeps for a millisecond `n` times, and says by how much each took longer.
+/// Sleeps for a millisecond `n` times. Returns by how much each sleep took longer.
 pub(crate) async fn late(n: usize) -> Vec<Duration> {
     const SLEEP: Duration = Duration::from_millis(1);
     let mut late = Vec::with_capacity(n);
@@ -122,13 +122,13 @@ pub(crate) async fn late(n: usize) -> Vec<Duration> {
     late
 }
 
-/// The sum that the results of `n` children have.
+/// The sum of the results of `n` children.
 pub(crate) fn sum_below(n: usize) -> usize {
     n * n.saturating_sub(1) / 2
 }
 
-/// Computes for about this long on an idle core: a fixed number of steps, so that it takes longer
-/// where the core is shared.
+/// Computes for about `duration` on an idle core. The number of steps is fixed, so it takes longer
+/// on a shared core.
 pub(crate) fn compute(duration: Duration) {
     /// Steps in a microsecond.
     static SPEED: OnceLock<f64> = OnceLock::new();
@@ -157,7 +157,7 @@ fn steps(count: u64) {
     black_box(value);
 }
 
-/// The memory of this process that is resident, in bytes; `None` where there is no /proc.
+/// The resident memory of this process in bytes, or `None` without `/proc`.
 pub(crate) fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

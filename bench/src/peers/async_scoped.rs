@@ -1,4 +1,4 @@
-//! async-scoped, by its safe entry, which blocks the worker that it is called on.
+//! async-scoped, through its safe function, which blocks the worker that calls it.
 
 use async_scoped::TokioScope;
 

@@ -1,7 +1,7 @@
 //! Requests to an HTTP server on this machine, at most [`AT_ONCE`] at a time: a group with a limit,
 //! and a `JoinSet` with a `Semaphore`.
 //!
-//! The server runs in a thread of its own, the same for all. Each program opens its own
+//! All programs use the same server, which has its own thread. Each program opens its own
 //! connections.
 
 use std::convert::Infallible;
@@ -95,7 +95,7 @@ impl Requests {
         }
     }
 
-    /// One request; how long until its whole answer was there.
+    /// Sends one request. Returns the time until the whole answer has arrived.
     async fn one(self) -> Result<Duration, BoxError> {
         let begin = Instant::now();
         let response = self.client.get(self.uri).await?;
@@ -103,14 +103,14 @@ impl Requests {
         if body == ANSWER {
             Ok(begin.elapsed())
         } else {
-            Err("another answer than the server gives".into())
+            Err("not the answer that the server gives".into())
         }
     }
 }
 
 static ANSWER: Bytes = Bytes::from_static(b"an answer of some forty characters length");
 
-/// Starts the server at the first call.
+/// Starts the server on the first call.
 fn server() -> SocketAddr {
     static ADDRESS: OnceLock<SocketAddr> = OnceLock::new();
     *ADDRESS.get_or_init(|| {
@@ -128,7 +128,7 @@ fn serve(listener: TcpListener) {
         listener.set_nonblocking(true).expect("a socket");
         let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
         loop {
-            // A client that has gone already is no reason to stop.
+            // The server continues if a client has already disconnected.
             let Ok((stream, _)) = listener.accept().await else {
                 continue;
             };

@@ -1,6 +1,7 @@
-//! The programs: one room per peer, each row written as a user of that peer would write it.
+//! The programs, with a module for each peer. Each row is written as a user of that peer would
+//! write it.
 //!
-//! Every program checks its own result, so that a peer that loses work is not called fast.
+//! Every program checks its own result, so that a peer that loses work does not count as fast.
 
 mod async_scoped;
 mod http;
@@ -18,10 +19,10 @@ use std::time::{Duration, Instant};
 use crate::row::Row;
 use crate::work::{Parking, resident};
 
-/// What a program measured itself.
+/// What a program has measured itself.
 #[derive(Default)]
 pub(crate) struct Measured {
-    /// The stretch that counts; without it, the whole program.
+    /// The time that counts. Without it, the whole program counts.
     pub(crate) stretch: Option<Duration>,
     /// Single waits.
     pub(crate) waits: Vec<Duration>,
@@ -50,7 +51,7 @@ impl Measured {
         }
     }
 
-    /// By how much the resident memory has grown.
+    /// The growth of the resident memory.
     pub(crate) fn grown(before: Option<u64>) -> Self {
         let grown = resident().zip(before);
         Self {
@@ -60,7 +61,7 @@ impl Measured {
     }
 }
 
-/// Spawns `n` children that park, by `spawn`, and says how much memory that took.
+/// Spawns `n` children that park, with `spawn`, and measures how much memory they take.
 async fn parked(n: usize, mut spawn: impl FnMut(crate::work::Parked)) -> Measured {
     let before = resident();
     let parking = Parking::default();
@@ -73,10 +74,10 @@ async fn parked(n: usize, mut spawn: impl FnMut(crate::work::Parked)) -> Measure
 
 type Running = Pin<Box<dyn Future<Output = Measured> + Send>>;
 
-/// A program of the comparison: what it runs for a given size.
+/// A program of the comparison, which runs with a given size.
 pub(crate) type Program = fn(usize) -> Running;
 
-/// One contender, with a program for each row that it can do.
+/// A contender, with a program for each row that it supports.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) programs: &'static [(Row, Program)],
@@ -101,7 +102,7 @@ impl Peer {
     }
 }
 
-/// All contenders, ours first.
+/// All contenders, `taskgroup` first.
 pub(crate) const PEERS: &[Peer] = &[
     taskgroup::DEFAULT,
     taskgroup::LIGHT,

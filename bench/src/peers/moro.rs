@@ -63,7 +63,7 @@ async fn fail_fast(n: usize) -> Measured {
         }
         parking.full(n).await;
         let begin = Instant::now();
-        // A child that was suspended before would lose the wake-up: this one never was.
+        // A child that has been suspended would lose the wake-up. This one has not.
         drop(scope.spawn(scope.terminate::<()>(Err((begin, "one fails")))));
         pending::<Result<(), (Instant, &str)>>().await
     });

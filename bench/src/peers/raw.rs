@@ -1,4 +1,4 @@
-//! `tokio::spawn` by hand: with its `JoinHandle`s awaited in order, and with a countdown latch.
+//! Plain `tokio::spawn`: with its `JoinHandle`s awaited in order, and with a countdown latch.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) const PEER: Peer = Peer::new(
     ],
 );
 
-/// Results go into slots, the last child wakes the parent.
+/// Results go into slots. The last child wakes the parent.
 pub(super) const LATCH: Peer = Peer::new(
     "raw.latch",
     &[

@@ -1,5 +1,5 @@
-//! Sets of futures that are polled inside one task, without parallelism: `FuturesUnordered` of
-//! futures, the one of futures-buffered, and the `FutureGroup` of futures-concurrency.
+//! Sets of futures that are polled inside one task, without parallelism: `FuturesUnordered` from
+//! futures, its namesake from futures-buffered, and `FutureGroup` from futures-concurrency.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use super::{Measured, Peer};
 use crate::row::Row;
 use crate::work::{Parked, Parking, YieldOnce, resident, sum_below};
 
-/// The three have the same shape; only how one is made and filled differs. (One of them is filled
-/// by shared reference.)
+/// The three have the same shape and differ only in how they are made and filled. (One is filled by
+/// shared reference.)
 macro_rules! programs {
     ($set:ty, $add:ident) => {
         #[allow(unused_mut)]

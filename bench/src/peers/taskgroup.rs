@@ -1,4 +1,5 @@
-//! Ours: the default driver, and a Tokio task for each child.
+//! `taskgroup` itself: with a Tokio task for each child, which is the default, and with light
+//! tasks.
 
 use std::convert::Infallible;
 use std::future::pending;

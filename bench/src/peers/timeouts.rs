@@ -1,4 +1,4 @@
-//! A timeout that does not fire, one after the other: ours, Tokio's, and none.
+//! Timeouts that do not fire, one after the other: those of `taskgroup` and of Tokio, and none.
 
 use std::future::ready;
 
@@ -54,8 +54,7 @@ pub(super) const TOKIO: Peer = Peer::new(
     ],
 );
 
-/// What the same work costs without any timeout: the part of both figures that no timeout can
-/// avoid.
+/// The same work without a timeout: the part of both figures that no timeout can avoid.
 pub(super) const NONE: Peer = Peer::new(
     "no timeout",
     &[
