@@ -32,14 +32,14 @@ pub struct TaskError(TaskOrigin);
 
 pub(super) struct TaskLeaf {
     info: TaskInfo,
-    failure: Failure,
+    failure: LeafKind,
     /// When it failed, to be compared with others.
     interval: Interval,
     /// The errors that a handler was handling when it raised this one.
     handling: Option<ErrorGroup>,
 }
 
-enum Failure {
+enum LeafKind {
     Error(HeldError),
     Cancelled(HeldError),
     Panic(Panic),
@@ -53,14 +53,14 @@ struct Panic {
 
 impl TaskError {
     pub(crate) fn failed(info: TaskInfo, error: BoxError, interval: Interval) -> Self {
-        Self::new(info, Failure::Error(HeldError::new(error)), interval)
+        Self::new(info, LeafKind::Error(HeldError::new(error)), interval)
     }
 
     /// For a task that was cancelled, where that has to be reported as an error.
     pub(crate) fn cancelled(info: TaskInfo, error: BoxError) -> Self {
         Self::new(
             info,
-            Failure::Cancelled(HeldError::new(error)),
+            LeafKind::Cancelled(HeldError::new(error)),
             Interval::now(),
         )
     }
@@ -68,10 +68,10 @@ impl TaskError {
     pub(crate) fn panicked(info: TaskInfo, payload: Payload, interval: Interval) -> Self {
         let message = gate::panic_text(&*payload).map(str::to_owned);
         let payload = Mutex::new(Some(Foreign::new("the payload of a panic", payload)));
-        Self::new(info, Failure::Panic(Panic { message, payload }), interval)
+        Self::new(info, LeafKind::Panic(Panic { message, payload }), interval)
     }
 
-    fn new(info: TaskInfo, failure: Failure, interval: Interval) -> Self {
+    fn new(info: TaskInfo, failure: LeafKind, interval: Interval) -> Self {
         Self(TaskOrigin(Arc::new(TaskLeaf {
             info,
             failure,
@@ -143,8 +143,8 @@ impl TaskError {
     /// The error that the task returned, or `None` if it panicked.
     pub fn error(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.failure {
-            Failure::Error(held) | Failure::Cancelled(held) => held.get().map(|error| &**error),
-            Failure::Panic(_) => None,
+            LeafKind::Error(held) | LeafKind::Cancelled(held) => held.get().map(|error| &**error),
+            LeafKind::Panic(_) => None,
         }
     }
 
@@ -157,26 +157,26 @@ impl TaskError {
     pub fn into_error(self) -> Result<BoxError, Self> {
         let mut leaf = Arc::try_unwrap(self.0.0).map_err(|leaf| Self(TaskOrigin(leaf)))?;
         let error = match &mut leaf.failure {
-            Failure::Error(held) | Failure::Cancelled(held) => held.take(),
-            Failure::Panic(_) => None,
+            LeafKind::Error(held) | LeafKind::Cancelled(held) => held.take(),
+            LeafKind::Panic(_) => None,
         };
         error.ok_or_else(|| Self(TaskOrigin(Arc::new(leaf))))
     }
 
     /// Whether the task was cancelled and has nothing else to report.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self.0.failure, Failure::Cancelled(_))
+        matches!(self.0.failure, LeafKind::Cancelled(_))
     }
 
     /// Whether the task panicked.
     pub fn is_panic(&self) -> bool {
-        matches!(self.0.failure, Failure::Panic(_))
+        matches!(self.0.failure, LeafKind::Panic(_))
     }
 
     /// The text of the panic, or `None` if the task returned an error or the payload is not text.
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.failure {
-            Failure::Panic(panic) => panic.message.as_deref(),
+            LeafKind::Panic(panic) => panic.message.as_deref(),
             _ => None,
         }
     }
@@ -185,7 +185,7 @@ impl TaskError {
     /// already taken.
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.failure {
-            Failure::Panic(panic) => panic
+            LeafKind::Panic(panic) => panic
                 .payload
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -316,8 +316,8 @@ impl TaskOrigin {
     /// The error that the task returned.
     pub(super) fn error(&self) -> Option<&(dyn Error + 'static)> {
         match &self.0.failure {
-            Failure::Error(held) | Failure::Cancelled(held) => Some(&**held.get()?),
-            Failure::Panic(_) => None,
+            LeafKind::Error(held) | LeafKind::Cancelled(held) => Some(&**held.get()?),
+            LeafKind::Panic(_) => None,
         }
     }
 
