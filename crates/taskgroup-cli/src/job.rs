@@ -102,7 +102,8 @@ impl Job {
 
     /// Stops what is left of the command, moves the rest of its output, and returns what happened.
     pub(crate) async fn finish(mut self) -> Record {
-        // The command may have ended by itself at the moment of the cancellation. Then that end counts.
+        // The command may have ended by itself at the moment of the cancellation. Then that end
+        // counts.
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
                 self.ending = Some((Ending::Exited(status), self.started.elapsed()));
@@ -151,7 +152,7 @@ impl Job {
     }
 }
 
-/// The system says what is missing, but not for which command.
+/// The system's error says what is missing, but not for which command.
 fn with_command(error: &io::Error, work: &Work) -> io::Error {
     let place = match &work.cwd {
         Some(cwd) => format!(" in {}", cwd.display()),

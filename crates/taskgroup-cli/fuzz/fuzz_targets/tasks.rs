@@ -1,4 +1,4 @@
-//! No text makes a file of tasks anything but a tree or a list of faults.
+//! Every text gives a tree or a list of faults, and never a panic.
 //!
 //!     cargo +nightly fuzz run tasks --fuzz-dir crates/taskgroup-cli/fuzz -- -runs=200000
 

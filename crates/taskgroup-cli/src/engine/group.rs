@@ -36,8 +36,8 @@ struct Settles {
 }
 
 impl Settles {
-    /// A method, because an assignment would make the future capture a copy of the field and leave
-    /// the rest of this behind.
+    /// A method, because with an assignment the future would capture only a copy of the field, and
+    /// this would be dropped before the future runs.
     fn succeed(&mut self) {
         self.verdict = Verdict::Succeeded;
     }
@@ -113,8 +113,9 @@ impl Engine {
         }
     }
 
-    /// Something in the group was not done, because of a failure elsewhere. It has not won a race.
-    /// If a failure stops the others, the failure elsewhere does so.
+    /// Something in the group was not done because of a failure elsewhere. It cannot win a race,
+    /// and it does not stop the others, because the failure elsewhere does that if the plan says
+    /// so.
     pub(super) fn incomplete(&self, group: usize) -> Result<(), BoxError> {
         if self.is_race(group) {
             return Err(Failed.into());

@@ -21,7 +21,7 @@ impl Tail {
             self.dropped += 1;
         }
         self.kept.push_back(line[..line.len().min(BYTES)].to_vec());
-        // One byte more than is shown marks for `lines` that the line was cut.
+        // One byte more than is shown marks a line that was cut.
         if line.len() > BYTES {
             self.kept.back_mut().expect("just pushed").push(line[BYTES]);
         }

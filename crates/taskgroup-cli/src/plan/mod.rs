@@ -1,7 +1,7 @@
 //! The plan: groups and tasks, validated. After this point no input can be wrong.
 //!
-//! A plan comes from a file (`file`) or from the words of the command line; `names` names those.
-//! `options` is how it is run.
+//! A plan comes from a file (`file`) or from the command line, whose commands get their names from
+//! `names`. `options` says how the plan is run.
 
 pub(crate) mod file;
 pub(crate) mod names;

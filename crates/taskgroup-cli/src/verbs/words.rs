@@ -204,11 +204,16 @@ mod tests {
     use crate::plan::OnFailure;
     use clap::Parser;
 
-    fn checked(args: &[&str]) -> Result<Plan, UsageError> {
+    fn parsed(args: &[&str]) -> RunArgs {
         let all = ["taskgroup", "run"].iter().chain(args);
         let Verb::Run(raw) = Args::try_parse_from(all).expect("clap takes it").verb else {
             panic!("it is a run");
         };
+        raw
+    }
+
+    fn checked(args: &[&str]) -> Result<Plan, UsageError> {
+        let raw = parsed(args);
         checked_options(&raw.common)?;
         plan(raw, Policy::All)
     }
@@ -272,5 +277,24 @@ mod tests {
         );
         let plan = checked(&["--grace", "0s", "true"]).unwrap();
         assert_eq!(plan.tasks[0].work.grace, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_journal_is_new_or_resumed_and_no_file_is_written_twice() {
+        let options = |args: &[&str]| checked_options(&parsed(args).common);
+        assert!(options(&["true"]).unwrap().journal.is_none());
+        let new = options(&["--json", "a", "true"]).unwrap().journal;
+        assert!(matches!(new, Some(JournalFile::New(path)) if path == Path::new("a")));
+        let resumed = options(&["--resume", "a", "true"]).unwrap().journal;
+        assert!(matches!(resumed, Some(JournalFile::Resumed(path)) if path == Path::new("a")));
+        let twice = options(&["--resume", "a", "--report", "a", "true"]);
+        assert_eq!(
+            twice.unwrap_err(),
+            UsageError::SameFile {
+                first: "--resume",
+                second: "--report"
+            }
+        );
+        assert!(options(&["--json", "/dev/null", "--report", "/dev/null", "true"]).is_ok());
     }
 }
