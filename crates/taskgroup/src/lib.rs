@@ -25,6 +25,7 @@
 //! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
+//! | a future of the cancellation or the end | [`when_cancelled`], [`when_ended`] | `ctx.Done()`, `AbortSignal` |
 //! | to clean up on cancellation | [`until_cancelled`] | `except CancelledError` |
 //! | signals between tasks | Tokio's channels, `Notify`, `Semaphore` | `Queue`, `Event` |
 //!
@@ -71,6 +72,7 @@ mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod warning;
+mod when;
 
 pub use blocking::BlockingToken;
 pub use bracket::{bracket, defer, drain};
@@ -105,3 +107,4 @@ pub use shield::shield;
 pub use start::{StartError, Started};
 #[cfg(feature = "macros")]
 pub use taskgroup_macros::main;
+pub use when::{WhenCancelled, WhenEnded, when_cancelled, when_ended};

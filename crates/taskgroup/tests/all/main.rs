@@ -22,5 +22,6 @@ mod properties;
 mod reasons;
 mod scale;
 mod seeds;
+mod services;
 mod support;
 mod surface;

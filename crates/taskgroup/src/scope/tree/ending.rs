@@ -36,6 +36,7 @@ impl Scope {
             }
         }
         self.forget_stopped();
+        self.wake_watchers();
         events::closed(self);
         if let Some(group) = self.group() {
             group.closed();
@@ -75,5 +76,6 @@ impl Scope {
         if let Kind::Task(task) = &self.kind {
             task.forget();
         }
+        self.wake_watchers();
     }
 }

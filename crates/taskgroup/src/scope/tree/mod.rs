@@ -13,6 +13,7 @@
 //! | `dropping` | which scope is about to drop what it runs |
 //! | `blocked` | awaits that are cut off, and code that blocks on one |
 //! | `wakers` | what a scope wakes |
+//! | `watch` | waiting for a turn in the life of a scope |
 //! | `parked` | where a scope is at home |
 //! | `ending` | the end of a scope, by its section or as an orphan |
 //! | `deferred` | work for the end of a scope, and cleanups that were left to it |
@@ -56,6 +57,9 @@
 //!   - `background` of a group, and `tokens`. A background child is counted, and then the section
 //!     counts the tokens. Another child gives its token back and then asks how many background
 //!     children there are. The same would be lost.
+//!   - `RARE` in `flags`, and `tokens`. A watch of the end sets the bit and then looks whether the
+//!     scope is closed. A thread that closes the scope then looks for the bit. Otherwise the watch
+//!     would wait for a wake-up that no thread sends.
 //!   - `CANCELLED` in `flags`, and `holds`. A canceller sets the bit, and then the thread that
 //!     polls the task counts the holds. A thread that takes the last hold off then looks for the
 //!     bit. Otherwise the task would wait for a drop that no thread makes. (In scopes that are no
@@ -100,6 +104,7 @@ mod spread;
 mod tokens;
 mod wakers;
 mod walk;
+mod watch;
 
 use flags::Flags;
 pub(crate) use flags::{CANCELLED, FORCED, NAMED, OWN};
@@ -107,6 +112,7 @@ use links::Links;
 pub(super) use links::NO_SLOT;
 pub(crate) use spread::Dropping;
 pub(crate) use walk::{ancestors, outward, task_around, task_of};
+pub(crate) use watch::Watch;
 
 /// What a scope is for, with what only that kind needs.
 pub(crate) enum Kind {
@@ -224,6 +230,8 @@ struct Rare {
     /// Awaits that this cancelled scope has cut off, to be polled again when a
     /// [`Cancelled`](crate::Cancelled) lets them go on or nothing holds the scope any more.
     stopped: Vec<StoredWaker>,
+    /// What waits for a turn in the life of this scope (WT1).
+    watchers: Waiters,
     /// How often it has cut off an await with nothing to hold its code (T15).
     cuts: u32,
     asking: Asking,

@@ -109,6 +109,8 @@ fn spread(
             // Taken, as by a wake: the task that is woken polls the section, which stores a waker
             // again before it looks at the flags.
             sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
+            let watchers = inner.take_watchers();
+            sections.extend(watchers.into_iter().map(|waker| (first_task, waker)));
             if before & inherited == inherited {
                 // It was spread from above already. Only this scope itself learns something new.
                 continue;

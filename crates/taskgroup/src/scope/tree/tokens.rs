@@ -184,4 +184,10 @@ impl Scope {
         // Acquire: T3, with the close: what was done below before that is visible.
         self.tokens.load(Ordering::Acquire) & CLOSED != 0
     }
+
+    /// As [`is_closed`](Self::is_closed), for a watch that has registered.
+    pub(super) fn is_closed_for_watchers(&self) -> bool {
+        // SeqCst: T14: asks after `RARE` was set.
+        self.tokens.load(Ordering::SeqCst) & CLOSED != 0
+    }
 }

@@ -1,0 +1,87 @@
+//! Waiting for a turn in the life of a scope from anywhere: its cancellation, its first failure,
+//! its end.
+//!
+//! - **WT1** A watch registers and then looks. What it waits for is made true first, and then the
+//!   watchers are taken out and woken, all of them at each turn. So one of the two threads sees the
+//!   other, and a watch that is woken for another turn registers again.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use super::{Kind, Rare, Scope, ScopeData};
+use crate::gate::{self, StoredWaker};
+use crate::scope::waiters::Key;
+
+/// A wait for a turn in the life of a scope. Dropped, it is forgotten (S44).
+pub(crate) struct Watch {
+    scope: Arc<Scope>,
+    key: Option<Key>,
+}
+
+impl Watch {
+    pub(crate) fn new(scope: Arc<Scope>) -> Self {
+        Self { scope, key: None }
+    }
+
+    /// Ready when `look` finds something. It is called again whenever that may have changed.
+    pub(crate) fn poll<T>(
+        &mut self,
+        waker: &Waker,
+        look: impl Fn(&Arc<Scope>) -> Option<T>,
+    ) -> Poll<T> {
+        if let Some(found) = look(&self.scope) {
+            return Poll::Ready(found);
+        }
+        self.scope.put_watcher(&mut self.key, waker);
+        // WT1
+        look(&self.scope).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let gone = self.scope.rare(|rare| rare.watchers.remove(key));
+            drop(gone);
+        }
+    }
+}
+
+impl Scope {
+    /// Whether it has ended, with everything below.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.kind {
+            _ if self.is_closed_for_watchers() => true,
+            // The scope may have been made after the task had ended (K5).
+            Kind::Task(task) => task.upgrade().is_none(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn put_watcher(&self, key: &mut Option<Key>, waker: &Waker) {
+        let is_known = |rare: &Rare| key.is_some_and(|own| rare.watchers.has(own, waker));
+        if self.rare(|rare| is_known(rare)) {
+            return;
+        }
+        let waker = gate::clone_waker(waker);
+        let old = self.rare(|rare| rare.watchers.put(key, waker));
+        drop(old);
+    }
+
+    /// Something has changed that may be waited for (WT1).
+    pub(in crate::scope) fn wake_watchers(&self) {
+        if self.has_rare() {
+            let watchers = self.inner.lock().take_watchers();
+            watchers.into_iter().for_each(StoredWaker::wake);
+        }
+    }
+}
+
+impl ScopeData {
+    pub(super) fn take_watchers(&mut self) -> Vec<StoredWaker> {
+        match &mut self.rare {
+            Some(rare) => rare.watchers.take_all(),
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What a service keeps and hands around: futures of a cancellation or an end.
+
+mod when;
