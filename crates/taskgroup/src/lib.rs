@@ -25,6 +25,8 @@
 //! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
+//! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |
+//! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |
 //! | a future of the cancellation or the end | [`when_cancelled`], [`when_ended`] | `ctx.Done()`, `AbortSignal` |
 //! | to clean up on cancellation | [`until_cancelled`] | `except CancelledError` |
 //! | signals between tasks | Tokio's channels, `Notify`, `Semaphore` | `Queue`, `Event` |
@@ -93,7 +95,7 @@ pub use error::BoxError;
 pub use error::info::{TaskId, TaskInfo};
 pub use error::leaf::TaskError;
 pub use error::tree::ErrorGroup;
-pub use group::{GroupBuilder, SpawnRefused, TaskBuilder, TaskGroup};
+pub use group::{GroupBuilder, OpenGroup, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{JoinError, JoinRef, TaskHandle};
 pub use local::Local;
 pub use policy::Policy;

@@ -20,7 +20,8 @@ pub enum ReasonKind {
     CancelCalled,
     /// The program was asked to stop by a signal.
     Shutdown,
-    /// The future that ran the scope was dropped before its end.
+    /// The future that ran the scope was dropped before its end, or the owner of an
+    /// [`OpenGroup`](crate::OpenGroup) dropped it.
     Dropped,
     /// The group had what it wanted: its policy was satisfied.
     Satisfied,
@@ -95,6 +96,12 @@ impl CancelReason {
         Self::new(ReasonKind::Dropped, None, None, location)
     }
 
+    /// The owner dropped the group that it had opened at `location`.
+    pub(crate) fn let_go(location: &'static Location<'static>) -> Self {
+        let detail = "its `OpenGroup` was dropped".to_owned();
+        Self::new(ReasonKind::Dropped, None, Some(detail), location)
+    }
+
     pub(crate) fn deadline(detail: String, location: &'static Location<'static>) -> Self {
         Self::new(ReasonKind::Deadline, None, Some(detail), location)
     }
@@ -163,7 +170,10 @@ impl fmt::Display for CancelReason {
             }
             (ReasonKind::CancelCalled, None) => write!(f, "cancel was called")?,
             (ReasonKind::Shutdown, _) => write!(f, "the program was stopped by {detail}")?,
-            (ReasonKind::Dropped, _) => write!(f, "the future around it was dropped")?,
+            (ReasonKind::Dropped, _) if detail.is_empty() => {
+                write!(f, "the future around it was dropped")?;
+            }
+            (ReasonKind::Dropped, _) => write!(f, "{detail}")?,
             (ReasonKind::Satisfied, Some(who)) => {
                 write!(f, "task `{}` gave what the group wanted", who.path())?;
             }

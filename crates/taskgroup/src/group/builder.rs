@@ -15,7 +15,7 @@ use crate::scope::group::GroupOptions;
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `run`"]
 pub struct GroupBuilder {
-    options: GroupOptions,
+    pub(super) options: GroupOptions,
 }
 
 impl GroupBuilder {

@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `builder` | the settings of a group before it runs |
 //! | `child` | a child before it is spawned: its name, its kind |
+//! | `open` | a group that is kept in a struct |
 //! | `run` | the life of a group: the body, the wait for the children, the outcome |
 //! | `spawn` | the group itself: how a child gets in, waits for a place, or is refused |
 
 mod builder;
 mod child;
+mod open;
 mod run;
 mod spawn;
 
@@ -21,6 +23,7 @@ use std::panic::Location;
 
 pub use builder::GroupBuilder;
 pub use child::TaskBuilder;
+pub use open::OpenGroup;
 pub(crate) use spawn::ChildOptions;
 pub use spawn::{SpawnRefused, TaskGroup};
 

@@ -378,10 +378,7 @@ impl TaskGroup {
                 self.in_tree().start(task, false);
                 Ok(TaskHandle::new(joiner))
             }
-            Err(refusal) => Err(SpawnRefused {
-                future,
-                reason: self.reason_of(refusal),
-            }),
+            Err(refusal) => Err(SpawnRefused::new(future, self.reason_of(refusal))),
         }
     }
 
@@ -400,6 +397,10 @@ pub struct SpawnRefused<F> {
 }
 
 impl<F> SpawnRefused<F> {
+    pub(super) fn new(future: F, reason: CancelReason) -> Self {
+        Self { future, reason }
+    }
+
     /// Gives the future back. It was not polled.
     pub fn into_future(self) -> F {
         self.future

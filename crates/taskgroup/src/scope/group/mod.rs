@@ -7,12 +7,14 @@
 //! | `children` | how children come in, and what the end of one means |
 //! | `limit`, `places` | children and spawns that wait for a place |
 //! | `outcomes` | failures, successes, the policy |
+//! | `opened`, `hand` | a group without a body, which its owner closes by hand |
 //! | `grace` | how long cleanup may take |
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use self::hand::Hand;
 use self::places::Places;
 use super::driver::Queue;
 use super::task::TaskRef;
@@ -25,7 +27,9 @@ use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
 
 mod children;
 mod grace;
+mod hand;
 mod limit;
+mod opened;
 mod outcomes;
 mod places;
 mod view;
@@ -84,6 +88,8 @@ struct Asked {
     settings: Settings,
     grace_timer: Mutex<Option<SetAlarm>>,
     places: Mutex<Places<TaskRef>>,
+    /// Of a group without a body.
+    hand: Mutex<Hand>,
 }
 
 /// What the builder of a group decides. The future that runs a group carries it about: what few ask
@@ -102,6 +108,8 @@ pub(crate) struct Settings {
     /// As asked for; helpers have defaults of their own.
     pub(crate) policy: Option<Policy>,
     pub(crate) progress: Option<Progress>,
+    /// It has no body: its owner closes it by hand.
+    pub(crate) by_hand: bool,
 }
 
 impl GroupOptions {
@@ -124,6 +132,7 @@ impl GroupState {
             super::spans::of_group(number_of(&number), name)
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
+        let by_hand = asked.as_ref().is_some_and(|asked| asked.settings.by_hand);
         Self {
             findings: crate::sync::OnceLock::new(),
             plain: asked.as_ref().is_none_or(|asked| asked.is_plain()),
@@ -132,7 +141,7 @@ impl GroupState {
             since: clock::stamp(),
             background: AtomicU32::new(0),
             light: options.light.then(Arc::default),
-            body_over: std::sync::atomic::AtomicBool::new(false),
+            body_over: std::sync::atomic::AtomicBool::new(by_hand),
             #[cfg(feature = "tracing")]
             span,
         }
@@ -194,6 +203,7 @@ impl Asked {
             settings,
             grace_timer: Mutex::new(None),
             places: Mutex::default(),
+            hand: Mutex::default(),
         })
     }
 
@@ -204,6 +214,7 @@ impl Asked {
             limit,
             policy,
             progress,
+            by_hand: _,
         } = &self.settings;
         let wanted = policy.and_then(Policy::wanted);
         limit.is_none() && wanted.is_none() && progress.is_none()

@@ -53,6 +53,7 @@ impl Group<'_> {
             outcomes.failures.push(member);
             stopped_by
         };
+        self.scope.wake_watchers();
         if let Some(member) = stopped_by {
             let dropping = match whose {
                 Whose::Child | Whose::PassedOn => Dropping::InPlace,
@@ -178,6 +179,12 @@ impl GroupState {
             Member::Task(leaf) => outcomes.failures.iter().any(|known| known.is_same(leaf)),
             Member::Group(_) => false,
         })
+    }
+
+    /// The first failure that is kept.
+    pub(super) fn first_failure(&self) -> Option<TaskError> {
+        let outcomes = self.findings.get()?.outcomes.lock();
+        outcomes.failures.first().map(Member::to_task_error)
     }
 
     /// Whether anything below it has failed, even if the policy tolerates it.

@@ -79,7 +79,10 @@ impl Scope {
                 .collect()
         };
         for section in parked {
-            section.leave_home(self);
+            // What is opened in a run ends with it: further out there is no code of the program.
+            if !matches!(self.kind, Kind::Run) || !section.let_go_if_by_hand() {
+                section.leave_home(self);
+            }
         }
     }
 

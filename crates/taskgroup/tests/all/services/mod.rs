@@ -1,3 +1,4 @@
-//! What a service keeps and hands around: futures of a cancellation or an end.
+//! What a service keeps and hands around: a group in a field, futures of a cancellation or an end.
 
+mod open_group;
 mod when;

@@ -1,0 +1,24 @@
+//! Who has the token of a group without a body (S47).
+//!
+//! No section polls such a group. In place of that, its owner has the token of the section, and
+//! gives it back in one of two ways: it closes the group when nothing is left below, or it lets the
+//! group go, which then ends as an orphan.
+//!
+//! - **OG1** The token is given back once. `Hand` says under its lock whether that has happened; a
+//!   group is closed, and a group is let go, only by the thread that has taken `Hand::Open` away.
+
+use crate::error::ErrorGroup;
+
+/// Who has the token of the section.
+#[derive(Default)]
+pub(super) enum Hand {
+    /// The owner.
+    #[default]
+    Open,
+    /// A thread that closes the group, and takes the outcome.
+    Closing,
+    /// The group was closed, with this outcome.
+    Closed(Result<(), ErrorGroup>),
+    /// It was let go. What fails then is for the scope around.
+    LetGo,
+}
