@@ -160,10 +160,10 @@ enum Armed {
 }
 
 pin_project! {
-    /// Polls `section`, whose scope is a deadline, to its end. It reads no clock and sets no timer
-    /// before the work is pending. While nothing inside needs a scope, none is opened, and there is
-    /// nothing to do at the end of the work.
-    struct Limited<F: Future> {
+    /// Polls `section`, whose scope is a deadline or a cancel scope, to its end. It reads no clock
+    /// and sets no timer before the work is pending. While nothing inside a deadline needs a scope,
+    /// none is opened, and there is nothing to do at the end of the work.
+    pub(crate) struct Limited<F: Future> {
         // The alarm is dropped before the work.
         armed: Armed,
         #[pin]
@@ -177,7 +177,7 @@ pin_project! {
 }
 
 impl<F: Future> Limited<F> {
-    fn new(
+    pub(crate) fn new(
         section: Section<F>,
         limit: Option<Duration>,
         location: &'static Location<'static>,

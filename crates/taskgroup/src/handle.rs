@@ -2,16 +2,13 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::cancel::{CancelReason, cancel_point, poll_cancel_point};
+use crate::cancel::{cancel_point, poll_cancel_point};
 use crate::error::{TaskId, TaskInfo};
-use crate::scope::current;
 pub use crate::scope::task::outcome::JoinError;
-use crate::scope::task::{Header, Joiner, WaitDone};
-use crate::scope::tree::Dropping;
+use crate::scope::task::{Header, Joiner, TaskRef, WaitDone};
 
 /// A child of a group: a future of its value.
 ///
@@ -48,8 +45,12 @@ impl<T> TaskHandle<T> {
         }
     }
 
+    pub(crate) fn task(&self) -> &TaskRef {
+        self.joiner.task()
+    }
+
     fn header(&self) -> &Header {
-        self.joiner.task().header()
+        self.task().header()
     }
 
     pub(crate) fn wait_done(&self) -> WaitDone<'_> {
@@ -88,24 +89,6 @@ impl<T> TaskHandle<T> {
 }
 
 impl<T> TaskHandle<T> {
-    /// Cancels this task only. Its siblings go on, and the group does not fail.
-    ///
-    /// The task is dropped at its next suspension point, or cleans up first where it holds a guard.
-    /// A second call has no effect, and neither has a call after the task has ended.
-    #[track_caller]
-    pub fn cancel(&self) {
-        if self.is_finished() {
-            return;
-        }
-        let reason = CancelReason::called(current::info(), Location::caller());
-        let task = self.joiner.task();
-        task.inside().cancel(&reason, Dropping::Scheduled);
-        task.cancel_alone();
-        if let Some(group) = self.header().owner.group() {
-            group.unqueue(self.index());
-        }
-    }
-
     /// Resolves when the task has ended, and leaves the value where it is. Any number of callers
     /// may wait.
     ///

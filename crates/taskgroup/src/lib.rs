@@ -26,7 +26,7 @@
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
 //! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |
-//! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |
+//! | to cancel a part of a task, or anything from afar | [`CancelScope`], [`Canceller`] | `CancelScope`, `CancelFunc`, `AbortController` |
 //! | a future of the cancellation or the end | [`when_cancelled`], [`when_ended`] | `ctx.Done()`, `AbortSignal` |
 //! | to clean up on cancellation | [`until_cancelled`] | `except CancelledError` |
 //! | signals between tasks | Tokio's channels, `Notify`, `Semaphore` | `Queue`, `Event` |
@@ -53,6 +53,8 @@ mod ambient;
 mod blocking;
 mod bracket;
 mod cancel;
+mod cancel_scope;
+mod canceller;
 mod clock;
 pub mod combine;
 mod deadline;
@@ -73,12 +75,16 @@ mod start;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tokio-util")]
+mod token;
 mod warning;
 mod when;
 
 pub use blocking::BlockingToken;
 pub use bracket::{bracket, defer, drain};
 pub use cancel::{CancelReason, Cancelled, ReasonKind, checkpoint, is_cancelled, until_cancelled};
+pub use cancel_scope::CancelScope;
+pub use canceller::Canceller;
 pub use combine::as_completed::as_completed;
 pub use combine::gather::gather;
 pub use combine::join::join;
@@ -109,4 +115,6 @@ pub use shield::shield;
 pub use start::{StartError, Started};
 #[cfg(feature = "macros")]
 pub use taskgroup_macros::main;
+#[cfg(feature = "tokio-util")]
+pub use token::cancellation_token;
 pub use when::{WhenCancelled, WhenEnded, when_cancelled, when_ended};

@@ -1,5 +1,6 @@
 //! Why something was cancelled.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
@@ -91,6 +92,16 @@ impl CancelReason {
         Self::new(ReasonKind::CancelCalled, who, None, location)
     }
 
+    /// As [`called`](Self::called), by `cancel_with`.
+    pub(crate) fn called_with(
+        why: Cow<'static, str>,
+        who: Option<TaskInfo>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let why = Some(why.into_owned());
+        Self::new(ReasonKind::CancelCalled, who, why, location)
+    }
+
     /// The future was dropped that ran the scope opened at `location`.
     pub(crate) fn dropped(location: &'static Location<'static>) -> Self {
         Self::new(ReasonKind::Dropped, None, None, location)
@@ -143,6 +154,13 @@ impl CancelReason {
         self.0.who.as_ref()
     }
 
+    /// What the program said about it: the text given to `cancel_with`
+    /// ([`TaskGroup::cancel_with`](crate::TaskGroup::cancel_with), for example).
+    pub fn message(&self) -> Option<&str> {
+        let said = self.0.kind == ReasonKind::CancelCalled;
+        self.0.detail.as_deref().filter(|_| said)
+    }
+
     /// Where: the spawn of the task that failed, the call of `cancel`, or the start of the
     /// deadline.
     pub fn location(&self) -> &'static Location<'static> {
@@ -182,6 +200,9 @@ impl fmt::Display for CancelReason {
             (ReasonKind::GraceOver, _) => write!(f, "the grace for cleanup was over")?,
             (ReasonKind::Closed, _) => write!(f, "the group had ended")?,
             (ReasonKind::RuntimeGone, _) => write!(f, "its runtime was shut down")?,
+        }
+        if let Some(why) = self.message() {
+            write!(f, ": {why}")?;
         }
         write!(f, " ({location})")
     }

@@ -31,9 +31,7 @@ use crate::cancel::CancelReason;
 use crate::error::{BoxError, ErrorGroup, TaskId, TaskInfo};
 use crate::handle::TaskHandle;
 use crate::observe::Tree;
-use crate::scope::current;
 use crate::scope::task::TaskOutput;
-use crate::scope::tree::Dropping;
 use crate::scope::who;
 use crate::start::{self, StartError, Started};
 
@@ -169,16 +167,6 @@ impl TaskGroup {
     /// ```
     pub fn task(&self, name: impl Into<Cow<'static, str>>) -> TaskBuilder<'_> {
         TaskBuilder::new(self, name.into())
-    }
-
-    /// Cancels the body and the children, without an error of its own.
-    ///
-    /// What fails before everything has ended still comes out. A second call has no effect, and
-    /// neither has a call after the group has ended.
-    #[track_caller]
-    pub fn cancel(&self) {
-        let reason = CancelReason::called(current::info(), Location::caller());
-        self.scope.cancel(&reason, Dropping::Scheduled);
     }
 
     /// Whether the group is cancelled, by itself or from outside.

@@ -1,5 +1,6 @@
 //! A group that is kept in a struct.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -161,6 +162,12 @@ impl OpenGroup {
     #[track_caller]
     pub fn cancel(&self) {
         self.group.cancel();
+    }
+
+    /// As [`cancel`](Self::cancel), and `why` is part of the [reason](CancelReason::message).
+    #[track_caller]
+    pub fn cancel_with(&self, why: impl Into<Cow<'static, str>>) {
+        self.group.cancel_with(why);
     }
 
     /// Whether the group is cancelled, by itself or from outside.

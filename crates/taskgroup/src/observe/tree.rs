@@ -36,6 +36,8 @@ pub enum NodeKind {
     /// A deadline, as [`timeout`](crate::timeout) makes one. It is a node once something below it
     /// has opened a scope; until then it is only an instant.
     Deadline,
+    /// A [`CancelScope`](crate::CancelScope) at work.
+    CancelScope,
     /// A [`shield`](crate::shield).
     Shield,
 }
@@ -48,6 +50,7 @@ impl NodeKind {
             Self::Group => "group",
             Self::Task => "task",
             Self::Deadline => "deadline",
+            Self::CancelScope => "cancel scope",
             Self::Shield => "shield",
         }
     }

@@ -88,6 +88,7 @@ impl Walk {
             Kind::Root => NodeKind::Process,
             Kind::Run => NodeKind::Run,
             Kind::Group(_) => NodeKind::Group,
+            Kind::Deadline(state) if state.lock().by_hand => NodeKind::CancelScope,
             Kind::Deadline(_) => NodeKind::Deadline,
             Kind::Shield => NodeKind::Shield,
             // No node. What is below it hangs from the node above.

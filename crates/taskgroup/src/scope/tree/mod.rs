@@ -125,7 +125,7 @@ pub(crate) enum Kind {
     Group(GroupState),
     /// The inside of a task, made when the task first needs one.
     Task(TaskLink),
-    /// A deadline.
+    /// A deadline. A cancel scope is one that never comes, and is cancelled by hand.
     Deadline(Mutex<DeadlineState>),
     /// A shield: outer cancellations stop here.
     Shield,
@@ -153,6 +153,8 @@ pub(crate) struct DeadlineState {
     /// The work has moved it in the poll that goes on.
     pub(crate) moved_inside: bool,
     pub(crate) expired: bool,
+    /// It is a cancel scope.
+    pub(crate) by_hand: bool,
 }
 
 impl Kind {
@@ -165,6 +167,13 @@ impl Kind {
         Self::Deadline(Mutex::new(DeadlineState {
             at,
             after,
+            ..DeadlineState::default()
+        }))
+    }
+
+    pub(crate) fn cancel_scope() -> Self {
+        Self::Deadline(Mutex::new(DeadlineState {
+            by_hand: true,
             ..DeadlineState::default()
         }))
     }
@@ -232,6 +241,9 @@ struct Rare {
     stopped: Vec<StoredWaker>,
     /// What waits for a turn in the life of this scope (WT1).
     watchers: Waiters,
+    /// Cancelled with this scope.
+    #[cfg(feature = "tokio-util")]
+    token: Option<tokio_util::sync::CancellationToken>,
     /// How often it has cut off an await with nothing to hold its code (T15).
     cuts: u32,
     asking: Asking,

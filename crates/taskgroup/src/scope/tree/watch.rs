@@ -68,6 +68,16 @@ impl Scope {
         drop(old);
     }
 
+    /// The token that is cancelled with this scope, and whether it was made just now. The caller
+    /// sees to it then that it is cancelled.
+    #[cfg(feature = "tokio-util")]
+    pub(crate) fn token(&self) -> (tokio_util::sync::CancellationToken, bool) {
+        self.rare(|rare| {
+            let is_new = rare.token.is_none();
+            (rare.token.get_or_insert_default().clone(), is_new)
+        })
+    }
+
     /// Something has changed that may be waited for (WT1).
     pub(in crate::scope) fn wake_watchers(&self) {
         if self.has_rare() {
