@@ -19,6 +19,7 @@
 //! | the first that succeeds | [`race`], [`race_staggered`] | `Promise.any`, `staggered_race` |
 //! | one function over many items | [`map`] | `Semaphore` and `gather` |
 //! | outcomes in order of completion | [`as_completed`] | `as_completed` |
+//! | the next one that ends, of a group that goes on to spawn | [`TaskGroup::outcomes`] | `join_next`, `group.next()` |
 //! | to see which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
 //! | outputs that are no `Result` | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |
@@ -64,6 +65,7 @@ mod group;
 mod handle;
 mod local;
 pub mod observe;
+mod outcomes;
 mod policy;
 mod progress;
 mod reason;
@@ -104,6 +106,7 @@ pub use error::tree::ErrorGroup;
 pub use group::{GroupBuilder, OpenGroup, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{JoinError, JoinRef, TaskHandle};
 pub use local::Local;
+pub use outcomes::Outcomes;
 pub use policy::Policy;
 pub use progress::Progress;
 #[cfg(feature = "runner")]

@@ -82,6 +82,11 @@ impl<F: Future> AsCompleted<F> {
         std::future::poll_fn(|cx| self.poll_next_unpin(cx)).await
     }
 
+    /// Adds a future under a number.
+    pub(crate) fn push(&mut self, index: usize, future: F) {
+        self.running.push(Indexed { index, future });
+    }
+
     /// The number of outputs that are still to come.
     #[must_use]
     pub fn remaining(&self) -> usize {

@@ -1,8 +1,9 @@
 //! What a service keeps and hands around: a group in a field, cancel scopes and cancellers, futures
-//! of a cancellation or an end.
+//! of a cancellation or an end, outcomes as they come.
 
 mod cancel_scope;
 mod open_group;
+mod outcomes;
 #[cfg(feature = "tokio-util")]
 mod token;
 mod when;
