@@ -337,4 +337,9 @@ impl Identity {
     pub(super) fn key(&self) -> LeafKey {
         LeafKey(self.0.as_ptr())
     }
+
+    /// Whether anything still owns the leaf.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.strong_count() > 0
+    }
 }

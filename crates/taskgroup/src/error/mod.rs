@@ -11,7 +11,8 @@
 // (walking it), `select` (splitting it), `clauses` (`except*`), `render` and `layout` (printing
 // it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
 // `not_kept` (failures beyond the number that is kept), `order` (when one failure cannot follow
-// from another), `cause` (which failure of a group comes first).
+// from another), `cause` (which failure of a group comes first), `seen` (failures that were handed
+// on and are not kept).
 //
 // The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
 // `from_cancelled` and `ErrorGroup::new`.
@@ -29,6 +30,7 @@ mod order;
 mod origin;
 mod overrun;
 mod render;
+mod seen;
 mod select;
 pub(crate) mod tree;
 
@@ -51,6 +53,7 @@ pub(crate) use tree::ErrorGroup;
 
 pub(crate) use layout::OneLine;
 pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
+pub(crate) use seen::Seen;
 
 /// The error that a task or a body returns. `?` converts every error type into it, and strings.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

@@ -19,7 +19,7 @@ use crate::reason::CancelReason;
 use std::error::Error;
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// One member of an [`ErrorGroup`]: a failed task, or the failed group that a task was running.
 #[derive(Clone)]
@@ -266,6 +266,20 @@ pub(super) struct Heading {
     pub(super) handling: Option<ErrorGroup>,
 }
 
+/// Remembers a node without owning it, as [`Identity`](super::leaf::Identity) does a leaf.
+pub(super) struct NodeIdentity(Weak<GroupNode>);
+
+impl NodeIdentity {
+    pub(super) fn is(&self, group: &ErrorGroup) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&group.origin.0))
+    }
+
+    /// Whether anything still owns the node.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
 impl ErrorGroup {
     /// The error of the group `info`, or `None` if nothing failed. `members` are in the order in
     /// which they arrived; the cause is moved to the front.
@@ -317,6 +331,10 @@ impl ErrorGroup {
 
     pub(super) fn heading(&self) -> &Heading {
         &self.origin.0.heading
+    }
+
+    pub(super) fn identity(&self) -> NodeIdentity {
+        NodeIdentity(Arc::downgrade(&self.origin.0))
     }
 
     pub(super) fn same_node(&self, other: &Self) -> bool {

@@ -134,7 +134,7 @@ fn fails_with(bad: Bad) {
             for cancelled in [false, true] {
                 let ran = Arc::new(AtomicBool::new(false));
                 let sibling = ran.clone();
-                let run = builder.clone().policy(policy).run(async |group| {
+                let run = builder.clone().policy(policy.clone()).run(async |group| {
                     // The sibling has run before the group can be cancelled.
                     group
                         .spawn(async move { sibling.store(true, Ordering::SeqCst) })
@@ -377,7 +377,7 @@ fn fault_b3_failure_of_a_cleanup_comes_out() {
             Policy::first_success(),
             Policy::stop_after(5),
         ] {
-            let run = builder.clone().policy(policy).run(async |group| {
+            let run = builder.clone().policy(policy.clone()).run(async |group| {
                 defer(async { Outcome::<()>::Err("cleanup".into()) });
                 group.spawn(async { Outcome::Ok(()) });
                 Ok(())

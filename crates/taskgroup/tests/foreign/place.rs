@@ -162,6 +162,12 @@ places! {
     drop_of_a_waker_of_a_group DropOfAWakerOfAGroup,
     /// The waker of a task that watches a progress.
     wake_of_a_waker_of_a_progress WakeOfAWakerOfAProgress,
+    /// The hook of a policy, called for the failure of a child.
+    hook_of_a_policy HookOfAPolicy,
+    /// The predicate of a policy, called for the failure of a child.
+    predicate_of_a_policy PredicateOfAPolicy,
+    /// The drop of the hook of a policy.
+    drop_of_a_hook_of_a_policy DropOfAHookOfAPolicy,
     /// The warning hook, called for a task that blocks.
     hook_for_blocking HookForBlocking,
     /// The warning hook, called for a group that does not end after its grace.
@@ -207,6 +213,7 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::DropOfALateFuture
         | Place::DropOfAnOutputByALateChild
         | Place::DropOfALateLocal
+        | Place::DropOfAHookOfAPolicy
         | Place::DropOfADeferred => fails.then_some(DESTRUCTOR),
         Place::CloneOfAWakerOfAHandle
         | Place::WakeOfAWakerOfAHandle
@@ -230,7 +237,10 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         Place::Name => fails.then_some("a name is converted without a way to fail"),
         Place::StartClosure | Place::BracketReleaseClosure | Place::MapClosure => fails
             .then_some("the closure makes a future; that one can fail, and is a place of its own"),
-        Place::HookForBlocking | Place::HookForAPanic => fails.then_some(HOOK),
+        Place::HookForBlocking | Place::HookForAPanic | Place::HookOfAPolicy => {
+            fails.then_some(HOOK)
+        }
+        Place::PredicateOfAPolicy => fails.then_some("a predicate says yes or no"),
         Place::HookForAGrace if fails => Some(HOOK),
         Place::SubscriberOfANewSpan
         | Place::SubscriberOfAnEntry
@@ -303,6 +313,9 @@ impl Place {
             | Self::WakeOfALateWaker
             | Self::WakeOfAWakerOfAGroup
             | Self::WakeOfAWakerOfAProgress
+            | Self::HookOfAPolicy
+            | Self::PredicateOfAPolicy
+            | Self::DropOfAHookOfAPolicy
             | Self::DropOfALateError => Blame::Told,
             Self::SubscriberOfANewSpan
             | Self::SubscriberOfAnEntry
@@ -762,6 +775,27 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::WakeOfAWakerOfAGroup => of_a_group(&act, Op::Wake).await,
         Place::DropOfAWakerOfAGroup => of_a_group(&act, Op::Drop).await,
         Place::WakeOfAWakerOfAProgress => of_a_progress(&act).await,
+        Place::HookOfAPolicy => {
+            let policy = Policy::report(move |_| {
+                let _ = act.act();
+            });
+            with_a_failure(builder, policy).await;
+        }
+        Place::PredicateOfAPolicy => {
+            let policy = Policy::stop_if(move |_| {
+                let _ = act.act();
+                true
+            });
+            with_a_failure(builder, policy).await;
+        }
+        Place::DropOfAHookOfAPolicy => {
+            let held = act.on_drop();
+            drop(act);
+            let policy = Policy::report(move |_| {
+                let _ = &held;
+            });
+            with_a_failure(builder, policy).await;
+        }
         Place::HookForBlocking => {
             let calls = hook(act);
             taskgroup::observe::report_blocking(ms(4));
@@ -853,6 +887,16 @@ fn hook(act: Act) -> mpsc::Receiver<()> {
         }
     });
     calls
+}
+
+/// Runs a group of this policy, in which a child fails.
+async fn with_a_failure(builder: GroupBuilder, policy: Policy) {
+    let run = builder.policy(policy).run_to_end(async |inner: TaskGroup| {
+        let child = inner.spawn(async { Err::<(), _>("broken") });
+        child.ended().await;
+        Ok(())
+    });
+    let _ = run.await;
 }
 
 /// A wait that is polled by hand.

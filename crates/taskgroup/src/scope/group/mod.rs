@@ -20,7 +20,7 @@ use super::driver::Queue;
 use super::task::TaskRef;
 use super::timer::SetAlarm;
 use crate::clock::{self, Stamp};
-use crate::error::{Member, TaskId, TaskInfo};
+use crate::error::{Member, Seen, TaskError, TaskId, TaskInfo};
 use crate::policy::{Policy, Tally};
 use crate::progress::Progress;
 use crate::sync::{AtomicU32, Mutex, MutexGuard, Ordering};
@@ -68,18 +68,18 @@ struct Findings {
 #[derive(Default)]
 struct Outcomes {
     failures: Vec<Member>,
+    /// Those that the policy has handed to its hook.
+    reported: Seen,
     tally: Tally,
     /// The failure of the body or of a cleanup is among `failures`: no policy puts up with that.
     not_put_up_with: bool,
 }
 
 impl Outcomes {
-    /// Whether the failure `member`, of one task, is among those that are known.
-    fn knows(&self, member: &Member) -> bool {
+    /// Whether this failure is among those that were taken in.
+    fn knows(&self, failed: &TaskError) -> bool {
         let mut failures = self.failures.iter();
-        member
-            .as_task()
-            .is_some_and(|failed| failures.any(|known| known.is_same(failed)))
+        failures.any(|known| known.is_same(failed)) || self.reported.contains(failed)
     }
 }
 
@@ -172,8 +172,10 @@ impl GroupState {
             .and_then(|asked| what(&asked.settings))
     }
 
-    fn policy(&self) -> Policy {
-        self.asked(|asked| asked.policy).unwrap_or_default()
+    fn policy(&self) -> &Policy {
+        static FAIL_FAST: Policy = Policy::fail_fast();
+        self.asked(|asked| asked.policy.as_ref())
+            .unwrap_or(&FAIL_FAST)
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
@@ -216,7 +218,7 @@ impl Asked {
             progress,
             by_hand: _,
         } = &self.settings;
-        let wanted = policy.and_then(Policy::wanted);
+        let wanted = policy.as_ref().and_then(Policy::wanted);
         limit.is_none() && wanted.is_none() && progress.is_none()
     }
 

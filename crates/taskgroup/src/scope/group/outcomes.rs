@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::GroupState;
 use super::view::Group;
+use super::{GroupState, Outcomes};
 use crate::error::{BoxError, ErrorGroup, Failed, Fault, Interval, Member, TaskError, TaskInfo};
 use crate::policy::{QuorumMissed, Tally, Verdict};
 use crate::reason::{CancelReason, ReasonKind};
@@ -30,14 +30,19 @@ impl Group<'_> {
     /// and added under one lock, because several children may pass on the same one at once.
     pub(in crate::scope) fn failed(self, member: Member, whose: Whose) {
         let policy = self.policy();
-        let stopped_by = {
+        // For the code of the program, which is called with no lock held.
+        let shown = policy.has_hooks().then(|| member.to_task_error());
+        let is_fatal = shown
+            .as_ref()
+            .is_some_and(|failure| policy.is_fatal(failure));
+        let (stopped_by, reported) = {
             let mut outcomes = self.outcomes();
-            if whose == Whose::PassedOn && outcomes.knows(&member) {
+            let passed_on = member.as_task().filter(|_| whose == Whose::PassedOn);
+            if passed_on.is_some_and(|failed| outcomes.knows(failed)) {
                 drop(outcomes);
-                return drop(member);
+                return drop((member, shown));
             }
             let verdict = if whose == Whose::Cleanup {
-                outcomes.not_put_up_with = true;
                 // It is not counted (S42). It cancels the group only under a policy that stops at
                 // the first failure.
                 policy.judge(Tally {
@@ -48,11 +53,23 @@ impl Group<'_> {
                 outcomes.tally.failed += 1;
                 policy.judge(outcomes.tally)
             };
-            let stop = verdict == Verdict::Failed && !self.scope.is_cancelled();
-            let stopped_by = stop.then(|| member.clone());
-            outcomes.failures.push(member);
-            stopped_by
+            let stops = is_fatal || verdict == Verdict::Failed;
+            let cancels = stops && !self.scope.is_cancelled();
+            let stopped_by = cancels.then(|| member.clone());
+            let reported = if policy.reports() && !stops {
+                outcomes.reported.add(&member);
+                Some(member)
+            } else {
+                outcomes.keep(member, whose);
+                None
+            };
+            (stopped_by, reported)
         };
+        if let (Some(member), Some(failure)) = (reported, shown) {
+            if !policy.hand_on(&failure) {
+                self.outcomes().keep(member, whose);
+            }
+        }
         self.scope.wake_watchers();
         if let Some(member) = stopped_by {
             let dropping = match whose {
@@ -85,11 +102,18 @@ impl Group<'_> {
         let gathered = error.downcast_ref::<ErrorGroup>();
         let member = if let Some(failed) = TaskError::passed_on_by(&*error) {
             // A child's failure, passed on. It counts once.
-            pass_on(self.scope, &failed);
-            let outcomes = self.outcomes();
+            if !self.policy().reports() {
+                pass_on(self.scope, &failed);
+            }
+            let mut outcomes = self.outcomes();
             let mut failures = outcomes.failures.iter();
-            let known = failures.find(|known| known.is_same(&failed));
-            known.cloned().unwrap_or(Member::Task(failed))
+            let known = failures.find(|known| known.is_same(&failed)).cloned();
+            known.unwrap_or_else(|| {
+                // It was handed on and not kept. What the body fails with comes out.
+                let member = Member::Task(failed);
+                outcomes.failures.push(member.clone());
+                member
+            })
         } else if let Some(group) = gathered.filter(|group| self.knows_all(group)) {
             // Failures of several children, which a helper gathered from their handles. They count
             // once as well.
@@ -168,6 +192,13 @@ impl Group<'_> {
     }
 }
 
+impl Outcomes {
+    fn keep(&mut self, member: Member, whose: Whose) {
+        self.not_put_up_with |= whose == Whose::Cleanup;
+        self.failures.push(member);
+    }
+}
+
 impl GroupState {
     /// Whether every member of `group` is the failure of a child of this group. It looks no deeper,
     /// because what a helper gathers is flat. To walk the whole error at every level of a deep tree
@@ -219,11 +250,7 @@ pub(crate) fn pass_on(owner: &Arc<Scope>, failed: &TaskError) {
 fn is_known_around(scope: &Arc<Scope>, failed: &TaskError) -> bool {
     ancestors(scope)
         .find_map(|scope| scope.group())
-        .is_some_and(|group| {
-            let outcomes = group.outcomes();
-            let mut failures = outcomes.failures.iter();
-            failures.any(|member| member.is_same(failed))
-        })
+        .is_some_and(|group| group.outcomes().knows(failed))
 }
 
 /// Code of `scope` that is dropped had failed and had not returned the failure (S41). The scope

@@ -1,9 +1,10 @@
 //! What a service keeps and hands around: a group in a field, cancel scopes and cancellers, futures
-//! of a cancellation or an end, outcomes as they come.
+//! of a cancellation or an end, outcomes and failures as they come.
 
 mod cancel_scope;
 mod open_group;
 mod outcomes;
+mod policies;
 #[cfg(feature = "tokio-util")]
 mod token;
 mod when;
