@@ -22,7 +22,7 @@ use crate::cancel::Cancelled;
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
-use crate::progress::Fate;
+use crate::progress::{Fate, Progress};
 use crate::scope::dated::Dated;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
@@ -111,21 +111,34 @@ impl Inline<'_> {
     where
         F: Future<Output = Result<V, BoxError>>,
     {
-        let index = self.group.scope().next_index();
-        let mut progress = Tracked::new(self.group);
-        let result = self.unfold(index, &mut progress, future).await;
-        progress.end(Fate::of(&result));
+        let entry = Entry::new(self.group, None);
+        self.entered(entry, future, |_| {}).await
+    }
+
+    /// As [`child`](Self::child), for a child that was counted before. Calls `opened` with the
+    /// scope of the child before the first poll.
+    pub(crate) async fn entered<F, V>(
+        self,
+        mut entry: Entry,
+        future: F,
+        opened: impl FnOnce(&Arc<Scope>),
+    ) -> Result<V, JoinError>
+    where
+        F: Future<Output = Result<V, BoxError>>,
+    {
+        let result = self.unfold(&mut entry, future, opened).await;
+        entry.progress.end(Fate::of(&result));
         if result.is_ok() {
-            self.group.in_tree().succeeded(|| self.info(index));
+            self.group.in_tree().succeeded(|| self.info(&entry.who));
         }
         result
     }
 
     async fn unfold<F, V>(
         self,
-        index: u32,
-        progress: &mut Tracked<'_>,
+        entry: &mut Entry,
         future: F,
+        opened: impl FnOnce(&Arc<Scope>),
     ) -> Result<V, JoinError>
     where
         F: Future<Output = Result<V, BoxError>>,
@@ -138,13 +151,15 @@ impl Inline<'_> {
                 group.reason_or_dropped(),
             )));
         }
-        progress.start();
+        entry.progress.start();
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
+        opened(&scope);
         let here = scope.clone();
+        let who = &entry.who;
         let judged = async move {
             let result = Dated::new(future).await;
             // Reported at once: this may be dropped before what it left behind has ended (S41).
-            result.map_err(|(error, interval)| self.failed(index, &here, error, interval))
+            result.map_err(|(error, interval)| self.failed(who, &here, error, interval))
         };
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
         let ended = section.as_mut().ended().await;
@@ -158,7 +173,7 @@ impl Inline<'_> {
                 )))
             }
             Ended::Panicked(caught) => {
-                let member = Member::failed(self.info(index), (*caught).into());
+                let member = Member::failed(self.info(who), (*caught).into());
                 let failed = member.to_task_error();
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))
@@ -170,7 +185,7 @@ impl Inline<'_> {
     /// was cancelled.
     fn failed(
         self,
-        index: u32,
+        who: &Entrant,
         scope: &Arc<Scope>,
         error: BoxError,
         interval: Interval,
@@ -181,7 +196,7 @@ impl Inline<'_> {
             group::pass_on(group, &failed);
             return Some(failed);
         }
-        let member = Member::from_failure(self.info(index), error, interval);
+        let member = Member::from_failure(self.info(who), error, interval);
         let failed = member.to_task_error();
         group.adopt_failure(member);
         Some(failed)
@@ -217,28 +232,65 @@ impl Inline<'_> {
         }
     }
 
-    fn info(self, index: u32) -> TaskInfo {
+    pub(crate) fn info(self, entrant: &Entrant) -> TaskInfo {
         let above = who::info(self.group.scope());
-        let id = TaskId::new(above.id().group(), index);
-        let name: Cow<'static, str> = Cow::Owned(format!("#{index}"));
-        TaskInfo::new(name, id, Some(&above), self.location)
+        let id = TaskId::new(above.id().group(), entrant.index);
+        TaskInfo::new(entrant.display_name(), id, Some(&above), self.location)
+    }
+}
+
+/// An inline child that is counted and does not run yet.
+pub(crate) struct Entry {
+    who: Entrant,
+    progress: Tracked,
+}
+
+impl Entry {
+    /// The next child of `group`.
+    pub(crate) fn new(group: &TaskGroup, name: Option<Cow<'static, str>>) -> Self {
+        Self {
+            who: Entrant {
+                index: group.scope().next_index(),
+                name,
+            },
+            progress: Tracked::new(group),
+        }
+    }
+
+    pub(crate) fn who(&self) -> &Entrant {
+        &self.who
+    }
+}
+
+/// What an inline child is called.
+#[derive(Clone)]
+pub(crate) struct Entrant {
+    index: u32,
+    name: Option<Cow<'static, str>>,
+}
+
+impl Entrant {
+    pub(crate) fn display_name(&self) -> Cow<'static, str> {
+        let number = || Cow::Owned(format!("#{}", self.index));
+        self.name.clone().unwrap_or_else(number)
     }
 }
 
 /// Counts an inline child in its group's progress, also when the child is dropped half-way.
-struct Tracked<'a> {
-    group: &'a TaskGroup,
+struct Tracked {
+    progress: Option<Progress>,
     started: bool,
     ended: bool,
 }
 
-impl<'a> Tracked<'a> {
-    fn new(group: &'a TaskGroup) -> Self {
-        if let Some(progress) = group.state().progress() {
+impl Tracked {
+    fn new(group: &TaskGroup) -> Self {
+        let progress = group.state().progress().cloned();
+        if let Some(progress) = &progress {
             progress.queued();
         }
         Self {
-            group,
+            progress,
             started: false,
             ended: false,
         }
@@ -246,7 +298,7 @@ impl<'a> Tracked<'a> {
 
     fn start(&mut self) {
         self.started = true;
-        if let Some(progress) = self.group.state().progress() {
+        if let Some(progress) = &self.progress {
             progress.started();
         }
     }
@@ -256,13 +308,13 @@ impl<'a> Tracked<'a> {
             self.start();
         }
         self.ended = true;
-        if let Some(progress) = self.group.state().progress() {
+        if let Some(progress) = &self.progress {
             progress.ended(fate);
         }
     }
 }
 
-impl Drop for Tracked<'_> {
+impl Drop for Tracked {
     fn drop(&mut self) {
         if !self.ended {
             self.end(Fate::Cancelled);

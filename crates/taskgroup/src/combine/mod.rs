@@ -19,7 +19,7 @@ pub(crate) mod as_completed;
 #[cfg(feature = "indicatif")]
 mod bar;
 pub(crate) mod gather;
-mod inline;
+pub(crate) mod inline;
 pub(crate) mod join;
 pub(crate) mod map;
 pub(crate) mod race;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::run::run_group;
+use super::run::{Ran, run_group, run_judged};
 use super::spawn::TaskGroup;
 use crate::error::{BoxError, ErrorGroup};
 use crate::policy::Policy;
@@ -221,6 +221,18 @@ impl GroupBuilder {
     {
         let run = run_group(self.options, location, body).await;
         run.both_sides().await
+    }
+
+    /// As [`run_at`](Self::run_at), for a body that gives its failure to the group itself.
+    pub(crate) fn run_judged<R, F>(
+        self,
+        location: &'static Location<'static>,
+        body: impl FnOnce(TaskGroup) -> F,
+    ) -> impl Future<Output = Ran<R>>
+    where
+        F: Future<Output = Option<R>>,
+    {
+        run_judged(self.options, location, body)
     }
 
     /// Sets the policy unless the program has set one.

@@ -24,6 +24,7 @@ use std::panic::Location;
 pub use builder::GroupBuilder;
 pub use child::TaskBuilder;
 pub use open::OpenGroup;
+pub(crate) use run::{Ran, body_failed};
 pub(crate) use spawn::ChildOptions;
 pub use spawn::{SpawnRefused, TaskGroup};
 

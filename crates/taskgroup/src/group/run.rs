@@ -6,17 +6,17 @@ use std::task::Poll;
 
 use super::spawn::TaskGroup;
 use crate::cancel::{Cancelled, cancel_point, poll_over};
-use crate::error::{BoxError, ErrorGroup, Member};
+use crate::error::{BoxError, ErrorGroup, Interval, Member};
 use crate::scope::current;
 use crate::scope::dated::Dated;
-use crate::scope::group::{GroupOptions, GroupState};
+use crate::scope::group::{Group, GroupOptions, GroupState};
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
 use crate::scope::tree::{Kind, Scope};
 use crate::scope::who;
 
 /// A group that has ended. Its outcome is still to be taken.
-pub(super) struct Ran<R> {
+pub(crate) struct Ran<R> {
     group: TaskGroup,
     value: Option<R>,
     /// The body had ended and something below it had not.
@@ -25,7 +25,7 @@ pub(super) struct Ran<R> {
 
 impl<R> Ran<R> {
     /// Takes what the policy makes of the outcome.
-    pub(super) async fn by_policy(self) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>) {
+    pub(crate) async fn by_policy(self) -> (Result<Option<R>, ErrorGroup>, Arc<Scope>) {
         if let Some(failure) = self.group.in_tree().take_failure() {
             return (Err(failure), self.group.scope);
         }
@@ -39,7 +39,7 @@ impl<R> Ran<R> {
 
     /// As [`by_policy`](Self::by_policy), with an error where there is neither a value nor a
     /// failure.
-    pub(super) async fn value_or_error(self) -> Result<R, ErrorGroup> {
+    pub(crate) async fn value_or_error(self) -> Result<R, ErrorGroup> {
         let (ended, scope) = self.by_policy().await;
         if let Some(value) = ended? {
             return Ok(value);
@@ -53,7 +53,7 @@ impl<R> Ran<R> {
     }
 
     /// Takes the value and every failure, whatever the policy makes of them.
-    pub(super) async fn both_sides(self) -> (Option<R>, Option<ErrorGroup>) {
+    pub(crate) async fn both_sides(self) -> (Option<R>, Option<ErrorGroup>) {
         let failures = self.group.in_tree().take_failures();
         if self.value.is_none() && failures.is_none() {
             yield_to_outer(&self.group.scope).await;
@@ -86,6 +86,44 @@ pub(super) async fn run_group<R, B>(
 where
     B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
 {
+    run_judged(options, location, |group| async move {
+        match Dated::new(body(group)).await {
+            Ok(value) => Some(value),
+            Err((error, interval)) => {
+                // This is polled as the code of the group.
+                let scope = current::scope();
+                if let Some(group) = scope.as_group() {
+                    body_failed(group, &scope, error, interval);
+                }
+                None
+            }
+        }
+    })
+    .await
+}
+
+/// The body of `group` returned an error, in its `scope`. It is a failure of the group, unless it
+/// only says that the body was cancelled.
+pub(crate) fn body_failed(
+    group: Group<'_>,
+    scope: &Arc<Scope>,
+    error: BoxError,
+    interval: Interval,
+) {
+    if let Err(error) = classify(error, scope.is_cancelled(), Some(scope)) {
+        group.body_failed(error, interval);
+    }
+}
+
+/// As [`run_group`], with a body that has given its failure to the group itself.
+pub(super) async fn run_judged<R, F>(
+    options: GroupOptions,
+    location: &'static Location<'static>,
+    body: impl FnOnce(TaskGroup) -> F,
+) -> Ran<R>
+where
+    F: Future<Output = Option<R>>,
+{
     cancel_point().await;
     let kind = Kind::Group(GroupState::new(options));
     let scope = Scope::open(kind, current::scope(), location);
@@ -94,25 +132,9 @@ where
     let group = TaskGroup {
         scope: scope.clone(),
     };
-    let body = async {
-        match Dated::new(body(group)).await {
-            Ok(value) => Some(value),
-            Err((error, interval)) => {
-                // This is polled as the code of the group.
-                let scope = current::scope();
-                let cancelled = scope.is_cancelled();
-                if let (Err(error), Some(group)) =
-                    (classify(error, cancelled, Some(&scope)), scope.as_group())
-                {
-                    group.body_failed(error, interval);
-                }
-                None
-            }
-        }
-    };
     let mut waited = false;
     let (ended, group) = {
-        let mut section = std::pin::pin!(Section::new(scope, Ends::Any, body));
+        let mut section = std::pin::pin!(Section::new(scope, Ends::Any, body(group)));
         let ended = std::future::poll_fn(|cx| {
             let polled = section.as_mut().poll_ended(cx);
             waited |= polled.is_pending() && section.as_mut().is_winding();

@@ -15,6 +15,7 @@ mod deadlines;
 mod exploring;
 mod grace;
 mod groups;
+mod local_group;
 mod misuse;
 mod panics;
 mod parked;

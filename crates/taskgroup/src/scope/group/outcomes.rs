@@ -131,7 +131,7 @@ impl Group<'_> {
     }
 
     /// The body has ended. If it failed, its children are cancelled.
-    pub(in crate::scope) fn body_ended(self, with_value: bool) {
+    pub(crate) fn body_ended(self, with_value: bool) {
         self.body_over.store(true, Ordering::Relaxed);
         if !with_value && !self.scope.is_cancelled() {
             let reason = CancelReason::of(

@@ -1,0 +1,739 @@
+//! `LocalGroup`: a group whose children are polled inside the caller's task.
+//!
+//! Its children are inline children (`combine/inline.rs`) that the run polls beside the body. So
+//! nothing here is unsafe. The run owns the children, and whatever they borrow outlives it. A run
+//! that is leaked leaks its children, and nothing polls them any more.
+//!
+//! - **LG1** A child is in the queue, then among those that run, then gone. The run that takes the
+//!   queue is polled after each push: by the same poll, or by the waker that it has left.
+//! - **LG2** When the run ends or is dropped it closes the queue, so that no clone of the group
+//!   keeps a child. After that a spawn is refused.
+//! - **LG3** A child that is dropped before its end leaves `Cancelled` to its handle.
+
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use futures_util::future::Either;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::cancel::{CancelReason, Cancelled, poll_cancel_point};
+use crate::combine::inline::{Converting, Entrant, Entry, Inline};
+use crate::error::{BoxError, ErrorGroup, Interval, Member};
+use crate::gate::{self, Payload, StoredWaker};
+use crate::group::{GroupBuilder, Ran, TaskGroup, body_failed};
+use crate::handle::JoinError;
+use crate::scope::current;
+use crate::scope::dated::Dated;
+use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::task::TaskOutput;
+use crate::scope::tree::{Dropping, Kind, Scope};
+
+/// So many children may end in one poll of the run before other tasks of the thread get their turn.
+const QUOTA: usize = 64;
+
+/// A group whose children may borrow from the code around it, and need not be `Send`.
+///
+/// The children are polled inside the task that runs the group, beside its body: concurrently, but
+/// never in parallel. So they may use an `Rc` or a `RefCell`, and they may borrow what lives longer
+/// than the run. Otherwise it is a group as any other. Its policy, limit, grace, name and progress
+/// are set by [`LocalGroup::builder`]. A failure cancels the rest, all failures come out together,
+/// and the run resolves when the body and all children have ended, with their cleanup.
+///
+/// ```
+/// use std::cell::Cell;
+/// use taskgroup::{BoxError, LocalGroup};
+/// # async fn price_of(item: &str) -> Result<u64, BoxError> { Ok(item.len() as u64) }
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+/// let items = vec!["tea".to_string(), "biscuits".to_string()];
+/// let total = Cell::new(0); // neither `Send` nor shared by an `Arc`
+/// LocalGroup::run(async |group| {
+///     for item in &items {
+///         group.spawn(async {
+///             total.set(total.get() + price_of(item).await?);
+///             Ok::<_, BoxError>(())
+///         });
+///     }
+///     Ok(())
+/// })
+/// .await?;
+/// assert_eq!(total.get(), 11);
+/// # Ok(()) }
+/// ```
+///
+/// A child may borrow what was made before the run. What the body makes itself does not live long
+/// enough for a child: move it in, or share it by an `Rc`.
+///
+/// A clone names the same group, so children spawn siblings by it. [`group`](Self::group) gives the
+/// same group as a [`TaskGroup`], which takes children that run in parallel.
+///
+/// A child that computes for long keeps the body and its siblings waiting, as all of them are one
+/// task. [`current_task`](crate::observe::current_task) names that task in each of them.
+///
+/// The run is not `Send`. It works in `main`, in `Runtime::block_on`, in a `LocalSet` and in every
+/// server with one thread per core.
+///
+/// The idea is a Trio nursery, whose children share one thread and borrow freely. In Rust it comes
+/// from `moro`, with `FuturesUnordered` as the mechanism.
+#[doc(alias = "FuturesUnordered")]
+#[doc(alias = "LocalSet")]
+#[doc(alias = "spawn_local")]
+#[doc(alias = "moro")]
+pub struct LocalGroup<'env> {
+    group: TaskGroup,
+    queue: Rc<Queue<'env>>,
+}
+
+type Child<'env> = Pin<Box<dyn Future<Output = ()> + 'env>>;
+
+/// A child until the run takes it.
+struct Queued<'env> {
+    child: Child<'env>,
+    control: Rc<Control>,
+}
+
+/// The children that wait for the run to take them (LG1).
+struct Queue<'env> {
+    waiting: RefCell<VecDeque<Queued<'env>>>,
+    bell: Rc<Bell>,
+}
+
+/// How the run of a group is woken.
+#[derive(Default)]
+struct Bell {
+    waker: RefCell<Option<StoredWaker>>,
+    /// The run is polling, and looks at the queue before it returns.
+    polling: Cell<bool>,
+    /// A child that waits was cancelled alone.
+    some_cancelled: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+/// What a child and its handle share, whatever the value is.
+struct Control {
+    who: Entrant,
+    bell: Rc<Bell>,
+    /// Once it runs.
+    scope: OnceCell<Arc<Scope>>,
+    /// It was cancelled before it ran.
+    cancelled: RefCell<Option<CancelReason>>,
+    ended: Cell<bool>,
+    waker: RefCell<Option<StoredWaker>>,
+}
+
+impl<'env> LocalGroup<'env> {
+    /// Runs `body` with a new group. Resolves when the body and all children have ended.
+    ///
+    /// # Errors
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Panics
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Drop
+    /// Drops the children at once, since nothing else could poll them. What they had spawned into
+    /// groups of their own is cancelled, and the scope around the call waits for it.
+    #[track_caller]
+    pub fn run<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        Self::builder().run(body)
+    }
+
+    /// Settings of a group before it runs: those of [`TaskGroup::builder`].
+    ///
+    /// ```
+    /// use taskgroup::{BoxError, LocalGroup, TaskGroup};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let words = ["one", "two", "three"];
+    /// let run = LocalGroup::builder()
+    ///     .settings(TaskGroup::builder().name("words").limit(2))
+    ///     .run(async |group| {
+    ///         let first = group.task("first").spawn(async { Ok::<_, BoxError>(words[0].len()) });
+    ///         Ok(first.await?)
+    ///     });
+    /// assert_eq!(run.await.unwrap(), 3);
+    /// # }
+    /// ```
+    pub fn builder() -> LocalGroupBuilder {
+        TaskGroup::builder().local()
+    }
+
+    /// Spawns a child, which may borrow and need not be `Send`.
+    ///
+    /// It is polled for the first time when the body or the sibling that spawns it is suspended.
+    /// A group that is cancelled or has ended spawns nothing: it drops `future`, and the handle
+    /// resolves to [`JoinError::Cancelled`].
+    #[track_caller]
+    #[doc(alias = "spawn_local")]
+    pub fn spawn<F>(&self, future: F) -> LocalHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: 'env>> + 'env,
+    {
+        self.spawn_named(None, Location::caller(), future)
+    }
+
+    /// A child with a name, for errors.
+    pub fn task(&self, name: impl Into<Cow<'static, str>>) -> LocalTask<'_, 'env> {
+        LocalTask {
+            group: self,
+            name: name.into(),
+        }
+    }
+
+    /// The same group, for what has nothing to do with local children: cancelling it, its tree, its
+    /// reason, and children that are `Send` and run in parallel beside the local ones.
+    #[must_use]
+    pub fn group(&self) -> &TaskGroup {
+        &self.group
+    }
+
+    /// Cancels the group, as [`TaskGroup::cancel`].
+    #[track_caller]
+    pub fn cancel(&self) {
+        self.group.cancel();
+    }
+
+    /// Whether the group is cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.group.is_cancelled()
+    }
+
+    fn spawn_named<F>(
+        &self,
+        name: Option<Cow<'static, str>>,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> LocalHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: 'env>> + 'env,
+    {
+        let scope = self.group.scope();
+        let refused = (self.queue.bell.closed.get() || scope.is_closed())
+            .then(|| CancelReason::closed(scope.location))
+            .or_else(|| scope.is_cancelled().then(|| scope.reason_or_dropped()));
+        let entry = Entry::new(&self.group, name);
+        let control = Rc::new(Control::new(entry.who().clone(), self.queue.bell.clone()));
+        let slot = Rc::new(Slot {
+            control: control.clone(),
+            outcome: RefCell::new(None),
+        });
+        let handle = LocalHandle {
+            slot: slot.clone(),
+            waited: false,
+        };
+        let mut end = EndOfChild {
+            slot,
+            reason: CancelReason::dropped(location),
+        };
+        if let Some(reason) = refused {
+            end.reason = reason;
+            return handle;
+        }
+        let group = self.group.clone();
+        let future = Converting::new(future);
+        let child = Box::pin(async move {
+            let inline = Inline {
+                group: &group,
+                limit: None,
+                location,
+            };
+            let control = &*end.slot.control;
+            let result = match control.cancelled.take() {
+                // It was cancelled before it began, so it never runs (S16).
+                Some(reason) => {
+                    drop(future);
+                    Err(JoinError::Cancelled(Cancelled::plain(reason)))
+                }
+                None => {
+                    let opened = |scope: &Arc<Scope>| _ = control.scope.set(scope.clone());
+                    inline.entered(entry, future, opened).await
+                }
+            };
+            if let Err(payload) = end.with(result) {
+                let info = inline.info(&end.slot.control.who);
+                let member = Member::from_panic(info, payload, Interval::now());
+                group.scope().adopt_failure(member);
+            }
+        });
+        self.queue.push(Queued { child, control });
+        handle
+    }
+}
+
+impl Clone for LocalGroup<'_> {
+    fn clone(&self) -> Self {
+        Self {
+            group: self.group.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for LocalGroup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LocalGroup").field(&self.group).finish()
+    }
+}
+
+/// A child of a [`LocalGroup`] before it is spawned: its name.
+#[must_use = "a task does nothing until `spawn`"]
+#[derive(Debug)]
+pub struct LocalTask<'a, 'env> {
+    group: &'a LocalGroup<'env>,
+    name: Cow<'static, str>,
+}
+
+impl<'env> LocalTask<'_, 'env> {
+    /// Spawns the child. As [`LocalGroup::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> LocalHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: 'env>> + 'env,
+    {
+        self.group
+            .spawn_named(Some(self.name), Location::caller(), future)
+    }
+}
+
+impl GroupBuilder {
+    /// A group with these settings whose children are polled inside the caller's task: see
+    /// [`LocalGroup`].
+    ///
+    /// [`light_tasks`](Self::light_tasks) then is about the other children only, those of
+    /// [`LocalGroup::group`].
+    pub fn local(self) -> LocalGroupBuilder {
+        LocalGroupBuilder { settings: self }
+    }
+}
+
+/// The settings of a [`LocalGroup`] before it runs; made by [`LocalGroup::builder`] or
+/// [`GroupBuilder::local`].
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `run`"]
+pub struct LocalGroupBuilder {
+    settings: GroupBuilder,
+}
+
+impl LocalGroupBuilder {
+    /// Takes all settings of a [`TaskGroup::builder`].
+    pub fn settings(mut self, settings: GroupBuilder) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Runs `body` with a new group of these settings. As [`LocalGroup::run`].
+    ///
+    /// # Errors
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Panics
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Drop
+    /// As [`LocalGroup::run`].
+    #[track_caller]
+    pub fn run<'env, R, B>(self, body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        let location = Location::caller();
+        async move { self.ran(location, body).await.value_or_error().await }
+    }
+
+    /// As [`run`](Self::run), with `Ok(None)` when a call of `cancel` ended the group before the
+    /// body had a value and nothing failed. As [`GroupBuilder::run_cancellable`].
+    ///
+    /// # Errors
+    /// The failures of the body and of the children.
+    ///
+    /// # Panics
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Cancel safety
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Drop
+    /// As [`LocalGroup::run`].
+    #[track_caller]
+    pub fn run_cancellable<'env, R, B>(
+        self,
+        body: B,
+    ) -> impl Future<Output = Result<Option<R>, ErrorGroup>>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        let location = Location::caller();
+        async move { self.ran(location, body).await.by_policy().await.0 }
+    }
+
+    /// As [`run`](Self::run), with the value of the body and every failure. As
+    /// [`GroupBuilder::run_to_end`].
+    ///
+    /// # Panics
+    /// As [`TaskGroup::run`].
+    ///
+    /// # Cancel safety
+    /// As [`GroupBuilder::run_to_end`].
+    ///
+    /// # Drop
+    /// As [`LocalGroup::run`].
+    #[track_caller]
+    pub fn run_to_end<'env, R, B>(
+        self,
+        body: B,
+    ) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        let location = Location::caller();
+        async move { self.ran(location, body).await.both_sides().await }
+    }
+
+    async fn ran<'env, R, B>(self, location: &'static Location<'static>, body: B) -> Ran<R>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        let limit = self.settings.limited_to().unwrap_or(usize::MAX);
+        let run = |group| {
+            let queue = Rc::new(Queue::new());
+            Run {
+                group: LocalGroup { group, queue },
+                limit,
+                location,
+            }
+            .with(body)
+        };
+        self.settings.run_judged(location, run).await
+    }
+}
+
+/// What the run of a local group needs.
+struct Run<'env> {
+    group: LocalGroup<'env>,
+    limit: usize,
+    location: &'static Location<'static>,
+}
+
+impl<'env> Run<'env> {
+    /// Polls the body and the children until all have ended.
+    async fn with<R, B>(self, body: B) -> Option<R>
+    where
+        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    {
+        let Self {
+            group,
+            limit,
+            location,
+        } = self;
+        let queue = &*group.queue;
+        let _closing = Closing(queue);
+        let ended = Cell::new(None);
+        let body_runs = Cell::new(true);
+        let body = run_body(group.clone(), location, body);
+        let mut members = FuturesUnordered::new();
+        members.push(Either::Left(async {
+            ended.set(Some(body.await));
+            body_runs.set(false);
+        }));
+        std::future::poll_fn(|cx| {
+            let _polling = queue.bell.polled_with(cx.waker());
+            for _ in 0..QUOTA {
+                loop {
+                    let running = members.len() - usize::from(body_runs.get());
+                    // Cancelled children need no place to end.
+                    let has_place = running < limit || group.is_cancelled();
+                    let Some(child) = queue.take(has_place) else {
+                        break;
+                    };
+                    members.push(Either::Right(child));
+                }
+                let polled = members.poll_next_unpin(cx);
+                let running = members.len() - usize::from(body_runs.get());
+                let has_next = queue.has_next(running < limit || group.is_cancelled());
+                match polled {
+                    Poll::Ready(None) if !has_next => return Poll::Ready(()),
+                    Poll::Pending if !has_next => return Poll::Pending,
+                    _ => {}
+                }
+            }
+            gate::wake_by_ref(cx.waker());
+            Poll::Pending
+        })
+        .await;
+        ended.take().and_then(|ended| ended.value().flatten())
+    }
+}
+
+/// Polls the body as an inline child, so that a cancellation drops it at its next suspension, while
+/// children still clean up.
+async fn run_body<'env, R, B>(
+    group: LocalGroup<'env>,
+    location: &'static Location<'static>,
+    body: B,
+) -> Ended<Option<R>>
+where
+    B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+{
+    let in_tree = group.group.in_tree();
+    let scope = Scope::open(Kind::Section, group.group.scope().clone(), location);
+    let judged = async {
+        match Dated::new(body(group.clone())).await {
+            Ok(value) => Some(value),
+            Err((error, interval)) => {
+                body_failed(in_tree, &current::scope(), error, interval);
+                None
+            }
+        }
+    };
+    let mut section = pin!(Section::new(scope, Ends::Any, judged));
+    let ended = std::future::poll_fn(|cx| section.as_mut().poll_ended(cx)).await;
+    if let Ended::Panicked(_) = ended {
+        in_tree.body_ended(false);
+    }
+    ended
+}
+
+impl<'env> Queue<'env> {
+    fn new() -> Self {
+        Self {
+            waiting: RefCell::default(),
+            bell: Rc::default(),
+        }
+    }
+
+    fn push(&self, queued: Queued<'env>) {
+        self.waiting.borrow_mut().push_back(queued);
+        self.bell.ring();
+    }
+
+    /// Which child is the next to run: the first one if there is a place, or one that was cancelled
+    /// alone, which needs none.
+    fn next(&self, has_place: bool) -> Option<usize> {
+        let waiting = self.waiting.borrow();
+        if has_place {
+            return (!waiting.is_empty()).then_some(0);
+        }
+        if !self.bell.some_cancelled.get() {
+            return None;
+        }
+        let mut controls = waiting.iter().map(|queued| &queued.control);
+        let cancelled = controls.position(|control| control.cancelled.borrow().is_some());
+        self.bell.some_cancelled.set(cancelled.is_some());
+        cancelled
+    }
+
+    fn has_next(&self, has_place: bool) -> bool {
+        self.next(has_place).is_some()
+    }
+
+    fn take(&self, has_place: bool) -> Option<Child<'env>> {
+        let next = self.next(has_place)?;
+        let queued = self.waiting.borrow_mut().remove(next);
+        queued.map(|queued| queued.child)
+    }
+}
+
+/// LG2: the run has ended or is dropped.
+struct Closing<'a, 'env>(&'a Queue<'env>);
+
+impl Drop for Closing<'_, '_> {
+    fn drop(&mut self) {
+        self.0.bell.closed.set(true);
+        drop(self.0.bell.waker.take());
+        for queued in self.0.waiting.take() {
+            gate::drop_or_report("a child of a local group", queued.child);
+        }
+    }
+}
+
+impl Bell {
+    /// The run is polled until the result is dropped. After that the waker wakes it.
+    fn polled_with(&self, waker: &Waker) -> Polling<'_> {
+        self.polling.set(true);
+        let known = self
+            .waker
+            .borrow()
+            .as_ref()
+            .map(|known| known.will_wake(waker));
+        if known != Some(true) {
+            let old = self.waker.replace(Some(gate::clone_waker(waker)));
+            drop(old);
+        }
+        Polling(self)
+    }
+
+    /// There is something new in the queue.
+    fn ring(&self) {
+        if !self.polling.get() {
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+struct Polling<'a>(&'a Bell);
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.0.polling.set(false);
+    }
+}
+
+impl Control {
+    fn new(who: Entrant, bell: Rc<Bell>) -> Self {
+        Self {
+            who,
+            bell,
+            scope: OnceCell::new(),
+            cancelled: RefCell::new(None),
+            ended: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    fn cancel(&self, reason: CancelReason) {
+        match self.scope.get() {
+            Some(scope) => scope.cancel(&reason, Dropping::Scheduled),
+            None => {
+                self.cancelled.borrow_mut().get_or_insert(reason);
+                self.bell.some_cancelled.set(true);
+                self.bell.ring();
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Where the outcome of a child is until its handle takes it.
+struct Slot<V> {
+    control: Rc<Control>,
+    outcome: RefCell<Option<Result<V, JoinError>>>,
+}
+
+/// The child's side of its slot (LG3).
+struct EndOfChild<V> {
+    slot: Rc<Slot<V>>,
+    /// Why the child has no outcome, if it is dropped before its end.
+    reason: CancelReason,
+}
+
+impl<V> EndOfChild<V> {
+    /// The child has ended. `Err` if no handle is left and the drop of the outcome panics.
+    fn with(&self, result: Result<V, JoinError>) -> Result<(), Payload> {
+        let mut dropped = Ok(());
+        if Rc::strong_count(&self.slot) == 1 {
+            dropped = gate::drop_value(result);
+        } else {
+            self.slot.outcome.replace(Some(result));
+        }
+        self.slot.control.end();
+        dropped
+    }
+}
+
+impl<V> Drop for EndOfChild<V> {
+    fn drop(&mut self) {
+        if !self.slot.control.ended.get() {
+            let cancelled = Cancelled::plain(self.reason.clone());
+            self.slot
+                .outcome
+                .replace(Some(Err(JoinError::Cancelled(cancelled))));
+            self.slot.control.end();
+        }
+    }
+}
+
+/// The handle of a child of a [`LocalGroup`]: a future of its outcome.
+///
+/// Dropped, the child goes on and its value is dropped when it comes.
+///
+/// # Errors
+/// As [`TaskHandle`](crate::TaskHandle).
+///
+/// # Panics
+/// When it is polled again after it was ready.
+///
+/// # Cancel safety
+/// Cancel safe: a wait that is given up loses nothing.
+pub struct LocalHandle<V> {
+    slot: Rc<Slot<V>>,
+    waited: bool,
+}
+
+impl<V> LocalHandle<V> {
+    /// Cancels this child alone. As [`TaskHandle::cancel`](crate::TaskHandle::cancel).
+    #[track_caller]
+    pub fn cancel(&self) {
+        if !self.is_finished() {
+            let reason = CancelReason::called(current::info(), Location::caller());
+            self.slot.control.cancel(reason);
+        }
+    }
+
+    /// Whether the child has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.slot.control.ended.get()
+    }
+
+    /// What errors call the child.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        self.slot.control.who.display_name()
+    }
+}
+
+impl<V> Future for LocalHandle<V> {
+    type Output = Result<V, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.waited {
+            ready!(poll_cancel_point(cx));
+        }
+        if !self.is_finished() {
+            self.waited = true;
+            let waker = gate::clone_waker(cx.waker());
+            let old = self.slot.control.waker.replace(Some(waker));
+            drop(old);
+            return Poll::Pending;
+        }
+        self.waited = false;
+        match self.slot.outcome.take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => panic!("the value of `{}` was already taken", self.name()),
+        }
+    }
+}
+
+impl<V> Unpin for LocalHandle<V> {}
+
+impl<V> fmt::Debug for LocalHandle<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalHandle")
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
