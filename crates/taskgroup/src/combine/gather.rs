@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::inline::{Converting, ConvertingEach, Inline};
+use super::inline::{Converting, Inline, Source};
 use super::settle::ValueOf;
 use crate::error::ErrorGroup;
 use crate::group::{GroupBuilder, TaskGroup};
@@ -122,14 +122,14 @@ impl<I> Gather<Each> for I
 where
     I: IntoIterator<Item: Future<Output: TaskOutput>>,
 {
-    type Plan = ConvertingEach<I::IntoIter, ValueOf<I::Item>>;
+    type Plan = Source<I::IntoIter, Converting<I::Item, ValueOf<I::Item>>>;
 
     fn plan(self) -> Self::Plan {
-        ConvertingEach::new(self)
+        Source::new(self)
     }
 }
 
-impl<I: Iterator<Item: Future>, V> Plan for ConvertingEach<I, V> {
+impl<S, F: Future, V> Plan for Source<S, Converting<F, V>> {
     type Values = Vec<V>;
 
     async fn run(

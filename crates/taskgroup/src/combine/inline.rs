@@ -10,6 +10,7 @@
 //! - **IN2** A child of a group that is cancelled already is not polled even once (S16).
 
 use std::borrow::Cow;
+use std::fmt;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -62,38 +63,65 @@ impl<F: Future, V> Future for Converting<F, V> {
     }
 }
 
-/// The futures of an iterator, each with its output as a result.
-#[derive(Debug)]
-pub struct ConvertingEach<I: Iterator<Item: Future>, V> {
-    futures: I,
-    convert: fn(<I::Item as Future>::Output) -> Result<V, BoxError>,
+/// Futures that are made one after the other, when there is room for another one.
+///
+/// How the next one is made is a function pointer as well. So the futures of the helpers depend
+/// neither on an iterator nor on a closure being what it is.
+pub struct Source<S, F> {
+    state: S,
+    next: fn(&mut S) -> Option<F>,
 }
 
-impl<I, V> ConvertingEach<I, V>
+impl<I, F, V> Source<I, Converting<F, V>>
 where
-    I: Iterator<Item: Future<Output: TaskOutput<Value = V>>>,
+    I: Iterator<Item = F>,
+    F: Future<Output: TaskOutput<Value = V>>,
 {
+    /// The futures of an iterator.
     pub(crate) fn new(futures: impl IntoIterator<IntoIter = I>) -> Self {
         Self {
-            futures: futures.into_iter(),
-            convert: converted,
+            state: futures.into_iter(),
+            next: |futures| futures.next().map(Converting::new),
         }
     }
 }
 
-impl<I: Iterator<Item: Future>, V> Iterator for ConvertingEach<I, V> {
-    type Item = Converting<I::Item, V>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let future = self.futures.next()?;
-        Some(Converting {
-            future,
-            convert: self.convert,
-        })
+impl<I, W, F, V> Source<(I, W), Converting<F, V>>
+where
+    I: Iterator,
+    W: FnMut(I::Item) -> F,
+    F: Future<Output: TaskOutput<Value = V>>,
+{
+    /// What `work` makes of each item of an iterator.
+    pub(crate) fn of_work(items: impl IntoIterator<IntoIter = I>, work: W) -> Self {
+        Self {
+            state: (items.into_iter(), work),
+            next: |(items, work)| items.next().map(|item| Converting::new(work(item))),
+        }
     }
+}
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.futures.size_hint()
+impl<I: Iterator> Source<I, I::Item> {
+    /// Futures whose outputs are results already.
+    pub(crate) fn of_results(futures: I) -> Self {
+        Self {
+            state: futures,
+            next: I::next,
+        }
+    }
+}
+
+impl<S, F> Iterator for Source<S, F> {
+    type Item = F;
+
+    fn next(&mut self) -> Option<F> {
+        (self.next)(&mut self.state)
+    }
+}
+
+impl<S, F> fmt::Debug for Source<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
     }
 }
 

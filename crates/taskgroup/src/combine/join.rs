@@ -33,14 +33,29 @@ use crate::cancel::cancel_point;
 /// It unites `tokio::join!` and `futures::future::join_all` under one name.
 #[doc(alias = "join_all")]
 #[doc(alias = "zip")]
-pub fn join<M, J: Join<M>>(futures: J) -> impl Future<Output = J::Outputs> {
-    futures.join()
+pub fn join<M, S, J>(futures: J) -> impl Future<Output = S::Outputs>
+where
+    S: SideBySide,
+    J: Join<M, Futures = S>,
+{
+    futures.futures().join()
 }
 
 /// What [`join`] takes: tuples of futures, and anything that iterates over futures.
 ///
 /// `M` tells the two apart and is always inferred. No other type can implement this trait.
 pub trait Join<M>: Sealed<M> {
+    /// The futures: a tuple or a `Vec`.
+    #[doc(hidden)]
+    type Futures: SideBySide;
+    #[doc(hidden)]
+    fn futures(self) -> Self::Futures;
+}
+
+/// Futures that [`join`] runs: a tuple or a `Vec`.
+///
+/// What they were made from does not appear in it, as with [`Plan`](super::Plan).
+pub trait SideBySide {
     /// The outputs in argument order: a tuple or a `Vec`.
     type Outputs;
     #[doc(hidden)]
@@ -51,27 +66,42 @@ impl<I> Join<Each> for I
 where
     I: IntoIterator<Item: IntoFuture>,
 {
-    type Outputs = Vec<<I::Item as IntoFuture>::Output>;
+    type Futures = Vec<<I::Item as IntoFuture>::IntoFuture>;
 
-    fn join(self) -> impl Future<Output = Self::Outputs> {
-        let all = futures_util::future::join_all(self.into_iter().map(IntoFuture::into_future));
-        async move {
-            cancel_point().await;
-            all.await
-        }
+    fn futures(self) -> Self::Futures {
+        self.into_iter().map(IntoFuture::into_future).collect()
+    }
+}
+
+impl<F: Future> SideBySide for Vec<F> {
+    type Outputs = Vec<F::Output>;
+
+    async fn join(self) -> Self::Outputs {
+        cancel_point().await;
+        futures_util::future::join_all(self).await
     }
 }
 
 macro_rules! tuples {
     ($(($($future:ident),+))+) => {$(
         impl<$($future: IntoFuture),+> Join<Tuple> for ($($future,)+) {
+            type Futures = ($($future::IntoFuture,)+);
+
+            #[allow(non_snake_case, reason = "the types name the futures")]
+            fn futures(self) -> Self::Futures {
+                let ($($future,)+) = self;
+                ($($future.into_future(),)+)
+            }
+        }
+
+        impl<$($future: Future),+> SideBySide for ($($future,)+) {
             type Outputs = ($($future::Output,)+);
 
             #[allow(non_snake_case, reason = "the types name the futures")]
             async fn join(self) -> Self::Outputs {
                 cancel_point().await;
                 let ($($future,)+) = self;
-                tokio::join!($($future.into_future()),+)
+                tokio::join!($($future),+)
             }
         }
     )+};

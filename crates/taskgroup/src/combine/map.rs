@@ -2,7 +2,8 @@
 
 use std::panic::Location;
 
-use super::gather::{Gather, Plan};
+use super::gather::Plan;
+use super::inline::Source;
 use crate::error::{BoxError, ErrorGroup};
 use crate::group::{GroupBuilder, TaskGroup};
 
@@ -24,6 +25,9 @@ use crate::group::{GroupBuilder, TaskGroup};
 /// # Ok(()) }
 /// ```
 ///
+/// An `async move` closure that owns what it uses lends it to its future, and the compiler rejects
+/// it: "does not implement `FnMut`". Without `move` the closure borrows, as here.
+///
 /// [`GroupBuilder::map`] takes settings. To use all cores, [`spawn`](TaskGroup::spawn) the work in
 /// a group with a [`limit`](GroupBuilder::limit).
 ///
@@ -44,22 +48,19 @@ use crate::group::{GroupBuilder, TaskGroup};
 #[doc(alias = "for_each_concurrent")]
 #[doc(alias = "buffer_unordered")]
 #[doc(alias = "Semaphore")]
-pub fn map<I, T, E, W>(
+pub fn map<I, N, W, F, T, E>(
     limit: usize,
     items: I,
     work: W,
 ) -> impl Future<Output = Result<Vec<T>, ErrorGroup>>
 where
-    I: IntoIterator,
+    I: IntoIterator<IntoIter = N>,
+    N: Iterator,
+    W: FnMut(N::Item) -> F,
+    F: Future<Output = Result<T, E>>,
     E: Into<BoxError>,
-    W: AsyncFn(I::Item) -> Result<T, E>,
 {
-    map_at(
-        TaskGroup::builder().limit(limit),
-        Location::caller(),
-        items,
-        work,
-    )
+    TaskGroup::builder().limit(limit).map(items, work)
 }
 
 impl GroupBuilder {
@@ -68,31 +69,18 @@ impl GroupBuilder {
     /// # Errors
     /// As [`map`](crate::map).
     #[track_caller]
-    pub fn map<I, T, E, W>(
+    pub fn map<I, N, W, F, T, E>(
         self,
         items: I,
         work: W,
     ) -> impl Future<Output = Result<Vec<T>, ErrorGroup>>
     where
-        I: IntoIterator,
+        I: IntoIterator<IntoIter = N>,
+        N: Iterator,
+        W: FnMut(N::Item) -> F,
+        F: Future<Output = Result<T, E>>,
         E: Into<BoxError>,
-        W: AsyncFn(I::Item) -> Result<T, E>,
     {
-        map_at(self, Location::caller(), items, work)
+        Source::of_work(items, work).run(self, Location::caller())
     }
-}
-
-async fn map_at<I, T, E, W>(
-    settings: GroupBuilder,
-    location: &'static Location<'static>,
-    items: I,
-    work: W,
-) -> Result<Vec<T>, ErrorGroup>
-where
-    I: IntoIterator,
-    E: Into<BoxError>,
-    W: AsyncFn(I::Item) -> Result<T, E>,
-{
-    let futures = items.into_iter().map(|item| work(item));
-    futures.plan().run(settings, location).await
 }

@@ -30,7 +30,7 @@ pub(crate) mod wait;
 
 pub use as_completed::AsCompleted;
 pub use gather::{Each, Gather, Plan, Tuple};
-pub use join::Join;
+pub use join::{Join, SideBySide};
 #[cfg(feature = "retry")]
 pub use retry::{Always, GaveUp, RetryError, TryFault, Worth};
 pub use settle::{Settled, ValueOf};

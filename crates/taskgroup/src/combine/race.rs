@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::inline::{ConvertingEach, Inline};
+use super::inline::{Converting, Inline, Source};
 use crate::cancel::cancel_point;
 use crate::deadline::move_on_after;
 use crate::error::{BoxError, ErrorGroup};
@@ -51,15 +51,13 @@ use crate::scope::task::TaskOutput;
 #[doc(alias = "first_success")]
 #[doc(alias = "select_ok")]
 #[doc(alias = "Promise.any")]
-pub fn race<I, T>(futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
+pub fn race<I, N, F, T>(futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
+    I: IntoIterator<IntoIter = N>,
+    N: Iterator<Item = F>,
+    F: Future<Output: TaskOutput<Value = T>>,
 {
-    race_at(
-        TaskGroup::builder(),
-        Location::caller(),
-        ConvertingEach::new(futures),
-    )
+    TaskGroup::builder().race(futures)
 }
 
 /// As [`race`], but the futures start one after the other. The next one starts when the one before
@@ -84,6 +82,8 @@ where
 /// # }
 /// ```
 ///
+/// [`GroupBuilder::race_staggered`] takes settings.
+///
 /// # Errors
 /// As [`race`].
 ///
@@ -94,21 +94,20 @@ where
 #[track_caller]
 #[doc(alias = "happy_eyeballs")]
 #[doc(alias = "staggered_race")]
-pub fn race_staggered<I, T>(
+pub fn race_staggered<I, F, T>(
     delay: Duration,
     futures: I,
 ) -> impl Future<Output = Result<T, ErrorGroup>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
+    I: IntoIterator<Item = F>,
+    F: Future<Output: TaskOutput<Value = T>>,
 {
-    staggered(
-        delay,
-        Location::caller(),
-        ConvertingEach::new(futures).collect(),
-    )
+    TaskGroup::builder().race_staggered(delay, futures)
 }
 
+/// The race of futures that start one after the other.
 async fn staggered<F, V>(
+    settings: GroupBuilder,
     delay: Duration,
     location: &'static Location<'static>,
     futures: Vec<F>,
@@ -133,7 +132,7 @@ where
             future.await
         }
     });
-    race_at(TaskGroup::builder(), location, in_turn).await
+    race_at(settings, location, Source::of_results(in_turn)).await
 }
 
 /// What the next runner waits for.
@@ -159,21 +158,43 @@ impl GroupBuilder {
     /// # Errors
     /// As [`race`].
     #[track_caller]
-    pub fn race<I, T>(self, futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
+    pub fn race<I, N, F, T>(self, futures: I) -> impl Future<Output = Result<T, ErrorGroup>>
     where
-        I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
+        I: IntoIterator<IntoIter = N>,
+        N: Iterator<Item = F>,
+        F: Future<Output: TaskOutput<Value = T>>,
     {
-        race_at(self, Location::caller(), ConvertingEach::new(futures))
+        race_at(self, Location::caller(), Source::new(futures))
+    }
+
+    /// As [`race_staggered`], with these settings. The policy is [`Policy::first_success`].
+    ///
+    /// A [limit](Self::limit) holds as well: a future whose turn has come waits for a place.
+    ///
+    /// # Errors
+    /// As [`race`].
+    #[track_caller]
+    pub fn race_staggered<I, F, T>(
+        self,
+        delay: Duration,
+        futures: I,
+    ) -> impl Future<Output = Result<T, ErrorGroup>>
+    where
+        I: IntoIterator<Item = F>,
+        F: Future<Output: TaskOutput<Value = T>>,
+    {
+        let futures = futures.into_iter().map(Converting::new).collect();
+        staggered(self, delay, Location::caller(), futures)
     }
 }
 
-async fn race_at<I, V>(
+async fn race_at<S, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
-    futures: I,
+    futures: Source<S, F>,
 ) -> Result<V, ErrorGroup>
 where
-    I: Iterator<Item: Future<Output = Result<V, BoxError>>>,
+    F: Future<Output = Result<V, BoxError>>,
 {
     let settings = settings.policy(Policy::first_success());
     let limit = settings.limited_to();

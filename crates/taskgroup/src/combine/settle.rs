@@ -96,9 +96,10 @@ impl<T, K> Settled<T, K> {
 #[track_caller]
 #[doc(alias = "return_exceptions")]
 #[doc(alias = "allSettled")]
-pub fn settle<I, T>(futures: I) -> impl Future<Output = Settled<T>>
+pub fn settle<I, F, T>(futures: I) -> impl Future<Output = Settled<T>>
 where
-    I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
+    I: IntoIterator<Item = F>,
+    F: Future<Output: TaskOutput<Value = T>>,
 {
     settle_at(
         TaskGroup::builder(),
@@ -138,9 +139,10 @@ impl GroupBuilder {
     /// As [`settle`], with these settings. The default [policy](Self::policy) is
     /// [`Policy::collect`].
     #[track_caller]
-    pub fn settle<I, T>(self, futures: I) -> impl Future<Output = Settled<T>>
+    pub fn settle<I, F, T>(self, futures: I) -> impl Future<Output = Settled<T>>
     where
-        I: IntoIterator<Item: Future<Output: TaskOutput<Value = T>>>,
+        I: IntoIterator<Item = F>,
+        F: Future<Output: TaskOutput<Value = T>>,
     {
         let futures = unzipped(futures.into_iter().enumerate());
         settle_at(self, Location::caller(), futures)

@@ -59,6 +59,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("race", Takes::Futures, "taskgroup::race($).await"),
     row("GroupBuilder::race", Takes::Futures, "TaskGroup::builder().race($).await"),
     row("race_staggered", Takes::Futures, "taskgroup::race_staggered(Duration::ZERO, $).await"),
+    row("GroupBuilder::race_staggered", Takes::Futures,
+        "TaskGroup::builder().limit(2).race_staggered(Duration::ZERO, $).await"),
     row("map", Takes::Items, "taskgroup::map(2, $).await"),
     row("GroupBuilder::map", Takes::Items, "TaskGroup::builder().limit(2).map($).await"),
     row("join", Takes::Futures, "taskgroup::join($).await"),
