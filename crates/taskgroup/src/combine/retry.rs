@@ -122,6 +122,22 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
     /// Runs `work` until it succeeds or there is no other try. `work` gets the number of the try,
     /// from 1.
     ///
+    /// What one try has to leave for the next is changed outside the future:
+    ///
+    /// ```
+    /// # use taskgroup::Retry;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let mut seen = Vec::new();
+    /// let retry = Retry::new(backon::ConstantBuilder::new());
+    /// let run = retry.run(|attempt| {
+    ///     seen.push(attempt);
+    ///     async move { if attempt < 3 { Err("not yet") } else { Ok(()) } }
+    /// });
+    /// run.await.unwrap();
+    /// assert_eq!(seen, [1, 2, 3]);
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`RetryError`]: how the last try failed, how many tries there were, and why there was no
     /// other.
@@ -133,39 +149,63 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
     /// # Drop
     /// Dropping the future drops the try that runs.
     #[track_caller]
-    pub fn run<T, E, F>(&self, work: F) -> impl Future<Output = Result<T, RetryError>>
+    pub fn run<T, E, R, F>(&self, work: R) -> impl Future<Output = Result<T, RetryError>>
     where
-        F: AsyncFnMut(u32) -> Result<T, E>,
+        R: FnMut(u32) -> F,
+        F: Future<Output = Result<T, E>>,
         E: Into<BoxError>,
         W: Worth<E>,
     {
-        self.run_at(Location::caller(), work)
+        let run = Run {
+            waits: self.waits.clone().build(),
+            try_timeout: self.try_timeout,
+            budget: self.budget,
+            worth: &self.worth,
+            location: Location::caller(),
+            work,
+            // Function pointers: the compiler cannot prove bounds for every lifetime when it
+            // checks whether the future is `Send`.
+            call: |work, attempt| work(attempt),
+            again: W::again,
+            into: E::into,
+        };
+        run.all_tries()
     }
+}
 
-    async fn run_at<T, E, F>(
-        &self,
-        location: &'static Location<'static>,
-        mut work: F,
-    ) -> Result<T, RetryError>
-    where
-        F: AsyncFnMut(u32) -> Result<T, E>,
-        E: Into<BoxError>,
-        W: Worth<E>,
-    {
+/// All that one run needs. Nothing about its types is known here: see [`Retry::run`].
+struct Run<'a, N, W, R, F, E> {
+    waits: N,
+    try_timeout: Option<Duration>,
+    budget: Option<Duration>,
+    worth: &'a W,
+    location: &'static Location<'static>,
+    work: R,
+    call: fn(&mut R, u32) -> F,
+    again: fn(&W, &E) -> bool,
+    into: fn(E) -> BoxError,
+}
+
+impl<N, W, R, F, T, E> Run<'_, N, W, R, F, E>
+where
+    N: Iterator<Item = Duration>,
+    F: Future<Output = Result<T, E>>,
+{
+    async fn all_tries(mut self) -> Result<T, RetryError> {
         cancel_point().await;
         let start = Instant::now();
         let end = self.budget.and_then(|budget| start.checked_add(budget));
-        let mut waits = self.waits.clone().build();
         // Cleanup in a cancelled scope may try as often as any other work.
         let in_cleanup = crate::is_cancelled();
         let mut tries = 0;
         loop {
             tries += 1;
-            let (last, worth_it) = match self.attempt(end, work(tries)).await {
+            let work = (self.call)(&mut self.work, tries);
+            let (last, worth_it) = match attempt(self.try_timeout, end, work).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => {
-                    let worth_it = self.worth.again(&error);
-                    (TryFault::Failed(error.into()), worth_it)
+                    let worth_it = (self.again)(self.worth, &error);
+                    (TryFault::Failed((self.into)(error)), worth_it)
                 }
                 Err(timed_out) => (TryFault::TimedOut(timed_out), true),
             };
@@ -173,7 +213,7 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
                 GaveUp::Cancelled
             } else if !worth_it {
                 GaveUp::NotWorthIt
-            } else if let Some(wait) = waits.next() {
+            } else if let Some(wait) = self.waits.next() {
                 let again = Instant::now().checked_add(wait);
                 if end.is_none_or(|end| again.is_some_and(|again| again < end)) {
                     sleep(wait).await;
@@ -188,23 +228,22 @@ impl<B: BackoffBuilder + Clone, W> Retry<B, W> {
                 gave_up,
                 last,
                 elapsed: start.elapsed(),
-                location,
+                location: self.location,
             });
         }
     }
+}
 
-    /// One try, within its own limit and what is left of the budget.
-    async fn attempt<F: Future>(
-        &self,
-        end: Option<Instant>,
-        work: F,
-    ) -> Result<F::Output, TimedOut> {
-        let own = self.try_timeout;
-        let own = own.and_then(|limit| Instant::now().checked_add(limit));
-        match [own, end].into_iter().flatten().min() {
-            Some(at) => timeout_at(at, work).await,
-            None => Ok(work.await),
-        }
+/// One try, within its own limit and what is left of the budget.
+async fn attempt<F: Future>(
+    limit: Option<Duration>,
+    end: Option<Instant>,
+    work: F,
+) -> Result<F::Output, TimedOut> {
+    let own = limit.and_then(|limit| Instant::now().checked_add(limit));
+    match [own, end].into_iter().flatten().min() {
+        Some(at) => timeout_at(at, work).await,
+        None => Ok(work.await),
     }
 }
 

@@ -52,12 +52,14 @@ fn many() {
         let retry = Retry::new(exponential);
         for _ in 0..2 {
             let mut seen = Vec::new();
-            let (time, value) = took(retry.run(async |attempt| {
+            let (time, value) = took(retry.run(|attempt| {
                 seen.push(attempt);
-                if attempt < 4 {
-                    Err("not yet")
-                } else {
-                    Ok("there")
+                async move {
+                    if attempt < 4 {
+                        Err("not yet")
+                    } else {
+                        Ok("there")
+                    }
                 }
             }))
             .await;
@@ -72,10 +74,12 @@ fn many() {
 fn all_fail() {
     paused(async {
         let mut tries = 0;
-        let (time, result) = took(Retry::new(every_10ms(3)).run(async |_| {
+        let (time, result) = took(Retry::new(every_10ms(3)).run(|_| {
             tries += 1;
-            sleep(1).await;
-            Err::<(), _>(Error::from(ErrorKind::ConnectionRefused))
+            async {
+                sleep(1).await;
+                Err::<(), _>(Error::from(ErrorKind::ConnectionRefused))
+            }
         }))
         .await;
         let error = result.unwrap_err();
