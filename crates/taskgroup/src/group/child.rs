@@ -123,12 +123,13 @@ impl<'a> TaskBuilder<'a> {
     /// # Cancel safety
     /// As [`TaskGroup::spawn_when_free`].
     #[track_caller]
-    pub fn spawn_when_free<F>(
+    pub fn spawn_when_free<F, T>(
         self,
         future: F,
-    ) -> impl Future<Output = TaskHandle<<F::Output as TaskOutput>::Value>> + use<'a, F>
+    ) -> impl Future<Output = TaskHandle<T>> + use<'a, F, T>
     where
-        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+        F: Future<Output: TaskOutput<Value = T>> + Send + 'static,
+        T: Send + 'static,
     {
         self.group
             .spawn_when_free_with(future, self.options, Location::caller())

@@ -165,12 +165,10 @@ impl TaskGroup {
     /// Dropped before it is ready, it drops `future` and has spawned nothing. Its turn goes to the
     /// next caller that waits.
     #[track_caller]
-    pub fn spawn_when_free<F>(
-        &self,
-        future: F,
-    ) -> impl Future<Output = TaskHandle<<F::Output as TaskOutput>::Value>>
+    pub fn spawn_when_free<F, T>(&self, future: F) -> impl Future<Output = TaskHandle<T>>
     where
-        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+        F: Future<Output: TaskOutput<Value = T>> + Send + 'static,
+        T: Send + 'static,
     {
         self.spawn_when_free_with(future, ChildOptions::default(), Location::caller())
     }
@@ -340,22 +338,37 @@ impl TaskGroup {
         TaskHandle::new(task::refused(spec, cancelled))
     }
 
+    /// As [`spawn_with`](Self::spawn_with), when there is room for another child.
+    pub(super) fn spawn_when_free_with<F, V>(
+        &self,
+        future: F,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> impl Future<Output = TaskHandle<V>>
+    where
+        F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
+        V: Send + 'static,
+    {
+        self.when_free(future, options, location, Self::spawn_with)
+    }
+
+    /// Calls `spawn` when there is room for another child. `F` is a future. To say so here would
+    /// ask the compiler to prove for every lifetime that it is one that can be spawned, where it
+    /// checks whether the wait is `Send`.
     #[allow(clippy::async_yields_async, reason = "the wait is for the handle")]
-    pub(super) async fn spawn_when_free_with<F>(
+    async fn when_free<F, H>(
         &self,
         future: F,
         mut options: ChildOptions,
         location: &'static Location<'static>,
-    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
-    where
-        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
-    {
+        spawn: fn(&Self, F, ChildOptions, &'static Location<'static>) -> H,
+    ) -> H {
         cancel_point().await;
         // A background child takes no place.
         if options.bits & BACKGROUND == 0 {
             options.placed = FreePlace::new(&self.scope, self.state()).await;
         }
-        self.spawn_with(future, options, location)
+        spawn(self, future, options, location)
     }
 
     pub(super) fn try_spawn_with<F>(
