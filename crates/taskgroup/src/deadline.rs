@@ -384,12 +384,13 @@ pub fn timeout_at<F: Future>(
 /// # Errors
 /// [`TimedOut`] when the deadline cut the work off.
 #[track_caller]
-pub fn timeout_with<T, B>(
+pub fn timeout_with<B, F>(
     duration: impl Into<Option<Duration>>,
     work: B,
-) -> impl Future<Output = Result<T, TimedOut>>
+) -> impl Future<Output = Result<F::Output, TimedOut>>
 where
-    B: AsyncFnOnce(Deadline) -> T,
+    B: FnOnce(Deadline) -> F,
+    F: Future,
 {
     let location = Location::caller();
     let limit = duration.into();

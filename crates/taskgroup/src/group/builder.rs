@@ -111,9 +111,10 @@ impl GroupBuilder {
     /// # Drop
     /// As [`TaskGroup::run`].
     #[track_caller]
-    pub fn run<R, B>(self, body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    pub fn run<R, B, F>(self, body: B) -> impl Future<Output = Result<R, ErrorGroup>>
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         self.run_at(Location::caller(), body)
     }
@@ -142,12 +143,13 @@ impl GroupBuilder {
     /// # Cancel safety
     /// As [`TaskGroup::run`].
     #[track_caller]
-    pub fn run_cancellable<R, B>(
+    pub fn run_cancellable<R, B, F>(
         self,
         body: B,
     ) -> impl Future<Output = Result<Option<R>, ErrorGroup>>
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let location = Location::caller();
         async move {
@@ -190,34 +192,40 @@ impl GroupBuilder {
     /// around the call is cancelled are returned. A value alone is not returned when a child was
     /// cut off.
     #[track_caller]
-    pub fn run_to_end<R, B>(self, body: B) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
+    pub fn run_to_end<R, B, F>(
+        self,
+        body: B,
+    ) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         self.run_to_end_at(Location::caller(), body)
     }
 
     /// As [`run`](Self::run), for a helper that has the location of its caller.
-    pub(crate) async fn run_at<R, B>(
+    pub(crate) async fn run_at<R, B, F>(
         self,
         location: &'static Location<'static>,
         body: B,
     ) -> Result<R, ErrorGroup>
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let run = run_group(self.options, location, body).await;
         run.value_or_error().await
     }
 
     /// As [`run_to_end`](Self::run_to_end), for a helper that has the location of its caller.
-    pub(crate) async fn run_to_end_at<R, B>(
+    pub(crate) async fn run_to_end_at<R, B, F>(
         self,
         location: &'static Location<'static>,
         body: B,
     ) -> (Option<R>, Option<ErrorGroup>)
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let run = run_group(self.options, location, body).await;
         run.both_sides().await

@@ -71,9 +71,10 @@ impl TaskGroup {
     /// enclosing scope adopts them and does not end before they have ended.
     #[track_caller]
     #[doc(alias = "create_task")]
-    pub fn run<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    pub fn run<R, B, F>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
     where
-        B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+        B: FnOnce(TaskGroup) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         Self::builder().run(body)
     }

@@ -78,13 +78,14 @@ async fn yield_to_outer(scope: &Arc<Scope>) {
 }
 
 /// Runs `body` with a new group, and waits until everything in it has ended.
-pub(super) async fn run_group<R, B>(
+pub(super) async fn run_group<R, B, F>(
     options: GroupOptions,
     location: &'static Location<'static>,
     body: B,
 ) -> Ran<R>
 where
-    B: AsyncFnOnce(TaskGroup) -> Result<R, BoxError>,
+    B: FnOnce(TaskGroup) -> F,
+    F: Future<Output = Result<R, BoxError>>,
 {
     run_judged(options, location, |group| async move {
         match Dated::new(body(group)).await {

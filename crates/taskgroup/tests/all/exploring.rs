@@ -38,8 +38,8 @@ fn found<T: TaskOutput>(name: &str, seeds: u64, program: impl AsyncFn() -> T) ->
     *failure
 }
 
-fn run<R>(
-    body: impl AsyncFnOnce(TaskGroup) -> Outcome<R>,
+fn run<R, F: Future<Output = Outcome<R>>>(
+    body: impl FnOnce(TaskGroup) -> F,
 ) -> impl Future<Output = Result<R, BoxError>> {
     let group = TaskGroup::run(body);
     async move { Ok(group.await?) }

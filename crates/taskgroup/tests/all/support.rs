@@ -125,9 +125,10 @@ pub(crate) fn builder() -> GroupBuilder {
 
 /// [`TaskGroup::run`] with the driver that the environment asks for.
 #[track_caller]
-pub(crate) fn group<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+pub(crate) fn group<R, B, F>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
 where
-    B: AsyncFnOnce(TaskGroup) -> Outcome<R>,
+    B: FnOnce(TaskGroup) -> F,
+    F: Future<Output = Outcome<R>>,
 {
     builder().run(body)
 }

@@ -29,7 +29,10 @@ fn phases(recording: &Recording, name: &str) -> Vec<(Phase, u64)> {
 }
 
 /// Runs `body` as a group under a recorder, in virtual time.
-fn recorded(grace: u64, body: impl AsyncFnOnce(TaskGroup) -> Result<(), BoxError>) -> Recording {
+fn recorded<F>(grace: u64, body: impl FnOnce(TaskGroup) -> F) -> Recording
+where
+    F: Future<Output = Result<(), BoxError>>,
+{
     paused(async {
         let recorder = Recorder::start();
         let group = TaskGroup::builder()
