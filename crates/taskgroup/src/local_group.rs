@@ -143,9 +143,10 @@ impl<'env> LocalGroup<'env> {
     /// Drops the children at once, since nothing else could poll them. What they had spawned into
     /// groups of their own is cancelled, and the scope around the call waits for it.
     #[track_caller]
-    pub fn run<R, B>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    pub fn run<R, B, F>(body: B) -> impl Future<Output = Result<R, ErrorGroup>>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         Self::builder().run(body)
     }
@@ -347,9 +348,10 @@ impl LocalGroupBuilder {
     /// # Drop
     /// As [`LocalGroup::run`].
     #[track_caller]
-    pub fn run<'env, R, B>(self, body: B) -> impl Future<Output = Result<R, ErrorGroup>>
+    pub fn run<'env, R, B, F>(self, body: B) -> impl Future<Output = Result<R, ErrorGroup>>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let location = Location::caller();
         async move { self.ran(location, body).await.value_or_error().await }
@@ -370,12 +372,13 @@ impl LocalGroupBuilder {
     /// # Drop
     /// As [`LocalGroup::run`].
     #[track_caller]
-    pub fn run_cancellable<'env, R, B>(
+    pub fn run_cancellable<'env, R, B, F>(
         self,
         body: B,
     ) -> impl Future<Output = Result<Option<R>, ErrorGroup>>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let location = Location::caller();
         async move { self.ran(location, body).await.by_policy().await.0 }
@@ -393,20 +396,22 @@ impl LocalGroupBuilder {
     /// # Drop
     /// As [`LocalGroup::run`].
     #[track_caller]
-    pub fn run_to_end<'env, R, B>(
+    pub fn run_to_end<'env, R, B, F>(
         self,
         body: B,
     ) -> impl Future<Output = (Option<R>, Option<ErrorGroup>)>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let location = Location::caller();
         async move { self.ran(location, body).await.both_sides().await }
     }
 
-    async fn ran<'env, R, B>(self, location: &'static Location<'static>, body: B) -> Ran<R>
+    async fn ran<'env, R, B, F>(self, location: &'static Location<'static>, body: B) -> Ran<R>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let limit = self.settings.limited_to().unwrap_or(usize::MAX);
         let run = |group| {
@@ -431,9 +436,10 @@ struct Run<'env> {
 
 impl<'env> Run<'env> {
     /// Polls the body and the children until all have ended.
-    async fn with<R, B>(self, body: B) -> Option<R>
+    async fn with<R, B, F>(self, body: B) -> Option<R>
     where
-        B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+        B: FnOnce(LocalGroup<'env>) -> F,
+        F: Future<Output = Result<R, BoxError>>,
     {
         let Self {
             group,
@@ -481,13 +487,14 @@ impl<'env> Run<'env> {
 
 /// Polls the body as an inline child, so that a cancellation drops it at its next suspension, while
 /// children still clean up.
-async fn run_body<'env, R, B>(
+async fn run_body<'env, R, B, F>(
     group: LocalGroup<'env>,
     location: &'static Location<'static>,
     body: B,
 ) -> Ended<Option<R>>
 where
-    B: AsyncFnOnce(LocalGroup<'env>) -> Result<R, BoxError>,
+    B: FnOnce(LocalGroup<'env>) -> F,
+    F: Future<Output = Result<R, BoxError>>,
 {
     let in_tree = group.group.in_tree();
     let scope = Scope::open(Kind::Section, group.group.scope().clone(), location);
