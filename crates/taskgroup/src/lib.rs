@@ -13,6 +13,8 @@
 //! | at most n at once | [`GroupBuilder::limit`]; with back-pressure [`TaskGroup::spawn_when_free`] | `Semaphore`, `SetLimit` |
 //! | a heartbeat that ends with the group | [`TaskBuilder::background`] | – |
 //! | a server that reports when it listens | [`TaskGroup::start`] | `nursery.start` |
+//! | a child that returns a plain value | [`TaskGroup::spawn_value`] | – |
+//! | the one error of a group, by its type | [`ErrorGroup::downcast`] | `errgroup` |
 //! | blocking work | [`TaskGroup::spawn_blocking`] | `to_thread` |
 //! | all values in argument order, or every failure | [`gather`] | `gather`, `Promise.all` |
 //! | all outcomes, by index or key | [`settle`], [`settle_by_key`] | `gather(return_exceptions=True)`, `allSettled` |
@@ -67,6 +69,7 @@ mod local;
 mod local_group;
 pub mod observe;
 mod outcomes;
+mod plain;
 mod policy;
 mod progress;
 mod reason;

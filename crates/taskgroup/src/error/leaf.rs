@@ -98,6 +98,11 @@ impl TaskError {
         Some(Self(origin.clone()))
     }
 
+    /// Whether nothing else shares this failure.
+    pub(super) fn is_owned(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     pub(super) fn interval(&self) -> Interval {
         self.0.interval
     }

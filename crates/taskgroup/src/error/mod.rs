@@ -12,7 +12,7 @@
 // it), `demolish` (dropping it), `origin` (its source), `overrun` (cleanup that took too long),
 // `not_kept` (failures beyond the number that is kept), `order` (when one failure cannot follow
 // from another), `cause` (which failure of a group comes first), `seen` (failures that were handed
-// on and are not kept).
+// on and are not kept), `typed` (the one error in a tree).
 //
 // The engine builds errors through `Member::failed`, `from_failure`, `from_panic`,
 // `from_cancelled` and `ErrorGroup::new`.
@@ -33,6 +33,7 @@ mod render;
 mod seen;
 mod select;
 pub(crate) mod tree;
+mod typed;
 
 #[cfg(test)]
 mod tests;

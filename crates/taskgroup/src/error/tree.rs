@@ -333,6 +333,11 @@ impl ErrorGroup {
         &self.origin.0.heading
     }
 
+    /// Whether nothing else shares this group.
+    pub(super) fn is_owned(&self) -> bool {
+        Arc::strong_count(&self.origin.0) == 1
+    }
+
     pub(super) fn identity(&self) -> NodeIdentity {
         NodeIdentity(Arc::downgrade(&self.origin.0))
     }

@@ -126,20 +126,22 @@ impl Group<'_> {
     }
 
     /// The owner is gone, or the run in which the group was opened ends: the group is cancelled,
-    /// and the scope around waits for it. Without effect on a group that was closed.
+    /// and the scope around waits for it. A group that was closed forgets its outcome.
     pub(crate) fn let_go(self) {
         let Some(hand) = self.state.hand() else {
             return;
         };
         // OG1
-        let was_open = {
+        let before = {
             let mut hand = hand.lock();
-            let was_open = matches!(*hand, Hand::Open);
-            if was_open {
-                *hand = Hand::LetGo;
+            match &*hand {
+                Hand::Open | Hand::Closed(_) => std::mem::replace(&mut *hand, Hand::LetGo),
+                Hand::Closing | Hand::LetGo => return,
             }
-            was_open
         };
+        let was_open = matches!(before, Hand::Open);
+        // Nothing asks for the outcome any more, and what was given out is the callers' alone.
+        drop(before);
         if was_open {
             self.scope.hand_on();
             let reason = CancelReason::let_go(self.scope.location);

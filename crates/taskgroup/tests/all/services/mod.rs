@@ -1,5 +1,5 @@
 //! What a service keeps and hands around: a group in a field, cancel scopes and cancellers, futures
-//! of a cancellation or an end, outcomes and failures as they come.
+//! of a cancellation or an end, outcomes and failures as they come, typed errors.
 
 mod cancel_scope;
 mod open_group;
@@ -7,4 +7,5 @@ mod outcomes;
 mod policies;
 #[cfg(feature = "tokio-util")]
 mod token;
+mod typed;
 mod when;
