@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | children that end together, in parallel | [`TaskGroup::run`], [`TaskGroup::spawn`] | `TaskGroup`, nursery, `errgroup` |
 //! | failures that cancel nothing; the first success; the first n; at most n failures | [`Policy`] | `supervisorScope`, – |
-//! | at most n at once | [`GroupBuilder::limit`]; with back-pressure [`TaskGroup::spawn_when_free`] | `Semaphore`, `SetLimit` |
+//! | at most n at once | [`GroupBuilder::limit`]; with back-pressure [`TaskGroup::spawn_when_free`]; now or not at all [`TaskGroup::spawn_if_free`] | `Semaphore`, `SetLimit` |
 //! | a heartbeat that ends with the group | [`TaskBuilder::background`] | – |
 //! | a server that reports when it listens | [`TaskGroup::start`] | `nursery.start` |
 //! | a child that returns a plain value | [`TaskGroup::spawn_value`] | – |
@@ -107,7 +107,7 @@ pub use error::BoxError;
 pub use error::info::{TaskId, TaskInfo};
 pub use error::leaf::TaskError;
 pub use error::tree::ErrorGroup;
-pub use group::{GroupBuilder, OpenGroup, SpawnRefused, TaskBuilder, TaskGroup};
+pub use group::{GroupBuilder, NotSpawned, OpenGroup, SpawnRefused, TaskBuilder, TaskGroup};
 pub use handle::{JoinError, JoinRef, TaskHandle};
 pub use local::Local;
 pub use local_group::{LocalGroup, LocalGroupBuilder, LocalHandle, LocalTask};

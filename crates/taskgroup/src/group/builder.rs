@@ -46,7 +46,9 @@ impl GroupBuilder {
     ///
     /// A child that fails, panics or is cancelled gives its place back. A child that never started
     /// never had one. [`spawn`](TaskGroup::spawn) does not wait;
-    /// [`spawn_when_free`](TaskGroup::spawn_when_free) does.
+    /// [`spawn_when_free`](TaskGroup::spawn_when_free) does, and
+    /// [`spawn_if_free`](TaskGroup::spawn_if_free) spawns at once or not at all.
+    /// [`set_limit`](TaskGroup::set_limit) changes the limit of a group that runs.
     #[doc(alias = "Semaphore")]
     #[doc(alias = "CapacityLimiter")]
     pub fn limit(mut self, limit: usize) -> Self {

@@ -15,8 +15,8 @@ use crate::start::{self, StartError, Started};
 #[derive(Debug)]
 #[must_use = "a task builder does nothing until `spawn`"]
 pub struct TaskBuilder<'a> {
-    group: &'a TaskGroup,
-    options: ChildOptions,
+    pub(super) group: &'a TaskGroup,
+    pub(super) options: ChildOptions,
 }
 
 impl<'a> TaskBuilder<'a> {

@@ -8,12 +8,14 @@
 //! | `builder` | the settings of a group before it runs |
 //! | `child` | a child before it is spawned: its name, its kind |
 //! | `open` | a group that is kept in a struct |
+//! | `places` | a place below the limit now or not at all, and a limit that changes |
 //! | `run` | the life of a group: the body, the wait for the children, the outcome |
 //! | `spawn` | the group itself: how a child gets in, waits for a place, or is refused |
 
 mod builder;
 mod child;
 mod open;
+mod places;
 mod run;
 mod spawn;
 
@@ -24,6 +26,7 @@ use std::panic::Location;
 pub use builder::GroupBuilder;
 pub use child::TaskBuilder;
 pub use open::OpenGroup;
+pub use places::NotSpawned;
 pub(crate) use run::{Ran, body_failed};
 pub(crate) use spawn::ChildOptions;
 pub use spawn::{SpawnRefused, TaskGroup};

@@ -255,7 +255,7 @@ impl TaskGroup {
     ) -> (Spec, Result<(), Refusal>) {
         let state = self.state();
         let mut bits = options.bits;
-        if state.limit().is_some() && bits & BACKGROUND == 0 {
+        if state.is_limited() && bits & BACKGROUND == 0 {
             // A background child would keep its place until the group ends.
             bits |= LIMITED;
         }
@@ -380,6 +380,7 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
+        let placed = options.placed;
         let (spec, admitted) = self.admit(options, location);
         match admitted {
             Ok(()) => {
@@ -388,10 +389,15 @@ impl TaskGroup {
                 } else {
                     task::new(spec, future)
                 };
-                self.in_tree().start(task, false);
+                self.in_tree().start(task, placed);
                 Ok(TaskHandle::new(joiner))
             }
-            Err(refusal) => Err(SpawnRefused::new(future, self.reason_of(refusal))),
+            Err(refusal) => {
+                if placed {
+                    self.state().place_free();
+                }
+                Err(SpawnRefused::new(future, self.reason_of(refusal)))
+            }
         }
     }
 

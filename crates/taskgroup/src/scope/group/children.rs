@@ -59,12 +59,12 @@ impl Group<'_> {
     fn start_asked(self, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
         let mut next = Some(task);
-        if let (Some((limit, places)), Some(task), false) = (self.places(), &next, placed) {
+        if let (Some(places), Some(task), false) = (self.places(), &next, placed) {
             if task.header().has(LIMITED) {
                 let mut places = places.lock();
                 // A canceller sets the flag before it takes the queue, so nothing is left behind in
                 // it.
-                if places.placed >= limit && !self.scope.is_cancelled() {
+                if places.placed >= places.limit && !self.scope.is_cancelled() {
                     // Numbers wrap after 2^32 children. A child that has waited that long is
                     // started, not lost.
                     next = places.queued.insert(task.header().index, task.clone());

@@ -14,20 +14,59 @@ use crate::sync::Mutex;
 
 impl GroupState {
     pub(crate) fn limit(&self) -> Option<usize> {
-        self.asked(|asked| asked.limit)
+        self.places().map(|places| places.lock().limit)
     }
 
-    /// The limit, and its places.
-    pub(super) fn places(&self) -> Option<(usize, &Mutex<Places<TaskRef>>)> {
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.places().is_some()
+    }
+
+    /// The places, if the group has a limit.
+    #[inline]
+    pub(super) fn places(&self) -> Option<&Mutex<Places<TaskRef>>> {
         let asked = self.asked.as_deref()?;
-        Some((asked.settings.limit?, &asked.places))
+        asked.settings.limit.map(|_| &asked.places)
+    }
+
+    /// Changes the limit. More places go to whose turn it is. Whether there is a limit to change.
+    pub(crate) fn set_limit(&self, limit: usize) -> bool {
+        let Some(places) = self.places() else {
+            return false;
+        };
+        let next: Vec<_> = {
+            let mut places = places.lock();
+            places.limit = limit;
+            std::iter::from_fn(|| places.next()).collect()
+        };
+        next.into_iter().for_each(|next| self.hand_over(next));
+        true
+    }
+
+    /// Takes a place if one is free: the caller spawns with it or gives it back.
+    pub(crate) fn take_place(&self) -> bool {
+        let Some(places) = self.places() else {
+            return true;
+        };
+        let mut places = places.lock();
+        let is_free = places.is_free();
+        places.placed += usize::from(is_free);
+        is_free
+    }
+
+    /// A place goes to whose turn it is.
+    fn hand_over(&self, next: PlaceGoesTo<TaskRef>) {
+        match next {
+            PlaceGoesTo::Child(task) => self.submit(task),
+            PlaceGoesTo::Waiter(waker) => waker.wake(),
+        }
     }
 
     /// Whether a limited child would start at once. Then the caller has the place, and spawns with
     /// it or gives it back. Otherwise the waker is woken when a place was handed to the caller or
     /// the group is cancelled.
     fn poll_place(&self, key: &mut Option<Key>, waker: &Waker) -> bool {
-        let Some((limit, places)) = self.places() else {
+        let Some(places) = self.places() else {
             return true;
         };
         let known = {
@@ -51,7 +90,7 @@ impl GroupState {
             if key.is_some_and(|own| places.waiting.is_called(own)) {
                 let _called = key.take().map(|own| places.waiting.remove(own));
                 (true, Some(waker))
-            } else if key.is_none() && places.is_free(limit) {
+            } else if key.is_none() && places.is_free() {
                 places.placed += 1;
                 (true, Some(waker))
             } else {
@@ -64,7 +103,7 @@ impl GroupState {
     /// A wait for a place was given up. If the place had been handed over, it goes on to the next
     /// one.
     fn stop_waiting_for_place(&self, key: Key) {
-        let Some((_, places)) = self.places() else {
+        let Some(places) = self.places() else {
             return;
         };
         let removed = places.lock().waiting.remove(key);
@@ -76,7 +115,7 @@ impl GroupState {
     /// The group is cancelled, so each waiting child gets a place: a cancelled child only ends. The
     /// caller submits them.
     pub(in crate::scope) fn take_queued(&self) -> Vec<TaskRef> {
-        let Some((_, places)) = self.places() else {
+        let Some(places) = self.places() else {
             return Vec::new();
         };
         let (queued, waiting) = {
@@ -95,7 +134,7 @@ impl GroupState {
 
     /// A child was cancelled alone. It needs no place to end, so it does not wait for one.
     pub(crate) fn unqueue(&self, index: u32) {
-        let Some((_, places)) = self.places() else {
+        let Some(places) = self.places() else {
             return;
         };
         let task = {
@@ -112,25 +151,23 @@ impl GroupState {
     /// A place was given back. The next child starts, unless cancelled children still take more
     /// places than the limit allows.
     pub(crate) fn place_free(&self) {
-        let Some((limit, places)) = self.places() else {
+        let Some(places) = self.places() else {
             return;
         };
         let next = {
             let mut places = places.lock();
             places.placed -= 1;
-            places.next(limit)
+            places.next()
         };
-        match next {
-            Some(PlaceGoesTo::Child(task)) => self.submit(task),
-            Some(PlaceGoesTo::Waiter(waker)) => waker.wake(),
-            None => {}
+        if let Some(next) = next {
+            self.hand_over(next);
         }
     }
 
     /// How many places of the limit are taken, and how many children wait for one.
     #[cfg(feature = "testing")]
     pub(crate) fn placed_and_queued(&self) -> (usize, usize) {
-        self.places().map_or((0, 0), |(_, places)| {
+        self.places().map_or((0, 0), |places| {
             let places = places.lock();
             (places.placed, places.queued.len())
         })

@@ -202,9 +202,9 @@ impl GroupState {
 impl Asked {
     fn of(settings: Settings) -> Box<Self> {
         Box::new(Self {
+            places: Mutex::new(Places::new(settings.limit.unwrap_or(usize::MAX))),
             settings,
             grace_timer: Mutex::new(None),
-            places: Mutex::default(),
             hand: Mutex::default(),
         })
     }

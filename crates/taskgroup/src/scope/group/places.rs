@@ -7,6 +7,8 @@ use crate::scope::waiters::Waiters;
 
 /// The children of a group with a limit.
 pub(super) struct Places<T> {
+    /// How many places there are.
+    pub(super) limit: usize,
     /// Children that hold one of the limit's places.
     pub(super) placed: usize,
     /// Children that wait for a place, by their number: in spawn order.
@@ -14,16 +16,6 @@ pub(super) struct Places<T> {
     /// Spawns that wait for a place. While there are any, no place is free: one that is given back
     /// is handed to the first of them, and is taken from then on.
     pub(super) waiting: Waiters,
-}
-
-impl<T> Default for Places<T> {
-    fn default() -> Self {
-        Self {
-            placed: 0,
-            queued: BTreeMap::new(),
-            waiting: Waiters::default(),
-        }
-    }
 }
 
 /// What a free place goes to.
@@ -34,14 +26,23 @@ pub(super) enum PlaceGoesTo<T> {
 }
 
 impl<T> Places<T> {
-    pub(super) fn is_free(&self, limit: usize) -> bool {
-        self.placed < limit && self.queued.is_empty() && self.waiting.is_empty()
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            placed: 0,
+            queued: BTreeMap::new(),
+            waiting: Waiters::default(),
+        }
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        self.placed < self.limit && self.queued.is_empty() && self.waiting.is_empty()
     }
 
     /// Hands a place that is free to whose turn it is: children that were spawned already come
     /// first.
-    pub(super) fn next(&mut self, limit: usize) -> Option<PlaceGoesTo<T>> {
-        if self.placed >= limit {
+    pub(super) fn next(&mut self) -> Option<PlaceGoesTo<T>> {
+        if self.placed >= self.limit {
             return None;
         }
         let queued = self.queued.pop_first();

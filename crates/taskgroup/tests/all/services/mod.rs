@@ -1,9 +1,11 @@
 //! What a service keeps and hands around: a group in a field, cancel scopes and cancellers, futures
-//! of a cancellation or an end, outcomes and failures as they come, typed errors.
+//! of a cancellation or an end, outcomes and failures as they come, typed errors, and the places of
+//! a limit.
 
 mod cancel_scope;
 mod open_group;
 mod outcomes;
+mod places;
 mod policies;
 #[cfg(feature = "tokio-util")]
 mod token;
