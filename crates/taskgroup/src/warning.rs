@@ -27,6 +27,9 @@ pub enum WarningKind {
     /// A group with a grace was cancelled in a runtime without a clock, so its cleanup is not
     /// bounded.
     NoClock,
+    /// Each place of a group with a limit has been held for a while by a child that waits for a
+    /// place of that group, or for a child in its queue.
+    WaitsForItself,
 }
 
 /// Something that goes wrong without being the result of any task.

@@ -49,6 +49,12 @@ impl GroupBuilder {
     /// [`spawn_when_free`](TaskGroup::spawn_when_free) does, and
     /// [`spawn_if_free`](TaskGroup::spawn_if_free) spawns at once or not at all.
     /// [`set_limit`](TaskGroup::set_limit) changes the limit of a group that runs.
+    ///
+    /// A child that waits for a place of its own group, or for a child in the queue, keeps its own
+    /// place meanwhile. Where such children hold all places, the group waits for itself. If that
+    /// lasts a second, a
+    /// [`WarningKind::WaitsForItself`](crate::observe::WarningKind::WaitsForItself) names them.
+    /// Spawn from the body, or into a group of the child's own.
     #[doc(alias = "Semaphore")]
     #[doc(alias = "CapacityLimiter")]
     pub fn limit(mut self, limit: usize) -> Self {

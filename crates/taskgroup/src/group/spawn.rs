@@ -366,7 +366,7 @@ impl TaskGroup {
         cancel_point().await;
         // A background child takes no place.
         if options.bits & BACKGROUND == 0 {
-            options.placed = FreePlace::new(&self.scope, self.state()).await;
+            options.placed = FreePlace::new(self.in_tree()).await;
         }
         spawn(self, future, options, location)
     }

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use crate::common::waker::{Op, hooked};
 use crate::common::{
-    drivers, everywhere, forever, isolated, isolated_everywhere, isolated_with_drivers, ms,
-    on_one_thread, on_threads, poll_once, turns, warnings,
+    drivers, everywhere, forever, isolated, isolated_everywhere, isolated_paused,
+    isolated_with_drivers, ms, on_one_thread, on_threads, poll_once, turns, warnings,
 };
 
 type Outcome<T = ()> = Result<T, BoxError>;
@@ -691,7 +691,6 @@ async fn another(builder: &GroupBuilder) {
 // S53: a child that waits for a place in its own group, which it holds all of: a warning says so
 // and names it.
 #[test]
-#[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_place_of_its_own() {
     isolated_everywhere(|builder| async move {
         let told = warnings();
@@ -711,7 +710,6 @@ fn fault_c7_waits_for_a_place_of_its_own() {
 
 // S53: the same with one that awaits a sibling in the queue.
 #[test]
-#[ignore = "S53: a warning for a group that can only wait for itself is another issue's"]
 fn fault_c7_waits_for_a_queued_sibling() {
     isolated_everywhere(|builder| async move {
         let told = warnings();
@@ -727,6 +725,123 @@ fn fault_c7_waits_for_a_queued_sibling() {
             Ok(())
         });
         run.await.unwrap();
+    });
+}
+
+// S53: all places are held by such children, some that wait for a place and some for a sibling. The
+// warning names each, once, and what it waits for.
+#[test]
+fn fault_c7_names_each_child_that_waits() {
+    isolated_paused(|builder| async move {
+        let told = warnings();
+        let run = builder
+            .name("pool")
+            .limit(3)
+            .run_cancellable(async |group: TaskGroup| {
+                for name in ["a", "b"] {
+                    let own = group.clone();
+                    group.task(name).spawn(async move {
+                        drop(own.spawn_when_free(async {}).await);
+                    });
+                }
+                let own = group.clone();
+                group.task("c").spawn(async move {
+                    let queued = own.task("d").spawn(async {});
+                    queued.ended().await;
+                });
+                sleep(ms(60_000)).await;
+                group.set_limit(4);
+                Ok(())
+            });
+        run.await.unwrap();
+        let message = told.try_recv().unwrap();
+        for part in [
+            "`pool`",
+            "3 places",
+            "a` (",
+            "b` (",
+            "c` (",
+            ") waits for a place",
+            "pool/d` (",
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(told.try_recv().is_err(), "it is named once");
+    });
+}
+
+// S53: no warning where one of the places may come back: another child works, the wait is given up
+// in time, the limit is raised in time, the code that waits holds no place, or it has one of
+// another group.
+#[test]
+fn fault_c7_no_false_warning() {
+    isolated_paused(|builder| async move {
+        let told = warnings();
+        let limited = |limit| builder.clone().limit(limit);
+        // Another child works.
+        let run = limited(2).run(async |group: TaskGroup| {
+            let own = group.clone();
+            group.spawn(sleep(ms(60_000)));
+            group.spawn(async move { drop(own.spawn_when_free(async {}).await) });
+            Ok(())
+        });
+        run.await.unwrap();
+        // The wait is given up, by a deadline and by a `select!`, also just when the group is
+        // looked at; and then the child goes on elsewhere.
+        for patience in [500, 999, 1_000, 1_001, 1_100, 1_200] {
+            let run = limited(1).run(async |group: TaskGroup| {
+                let own = group.clone();
+                group.spawn(async move {
+                    let wait = own.spawn_when_free(async {});
+                    assert!(timeout(ms(patience), wait).await.is_err());
+                    sleep(ms(60_000)).await;
+                    let mut queued = own.spawn(async {});
+                    tokio::select! {
+                        biased;
+                        _ = &mut queued => panic!("there is no place for it"),
+                        () = sleep(ms(patience)) => {}
+                    }
+                    sleep(ms(60_000)).await;
+                });
+                Ok(())
+            });
+            run.await.unwrap();
+        }
+        // The limit is raised, or the group is cancelled.
+        for cancels in [false, true] {
+            let run = limited(1).run_cancellable(async |group: TaskGroup| {
+                let own = group.clone();
+                group.spawn(async move {
+                    drop(own.spawn_when_free(async {}).await);
+                    sleep(ms(60_000)).await;
+                });
+                sleep(ms(900)).await;
+                if cancels {
+                    group.cancel();
+                } else {
+                    group.set_limit(2);
+                }
+                Ok(())
+            });
+            run.await.unwrap();
+        }
+        // The body waits, a background child does, and a child of another group.
+        let run = limited(1).run(async |group: TaskGroup| {
+            group.spawn(sleep(ms(60_000)));
+            let (own, other) = (group.clone(), group.clone());
+            group.task("background").background().spawn(async move {
+                drop(own.spawn_when_free(async {}).await);
+            });
+            let inner = limited(1).run(async |inner: TaskGroup| {
+                inner.spawn(async move { drop(other.spawn_when_free(async {}).await) });
+                Ok(())
+            });
+            inner.await?;
+            group.spawn_when_free(async {}).await.await?;
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!(told.try_recv().ok(), None);
     });
 }
 

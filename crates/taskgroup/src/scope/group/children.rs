@@ -112,6 +112,7 @@ impl GroupState {
             Group::new(owner, self).succeeded(|| header.info());
         }
         if header.has(LIMITED) {
+            self.stirs(header.index);
             self.place_free();
         }
         if header.has(BACKGROUND) {

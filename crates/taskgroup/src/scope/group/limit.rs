@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::GroupState;
-use super::places::{PlaceGoesTo, Places};
+use super::places::{PlaceGoesTo, Places, WaitsFor};
+use super::view::Group;
 use crate::gate::{self, StoredWaker};
 use crate::progress::Progress;
 use crate::scope::task::TaskRef;
-use crate::scope::tree::Scope;
 use crate::scope::waiters::{Key, Removed};
 use crate::sync::Mutex;
 
@@ -178,17 +178,18 @@ impl GroupState {
 /// spawn. Ready with `false` when the group is cancelled. If it is dropped, the wait is forgotten
 /// (S44), and a place that was handed to it goes to the next waiter.
 pub(crate) struct FreePlace<'a> {
-    scope: &'a Scope,
-    group: &'a GroupState,
+    group: Group<'a>,
     key: Option<Key>,
+    /// The child of the group that has a note of this wait.
+    noted_by: Option<u32>,
 }
 
 impl<'a> FreePlace<'a> {
-    pub(crate) fn new(scope: &'a Scope, group: &'a GroupState) -> Self {
+    pub(crate) fn new(group: Group<'a>) -> Self {
         Self {
-            scope,
             group,
             key: None,
+            noted_by: None,
         }
     }
 }
@@ -200,10 +201,11 @@ impl Future for FreePlace<'_> {
         let this = &mut *self;
         if this.group.poll_place(&mut this.key, cx.waker()) {
             Poll::Ready(true)
-        } else if this.scope.is_cancelled() {
+        } else if this.group.scope.is_cancelled() {
             // The canceller sets the flag before it looks at the waiters.
             Poll::Ready(false)
         } else {
+            this.noted_by = this.group.waits_inside(WaitsFor::Place);
             Poll::Pending
         }
     }
@@ -213,6 +215,9 @@ impl Drop for FreePlace<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.group.stop_waiting_for_place(key);
+        }
+        if let Some(child) = self.noted_by {
+            self.group.stirs(child);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | `view` | a group with its scope |
 //! | `children` | how children come in, and what the end of one means |
 //! | `limit`, `places` | children and spawns that wait for a place |
+//! | `stuck` | a group with a limit that waits for itself |
 //! | `outcomes` | failures, successes, the policy |
 //! | `opened`, `hand` | a group without a body, which its owner closes by hand |
 //! | `grace` | how long cleanup may take |
@@ -32,6 +33,7 @@ mod limit;
 mod opened;
 mod outcomes;
 mod places;
+mod stuck;
 mod view;
 
 pub(crate) use limit::FreePlace;
@@ -88,6 +90,8 @@ struct Asked {
     settings: Settings,
     grace_timer: Mutex<Option<SetAlarm>>,
     places: Mutex<Places<TaskRef>>,
+    /// There are notes in `places` of what children wait for.
+    has_notes: std::sync::atomic::AtomicBool,
     /// Of a group without a body.
     hand: Mutex<Hand>,
 }
@@ -203,6 +207,7 @@ impl Asked {
     fn of(settings: Settings) -> Box<Self> {
         Box::new(Self {
             places: Mutex::new(Places::new(settings.limit.unwrap_or(usize::MAX))),
+            has_notes: std::sync::atomic::AtomicBool::new(false),
             settings,
             grace_timer: Mutex::new(None),
             hand: Mutex::default(),

@@ -16,6 +16,21 @@ pub(super) struct Places<T> {
     /// Spawns that wait for a place. While there are any, no place is free: one that is given back
     /// is handed to the first of them, and is taken from then on.
     pub(super) waiting: Waiters,
+    /// What children with a place waited for when they were polled last, if it was in this group:
+    /// by their number.
+    notes: BTreeMap<u32, WaitsFor>,
+    /// How often these have changed.
+    pub(super) changes: u64,
+    /// An alarm is set that looks at them, or has told of them.
+    pub(super) is_watched: bool,
+}
+
+/// What a child with a place waits for, in its own group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    Place,
+    /// The child with this number, which is in the queue.
+    Child(u32),
 }
 
 /// What a free place goes to.
@@ -32,7 +47,49 @@ impl<T> Places<T> {
             placed: 0,
             queued: BTreeMap::new(),
             waiting: Waiters::default(),
+            notes: BTreeMap::new(),
+            changes: 0,
+            is_watched: false,
         }
+    }
+
+    /// Whether a wait for this has to wait for a place.
+    pub(super) fn is_to_come(&self, what: WaitsFor) -> bool {
+        match what {
+            WaitsFor::Place => true,
+            WaitsFor::Child(index) => self.queued.contains_key(&index),
+        }
+    }
+
+    /// Each place is held by a child that waits for one.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.placed >= self.limit
+            && self.placed == self.notes.len()
+            && self.notes.values().all(|what| self.is_to_come(*what))
+    }
+
+    /// Notes what a child with a place waits for. Returns the number of changes if an alarm is to
+    /// be set now.
+    pub(super) fn note(&mut self, index: u32, what: WaitsFor) -> Option<u64> {
+        self.changes += 1;
+        self.notes.insert(index, what);
+        let to_watch = !self.is_watched && self.is_stuck();
+        self.is_watched |= to_watch;
+        to_watch.then_some(self.changes)
+    }
+
+    /// Returns whether there are others.
+    pub(super) fn forget_note(&mut self, index: u32) -> bool {
+        self.changes += u64::from(self.notes.remove(&index).is_some());
+        !self.notes.is_empty()
+    }
+
+    /// The notes, and the queue.
+    pub(super) fn notes(&self) -> (BTreeMap<u32, WaitsFor>, BTreeMap<u32, T>)
+    where
+        T: Clone,
+    {
+        (self.notes.clone(), self.queued.clone())
     }
 
     pub(super) fn is_free(&self) -> bool {

@@ -18,6 +18,7 @@ use super::kept::{Boxing, OutcomeCell, is_large};
 use super::outcome::JoinError;
 use super::output::{TaskOutput, converted};
 use super::pool;
+use super::state::LIMITED;
 use crate::error::{Began, BoxError};
 use crate::gate::{self, Payload};
 use crate::scope::cancelled::Cancelled;
@@ -143,6 +144,9 @@ where
     fn step(&self, task: &TaskRef, allowed: Allowed) -> Step {
         let waker = task.waker();
         let mut cx = Context::from_waker(&waker);
+        if self.header.has(LIMITED) {
+            self.header.stirs();
+        }
         let _ambient = current::enter_task(task);
         #[cfg(feature = "tracing")]
         let _span = self.header.span.enter();

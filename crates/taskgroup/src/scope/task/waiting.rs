@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use super::header::Header;
+use super::state::LIMITED;
 use crate::scope::waiters::Key;
 
 impl Header {
@@ -27,7 +28,11 @@ impl Header {
 
     /// Returns whether the end came before the waker and the bit were there.
     fn set_awaited(&self) -> bool {
-        self.state.await_end()
+        let has_ended = self.state.await_end();
+        if !has_ended && self.has(LIMITED) && self.is_new() {
+            self.awaited_before_its_start();
+        }
+        has_ended
     }
 
     pub(super) fn forget_waiter(&self, key: Key) {

@@ -25,7 +25,10 @@ impl Alarm {
                     scope.wake();
                 }
             }
-            Self::Grace(ref scope, _) | Self::Watch(ref scope, _) | Self::Ask(ref scope) => {
+            Self::Grace(ref scope, _)
+            | Self::Watch(ref scope, _)
+            | Self::Ask(ref scope)
+            | Self::Stuck(ref scope, ..) => {
                 let scope = scope.upgrade();
                 if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
                     runtime.timers().arm(&runtime, at, self);
@@ -51,6 +54,11 @@ impl Alarm {
             Self::Ask(scope) => {
                 if let Some(scope) = scope.upgrade() {
                     scope.look_again();
+                }
+            }
+            Self::Stuck(scope, changes, confirmed) => {
+                if let Some(scope) = scope.upgrade() {
+                    scope.look_if_stuck(changes, confirmed);
                 }
             }
             Self::Watch(scope, since) => {

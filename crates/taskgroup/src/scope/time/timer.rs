@@ -38,6 +38,8 @@ pub(crate) enum Alarm {
     Watch(Weak<Scope>, Instant),
     /// A scope that was told to end is kept by sections, and looks again whether they are in use.
     Ask(Weak<Scope>),
+    /// A group with a limit waited for itself, after so many changes and confirmations.
+    Stuck(Weak<Scope>, u64, u32),
 }
 
 /// Names an alarm, to disarm it.

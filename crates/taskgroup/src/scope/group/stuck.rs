@@ -1,0 +1,185 @@
+//! A group with a limit that waits for itself (S53): each of its places is held by a child that
+//! waits for a place, or for a child in the queue.
+//!
+//! What a child waits for is known while it is polled: an await of this crate that suspends makes a
+//! note of it, and the next poll of the child takes the note back first. So the notes of a group
+//! say what its children waited for when they were polled last. Two things they do not say:
+//!
+//! - whether the wait still lasts. In the poll that made the note another branch of a `select!` may
+//!   have been ready, and the child has gone on. So notes that have stood for [`PATIENCE`] are
+//!   asked: the children are woken, and a wait that lasts makes its note again. Only what was
+//!   confirmed [`CONFIRMED`] times, with no other poll between, is reported. A wait inside an
+//!   executor of the child's own (`FuturesUnordered`, say) is not polled then, so it is not seen.
+//! - what *else* the child waits for, a message or a timer beside the place. The warning says what
+//!   the children wait for, not that nothing can happen.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::GroupState;
+use super::places::WaitsFor;
+use super::view::Group;
+use crate::scope::current;
+use crate::scope::task::{Header, LIMITED, TaskRef};
+use crate::scope::time::{alarm, timer::Alarm};
+use crate::scope::tree::Scope;
+use crate::scope::who::info;
+use crate::warning::{Warning, WarningKind, warn};
+
+/// How long the notes have to stand before they are asked.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the children have to make them again. It is no round number, so that no timer of the
+/// program is likely to end a wait in the very poll that confirms it.
+const ANSWER: Duration = Duration::from_millis(137);
+/// How often they have to do so.
+const CONFIRMED: u32 = 2;
+/// The most children that the warning names.
+const MOST_NAMES: usize = 20;
+
+impl Group<'_> {
+    /// The code that is polled has suspended, in a wait for `what` of this group. Returns the
+    /// number of the child that made a note of it.
+    #[cold]
+    pub(super) fn waits_inside(self, what: WaitsFor) -> Option<u32> {
+        let (asked, places) = (self.state.asked.as_deref()?, self.places()?);
+        if !places.lock().is_to_come(what) {
+            return None;
+        }
+        let task = current::task()?;
+        let header = task.header();
+        if !header.has(LIMITED) || !Arc::ptr_eq(&header.owner, self.scope) {
+            return None;
+        }
+        let to_watch = {
+            let mut places = places.lock();
+            // Relaxed: a thread that polls a child has seen what its earlier polls did.
+            asked.has_notes.store(true, Ordering::Relaxed);
+            places.note(header.index, what)
+        };
+        if let Some(changes) = to_watch {
+            watch(self.scope, PATIENCE, changes, 0);
+        }
+        Some(header.index)
+    }
+}
+
+impl GroupState {
+    /// The child with this number is polled again, or has ended.
+    #[inline]
+    pub(super) fn stirs(&self, index: u32) {
+        if let Some(asked) = self.asked.as_deref() {
+            if asked.has_notes.load(Ordering::Relaxed) {
+                let mut places = asked.places.lock();
+                let are_left = places.forget_note(index);
+                asked.has_notes.store(are_left, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Header {
+    /// It is about to be polled, and holds a place.
+    #[inline]
+    pub(in crate::scope) fn stirs(&self) {
+        if let Some(group) = self.owner.group() {
+            group.stirs(self.index);
+        }
+    }
+
+    /// An await of this child has suspended, and the child was never polled.
+    #[cold]
+    pub(in crate::scope) fn awaited_before_its_start(&self) {
+        if let Some(group) = self.owner.as_group() {
+            group.waits_inside(WaitsFor::Child(self.index));
+        }
+    }
+}
+
+/// Looks again after `pause` at notes that have changed so often, and have been confirmed so often.
+fn watch(scope: &Arc<Scope>, pause: Duration, changes: u64, confirmed: u32) {
+    // In a model time stands still.
+    if !cfg!(loom) {
+        let alarm = Alarm::Stuck(Arc::downgrade(scope), changes, confirmed);
+        alarm::ring(scope, pause, alarm);
+    }
+}
+
+impl Scope {
+    /// The group waited for itself when its notes had changed so often, and the children have
+    /// confirmed it so often.
+    pub(in crate::scope) fn look_if_stuck(self: &Arc<Self>, changes: u64, confirmed: u32) {
+        let Some(places) = self.group().and_then(GroupState::places) else {
+            return;
+        };
+        let (now, holders, stands) = {
+            let mut places = places.lock();
+            if self.is_cancelled() || !places.is_stuck() {
+                places.is_watched = false;
+                return;
+            }
+            let holders = places.notes().0;
+            // A child that was asked takes its note back and makes it again.
+            let made_again = if confirmed == 0 {
+                0
+            } else {
+                2 * holders.len() as u64
+            };
+            let stands = places.changes == changes + made_again;
+            (places.changes, holders, stands)
+        };
+        if !stands {
+            return watch(self, PATIENCE, now, 0);
+        }
+        if confirmed == CONFIRMED {
+            // `is_watched` stays: the group is named once.
+            return warn(&self.waits_for_itself());
+        }
+        watch(self, ANSWER, now, confirmed + 1);
+        let (tasks, _) = self.children();
+        let asked = tasks.into_iter();
+        asked
+            .filter(|task| holders.contains_key(&task.header().index))
+            .for_each(TaskRef::wake);
+    }
+
+    #[cold]
+    fn waits_for_itself(self: &Arc<Self>) -> Warning {
+        let (notes, queued) = match self.group().and_then(GroupState::places) {
+            Some(places) => places.lock().notes(),
+            None => Default::default(),
+        };
+        let (tasks, _) = self.children();
+        let name = |header: &Header| {
+            let info = header.info();
+            format!("`{}` ({})", info.path(), info.location())
+        };
+        let places = notes.len();
+        let mut lines = Vec::new();
+        for (index, what) in notes.into_iter().take(MOST_NAMES) {
+            let holder = tasks.iter().find(|task| task.header().index == index);
+            let holder = holder.map_or_else(|| format!("`#{index}`"), |task| name(task.header()));
+            let awaited = match what {
+                WaitsFor::Place => "a place".to_owned(),
+                WaitsFor::Child(index) => match queued.get(&index) {
+                    Some(task) => name(task.header()),
+                    None => format!("`#{index}`"),
+                },
+            };
+            lines.push(format!("{holder} waits for {awaited}"));
+        }
+        if places > lines.len() {
+            lines.push(format!("and {} more", places - lines.len()));
+        }
+        let group = info(self);
+        let message = format!(
+            "group `{}` ({}): it waits for itself. For {PATIENCE:?} each of its {places} places has been \
+             held by a child that waits for a place, or for a child in the queue, of the same group: {}. \
+             Spawn from the body, or into a group of the child's own, or raise the limit",
+            group.path(),
+            group.location(),
+            lines.join("; "),
+        );
+        Warning::new(WarningKind::WaitsForItself, group, message)
+    }
+}
