@@ -8,6 +8,11 @@ use crate::gate;
 ///
 /// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented
 /// for nothing else.
+#[diagnostic::on_unimplemented(
+    message = "a child returns `()` or a `Result`, and this future returns `{Self}`",
+    label = "`{Self}` is neither `()` nor a `Result`",
+    note = "a child without an error returns `Ok::<_, BoxError>(value)`"
+)]
 pub trait TaskOutput: sealed::Sealed {
     /// What the task's handle gives.
     type Value;
@@ -36,7 +41,7 @@ mod sealed {
 type Never = <fn() -> ! as sealed::ReturnType>::Output;
 
 impl TaskOutput for Never {
-    type Value = std::convert::Infallible;
+    type Value = Self;
     type Error = std::convert::Infallible;
     fn into_result(self) -> Result<Self::Value, Self::Error> {
         self
