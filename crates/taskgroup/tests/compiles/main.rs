@@ -68,8 +68,8 @@ fn generate() -> (String, Vec<Case>) {
     for row in ROWS {
         for work in works() {
             let Some(code) = row.code(work) else { continue };
-            for &place in Place::ALL {
-                if !all && work.failure != Failure::Boxed && place != Place::Child {
+            for &place in row.places() {
+                if !all && work.failure != Failure::Boxed && place != row.main_place() {
                     continue;
                 }
                 lines.push(place.around(&format!("case_{}", cases.len()), &code));

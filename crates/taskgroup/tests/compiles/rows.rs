@@ -28,6 +28,8 @@ enum Takes {
     Closure,
     /// The body of a group.
     Body,
+    /// The body of a group whose children need not be `Send`, and so its future is not either.
+    LocalBody,
     /// What is done with a resource.
     Bracket,
     /// A future that may outlive the caller.
@@ -117,6 +119,15 @@ pub(crate) const ROWS: &[Row] = &[
         "{ let mut next = group.outcomes(); next.spawn($); let _ = next.next().await; }"),
     row("Outcomes::next", Takes::Nothing,
         "{ let mut next = group.outcomes::<u32>(); let _ = next.next().await; }"),
+    row("LocalGroup::run", Takes::LocalBody, "LocalGroup::run($).await"),
+    row("LocalGroup::spawn", Takes::LocalBody, "LocalGroup::run($).await"),
+    row("LocalTask::spawn", Takes::LocalBody,
+        "LocalGroup::run(async |group| Ok(group.task(\"t\").spawn(LocalGroup::run($)).await?)).await"),
+    row("LocalGroupBuilder::run", Takes::LocalBody, "LocalGroup::builder().run($).await"),
+    row("LocalGroupBuilder::run_cancellable", Takes::LocalBody,
+        "LocalGroup::builder().run_cancellable($).await"),
+    row("LocalGroupBuilder::run_to_end", Takes::LocalBody,
+        "LocalGroup::builder().run_to_end($).await"),
     row("TaskHandle::ended", Takes::Nothing,
         "{ let [one, _] = two(&group).await; one.ended().await; let _ = (&one).await; }"),
     row("ProgressEvents::next", Takes::Nothing,
@@ -179,6 +190,22 @@ impl Forbidden {
 }
 
 impl Row {
+    /// Where it can be called.
+    pub(crate) fn places(&self) -> &'static [Place] {
+        match self.takes {
+            Takes::LocalBody => &[Place::Main],
+            _ => Place::ALL,
+        }
+    }
+
+    /// Where it is called with each kind of error.
+    pub(crate) fn main_place(&self) -> Place {
+        match self.takes {
+            Takes::LocalBody => Place::Main,
+            _ => Place::Child,
+        }
+    }
+
     /// The code of a call in an async block. `None` where the function takes no work of this kind.
     pub(crate) fn code(&self, work: Work) -> Option<String> {
         // A child lives as long as its group, so it owns what it uses.
@@ -193,7 +220,7 @@ impl Row {
             Takes::Items => format!("{}, {}", work.data.items(), work.of_item()?),
             Takes::Future => work.future(),
             Takes::Closure => work.closure()?,
-            Takes::Body => work.group_body()?,
+            Takes::Body | Takes::LocalBody => work.group_body()?,
             Takes::Bracket => work.bracketed()?,
             Takes::Child => owned.then(|| work.future())?,
             Takes::Starting => owned.then(|| work.starting())??,
@@ -205,7 +232,9 @@ impl Row {
         };
         let call = self.call.replace('$', &argument);
         let code = format!("{} let _ = {call};", work.locals());
-        if self.call.contains("group.") || self.call.contains("&group") {
+        if self.takes != Takes::LocalBody
+            && (self.call.contains("group.") || self.call.contains("&group"))
+        {
             Some(format!(
                 "let _ = TaskGroup::run(async |group| {{ {code} Ok(()) }}).await;"
             ))

@@ -66,7 +66,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 use taskgroup::combine::Until;
-use taskgroup::{BlockingToken, BoxError, OpenGroup, Progress, Retry, Started};
+use taskgroup::{BlockingToken, BoxError, LocalGroup, OpenGroup, Progress, Retry, Started};
 use taskgroup::{TaskGroup, TaskHandle};
 use tokio::time::Instant;
 
