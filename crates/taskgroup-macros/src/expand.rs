@@ -128,6 +128,9 @@ fn settings(options: &Options) -> TokenStream {
         let millis = u64::try_from(grace).unwrap_or(u64::MAX);
         calls.extend(quote!(.grace(::core::time::Duration::from_millis(#millis))));
     }
+    if options.graceful {
+        calls.extend(quote!(.graceful()));
+    }
     calls
 }
 
@@ -148,7 +151,7 @@ mod tests {
     fn main_with_every_option() {
         let got = expanded(
             Attribute::Main,
-            r#"flavor = "multi_thread", worker_threads = 2, start_paused = false, grace = "5s""#,
+            r#"flavor = "multi_thread", worker_threads = 2, start_paused = false, grace = "5s", graceful"#,
             "/// Docs.\n async fn main() -> Result<(), Boxed> { work().await }",
         );
         let want = tokens(
@@ -158,6 +161,7 @@ mod tests {
                 ::taskgroup::Runner::new()
                     .worker_threads(2usize)
                     .grace(::core::time::Duration::from_millis(5000u64))
+                    .graceful()
                     .run_main(main)
             }",
         );

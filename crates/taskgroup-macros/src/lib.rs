@@ -33,6 +33,7 @@ use expand::Attribute;
 /// | `worker_threads` | an integer from 1, with `"multi_thread"` only | one per core |
 /// | `start_paused` | `true` or `false`; `true` needs `"current_thread"` and the feature `testing` | `false` |
 /// | `grace` | how long cleanup may take: `"250ms"`, `"5s"`, `"1m"`, `"1h"` | no limit |
+/// | `graceful` | no value, or `true` or `false`: a stop by signal lets `main` finish and is a success, see `Runner::graceful` | `false` |
 ///
 /// ```
 /// use std::time::Duration;

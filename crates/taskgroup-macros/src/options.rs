@@ -12,7 +12,13 @@ use syn::{Error, Expr, ExprLit, Ident, Lit, Token};
 use crate::expand::Attribute;
 use crate::nearest::nearest;
 
-const NAMES: [&str; 4] = ["flavor", "worker_threads", "start_paused", "grace"];
+const NAMES: [&str; 5] = [
+    "flavor",
+    "worker_threads",
+    "start_paused",
+    "grace",
+    "graceful",
+];
 const FLAVORS: [&str; 2] = ["current_thread", "multi_thread"];
 
 /// The settings of an attribute. Reading rejects combinations that no runtime has.
@@ -22,9 +28,11 @@ pub(crate) struct Options {
     pub(crate) worker_threads: Option<usize>,
     pub(crate) start_paused: bool,
     pub(crate) grace: Option<Duration>,
+    pub(crate) graceful: bool,
 }
 
 /// `name = value`, with the value still unread, so that each option can report what it expects.
+/// `graceful` may stand alone.
 struct Assignment {
     name: Ident,
     value: Expr,
@@ -36,6 +44,10 @@ impl Parse for Assignment {
         // Before the `=`, so that a misspelt bare word is reported for its spelling first.
         check_name(&name)?;
         if !input.peek(Token![=]) {
+            if name == "graceful" {
+                let value = syn::parse_quote_spanned!(name.span()=> true);
+                return Ok(Self { name, value });
+            }
             let wanted = wanted(&name.to_string());
             return Err(Error::new(
                 name.span(),
@@ -64,6 +76,7 @@ impl Options {
         let mut worker_threads: Placed<usize> = None;
         let mut start_paused: Placed<bool> = None;
         let mut grace: Placed<Duration> = None;
+        let mut graceful: Placed<bool> = None;
         for Assignment { name, value } in &assignments {
             let key = name.to_string();
             if seen.contains(&key) {
@@ -73,7 +86,8 @@ impl Options {
             let read = match key.as_str() {
                 "flavor" => place(&mut flavor, name, read_flavor(value)),
                 "worker_threads" => place(&mut worker_threads, name, read_threads(value)),
-                "start_paused" => place(&mut start_paused, name, read_bool(value)),
+                "start_paused" => place(&mut start_paused, name, read_bool(&key, value)),
+                "graceful" => place(&mut graceful, name, read_bool(&key, value)),
                 _ => place(&mut grace, name, read_grace(value)),
             };
             errors.extend(read.err());
@@ -96,6 +110,12 @@ impl Options {
                     "pausing time needs the current-thread runtime: add `flavor = \"current_thread\"`",
                 ));
             }
+            if let (Attribute::Test, Some((_, span))) = (attribute, graceful) {
+                errors.push(Error::new(
+                    span,
+                    "`graceful` is an option of `#[taskgroup::main]`: no signal stops a test",
+                ));
+            }
             if errors.is_empty() {
                 return Ok(Self {
                     current_thread,
@@ -105,6 +125,7 @@ impl Options {
                         |(yes, _)| yes,
                     ),
                     grace: grace.map(|(grace, _)| grace),
+                    graceful: graceful.is_some_and(|(yes, _)| yes),
                 });
             }
         }
@@ -145,7 +166,7 @@ fn wanted(name: &str) -> &'static str {
     match name {
         "flavor" => "\"current_thread\"",
         "worker_threads" => "2",
-        "start_paused" => "true",
+        "start_paused" | "graceful" => "true",
         _ => "\"5s\"",
     }
 }
@@ -185,10 +206,10 @@ fn read_threads(value: &Expr) -> syn::Result<usize> {
     }
 }
 
-fn read_bool(value: &Expr) -> syn::Result<bool> {
+fn read_bool(name: &str, value: &Expr) -> syn::Result<bool> {
     match literal(value) {
         Some(Lit::Bool(yes)) => Ok(yes.value),
-        _ => refuse(value, "`start_paused` is `true` or `false`"),
+        _ => refuse(value, format!("`{name}` is `true` or `false`")),
     }
 }
 
@@ -258,6 +279,35 @@ mod tests {
         let test = test.unwrap();
         assert!(!test.current_thread && !test.start_paused);
         assert_eq!(test.worker_threads, Some(3));
+    }
+
+    #[test]
+    fn graceful_may_stand_alone() {
+        for (args, want) in [
+            ("", false),
+            ("graceful", true),
+            (r#"graceful, grace = "5s""#, true),
+            ("graceful = true", true),
+            ("graceful = false,", false),
+        ] {
+            assert_eq!(
+                read(Attribute::Main, args).unwrap().graceful,
+                want,
+                "{args}"
+            );
+        }
+        for wrong in ["graceful = 1", "graceful, graceful", "graceful()"] {
+            assert_eq!(
+                read(Attribute::Main, wrong).unwrap_err().len(),
+                1,
+                "{wrong}"
+            );
+        }
+        let errors = read(Attribute::Test, "graceful").unwrap_err();
+        assert!(
+            errors[0].contains("an option of `#[taskgroup::main]`"),
+            "{errors:?}"
+        );
     }
 
     #[test]

@@ -78,6 +78,8 @@ mod runner;
 mod scope;
 mod shield;
 mod start;
+#[cfg(feature = "runner")]
+mod stop;
 mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -121,6 +123,8 @@ pub use scope::models;
 pub use scope::task::TaskOutput;
 pub use shield::shield;
 pub use start::{StartError, Started};
+#[cfg(feature = "runner")]
+pub use stop::{until_stopped, when_stopped};
 #[cfg(feature = "macros")]
 pub use taskgroup_macros::main;
 #[cfg(feature = "tokio-util")]

@@ -1,5 +1,6 @@
 //! The root of a program: a runtime, signals, and no leftovers.
 
+use std::io::Write as _;
 use std::panic::Location;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,8 @@ use crate::cancel::{CancelReason, Cancelled, ReasonKind};
 use crate::error::{BoxError, ErrorGroup};
 use crate::gate;
 use crate::scope::section::{Ended, Ends, Section};
+use crate::scope::stop::Stop;
+use crate::scope::time::alarm::ring_grace;
 use crate::scope::tree::{Dropping, Kind, Scope};
 use crate::scope::who;
 
@@ -37,8 +40,9 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
 /// Builds a Tokio runtime and runs a program on it as the root of the scope tree.
 ///
 /// The first Ctrl-C (or `SIGTERM`) cancels the root and waits for its cleanup. The second one ends
-/// the process at once. What `main` leaves behind (futures that were dropped half-way) is cancelled
-/// and awaited.
+/// the process at once and prints what was alive. With [`graceful`](Self::graceful) the first one
+/// lets `main` finish, and is no error. What `main` leaves behind (futures that were dropped
+/// half-way) is cancelled and awaited.
 ///
 /// This is a convenience. Except for the signals, everything also works inside a plain
 /// `#[tokio::main]`.
@@ -52,6 +56,7 @@ pub struct Runner {
     #[cfg_attr(not(feature = "testing"), allow(dead_code))]
     paused: bool,
     grace: Option<Duration>,
+    graceful: bool,
     signals: bool,
     #[cfg(unix)]
     tree_on: Vec<tokio::signal::unix::SignalKind>,
@@ -111,6 +116,7 @@ impl Runner {
             workers: None,
             paused: false,
             grace: None,
+            graceful: false,
             signals: true,
             #[cfg(unix)]
             tree_on: Vec::new(),
@@ -130,9 +136,55 @@ impl Runner {
     }
 
     /// Bounds cleanup: guards and shields no longer apply once `grace` has passed since the run was
-    /// cancelled.
+    /// cancelled. What is cut off then is named, also `main` itself.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
+        self
+    }
+
+    /// A stop by signal is a success once everything is cleaned up: the first Ctrl-C or `SIGTERM`
+    /// does not cancel `main`. It asks the program to stop.
+    ///
+    /// [`until_stopped`](crate::until_stopped) is the section that such a stop cancels, and
+    /// [`when_stopped`](crate::when_stopped) is a future of it. `main` goes on after them, closes
+    /// what it has opened, and its value decides: for `Ok` the exit code is 0 and nothing is
+    /// printed. What fails during the stop comes out as an error as ever, and is no success.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskgroup::{Runner, TaskGroup, until_cancelled, until_stopped};
+    /// # async fn accept() {}
+    /// # async fn answer(_: ()) {}
+    ///
+    /// let runner = Runner::new().graceful().grace(Duration::from_secs(10));
+    /// runner.run_main(async || {
+    ///     until_stopped(TaskGroup::run(async |requests| {
+    ///         while let Ok(request) = until_cancelled(accept()).await {
+    ///             requests.spawn(taskgroup::shield(answer(request)));
+    /// #           break;
+    ///         }
+    ///         Ok(())
+    ///     }))
+    ///     .await
+    ///     .transpose()?;
+    ///     println!("all requests are answered"); // the exit code is 0
+    ///     Ok::<_, taskgroup::ErrorGroup>(())
+    /// });
+    /// ```
+    ///
+    /// Three things are no success, and end the run as without this option, with 128 and the number
+    /// of the signal as the exit code:
+    ///
+    /// - Once the [`grace`](Self::grace) has passed since the signal, all that is left is dropped,
+    ///   `main` as well. Standard error names what was cut off. Without a grace there is no end to
+    ///   the wait.
+    /// - A second signal ends the process at once, and standard error shows what was alive.
+    /// - A signal that comes before `main` has waited for a stop at all cancels `main`. It may be
+    ///   still starting, or it may never ask.
+    #[doc(alias = "graceful_shutdown")]
+    #[doc(alias = "with_graceful_shutdown")]
+    pub fn graceful(mut self) -> Self {
+        self.graceful = true;
         self
     }
 
@@ -192,8 +244,8 @@ impl Runner {
     /// Runs `main` and everything that it leaves behind to their end.
     ///
     /// # Errors
-    /// [`RunError`], when a signal cancelled the run before `main` had a value, and when something
-    /// failed that belongs to no group.
+    /// [`RunError`], when a signal cancelled the run before `main` had a value, when a grace cut it
+    /// off, and when something failed that belongs to no group.
     ///
     /// # Panics
     /// When the runtime cannot be built, and inside another runtime. A panic of `main` passes
@@ -204,7 +256,8 @@ impl Runner {
         let runtime = self.build();
         #[cfg(unix)]
         let _printer = crate::observe::TreeOnSignal::start(&self.tree_on);
-        let ended = runtime.block_on(self.root(main, location));
+        let stop = Arc::new(Stop::new());
+        let ended = runtime.block_on(self.root(main, &stop, location));
         // Everything in the tree has ended. What the program gave to Tokio directly gets a moment
         // more; a blocking read of a terminal may never end.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -216,7 +269,11 @@ impl Runner {
         match (ended.value(), failures) {
             (Some(value), None) => Ok(value),
             (value, failures) => Err(RunError {
-                reason: scope.reason().filter(|_| value.is_none()),
+                // Where the grace has cut off a graceful stop, the signal was the reason.
+                reason: stop
+                    .reason()
+                    .or_else(|| scope.reason())
+                    .filter(|_| value.is_none()),
                 value,
                 failures,
             }),
@@ -226,16 +283,25 @@ impl Runner {
     async fn root<T>(
         &self,
         main: impl AsyncFnOnce() -> T,
+        stop: &Arc<Stop>,
         location: &'static Location<'static>,
     ) -> (Ended<T>, Arc<Scope>) {
         let scope = Scope::open(Kind::Run, Scope::root().clone(), location);
+        scope.set_stop(stop.clone());
         if self.grace.is_some() {
             scope.name_all_below();
         }
         // Registered here and not in a task: `main` may run first and keep the thread.
         let signals = self.signals.then(Signals::new).and_then(Result::ok);
         let watch = signals.map(|signals| {
-            tokio::spawn(watch_signals(signals, scope.clone(), self.grace, location))
+            let stopped = Stopped {
+                scope: scope.clone(),
+                stop: stop.clone(),
+                grace: self.grace,
+                graceful: self.graceful,
+                location,
+            };
+            tokio::spawn(watch_signals(signals, stopped))
         });
         let below = scope.clone();
         let grace = self.grace;
@@ -259,7 +325,8 @@ impl Runner {
     ///
     /// The exit code is the one that `main` returned, or 1 for an error. A run that a signal
     /// stopped exits with 128 plus the number of the signal, also when `main` cleaned up and
-    /// returned its [`Cancelled`].
+    /// returned its [`Cancelled`]. In a [graceful](Self::graceful) run the exit code says whether
+    /// the stop succeeded.
     #[track_caller]
     pub fn run_main<T: MainOutput>(self, main: impl AsyncFnOnce() -> T) -> ExitCode {
         match self.run(main) {
@@ -297,7 +364,7 @@ impl Runner {
 fn cancel_run(scope: &Arc<Scope>, reason: &CancelReason, grace: Option<Duration>) {
     scope.cancel(reason, Dropping::Scheduled);
     if let Some(grace) = grace {
-        crate::scope::time::alarm::ring_grace(scope, grace);
+        ring_grace(scope, grace);
     }
 }
 
@@ -356,20 +423,39 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
     }
 }
 
-/// The first signal cancels the run, the second ends the process.
-async fn watch_signals(
-    mut signals: Signals,
+/// What the first signal stops.
+struct Stopped {
     scope: Arc<Scope>,
+    stop: Arc<Stop>,
     grace: Option<Duration>,
+    graceful: bool,
     location: &'static Location<'static>,
-) {
+}
+
+impl Stopped {
+    fn by(&self, name: &str, number: u8) {
+        let reason = CancelReason::shutdown(name, number, self.location);
+        if !self.graceful || !self.stop.was_awaited() {
+            // First: what waits for the stop does not go on then.
+            cancel_run(&self.scope, &reason, self.grace);
+        } else if let Some(grace) = self.grace {
+            ring_grace(&self.scope, grace);
+        }
+        self.stop.ask(&reason);
+    }
+}
+
+/// The first signal stops the run, the second ends the process.
+async fn watch_signals(mut signals: Signals, stopped: Stopped) {
     let (name, number) = signals.next().await;
-    cancel_run(
-        &scope,
-        &CancelReason::shutdown(name, number, location),
-        grace,
+    stopped.by(name, number);
+    let (name, number) = signals.next().await;
+    let tree = crate::observe::tree();
+    // Whatever comes of it: the process has to end.
+    let _ = writeln!(
+        std::io::stderr(),
+        "Error: a second signal, {name}, cut this off:\n{tree}"
     );
-    let (_, number) = signals.next().await;
     std::process::exit(128 + i32::from(number));
 }
 

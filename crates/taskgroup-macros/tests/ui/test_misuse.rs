@@ -9,3 +9,6 @@ async fn with_argument(case: u8) {}
 #[taskgroup_macros::test]
 #[test]
 async fn twice() {}
+
+#[taskgroup_macros::test(graceful)]
+async fn stopped() {}

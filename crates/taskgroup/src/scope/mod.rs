@@ -22,6 +22,7 @@
 //! | `dated` | when a future failed |
 //! | `events` | what the engine tells a listener |
 //! | `spans` | what it tells `tracing` |
+//! | `stop` | the request that a program should stop, and what waits for it |
 //! | `polling` | which thread polls what, as seen from another one |
 //! | `waiting` | reports of what does not end |
 //! | `models/` | the models of the schedule checker |
@@ -39,6 +40,8 @@ pub(crate) mod polling;
 pub(crate) mod section;
 #[cfg(feature = "tracing")]
 mod spans;
+#[cfg(feature = "runner")]
+pub(crate) mod stop;
 pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod tree;

@@ -1,16 +1,19 @@
 //! The root of a program, seen from outside: signals, exit codes, what goes to standard error. S1,
-//! S15, S17, S18.
+//! S15, S17, S18, S54.
 //!
 //! Signals and exit codes belong to a whole process, so this binary starts itself again: with
 //! `TASKGROUP_TEST_PROGRAM` in the environment it is the program of that name from `programs`,
 //! otherwise it runs the tests.
 
+mod graceful;
 mod inside;
 #[cfg(unix)]
 mod process;
 mod programs;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod stops;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
     let mut trials = inside::trials();
     #[cfg(unix)]
     trials.extend(signals::trials());
+    #[cfg(unix)]
+    trials.extend(stops::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -19,18 +19,20 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "grace" => Runner::new().current_thread().grace(HOUR).run_main(grace),
         "stopped_run" => stopped_run(),
         "failing" => Runner::new().current_thread().run_main(failing),
-        other => panic!("there is no program `{other}`"),
+        other => {
+            crate::graceful::run(other).unwrap_or_else(|| panic!("there is no program `{other}`"))
+        }
     }
 }
 
 /// The input has ended.
-async fn input_ended() {
+pub(crate) async fn input_ended() {
     let read = tokio::io::stdin().read(&mut [0]).await;
     assert_eq!(read.unwrap(), 0);
 }
 
 /// Works until it is cancelled, and then cleans up until the input ends.
-async fn work() -> Result<(), Cancelled> {
+pub(crate) async fn work() -> Result<(), Cancelled> {
     let work = async {
         println!("started");
         std::future::pending::<()>().await;
@@ -49,7 +51,7 @@ async fn work() -> Result<(), Cancelled> {
 }
 
 /// The one who cleans up is a task.
-async fn cleanup() -> Result<(), BoxError> {
+pub(crate) async fn cleanup() -> Result<(), BoxError> {
     TaskGroup::run(async |group| {
         group.spawn(work());
         std::future::pending().await

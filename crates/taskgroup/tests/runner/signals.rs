@@ -39,7 +39,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// The signals that stop a program, with their numbers and the words for them.
-const STOP: [(&str, i32, &str); 2] = [("INT", 2, "Ctrl-C"), ("TERM", 15, "SIGTERM")];
+pub(crate) const STOP: [(&str, i32, &str); 2] = [("INT", 2, "Ctrl-C"), ("TERM", 15, "SIGTERM")];
 
 // S17, S1: cleanup goes on until the input ends, which is after the signal, and the reason is told
 // to the task and to the user.

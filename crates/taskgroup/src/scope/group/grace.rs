@@ -9,7 +9,7 @@ use super::view::Group;
 use crate::error::{Interval, Member, Overrun, TaskInfo};
 use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::time::alarm;
-use crate::scope::tree::Scope;
+use crate::scope::tree::{Kind, Scope};
 use crate::scope::who::{body_info, info};
 
 impl Group<'_> {
@@ -30,6 +30,12 @@ impl Group<'_> {
     }
 }
 
+/// As [`Group::late_body`], for the main body of a run.
+fn late_main(scope: &Arc<Scope>) -> Option<TaskInfo> {
+    let is_late = matches!(scope.kind, Kind::Run) && !scope.is_over();
+    is_late.then(|| info(scope))
+}
+
 impl GroupState {
     pub(in crate::scope) fn has_grace(&self) -> bool {
         self.asked(|asked| asked.grace).is_some()
@@ -47,7 +53,10 @@ impl Scope {
         }
         let reason = CancelReason::of(ReasonKind::GraceOver, self.location, Some(info(self)));
         // First, for the same reason.
-        let body = self.as_group().and_then(Group::late_body);
+        let body = match self.as_group() {
+            Some(group) => group.late_body(),
+            None => late_main(self),
+        };
         let mut late = self.force_and_find(&reason);
         if late.is_empty() {
             late.extend(body);

@@ -79,6 +79,8 @@ use tokio::time::Instant;
 
 use super::driver::Runtime;
 use super::group::GroupState;
+#[cfg(feature = "runner")]
+use super::stop::Stop;
 use super::task::{TaskLink, TaskRef};
 use super::timer::SetAlarm;
 use super::waiters::Waiters;
@@ -244,6 +246,9 @@ struct Rare {
     /// Cancelled with this scope.
     #[cfg(feature = "tokio-util")]
     token: Option<tokio_util::sync::CancellationToken>,
+    /// At a run: whether its program is asked to stop.
+    #[cfg(feature = "runner")]
+    stop: Option<Arc<Stop>>,
     /// How often it has cut off an await with nothing to hold its code (T15).
     cuts: u32,
     asking: Asking,

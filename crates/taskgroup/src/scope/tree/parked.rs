@@ -61,12 +61,17 @@ impl Scope {
         self.flags() & ORPHAN == 0 && !self.is_closed() && !matches!(self.kind, Kind::Blocking)
     }
 
+    /// Whether its code has ended (T11).
+    pub(in crate::scope) fn is_over(&self) -> bool {
+        self.flags() & OVER != 0
+    }
+
     /// The code of this scope has ended: the sections that are still alive below it go on to the
     /// scope around (T11).
     ///
     /// The caller has a token of this scope.
     pub(in crate::scope) fn hand_on(self: &Arc<Self>) {
-        if self.flags() & OVER != 0 {
+        if self.is_over() {
             return;
         }
         let parked: SmallVec<[Arc<Scope>; 2]> = {

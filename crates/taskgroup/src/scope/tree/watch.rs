@@ -8,8 +8,12 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+#[cfg(feature = "runner")]
+use super::ancestors;
 use super::{Kind, Rare, Scope, ScopeData};
 use crate::gate::{self, StoredWaker};
+#[cfg(feature = "runner")]
+use crate::scope::stop::Stop;
 use crate::scope::waiters::Key;
 
 /// A wait for a turn in the life of a scope. Dropped, it is forgotten (S44).
@@ -76,6 +80,20 @@ impl Scope {
             let is_new = rare.token.is_none();
             (rare.token.get_or_insert_default().clone(), is_new)
         })
+    }
+
+    /// Whether the program of the run around is asked to stop. Outside a run there is none.
+    #[cfg(feature = "runner")]
+    pub(crate) fn stop_around(self: &Arc<Self>) -> Option<Arc<Stop>> {
+        let run = ancestors(self).find(|above| matches!(above.kind, Kind::Run))?;
+        run.rare(|rare| rare.stop.clone())
+    }
+
+    /// Of a run.
+    #[cfg(feature = "runner")]
+    pub(crate) fn set_stop(&self, stop: Arc<Stop>) {
+        let before = self.rare(|rare| rare.stop.replace(stop));
+        drop(before);
     }
 
     /// Something has changed that may be waited for (WT1).
