@@ -10,7 +10,7 @@ use taskgroup::{
     timeout, until_cancelled,
 };
 
-use crate::support::{everywhere, forever, messages, ms, turns};
+use crate::support::{everywhere, forever, messages, ms, paused, turns};
 
 type Outcome<T> = Result<T, BoxError>;
 
@@ -274,7 +274,7 @@ fn a_cancelled_group_spawns_nothing() {
 // S48, S20: a deadline around the run, and one inside a child.
 #[test]
 fn deadlines() {
-    everywhere(|| async {
+    paused(async {
         let log = RefCell::new(Vec::new());
         let run = timeout(
             ms(5),
