@@ -20,7 +20,7 @@ fn children_borrow() {
     everywhere(|| async {
         LocalGroup::run(async |_| Ok(())).await.unwrap();
 
-        let words = vec!["a".to_string(), "bcd".into()];
+        let words = ["a".to_string(), "bcd".into()];
         let mut lengths = [0, 0];
         let first = LocalGroup::run(async |group| {
             for (word, length) in words.iter().zip(&mut lengths) {

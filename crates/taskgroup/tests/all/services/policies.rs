@@ -196,8 +196,8 @@ fn out_of_space(failure: &TaskError) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
 }
 
-fn failing(kind: io::ErrorKind) -> impl Future<Output = io::Result<()>> + Send + 'static {
-    async move { Err(io::Error::from(kind)) }
+async fn failing(kind: io::ErrorKind) -> io::Result<()> {
+    Err(io::Error::from(kind))
 }
 
 // S50: this kind stops the group, and that kind does not. Every failure comes out.
