@@ -18,7 +18,7 @@ pub(super) struct Places<T> {
     pub(super) waiting: Waiters,
     /// What children with a place waited for when they were polled last, if it was in this group:
     /// by their number.
-    notes: BTreeMap<u32, WaitsFor>,
+    pub(super) notes: BTreeMap<u32, WaitsFor>,
     /// How often these have changed.
     pub(super) changes: u64,
     /// An alarm is set that looks at them, or has told of them.
@@ -84,12 +84,19 @@ impl<T> Places<T> {
         !self.notes.is_empty()
     }
 
-    /// The notes, and the queue.
-    pub(super) fn notes(&self) -> (BTreeMap<u32, WaitsFor>, BTreeMap<u32, T>)
+    /// What each child that waits waits for, with the child in the queue that it is.
+    pub(super) fn notes(&self) -> Vec<(u32, Option<T>)>
     where
         T: Clone,
     {
-        (self.notes.clone(), self.queued.clone())
+        let awaited = |what| match what {
+            WaitsFor::Place => None,
+            WaitsFor::Child(index) => self.queued.get(&index).cloned(),
+        };
+        let notes = self.notes.iter();
+        notes
+            .map(|(index, what)| (*index, awaited(*what)))
+            .collect()
     }
 
     pub(super) fn is_free(&self) -> bool {

@@ -118,7 +118,7 @@ impl Scope {
                 places.is_watched = false;
                 return;
             }
-            let holders = places.notes().0;
+            let holders = places.notes.clone();
             // A child that was asked takes its note back and makes it again.
             let made_again = if confirmed == 0 {
                 0
@@ -145,10 +145,8 @@ impl Scope {
 
     #[cold]
     fn waits_for_itself(self: &Arc<Self>) -> Warning {
-        let (notes, queued) = match self.group().and_then(GroupState::places) {
-            Some(places) => places.lock().notes(),
-            None => Default::default(),
-        };
+        let places = self.group().and_then(GroupState::places);
+        let notes = places.map_or_else(Vec::new, |places| places.lock().notes());
         let (tasks, _) = self.children();
         let name = |header: &Header| {
             let info = header.info();
@@ -156,16 +154,11 @@ impl Scope {
         };
         let places = notes.len();
         let mut lines = Vec::new();
-        for (index, what) in notes.into_iter().take(MOST_NAMES) {
+        for (index, awaited) in notes.into_iter().take(MOST_NAMES) {
             let holder = tasks.iter().find(|task| task.header().index == index);
             let holder = holder.map_or_else(|| format!("`#{index}`"), |task| name(task.header()));
-            let awaited = match what {
-                WaitsFor::Place => "a place".to_owned(),
-                WaitsFor::Child(index) => match queued.get(&index) {
-                    Some(task) => name(task.header()),
-                    None => format!("`#{index}`"),
-                },
-            };
+            let awaited = awaited.map(|task| name(task.header()));
+            let awaited = awaited.unwrap_or_else(|| "a place".to_owned());
             lines.push(format!("{holder} waits for {awaited}"));
         }
         if places > lines.len() {
