@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cancel::{CancelReason, Cancelled, until_cancelled};
-use crate::error::{Began, BoxError, Failed, Fault};
+use crate::error::{Began, BoxError, Failed, Fault, is_through};
 use crate::gate;
 use crate::scope::task::{TaskOutput, converted};
 use crate::scope::tree::{Kind, Scope};
@@ -24,9 +24,43 @@ use crate::scope::{current, group, who};
 /// [`TaskGroup::spawn_blocking`](crate::TaskGroup::spawn_blocking).
 ///
 /// Clones belong to the same task, so the threads of a pool may each have one.
-#[derive(Clone)]
+///
+/// Let the token live until the closure returns. When it is dropped, the work counts as
+/// [through](crate::ErrorGroup#what-the-cause-is) where that decides which of several failures is
+/// the cause.
 pub struct BlockingToken {
     scope: Arc<Scope>,
+    /// It is the one that the closure was given.
+    own: bool,
+}
+
+impl BlockingToken {
+    fn new(scope: Arc<Scope>) -> Self {
+        Self { scope, own: true }
+    }
+
+    /// The number of its closure.
+    fn closure(&self) -> usize {
+        Arc::as_ptr(&self.scope).addr()
+    }
+}
+
+impl Clone for BlockingToken {
+    fn clone(&self) -> Self {
+        Self {
+            scope: self.scope.clone(),
+            own: false,
+        }
+    }
+}
+
+impl Drop for BlockingToken {
+    /// OR4: the arguments of a closure are dropped after its locals and before its captures.
+    fn drop(&mut self) {
+        if self.own {
+            is_through(self.closure());
+        }
+    }
 }
 
 impl BlockingToken {
@@ -96,6 +130,7 @@ impl<W> Job<W> {
         let Self { work, stay } = self;
         let reached = stay.0.is_reached_by_cancel();
         let ambient = current::enter_blocking(&stay.0);
+        let closure = token.closure();
         // S43: to others the closure is one long poll.
         let began = Began::now();
         let outcome = if reached {
@@ -105,7 +140,7 @@ impl<W> Job<W> {
         };
         drop(ambient);
         Returned {
-            outcome: outcome.map(|returned| began.returned(returned)),
+            outcome: outcome.map(|returned| began.returned_by(closure, returned)),
             stay,
         }
     }
@@ -151,7 +186,7 @@ where
         work,
         stay: Stay(inside),
     };
-    let token = BlockingToken { scope };
+    let token = BlockingToken::new(scope);
     let mut thread = tokio::task::spawn_blocking(move || job.run(token));
     let (joined, cancelled) = match until_cancelled(&mut thread).await {
         Ok(joined) => (joined, None),

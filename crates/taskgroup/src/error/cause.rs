@@ -4,8 +4,8 @@
 //! its consequence, and cannot be its cause (see `order`). If the polls overlap, as they do when
 //! the end of one task wakes another one on another thread, the texts decide. A closed channel is a
 //! consequence of the end of the task that had the other side. A closed pipe or connection may be
-//! one as well, or may come from outside. If the texts do not decide, the failure that ended first
-//! is the cause.
+//! one as well, or may come from outside. If the texts do not decide, the failure whose code was
+//! through first is the cause.
 
 use super::leaf::{beneath, is_ours};
 use super::{Member, TaskError};
@@ -22,7 +22,7 @@ const MAX_LINKS: usize = 64;
 enum Says {
     /// Nothing about another task.
     Own,
-    /// The other side of a pipe or a connection is gone.
+    /// The other side of a pipe or a connection is gone, or something that is called otherwise.
     PeerGone,
     /// The other side of a channel is gone.
     ChannelClosed,
@@ -42,19 +42,19 @@ impl Member {
             if interval.is_after(first_end) {
                 continue;
             }
-            let Some((best, best_end)) = cause else {
-                cause = Some((index, interval.ended()));
+            let Some((best, best_through)) = cause else {
+                cause = Some((index, interval.through()));
                 continue;
             };
             // A text comes from foreign code and costs time, so it is asked for only if there is a
             // choice.
             let best_says = *cause_says.get_or_insert_with(|| says(members[best].cause()));
-            if best_says == Says::Own && interval.ended() >= best_end {
+            if best_says == Says::Own && interval.through() >= best_through {
                 continue;
             }
             let own = says(member.cause());
-            if (own, interval.ended()) < (best_says, best_end) {
-                cause = Some((index, interval.ended()));
+            if (own, interval.through()) < (best_says, best_through) {
+                cause = Some((index, interval.through()));
                 cause_says = Some(own);
             }
         }
@@ -121,11 +121,45 @@ fn text_says(text: &str) -> Says {
         "connectionreset",
         "unexpectedeof",
     ];
+    /// What programs say themselves when they find a channel closed: one of these words, of one of
+    /// those things.
+    const GONE: [&str; 11] = [
+        "any more",
+        "closed",
+        "disconnected",
+        "dropped",
+        "ended",
+        "gone",
+        "hung up",
+        "no longer",
+        "no more",
+        "stopped",
+        "went away",
+    ];
+    const SIDES: [&str; 17] = [
+        "channel",
+        "consumer",
+        "downstream",
+        "input",
+        "other end",
+        "other side",
+        "output",
+        "pipe",
+        "producer",
+        "queue",
+        "reader",
+        "receiver",
+        "sender",
+        "sink",
+        "source",
+        "upstream",
+        "writer",
+    ];
     let lower = text.to_lowercase();
     let is_in = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
     if is_in(&CHANNELS, &lower) || is_in(&CHANNELS_DEBUG, text) {
         Says::ChannelClosed
-    } else if is_in(&PEERS, &lower) {
+    } else if is_in(&PEERS, &lower) || is_in(&GONE, &lower) && is_in(&SIDES, &lower) {
         Says::PeerGone
     } else {
         Says::Own

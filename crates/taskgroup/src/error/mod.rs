@@ -53,7 +53,7 @@ pub(crate) use leaf::TaskError;
 pub(crate) use tree::ErrorGroup;
 
 pub(crate) use layout::OneLine;
-pub(crate) use order::{Began, Caught, Failed, Fault, Interval};
+pub(crate) use order::{Began, Caught, Failed, Fault, Interval, is_through};
 pub(crate) use seen::Seen;
 
 /// The error that a task or a body returns. `?` converts every error type into it, and strings.

@@ -7,14 +7,18 @@
 //!
 //! Invariants:
 //!
-//! - **OR1** The counter moves only when something fails. A poll reads it once, and a success never
-//!   writes to it.
+//! - **OR1** The counter moves only when something fails, and when the code of a blocking closure
+//!   is through. A poll reads it once, and one that succeeds never writes to it.
 //! - **OR2** A failure that began after another one had ended cannot be its cause. The end is
 //!   counted before the future is dropped. So polls that find what the drop has closed begin after
 //!   that end, or overlap with it.
 //! - **OR3** Some failures are returned later than they happen: a `bracket` releases first, a group
 //!   waits for its children. Such a failure [carries](Interval::carry) its interval to the poll
 //!   that returns it.
+//! - **OR4** Code that fails drops its values before it returns, and what the drop closes may be
+//!   found before that end is counted. A blocking closure drops its token before its captures. That
+//!   count is when it was [through](Interval::through), and decides between failures that overlap.
+//!   It is no proof, since the code may drop its token early. So it excludes nothing.
 
 use super::BoxError;
 use crate::gate::Payload;
@@ -35,6 +39,7 @@ static FAILURES: Counter = Counter(AtomicUsize::new(0));
 
 thread_local! {
     static CARRIED: Cell<Option<Carried>> = const { Cell::new(None) };
+    static THROUGH: Cell<Option<Through>> = const { Cell::new(None) };
 }
 
 /// The interval of what the current poll is about to fail with.
@@ -43,6 +48,20 @@ struct Carried {
     interval: Interval,
     /// A poll that began at this count or later is a later one, and the failure was not passed on.
     until: usize,
+}
+
+/// A blocking closure whose token was dropped on this thread.
+#[derive(Clone, Copy)]
+struct Through {
+    closure: usize,
+    count: usize,
+}
+
+/// The code of a blocking closure is through, and its captures are about to be dropped: OR4. The
+/// number is that of no other closure that runs.
+pub(crate) fn is_through(closure: usize) {
+    let count = next();
+    let _ = THROUGH.try_with(|cell| cell.set(Some(Through { closure, count })));
 }
 
 /// The count at the beginning of a poll.
@@ -54,6 +73,8 @@ pub(crate) struct Began(usize);
 pub(crate) struct Interval {
     began: usize,
     ended: usize,
+    /// OR4. At the end, where nothing earlier is known.
+    through: usize,
 }
 
 impl Began {
@@ -70,10 +91,7 @@ impl Began {
         let carried = CARRIED.try_with(Cell::take).ok().flatten();
         match carried {
             Some(carried) if self.0 < carried.until => carried.interval,
-            _ => Interval {
-                began: self.0,
-                ended: next(),
-            },
+            _ => Interval::new(self.0, next()),
         }
     }
 
@@ -88,6 +106,22 @@ impl Began {
             Ok(Poll::Ready(result)) => Poll::Ready(self.returned(Ok(result))),
             Err(payload) => Poll::Ready(self.returned(Err(payload))),
         }
+    }
+
+    /// As [`returned`](Self::returned), for the blocking closure of this number.
+    pub(crate) fn returned_by<V>(
+        self,
+        closure: usize,
+        returned: Result<Result<V, BoxError>, Payload>,
+    ) -> Result<V, Failed> {
+        let through = THROUGH.try_with(Cell::take).ok().flatten();
+        let mut returned = self.returned(returned);
+        let own = through.filter(|through| through.closure == closure);
+        if let (Err(failed), Some(own)) = (&mut returned, own) {
+            let interval = &mut failed.interval;
+            interval.through = interval.through.min(own.count);
+        }
+        returned
     }
 
     /// From the result of a call through the gate: its value, or how and when it failed.
@@ -105,13 +139,18 @@ impl Began {
 }
 
 impl Interval {
+    fn new(began: usize, ended: usize) -> Self {
+        Self {
+            began,
+            ended,
+            through: ended,
+        }
+    }
+
     /// For a failure of which only the fact is known.
     pub(crate) fn now() -> Self {
         let ended = next();
-        Self {
-            began: ended - 1,
-            ended,
-        }
+        Self::new(ended - 1, ended)
     }
 
     /// Gives this interval to the failure of the current poll (OR3).
@@ -126,6 +165,11 @@ impl Interval {
 
     pub(super) fn ended(self) -> usize {
         self.ended
+    }
+
+    /// When the code that failed was through, as far as that is known.
+    pub(super) fn through(self) -> usize {
+        self.through
     }
 
     /// Whether this may be a consequence of a failure that ended at the count `ended`, and cannot
@@ -215,6 +259,24 @@ mod tests {
         assert!(second.is_after(first.ended()) && second.is_after(beside.ended()));
         assert!(!beside.is_after(first.ended()) && !first.is_after(second.ended()));
         assert!(Interval::now().is_after(second.ended()));
+    }
+
+    // S43, OR4: only the token of the closure itself counts, and only as the place among others.
+    #[test]
+    fn a_closure_is_through_before_it_ends() {
+        let closure = Began::now();
+        is_through(1);
+        let neighbour = Began::now().failed();
+        let failed = |closure: usize, began: Began| {
+            let returned = began.returned_by::<()>(closure, Ok(Err("full".into())));
+            returned.err().map(|failed| failed.interval)
+        };
+        let own = failed(1, closure).unwrap();
+        assert!(own.through() < neighbour.through() && own.ended() > neighbour.ended());
+        assert!(!neighbour.is_after(own.ended()));
+        is_through(1);
+        let other = failed(2, Began::now()).unwrap();
+        assert_eq!(other.through(), other.ended());
     }
 
     // S43, OR3: an interval is carried to the current poll, and to no later one.

@@ -211,8 +211,13 @@ impl fmt::Debug for Member {
 /// - If the polls overlap, the texts decide. A failure that found a channel closed comes last, and
 ///   one that found a pipe or a connection closed comes before it. Any other failure comes first.
 ///   The texts of Tokio's channels and of others are recognised, also in a chain of sources, in a
-///   context and in the panic of an `unwrap`.
-/// - If that does not decide, the failure that ended first is the cause.
+///   context and in the panic of an `unwrap`. "The sink is gone", "no more input" and the like
+///   count as a closed connection does.
+/// - If that does not decide, the failure that ended first is the cause. A blocking closure counts
+///   from where its code is through: when its [token](crate::BlockingToken) is dropped, before its
+///   captures are.
+///
+/// So keep the error of a channel as the source where you put it in words of your own.
 ///
 /// A nested group counts as its own cause does. A blocking closure is one long poll. The group
 /// cancels its tasks when the first failure arrives, so a [`CancelReason`] may name the neighbour.

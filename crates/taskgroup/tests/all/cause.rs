@@ -4,7 +4,10 @@
 
 use std::sync::{Arc, Barrier};
 
-use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, bracket, defer, gather, until_cancelled};
+use taskgroup::{
+    BoxError, ErrorGroup, GroupBuilder, Policy, TaskGroup, bracket, defer, gather, until_cancelled,
+};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{oneshot, watch};
 
 use crate::support::{Outcome, builder, everywhere, forever, group, messages, turns};
@@ -341,5 +344,160 @@ fn a_stage_among_gathered_futures_comes_before_its_neighbour() {
         let error = gather((neighbour, stage)).await.unwrap_err();
         assert_eq!(messages(&error)[0], FULL, "{error:#}");
         assert!(*between.failed.borrow());
+    });
+}
+
+/// When it is dropped, it lets the neighbour fail and waits until that is recorded.
+struct DroppedLate(Between);
+
+impl Drop for DroppedLate {
+    fn drop(&mut self) {
+        self.0.failed.send_replace(true);
+        let handle = tokio::runtime::Handle::current();
+        handle.block_on(async {
+            let mut recorded = self.0.recorded.subscribe();
+            recorded.wait_for(|recorded| *recorded).await.unwrap();
+        });
+    }
+}
+
+// S43: a closure has failed, and its captures are dropped before it returns. What that closes, the
+// neighbour finds and has failed when the closure returns.
+#[test]
+fn a_blocking_stage_fails_before_its_captures_are_dropped() {
+    everywhere(|| async {
+        for panics in [false, true] {
+            let between = Between::new();
+            let error = group(async |group| {
+                between.neighbour(&group, NOTHING);
+                let captured = DroppedLate(between.clone());
+                group.task("stage").spawn_blocking(move |_| {
+                    let _captured = &captured;
+                    assert!(!panics, "{FULL}");
+                    full::<()>()
+                });
+                Ok(())
+            });
+            let error = error.await.unwrap_err();
+            assert!(messages(&error)[0].ends_with(FULL), "{error:#}");
+            assert_eq!(messages(&error)[1], NOTHING, "{error:#}");
+        }
+    });
+}
+
+/// One of three stages. It takes items from the stage before, and gives them to the one behind.
+#[derive(Clone, Copy)]
+struct Stage {
+    /// The item at which it fails.
+    fails_at: Option<usize>,
+    /// What it says of a closed channel is its own.
+    own_words: bool,
+}
+
+impl Stage {
+    fn handle(self, item: usize) -> Outcome {
+        if self.fails_at == Some(item) {
+            return full();
+        }
+        Ok(())
+    }
+
+    fn closed(self, channel: &str) -> BoxError {
+        if self.own_words {
+            format!("the {channel} is gone").into()
+        } else {
+            "channel closed".into()
+        }
+    }
+
+    async fn run(
+        self,
+        mut input: Option<Receiver<usize>>,
+        output: Option<Sender<usize>>,
+    ) -> Outcome {
+        for number in 0.. {
+            let item = match &mut input {
+                Some(input) => input.recv().await.ok_or_else(|| self.closed("source"))?,
+                None => number,
+            };
+            self.handle(item)?;
+            if let Some(output) = &output {
+                let sent = output.send(item).await;
+                sent.map_err(|_| self.closed("sink"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn run_blocking(
+        self,
+        mut input: Option<Receiver<usize>>,
+        output: Option<&Sender<usize>>,
+    ) -> Outcome {
+        for number in 0.. {
+            let item = match &mut input {
+                Some(input) => input.blocking_recv().ok_or_else(|| self.closed("source"))?,
+                None => number,
+            };
+            self.handle(item)?;
+            if let Some(output) = output {
+                let sent = output.blocking_send(item);
+                sent.map_err(|_| self.closed("sink"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the stage that fails is the cause.
+async fn cause_is_right(run: usize, builder: GroupBuilder) -> bool {
+    let (blocking, failing, own_words) = (run % 8, run / 8 % 3, run / 24 % 2 == 1);
+    let result = builder.run(async |group| {
+        let (one, to_second) = channel(2);
+        let (two, to_third) = channel(2);
+        let ends = [
+            (None, Some(one)),
+            (Some(to_second), Some(two)),
+            (Some(to_third), None),
+        ];
+        for (index, (input, output)) in ends.into_iter().enumerate() {
+            let stage = Stage {
+                fails_at: (index == failing).then_some(run % 11),
+                own_words,
+            };
+            if blocking >> index & 1 == 1 {
+                group.spawn_blocking(move |_| stage.run_blocking(input, output.as_ref()));
+            } else {
+                group.spawn(stage.run(input, output));
+            }
+        }
+        Ok(())
+    });
+    let error = result.await.unwrap_err();
+    error
+        .cause()
+        .error()
+        .is_some_and(|error| error.to_string() == FULL)
+}
+
+// S43: a thousand pipelines of three stages on real threads, each stage async or blocking, each
+// stage the one that fails, with the errors of the channels and with words of their own.
+#[test]
+fn of_a_thousand_pipelines_all_but_one_have_the_right_cause() {
+    everywhere(|| async {
+        for light in [false, true] {
+            let mut right = 0;
+            for run in 0..1_000 {
+                let builder = TaskGroup::builder();
+                let builder = if light {
+                    builder.light_tasks()
+                } else {
+                    builder
+                };
+                right += usize::from(cause_is_right(run, builder).await);
+            }
+            println!("{right} of 1 000 are right, with light tasks: {light}");
+            assert!(right >= 999, "{right}");
+        }
     });
 }

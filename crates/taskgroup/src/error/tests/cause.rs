@@ -125,12 +125,30 @@ fn a_closed_channel_is_known_by_its_errors() {
     }
 }
 
+// In words of its own: weaker than the error of a channel, stronger than anything else.
+#[test]
+fn what_programs_say_of_a_closed_channel() {
+    for text in [
+        "the sink is gone",
+        "no more input",
+        "upstream closed",
+        "the reader hung up",
+    ] {
+        assert!(is_consequence(text), "{text}");
+    }
+}
+
 #[test]
 fn what_is_no_closed_channel_is_not_taken_for_one() {
     let (send, _receive) = tokio::sync::mpsc::channel(1);
     send.try_send(1).unwrap();
     assert!(!is_consequence(send.try_send(1).unwrap_err()), "it is full");
-    for text in ["the disk is full", "no such channel", "the shop is closed"] {
+    for text in [
+        "the disk is full",
+        "no such channel",
+        "the shop is closed",
+        "no more bread",
+    ] {
         assert!(!is_consequence(text), "{text}");
     }
     assert!(!is_consequence(io::Error::from(io::ErrorKind::NotFound)));
