@@ -88,6 +88,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("defer", Takes::Child, "taskgroup::defer($)"),
     row("CancelScope::run", Takes::Future,
         "{ let mut scope = taskgroup::CancelScope::new(); scope.run($).await }"),
+    row("until_stopped", Takes::Future, "taskgroup::until_stopped($).await"),
+    row("when_stopped", Takes::Nothing, "taskgroup::when_stopped().await"),
     row("when_cancelled", Takes::Nothing, "taskgroup::when_cancelled().await"),
     row("when_ended", Takes::Nothing, "taskgroup::when_ended().await"),
     row("Local::scope", Takes::Future, "USER.scope(Session(\"a\"), $).await"),
