@@ -249,6 +249,7 @@ impl<'env> LocalGroup<'env> {
                 group: &group,
                 limit: None,
                 location,
+                names: &[],
             };
             let control = &*end.slot.control;
             let result = match control.cancelled.take() {

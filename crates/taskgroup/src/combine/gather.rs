@@ -143,6 +143,7 @@ impl<S, F: Future, V> Plan for Source<S, Converting<F, V>> {
                 group: &group,
                 limit,
                 location,
+                names: &[],
             };
             let mut values = Vec::new();
             let all = children
@@ -206,8 +207,8 @@ macro_rules! tuples {
             ) -> Result<Self::Values, ErrorGroup> {
                 let Self(($($future,)+)) = self;
                 let body = async |group: TaskGroup| {
-                    let children = Inline { group: &group, limit: None, location };
-                    let results = tokio::join!($(children.child($future)),+);
+                    let children = Inline { group: &group, limit: None, location, names: &[] };
+                    let results = tokio::join!($(children.child(None, $future)),+);
                     match results {
                         ($(Ok($value),)+) => Ok(($($value,)+)),
                         _ => cut_short(&group).await,

@@ -125,21 +125,26 @@ impl<S, F> fmt::Debug for Source<S, F> {
     }
 }
 
+/// What an inline child is called, if not by its number.
+type Name = Option<Cow<'static, str>>;
+
 /// The inline children of one group.
 #[derive(Clone, Copy)]
 pub(crate) struct Inline<'a> {
     pub(crate) group: &'a TaskGroup,
     pub(crate) limit: Option<usize>,
     pub(crate) location: &'static Location<'static>,
+    /// What the children of a [run](Self::run) are called, as far as they have names.
+    pub(crate) names: &'a [Cow<'static, str>],
 }
 
 impl Inline<'_> {
     /// Runs one future as an inline child.
-    pub(crate) async fn child<F, V>(self, future: F) -> Result<V, JoinError>
+    pub(crate) async fn child<F, V>(self, name: Name, future: F) -> Result<V, JoinError>
     where
         F: Future<Output = Result<V, BoxError>>,
     {
-        let entry = Entry::new(self.group, None);
+        let entry = Entry::new(self.group, name);
         self.entered(entry, future, |_| {}).await
     }
 
@@ -251,7 +256,8 @@ impl Inline<'_> {
                     all = true;
                     break;
                 };
-                running.push(async move { (index, self.child(future).await) });
+                let name = self.names.get(index).cloned();
+                running.push(async move { (index, self.child(name, future).await) });
             }
             match running.next().await {
                 Some((index, result)) => each(index, result),
@@ -275,7 +281,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// The next child of `group`.
-    pub(crate) fn new(group: &TaskGroup, name: Option<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(group: &TaskGroup, name: Name) -> Self {
         Self {
             who: Entrant {
                 index: group.scope().next_index(),
@@ -294,7 +300,7 @@ impl Entry {
 #[derive(Clone)]
 pub(crate) struct Entrant {
     index: u32,
-    name: Option<Cow<'static, str>>,
+    name: Name,
 }
 
 impl Entrant {

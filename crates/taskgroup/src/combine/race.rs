@@ -203,6 +203,7 @@ where
             group: &group,
             limit,
             location,
+            names: &[],
         };
         let mut winner = None;
         children

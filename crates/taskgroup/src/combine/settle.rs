@@ -1,5 +1,7 @@
 //! All outcomes, good and bad.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::panic::Location;
 
 use super::gather::put;
@@ -101,14 +103,10 @@ where
     I: IntoIterator<Item = F>,
     F: Future<Output: TaskOutput<Value = T>>,
 {
-    settle_at(
-        TaskGroup::builder(),
-        Location::caller(),
-        unzipped(futures.into_iter().enumerate()),
-    )
+    TaskGroup::builder().settle(futures)
 }
 
-/// As [`settle`], with a key for each future.
+/// As [`settle`], with a key for each future. In errors the key is the name of the future.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -126,10 +124,11 @@ where
 #[track_caller]
 pub fn settle_by_key<K, F, I, T>(futures: I) -> impl Future<Output = Settled<T, K>>
 where
+    K: fmt::Debug,
     I: IntoIterator<Item = (K, F)>,
     F: Future<Output: TaskOutput<Value = T>>,
 {
-    settle_at(TaskGroup::builder(), Location::caller(), unzipped(futures))
+    TaskGroup::builder().settle_by_key(futures)
 }
 
 /// The value of a future that does not fail.
@@ -145,7 +144,7 @@ impl GroupBuilder {
         F: Future<Output: TaskOutput<Value = T>>,
     {
         let futures = unzipped(futures.into_iter().enumerate());
-        settle_at(self, Location::caller(), futures)
+        settle_at(self, Location::caller(), Vec::new(), futures)
     }
 
     /// As [`settle_by_key`], with these settings. The default [policy](Self::policy) is
@@ -153,10 +152,13 @@ impl GroupBuilder {
     #[track_caller]
     pub fn settle_by_key<K, F, I, T>(self, futures: I) -> impl Future<Output = Settled<T, K>>
     where
+        K: fmt::Debug,
         I: IntoIterator<Item = (K, F)>,
         F: Future<Output: TaskOutput<Value = T>>,
     {
-        settle_at(self, Location::caller(), unzipped(futures))
+        let (keys, futures) = unzipped(futures);
+        let names = keys.iter().map(name_of).collect();
+        settle_at(self, Location::caller(), names, (keys, futures))
     }
 }
 
@@ -171,9 +173,22 @@ where
         .unzip()
 }
 
+/// What a child with this key is called. A text has no quotes.
+fn name_of<K: fmt::Debug>(key: &K) -> Cow<'static, str> {
+    let name = format!("{key:?}");
+    let text = name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'));
+    match text {
+        Some(text) => Cow::Owned(text.to_owned()),
+        None => Cow::Owned(name),
+    }
+}
+
 async fn settle_at<K, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
+    names: Vec<Cow<'static, str>>,
     (keys, futures): (Vec<K>, Vec<F>),
 ) -> Settled<V, K>
 where
@@ -188,6 +203,7 @@ where
             group: &group,
             limit,
             location,
+            names: &names,
         };
         let futures = futures.into_iter().map(cancelled_is_an_outcome);
         children

@@ -4,7 +4,7 @@ use taskgroup::error::QuorumMissed;
 use taskgroup::{BoxError, TaskGroup, race, race_staggered, timeout};
 
 use super::{ZERO, cleans_up, dropped_after, fails, has_a_child, now, panics, works};
-use crate::support::{Log, Outcome, everywhere, messages, ms, paused, sleep, took};
+use crate::support::{Log, Outcome, builder, everywhere, messages, ms, paused, sleep, took};
 
 // S26: a race without runners is an error, not a hang.
 #[test]
@@ -168,5 +168,26 @@ fn staggered() {
         )
         .await;
         assert_eq!(messages(&errors.unwrap_err()), ["a", "c", "panic: b"]);
+    });
+}
+
+// S31: settings of a staggered race: a name in the errors, a limit, and the policy stays.
+#[test]
+fn staggered_with_settings() {
+    paused(async {
+        let log = Log::default();
+        let fails = async |number: u32| {
+            log.add(format!("{number} begins"));
+            sleep(5).await;
+            log.add(format!("{number} ends"));
+            Outcome::<u32>::Err("no".into())
+        };
+        let race = builder().name("mirrors").limit(1);
+        let errors = race.race_staggered(ms(1), [fails(1), fails(2)]).await;
+        let errors = errors.unwrap_err();
+        assert_eq!(errors.cause().info().path().to_string(), "mirrors/#1");
+        assert_eq!(errors.len(), 2);
+        let order = ["1 begins", "1 ends", "2 begins", "2 ends"];
+        assert_eq!(log.take(), order);
     });
 }

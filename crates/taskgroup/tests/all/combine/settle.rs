@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use taskgroup::{BoxError, Policy, ReasonKind, TaskGroup, settle, settle_by_key, timeout};
 
 use super::{ZERO, cleans_up, dropped_after, fails, has_a_child, now, panics, works};
-use crate::support::{Log, Outcome, everywhere, messages, ms, paused, sleep, took};
+use crate::support::{Log, Outcome, builder, everywhere, messages, ms, paused, sleep, took};
 
 #[test]
 fn empty() {
@@ -213,5 +213,31 @@ fn of_handles() {
         assert_eq!(settled.failed[0].0, 1);
         assert_eq!(settled.failed[0].1.name(), "#2");
         assert_eq!(settled.cancelled[0].0, 2);
+    });
+}
+
+// S23, S31: the key of a future is its name in errors, whatever its type.
+#[test]
+fn a_key_is_a_name() {
+    everywhere(|| async {
+        #[derive(Debug)]
+        struct Page(#[allow(dead_code)] u32);
+        let fails = async || Outcome::<()>::Err("down".into());
+        let settled = builder()
+            .name("load")
+            .settle_by_key(["users", "orders"].map(|key| (key, fails())))
+            .await;
+        let path = |failed: &taskgroup::TaskError| failed.info().path().to_string();
+        let paths: Vec<_> = settled
+            .failed
+            .iter()
+            .map(|(_, failed)| path(failed))
+            .collect();
+        assert_eq!(paths, ["load/users", "load/orders"]);
+        let settled = builder()
+            .name("load")
+            .settle_by_key([(Page(7), fails())])
+            .await;
+        assert_eq!(path(&settled.failed[0].1), "load/Page(7)");
     });
 }
