@@ -30,6 +30,9 @@ mod introduction {}
 #[doc = include_str!("../../src/patterns.md")]
 mod patterns {}
 
+#[doc = include_str!("../../src/servers.md")]
+mod servers {}
+
 #[doc = include_str!("../../src/pitfalls.md")]
 mod pitfalls {}
 
