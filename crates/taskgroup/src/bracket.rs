@@ -332,6 +332,7 @@ pub async fn drain() -> Result<(), crate::ErrorGroup> {
     let root = Scope::root();
     root.adopt_cleanups(root.take_deferred());
     Drained { key: None }.await;
+    root.stop_watching_what_is_left();
     match crate::ErrorGroup::new(who::info(root), root.take_adopted()) {
         None => Ok(()),
         Some(error) => Err(error),

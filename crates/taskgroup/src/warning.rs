@@ -24,6 +24,9 @@ pub enum WarningKind {
     /// Futures that were dropped half-way left more failures behind than are kept: see
     /// [`NotKept`](crate::error::NotKept).
     FailuresNotKept,
+    /// A runtime was shut down while failures, or work for [`drain`](crate::drain), were left at the
+    /// process, and no code awaited that.
+    NotDrained,
     /// A group with a grace was cancelled in a runtime without a clock, so its cleanup is not
     /// bounded.
     NoClock,
@@ -89,7 +92,7 @@ fn hook() -> &'static Mutex<Option<Hook>> {
 /// Sends all warnings of this process to `hook`.
 ///
 /// Without a hook they go to standard error, or become `WARN` events when the feature `tracing` is
-/// on.
+/// on and a subscriber was set.
 ///
 /// The thread that notices the problem calls the hook. It may be a thread that drives tasks, so the
 /// hook must not block. A hook that panics is reported as a warning of its own. The hook stays
@@ -145,6 +148,32 @@ pub(crate) fn cleanup_cut(count: usize) {
     warn(&Warning::new(WarningKind::CleanupCut, process, message));
 }
 
+/// Reports that a runtime was shut down, and what was left at the process that only `drain` takes.
+/// `first` is the text of the first failure.
+pub(crate) fn not_drained(deferred: usize, failures: usize, first: Option<&str>) {
+    let mut left = Vec::new();
+    match deferred {
+        0 => {}
+        1 => left.push("1 deferred future has not run".to_owned()),
+        _ => left.push(format!("{deferred} deferred futures have not run")),
+    }
+    match (failures, first) {
+        (0, _) => {}
+        (1, Some(first)) => left.push(format!("1 failure was not taken ({first})")),
+        (_, Some(first)) => left.push(format!(
+            "{failures} failures were not taken (the first one: {first})"
+        )),
+        (_, None) => left.push(format!("{failures} failures were not taken")),
+    }
+    let left = left.join(", and ");
+    let message = format!(
+        "a Tokio runtime was shut down, and something was left outside any scope: {left}. Await \
+         `taskgroup::drain()` before the runtime is dropped"
+    );
+    let process = TaskInfo::process();
+    warn(&Warning::new(WarningKind::NotDrained, process, message));
+}
+
 /// Reports that a cancelled group has a grace and its runtime no clock to measure it.
 pub(crate) fn no_clock(task: TaskInfo, grace: Duration) {
     let message = format!(
@@ -183,6 +212,10 @@ pub(crate) fn failures_not_kept(task: TaskInfo, is_root: bool, kept: usize) {
 
 #[cfg(feature = "tracing")]
 fn by_default(warning: &Warning) {
+    // Without a subscriber the event would go nowhere.
+    if !tracing::dispatcher::has_been_set() {
+        return to_stderr(warning);
+    }
     let sent = gate::call_aside(|| {
         tracing::warn!(target: "taskgroup", task = %warning.task.path(), id = %warning.task.id(), "{warning}");
     });

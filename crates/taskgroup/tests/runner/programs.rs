@@ -19,9 +19,9 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "grace" => Runner::new().current_thread().grace(HOUR).run_main(grace),
         "stopped_run" => stopped_run(),
         "failing" => Runner::new().current_thread().run_main(failing),
-        other => {
-            crate::graceful::run(other).unwrap_or_else(|| panic!("there is no program `{other}`"))
-        }
+        other => crate::graceful::run(other)
+            .or_else(|| crate::plain::run(other))
+            .unwrap_or_else(|| panic!("there is no program `{other}`")),
     }
 }
 

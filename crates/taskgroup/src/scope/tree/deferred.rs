@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use super::flags::{Flags, RARE};
-use super::{Deferred, Rare, Scope, ScopeData};
+use super::{Deferred, Kind, Rare, Scope, ScopeData};
 
 impl Scope {
     pub(crate) fn defer(&self, future: Deferred) {
         self.rare(|rare| rare.deferred.push(future));
+        if matches!(self.kind, Kind::Root) {
+            self.watch_what_is_left();
+        }
     }
 
     /// Defers `future` to the end of an orphan. Gives it back when that has ended.

@@ -57,8 +57,11 @@ impl Scope {
             }
             rare.not_kept
         });
+        let is_root = matches!(self.kind, Kind::Root);
+        if is_root {
+            self.watch_what_is_left();
+        }
         if member.is_some() && not_kept == 1 {
-            let is_root = matches!(self.kind, Kind::Root);
             warning::failures_not_kept(who::info(self), is_root, MOST_FAILURES);
         }
         drop(member);

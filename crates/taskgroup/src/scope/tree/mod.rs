@@ -238,6 +238,9 @@ struct Rare {
     /// for them.
     orphans: usize,
     drains: Waiters,
+    /// At the process root, while something is left that `drain` takes: ends the task that watches
+    /// over it.
+    left: Option<tokio::sync::oneshot::Sender<()>>,
     /// Awaits that this cancelled scope has cut off, to be polled again when a
     /// [`Cancelled`](crate::Cancelled) lets them go on or nothing holds the scope any more.
     stopped: Vec<StoredWaker>,

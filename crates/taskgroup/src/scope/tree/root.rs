@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::task::Waker;
 
+use tokio::sync::oneshot;
+
 use super::{Kind, Scope};
+use crate::error::Member;
 use crate::gate::{self, StoredWaker};
 use crate::scope::waiters::Key;
+use crate::warning;
 
 impl Scope {
     /// The process root, which never ends.
@@ -57,5 +61,59 @@ impl Scope {
     pub(crate) fn stop_draining(&self, key: Key) {
         let gone = self.rare(|rare| rare.drains.remove(key));
         drop(gone);
+    }
+
+    /// Something was left at the process root that only `drain` takes: deferred work or a failure.
+    /// The runtime says so when it shuts down before that (S46).
+    pub(super) fn watch_what_is_left(&self) {
+        #[cfg(not(loom))]
+        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+            let watched = self.rare(|rare| {
+                rare.left.is_none().then(|| {
+                    let (sender, receiver) = oneshot::channel();
+                    rare.left = Some(sender);
+                    Left(receiver)
+                })
+            });
+            if let Some(mut left) = watched {
+                handle.spawn(async move {
+                    let _ = (&mut left.0).await;
+                });
+            }
+        }
+    }
+
+    /// What is left is about to be taken.
+    pub(crate) fn stop_watching_what_is_left(&self) {
+        let watch = self.rare(|rare| rare.left.take());
+        drop(watch);
+    }
+
+    fn report_what_is_left(&self) {
+        let (watch, deferred, failures, first) = self.rare(|rare| {
+            let first = rare.errors.first().map(|member| match member {
+                Member::Task(task) => task.clone(),
+                Member::Group(group) => group.cause().clone(),
+            });
+            let failures = rare.errors.len() + rare.not_kept;
+            (rare.left.take(), rare.deferred.len(), failures, first)
+        });
+        drop(watch);
+        if deferred + failures > 0 {
+            let first = first.map(|first| first.to_string());
+            warning::not_drained(deferred, failures, first.as_deref());
+        }
+    }
+}
+
+/// Lives in a task of the runtime until what is left is taken.
+#[cfg_attr(loom, allow(dead_code))]
+struct Left(oneshot::Receiver<()>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Err(oneshot::error::TryRecvError::Empty) = self.0.try_recv() {
+            Scope::root().report_what_is_left();
+        }
     }
 }
