@@ -134,7 +134,7 @@ fn location_around(call: &Call) -> &'static Location<'static> {
     loop {
         return match look(&around) {
             Shown::Nothing => Location::caller(),
-            Shown::Task(task) => task.header().mark.location(),
+            Shown::Task(task) => task.header().label.location(),
             Shown::Scope(scope) => scope.location,
             Shown::Unopened(unopened) => unopened.location,
             Shown::Call(call) => {

@@ -21,7 +21,7 @@ impl Header {
 
 pub(crate) fn display_name(header: &Header) -> Cow<'static, str> {
     let number = || Cow::Owned(format!("#{}", header.index));
-    header.mark.name().unwrap_or_else(number)
+    header.label.name().unwrap_or_else(number)
 }
 
 pub(crate) fn group_name(group: &GroupState) -> Cow<'static, str> {
@@ -46,7 +46,7 @@ pub(crate) fn task_info_below(header: &Header, parent: &TaskInfo) -> TaskInfo {
 
 fn task_info_at(header: &Header, parent: Option<&TaskInfo>) -> TaskInfo {
     let name = display_name(header);
-    TaskInfo::new(name, task_id(header), parent, header.mark.location())
+    TaskInfo::new(name, task_id(header), parent, header.label.location())
 }
 
 /// The run that is `scope`.

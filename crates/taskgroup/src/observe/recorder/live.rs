@@ -146,7 +146,7 @@ impl Listener for Recorders {
         let record = TaskRecord {
             kind: "task".to_owned(),
             name: who::display_name(header).into_owned(),
-            location: header.mark.location().to_string(),
+            location: header.label.location().to_string(),
             ..TaskRecord::default()
         };
         add(

@@ -181,10 +181,10 @@ impl Walk {
         } else {
             NodeState::Suspended
         };
-        let since = header.mark.since();
+        let since = header.label.since();
         self.push(Node {
             kind: NodeKind::Task,
-            location: header.mark.location(),
+            location: header.label.location(),
             state,
             age: (since != 0).then(|| clock::age(since)),
             left: None,

@@ -20,10 +20,11 @@ thread_local! {
     static QUEUE: Cell<Option<VecDeque<TaskRef>>> = const { Cell::new(None) };
 }
 
-/// The Tokio task that drove `task` is dropped. `had_it`: it had `RUNNING`.
-pub(super) fn cut(task: TaskRef, had_it: bool) {
+/// The Tokio task that drove `task` is dropped. `is_running`: it has `RUNNING`.
+pub(super) fn cut(task: TaskRef, is_running: bool) {
     tell_runtime_gone(&task);
-    if task.header().lose_driver(had_it) {
+    let taken = task.header().lose_driver();
+    if is_running || taken {
         end(task);
     }
 }

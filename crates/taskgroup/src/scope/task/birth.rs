@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::extra::Extra;
 use super::header::{Header, Vtable};
-use super::mark::Mark;
+use super::label::Label;
 use super::state::StateWord;
 #[cfg(feature = "tracing")]
 use crate::scope::group::GroupState;
@@ -48,7 +48,7 @@ impl Header {
             state,
             vtable,
             owner: spec.owner,
-            mark: Mark::new(spec.name, spec.location),
+            label: Label::new(spec.name, spec.location),
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
             extra: Extra::default(),

@@ -39,7 +39,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::extra::{Extra, Inside};
-use super::mark::Mark;
+use super::label::Label;
 use super::state::{OutcomeIs, SHIELDED, Snapshot, StateWord};
 use crate::gate::Payload;
 use crate::progress::Fate;
@@ -55,7 +55,7 @@ pub(crate) struct Header {
     pub(super) state: StateWord,
     pub(super) vtable: &'static Vtable,
     pub(crate) owner: Arc<Scope>,
-    pub(crate) mark: Mark,
+    pub(crate) label: Label,
     pub(crate) index: u32,
     pub(super) slot: AtomicU32,
     pub(super) extra: Extra<Scope>,
@@ -160,14 +160,14 @@ impl Header {
     /// As [`is_cancelled`](Self::is_cancelled), for the thread that polls the task. A handle's
     /// `cancel` marks the scope inside and then the task; the task is cancelled as soon as either
     /// is marked.
-    pub(in crate::scope) fn is_told(&self) -> bool {
+    pub(in crate::scope) fn is_to_end(&self) -> bool {
         self.is_cancelled() || self.scope().is_some_and(|inside| inside.is_cancelled())
     }
 
     /// Whether the code of the task is to see itself as cancelled. In its first poll it is not
     /// linked, so no canceller of the owner finds it.
     pub(in crate::scope) fn sees_cancel(&self) -> bool {
-        self.is_told() || (!self.has(SHIELDED) && self.owner.is_cancelled())
+        self.is_to_end() || (!self.has(SHIELDED) && self.owner.is_cancelled())
     }
 
     /// The scope inside the task, if anything asked for one yet.
@@ -196,7 +196,7 @@ impl Header {
     }
 
     pub(super) fn hand_down(&self, state: Snapshot, scope: &Arc<Scope>) {
-        let flags = state.told();
+        let flags = state.cancel_bits();
         if flags != 0 {
             scope.cancel_from_above(flags, &self.reason());
         }

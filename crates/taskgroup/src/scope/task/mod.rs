@@ -16,7 +16,7 @@
 //! | `output` | what a child may return |
 //! | `kept` | large futures and values |
 //! | `extra` | what few tasks have: a Tokio task, a scope inside, awaits of the end |
-//! | `mark` | its name and its place in the source |
+//! | `label` | its name and its place in the source |
 //! | `name` | the name in twelve bytes |
 //! | `pool` | the memory of nodes |
 
@@ -27,7 +27,7 @@ mod extra;
 mod header;
 mod joiner;
 mod kept;
-mod mark;
+mod label;
 #[cfg(not(taskgroup_bare))]
 mod name;
 pub(crate) mod outcome;

@@ -172,7 +172,7 @@ impl TaskRef {
             return inside.clone();
         }
         let owner = Arc::clone(&header.owner);
-        let new = Scope::for_task(self, owner, header.mark.location());
+        let new = Scope::for_task(self, owner, header.label.location());
         let scope = header.extra.inside_or(new).clone();
         let before = header.state.open();
         if before.is_done() {
@@ -196,7 +196,7 @@ impl TaskRef {
         if header.is_linked() {
             return;
         }
-        header.mark.linked();
+        header.label.linked();
         // K4: the tree's reference, which goes to its place.
         let of_tree = ManuallyDrop::into_inner(self.alias());
         let flags = header.owner.link_task(of_tree);
@@ -258,10 +258,9 @@ impl Header {
         self.state.begin();
     }
 
-    /// Its Tokio task is dropped with its runtime. `had_it` says whether the caller has `RUNNING`
-    /// already. Returns whether it has it now.
-    pub(in crate::scope) fn lose_driver(&self, had_it: bool) -> bool {
-        self.state.lose_driver(had_it)
+    /// Its Tokio task is dropped with its runtime. Returns whether this took `RUNNING`.
+    pub(in crate::scope) fn lose_driver(&self) -> bool {
+        self.state.lose_driver()
     }
 
     /// Takes `SCHEDULED` away, as the driver that has kept `RUNNING` between two polls.

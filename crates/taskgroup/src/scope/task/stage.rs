@@ -234,7 +234,7 @@ where
             };
             // S43: dated before the drop of the future tells others.
             let polled = gate::call(poll);
-            end = if polled.as_ref().is_err_and(gate::is_cut_off) && header.is_told() {
+            end = if polled.as_ref().is_err_and(gate::is_cut_off) && header.is_to_end() {
                 Some(End::Cancelled)
             } else {
                 match began.polled(polled) {
@@ -248,7 +248,7 @@ where
             let to_drop = || {
                 allowed == Allowed::Drop
                     || header.is_forced()
-                    || header.is_told() && header.holds() == 0
+                    || header.is_to_end() && header.holds() == 0
             };
             if !to_drop() {
                 // A task that only yields is polled again at once and asks then, so it need not be
@@ -259,7 +259,7 @@ where
                 task.link();
                 if !to_drop() {
                     let asks = |inside: Inside<'_, Scope>| inside.ask();
-                    if header.is_told() && header.scope().is_some_and(asks) {
+                    if header.is_to_end() && header.scope().is_some_and(asks) {
                         gate::wake_by_ref(cx.waker());
                     }
                     return None;

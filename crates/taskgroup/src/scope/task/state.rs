@@ -125,8 +125,8 @@ impl Snapshot {
         self.has(DONE)
     }
 
-    /// What the task was told of a cancellation, as flags of a scope.
-    pub(super) fn told(self) -> u32 {
+    /// Which cancellations the task is marked with, as flags of a scope.
+    pub(super) fn cancel_bits(self) -> u32 {
         (self.0 & TO_END) as u32
     }
 }
@@ -239,34 +239,34 @@ impl StateWord {
     }
 
     /// The Tokio task is dropped with its runtime: from here on the task ends by force, and the
-    /// thread that gives it up drops it. Returns whether the caller has `RUNNING`: `had_it` says
-    /// that it had it before.
+    /// thread that gives it up drops it. Takes `RUNNING` of an idle or scheduled task, and returns
+    /// whether it did.
     #[must_use]
-    pub(super) fn lose_driver(&self, had_it: bool) -> bool {
+    pub(super) fn lose_driver(&self) -> bool {
         let changed = self.update(|state| {
-            let told = state | DRIVERLESS | TO_END;
+            let forced = state | DRIVERLESS | TO_END;
             let free = state & (RUNNING | DONE) == 0;
             Some(if free {
-                told & !SCHEDULED | RUNNING
+                forced & !SCHEDULED | RUNNING
             } else {
-                told
+                forced
             })
         });
         let (Ok(before) | Err(before)) = changed;
-        had_it || !before.has(RUNNING | DONE)
+        !before.has(RUNNING | DONE)
     }
 
     // ---- cancellers ----
 
     /// Takes over `CANCELLED` and `FORCED`. Returns whether that is news to the task.
-    pub(super) fn mark(&self, told: u32) -> bool {
-        let told = told as usize & TO_END;
-        let heard = if self.is_set(SHIELDED) && told & FORCED == 0 {
+    pub(super) fn mark(&self, bits: u32) -> bool {
+        let bits = bits as usize & TO_END;
+        let noticed = if self.is_set(SHIELDED) && bits & FORCED == 0 {
             0
         } else {
-            told
+            bits
         };
-        heard != 0 && self.set(heard).0 & heard != heard
+        noticed != 0 && self.set(noticed).0 & noticed != noticed
     }
 
     /// Ends by force whatever holds the task: its runtime is gone.
@@ -297,10 +297,10 @@ impl StateWord {
     /// Takes `RUNNING` of an idle task that stands in its owner's list, marks it, and counts a
     /// reference for the caller.
     #[must_use]
-    pub(super) fn claim_linked(&self, told: u32) -> bool {
+    pub(super) fn claim_linked(&self, bits: u32) -> bool {
         let claimed = self.update(|state| {
             let free = state & (STANDING | SHIELDED) == 0;
-            free.then_some((state | RUNNING | told as usize & TO_END) + REF)
+            free.then_some((state | RUNNING | bits as usize & TO_END) + REF)
         });
         claimed.is_ok()
     }
@@ -432,17 +432,17 @@ mod tests {
     fn a_lost_driver_is_noticed() {
         let idle = StateWord::spawned(0);
         assert_eq!(idle.to_idle(), GivenUp::Idle);
-        assert!(idle.lose_driver(false));
+        assert!(idle.lose_driver());
         assert!(idle.is_forced());
         assert_eq!(idle.to_idle(), GivenUp::Idle, "it winds up");
         assert_eq!(idle.schedule(), Woken::Driverless);
         let claimed = StateWord::spawned(0);
         assert_eq!(claimed.to_idle(), GivenUp::Idle);
         assert!(claimed.claim());
-        assert!(!claimed.lose_driver(false));
+        assert!(!claimed.lose_driver());
         assert_eq!(claimed.unclaim(), Woken::Driverless);
         let own = StateWord::spawned(0);
-        assert!(own.lose_driver(true));
+        assert!(!own.lose_driver(), "its driver has it");
     }
 
     // S14: an adopted cleanup ends by force only.

@@ -6,7 +6,7 @@
 //! against it what being observable costs. All rules hold there too, but errors name tasks by
 //! number alone.
 
-pub(crate) use imp::Mark;
+pub(crate) use imp::Label;
 
 #[cfg(not(taskgroup_bare))]
 mod imp {
@@ -17,13 +17,13 @@ mod imp {
     use crate::scope::task::name::Name;
     use crate::sync::{AtomicU32, Ordering};
 
-    pub(crate) struct Mark {
+    pub(crate) struct Label {
         name: Name,
         location: &'static Location<'static>,
         since: AtomicU32,
     }
 
-    impl Mark {
+    impl Label {
         #[inline]
         pub(crate) fn new(
             name: Option<Cow<'static, str>>,
@@ -63,9 +63,9 @@ mod imp {
 
     use crate::clock::Stamp;
 
-    pub(crate) struct Mark;
+    pub(crate) struct Label;
 
-    impl Mark {
+    impl Label {
         // By value, as the observable `Mark` takes it.
         #[allow(clippy::needless_pass_by_value)]
         pub(crate) fn new(_: Option<Cow<'static, str>>, _: &'static Location<'static>) -> Self {
