@@ -22,7 +22,7 @@ const MAX_LINKS: usize = 64;
 enum Says {
     /// Nothing about another task.
     Own,
-    /// The other side of a pipe or a connection is gone, or something that is called otherwise.
+    /// The other side of a pipe or a connection is gone, or the program says so in its own words.
     PeerGone,
     /// The other side of a channel is gone.
     ChannelClosed,

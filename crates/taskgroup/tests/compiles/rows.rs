@@ -144,17 +144,6 @@ pub(crate) const ROWS: &[Row] = &[
          progress.show(&indicatif::ProgressBar::hidden()).await; }"),
 ];
 
-/// Functions whose futures are never `Send`: the children of a `LocalGroup` need not be (S48).
-/// `tests/all/local_group.rs` has them where they belong.
-pub(crate) const LOCAL: &[&str] = &[
-    "LocalGroup::run",
-    "LocalGroup::spawn",
-    "LocalGroupBuilder::run",
-    "LocalGroupBuilder::run_cancellable",
-    "LocalGroupBuilder::run_to_end",
-    "LocalTask::spawn",
-];
-
 /// Cases that do not compile, because the language forbids them.
 pub(crate) struct Forbidden {
     pub(crate) name: &'static str,
