@@ -24,8 +24,8 @@ pub enum WarningKind {
     /// Futures that were dropped half-way left more failures behind than are kept: see
     /// [`NotKept`](crate::error::NotKept).
     FailuresNotKept,
-    /// A runtime was shut down while failures, or work for [`drain`](crate::drain), were left at the
-    /// process, and no code awaited that.
+    /// A runtime was shut down while failures or deferred work were left outside any scope, and
+    /// [`drain`](crate::drain) had not taken them.
     NotDrained,
     /// A group with a grace was cancelled in a runtime without a clock, so its cleanup is not
     /// bounded.
@@ -150,6 +150,7 @@ pub(crate) fn cleanup_cut(count: usize) {
 
 /// Reports that a runtime was shut down, and what was left at the process that only `drain` takes.
 /// `first` is the text of the first failure.
+#[cfg_attr(loom, allow(dead_code))]
 pub(crate) fn not_drained(deferred: usize, failures: usize, first: Option<&str>) {
     let mut left = Vec::new();
     match deferred {

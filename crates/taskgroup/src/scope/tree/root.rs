@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::task::Waker;
 
+#[cfg(not(loom))]
 use tokio::sync::oneshot;
 
 use super::{Kind, Scope};
+#[cfg(not(loom))]
 use crate::error::Member;
 use crate::gate::{self, StoredWaker};
 use crate::scope::waiters::Key;
+#[cfg(not(loom))]
 use crate::warning;
 
 impl Scope {
@@ -89,6 +92,7 @@ impl Scope {
         drop(watch);
     }
 
+    #[cfg(not(loom))]
     fn report_what_is_left(&self) {
         let (watch, deferred, failures, first) = self.rare(|rare| {
             let first = rare.errors.first().map(|member| match member {
@@ -107,9 +111,10 @@ impl Scope {
 }
 
 /// Lives in a task of the runtime until what is left is taken.
-#[cfg_attr(loom, allow(dead_code))]
+#[cfg(not(loom))]
 struct Left(oneshot::Receiver<()>);
 
+#[cfg(not(loom))]
 impl Drop for Left {
     fn drop(&mut self) {
         if let Err(oneshot::error::TryRecvError::Empty) = self.0.try_recv() {
