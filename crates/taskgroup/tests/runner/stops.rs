@@ -8,7 +8,10 @@ use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("a_graceful_stop_is_a_success", a_graceful_stop_is_a_success),
+        trial(
+            "fault_f4_a_graceful_stop_is_a_success",
+            fault_f4_a_graceful_stop_is_a_success,
+        ),
         trial("what_is_shielded_is_finished", what_is_shielded_is_finished),
         trial("the_future_of_the_stop", the_future_of_the_stop),
         trial("a_loop_of_sections_ends", a_loop_of_sections_ends),
@@ -52,8 +55,8 @@ fn is_success(end: &End, lines: &[&str]) {
     assert_eq!(end.status.code(), Some(0));
 }
 
-// S54: fault F4. The cleanup goes on until the input ends, which is after the signal.
-fn a_graceful_stop_is_a_success() {
+// S54: the cleanup goes on until the input ends, which is after the signal.
+fn fault_f4_a_graceful_stop_is_a_success() {
     for name in ["graceful", "graceful_on_one_thread"] {
         for (signal, _, word) in STOP {
             let mut program = Program::start(name);
