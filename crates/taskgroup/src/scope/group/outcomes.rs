@@ -30,6 +30,16 @@ impl Group<'_> {
     /// and added under one lock, because several children may pass on the same one at once.
     pub(in crate::scope) fn failed(self, member: Member, whose: Whose) {
         let policy = self.policy();
+        let passed_on = member.as_task().filter(|_| whose == Whose::PassedOn);
+        if let Some(failed) = passed_on.filter(|_| policy.has_hooks()) {
+            let mut outcomes = self.outcomes();
+            if outcomes.knows(failed) {
+                drop(outcomes);
+                return drop(member);
+            }
+            // From now on it is known, so that hook and predicate get it once.
+            outcomes.reported.add(&member);
+        }
         // For the code of the program, which is called with no lock held.
         let shown = policy.has_hooks().then(|| member.to_task_error());
         let is_fatal = shown
@@ -37,10 +47,10 @@ impl Group<'_> {
             .is_some_and(|failure| policy.is_fatal(failure));
         let (stopped_by, reported) = {
             let mut outcomes = self.outcomes();
-            let passed_on = member.as_task().filter(|_| whose == Whose::PassedOn);
+            let passed_on = passed_on.filter(|_| shown.is_none());
             if passed_on.is_some_and(|failed| outcomes.knows(failed)) {
                 drop(outcomes);
-                return drop((member, shown));
+                return drop(member);
             }
             let verdict = if whose == Whose::Cleanup {
                 // It is not counted (S42). It cancels the group only under a policy that stops at
@@ -57,7 +67,9 @@ impl Group<'_> {
             let cancels = stops && !self.scope.is_cancelled();
             let stopped_by = cancels.then(|| member.clone());
             let reported = if policy.reports() && !stops {
-                outcomes.reported.add(&member);
+                if whose != Whose::PassedOn {
+                    outcomes.reported.add(&member);
+                }
                 Some(member)
             } else {
                 outcomes.keep(member, whose);

@@ -1,11 +1,13 @@
 //! S50: failures as they come, and policies by predicate.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use taskgroup::error::Overrun;
 use taskgroup::{
-    OpenGroup, Policy, ReasonKind, TaskError, TaskGroup, bracket, defer, shield, until_cancelled,
+    JoinError, OpenGroup, Policy, ReasonKind, TaskError, TaskGroup, bracket, defer, shield,
+    until_cancelled,
 };
 
 use crate::support::{
@@ -441,6 +443,53 @@ fn a_hook_that_panics_loses_nothing() {
             Ok(())
         });
         assert_eq!(messages(&ran.await.unwrap_err()), ["broken"]);
+    });
+}
+
+// S50: predicate and hook get each failure once, also when a sibling or the body passes it on.
+#[test]
+fn what_is_passed_on_is_judged_once() {
+    everywhere(|| async {
+        for reports in [false, true] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let told = Arc::new(AtomicUsize::new(0));
+            let (asks, tells) = (asked.clone(), told.clone());
+            let mut policy = Policy::stop_if(move |_| {
+                asks.fetch_add(1, Ordering::SeqCst);
+                false
+            });
+            if reports {
+                policy = policy.reporting(move |_| _ = tells.fetch_add(1, Ordering::SeqCst));
+            }
+            // Of another group, so this one does not know it beforehand.
+            let mut elsewhere = None;
+            let ran = TaskGroup::builder()
+                .policy(Policy::collect())
+                .run(async |group| {
+                    let child = group.spawn(async { Err::<(), _>("elsewhere") });
+                    if let Err(JoinError::Failed(failed)) = child.await {
+                        elsewhere = Some(failed);
+                    }
+                    Ok(())
+                });
+            assert!(ran.await.is_err());
+            let elsewhere = elsewhere.unwrap();
+            let ran = builder().policy(policy).run(async |group: TaskGroup| {
+                for _ in 0..3 {
+                    let passed = elsewhere.clone();
+                    group.spawn(async move { Err::<(), _>(passed) });
+                }
+                let failing = group.spawn(async { Err::<(), _>("here") });
+                let passes = group.spawn(async move { Outcome::Ok(failing.await?) });
+                passes.await?;
+                Ok(())
+            });
+            let ran = ran.await.map_err(|error| error.leaf_count());
+            assert_eq!(asked.load(Ordering::SeqCst), 2);
+            assert_eq!(told.load(Ordering::SeqCst), if reports { 2 } else { 0 });
+            // What the body fails with comes out.
+            assert_eq!(ran, Err(if reports { 1 } else { 2 }));
+        }
     });
 }
 
