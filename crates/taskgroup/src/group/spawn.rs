@@ -254,6 +254,8 @@ impl TaskGroup {
         location: &'static Location<'static>,
     ) -> (Spec, Result<(), Refusal>) {
         let state = self.state();
+        // The spawn panics where there is no runtime.
+        let given_back = options.placed.then(|| GivenBack(state));
         let mut bits = options.bits;
         if state.is_limited() && bits & BACKGROUND == 0 {
             // A background child would keep its place until the group ends.
@@ -263,6 +265,7 @@ impl TaskGroup {
         if admitted.is_ok() {
             bits |= driver::settings(&self.scope);
         }
+        std::mem::forget(given_back);
         let spec = Spec {
             owner: self.scope.clone(),
             index,
@@ -406,6 +409,15 @@ impl TaskGroup {
             Refusal::Cancelled(reason) => reason,
             Refusal::Closed => CancelReason::closed(self.scope.location),
         }
+    }
+}
+
+/// Gives a place back when it is dropped.
+struct GivenBack<'a>(&'a GroupState);
+
+impl Drop for GivenBack<'_> {
+    fn drop(&mut self) {
+        self.0.place_free();
     }
 }
 

@@ -1,5 +1,6 @@
 //! S53: a place now or not at all, and a limit that changes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -281,5 +282,21 @@ fn places_come_back() {
             Ok(())
         });
         assert_eq!(messages(&ran.await.unwrap_err()), ["panic: a bug"]);
+    });
+}
+
+// S27: a spawn that panics, since there is no runtime, keeps no place.
+#[test]
+fn a_spawn_that_panics_gives_its_place_back() {
+    let group = TaskGroup::builder().limit(1).open();
+    let spawns = AssertUnwindSafe(|| group.group().spawn_if_free(async {}).is_ok());
+    assert!(catch_unwind(spawns).is_err());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let child = group.group().spawn_if_free(async { Outcome::Ok(7) });
+        assert_eq!(child.unwrap().await.unwrap(), 7);
+        group.close().await.unwrap();
     });
 }
