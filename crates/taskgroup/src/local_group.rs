@@ -9,10 +9,14 @@
 //! - **LG2** When the run ends or is dropped it closes the queue, so that no clone of the group
 //!   keeps a child. After that a spawn is refused.
 //! - **LG3** A child that is dropped before its end leaves `Cancelled` to its handle.
+//! - **LG4** No destructor of a child or of the body unwinds into the list of those that run: it
+//!   would keep that list from dropping the others.
+//! - **LG5** A child that runs holds a place of the limit, as the other children of the group do,
+//!   except where the group or the child was cancelled before it ran.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::Location;
 use std::pin::{Pin, pin};
@@ -20,17 +24,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use futures_util::future::Either;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::cancel::{CancelReason, Cancelled, poll_cancel_point};
 use crate::combine::inline::{Converting, Entrant, Entry, Inline};
 use crate::error::{BoxError, ErrorGroup, Interval, Member};
-use crate::gate::{self, Payload, StoredWaker};
+use crate::gate::{self, Foreign, Payload, StoredWaker};
 use crate::group::{GroupBuilder, Ran, TaskGroup, body_failed};
 use crate::handle::JoinError;
 use crate::scope::current;
 use crate::scope::dated::Dated;
+use crate::scope::group::FreePlace;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::{Dropping, Kind, Scope};
@@ -73,6 +77,10 @@ const QUOTA: usize = 64;
 /// A clone names the same group, so children spawn siblings by it. [`group`](Self::group) gives the
 /// same group as a [`TaskGroup`], which takes children that run in parallel.
 ///
+/// The [limit](GroupBuilder::limit) counts both kinds. A place that is free goes to the children
+/// of [`group`](Self::group) that wait for one first. That a group with local children waits for
+/// itself is not reported.
+///
 /// A child that computes for long keeps the body and its siblings waiting, as all of them are one
 /// task. [`current_task`](crate::observe::current_task) names that task in each of them.
 ///
@@ -92,15 +100,13 @@ pub struct LocalGroup<'env> {
 
 type Child<'env> = Pin<Box<dyn Future<Output = ()> + 'env>>;
 
-/// A child until the run takes it.
-struct Queued<'env> {
-    child: Child<'env>,
-    control: Rc<Control>,
-}
+/// The subject of the report, if the destructor of a child panics and no task can fail with it.
+const CHILD: &str = "a child of a local group";
 
 /// The children that wait for the run to take them (LG1).
 struct Queue<'env> {
-    waiting: RefCell<VecDeque<Queued<'env>>>,
+    /// By the number of the child: in spawn order.
+    waiting: RefCell<BTreeMap<u32, Foreign<Child<'env>>>>,
     bell: Rc<Bell>,
 }
 
@@ -110,8 +116,8 @@ struct Bell {
     waker: RefCell<Option<StoredWaker>>,
     /// The run is polling, and looks at the queue before it returns.
     polling: Cell<bool>,
-    /// A child that waits was cancelled alone.
-    some_cancelled: Cell<bool>,
+    /// The children that were cancelled alone before they ran.
+    cancelled: RefCell<VecDeque<u32>>,
     closed: Cell<bool>,
 }
 
@@ -254,10 +260,7 @@ impl<'env> LocalGroup<'env> {
             let control = &*end.slot.control;
             let result = match control.cancelled.take() {
                 // It was cancelled before it began, so it never runs (S16).
-                Some(reason) => {
-                    drop(future);
-                    Err(JoinError::Cancelled(Cancelled::plain(reason)))
-                }
+                Some(reason) => Err(inline.never_runs(entry.who(), future, reason)),
                 None => {
                     let opened = |scope: &Arc<Scope>| _ = control.scope.set(scope.clone());
                     inline.entered(entry, future, opened).await
@@ -269,7 +272,7 @@ impl<'env> LocalGroup<'env> {
                 group.scope().adopt_failure(member);
             }
         });
-        self.queue.push(Queued { child, control });
+        self.queue.push(control.who.index(), child);
         handle
     }
 }
@@ -414,12 +417,10 @@ impl LocalGroupBuilder {
         B: FnOnce(LocalGroup<'env>) -> F,
         F: Future<Output = Result<R, BoxError>>,
     {
-        let limit = self.settings.limited_to().unwrap_or(usize::MAX);
         let run = |group| {
             let queue = Rc::new(Queue::new());
             Run {
                 group: LocalGroup { group, queue },
-                limit,
                 location,
             }
             .with(body)
@@ -431,7 +432,6 @@ impl LocalGroupBuilder {
 /// What the run of a local group needs.
 struct Run<'env> {
     group: LocalGroup<'env>,
-    limit: usize,
     location: &'static Location<'static>,
 }
 
@@ -442,40 +442,36 @@ impl<'env> Run<'env> {
         B: FnOnce(LocalGroup<'env>) -> F,
         F: Future<Output = Result<R, BoxError>>,
     {
-        let Self {
-            group,
-            limit,
-            location,
-        } = self;
+        let Self { group, location } = self;
+        let tasks = &group.group;
         let queue = &*group.queue;
+        let panicked = Panicked::default();
         let _closing = Closing(queue);
         let ended = Cell::new(None);
-        let body_runs = Cell::new(true);
         let body = run_body(group.clone(), location, body);
+        let body: Child<'_> = Box::pin(async { ended.set(Some(body.await)) });
         let mut members = FuturesUnordered::new();
-        members.push(Either::Left(async {
-            ended.set(Some(body.await));
-            body_runs.set(false);
-        }));
+        members.push(Running::body(body, &panicked));
+        let mut free_place = None;
         std::future::poll_fn(|cx| {
             let _polling = queue.bell.polled_with(cx.waker());
-            for _ in 0..QUOTA {
-                loop {
-                    let running = members.len() - usize::from(body_runs.get());
-                    // Cancelled children need no place to end.
-                    let has_place = running < limit || group.is_cancelled();
-                    let Some(child) = queue.take(has_place) else {
-                        break;
-                    };
-                    members.push(Either::Right(child));
+            let mut turns = 0;
+            // Children that a cancelled group drops before they ran hold nothing: between two polls
+            // the run would be dropped, with the value of the body.
+            while turns < QUOTA || tasks.is_cancelled() {
+                turns += 1;
+                while let Some(child) = queue.poll_next(tasks, &mut free_place, cx) {
+                    members.push(Running::child(child));
                 }
                 let polled = members.poll_next_unpin(cx);
-                let running = members.len() - usize::from(body_runs.get());
-                let has_next = queue.has_next(running < limit || group.is_cancelled());
-                match polled {
-                    Poll::Ready(None) if !has_next => return Poll::Ready(()),
-                    Poll::Pending if !has_next => return Poll::Pending,
-                    _ => {}
+                if let Poll::Ready(Some(())) = polled {
+                    continue;
+                }
+                // A child may have made room, or a sibling.
+                match queue.poll_next(tasks, &mut free_place, cx) {
+                    Some(child) => members.push(Running::child(child)),
+                    None if polled.is_ready() && queue.is_empty() => return Poll::Ready(()),
+                    None => return Poll::Pending,
                 }
             }
             gate::wake_by_ref(cx.waker());
@@ -483,6 +479,78 @@ impl<'env> Run<'env> {
         })
         .await;
         ended.take().and_then(|ended| ended.value().flatten())
+    }
+}
+
+/// The body or a child while it runs.
+struct Running<'a> {
+    code: Option<Child<'a>>,
+    /// Of the body.
+    panicked: Option<&'a Panicked>,
+    _place: Option<Place>,
+}
+
+impl<'a> Running<'a> {
+    fn body(body: Child<'a>, panicked: &'a Panicked) -> Self {
+        Self {
+            code: Some(body),
+            panicked: Some(panicked),
+            _place: None,
+        }
+    }
+
+    fn child((child, place): (Child<'a>, Option<Place>)) -> Self {
+        Self {
+            code: Some(child),
+            panicked: None,
+            _place: place,
+        }
+    }
+}
+
+impl Future for Running<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.code {
+            Some(code) => code.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    /// LG4
+    fn drop(&mut self) {
+        let Err(payload) = gate::drop_value(self.code.take()) else {
+            return;
+        };
+        match self.panicked {
+            Some(panicked) => panicked.0.set(Some(payload)),
+            None => gate::report(CHILD, payload),
+        }
+    }
+}
+
+/// With what the body panicked when the run was dropped. It goes on in the code that drops the run,
+/// after all children were dropped.
+#[derive(Default)]
+struct Panicked(Cell<Option<Payload>>);
+
+impl Drop for Panicked {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            gate::resume(payload);
+        }
+    }
+}
+
+/// A place of the limit, which a child holds (LG5).
+struct Place(TaskGroup);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.state().place_free();
     }
 }
 
@@ -524,35 +592,57 @@ impl<'env> Queue<'env> {
         }
     }
 
-    fn push(&self, queued: Queued<'env>) {
-        self.waiting.borrow_mut().push_back(queued);
+    fn push(&self, number: u32, child: Child<'env>) {
+        let before = self
+            .waiting
+            .borrow_mut()
+            .insert(number, Foreign::new(CHILD, child));
+        drop(before);
         self.bell.ring();
     }
 
-    /// Which child is the next to run: the first one if there is a place, or one that was cancelled
-    /// alone, which needs none.
-    fn next(&self, has_place: bool) -> Option<usize> {
-        let waiting = self.waiting.borrow();
-        if has_place {
-            return (!waiting.is_empty()).then_some(0);
+    fn is_empty(&self) -> bool {
+        self.waiting.borrow().is_empty()
+    }
+
+    /// The next child that may run, and its place. If there is none now, the run is woken when a
+    /// place is free.
+    fn poll_next<'a>(
+        &self,
+        group: &'a TaskGroup,
+        free_place: &mut Option<FreePlace<'a>>,
+        cx: &mut Context<'_>,
+    ) -> Option<(Child<'env>, Option<Place>)> {
+        // What is cancelled needs no place to end.
+        loop {
+            let Some(number) = self.bell.cancelled.borrow_mut().pop_front() else {
+                break;
+            };
+            // Otherwise it was taken before.
+            let cancelled = self.waiting.borrow_mut().remove(&number);
+            if let Some(child) = cancelled {
+                return Some((child.into_inner(), None));
+            }
         }
-        if !self.bell.some_cancelled.get() {
+        if self.is_empty() {
+            // A place that was handed over in the meantime goes on to another waiter.
+            *free_place = None;
             return None;
         }
-        let mut controls = waiting.iter().map(|queued| &queued.control);
-        let cancelled = controls.position(|control| control.cancelled.borrow().is_some());
-        self.bell.some_cancelled.set(cancelled.is_some());
-        cancelled
+        let mut wait = pin!(free_place.get_or_insert_with(|| FreePlace::new(group.in_tree())));
+        // LG5: where the group is cancelled there is none.
+        let has_place = ready_or_none(wait.as_mut().poll(cx))?;
+        *free_place = None;
+        let place = has_place.then(|| Place(group.clone()));
+        let first = self.waiting.borrow_mut().pop_first();
+        first.map(|(_, child)| (child.into_inner(), place))
     }
+}
 
-    fn has_next(&self, has_place: bool) -> bool {
-        self.next(has_place).is_some()
-    }
-
-    fn take(&self, has_place: bool) -> Option<Child<'env>> {
-        let next = self.next(has_place)?;
-        let queued = self.waiting.borrow_mut().remove(next);
-        queued.map(|queued| queued.child)
+fn ready_or_none<T>(polled: Poll<T>) -> Option<T> {
+    match polled {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
     }
 }
 
@@ -563,9 +653,7 @@ impl Drop for Closing<'_, '_> {
     fn drop(&mut self) {
         self.0.bell.closed.set(true);
         drop(self.0.bell.waker.take());
-        for queued in self.0.waiting.take() {
-            gate::drop_or_report("a child of a local group", queued.child);
-        }
+        drop(self.0.waiting.take());
     }
 }
 
@@ -619,9 +707,13 @@ impl Control {
         match self.scope.get() {
             Some(scope) => scope.cancel(&reason, Dropping::Scheduled),
             None => {
-                self.cancelled.borrow_mut().get_or_insert(reason);
-                self.bell.some_cancelled.set(true);
-                self.bell.ring();
+                let mut cancelled = self.cancelled.borrow_mut();
+                if cancelled.is_none() {
+                    *cancelled = Some(reason);
+                    drop(cancelled);
+                    self.bell.cancelled.borrow_mut().push_back(self.who.index());
+                    self.bell.ring();
+                }
             }
         }
     }

@@ -19,8 +19,9 @@ use std::task::{Context, Poll};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
-use crate::cancel::Cancelled;
+use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
+use crate::gate;
 use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::progress::{Fate, Progress};
@@ -179,10 +180,7 @@ impl Inline<'_> {
         let group = self.group.scope();
         if group.is_cancelled() {
             // IN2
-            drop(future);
-            return Err(JoinError::Cancelled(Cancelled::plain(
-                group.reason_or_dropped(),
-            )));
+            return Err(self.never_runs(&entry.who, future, group.reason_or_dropped()));
         }
         entry.progress.start();
         let scope = Scope::open(Kind::Section, group.clone(), self.location);
@@ -210,6 +208,20 @@ impl Inline<'_> {
                 let failed = member.to_task_error();
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))
+            }
+        }
+    }
+
+    /// The outcome of a child that is cancelled before its first poll. A panic of its destructor is
+    /// its failure.
+    pub(crate) fn never_runs<F>(self, who: &Entrant, future: F, reason: CancelReason) -> JoinError {
+        match gate::drop_value(future) {
+            Ok(()) => JoinError::Cancelled(Cancelled::plain(reason)),
+            Err(payload) => {
+                let member = Member::from_panic(self.info(who), payload, Interval::now());
+                let failed = member.to_task_error();
+                self.group.scope().adopt_failure(member);
+                JoinError::Failed(failed)
             }
         }
     }
@@ -304,6 +316,11 @@ pub(crate) struct Entrant {
 }
 
 impl Entrant {
+    /// Its number in the group.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
     pub(crate) fn display_name(&self) -> Cow<'static, str> {
         let number = || Cow::Owned(format!("#{}", self.index));
         self.name.clone().unwrap_or_else(number)

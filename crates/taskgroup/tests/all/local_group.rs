@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -426,4 +428,137 @@ async fn in_a_local_set() {
     });
     set.await;
     assert_eq!(task.await.unwrap(), 45);
+}
+
+/// Counts the destructors that ran, each of which panics unless its thread unwinds already.
+struct PanicsOnDrop<'a>(&'a Cell<u32>);
+
+impl Drop for PanicsOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        assert!(std::thread::panicking(), "in a destructor");
+    }
+}
+
+/// Six children of which three run, each with a destructor that panics.
+fn children_that_panic<'a>(group: &LocalGroup<'a>, dropped: &'a Cell<u32>) {
+    for number in 0..6 {
+        let held = PanicsOnDrop(dropped);
+        group.task(number.to_string()).spawn(async move {
+            let _held = held;
+            forever().await;
+        });
+    }
+}
+
+// S48, S39: each child of a cancelled group is dropped and has its own panic, whether it ran or
+// waited for a place.
+#[test]
+fn destructors_that_panic_when_the_group_is_cancelled() {
+    everywhere(|| async {
+        let dropped = Cell::new(0);
+        let run = TaskGroup::builder().limit(3).local().run(async |group| {
+            children_that_panic(&group, &dropped);
+            turns(2).await;
+            group.cancel();
+            forever().await;
+            Ok(())
+        });
+        let error = run.await.unwrap_err();
+        assert_eq!(dropped.get(), 6);
+        let mut names: Vec<_> = error.leaves().map(|leaf| leaf.task().name()).collect();
+        names.sort();
+        assert_eq!(names, ["0", "1", "2", "3", "4", "5"]);
+    });
+}
+
+// S48, S39: a run that is dropped drops each child, whatever the destructors of the others do, and
+// a panic of the body goes on in the code that drops the run.
+#[test]
+fn destructors_that_panic_when_the_run_is_dropped() {
+    everywhere(|| async {
+        for body_panics in [false, true] {
+            for polls in 1..4 {
+                let (dropped, body) = (Cell::new(0), Cell::new(0));
+                let mut run = Box::pin(TaskGroup::builder().limit(3).local().run(async |group| {
+                    let held = body_panics.then(|| PanicsOnDrop(&body));
+                    children_that_panic(&group, &dropped);
+                    forever().await;
+                    drop(held);
+                    Ok(())
+                }));
+                for _ in 0..polls {
+                    assert!(is_pending(run.as_mut()).await);
+                }
+                let drops = std::panic::AssertUnwindSafe(|| drop(run));
+                assert_eq!(std::panic::catch_unwind(drops).is_err(), body_panics);
+                assert_eq!(dropped.get(), 6);
+            }
+        }
+    });
+}
+
+// S27, S48, S53: children of both kinds share the places, and a higher limit lets those that wait
+// begin.
+#[test]
+fn both_kinds_share_the_limit() {
+    everywhere(|| async {
+        let running = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let run = TaskGroup::builder().limit(1).local().run(async |group| {
+            for number in 0..8 {
+                let (running, most) = (running.clone(), most.clone());
+                let child = async move {
+                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    turns(5).await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                };
+                if number % 2 == 0 {
+                    drop(group.spawn(child));
+                } else {
+                    drop(group.group().spawn(child));
+                }
+            }
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+
+        let run = TaskGroup::builder().limit(1).local().run(async |group| {
+            group.spawn(forever().into_ok());
+            let waiting = group.spawn(async { 7 }.into_ok());
+            turns(3).await;
+            assert!(group.group().spawn_if_free(async {}).is_err());
+            assert!(!waiting.is_finished());
+            group.group().set_limit(2);
+            assert_eq!(waiting.await?, 7);
+            group.cancel();
+            Ok(())
+        });
+        run.await.unwrap();
+    });
+}
+
+// S48, S44: children that are cancelled alone while they wait cost the same each.
+#[test]
+fn many_that_wait_are_cancelled_alone() {
+    everywhere(|| async {
+        let run = TaskGroup::builder().limit(1).local().run(async |group| {
+            let all: Vec<_> = (0..40_000)
+                .map(|_| group.spawn(forever().into_ok()))
+                .collect();
+            turns(2).await;
+            all[20_000..]
+                .iter()
+                .for_each(taskgroup::LocalHandle::cancel);
+            for waiting in all.into_iter().skip(20_000) {
+                assert!(waiting.await.unwrap_err().is_cancelled());
+            }
+            group.cancel();
+            // S8: the value of the body is kept, however many never ran.
+            Ok(7)
+        });
+        assert_eq!(run.await.unwrap(), 7);
+    });
 }

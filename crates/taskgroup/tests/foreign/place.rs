@@ -8,8 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 
 use taskgroup::{
-    BoxError, GroupBuilder, Local, Policy, Progress, Started, TaskGroup, TaskHandle, bracket,
-    defer, map, until_cancelled,
+    BoxError, GroupBuilder, Local, LocalGroup, LocalHandle, Policy, Progress, Started, TaskGroup,
+    TaskHandle, bracket, defer, map, until_cancelled,
 };
 use tokio::sync::oneshot;
 
@@ -168,6 +168,24 @@ places! {
     predicate_of_a_policy PredicateOfAPolicy,
     /// The drop of the hook of a policy.
     drop_of_a_hook_of_a_policy DropOfAHookOfAPolicy,
+    /// A poll of a child of a local group.
+    poll_of_a_local_child PollOfALocalChild,
+    /// The drop of the future of a local child that is cancelled while it is parked.
+    drop_of_a_cancelled_local_future DropOfACancelledLocalFuture,
+    /// The drop of the future of a local child that is cancelled alone before its first poll.
+    drop_of_a_local_future_never_polled DropOfALocalFutureNeverPolled,
+    /// The drop of the future of a local child that waits for a place in a group that is cancelled.
+    drop_of_a_queued_local_future DropOfAQueuedLocalFuture,
+    /// The drop of the future of a local child that has returned.
+    drop_of_an_ended_local_future DropOfAnEndedLocalFuture,
+    /// The drop of the output of a local child whose handle is gone.
+    drop_of_a_local_output DropOfALocalOutput,
+    /// The drop of the future of a local child with the run.
+    drop_of_a_local_run DropOfALocalRun,
+    /// The drop of the future of a local child that waits for a place, with the run.
+    drop_of_a_queued_local_run DropOfAQueuedLocalRun,
+    /// The body of a local group.
+    body_of_a_local_group BodyOfALocalGroup,
     /// The warning hook, called for a task that blocks.
     hook_for_blocking HookForBlocking,
     /// The warning hook, called for a group that does not end after its grace.
@@ -214,6 +232,13 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::DropOfAnOutputByALateChild
         | Place::DropOfALateLocal
         | Place::DropOfAHookOfAPolicy
+        | Place::DropOfACancelledLocalFuture
+        | Place::DropOfALocalFutureNeverPolled
+        | Place::DropOfAQueuedLocalFuture
+        | Place::DropOfAnEndedLocalFuture
+        | Place::DropOfALocalOutput
+        | Place::DropOfALocalRun
+        | Place::DropOfAQueuedLocalRun
         | Place::DropOfADeferred => fails.then_some(DESTRUCTOR),
         Place::CloneOfAWakerOfAHandle
         | Place::WakeOfAWakerOfAHandle
@@ -255,6 +280,8 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
             )
         }
         Place::PollOfAChild
+        | Place::PollOfALocalChild
+        | Place::BodyOfALocalGroup
         | Place::BlockingClosure
         | Place::DisplayOfAnError
         | Place::DisplayInAReason
@@ -298,6 +325,13 @@ impl Place {
             | Self::BracketRelease
             | Self::BracketAdopted
             | Self::Deferred
+            | Self::PollOfALocalChild
+            | Self::DropOfACancelledLocalFuture
+            | Self::DropOfALocalFutureNeverPolled
+            | Self::DropOfAQueuedLocalFuture
+            | Self::DropOfAnEndedLocalFuture
+            | Self::DropOfALocalOutput
+            | Self::BodyOfALocalGroup
             | Self::DropOfADeferred => Blame::Culprit,
             Self::DisplayOfAnError
             | Self::DisplayInAReason
@@ -316,6 +350,8 @@ impl Place {
             | Self::HookOfAPolicy
             | Self::PredicateOfAPolicy
             | Self::DropOfAHookOfAPolicy
+            | Self::DropOfALocalRun
+            | Self::DropOfAQueuedLocalRun
             | Self::DropOfALateError => Blame::Told,
             Self::SubscriberOfANewSpan
             | Self::SubscriberOfAnEntry
@@ -441,6 +477,27 @@ async fn cancelled_elsewhere(group: &TaskGroup) -> BoxError {
         Ok(()) => unreachable!("it never ends by itself"),
         Err(error) => error.into(),
     }
+}
+
+/// A local child that does it when it is dropped, and never ends by itself.
+fn holds(local: &LocalGroup<'static>, act: &Act) -> LocalHandle<()> {
+    let held = act.on_drop();
+    local.task("culprit").spawn(async move {
+        let _held = held;
+        forever().await;
+    })
+}
+
+/// Runs a local group. What it fails with is the failure of a child of `group`.
+async fn in_a_local_group<F>(
+    group: &TaskGroup,
+    builder: GroupBuilder,
+    body: impl FnOnce(LocalGroup<'static>) -> F,
+) where
+    F: Future<Output = Outcome>,
+{
+    let ran = builder.local().run_cancellable(body).await;
+    drop(group.spawn(async move { ran.map(drop) }));
 }
 
 /// What is named by something that does it.
@@ -796,6 +853,74 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
             });
             with_a_failure(builder, policy).await;
         }
+        Place::PollOfALocalChild => {
+            let body = async |local: LocalGroup<'static>| {
+                local.task("culprit").spawn(async move {
+                    turns(1).await;
+                    act.act()
+                });
+                Ok(())
+            };
+            in_a_local_group(group, builder, body).await;
+        }
+        Place::DropOfACancelledLocalFuture | Place::DropOfALocalFutureNeverPolled => {
+            let body = async |local: LocalGroup<'static>| {
+                let child = holds(&local, &act);
+                if place == Place::DropOfACancelledLocalFuture {
+                    turns(2).await;
+                }
+                child.cancel();
+                let _ = child.await;
+                Ok(())
+            };
+            in_a_local_group(group, builder, body).await;
+        }
+        Place::DropOfAQueuedLocalFuture => {
+            let body = async |local: LocalGroup<'static>| {
+                local.spawn(forever());
+                drop(holds(&local, &act));
+                turns(2).await;
+                local.cancel();
+                Ok(())
+            };
+            in_a_local_group(group, builder.limit(1), body).await;
+        }
+        Place::DropOfAnEndedLocalFuture => {
+            let body = async |local: LocalGroup<'static>| {
+                local.task("culprit").spawn(Ends(act.on_drop()));
+                Ok(())
+            };
+            in_a_local_group(group, builder, body).await;
+        }
+        Place::DropOfALocalOutput => {
+            let body = async |local: LocalGroup<'static>| {
+                let culprit = local.task("culprit");
+                drop(culprit.spawn(async move { Outcome::Ok(act.on_drop()) }));
+                Ok(())
+            };
+            in_a_local_group(group, builder, body).await;
+        }
+        Place::DropOfALocalRun | Place::DropOfAQueuedLocalRun => {
+            let body = async |local: LocalGroup<'static>| {
+                if place == Place::DropOfAQueuedLocalRun {
+                    local.spawn(forever());
+                }
+                drop(holds(&local, &act));
+                forever().await;
+                Ok(())
+            };
+            let mut run = Box::pin(builder.limit(1).local().run_cancellable(body));
+            for _ in 0..3 {
+                assert!(crate::common::poll_once(run.as_mut()).is_pending());
+            }
+        }
+        Place::BodyOfALocalGroup => drop(culprit.spawn_blocking(move |_| {
+            let run = builder.local().run_cancellable(async |_| {
+                turns(1).await;
+                Ok(act.act()?)
+            });
+            tokio::runtime::Handle::current().block_on(run).map(drop)
+        })),
         Place::HookForBlocking => {
             let calls = hook(act);
             taskgroup::observe::report_blocking(ms(4));
