@@ -220,6 +220,8 @@ impl OpenGroup {
     /// others have ended. Any number of callers may wait, also one after the other: each gets the
     /// same outcome.
     ///
+    /// A child of the group must not await this: it would wait for itself.
+    ///
     /// # Errors
     /// All failures of the children and of what they left behind, as [`TaskGroup::run`] has them. A
     /// group that was cancelled by its owner and in which nothing failed gives `Ok`. A group that
