@@ -6,8 +6,8 @@
 //! - **M1** A block of a class was allocated with the layout of that class, on whichever thread, so
 //!   any thread may keep it or give it back to the allocator.
 //! - **M2** A block in a list belongs to that list alone. Its first word leads to the next one.
-//! - **M3** A thread keeps [`KEPT`] bytes of each class at most, and gives them back when it ends:
-//!   what lives long stays at the size of what lives in it.
+//! - **M3** A thread keeps [`KEPT`] bytes of each class and [`KEPT_IN_ALL`] of all classes at most,
+//!   and gives them back when it ends: what lives long stays at the size of what lives in it.
 
 #![allow(unsafe_code)]
 
@@ -26,6 +26,7 @@ const KEPT: usize = if cfg!(any(miri, loom, taskgroup_unpooled)) {
 } else {
     128 * 1024
 };
+const KEPT_IN_ALL: usize = 2 * KEPT;
 
 struct Block {
     next: *mut Block,
@@ -36,6 +37,8 @@ struct Pool {
     lists: [Cell<*mut Block>; CLASSES],
     /// How many there are.
     counts: [Cell<usize>; CLASSES],
+    /// The bytes of all.
+    kept: Cell<usize>,
 }
 
 thread_local! {
@@ -43,6 +46,7 @@ thread_local! {
         Pool {
             lists: [const { Cell::new(std::ptr::null_mut()) }; CLASSES],
             counts: [const { Cell::new(0) }; CLASSES],
+            kept: Cell::new(0),
         }
     };
 }
@@ -111,6 +115,7 @@ impl Pool {
         list.set(unsafe { block.as_ref() }.next);
         let count = &self.counts[class];
         count.set(count.get() - 1);
+        self.kept.set(self.kept.get() - size_of_class(class));
         Some(block)
     }
 
@@ -118,10 +123,12 @@ impl Pool {
     #[inline]
     fn put(&self, class: usize, block: NonNull<Block>) -> bool {
         let count = &self.counts[class];
-        if (count.get() + 1) * size_of_class(class) > KEPT {
+        let kept = self.kept.get() + size_of_class(class);
+        if (count.get() + 1) * size_of_class(class) > KEPT || kept > KEPT_IN_ALL {
             return false;
         }
         count.set(count.get() + 1);
+        self.kept.set(kept);
         let list = &self.lists[class];
         let next = list.get();
         // SAFETY: M1, M2: each class has room for a word, and the caller gives the block away.
@@ -201,6 +208,20 @@ mod tests {
             free_all([other]);
             free_all([again]);
             assert_eq!(kept(), KEPT);
+            // The crowds of other sizes share what is left.
+            for _ in 0..2 {
+                free_all(
+                    (0..2 * KEPT / 64)
+                        .map(|_| leak([5_u64; 8]))
+                        .collect::<Vec<_>>(),
+                );
+                free_all(
+                    (0..2 * KEPT / 32)
+                        .map(|_| leak([6_u64; 4]))
+                        .collect::<Vec<_>>(),
+                );
+            }
+            assert_eq!(POOL.with(|pool| pool.kept.get()), KEPT_IN_ALL);
         })
         .join()
         .unwrap();
