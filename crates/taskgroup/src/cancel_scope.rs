@@ -14,11 +14,11 @@ use crate::scope::tree::{Kind, Scope};
 
 /// A section of code that can be cancelled on its own, by hand.
 ///
-/// It is made first and [runs](Self::run) its work later, and its [`canceller`](Self::canceller)
-/// may go anywhere before that. The work is cancelled as by a deadline: it is dropped at its next
-/// suspension point, or cleans up first where it holds a guard or a shield. The task around it goes
-/// on. `run` says whether it was this scope that cut the work off, and so does
-/// [`has_cut_off`](Self::has_cut_off) afterwards.
+/// You make it first and [`run`](Self::run) its work later. Before that, you can give its
+/// [`canceller`](Self::canceller) to any code. A cancellation works like a deadline: the work is
+/// dropped at its next suspension point, or cleans up first if it holds a guard or a shield. The
+/// task around it goes on. The result of `run` says whether this scope cut the work off, and
+/// [`has_cut_off`](Self::has_cut_off) says it afterwards.
 ///
 /// ```
 /// use taskgroup::CancelScope;
@@ -38,8 +38,8 @@ use crate::scope::tree::{Kind, Scope};
 /// # }
 /// ```
 ///
-/// A cancellation stays: work that it runs after that is cut off at its first suspension point. For
-/// a group use [`TaskGroup::canceller`](crate::TaskGroup::canceller), for a task
+/// A cancellation lasts: work that the scope runs later is cut off at its first suspension point.
+/// For a group use [`TaskGroup::canceller`](crate::TaskGroup::canceller), for a task
 /// [`TaskHandle::canceller`](crate::TaskHandle::canceller), and for a time limit
 /// [`timeout`](crate::timeout).
 ///
@@ -53,7 +53,7 @@ pub struct CancelScope {
     tokens: Vec<tokio_util::sync::CancellationToken>,
 }
 
-/// The work has ended, or is dropped.
+/// Takes the section out of the entry when the work has ended or is dropped.
 struct Leave<'a>(&'a Entry);
 
 impl Drop for Leave<'_> {
@@ -63,7 +63,7 @@ impl Drop for Leave<'_> {
 }
 
 impl CancelScope {
-    /// Makes one that is not cancelled.
+    /// Makes a scope that is not cancelled.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -149,8 +149,8 @@ impl CancelScope {
         Canceller::of_section(&self.entry)
     }
 
-    /// Whether this scope was cancelled, by [`cancel`](Self::cancel) or by a canceller. A
-    /// cancellation from outside does not count.
+    /// Whether this scope itself was cancelled, by [`cancel`](Self::cancel), a canceller or a
+    /// token. A cancellation of a scope further out does not count.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.reason().is_some()
@@ -162,8 +162,8 @@ impl CancelScope {
         self.entry.reason()
     }
 
-    /// Whether this scope cut off the work that it ran last. False where the work ended first, and
-    /// where a scope further out was the one.
+    /// Whether this scope cut off the work that it ran last. False if the work ended first, or if a
+    /// scope further out cut it off.
     #[must_use]
     #[doc(alias = "cancelled_caught")]
     pub fn has_cut_off(&self) -> bool {

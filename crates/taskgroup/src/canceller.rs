@@ -17,8 +17,9 @@ use crate::sync::Mutex;
 ///
 /// It comes from [`TaskHandle::canceller`], [`TaskGroup::canceller`] or
 /// [`CancelScope::canceller`](crate::CancelScope::canceller). It can do nothing else, so it can be
-/// handed to code that must not spawn or take the value. Clones cancel the same thing. It keeps
-/// nothing alive but a little memory: once the target has ended, a cancel has no effect.
+/// handed to code that must not spawn or take the value. Clones cancel the same target. A canceller
+/// keeps a little memory of its target, and does not keep it running. Once the target has ended, a
+/// cancel has no effect.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -82,7 +83,7 @@ impl Canceller {
         }
     }
 
-    /// Whether the target is cancelled, by this or by anything else.
+    /// Whether the target is cancelled, by this canceller or by anything else.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         match &self.0 {
@@ -120,7 +121,7 @@ fn cancel_task(task: &TaskRef, reason: &CancelReason) {
     }
 }
 
-/// What a section is cancelled by, before, while and after it runs.
+/// What cancels a section before and while it runs, and keeps the reason afterwards.
 #[derive(Default)]
 pub(crate) struct Entry(Mutex<Inside>);
 
@@ -191,8 +192,8 @@ impl TaskGroup {
         self.canceller().cancel();
     }
 
-    /// As [`cancel`](Self::cancel), and `why` is part of the [reason](CancelReason::message): what
-    /// is cancelled, the tree and the trace say it.
+    /// As [`cancel`](Self::cancel), and `why` is part of the [reason](CancelReason::message). The
+    /// cancelled tasks, the tree and the trace show it.
     ///
     /// ```
     /// use taskgroup::TaskGroup;

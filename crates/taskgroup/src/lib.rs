@@ -21,7 +21,7 @@
 //! | the first that succeeds | [`race`], [`race_staggered`] | `Promise.any`, `staggered_race` |
 //! | one function over many items | [`map`] | `Semaphore` and `gather` |
 //! | outcomes in order of completion | [`as_completed`] | `as_completed` |
-//! | the next one that ends, of a group that goes on to spawn | [`TaskGroup::outcomes`] | `join_next`, `group.next()` |
+//! | outcomes as they come, while the group still spawns | [`TaskGroup::outcomes`] | `join_next`, `group.next()` |
 //! | to see which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
 //! | outputs that are no `Result` | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |

@@ -4,8 +4,9 @@
 //! nothing here is unsafe. The run owns the children, and whatever they borrow outlives it. A run
 //! that is leaked leaks its children, and nothing polls them any more.
 //!
-//! - **LG1** A child is in the queue, then among those that run, then gone. The run that takes the
-//!   queue is polled after each push: by the same poll, or by the waker that it has left.
+//! - **LG1** A child is in the queue, then among those that run, then gone. The run takes children
+//!   out of the queue. It looks there after each push: in the same poll, or because the push has
+//!   woken it.
 //! - **LG2** When the run ends or is dropped it closes the queue, so that no clone of the group
 //!   keeps a child. After that a spawn is refused.
 //! - **LG3** A child that is dropped before its end leaves `Cancelled` to its handle.
@@ -39,16 +40,16 @@ use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::{Dropping, Kind, Scope};
 
-/// So many children may end in one poll of the run before other tasks of the thread get their turn.
+/// At most this many children end in one poll of the run. Then other tasks get the thread.
 const QUOTA: usize = 64;
 
 /// A group whose children may borrow from the code around it, and need not be `Send`.
 ///
 /// The children are polled inside the task that runs the group, beside its body: concurrently, but
 /// never in parallel. So they may use an `Rc` or a `RefCell`, and they may borrow what lives longer
-/// than the run. Otherwise it is a group as any other. Its policy, limit, grace, name and progress
-/// are set by [`LocalGroup::builder`]. A failure cancels the rest, all failures come out together,
-/// and the run resolves when the body and all children have ended, with their cleanup.
+/// than the run. Otherwise it is a group like any other. [`LocalGroup::builder`] sets its policy,
+/// limit, grace, name and progress. A failure cancels the rest, all failures come out together, and
+/// the run resolves when the body and all children have ended, with their cleanup.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -74,15 +75,15 @@ const QUOTA: usize = 64;
 /// A child may borrow what was made before the run. What the body makes itself does not live long
 /// enough for a child: move it in, or share it by an `Rc`.
 ///
-/// A clone names the same group, so children spawn siblings by it. [`group`](Self::group) gives the
-/// same group as a [`TaskGroup`], which takes children that run in parallel.
+/// A clone is the same group, so children can spawn siblings with it. [`group`](Self::group) gives
+/// the same group as a [`TaskGroup`], which takes children that run in parallel.
 ///
-/// The [limit](GroupBuilder::limit) counts both kinds. A place that is free goes to the children
-/// of [`group`](Self::group) that wait for one first. That a group with local children waits for
-/// itself is not reported.
+/// The [limit](GroupBuilder::limit) counts both kinds of children. A free place goes first to the
+/// children of [`group`](Self::group) that wait for one. No warning reports that local children
+/// wait for places of their own group.
 ///
-/// A child that computes for long keeps the body and its siblings waiting, as all of them are one
-/// task. [`current_task`](crate::observe::current_task) names that task in each of them.
+/// A child that computes for long keeps the body and its siblings waiting, because all of them are
+/// one task. [`current_task`](crate::observe::current_task) names that task in all of them.
 ///
 /// The run is not `Send`. It works in `main`, in `Runtime::block_on`, in a `LocalSet` and in every
 /// server with one thread per core.
@@ -316,7 +317,7 @@ impl GroupBuilder {
     /// A group with these settings whose children are polled inside the caller's task: see
     /// [`LocalGroup`].
     ///
-    /// [`light_tasks`](Self::light_tasks) then is about the other children only, those of
+    /// [`light_tasks`](Self::light_tasks) then concerns the other children only, those of
     /// [`LocalGroup::group`].
     pub fn local(self) -> LocalGroupBuilder {
         LocalGroupBuilder { settings: self }
@@ -456,8 +457,8 @@ impl<'env> Run<'env> {
         std::future::poll_fn(|cx| {
             let _polling = queue.bell.polled_with(cx.waker());
             let mut turns = 0;
-            // Children that a cancelled group drops before they ran hold nothing: between two polls
-            // the run would be dropped, with the value of the body.
+            // A cancelled group drops its queued children without a pause. They hold no guard, so a
+            // run that suspended here would be dropped, with the value of the body.
             while turns < QUOTA || tasks.is_cancelled() {
                 turns += 1;
                 while let Some(child) = queue.poll_next(tasks, &mut free_place, cx) {
@@ -485,7 +486,7 @@ impl<'env> Run<'env> {
 /// The body or a child while it runs.
 struct Running<'a> {
     code: Option<Child<'a>>,
-    /// Of the body.
+    /// Where the body leaves a panic of its destructors.
     panicked: Option<&'a Panicked>,
     _place: Option<Place>,
 }
@@ -532,8 +533,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// With what the body panicked when the run was dropped. It goes on in the code that drops the run,
-/// after all children were dropped.
+/// The panic of a destructor of the body. It continues in the code that drops the run, after all
+/// children were dropped.
 #[derive(Default)]
 struct Panicked(Cell<Option<Payload>>);
 
@@ -767,7 +768,7 @@ impl<V> Drop for EndOfChild<V> {
 
 /// The handle of a child of a [`LocalGroup`]: a future of its outcome.
 ///
-/// Dropped, the child goes on and its value is dropped when it comes.
+/// When the handle is dropped, the child goes on, and its value is dropped when it comes.
 ///
 /// # Errors
 /// As [`TaskHandle`](crate::TaskHandle).

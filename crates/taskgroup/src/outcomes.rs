@@ -13,13 +13,13 @@ use crate::group::{ChildOptions, TaskGroup};
 use crate::handle::{JoinError, TaskHandle};
 use crate::scope::task::TaskOutput;
 
-/// The outcomes of children of one type in order of completion, of a group that goes on to spawn;
+/// The outcomes of children of one type, in order of completion, while the group still spawns more;
 /// made by [`TaskGroup::outcomes`].
 ///
 /// Children enter by [`spawn`](Self::spawn), or by [`push`](Self::push) if they were spawned in
-/// another way. [`next`](Self::next) gives the next one that ends, with the number under which it
-/// came in. It is also a [`Stream`]. That ends when no child is left, and goes on when another one
-/// is spawned after that.
+/// another way. [`next`](Self::next) gives the outcome of the next child that ends, with the number
+/// under which the child came in. `Outcomes` is also a [`Stream`]. The stream ends when no child is
+/// left, and goes on when another one is spawned after that.
 ///
 /// A crawler, which learns from each page what to fetch next:
 ///
@@ -67,12 +67,12 @@ use crate::scope::task::TaskOutput;
 pub struct Outcomes<T: 'static> {
     group: TaskGroup,
     running: AsCompleted<TaskHandle<T>>,
-    /// How many came in.
+    /// How many children came in.
     count: usize,
 }
 
 impl TaskGroup {
-    /// Takes the outcomes of children as they end, while more are spawned: see [`Outcomes`].
+    /// Gives the outcomes of children as they end, while more are spawned: see [`Outcomes`].
     ///
     /// ```
     /// use taskgroup::{BoxError, TaskGroup};

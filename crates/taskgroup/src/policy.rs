@@ -21,7 +21,7 @@ use crate::gate::{self, Foreign};
 /// | [`report`](Self::report)`(hook)` | never | never: `hook` gets each failure, and none is kept |
 ///
 /// [`or_stop_after`](Self::or_stop_after), [`or_stop_if`](Self::or_stop_if) and
-/// [`reporting`](Self::reporting) add to a policy.
+/// [`reporting`](Self::reporting) extend a policy.
 ///
 /// A failure is an `Err` or a panic of a child. The body is not a child: its failure always ends
 /// the group, and its value does not count as a success. Under every policy the group waits for
@@ -117,8 +117,8 @@ impl Policy {
         Self::collect().or_stop_after(failures)
     }
 
-    /// A failure cancels nothing and is not kept: `hook` gets each of them as it comes. For a group
-    /// that lives as long as its program. The same as
+    /// A failure cancels nothing and is not kept: `hook` gets each failure as it comes. Use it for
+    /// a group that lives as long as its program. It is the same as
     /// [`collect`](Self::collect)`().`[`reporting`](Self::reporting)`(hook)`.
     ///
     /// ```
@@ -145,8 +145,8 @@ impl Policy {
         Self::collect().reporting(hook)
     }
 
-    /// The group ends at a failure for which `fatal` is true. Other failures cancel nothing. The
-    /// same as [`collect`](Self::collect)`().`[`or_stop_if`](Self::or_stop_if)`(fatal)`.
+    /// The group ends at a failure for which `fatal` is true. Other failures cancel nothing. It is
+    /// the same as [`collect`](Self::collect)`().`[`or_stop_if`](Self::or_stop_if)`(fatal)`.
     ///
     /// ```
     /// use std::io;
@@ -181,8 +181,8 @@ impl Policy {
     /// an earlier predicate.
     ///
     /// The predicate gets each failure once. The thread on which the child ends calls it, with no
-    /// lock held; it must not block. One that panics stops the group, and the panic is reported to
-    /// the [warning hook](crate::observe::set_warning_hook).
+    /// lock held, so it must not block. A predicate that panics stops the group, and the [warning
+    /// hook](crate::observe::set_warning_hook) gets a report of the panic.
     #[must_use]
     pub fn or_stop_if(
         mut self,
@@ -196,16 +196,16 @@ impl Policy {
     /// As this policy, but a failure that does not stop the group goes to `hook` and is not kept.
     /// It replaces an earlier hook.
     ///
-    /// The error of the group then has the failures that stopped it, and what the body failed with.
-    /// In `Policy::report(hook).or_stop_after(3)` the third failure stops the group and comes out,
-    /// and so do those that come after it.
+    /// The error of the group then has the failures that stopped it, and the failure of the body.
+    /// In `Policy::report(hook).or_stop_after(3)` the third failure stops the group. The group
+    /// returns it, and those that come after it.
     ///
-    /// The hook gets each failure once: of a child, of cleanup and of what was left behind. What is
-    /// not the failure of a single task comes as the failure of the task that returned it, with the
+    /// The hook gets each failure once: of a child, of cleanup and of what was left behind. The
+    /// failure of a whole group comes as the failure of the task that returned it, with the
     /// [`ErrorGroup`](crate::ErrorGroup) as its error. The thread on which the child ends calls the
-    /// hook, with no lock held, and the child has not ended before that returns; it must not block.
-    /// A hook that panics is reported to the
-    /// [warning hook](crate::observe::set_warning_hook), and the group keeps that failure.
+    /// hook, with no lock held. The child ends only after the hook has returned, so the hook must
+    /// not block. If the hook panics, the [warning hook](crate::observe::set_warning_hook) gets a
+    /// report of the panic, and the group keeps the failure.
     ///
     /// # Memory
     /// The group stays at constant memory, however many children fail. It remembers which failures

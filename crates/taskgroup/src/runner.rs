@@ -40,8 +40,8 @@ pub fn run<T>(main: impl AsyncFnOnce() -> T) -> Result<T, RunError<T>> {
 /// Builds a Tokio runtime and runs a program on it as the root of the scope tree.
 ///
 /// The first Ctrl-C (or `SIGTERM`) cancels the root and waits for its cleanup. The second one ends
-/// the process at once and prints what was alive. With [`graceful`](Self::graceful) the first one
-/// lets `main` finish, and is no error. What `main` leaves behind (futures that were dropped
+/// the process at once and prints what was alive. With [`graceful`](Self::graceful) the first
+/// signal lets `main` finish and is no error. What `main` leaves behind (futures that were dropped
 /// half-way) is cancelled and awaited.
 ///
 /// This is a convenience. Except for the signals, everything also works inside a plain
@@ -136,19 +136,19 @@ impl Runner {
     }
 
     /// Bounds cleanup: guards and shields no longer apply once `grace` has passed since the run was
-    /// cancelled. What is cut off then is named, also `main` itself.
+    /// cancelled. The errors name what is cut off then, `main` included.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// A stop by signal is a success once everything is cleaned up: the first Ctrl-C or `SIGTERM`
-    /// does not cancel `main`. It asks the program to stop.
+    /// Makes a stop by signal a success once everything is cleaned up: the first Ctrl-C or
+    /// `SIGTERM` does not cancel `main`. It asks the program to stop.
     ///
     /// [`until_stopped`](crate::until_stopped) is the section that such a stop cancels, and
     /// [`when_stopped`](crate::when_stopped) is a future of it. `main` goes on after them, closes
     /// what it has opened, and its value decides: for `Ok` the exit code is 0 and nothing is
-    /// printed. What fails during the stop comes out as an error as ever, and is no success.
+    /// printed. A failure during the stop is an error, as always.
     ///
     /// ```
     /// use std::time::Duration;
@@ -176,11 +176,11 @@ impl Runner {
     /// of the signal as the exit code:
     ///
     /// - Once the [`grace`](Self::grace) has passed since the signal, all that is left is dropped,
-    ///   `main` as well. Standard error names what was cut off. Without a grace there is no end to
-    ///   the wait.
+    ///   `main` as well. Standard error names what was cut off. Without a grace the run waits
+    ///   without a limit.
     /// - A second signal ends the process at once, and standard error shows what was alive.
-    /// - A signal that comes before `main` has waited for a stop at all cancels `main`. It may be
-    ///   still starting, or it may never ask.
+    /// - A signal that comes before `main` has first waited for a stop cancels `main`. It may still
+    ///   be starting, or it may never wait for one.
     #[doc(alias = "graceful_shutdown")]
     #[doc(alias = "with_graceful_shutdown")]
     pub fn graceful(mut self) -> Self {
@@ -269,7 +269,7 @@ impl Runner {
         match (ended.value(), failures) {
             (Some(value), None) => Ok(value),
             (value, failures) => Err(RunError {
-                // Where the grace has cut off a graceful stop, the signal was the reason.
+                // If the grace cut off a graceful stop, the signal is the reason.
                 reason: stop
                     .reason()
                     .or_else(|| scope.reason())
@@ -436,7 +436,7 @@ impl Stopped {
     fn by(&self, name: &str, number: u8) {
         let reason = CancelReason::shutdown(name, number, self.location);
         if !self.graceful || !self.stop.was_awaited() {
-            // First: what waits for the stop does not go on then.
+            // Before the request: code that waits for the stop is cancelled and does not go on.
             cancel_run(&self.scope, &reason, self.grace);
         } else if let Some(grace) = self.grace {
             ring_grace(&self.scope, grace);
@@ -451,7 +451,7 @@ async fn watch_signals(mut signals: Signals, stopped: Stopped) {
     stopped.by(name, number);
     let (name, number) = signals.next().await;
     let tree = crate::observe::tree();
-    // Whatever comes of it: the process has to end.
+    // The process has to end, even if standard error is closed.
     let _ = writeln!(
         std::io::stderr(),
         "Error: a second signal, {name}, cut this off:\n{tree}"

@@ -1,4 +1,4 @@
-//! What a program waits for that is asked to stop: the root of a server.
+//! How a program waits for the request to stop: the root of a server.
 
 use std::future::{pending, poll_fn};
 use std::panic::Location;
@@ -15,9 +15,9 @@ use crate::scope::tree::{Dropping, Kind, Scope};
 /// Runs `work` until it is done or the program is asked to stop. `None` when the stop cut it off.
 ///
 /// It is the frame of a server in a [graceful](crate::Runner::graceful) program. The first Ctrl-C
-/// or `SIGTERM` cancels `work`, and nothing else: what holds a guard or a shield in there finishes
-/// within the grace. Then the code after `until_stopped` goes on, with groups and deadlines as
-/// before.
+/// or `SIGTERM` cancels `work`, and nothing else: code in it that holds a guard or a shield
+/// finishes within the grace. Then the code after `until_stopped` goes on, with groups and
+/// deadlines as before.
 ///
 /// ```
 /// use taskgroup::{Runner, TaskGroup, until_stopped};
@@ -35,17 +35,18 @@ use crate::scope::tree::{Dropping, Kind, Scope};
 /// });
 /// ```
 ///
-/// It resolves once everything that `work` had started has ended. A value that `work` still
-/// produced is returned, and so is an error of its cleanup: a failure during the stop is not lost.
-/// A group that is cancelled and has to wait for its children counts as cut off, as everywhere, so
-/// `None` does not say that something was left undone.
-/// The stop is a level: `work` that begins after it is cut off at its first suspension point, so a
-/// loop over `until_stopped` ends. Inside, [`when_cancelled`](crate::when_cancelled) is the future
-/// of the stop. When a scope further out is cancelled too, this one reports nothing, and the outer
-/// one decides.
+/// It resolves once everything that `work` had started has ended. It returns a value that `work`
+/// still produced, and also an error of its cleanup: a failure during the stop is not lost. A group
+/// that is cancelled and has to wait for its children counts as cut off, as everywhere. So `None`
+/// does not mean that something was left undone.
 ///
-/// Outside a [`Runner`](crate::Runner) no stop comes, and it is `Some(work.await)`. Under a runner
-/// that is not graceful the signal cancels the whole run, this call included.
+/// The stop is a level: `work` that begins after it is cut off at its first suspension point, so a
+/// loop over `until_stopped` ends. Inside `work`, [`when_cancelled`](crate::when_cancelled) is the
+/// future of the stop. When a scope further out is cancelled too, this one reports nothing, and the
+/// outer one decides.
+///
+/// Outside a [`Runner`](crate::Runner) no stop comes, and the result is `Some(work.await)`. Under a
+/// runner that is not graceful the signal cancels the whole run, this call included.
 ///
 /// # Panics
 /// A panic of `work` passes through.
@@ -92,9 +93,9 @@ fn cancel_when_asked(stop: &Stop, scope: Arc<Scope>) -> impl Future<Output = ()>
 
 /// Resolves when the program is asked to stop, or its run has ended without that.
 ///
-/// It is the future that a server takes for its graceful stop, where nothing around that server is
-/// to be cancelled. The [`Runner`](crate::Runner) is to be [graceful](crate::Runner::graceful): one
-/// that is not cancels `main` at the same time. Outside a runner it never resolves.
+/// It is a future for the graceful stop of a server around which nothing should be cancelled. It
+/// needs a [graceful](crate::Runner::graceful) [`Runner`](crate::Runner): any other runner cancels
+/// `main` at the same time. Outside a runner it never resolves.
 ///
 /// ```
 /// use taskgroup::{Runner, when_stopped};
@@ -107,8 +108,8 @@ fn cancel_when_asked(stop: &Stop, scope: Arc<Scope>) -> impl Future<Output = ()>
 /// });
 /// ```
 ///
-/// The future is `'static` and belongs to no task. The program counts as waiting for its stop from
-/// the call on, see [`Runner::graceful`](crate::Runner::graceful).
+/// The future is `'static` and belongs to no task. From this call on the program counts as waiting
+/// for its stop: see [`Runner::graceful`](crate::Runner::graceful).
 ///
 /// # Cancel safety
 /// Cancel safe: a future that is dropped is forgotten.

@@ -12,7 +12,7 @@ use crate::group::TaskGroup;
 use crate::scope::current;
 use crate::scope::tree::Scope;
 
-/// Why a scope is cancelled that a token cancels.
+/// Why a token cancels a scope.
 pub(crate) fn reason(location: &'static Location<'static>) -> CancelReason {
     CancelReason::called_with("its token was cancelled".into(), None, location)
 }
@@ -20,9 +20,9 @@ pub(crate) fn reason(location: &'static Location<'static>) -> CancelReason {
 /// A token that is cancelled when the current scope is.
 ///
 /// It is for code that takes a [`CancellationToken`]. The scope is the innermost one around the
-/// call, as with [`when_cancelled`](crate::when_cancelled). The token is a child token, so to
-/// cancel it cancels neither the scope nor the tokens that others got. A scope that ends without a
-/// cancellation leaves its tokens as they are.
+/// call, as with [`when_cancelled`](crate::when_cancelled). The token is a child token: a
+/// cancellation of it reaches neither the scope nor the tokens that other calls returned. When the
+/// scope ends without a cancellation, its tokens stay as they are.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, cancellation_token};
@@ -56,7 +56,7 @@ impl TaskGroup {
 
     /// Cancels the group when `token` is cancelled. A group can have several tokens.
     ///
-    /// A background child named `token` waits for that, until the group ends.
+    /// A background child with the name `token` waits for the token until the group ends.
     ///
     /// ```
     /// use taskgroup::TaskGroup;
@@ -95,7 +95,7 @@ fn token_of(scope: &Arc<Scope>) -> CancellationToken {
     token.child_token()
 }
 
-/// Cancels the token of a scope when that is cancelled.
+/// Cancels the token of a scope when the scope is cancelled.
 struct ToToken {
     scope: Weak<Scope>,
     token: CancellationToken,
@@ -110,7 +110,7 @@ impl ToToken {
         Arc::new(watch).look(scope);
     }
 
-    /// Registers first (WT1). The watchers of a scope are woken at other turns as well.
+    /// Registers first, and then looks (WT1). Other events of the scope wake it as well.
     fn look(self: Arc<Self>, scope: &Arc<Scope>) {
         scope.put_watcher(&mut None, &Waker::from(self.clone()));
         if scope.is_cancelled() {

@@ -62,9 +62,9 @@ impl Warning {
 
     /// The task or group that the warning is about.
     ///
-    /// This is the task that blocks, the group that does not end or has no clock for its grace, or
-    /// the task, run or process in which failures were left behind. For code that belongs to no
-    /// task it is the process.
+    /// This is the task that blocks, the group that does not end, waits for itself or has no clock
+    /// for its grace, or the task, run or process in which failures were left behind. For code that
+    /// belongs to no task it is the process.
     pub fn task(&self) -> &TaskInfo {
         &self.task
     }
@@ -92,7 +92,7 @@ fn hook() -> &'static Mutex<Option<Hook>> {
 /// Sends all warnings of this process to `hook`.
 ///
 /// Without a hook they go to standard error, or become `WARN` events when the feature `tracing` is
-/// on and a subscriber was set.
+/// on and a subscriber is set.
 ///
 /// The thread that notices the problem calls the hook. It may be a thread that drives tasks, so the
 /// hook must not block. A hook that panics is reported as a warning of its own. The hook stays
@@ -168,7 +168,7 @@ pub(crate) fn not_drained(deferred: usize, failures: usize, first: Option<&str>)
     }
     let left = left.join(", and ");
     let message = format!(
-        "a Tokio runtime was shut down, and something was left outside any scope: {left}. Await \
+        "a Tokio runtime was shut down and left behind what belongs to no scope: {left}. Await \
          `taskgroup::drain()` before the runtime is dropped"
     );
     let process = TaskInfo::process();

@@ -12,8 +12,8 @@ use crate::scope::tree::{Scope, Watch};
 
 /// Resolves when the current scope is cancelled, or has ended without that.
 ///
-/// It is for code that wants a future for its graceful stop and runs outside the scope, such as a
-/// server that gives it to a task of its own. The scope is the innermost one around the *call*, a
+/// It is for code that takes a future for its graceful stop and runs outside the scope, such as a
+/// server that moves it into a task of its own. The scope is the innermost one around the *call*: a
 /// task or the body of a group, for example. So call it outside the [`shield`](crate::shield) that
 /// lets the server finish.
 ///
@@ -39,8 +39,8 @@ use crate::scope::tree::{Scope, Watch};
 /// # }
 /// ```
 ///
-/// Code of the scope itself does better with [`until_cancelled`](crate::until_cancelled): it gets a
-/// guard under which it may clean up. Without a guard the code is dropped where it awaits this
+/// Code in the scope itself should use [`until_cancelled`](crate::until_cancelled), which gives it
+/// a guard under which it may clean up. Without a guard the code is dropped where it awaits this
 /// future.
 ///
 /// # Cancel safety
@@ -54,8 +54,8 @@ pub fn when_cancelled() -> WhenCancelled {
 /// Resolves when the current scope has ended, with everything below it.
 ///
 /// The scope is the innermost one around the call. Its own code must not await this: it would wait
-/// for itself. It is for what lives outside and goes with the scope: a lease, a registration, a
-/// metric.
+/// for itself. It is for things outside the scope that should last as long as it: a lease, a
+/// registration, a metric.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, when_ended};
@@ -100,7 +100,8 @@ impl TaskGroup {
 
     /// Resolves when the group has ended, with everything in it.
     ///
-    /// The future is `'static` and belongs to no task. What is in the group must not await it.
+    /// The future is `'static` and belongs to no task. Code in the group must not await it: it
+    /// would wait for itself.
     pub fn when_ended(&self) -> WhenEnded {
         WhenEnded::new(self.scope().clone())
     }

@@ -4,12 +4,12 @@ use super::leaf::Identity;
 use super::tree::NodeIdentity;
 use super::{ErrorGroup, Member, TaskError};
 
-/// Remembers failures without keeping them, so that one that comes again is known. It only grows
-/// with what other code still keeps.
+/// Remembers failures without keeping them, to recognise one that comes again. It only grows with
+/// the failures that other code still keeps.
 #[derive(Default)]
 pub(crate) struct Seen {
     known: Vec<Known>,
-    /// The number at which those that are gone are looked for.
+    /// When so many are known, those that nothing keeps any more are removed.
     prune_at: usize,
 }
 

@@ -4,10 +4,10 @@ use super::{ErrorGroup, Member, TaskError};
 use std::error::Error;
 
 impl ErrorGroup {
-    /// The error itself, where one task failed and its error is an `E`.
+    /// Gives the error itself, if one task failed and its error is an `E`.
     ///
-    /// It is for a library with an error type of its own. One variant keeps what is more than one
-    /// error, and `?` does the rest:
+    /// It is for a library with an error type of its own. One variant of that type keeps all other
+    /// groups, and `?` does the rest:
     ///
     /// ```
     /// use std::fmt;
@@ -47,8 +47,8 @@ impl ErrorGroup {
     /// # }
     /// ```
     ///
-    /// What caused the error is not looked at; see [`find`](Self::find) for that, and
-    /// [`on`](Self::on) to handle several errors by their types.
+    /// This does not look at what caused the error. [`find`](Self::find) does, and [`on`](Self::on)
+    /// handles several errors by their types.
     ///
     /// # Errors
     /// Gives the whole group back when more than one task failed, when the failure is a panic or an
@@ -66,8 +66,8 @@ impl ErrorGroup {
         }
     }
 
-    /// Whether there is one leaf, with an `E` and nothing beside it, and nothing else owns it or
-    /// what leads to it.
+    /// Whether there is one leaf, with an `E` and nothing beside it, and nothing else owns the leaf
+    /// or the groups above it.
     fn is_sole<E: Error + 'static>(&self) -> bool {
         let mut group = self;
         loop {
@@ -83,7 +83,7 @@ impl ErrorGroup {
         }
     }
 
-    /// The leaf of a group that has one.
+    /// The leaf of a group that has only one.
     fn into_sole(self) -> TaskError {
         let mut group = self;
         loop {

@@ -7,8 +7,8 @@
 //! |---|---|
 //! | `builder` | the settings of a group before it runs |
 //! | `child` | a child before it is spawned: its name, its kind |
-//! | `open` | a group that is kept in a struct |
-//! | `places` | a place below the limit now or not at all, and a limit that changes |
+//! | `open` | a group that a struct keeps |
+//! | `places` | spawning only if a place is free now, and a limit that changes |
 //! | `run` | the life of a group: the body, the wait for the children, the outcome |
 //! | `spawn` | the group itself: how a child gets in, waits for a place, or is refused |
 

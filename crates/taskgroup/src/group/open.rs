@@ -1,4 +1,4 @@
-//! A group that is kept in a struct.
+//! A group that a struct keeps.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,21 +15,21 @@ use crate::scope::group::GroupState;
 use crate::scope::task::TaskOutput;
 use crate::scope::tree::{Kind, Scope, Watch};
 
-/// A group without a body, to be kept in a struct: the background work of a service, a pool, a
+/// A group without a body, for a field of a struct: the background work of a service, a pool, a
 /// connection, the state of a web server.
 ///
 /// It is opened below the current scope and ends in one of three ways:
 ///
 /// - [`close`](Self::close) waits for the children and gives their failures. This is the way out
 ///   that loses nothing.
-/// - Dropped, it cancels its children, and the scope in which it was opened waits for them and has
+/// - A drop cancels its children. The scope in which the group was opened waits for them and has
 ///   their failures.
-/// - A cancellation of that scope cancels its children, as those of any group.
+/// - A cancellation of that scope cancels the children, as in any group.
 ///
-/// A spawn takes `&self`, so a service in an `Arc` can spawn from all its methods. Where the code
-/// ends in which the group was opened and its owner lives on, it moves with its owner: then the
-/// next scope further out is the one that cancels it and waits for it. A [run](crate::run) is the
-/// last of them. When it ends, it cancels the group, waits for it, and has its failures.
+/// A spawn takes `&self`, so a service in an `Arc` can spawn from all its methods. If the code in
+/// which the group was opened ends and the owner lives on, the group moves with its owner: then the
+/// next scope further out cancels it and waits for it. The outermost of these scopes is a
+/// [run](crate::run). When the run ends, it cancels the group, waits for it, and has its failures.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,7 +41,7 @@ use crate::scope::tree::{Kind, Scope, Watch};
 ///
 /// impl Mailer {
 ///     fn send(&self, letter: String) -> Result<(), BoxError> {
-///         // Refused once the mailer shuts down: the caller hears of it.
+///         // Once the mailer shuts down this is refused, and the caller gets an error.
 ///         self.deliveries.spawn(deliver(letter)).map_err(|refused| refused.to_string())?;
 ///         Ok(())
 ///     }
@@ -67,7 +67,7 @@ use crate::scope::tree::{Kind, Scope, Watch};
 /// before them, and their failures are its own.
 ///
 /// The idea is Kotlin's `CoroutineScope` as a property of a class. Tokio's `TaskTracker` and
-/// `JoinSet` in a field know no scope around them.
+/// `JoinSet` in a field have no scope around them.
 #[must_use = "dropping it cancels its children"]
 #[doc(alias = "CoroutineScope")]
 #[doc(alias = "TaskTracker")]
@@ -138,8 +138,8 @@ impl OpenGroup {
             .try_spawn_with(future, ChildOptions::default(), location)
     }
 
-    /// The group by the type that its children use: for names, blocking work, back-pressure, the
-    /// tree, and for children that spawn siblings.
+    /// The same group as the [`TaskGroup`] that its children use: for names, blocking work,
+    /// back-pressure, the tree, and for children that spawn siblings.
     ///
     /// While [`close`](Self::close) waits, a clone of it still takes children, as any group does
     /// whose body has ended: a child that has begun may need helpers to finish.
@@ -188,7 +188,7 @@ impl OpenGroup {
     /// without one.
     ///
     /// It is for the owner that runs beside the children: a server that stops when its background
-    /// work has failed. The group keeps the failure for [`close`](Self::close). What the
+    /// work has failed. The group keeps the failure for [`close`](Self::close). A failure that the
     /// [policy](crate::Policy) tolerates and keeps counts as well.
     ///
     /// ```
@@ -216,16 +216,16 @@ impl OpenGroup {
 
     /// Takes no more children from its owner, and waits until all children have ended.
     ///
-    /// To stop them first, [`cancel`](Self::cancel). Background children are cancelled once the
-    /// others have ended. Any number of callers may wait, also one after the other: each gets the
-    /// same outcome.
+    /// To stop them first, call [`cancel`](Self::cancel). Background children are cancelled once
+    /// the others have ended. Any number of callers may wait, also one after the other. Each gets
+    /// the same outcome.
     ///
     /// A child of the group must not await this: it would wait for itself.
     ///
     /// # Errors
-    /// All failures of the children and of what they left behind, as [`TaskGroup::run`] has them. A
-    /// group that was cancelled by its owner and in which nothing failed gives `Ok`. A group that
-    /// was cut off from outside gives an error of one leaf, the [`Cancelled`](crate::Cancelled).
+    /// All failures of the children and of what they left behind, as in [`TaskGroup::run`]. If the
+    /// owner cancelled the group and nothing failed, the result is `Ok`. If the group was cut off
+    /// from outside, the result is an error with one leaf, the [`Cancelled`](crate::Cancelled).
     ///
     /// # Cancel safety
     /// Cancel safe: dropping the future loses no failure. The group takes no more children, and the
@@ -255,7 +255,7 @@ impl fmt::Debug for OpenGroup {
 }
 
 impl GroupBuilder {
-    /// Opens a group of these settings below the current scope, to be kept in a struct: see
+    /// Opens a group with these settings below the current scope, for a field of a struct: see
     /// [`OpenGroup`].
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! A place below the limit now or not at all, and a limit that changes.
+//! Spawning only if a place is free now, and a limit that changes.
 
 use std::fmt;
 use std::panic::Location;
@@ -16,8 +16,7 @@ impl TaskGroup {
     /// [`spawn_when_free`](Self::spawn_when_free) waits for a place, and
     /// [`spawn`](Self::spawn) lets the child wait.
     ///
-    /// On several threads a place is free a moment after the handle of the child that had it is
-    /// ready.
+    /// On several threads a child may give its place back a moment after its handle is ready.
     ///
     /// ```
     /// use taskgroup::{NotSpawned, TaskGroup};
@@ -39,7 +38,7 @@ impl TaskGroup {
     /// # Errors
     /// [`NotSpawned::Full`] when all places of the [limit](crate::GroupBuilder::limit) are taken or
     /// others wait for one, and [`NotSpawned::Refused`] when the group is cancelled or has ended.
-    /// Both have the future.
+    /// Both give the future back.
     ///
     /// # Panics
     /// As [`spawn`](Self::spawn).
@@ -70,7 +69,7 @@ impl TaskGroup {
         // A background child takes no place.
         if options.bits & BACKGROUND == 0 {
             options.placed = self.state().take_place();
-            // What takes no more children says so, and not that it is full.
+            // A group that takes no more children says that, and not that it is full.
             if !options.placed && !self.scope.is_cancelled() && !self.scope.is_closed() {
                 return Err(NotSpawned::Full(future));
             }
@@ -89,9 +88,9 @@ impl TaskGroup {
     /// Changes the [limit](crate::GroupBuilder::limit). Zero counts as one.
     ///
     /// A higher limit starts children that are queued, and then lets callers of
-    /// [`spawn_when_free`](Self::spawn_when_free) go on, in their order. Under a lower limit the
-    /// children that run go on to their end, and no other one starts before their number is below
-    /// the limit.
+    /// [`spawn_when_free`](Self::spawn_when_free) go on, in their order. A lower limit ends no
+    /// child: those that run go on, and no other child starts before their number is below the
+    /// limit.
     ///
     /// ```
     /// use taskgroup::TaskGroup;
@@ -117,7 +116,8 @@ impl TaskGroup {
     pub fn set_limit(&self, limit: usize) {
         assert!(
             self.state().set_limit(limit.max(1)),
-            "`set_limit`: group `{}` was built without a limit; build it with `limit(usize::MAX)`",
+            "`set_limit`: group `{}` was built without a limit; to set one later, build it with \
+             `limit(usize::MAX)`",
             self.name()
         );
     }
@@ -163,7 +163,7 @@ impl<F> NotSpawned<F> {
         }
     }
 
-    /// Whether there was no place. It may be worth another try.
+    /// Whether there was no place. A later try may succeed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
@@ -182,7 +182,7 @@ impl<F> fmt::Debug for NotSpawned<F> {
 impl<F> fmt::Display for NotSpawned<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(_) => f.write_str("all places of the group are taken"),
+            Self::Full(_) => f.write_str("no place of the group is free"),
             Self::Refused(refused) => fmt::Display::fmt(refused, f),
         }
     }

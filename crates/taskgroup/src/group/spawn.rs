@@ -355,9 +355,9 @@ impl TaskGroup {
         self.when_free(future, options, location, Self::spawn_with)
     }
 
-    /// Calls `spawn` when there is room for another child. `F` is a future. To say so here would
-    /// ask the compiler to prove for every lifetime that it is one that can be spawned, where it
-    /// checks whether the wait is `Send`.
+    /// Calls `spawn` when there is room for another child. `F` is a future, and no bound says so:
+    /// with one, the compiler would have to prove for every lifetime that the future can be spawned
+    /// when it checks whether the wait is `Send`.
     #[allow(clippy::async_yields_async, reason = "the wait is for the handle")]
     async fn when_free<F, H>(
         &self,

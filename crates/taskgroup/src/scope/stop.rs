@@ -9,8 +9,8 @@ use crate::reason::CancelReason;
 /// Whether the program of a run is asked to stop. It is a level: once asked, always asked.
 pub(crate) struct Stop {
     request: watch::Sender<Option<CancelReason>>,
-    /// Code has waited for it. Only the thread that asks reads it, and one order is as good as the
-    /// other: a request that comes just before the first wait is as one that came long before.
+    /// Code has waited for it. Only the thread that asks reads this, and either order is right: a
+    /// request that comes just before the first wait counts like one that came long before.
     was_awaited: AtomicBool,
 }
 

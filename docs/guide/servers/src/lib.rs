@@ -1,4 +1,4 @@
-//! What the servers of the guide have in common: the work that they do, in the form of a stand-in.
+//! What the servers of the guide have in common: a stand-in for the work that they do.
 //!
 //! A request waits in its handler until the input of the process ends, so a test decides when it is
 //! answered. One whose path contains `stuck` waits for ever.
@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
-/// The number of jobs that a worker does at the same time.
+/// The number of jobs that are under way at the same time.
 pub const AT_ONCE: usize = 200;
 
-/// The jobs in the queue when the program starts.
+/// The number of jobs in the queue when the program starts.
 pub const JOBS: u32 = 250;
 
 /// How long a stop may take: `SERVER_GRACE_MS`, or ten seconds.
@@ -33,13 +33,13 @@ pub async fn listen() -> std::io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// A queue with [`JOBS`] jobs, to which no more come.
+/// A queue with [`JOBS`] jobs. No more come, and it never closes.
 pub fn jobs() -> mpsc::UnboundedReceiver<String> {
     let (queue, jobs) = mpsc::unbounded_channel();
     for job in 1..=JOBS {
         let _ = queue.send(format!("job/{job}"));
     }
-    // A producer is alive for as long as the program runs.
+    // As if a producer lived as long as the program.
     std::mem::forget(queue);
     jobs
 }
@@ -55,7 +55,7 @@ pub async fn answer(what: &str) -> String {
     format!("answer to {what}\n")
 }
 
-/// Prints how many have begun, in order.
+/// Counts a request or a job that begins, and prints the number.
 fn begin() {
     static BEGUN: Mutex<usize> = Mutex::new(0);
     let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
 //! Who has the token of a group without a body (S47).
 //!
-//! No section polls such a group. In place of that, its owner has the token of the section, and
-//! gives it back in one of two ways: it closes the group when nothing is left below, or it lets the
-//! group go, which then ends as an orphan.
+//! No section polls such a group. Instead, its owner has the token of the section, and gives it
+//! back in one of two ways: it closes the group when nothing is left below, or it lets the group
+//! go, which then ends as an orphan.
 //!
-//! - **OG1** The token is given back once. `Hand` says under its lock whether that has happened; a
-//!   group is closed, and a group is let go, only by the thread that has taken `Hand::Open` away.
+//! - **OG1** The token is given back once. `Hand` says under its lock whether that has happened.
+//!   Only the thread that has replaced `Hand::Open` closes the group or lets it go.
 
 use crate::error::ErrorGroup;
 
@@ -19,6 +19,6 @@ pub(super) enum Hand {
     Closing,
     /// The group was closed, with this outcome.
     Closed(Result<(), ErrorGroup>),
-    /// It was let go. What fails then is for the scope around.
+    /// No code: the group was let go. Failures from then on go to the scope around.
     LetGo,
 }

@@ -1,6 +1,6 @@
 //! A group without a body: its owner closes it by hand (S47).
 //!
-//! What the owner has in its hand is said in `hand`.
+//! `hand` says who has the token of the section.
 
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Wake, Waker};
@@ -44,7 +44,8 @@ impl Group<'_> {
             if self.scope.below() > 0 {
                 self.scope.hand_on();
                 let waker = Waker::from(Arc::new(ToWatchers(Arc::downgrade(self.scope))));
-                // As in a section that winds up: what gives a token back looks for these two.
+                // As in a section that winds up: the thread that gives the last token back looks
+                // for the waker and for the mark of draining.
                 self.scope.set_waker(&waker);
                 self.scope.start_draining();
                 if self.scope.only_background() {
@@ -140,7 +141,7 @@ impl Group<'_> {
             }
         };
         let was_open = matches!(before, Hand::Open);
-        // Nothing asks for the outcome any more, and what was given out is the callers' alone.
+        // No code asks for the outcome any more. Callers that got it have clones of their own.
         drop(before);
         if was_open {
             self.scope.hand_on();
@@ -152,7 +153,7 @@ impl Group<'_> {
 }
 
 impl Scope {
-    /// Lets the group go that this is, if its owner closes it by hand. Whether it is one.
+    /// If this is a group that its owner closes by hand, lets it go and returns true.
     pub(in crate::scope) fn let_go_if_by_hand(self: &Arc<Self>) -> bool {
         match self.as_group().filter(|group| group.state.hand().is_some()) {
             Some(group) => {

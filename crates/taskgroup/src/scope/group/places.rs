@@ -19,9 +19,9 @@ pub(super) struct Places<T> {
     /// What children with a place waited for when they were polled last, if it was in this group:
     /// by their number.
     pub(super) notes: BTreeMap<u32, WaitsFor>,
-    /// How often these have changed.
+    /// How often the notes have changed.
     pub(super) changes: u64,
-    /// An alarm is set that looks at them, or has told of them.
+    /// An alarm will look at the notes, or the warning was given.
     pub(super) is_watched: bool,
 }
 
@@ -78,13 +78,13 @@ impl<T> Places<T> {
         to_watch.then_some(self.changes)
     }
 
-    /// Returns whether there are others.
+    /// Takes the note of this child back. Returns whether there are other notes.
     pub(super) fn forget_note(&mut self, index: u32) -> bool {
         self.changes += u64::from(self.notes.remove(&index).is_some());
         !self.notes.is_empty()
     }
 
-    /// What each child that waits waits for, with the child in the queue that it is.
+    /// The notes by child: `None` for a place, or the queued child that it waits for.
     pub(super) fn notes(&self) -> Vec<(u32, Option<T>)>
     where
         T: Clone,
@@ -103,8 +103,7 @@ impl<T> Places<T> {
         self.placed < self.limit && self.queued.is_empty() && self.waiting.is_empty()
     }
 
-    /// Hands a place that is free to whose turn it is: children that were spawned already come
-    /// first.
+    /// Hands a free place to the next in turn. Children that were spawned already come first.
     pub(super) fn next(&mut self) -> Option<PlaceGoesTo<T>> {
         if self.placed >= self.limit {
             return None;

@@ -1,15 +1,15 @@
 //! A group with a limit that waits for itself (S53): each of its places is held by a child that
 //! waits for a place, or for a child in the queue.
 //!
-//! What a child waits for is known while it is polled: an await of this crate that suspends makes a
-//! note of it, and the next poll of the child takes the note back first. So the notes of a group
-//! say what its children waited for when they were polled last. Two things they do not say:
+//! An await of this crate that suspends notes what its child waits for, and the next poll of the
+//! child first takes the note back. So the notes of a group say what its children waited for when
+//! they were polled last. They do not say two things:
 //!
 //! - whether the wait still lasts. In the poll that made the note another branch of a `select!` may
 //!   have been ready, and the child has gone on. So notes that have stood for [`PATIENCE`] are
-//!   asked: the children are woken, and a wait that lasts makes its note again. Only what was
-//!   confirmed [`CONFIRMED`] times, with no other poll between, is reported. A wait inside an
-//!   executor of the child's own (`FuturesUnordered`, say) is not polled then, so it is not seen.
+//!   checked: the children are woken, and a wait that lasts makes its note again. The warning needs
+//!   [`CONFIRMED`] such checks, with no other poll between. A wait inside an executor of the
+//!   child's own (`FuturesUnordered`, say) is not polled then, so it is not seen.
 //! - what *else* the child waits for, a message or a timer beside the place. The warning says what
 //!   the children wait for, not that nothing can happen.
 
@@ -27,12 +27,12 @@ use crate::scope::tree::Scope;
 use crate::scope::who::info;
 use crate::warning::{Warning, WarningKind, warn};
 
-/// How long the notes have to stand before they are asked.
+/// How long the notes have to stand before they are checked.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the children have to make them again. It is no round number, so that no timer of the
 /// program is likely to end a wait in the very poll that confirms it.
 const ANSWER: Duration = Duration::from_millis(137);
-/// How often they have to do so.
+/// How often they have to make them again before there is a warning.
 const CONFIRMED: u32 = 2;
 /// The most children that the warning names.
 const MOST_NAMES: usize = 20;
@@ -79,7 +79,7 @@ impl GroupState {
 }
 
 impl Header {
-    /// It is about to be polled, and holds a place.
+    /// This child is about to be polled, and holds a place.
     #[inline]
     pub(in crate::scope) fn stirs(&self) {
         if let Some(group) = self.owner.group() {
@@ -87,7 +87,7 @@ impl Header {
         }
     }
 
-    /// An await of this child has suspended, and the child was never polled.
+    /// Other code awaits this child and has suspended. The child was never polled.
     #[cold]
     pub(in crate::scope) fn awaited_before_its_start(&self) {
         if let Some(group) = self.owner.as_group() {
@@ -96,7 +96,8 @@ impl Header {
     }
 }
 
-/// Looks again after `pause` at notes that have changed so often, and have been confirmed so often.
+/// Looks again after `pause` at notes that have changed `changes` times by now. The children have
+/// confirmed them `confirmed` times.
 fn watch(scope: &Arc<Scope>, pause: Duration, changes: u64, confirmed: u32) {
     // In a model time stands still.
     if !cfg!(loom) {
@@ -106,8 +107,8 @@ fn watch(scope: &Arc<Scope>, pause: Duration, changes: u64, confirmed: u32) {
 }
 
 impl Scope {
-    /// The group waited for itself when its notes had changed so often, and the children have
-    /// confirmed it so often.
+    /// Looks whether the group still waits for itself, as it did when its notes had changed
+    /// `changes` times. The children have been asked `confirmed` times.
     pub(in crate::scope) fn look_if_stuck(self: &Arc<Self>, changes: u64, confirmed: u32) {
         let Some(places) = self.group().and_then(GroupState::places) else {
             return;
@@ -119,7 +120,7 @@ impl Scope {
                 return;
             }
             let holders = places.notes.clone();
-            // A child that was asked takes its note back and makes it again.
+            // A child that was woken takes its note back and makes it again.
             let made_again = if confirmed == 0 {
                 0
             } else {
@@ -165,10 +166,14 @@ impl Scope {
             lines.push(format!("and {} more", places - lines.len()));
         }
         let group = info(self);
+        let held = match places {
+            1 => "its only place has".to_owned(),
+            _ => format!("each of its {places} places has"),
+        };
         let message = format!(
-            "group `{}` ({}): it waits for itself. For {PATIENCE:?} each of its {places} places has been \
-             held by a child that waits for a place, or for a child in the queue, of the same group: {}. \
-             Spawn from the body, or into a group of the child's own, or raise the limit",
+            "group `{}` ({}): it waits for itself. For {PATIENCE:?} {held} been held by a child that \
+             waits for a place, or for a queued child, of the same group: {}. Let the body spawn, give \
+             the child a group of its own, or raise the limit",
             group.path(),
             group.location(),
             lines.join("; "),

@@ -11,7 +11,7 @@ use crate::gate;
 #[diagnostic::on_unimplemented(
     message = "a child returns `()` or a `Result`, and this future returns `{Self}`",
     label = "`{Self}` is neither `()` nor a `Result`",
-    note = "a child without an error returns `Ok::<_, BoxError>(value)`, or starts with `spawn_value`"
+    note = "a child without an error returns `Ok::<_, BoxError>(value)`, or is spawned with `spawn_value`"
 )]
 pub trait TaskOutput: sealed::Sealed {
     /// What the task's handle gives.

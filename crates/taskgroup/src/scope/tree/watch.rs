@@ -1,9 +1,9 @@
-//! Waiting for a turn in the life of a scope from anywhere: its cancellation, its first failure,
-//! its end.
+//! Waiting, from anywhere, for an event in the life of a scope: its cancellation, its first
+//! failure, its end.
 //!
-//! - **WT1** A watch registers and then looks. What it waits for is made true first, and then the
-//!   watchers are taken out and woken, all of them at each turn. So one of the two threads sees the
-//!   other, and a watch that is woken for another turn registers again.
+//! - **WT1** A watch registers and then looks. The other thread first makes true what the watch
+//!   waits for, and then takes out and wakes all watchers. So one of the two threads sees the
+//!   other. A watch that is woken by another event registers again.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -16,7 +16,7 @@ use crate::gate::{self, StoredWaker};
 use crate::scope::stop::Stop;
 use crate::scope::waiters::Key;
 
-/// A wait for a turn in the life of a scope. Dropped, it is forgotten (S44).
+/// A wait for an event in the life of a scope. One that is dropped is forgotten (S44).
 pub(crate) struct Watch {
     scope: Arc<Scope>,
     key: Option<Key>,
@@ -27,7 +27,7 @@ impl Watch {
         Self { scope, key: None }
     }
 
-    /// Ready when `look` finds something. It is called again whenever that may have changed.
+    /// Ready when `look` finds something. A poll follows whenever its answer may have changed.
     pub(crate) fn poll<T>(
         &mut self,
         waker: &Waker,
@@ -72,8 +72,8 @@ impl Scope {
         drop(old);
     }
 
-    /// The token that is cancelled with this scope, and whether it was made just now. The caller
-    /// sees to it then that it is cancelled.
+    /// The token that is cancelled with this scope, and whether this call made it. If so, the
+    /// caller has to see to its cancellation.
     #[cfg(feature = "tokio-util")]
     pub(crate) fn token(&self) -> (tokio_util::sync::CancellationToken, bool) {
         self.rare(|rare| {
@@ -82,14 +82,14 @@ impl Scope {
         })
     }
 
-    /// Whether the program of the run around is asked to stop. Outside a run there is none.
+    /// The request to stop of the run around. Outside a run there is none.
     #[cfg(feature = "runner")]
     pub(crate) fn stop_around(self: &Arc<Self>) -> Option<Arc<Stop>> {
         let run = ancestors(self).find(|above| matches!(above.kind, Kind::Run))?;
         run.rare(|rare| rare.stop.clone())
     }
 
-    /// Of a run.
+    /// Sets the request to stop of a run.
     #[cfg(feature = "runner")]
     pub(crate) fn set_stop(&self, stop: Arc<Stop>) {
         let before = self.rare(|rare| rare.stop.replace(stop));

@@ -57,7 +57,7 @@ fn a_place_now_or_not_at_all() {
             assert_eq!(second.name(), "second");
             let full = group.spawn_if_free(async { Outcome::Ok(7) }).unwrap_err();
             assert!(full.is_full());
-            assert_eq!(full.to_string(), "all places of the group are taken");
+            assert_eq!(full.to_string(), "no place of the group is free");
             assert_eq!(full.into_future().await?, 7);
             // A background child needs no place.
             let beat = group

@@ -35,7 +35,7 @@ async fn work() -> Result<(), BoxError> {
 
 async fn take_jobs(queue: Queue) -> Result<(), BoxError> {
     let next = async || {
-        // Suspends after the stop, although the queue has more.
+        // After the stop this suspends, even if the queue has more jobs.
         checkpoint().await;
         queue.lock().await.recv().await
     };

@@ -1,4 +1,4 @@
-//! A server of lines over TCP. Each line that was read is answered before the program ends.
+//! A line server over TCP. Before the program ends, it answers each line that it has read.
 
 use std::process::ExitCode;
 
