@@ -7,7 +7,7 @@
 //! - **OG1** The token is given back once. `Hand` says under its lock whether that has happened.
 //!   Only the thread that has replaced `Hand::Open` closes the group or lets it go.
 
-use crate::error::ErrorGroup;
+use crate::error::{ErrorGroup, TaskError};
 
 /// Who has the token of the section.
 #[derive(Default)]
@@ -18,7 +18,11 @@ pub(super) enum Hand {
     /// A thread that closes the group, and takes the outcome.
     Closing,
     /// The group was closed, with this outcome.
-    Closed(Result<(), ErrorGroup>),
+    Closed {
+        outcome: Result<(), ErrorGroup>,
+        /// The first failure that the group kept, also if the policy tolerates it.
+        first: Option<TaskError>,
+    },
     /// No code: the group was let go. Failures from then on go to the scope around.
     LetGo,
 }

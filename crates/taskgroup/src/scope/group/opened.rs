@@ -68,8 +68,9 @@ impl Group<'_> {
                 closes
             };
             if closes {
+                let first = self.first_failure();
                 let outcome = self.outcome();
-                *hand.lock() = Hand::Closed(outcome);
+                *hand.lock() = Hand::Closed { outcome, first };
                 // No code runs in the scope of the group, so nothing is deferred to its end.
                 drop(self.scope.stop_waiting());
                 return self.scope.finish_section();
@@ -101,7 +102,7 @@ impl Group<'_> {
         let hand = self.state.hand()?.lock();
         match &*hand {
             Hand::Open | Hand::Closing => None,
-            Hand::Closed(outcome) => Some(outcome.clone()),
+            Hand::Closed { outcome, .. } => Some(outcome.clone()),
             Hand::LetGo => {
                 drop(hand);
                 self.scope.has_ended().then(|| self.not_cut())
@@ -118,9 +119,7 @@ impl Group<'_> {
             }
             match &*self.state.hand()?.lock() {
                 Hand::Closing => None,
-                Hand::Closed(outcome) => {
-                    Some(outcome.as_ref().err().map(|all| all.cause().clone()))
-                }
+                Hand::Closed { first, .. } => Some(first.clone()),
                 Hand::Open | Hand::LetGo => self.scope.has_ended().then_some(None),
             }
         })
@@ -136,7 +135,7 @@ impl Group<'_> {
         let before = {
             let mut hand = hand.lock();
             match &*hand {
-                Hand::Open | Hand::Closed(_) => std::mem::replace(&mut *hand, Hand::LetGo),
+                Hand::Open | Hand::Closed { .. } => std::mem::replace(&mut *hand, Hand::LetGo),
                 Hand::Closing | Hand::LetGo => return,
             }
         };

@@ -137,6 +137,17 @@ fn failed_gives_the_first_failure() {
         assert!(jobs.close().await.is_err());
         assert_eq!(jobs.failed().await.unwrap().name(), "bad");
 
+        // Also one that the policy tolerates.
+        let tolerant = builder().policy(Policy::first_success()).open();
+        tolerant
+            .group()
+            .task("bad")
+            .spawn(async { Err::<(), _>("broken") });
+        assert_eq!(tolerant.failed().await.unwrap().name(), "bad");
+        drop(tolerant.spawn(async { Outcome::Ok(()) }).unwrap());
+        tolerant.close().await.unwrap();
+        assert_eq!(tolerant.failed().await.unwrap().name(), "bad");
+
         let fine = Arc::new(builder().open());
         let failing = fine.clone();
         let waiting = tokio::spawn(async move { failing.failed().await });
