@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// A timeout that does not fire, because no program runs so long.
+/// A timeout that never fires: every program here ends within a minute.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// For how long a hog computes.

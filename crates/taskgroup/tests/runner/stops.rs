@@ -142,7 +142,8 @@ fn a_second_signal_shows() {
     assert_eq!(end.status.code(), Some(143));
 }
 
-// S54, S19, S6: the error is that of the cleanup, of the end of main, or of what main left behind.
+// S54, S19, S6: the run returns the error, whether cleanup fails, the end of `main`, or a task that
+// `main` left behind.
 fn a_failure_is_no_success() {
     for (name, lines, error) in [
         ("graceful_cleanup_fails", &[][..], "the disk is full"),

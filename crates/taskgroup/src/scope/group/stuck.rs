@@ -171,9 +171,9 @@ impl Scope {
             _ => format!("each of its {places} places has"),
         };
         let message = format!(
-            "group `{}` ({}): it waits for itself. For {PATIENCE:?} {held} been held by a child that \
-             waits for a place, or for a queued child, of the same group: {}. Let the body spawn, give \
-             the child a group of its own, or raise the limit",
+            "group `{}` ({}): it waits for itself. For {PATIENCE:?} {held} been held by a child \
+             that waits for a place, or for a queued child, of the same group: {}. Let the body \
+             spawn, give the child a group of its own, or raise the limit",
             group.path(),
             group.location(),
             lines.join("; "),
