@@ -28,6 +28,28 @@ use crate::scope::{current, group, who};
 /// Let the token live until the closure returns. When it is dropped, the work counts as
 /// [through](crate::ErrorGroup#what-the-cause-is) where that decides which of several failures is
 /// the cause.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let sum = group.spawn_blocking(|token| {
+///         let mut sum = 0_u64;
+///         for number in 0..100_000_u64 {
+///             if number % 1_000 == 0 {
+///                 token.check()?; // ends the closure when the group is cancelled
+///             }
+///             sum += number;
+///         }
+///         Ok::<_, taskgroup::Cancelled>(sum)
+///     });
+///     assert_eq!(sum.await?, 4_999_950_000);
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 pub struct BlockingToken {
     scope: Arc<Scope>,
     /// It is the one that the closure was given.

@@ -159,6 +159,19 @@ pub async fn checkpoint() {
 /// an edge.
 ///
 /// Outside any scope it is false.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::{is_cancelled, move_on_after, shield};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// assert!(!is_cancelled()); // outside any scope
+/// move_on_after(Duration::from_secs(1), async {
+///     shield(tokio::time::sleep(Duration::from_secs(2))).await;
+///     assert!(is_cancelled()); // the deadline passed meanwhile
+/// })
+/// .await;
+/// # }
+/// ```
 #[must_use]
 pub fn is_cancelled() -> bool {
     current::is_cancelled()

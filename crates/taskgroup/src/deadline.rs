@@ -21,6 +21,16 @@ use crate::scope::time::ArmedBy;
 use crate::scope::tree::{self, Kind, Scope};
 
 /// The error of work that a deadline cut off.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::timeout;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let late = timeout(Duration::from_secs(3), std::future::pending::<()>()).await.unwrap_err();
+/// assert_eq!(late.limit(), Some(Duration::from_secs(3)));
+/// println!("{late}"); // names the limit and the line of `timeout`
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "TimeoutError")]
 #[doc(alias = "TooSlowError")]
@@ -65,6 +75,23 @@ impl Error for TimedOut {}
 /// move it.
 ///
 /// Clones share the deadline. Once the work has ended, moving it has no effect.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::timeout_with;
+/// use tokio::time::sleep;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let result = timeout_with(Duration::from_secs(5), async |deadline| {
+///     for _ in 0..3 {
+///         sleep(Duration::from_secs(4)).await;
+///         deadline.reschedule_after(Duration::from_secs(5)); // each step has 5 s
+///     }
+///     deadline.remaining()
+/// })
+/// .await;
+/// assert_eq!(result.unwrap(), Some(Duration::from_secs(5)));
+/// # }
+/// ```
 #[derive(Clone)]
 #[doc(alias = "Timeout")]
 #[doc(alias = "CancelScope")]
@@ -348,6 +375,18 @@ pub fn timeout<F: Future>(
 }
 
 /// As [`timeout`], with the deadline as an instant.
+///
+/// ```
+/// use taskgroup::timeout_at;
+/// use tokio::time::{Duration, Instant, sleep};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let noon = Instant::now() + Duration::from_secs(10);
+/// // Both steps share one deadline.
+/// timeout_at(noon, sleep(Duration::from_secs(8))).await.unwrap();
+/// let late = timeout_at(noon, sleep(Duration::from_secs(8))).await.unwrap_err();
+/// assert_eq!(late.deadline(), noon);
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`TimedOut`] when the deadline cut the work off.

@@ -21,6 +21,22 @@ use crate::scope::task::{Header, Joiner, TaskRef, WaitDone};
 /// ended or was refused, and the code around it is dropped there. So a loop over handles ends with
 /// its scope. [`outcome`](Self::outcome) looks without awaiting.
 ///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let user = group.task("user").spawn(async { Ok::<_, std::io::Error>("Ada") });
+///     let watcher = group.task("watcher").spawn(std::future::pending::<()>());
+///     assert_eq!(user.await?, "Ada");
+///     watcher.cancel();
+///     assert!(watcher.await.unwrap_err().is_cancelled());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
+///
 /// # Cancel safety
 /// Cancel safe: dropping an await by reference loses nothing, and the task goes on.
 ///
@@ -144,6 +160,21 @@ impl<T> Drop for TaskHandle<T> {
 }
 
 /// The outcome of a task by reference; made by awaiting `&TaskHandle`.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let handle = group.spawn_value(async { String::from("config") });
+///     // Two awaits by reference share one value.
+///     assert_eq!((&handle).await.unwrap(), "config");
+///     assert_eq!((&handle).await.unwrap().len(), 6);
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct JoinRef<'a, T> {
     handle: &'a TaskHandle<T>,

@@ -294,6 +294,19 @@ impl fmt::Debug for LocalGroup<'_> {
 }
 
 /// A child of a [`LocalGroup`] before it is spawned: its name.
+///
+/// ```
+/// use taskgroup::LocalGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// LocalGroup::run(async |group| {
+///     let fetch = group.task("fetch").spawn(async { Ok::<_, &str>(1) });
+///     assert_eq!(fetch.name(), "fetch");
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[must_use = "a task does nothing until `spawn`"]
 #[derive(Debug)]
 pub struct LocalTask<'a, 'env> {
@@ -326,6 +339,24 @@ impl GroupBuilder {
 
 /// The settings of a [`LocalGroup`] before it runs; made by [`LocalGroup::builder`] or
 /// [`GroupBuilder::local`].
+///
+/// ```
+/// use std::cell::Cell;
+/// use taskgroup::{LocalGroup, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let count = Cell::new(0);
+/// let settings = TaskGroup::builder().name("counters").limit(2);
+/// LocalGroup::builder().settings(settings).run(async |group| {
+///     for _ in 0..5 {
+///         group.spawn(async { count.set(count.get() + 1) });
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// assert_eq!(count.get(), 5);
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until `run`"]
 pub struct LocalGroupBuilder {
@@ -769,6 +800,21 @@ impl<V> Drop for EndOfChild<V> {
 /// The handle of a child of a [`LocalGroup`]: a future of its outcome.
 ///
 /// When the handle is dropped, the child goes on, and its value is dropped when it comes.
+///
+/// ```
+/// use std::rc::Rc;
+/// use taskgroup::LocalGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// LocalGroup::run(async |group| {
+///     let shared = Rc::new(20);
+///     let doubled = group.spawn(async move { Ok::<_, &str>(Rc::new(*shared * 2)) }); // not `Send`
+///     assert_eq!(*doubled.await?, 40);
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`TaskHandle`](crate::TaskHandle).

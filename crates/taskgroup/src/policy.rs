@@ -324,6 +324,21 @@ pub(crate) enum Verdict {
 /// no child failed: there were too few children.
 ///
 /// Where children failed, the group fails with their failures and without this error.
+///
+/// ```
+/// use taskgroup::error::QuorumMissed;
+/// use taskgroup::{Policy, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let group = TaskGroup::builder().policy(Policy::quorum(3));
+/// let run = group.run(async |group| {
+///     group.spawn(async {}); // the only replica
+///     Ok(())
+/// });
+/// let error = run.await.unwrap_err();
+/// let missed = error.find::<QuorumMissed>().unwrap();
+/// assert_eq!((missed.wanted(), missed.succeeded()), (3, 1));
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumMissed {
     wanted: usize,

@@ -7,6 +7,14 @@ use crate::gate;
 /// The number of children of a group in each state.
 ///
 /// Every snapshot adds up: each known child is in exactly one state.
+///
+/// ```
+/// use taskgroup::Progress;
+///
+/// let counts = Progress::expecting(10).counts();
+/// assert_eq!((counts.queued, counts.running, counts.ended()), (10, 0, 0));
+/// assert_eq!(counts.total(), 10);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -194,6 +202,28 @@ impl Progress {
 ///
 /// It keeps the newest snapshot only: one that is looked at rarely skips what came between, but
 /// never the last.
+///
+/// ```
+/// use taskgroup::{Progress, TaskGroup, join};
+/// use tokio::time::Duration;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let progress = Progress::new();
+/// let run = TaskGroup::builder().progress(&progress).run(async |group| {
+///     for number in 0..3 {
+///         group.spawn(tokio::time::sleep(Duration::from_secs(number)));
+///     }
+///     Ok(())
+/// });
+/// let report = async {
+///     let mut events = progress.watch();
+///     while let Some(counts) = events.next().await {
+///         println!("{} of {}", counts.ended(), counts.total());
+///     }
+/// };
+/// let (result, ()) = join((run, report)).await;
+/// result.unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ProgressEvents {
     receiver: watch::Receiver<ProgressState>,

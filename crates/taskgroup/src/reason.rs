@@ -8,6 +8,25 @@ use std::sync::Arc;
 use crate::error::TaskInfo;
 
 /// What kind of event cancelled a scope.
+///
+/// ```
+/// use taskgroup::{ReasonKind, TaskGroup, until_cancelled};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let handle = group.spawn(async {
+///         let cancelled = until_cancelled(std::future::pending::<()>()).await.unwrap_err();
+///         assert_eq!(cancelled.reason().kind(), ReasonKind::CancelCalled);
+///         Err::<(), _>(cancelled)
+///     });
+///     tokio::task::yield_now().await;
+///     handle.cancel();
+///     handle.ended().await;
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReasonKind {
@@ -42,6 +61,25 @@ pub enum ReasonKind {
 /// Every cancellation has one, and the same one reaches everything below. It prints as one line,
 /// such as ``task `fetch_user` failed: connection refused (src/main.rs:12:20)``. Cheap to clone.
 /// The idea is Trio's, where `Cancelled` carries source, reason and task.
+///
+/// ```
+/// use taskgroup::{ReasonKind, TaskGroup, until_cancelled};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let run = TaskGroup::run(async |group| {
+///     group.task("save").spawn(async {
+///         let cancelled = until_cancelled(std::future::pending::<()>()).await.unwrap_err();
+///         let reason = cancelled.reason();
+///         assert_eq!(reason.kind(), ReasonKind::TaskFailed);
+///         assert_eq!(reason.task().unwrap().name(), "fetch");
+///         assert!(reason.to_string().starts_with("task `fetch` failed: connection refused"));
+///         Err::<(), _>(cancelled)
+///     });
+///     group.task("fetch").spawn(async { Err::<(), _>("connection refused") });
+///     Ok(())
+/// });
+/// assert!(run.await.is_err());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct CancelReason(Arc<Reason>);
 

@@ -69,6 +69,31 @@ impl Default for Runner {
 }
 
 /// The error of a run that was stopped, or that left failures behind.
+///
+/// ```
+/// use taskgroup::{Runner, TaskGroup};
+///
+/// let run = Runner::new().current_thread().run(async || {
+///     // Dropped half-way: the failure of its child is not lost.
+///     let group = TaskGroup::run(async |group| {
+///         group.spawn(async { Err::<(), _>("broken") });
+///         std::future::pending::<Result<(), _>>().await
+///     });
+///     tokio::select! {
+///         biased;
+///         _ = group => {}
+///         () = tokio::task::yield_now() => {}
+///     }
+///     "the value of main"
+/// });
+/// match run {
+///     Ok(value) => println!("{value}"),
+///     Err(error) => {
+///         println!("{error}");
+///         assert_eq!(error.into_value(), Some("the value of main"));
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct RunError<T> {
     value: Option<T>,
@@ -373,6 +398,20 @@ fn exit_code(reason: &CancelReason) -> ExitCode {
 }
 
 /// What the `main` of a program may return: `()`, an [`ExitCode`], or a `Result` of one of them.
+///
+/// ```
+/// use std::process::ExitCode;
+/// use taskgroup::{BoxError, Runner};
+///
+/// fn main() -> ExitCode {
+///     // A failure is printed, and the exit code is 1.
+///     Runner::new().run_main(async || {
+///         let port: u16 = "80".parse()?;
+///         println!("port {port}");
+///         Ok::<(), BoxError>(())
+///     })
+/// }
+/// ```
 pub trait MainOutput: sealed::Sealed {
     #[doc(hidden)]
     fn report(self) -> ExitCode;

@@ -25,6 +25,25 @@ use crate::sync::Mutex;
 
 /// What a child calls when it is ready; given by [`TaskGroup::start`].
 ///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let port = group.start(async |started| {
+///         let port = 8080; // bound here
+///         started.ready(port);
+///         Ok::<(), std::io::Error>(()) // serves here
+///     });
+///     let (port, server) = port.await?;
+///     assert_eq!(port, 8080);
+///     server.await?;
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
+///
 /// # Drop
 /// Without a call of [`ready`](Self::ready) the child can no longer become ready. The starter gets
 /// [`StartError::NeverReady`] when the child ends.

@@ -9,6 +9,15 @@ use crate::gate::{self, Payload};
 use crate::sync::Mutex;
 
 /// What a [`Warning`] is about.
+///
+/// ```
+/// use taskgroup::observe::{WarningKind, set_warning_hook};
+///
+/// set_warning_hook(|warning| match warning.kind() {
+///     WarningKind::Blocking => eprintln!("slow: {warning}"),
+///     _ => eprintln!("{warning}"),
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
@@ -39,6 +48,14 @@ pub enum WarningKind {
 ///
 /// Its `Display` is the whole message in one line. It names the task or group, the place in the
 /// source, and a way out.
+///
+/// ```
+/// use taskgroup::observe::set_warning_hook;
+///
+/// set_warning_hook(|warning| {
+///     eprintln!("{:?} in {}: {warning}", warning.kind(), warning.task().path());
+/// });
+/// ```
 #[derive(Clone)]
 pub struct Warning {
     kind: WarningKind,

@@ -109,10 +109,41 @@ impl TaskGroup {
 
 /// Resolves when a scope is cancelled or has ended; made by [`when_cancelled`] and
 /// [`TaskGroup::when_cancelled`].
+///
+/// ```
+/// use taskgroup::{TaskGroup, WhenCancelled};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A field of a struct that ends with its group.
+/// struct Connection {
+///     closed: WhenCancelled,
+/// }
+/// let run = TaskGroup::run(async |group| {
+///     let connection = Connection { closed: group.when_cancelled() };
+///     group.cancel();
+///     connection.closed.await;
+///     Ok(())
+/// });
+/// # let _ = run.await;
+/// # }
+/// ```
 #[must_use = "a future does nothing until it is polled"]
 pub struct WhenCancelled(When);
 
 /// Resolves when a scope has ended; made by [`when_ended`] and [`TaskGroup::when_ended`].
+///
+/// ```
+/// use taskgroup::{TaskGroup, WhenEnded};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let mut ended: Option<WhenEnded> = None;
+/// TaskGroup::run(async |group| {
+///     ended = Some(group.when_ended());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// ended.unwrap().await; // at once
+/// # }
+/// ```
 #[must_use = "a future does nothing until it is polled"]
 pub struct WhenEnded(When);
 

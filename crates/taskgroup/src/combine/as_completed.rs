@@ -64,6 +64,20 @@ where
 }
 
 /// The outputs of several futures in order of completion; made by [`as_completed`].
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::as_completed;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let mut answers = as_completed([20, 10].map(|ms| async move {
+///     tokio::time::sleep(Duration::from_millis(ms)).await;
+///     ms
+/// }));
+/// assert_eq!(answers.next().await, Some((1, 10)));
+/// assert_eq!(answers.next().await, Some((0, 20)));
+/// assert_eq!(answers.next().await, None);
+/// # }
+/// ```
 #[must_use = "it gives its outputs only when `next` is called"]
 pub struct AsCompleted<F: Future> {
     running: FuturesUnordered<Indexed<F>>,

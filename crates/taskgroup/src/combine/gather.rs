@@ -82,6 +82,22 @@ impl GroupBuilder {
 /// What [`gather`] takes: tuples of futures, and anything that iterates over futures.
 ///
 /// `M` tells the two apart and is always inferred. No other type can implement this trait.
+///
+/// ```
+/// use taskgroup::combine::Gather;
+/// use taskgroup::gather;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A function that takes what `gather` takes.
+/// async fn both<M, G: Gather<M>>(futures: G) {
+///     # drop(futures);
+/// }
+/// both((async { Ok::<_, &str>(1) }, async {})).await;
+/// both(vec![std::future::ready(Ok::<_, &str>(1))]).await;
+///
+/// let ((), word) = gather((async {}, async { Ok::<_, &str>("one") })).await.unwrap();
+/// assert_eq!(word, "one");
+/// # }
+/// ```
 pub trait Gather<M>: sealed::Sealed<M> {
     /// The futures with their outputs as results.
     #[doc(hidden)]
@@ -94,6 +110,16 @@ pub trait Gather<M>: sealed::Sealed<M> {
 ///
 /// The original outputs do not appear in it. So the compiler need not know them where it checks
 /// whether the future of [`gather`] is `Send`.
+///
+/// ```
+/// use taskgroup::gather;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let pair: (u8, String) =
+///     gather((async { Ok::<_, &str>(1) }, async { Ok::<_, &str>(String::new()) })).await.unwrap();
+/// let list: Vec<u8> = gather([pair.0, 2].map(|n| async move { Ok::<_, &str>(n) })).await.unwrap();
+/// assert_eq!(list, [1, 2]);
+/// # }
+/// ```
 pub trait Plan {
     /// The values in argument order: a tuple or a `Vec`.
     type Values;
@@ -105,11 +131,13 @@ pub trait Plan {
     ) -> impl Future<Output = Result<Self::Values, ErrorGroup>>;
 }
 
-/// Marks arguments that iterate over futures.
+/// Marks arguments that iterate over futures. The compiler infers it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Each;
 
-/// Marks arguments that are tuples of futures.
+/// Marks arguments that are tuples of futures. The compiler infers it.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Tuple;
 

@@ -44,6 +44,15 @@ where
 /// What [`join`] takes: tuples of futures, and anything that iterates over futures.
 ///
 /// `M` tells the two apart and is always inferred. No other type can implement this trait.
+///
+/// ```
+/// use taskgroup::join;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A tuple of futures of different types, and a list of futures of one type.
+/// assert_eq!(join((async { 1 }, async { "one" })).await, (1, "one"));
+/// assert_eq!(join([1, 2].map(|n| async move { n * n })).await, [1, 4]);
+/// # }
+/// ```
 pub trait Join<M>: Sealed<M> {
     /// The futures: a tuple or a `Vec`.
     #[doc(hidden)]
@@ -55,6 +64,15 @@ pub trait Join<M>: Sealed<M> {
 /// Futures that [`join`] runs: a tuple or a `Vec`.
 ///
 /// What they were made from does not appear in it, as with [`Plan`](super::Plan).
+///
+/// ```
+/// use taskgroup::join;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let pair: (u8, String) = join((async { 1 }, async { String::new() })).await;
+/// let list: Vec<u8> = join([pair.0, 2].map(|n| async move { n })).await;
+/// assert_eq!(list, [1, 2]);
+/// # }
+/// ```
 pub trait SideBySide {
     /// The outputs in argument order: a tuple or a `Vec`.
     type Outputs;

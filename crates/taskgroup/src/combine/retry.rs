@@ -48,6 +48,19 @@ pub struct Retry<B, W = Always> {
 }
 
 /// Finds every error worth another try: the default of [`Retry`].
+///
+/// ```
+/// use backon::ExponentialBuilder;
+/// use taskgroup::combine::Always;
+/// use taskgroup::Retry;
+///
+/// // The type of a `Retry` without `on`, for example as a field of a struct.
+/// struct Client {
+///     retry: Retry<ExponentialBuilder, Always>,
+/// }
+/// let client = Client { retry: Retry::new(ExponentialBuilder::new()) };
+/// # drop(client.retry);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Always;
@@ -55,6 +68,21 @@ pub struct Always;
 /// Decides whether an error is worth another try: [`Always`], or a closure.
 ///
 /// No other type can implement this trait.
+///
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use backon::ConstantBuilder;
+/// use taskgroup::Retry;
+/// use taskgroup::combine::GaveUp;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let retry = Retry::new(ConstantBuilder::new());
+/// let retry = retry.on(|error: &Error| error.kind() == ErrorKind::TimedOut);
+/// let refused = async |_| Err::<(), _>(Error::from(ErrorKind::PermissionDenied));
+/// let error = retry.run(refused).await.unwrap_err();
+/// assert_eq!(error.gave_up(), GaveUp::NotWorthIt);
+/// assert_eq!(error.tries(), 1);
+/// # }
+/// ```
 pub trait Worth<E>: sealed::Sealed<E> {
     #[doc(hidden)]
     fn again(&self, error: &E) -> bool;
@@ -248,6 +276,19 @@ async fn attempt<F: Future>(
 }
 
 /// How a single try failed.
+///
+/// ```
+/// use std::time::Duration;
+/// use backon::ConstantBuilder;
+/// use taskgroup::Retry;
+/// use taskgroup::combine::TryFault;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let once = Retry::new(ConstantBuilder::new().with_max_times(0));
+/// let once = once.try_timeout(Duration::from_secs(2));
+/// let error = once.run(|_| std::future::pending::<Result<(), &str>>()).await.unwrap_err();
+/// assert!(matches!(error.last(), TryFault::TimedOut(_)));
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TryFault {
@@ -258,6 +299,19 @@ pub enum TryFault {
 }
 
 /// Why there was no other try.
+///
+/// ```
+/// use std::time::Duration;
+/// use backon::ConstantBuilder;
+/// use taskgroup::Retry;
+/// use taskgroup::combine::GaveUp;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let twice = Retry::new(ConstantBuilder::new().with_delay(Duration::ZERO).with_max_times(1));
+/// let error = twice.run(async |_| Err::<(), _>("refused")).await.unwrap_err();
+/// assert_eq!(error.gave_up(), GaveUp::TriesUsedUp);
+/// assert_eq!(error.tries(), 2);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GaveUp {
@@ -272,6 +326,19 @@ pub enum GaveUp {
 }
 
 /// The error of a [`Retry`] that gave up.
+///
+/// ```
+/// use std::time::Duration;
+/// use backon::ConstantBuilder;
+/// use taskgroup::Retry;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let retry = Retry::new(ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(2));
+/// let error = retry.run(async |_| Err::<(), _>("connection refused")).await.unwrap_err();
+/// assert_eq!(error.tries(), 3);
+/// assert_eq!(error.elapsed(), Duration::from_secs(2)); // two waits
+/// assert!(error.to_string().contains("connection refused"));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RetryError {
     tries: u32,

@@ -17,6 +17,18 @@ use crate::scope::task::TaskOutput;
 ///
 /// Every future is in exactly one of the three lists, under its index or key. Each list is in
 /// argument order.
+///
+/// ```
+/// use taskgroup::settle;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let pages = [Ok("index"), Err("not found"), Ok("about")];
+/// let settled = settle(pages.map(|page| async move { page })).await;
+/// assert_eq!(settled.values, [(0, "index"), (2, "about")]);
+/// assert_eq!(settled.failed[0].0, 1);
+/// assert!(settled.cancelled.is_empty());
+/// assert!(settled.errors.unwrap().to_string().contains("not found"));
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settled<T, K = usize> {
@@ -132,6 +144,15 @@ where
 }
 
 /// The value of a future that does not fail.
+///
+/// ```
+/// use std::future::Ready;
+/// use taskgroup::combine::ValueOf;
+///
+/// let page: ValueOf<Ready<Result<String, std::io::Error>>> = String::from("index");
+/// let nothing: ValueOf<Ready<()>> = ();
+/// # drop((page, nothing));
+/// ```
 pub type ValueOf<F> = <<F as Future>::Output as TaskOutput>::Value;
 
 impl GroupBuilder {

@@ -11,6 +11,23 @@ use crate::deadline::move_on_after;
 use crate::handle::{JoinError, TaskHandle};
 
 /// What [`wait`] waits for.
+///
+/// ```
+/// use taskgroup::combine::Until;
+/// use taskgroup::{TaskGroup, wait};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let quick = group.spawn(async { Ok::<_, &str>(1) });
+///     let slow = group.task("slow").background().spawn(std::future::pending::<Result<_, &str>>());
+///     let handles = [quick, slow];
+///     let waited = wait(&handles, Until::FirstCompleted).await;
+///     assert_eq!(waited.done[0].index(), handles[0].index());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Until {
@@ -23,6 +40,27 @@ pub enum Until {
 }
 
 /// The tasks that [`wait`] was given, each in one of two lists, in argument order.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::combine::Until;
+/// use taskgroup::{TaskGroup, wait_timeout};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let handles = [1, 10].map(|seconds| {
+///         group.spawn(async move { tokio::time::sleep(Duration::from_secs(seconds)).await })
+///     });
+///     let waited = wait_timeout(Duration::from_secs(5), &handles, Until::All).await;
+///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
+///     for late in waited.pending {
+///         late.cancel();
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Waited<'a, T> {

@@ -19,6 +19,20 @@ use std::panic::Location;
 /// What the handler of a clause may return: nothing, or a `Result<(), E>` whose error is raised.
 ///
 /// It is implemented only for these two and for `!`, the type of a handler that panics or exits.
+///
+/// ```
+/// use std::io;
+/// use taskgroup::{BoxError, ErrorGroup};
+///
+/// fn handle(error: ErrorGroup) -> Result<(), ErrorGroup> {
+///     error
+///         .on::<io::Error>(|_| ()) // handled
+///         .on::<std::fmt::Error>(|errors| Err::<(), ErrorGroup>(errors)) // raised again
+///         .on::<std::num::ParseIntError>(|_| Err::<(), BoxError>("bad input".into())) // replaced
+///         .rest()
+/// }
+/// # let _ = handle;
+/// ```
 pub trait HandlerOutput: sealed::Sealed {
     #[doc(hidden)]
     const FALLIBLE: bool;
@@ -71,6 +85,18 @@ mod sealed {
 /// The handler of a clause: a closure that takes the matched part and returns a [`HandlerOutput`].
 ///
 /// It is implemented for all such closures.
+///
+/// ```
+/// use std::io;
+/// use taskgroup::error::Handler;
+/// use taskgroup::ErrorGroup;
+///
+/// // A function that adds a clause to others.
+/// fn without_disk(error: ErrorGroup, handler: impl Handler) -> Result<(), ErrorGroup> {
+///     error.on::<io::Error>(handler).rest()
+/// }
+/// # let _ = |error| without_disk(error, |_| ());
+/// ```
 pub trait Handler: FnOnce(ErrorGroup) -> <Self as Handler>::Output {
     /// `()` or a `Result<(), E>`.
     type Output: HandlerOutput;
@@ -255,6 +281,22 @@ impl ErrorGroup {
 }
 
 /// A chain of clauses that handle the errors of a group; see [`ErrorGroup::on`].
+///
+/// ```
+/// use std::io;
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let run = TaskGroup::run(async |group| {
+///     group.spawn(async { Err::<(), _>(io::Error::other("disk full")) });
+///     Ok(())
+/// });
+/// let handled = run.await.unwrap_err()
+///     .on::<std::num::ParseIntError>(|numbers| println!("not numbers: {numbers}"))
+///     .on::<io::Error>(|disk| println!("skipped: {disk}"))
+///     .rest();
+/// assert!(handled.is_ok());
+/// # }
+/// ```
 ///
 /// # Drop
 ///

@@ -10,6 +10,21 @@ use std::sync::OnceLock;
 ///
 /// It prints as the number of the group, a dot, and the index in that group: `3.17`. Index 0 stands
 /// for the group itself and for its body, which run as one; children count from 1 in spawn order.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let (first, second) = (group.spawn(async {}), group.spawn(async {}));
+///     assert_eq!(first.id().group(), second.id().group());
+///     assert_eq!((first.id().index(), second.id().index()), (1, 2));
+///     println!("{}", second.id()); // such as 3.2
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     group: u32,
@@ -49,6 +64,20 @@ impl fmt::Debug for TaskId {
 ///
 /// Every error carries one, so a report says which task failed and where it came from. It is cheap
 /// to clone.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let run = TaskGroup::run(async |group| {
+///     group.task("fetch").spawn(async { Err::<(), _>("connection refused") });
+///     Ok(())
+/// });
+/// let error = run.await.unwrap_err();
+/// let task = error.cause().info();
+/// assert_eq!(task.name(), "fetch");
+/// println!("{} ({}) was spawned at {}", task.path(), task.id(), task.location());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TaskInfo(Chain<Record>);
 
@@ -117,6 +146,22 @@ impl fmt::Debug for TaskInfo {
 ///
 /// `Display` joins them with slashes: `main/fetch/user_123`. A path compares equal to a string of
 /// that form. [`names`](Self::names) gives the single names, which may contain slashes themselves.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::builder().name("shop").run(async |group| {
+///     let handle = group.task("orders").spawn(async {});
+///     let info = handle.info();
+///     assert_eq!(info.path(), "shop/orders");
+///     assert_eq!(info.path().names().collect::<Vec<_>>(), ["shop", "orders"]);
+///     assert_eq!(info.path().depth(), 2);
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct TaskPath<'a>(&'a TaskInfo);
 

@@ -59,6 +59,23 @@ impl fmt::Debug for Leaf<'_> {
 
 /// The iterator of [`ErrorGroup::leaves`]: depth first, in each group the cause first and the
 /// others in order of arrival.
+///
+/// ```
+/// use taskgroup::{Policy, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let group = TaskGroup::builder().policy(Policy::collect());
+/// let run = group.run(async |group| {
+///     for name in ["left", "right"] {
+///         group.task(name).spawn(async move { Err::<(), _>(format!("{name} is broken")) });
+///     }
+///     Ok(())
+/// });
+/// let error = run.await.unwrap_err();
+/// let mut names: Vec<_> = error.leaves().map(|leaf| leaf.name().to_owned()).collect();
+/// names.sort();
+/// assert_eq!(names, ["left", "right"]);
+/// # }
+/// ```
 #[must_use = "an iterator does nothing until it is used"]
 pub struct Leaves<'a> {
     open: Vec<(Chain<&'a ErrorGroup>, std::slice::Iter<'a, Member>)>,

@@ -57,4 +57,18 @@ pub(crate) use order::{Began, Caught, Failed, Fault, Interval, is_through};
 pub(crate) use seen::Seen;
 
 /// The error that a task or a body returns. `?` converts every error type into it, and strings.
+///
+/// ```
+/// use taskgroup::BoxError;
+///
+/// // Any error becomes one by `?` or `into`, and so does a text.
+/// fn parse(text: &str) -> Result<u16, BoxError> {
+///     if text.is_empty() {
+///         return Err("no port".into());
+///     }
+///     Ok(text.parse()?)
+/// }
+/// assert_eq!(parse("80").unwrap(), 80);
+/// assert!(parse("eighty").unwrap_err().is::<std::num::ParseIntError>());
+/// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;

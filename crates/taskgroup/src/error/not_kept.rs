@@ -10,6 +10,16 @@ use std::fmt;
 /// reports when there are more. This is then the error of the last leaf: in the
 /// [`ErrorGroup`](crate::ErrorGroup) of [`drain`](crate::drain) or of a run, or in the failure of
 /// the task in which they were left.
+///
+/// ```
+/// use taskgroup::ErrorGroup;
+/// use taskgroup::error::NotKept;
+///
+/// fn count(error: &ErrorGroup) -> usize {
+///     let unnamed = error.find::<NotKept>().map_or(0, NotKept::count);
+///     error.leaf_count() + unnamed
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotKept {
     count: usize,

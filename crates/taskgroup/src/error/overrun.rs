@@ -8,6 +8,23 @@ use std::time::Duration;
 ///
 /// It is the error of a leaf in an [`ErrorGroup`](crate::ErrorGroup). The leaf says which task it
 /// was.
+///
+/// ```
+/// use std::time::Duration;
+/// use taskgroup::error::Overrun;
+/// use taskgroup::{TaskGroup, shield};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let group = TaskGroup::builder().grace(Duration::from_secs(2));
+/// let run = group.run(async |group| {
+///     group.spawn(shield(std::future::pending::<()>()));
+///     tokio::task::yield_now().await;
+///     group.cancel();
+///     Ok(())
+/// });
+/// let error = run.await.unwrap_err();
+/// assert_eq!(error.find::<Overrun>().unwrap().grace(), Duration::from_secs(2));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun {
     grace: Duration,

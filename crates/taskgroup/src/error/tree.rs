@@ -22,6 +22,26 @@ use std::panic::Location;
 use std::sync::{Arc, Weak};
 
 /// One member of an [`ErrorGroup`]: a failed task, or the failed group that a task was running.
+///
+/// ```
+/// use taskgroup::error::Member;
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let run = TaskGroup::run(async |group| {
+///     group.task("inner").spawn(TaskGroup::run(async |group| {
+///         group.task("leaf").spawn(async { Err::<(), _>("broken") });
+///         Ok(())
+///     }));
+///     Ok(())
+/// });
+/// let error = run.await.unwrap_err();
+/// match error.first() {
+///     Member::Task(task) => panic!("{task}"),
+///     Member::Group(group) => assert_eq!(group.returned_by().unwrap().name(), "inner"),
+///     _ => unreachable!(),
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Member {

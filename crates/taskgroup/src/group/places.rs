@@ -147,6 +147,24 @@ impl TaskBuilder<'_> {
 }
 
 /// A child that was not spawned, because there was no place for it or the group takes no more.
+///
+/// ```
+/// use taskgroup::{NotSpawned, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let group = TaskGroup::builder().limit(1);
+/// group.run(async |group| {
+///     group.spawn(tokio::task::yield_now()); // takes the place
+///     match group.spawn_if_free(async { Ok::<_, &str>("second") }) {
+///         Ok(_) => unreachable!("there is one place"),
+///         Err(NotSpawned::Full(future)) => assert_eq!(future.await?, "second"), // runs here
+///         Err(NotSpawned::Refused(refused)) => return Err(refused.into()),
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 pub enum NotSpawned<F> {
     /// All places of the limit are taken, or others wait for one. The future was not polled.
     Full(F),

@@ -422,6 +422,24 @@ impl Drop for GivenBack<'_> {
 }
 
 /// A child that a group did not take, because the group is cancelled or has ended.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let run = TaskGroup::run(async |group| {
+///     group.cancel();
+///     match group.try_spawn(async { Ok::<_, &str>("late") }) {
+///         Ok(_) => unreachable!(),
+///         Err(refused) => {
+///             println!("not spawned: {}", refused.reason());
+///             assert_eq!(refused.into_future().await?, "late");
+///         }
+///     }
+///     Ok(())
+/// });
+/// run.await.unwrap();
+/// # }
+/// ```
 pub struct SpawnRefused<F> {
     future: F,
     reason: CancelReason,

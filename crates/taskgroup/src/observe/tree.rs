@@ -22,6 +22,22 @@ use crate::scope::tree::{Kind, Scope};
 use crate::scope::{current as ambient, who};
 
 /// What a [`Node`] of the tree is.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::observe::{NodeKind, tree};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     group.task("poll").background().spawn(std::future::pending::<()>());
+///     tokio::task::yield_now().await;
+///     let is_task = |kind| kind == NodeKind::Task;
+///     assert!(tree().nodes().iter().any(|node| is_task(node.kind())));
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NodeKind {
@@ -57,6 +73,23 @@ impl NodeKind {
 }
 
 /// What a [`Node`] of the tree is doing.
+///
+/// ```
+/// use taskgroup::observe::{NodeState, tree};
+/// use taskgroup::{TaskGroup, shield};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let saving = group.task("save").spawn(shield(async {
+///         tokio::task::yield_now().await;
+///         assert!(tree().nodes().iter().any(|node| node.state() == NodeState::Shielded));
+///     }));
+///     saving.await?;
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum NodeState {
@@ -101,6 +134,25 @@ impl fmt::Display for NodeState {
 }
 
 /// One task, group, deadline or shield that was alive when a [`Tree`] was taken.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::observe::{NodeKind, tree};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::builder().name("shop").run(async |group| {
+///     group.task("orders").background().spawn(std::future::pending::<()>());
+///     tokio::task::yield_now().await;
+///     let tree = tree();
+///     let orders = tree.nodes().iter().find(|node| node.name() == "orders").unwrap();
+///     assert_eq!(orders.kind(), NodeKind::Task);
+///     assert_eq!(orders.path(), "shop/orders");
+///     println!("{} at {}, for {:?}", orders.name(), orders.location(), orders.age());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Node {
     kind: NodeKind,

@@ -20,6 +20,31 @@ use crate::reason::CancelReason;
 /// task that was not cancelled itself, it is an ordinary failure, because something was awaited
 /// that did not come.
 ///
+/// ```
+/// use taskgroup::{TaskGroup, until_cancelled};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let handle = group.spawn(async {
+///         match until_cancelled(std::future::pending::<()>()).await {
+///             Ok(()) => Ok(()),
+///             Err(cancelled) => {
+///                 // While `cancelled` lives, the task may await.
+///                 tokio::task::yield_now().await;
+///                 println!("saved, because {}", cancelled.reason());
+///                 Err(cancelled) // ends the task as cancelled
+///             }
+///         }
+///     });
+///     tokio::task::yield_now().await;
+///     handle.cancel();
+///     assert!(handle.await.unwrap_err().is_cancelled());
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
+///
 /// # Drop
 /// Re-arms the cancellation of its scope, if it was a guard.
 #[must_use = "dropping it re-arms the cancellation: the task is dropped at its next suspension point"]

@@ -6,6 +6,13 @@ use super::pump::StepTaken;
 use super::schedule::Schedule;
 
 /// How a run failed.
+///
+/// ```
+/// use taskgroup::testing::{Explorer, Symptom};
+///
+/// let failure = Explorer::new().run(0..10, async || Err::<(), _>("broken")).unwrap_err();
+/// assert!(matches!(failure.symptom(), Symptom::Failed(text) if text.contains("broken")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Symptom {
@@ -53,6 +60,14 @@ impl fmt::Display for Symptom {
 /// A run that failed: how, and the schedule that makes it fail again.
 ///
 /// Its text has all of this, with the steps of the run.
+///
+/// ```
+/// use taskgroup::testing::Explorer;
+///
+/// let failure = Explorer::new().run(0..10, async || Err::<(), _>("broken")).unwrap_err();
+/// assert_eq!(failure.seed(), Some(0)); // of the first run that failed
+/// println!("{failure}"); // with the steps of the run
+/// ```
 #[derive(Debug)]
 pub struct Failure {
     pub(super) seed: Option<u64>,
@@ -139,6 +154,23 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// What an exploration without a failure has seen.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::testing::Explorer;
+///
+/// let report = Explorer::new().run(0..20, async || {
+///     TaskGroup::run(async |group| {
+///         group.spawn(async {});
+///         group.spawn(async {});
+///         Ok(())
+///     })
+///     .await
+/// });
+/// let report = report.unwrap();
+/// assert_eq!(report.runs(), 20);
+/// assert!(report.distinct() >= 2); // the two children ran in both orders
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub(super) runs: u64,

@@ -10,6 +10,14 @@ use crate::error::TaskId;
 /// that has waited longest, 1 the one after it, and so on. After its end every choice is 0.
 ///
 /// Its text is short: `3*0.2.1` stands for 0, 0, 0, 2, 1.
+///
+/// ```
+/// use taskgroup::testing::Schedule;
+///
+/// let schedule: Schedule = "3*0.2.1".parse().unwrap();
+/// assert_eq!(schedule.deviations(), 2);
+/// assert_eq!(schedule.to_string(), "3*0.2.1");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Schedule(Vec<u32>);
 
@@ -52,6 +60,13 @@ impl fmt::Display for Schedule {
 }
 
 /// What is wrong with the text of a schedule.
+///
+/// ```
+/// use taskgroup::testing::Schedule;
+///
+/// let bad = "0.x".parse::<Schedule>().unwrap_err();
+/// assert!(bad.to_string().contains('x'));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSchedule(String);
 

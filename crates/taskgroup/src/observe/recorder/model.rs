@@ -22,6 +22,23 @@ pub struct Recording {
 }
 
 /// What happened to one task, group or other piece of work.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::observe::recorder::Recorder;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let recorder = Recorder::start();
+/// TaskGroup::builder().name("shop").run(async |group| {
+///     group.task("orders").spawn(async {});
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// for task in recorder.finish().tasks {
+///     println!("{}: {:?}, {:?} ns to {:?} ns", task.name, task.outcome, task.started_ns, task.ended_ns);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskRecord {
@@ -71,6 +88,23 @@ pub struct TaskRecord {
 }
 
 /// How a task ended.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::observe::recorder::{Outcome, Recorder};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let recorder = Recorder::start();
+/// TaskGroup::run(async |group| {
+///     group.task("fetch").spawn(async {});
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// let recording = recorder.finish();
+/// let fetch = recording.tasks.iter().find(|task| task.name == "fetch").unwrap();
+/// assert_eq!(fetch.outcome, Some(Outcome::Succeeded));
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -102,6 +136,30 @@ impl Outcome {
 }
 
 /// A stretch in the life of a task.
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup::observe::recorder::{Phase, Recorder};
+/// use tokio::time::{Duration, sleep};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let recorder = Recorder::start();
+/// TaskGroup::builder().limit(1).run(async |group| {
+///     for name in ["first", "second"] {
+///         group.task(name).spawn(sleep(Duration::from_millis(10)));
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// let recording = recorder.finish();
+/// let second = recording.tasks.iter().find(|task| task.name == "second").unwrap();
+/// let phases = second.phases(recording.duration_ns);
+/// for (phase, from, to) in &phases {
+///     println!("{}: {from} ns to {to} ns", phase.as_str());
+/// }
+/// assert_eq!(phases[0].0, Phase::Queued);
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {

@@ -12,6 +12,25 @@ use crate::scope::cancelled::Cancelled;
 use crate::scope::tree::Scope;
 
 /// Why a task has no value.
+///
+/// ```
+/// use taskgroup::{JoinError, Policy, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let group = TaskGroup::builder().policy(Policy::report(|_| {}));
+/// group.run(async |group| {
+///     let handle = group.spawn(async { Err::<(), _>("disk full") });
+///     match handle.await {
+///         Ok(()) => unreachable!(),
+///         Err(JoinError::Failed(failure)) => assert!(failure.to_string().contains("disk full")),
+///         Err(JoinError::Cancelled(cancelled)) => return Err(cancelled.into()),
+///         Err(other) => return Err(other.into()),
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -68,6 +87,26 @@ impl Fate {
 }
 
 /// Why a child did not become ready.
+///
+/// ```
+/// use taskgroup::{StartError, TaskGroup};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// TaskGroup::run(async |group| {
+///     let server = group.start(async |ready| {
+///         # if true { return Err("port 80 is taken"); }
+///         ready.ready(8080);
+///         Ok(())
+///     });
+///     match server.await {
+///         Err(StartError::Failed(error)) => assert_eq!(error.to_string(), "port 80 is taken"),
+///         other => panic!("{other:?}"),
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {

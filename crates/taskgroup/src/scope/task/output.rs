@@ -8,6 +8,27 @@ use crate::gate;
 ///
 /// This trait is what lets [`spawn`](crate::TaskGroup::spawn) take these kinds; it is implemented
 /// for nothing else.
+///
+/// ```
+/// use taskgroup::{TaskGroup, TaskOutput};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // A function that spawns whatever a group takes.
+/// fn spawn_twice<O>(group: &TaskGroup, work: impl Fn() -> O)
+/// where
+///     O: Future<Output: TaskOutput<Value: Send> + Send> + Send + 'static,
+/// {
+///     group.spawn(work());
+///     group.spawn(work());
+/// }
+/// TaskGroup::run(async |group| {
+///     spawn_twice(&group, || async { Ok::<_, std::io::Error>(1) });
+///     spawn_twice(&group, || async {});
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a child returns `()` or a `Result`, and this future returns `{Self}`",
     label = "`{Self}` is neither `()` nor a `Result`",
