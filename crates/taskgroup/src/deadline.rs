@@ -26,7 +26,9 @@ use crate::scope::tree::{self, Kind, Scope};
 /// use std::time::Duration;
 /// use taskgroup::timeout;
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let late = timeout(Duration::from_secs(3), std::future::pending::<()>()).await.unwrap_err();
+/// let late = timeout(Duration::from_secs(3), std::future::pending::<()>())
+///     .await
+///     .unwrap_err();
 /// assert_eq!(late.limit(), Some(Duration::from_secs(3)));
 /// println!("{late}"); // names the limit and the line of `timeout`
 /// # }
@@ -412,7 +414,8 @@ pub fn timeout_at<F: Future>(
 /// let pages = timeout_with(Duration::from_secs(1), async |deadline: Deadline| {
 ///     for _page in 0..5 {
 ///         tokio::time::sleep(Duration::from_millis(800)).await;
-///         deadline.reschedule_after(Duration::from_secs(1)); // each page may take a second
+///         // Each page may take a second.
+///         deadline.reschedule_after(Duration::from_secs(1));
 ///     }
 ///     5
 /// });
@@ -454,7 +457,9 @@ where
 /// use std::time::Duration;
 /// use taskgroup::move_on_after;
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let advert = move_on_after(Duration::from_millis(50), std::future::pending::<&str>()).await;
+/// let advert =
+///     move_on_after(Duration::from_millis(50), std::future::pending::<&str>())
+///         .await;
 /// assert_eq!(advert.unwrap_or("no advert today"), "no advert today");
 /// # }
 /// ```
@@ -486,7 +491,11 @@ pub fn move_on_after<F: Future>(
 /// use taskgroup::{current_deadline, timeout};
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// assert!(current_deadline().is_none());
-/// timeout(Duration::from_secs(1), async { assert!(current_deadline().is_some()) }).await.unwrap();
+/// timeout(Duration::from_secs(1), async {
+///     assert!(current_deadline().is_some())
+/// })
+/// .await
+/// .unwrap();
 /// # }
 /// ```
 ///

@@ -25,7 +25,8 @@ use crate::scope::task::{Header, Joiner, TaskRef, WaitDone};
 /// use taskgroup::TaskGroup;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// TaskGroup::run(async |group| {
-///     let user = group.task("user").spawn(async { Ok::<_, std::io::Error>("Ada") });
+///     let user =
+///         group.task("user").spawn(async { Ok::<_, std::io::Error>("Ada") });
 ///     let watcher = group.task("watcher").spawn(std::future::pending::<()>());
 ///     assert_eq!(user.await?, "Ada");
 ///     watcher.cancel();

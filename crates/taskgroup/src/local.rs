@@ -27,7 +27,9 @@ use crate::scope::tree::{self, Kind, Scope};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let greeting = USER.scope("Ada".to_owned(), async {
 ///     TaskGroup::run(async |group| {
-///         let child = group.spawn(async { Ok::<_, std::io::Error>(format!("hello {}", USER.get().unwrap())) });
+///         let child = group.spawn(async {
+///             Ok::<_, std::io::Error>(format!("hello {}", USER.get().unwrap()))
+///         });
 ///         Ok(child.await?)
 ///     })
 ///     .await

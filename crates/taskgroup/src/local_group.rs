@@ -167,7 +167,9 @@ impl<'env> LocalGroup<'env> {
     /// let run = LocalGroup::builder()
     ///     .settings(TaskGroup::builder().name("words").limit(2))
     ///     .run(async |group| {
-    ///         let first = group.task("first").spawn(async { Ok::<_, BoxError>(words[0].len()) });
+    ///         let first = group
+    ///             .task("first")
+    ///             .spawn(async { Ok::<_, BoxError>(words[0].len()) });
     ///         Ok(first.await?)
     ///     });
     /// assert_eq!(run.await.unwrap(), 3);
@@ -807,7 +809,9 @@ impl<V> Drop for EndOfChild<V> {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// LocalGroup::run(async |group| {
 ///     let shared = Rc::new(20);
-///     let doubled = group.spawn(async move { Ok::<_, &str>(Rc::new(*shared * 2)) }); // not `Send`
+///     // Neither the future nor its value is `Send`.
+///     let doubled =
+///         group.spawn(async move { Ok::<_, &str>(Rc::new(*shared * 2)) });
 ///     assert_eq!(*doubled.await?, 40);
 ///     Ok(())
 /// })

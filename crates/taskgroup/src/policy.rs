@@ -35,7 +35,9 @@ use crate::gate::{self, Foreign};
 ///     .policy(Policy::collect())
 ///     .run(async |group| {
 ///         for id in 1..=4 {
-///             let page = async move { if id % 2 == 0 { Err(format!("{id} is even")) } else { Ok(id) } };
+///             let page = async move {
+///                 if id % 2 == 0 { Err(format!("{id} is even")) } else { Ok(id) }
+///             };
 ///             pages.push(group.spawn(page));
 ///         }
 ///         Ok(())
@@ -43,7 +45,8 @@ use crate::gate::{self, Foreign};
 ///     .await
 ///     .unwrap_err();
 /// assert_eq!(errors.len(), 2);
-/// let odd: Vec<i32> = pages.iter().filter_map(|page| page.outcome()?.ok().copied()).collect();
+/// let odd: Vec<i32> =
+///     pages.iter().filter_map(|page| page.outcome()?.ok().copied()).collect();
 /// assert_eq!(odd, [1, 3]);
 /// # }
 /// ```
@@ -153,14 +156,22 @@ impl Policy {
     /// use taskgroup::{Policy, TaskGroup};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let out_of_space = |failure: &taskgroup::TaskError| {
-    ///     failure.find::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
+    ///     failure
+    ///         .find::<io::Error>()
+    ///         .is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
     /// };
-    /// let run = TaskGroup::builder().policy(Policy::stop_if(out_of_space)).run(async |group| {
-    ///     group.spawn(async { Err::<(), _>(io::Error::from(io::ErrorKind::NotFound)) }); // goes on
-    ///     group.spawn(std::future::pending::<()>());
-    ///     group.spawn(async { Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull)) }); // stops
-    ///     Ok(())
-    /// });
+    /// let run = TaskGroup::builder().policy(Policy::stop_if(out_of_space)).run(
+    ///     async |group| {
+    ///         group.spawn(async {
+    ///             Err::<(), _>(io::Error::from(io::ErrorKind::NotFound))
+    ///         }); // goes on
+    ///         group.spawn(std::future::pending::<()>());
+    ///         group.spawn(async {
+    ///             Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+    ///         }); // stops
+    ///         Ok(())
+    ///     },
+    /// );
     /// assert_eq!(run.await.unwrap_err().len(), 2);
     /// # }
     /// ```

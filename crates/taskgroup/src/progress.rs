@@ -57,10 +57,13 @@ impl Counts {
 /// use taskgroup::{BoxError, Policy, Progress, TaskGroup, join};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let progress = Progress::expecting(4);
-/// let group = TaskGroup::builder().limit(2).policy(Policy::collect()).progress(&progress);
+/// let group =
+///     TaskGroup::builder().limit(2).policy(Policy::collect()).progress(&progress);
 /// let run = group.run(async |group| {
 ///     for number in 0..4 {
-///         group.spawn(async move { if number == 2 { Err("two is bad") } else { Ok(number) } });
+///         group.spawn(async move {
+///             if number == 2 { Err("two is bad") } else { Ok(number) }
+///         });
 ///     }
 ///     Ok(())
 /// });
@@ -68,7 +71,12 @@ impl Counts {
 ///     let mut events = progress.watch();
 ///     while let Some(counts) = events.next().await {
 ///         assert_eq!(counts.total(), 4);
-///         println!("Progress: {}/{} (failed: {})", counts.ended(), counts.total(), counts.failed);
+///         println!(
+///             "Progress: {}/{} (failed: {})",
+///             counts.ended(),
+///             counts.total(),
+///             counts.failed
+///         );
 ///     }
 /// };
 /// let (result, ()) = join((run, report)).await;

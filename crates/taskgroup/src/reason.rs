@@ -14,7 +14,8 @@ use crate::error::TaskInfo;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// TaskGroup::run(async |group| {
 ///     let handle = group.spawn(async {
-///         let cancelled = until_cancelled(std::future::pending::<()>()).await.unwrap_err();
+///         let cancelled =
+///             until_cancelled(std::future::pending::<()>()).await.unwrap_err();
 ///         assert_eq!(cancelled.reason().kind(), ReasonKind::CancelCalled);
 ///         Err::<(), _>(cancelled)
 ///     });
@@ -67,11 +68,16 @@ pub enum ReasonKind {
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let run = TaskGroup::run(async |group| {
 ///     group.task("save").spawn(async {
-///         let cancelled = until_cancelled(std::future::pending::<()>()).await.unwrap_err();
+///         let cancelled =
+///             until_cancelled(std::future::pending::<()>()).await.unwrap_err();
 ///         let reason = cancelled.reason();
 ///         assert_eq!(reason.kind(), ReasonKind::TaskFailed);
 ///         assert_eq!(reason.task().unwrap().name(), "fetch");
-///         assert!(reason.to_string().starts_with("task `fetch` failed: connection refused"));
+///         assert!(
+///             reason
+///                 .to_string()
+///                 .starts_with("task `fetch` failed: connection refused")
+///         );
 ///         Err::<(), _>(cancelled)
 ///     });
 ///     group.task("fetch").spawn(async { Err::<(), _>("connection refused") });

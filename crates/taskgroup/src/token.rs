@@ -30,7 +30,8 @@ pub(crate) fn reason(location: &'static Location<'static>) -> CancelReason {
 /// TaskGroup::run(async |group| {
 ///     let client = group.spawn(async {
 ///         let token = cancellation_token();
-///         tokio::spawn(async move { token.cancelled().await }); // code that wants a token
+///         // Code that wants a token.
+///         tokio::spawn(async move { token.cancelled().await });
 ///         std::future::pending::<()>().await;
 ///     });
 ///     tokio::task::yield_now().await;

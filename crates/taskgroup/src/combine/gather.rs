@@ -26,7 +26,8 @@ use crate::scope::task::TaskOutput;
 /// let (user, orders) = gather((user(&name), orders(&name))).await?;
 /// assert_eq!((user.as_str(), orders.len()), ("Ada", 2));
 ///
-/// let squares = gather((1..=3).map(|n| async move { Ok::<_, BoxError>(n * n) })).await?;
+/// let squares =
+///     gather((1..=3).map(|n| async move { Ok::<_, BoxError>(n * n) })).await?;
 /// assert_eq!(squares, [1, 4, 9]);
 /// # Ok(()) }
 /// ```
@@ -94,7 +95,8 @@ impl GroupBuilder {
 /// both((async { Ok::<_, &str>(1) }, async {})).await;
 /// both(vec![std::future::ready(Ok::<_, &str>(1))]).await;
 ///
-/// let ((), word) = gather((async {}, async { Ok::<_, &str>("one") })).await.unwrap();
+/// let one = async { Ok::<_, &str>("one") };
+/// let ((), word) = gather((async {}, one)).await.unwrap();
 /// assert_eq!(word, "one");
 /// # }
 /// ```
@@ -114,9 +116,10 @@ pub trait Gather<M>: sealed::Sealed<M> {
 /// ```
 /// use taskgroup::gather;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let pair: (u8, String) =
-///     gather((async { Ok::<_, &str>(1) }, async { Ok::<_, &str>(String::new()) })).await.unwrap();
-/// let list: Vec<u8> = gather([pair.0, 2].map(|n| async move { Ok::<_, &str>(n) })).await.unwrap();
+/// let (one, two) = (async { Ok::<_, &str>(1) }, async { Ok::<_, &str>("two") });
+/// let pair: (u8, &str) = gather((one, two)).await.unwrap();
+/// let list: Vec<u8> =
+///     gather([pair.0, 2].map(|n| async move { Ok::<_, &str>(n) })).await.unwrap();
 /// assert_eq!(list, [1, 2]);
 /// # }
 /// ```

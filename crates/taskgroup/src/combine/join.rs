@@ -14,10 +14,14 @@ use crate::cancel::cancel_point;
 /// use taskgroup::join;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let names = vec!["Ada", "Grace"];
-/// let (length, joined) = join((async { names.len() }, async { names.join(" & ") })).await;
+/// let (length, joined) =
+///     join((async { names.len() }, async { names.join(" & ") })).await;
 /// assert_eq!((length, joined.as_str()), (2, "Ada & Grace"));
 ///
-/// assert_eq!(join(names.iter().map(|name| async move { name.len() })).await, [3, 5]);
+/// assert_eq!(
+///     join(names.iter().map(|name| async move { name.len() })).await,
+///     [3, 5]
+/// );
 /// # }
 /// ```
 ///

@@ -76,9 +76,11 @@ where
 ///     sleep(Duration::from_secs(seconds)).await;
 ///     Ok::<_, std::io::Error>(number)
 /// };
-/// let winner = race_staggered(Duration::from_secs(1), [address(1, 60), address(2, 3)]).await;
+/// let addresses = [address(1, 60), address(2, 3)];
+/// let winner = race_staggered(Duration::from_secs(1), addresses).await;
 /// assert_eq!(winner.unwrap(), 2);
-/// assert_eq!(start.elapsed(), Duration::from_secs(4)); // one of waiting, three of work
+/// // One second of waiting, three of work.
+/// assert_eq!(start.elapsed(), Duration::from_secs(4));
 /// # }
 /// ```
 ///

@@ -26,13 +26,16 @@ use crate::gate;
 /// use std::io::{self, ErrorKind};
 /// # async fn connect(attempt: u32) -> io::Result<&'static str> { if attempt < 3 { Err(ErrorKind::ConnectionRefused.into()) } else { Ok("connected") } }
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let waits = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_times(2);
+/// let waits = ExponentialBuilder::new()
+///     .with_min_delay(Duration::from_secs(1))
+///     .with_max_times(2);
 /// let retry = Retry::new(waits)
 ///     .try_timeout(Duration::from_secs(5))
 ///     .budget(Duration::from_secs(20))
 ///     .on(|error: &io::Error| error.kind() == ErrorKind::ConnectionRefused);
 /// let connection = retry.run(async |attempt| connect(attempt).await).await;
-/// assert_eq!(connection.unwrap(), "connected"); // at the third try, after waits of one and two seconds
+/// // At the third try, after waits of one and two seconds.
+/// assert_eq!(connection.unwrap(), "connected");
 /// # }
 /// ```
 ///
@@ -285,7 +288,8 @@ async fn attempt<F: Future>(
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// let once = Retry::new(ConstantBuilder::new().with_max_times(0));
 /// let once = once.try_timeout(Duration::from_secs(2));
-/// let error = once.run(|_| std::future::pending::<Result<(), &str>>()).await.unwrap_err();
+/// let error =
+///     once.run(|_| std::future::pending::<Result<(), &str>>()).await.unwrap_err();
 /// assert!(matches!(error.last(), TryFault::TimedOut(_)));
 /// # }
 /// ```
@@ -306,7 +310,9 @@ pub enum TryFault {
 /// use taskgroup::Retry;
 /// use taskgroup::combine::GaveUp;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let twice = Retry::new(ConstantBuilder::new().with_delay(Duration::ZERO).with_max_times(1));
+/// let twice = Retry::new(
+///     ConstantBuilder::new().with_delay(Duration::ZERO).with_max_times(1),
+/// );
 /// let error = twice.run(async |_| Err::<(), _>("refused")).await.unwrap_err();
 /// assert_eq!(error.gave_up(), GaveUp::TriesUsedUp);
 /// assert_eq!(error.tries(), 2);
@@ -332,8 +338,11 @@ pub enum GaveUp {
 /// use backon::ConstantBuilder;
 /// use taskgroup::Retry;
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let retry = Retry::new(ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(2));
-/// let error = retry.run(async |_| Err::<(), _>("connection refused")).await.unwrap_err();
+/// let retry = Retry::new(
+///     ConstantBuilder::new().with_delay(Duration::from_secs(1)).with_max_times(2),
+/// );
+/// let error =
+///     retry.run(async |_| Err::<(), _>("connection refused")).await.unwrap_err();
 /// assert_eq!(error.tries(), 3);
 /// assert_eq!(error.elapsed(), Duration::from_secs(2)); // two waits
 /// assert!(error.to_string().contains("connection refused"));

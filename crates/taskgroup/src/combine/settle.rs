@@ -71,7 +71,8 @@ impl<T, K> Settled<T, K> {
 /// use taskgroup::settle;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let texts = ["1", "two", "3"];
-/// let settled = settle(texts.iter().map(|text| async move { text.parse::<u32>() })).await;
+/// let settled =
+///     settle(texts.iter().map(|text| async move { text.parse::<u32>() })).await;
 /// assert_eq!(settled.values, [(0, 1), (2, 3)]);
 /// assert_eq!(settled.failed[0].0, 1);
 /// println!("{:#}", settled.errors.unwrap());
@@ -125,7 +126,8 @@ where
 /// use taskgroup::{BoxError, settle_by_key};
 /// # async fn load(name: &str) -> Result<usize, BoxError> { Ok(name.len()) }
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let settled = settle_by_key(["users", "orders"].map(|name| (name, load(name)))).await;
+/// let settled =
+///     settle_by_key(["users", "orders"].map(|name| (name, load(name)))).await;
 /// let lengths: HashMap<_, _> = settled.values.into_iter().collect();
 /// assert_eq!(lengths["orders"], 6);
 /// # }
@@ -149,7 +151,8 @@ where
 /// use std::future::Ready;
 /// use taskgroup::combine::ValueOf;
 ///
-/// let page: ValueOf<Ready<Result<String, std::io::Error>>> = String::from("index");
+/// let page: ValueOf<Ready<Result<String, std::io::Error>>> =
+///     String::from("index");
 /// let nothing: ValueOf<Ready<()>> = ();
 /// # drop((page, nothing));
 /// ```

@@ -18,7 +18,10 @@ use crate::handle::{JoinError, TaskHandle};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// TaskGroup::run(async |group| {
 ///     let quick = group.spawn(async { Ok::<_, &str>(1) });
-///     let slow = group.task("slow").background().spawn(std::future::pending::<Result<_, &str>>());
+///     let slow = group
+///         .task("slow")
+///         .background()
+///         .spawn(std::future::pending::<Result<_, &str>>());
 ///     let handles = [quick, slow];
 ///     let waited = wait(&handles, Until::FirstCompleted).await;
 ///     assert_eq!(waited.done[0].index(), handles[0].index());
@@ -48,9 +51,12 @@ pub enum Until {
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// TaskGroup::run(async |group| {
 ///     let handles = [1, 10].map(|seconds| {
-///         group.spawn(async move { tokio::time::sleep(Duration::from_secs(seconds)).await })
+///         group.spawn(async move {
+///             tokio::time::sleep(Duration::from_secs(seconds)).await
+///         })
 ///     });
-///     let waited = wait_timeout(Duration::from_secs(5), &handles, Until::All).await;
+///     let waited =
+///         wait_timeout(Duration::from_secs(5), &handles, Until::All).await;
 ///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
 ///     for late in waited.pending {
 ///         late.cancel();
@@ -122,7 +128,9 @@ pub async fn wait<'a, T: 'a>(
 /// use taskgroup::{TaskGroup, wait_timeout};
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// TaskGroup::run(async |group| {
-///     let tasks = [1, 60].map(|seconds| group.spawn(tokio::time::sleep(Duration::from_secs(seconds))));
+///     let tasks = [1, 60].map(|seconds| {
+///         group.spawn(tokio::time::sleep(Duration::from_secs(seconds)))
+///     });
 ///     let waited = wait_timeout(Duration::from_secs(5), &tasks, Until::All).await;
 ///     assert_eq!((waited.done.len(), waited.pending.len()), (1, 1));
 ///     Ok(())

@@ -22,13 +22,16 @@ use std::panic::Location;
 ///
 /// ```
 /// use std::io;
+/// use std::num::ParseIntError;
 /// use taskgroup::{BoxError, ErrorGroup};
 ///
 /// fn handle(error: ErrorGroup) -> Result<(), ErrorGroup> {
 ///     error
 ///         .on::<io::Error>(|_| ()) // handled
-///         .on::<std::fmt::Error>(|errors| Err::<(), ErrorGroup>(errors)) // raised again
-///         .on::<std::num::ParseIntError>(|_| Err::<(), BoxError>("bad input".into())) // replaced
+///         // Raised again.
+///         .on::<std::fmt::Error>(|errors| Err::<(), ErrorGroup>(errors))
+///         // Replaced by another error.
+///         .on::<ParseIntError>(|_| Err::<(), BoxError>("bad input".into()))
 ///         .rest()
 /// }
 /// # let _ = handle;
@@ -88,11 +91,14 @@ mod sealed {
 ///
 /// ```
 /// use std::io;
-/// use taskgroup::error::Handler;
 /// use taskgroup::ErrorGroup;
+/// use taskgroup::error::Handler;
 ///
 /// // A function that adds a clause to others.
-/// fn without_disk(error: ErrorGroup, handler: impl Handler) -> Result<(), ErrorGroup> {
+/// fn without_disk(
+///     error: ErrorGroup,
+///     handler: impl Handler,
+/// ) -> Result<(), ErrorGroup> {
 ///     error.on::<io::Error>(handler).rest()
 /// }
 /// # let _ = |error| without_disk(error, |_| ());
@@ -185,10 +191,13 @@ impl ErrorGroup {
     /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
     /// # }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let critical = |part: &ErrorGroup| part.leaves().any(|leaf| leaf.name() == "load");
+    /// let critical =
+    ///     |part: &ErrorGroup| part.leaves().any(|leaf| leaf.name() == "load");
     /// let rest = save_and_load()
     ///     .await
-    ///     .on::<io::Error>(|matched| if critical(&matched) { Err(matched) } else { Ok(()) })
+    ///     .on::<io::Error>(
+    ///         |matched| if critical(&matched) { Err(matched) } else { Ok(()) },
+    ///     )
     ///     .rest()
     ///     .unwrap_err();
     /// assert_eq!(rest.leaf_count(), 2); // both, in the original order
@@ -217,13 +226,18 @@ impl ErrorGroup {
     /// # use taskgroup::TaskGroup;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let err = TaskGroup::run(async |group| {
-    ///     group.spawn(async { std::fs::read("no/such/file").map(drop).context("reading the list") });
+    ///     group.spawn(async {
+    ///         std::fs::read("no/such/file").map(drop).context("reading the list")
+    ///     });
     ///     Ok(())
     /// })
     /// .await
     /// .unwrap_err();
     ///
-    /// let err = err.on::<std::io::Error>(|_| unreachable!("the error itself is the context")).rest().unwrap_err();
+    /// let err = err
+    ///     .on::<std::io::Error>(|_| unreachable!("the error itself is the context"))
+    ///     .rest()
+    ///     .unwrap_err();
     /// assert!(err.on_caused_by::<std::io::Error>(|_| ()).rest().is_ok());
     /// # }
     /// ```
@@ -244,7 +258,11 @@ impl ErrorGroup {
     /// .await
     /// .unwrap_err();
     ///
-    /// let rest = err.on_panic(|bugs| assert!(bugs.cause().panic_message().unwrap().contains("a bug"))).rest();
+    /// let rest = err
+    ///     .on_panic(|bugs| {
+    ///         assert!(bugs.cause().panic_message().unwrap().contains("a bug"))
+    ///     })
+    ///     .rest();
     /// assert!(rest.is_ok());
     /// # }
     /// ```
@@ -270,7 +288,8 @@ impl ErrorGroup {
     /// #     TaskGroup::builder().name("pair").run(pair).await.unwrap_err()
     /// # }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let rest = save_and_load().await.on_match(|leaf| leaf.name() == "save", |_| ()).rest();
+    /// let rest =
+    ///     save_and_load().await.on_match(|leaf| leaf.name() == "save", |_| ()).rest();
     /// assert_eq!(rest.unwrap_err().cause().name(), "load");
     /// # }
     /// ```

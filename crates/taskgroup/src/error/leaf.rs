@@ -253,14 +253,19 @@ impl TaskError {
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let err = TaskGroup::run(async |group| {
-    ///     group.spawn(async { std::fs::read("no/such/file").map(drop).context("reading the list") });
+    ///     group.spawn(async {
+    ///         std::fs::read("no/such/file").map(drop).context("reading the list")
+    ///     });
     ///     Ok(())
     /// })
     /// .await
     /// .unwrap_err();
     ///
     /// assert!(!err.cause().is::<io::Error>()); // it is the context
-    /// assert_eq!(err.cause().find::<io::Error>().unwrap().kind(), io::ErrorKind::NotFound);
+    /// assert_eq!(
+    ///     err.cause().find::<io::Error>().unwrap().kind(),
+    ///     io::ErrorKind::NotFound
+    /// );
     /// # }
     /// ```
     ///

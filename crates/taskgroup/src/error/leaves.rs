@@ -66,12 +66,15 @@ impl fmt::Debug for Leaf<'_> {
 /// let group = TaskGroup::builder().policy(Policy::collect());
 /// let run = group.run(async |group| {
 ///     for name in ["left", "right"] {
-///         group.task(name).spawn(async move { Err::<(), _>(format!("{name} is broken")) });
+///         group
+///             .task(name)
+///             .spawn(async move { Err::<(), _>(format!("{name} is broken")) });
 ///     }
 ///     Ok(())
 /// });
 /// let error = run.await.unwrap_err();
-/// let mut names: Vec<_> = error.leaves().map(|leaf| leaf.name().to_owned()).collect();
+/// let mut names: Vec<_> =
+///     error.leaves().map(|leaf| leaf.name().to_owned()).collect();
 /// names.sort();
 /// assert_eq!(names, ["left", "right"]);
 /// # }

@@ -37,7 +37,10 @@ impl ErrorGroup {
     /// // `load` failed with an `io::Error`, and then `save` failed in its cleanup.
     /// let err = save_and_load().await;
     /// let (io_errors, others) = err.split::<io::Error>();
-    /// assert_eq!(io_errors.unwrap().to_string(), "group `pair` failed: task `load` failed: connection reset");
+    /// assert_eq!(
+    ///     io_errors.unwrap().to_string(),
+    ///     "group `pair` failed: task `load` failed: connection reset"
+    /// );
     /// assert_eq!(others.unwrap().cause().name(), "save");
     /// # }
     /// ```

@@ -37,7 +37,9 @@ use std::sync::{Arc, Weak};
 /// let error = run.await.unwrap_err();
 /// match error.first() {
 ///     Member::Task(task) => panic!("{task}"),
-///     Member::Group(group) => assert_eq!(group.returned_by().unwrap().name(), "inner"),
+///     Member::Group(group) => {
+///         assert_eq!(group.returned_by().unwrap().name(), "inner")
+///     }
 ///     _ => unreachable!(),
 /// }
 /// # }
@@ -199,12 +201,17 @@ impl fmt::Debug for Member {
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let shop = async |group: TaskGroup| {
-///     group.task("fetch_user").spawn(async { Err::<(), _>("connection refused") });
+///     group
+///         .task("fetch_user")
+///         .spawn(async { Err::<(), _>("connection refused") });
 ///     Ok(())
 /// };
 /// let err = TaskGroup::builder().name("shop").run(shop).await.unwrap_err();
 ///
-/// assert_eq!(err.to_string(), "group `shop` failed: task `fetch_user` failed: connection refused");
+/// assert_eq!(
+///     err.to_string(),
+///     "group `shop` failed: task `fetch_user` failed: connection refused"
+/// );
 /// assert_eq!(err.cause().name(), "fetch_user");
 /// assert_eq!(err.cause().location().file(), file!());
 /// println!("{err:#}"); // the tree
@@ -445,7 +452,8 @@ impl ErrorGroup {
     /// use taskgroup::{ErrorGroup, TaskGroup};
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// // A group in a task of a group: the error of the inner one is a branch of the error of the outer one.
+    /// // A task of a group runs a group of its own: the error of the inner group
+    /// // is a branch of the error of the outer one.
     /// let crawl = async {
     ///     let urls = async |group: TaskGroup| {
     ///         group.task("url_7").spawn(async { Err::<(), _>("not found") });

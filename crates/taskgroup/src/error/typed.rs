@@ -27,10 +27,17 @@ impl ErrorGroup {
     /// }
     ///
     /// async fn load(id: u32) -> Result<String, StoreError> {
-    ///     if id == 0 { Err(StoreError::NotFound(id)) } else { Ok(format!("item {id}")) }
+    ///     if id == 0 {
+    ///         Err(StoreError::NotFound(id))
+    ///     } else {
+    ///         Ok(format!("item {id}"))
+    ///     }
     /// }
     ///
-    /// async fn load_both(one: u32, other: u32) -> Result<(String, String), StoreError> {
+    /// async fn load_both(
+    ///     one: u32,
+    ///     other: u32,
+    /// ) -> Result<(String, String), StoreError> {
     ///     let both = TaskGroup::run(async |group| {
     ///         let (one, other) = (group.spawn(load(one)), group.spawn(load(other)));
     ///         Ok((one.await?, other.await?))

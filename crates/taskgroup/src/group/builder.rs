@@ -178,7 +178,8 @@ impl GroupBuilder {
     /// let (sum, errors) = TaskGroup::builder()
     ///     .policy(Policy::collect())
     ///     .run_to_end(async |group| {
-    ///         let parse = |text: &'static str| group.spawn(async { text.parse::<u32>() });
+    ///         let parse =
+    ///             |text: &'static str| group.spawn(async { text.parse::<u32>() });
     ///         let parts: Vec<_> = ["1", "2", "three"].map(parse).into();
     ///         let mut sum = 0;
     ///         for part in parts {

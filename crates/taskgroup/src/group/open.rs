@@ -41,8 +41,10 @@ use crate::scope::tree::{Kind, Scope, Watch};
 ///
 /// impl Mailer {
 ///     fn send(&self, letter: String) -> Result<(), BoxError> {
-///         // Once the mailer shuts down this is refused, and the caller gets an error.
-///         self.deliveries.spawn(deliver(letter)).map_err(|refused| refused.to_string())?;
+///         // Once the mailer shuts down this is refused, and the caller gets an
+///         // error.
+///         let spawned = self.deliveries.spawn(deliver(letter));
+///         spawned.map_err(|refused| refused.to_string())?;
 ///         Ok(())
 ///     }
 ///

@@ -25,7 +25,10 @@ impl TaskGroup {
     ///     .limit(1)
     ///     .run(async |group| {
     ///         let first = group.spawn_if_free(async { /* … */ }).unwrap();
-    ///         assert!(matches!(group.spawn_if_free(async {}), Err(NotSpawned::Full(_))));
+    ///         assert!(matches!(
+    ///             group.spawn_if_free(async {}),
+    ///             Err(NotSpawned::Full(_))
+    ///         ));
     ///         first.await?;
     ///         assert!(group.spawn_if_free(async {}).is_ok());
     ///         Ok(())
@@ -152,17 +155,20 @@ impl TaskBuilder<'_> {
 /// use taskgroup::{NotSpawned, TaskGroup};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let group = TaskGroup::builder().limit(1);
-/// group.run(async |group| {
-///     group.spawn(tokio::task::yield_now()); // takes the place
-///     match group.spawn_if_free(async { Ok::<_, &str>("second") }) {
-///         Ok(_) => unreachable!("there is one place"),
-///         Err(NotSpawned::Full(future)) => assert_eq!(future.await?, "second"), // runs here
-///         Err(NotSpawned::Refused(refused)) => return Err(refused.into()),
-///     }
-///     Ok(())
-/// })
-/// .await
-/// .unwrap();
+/// group
+///     .run(async |group| {
+///         group.spawn(tokio::task::yield_now()); // takes the place
+///         match group.spawn_if_free(async { Ok::<_, &str>("second") }) {
+///             Ok(_) => unreachable!("there is one place"),
+///             Err(NotSpawned::Full(future)) => {
+///                 assert_eq!(future.await?, "second")
+///             } // runs here
+///             Err(NotSpawned::Refused(refused)) => return Err(refused.into()),
+///         }
+///         Ok(())
+///     })
+///     .await
+///     .unwrap();
 /// # }
 /// ```
 pub enum NotSpawned<F> {

@@ -184,14 +184,16 @@ impl TaskGroup {
     /// # fn is_prime(_: u64) -> bool { false }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
     /// let primes = TaskGroup::run(async |group| {
-    ///     let count = group.spawn_blocking(|token: BlockingToken| -> Result<usize, BoxError> {
-    ///         let mut found = 0;
-    ///         for number in 0..100_000 {
-    ///             token.check()?; // stops here when the group is cancelled
-    ///             found += usize::from(is_prime(number));
-    ///         }
-    ///         Ok(found)
-    ///     });
+    ///     let count = group.spawn_blocking(
+    ///         |token: BlockingToken| -> Result<usize, BoxError> {
+    ///             let mut found = 0;
+    ///             for number in 0..100_000 {
+    ///                 token.check()?; // stops here when the group is cancelled
+    ///                 found += usize::from(is_prime(number));
+    ///             }
+    ///             Ok(found)
+    ///         },
+    ///     );
     ///     Ok(count.await?)
     /// })
     /// .await?;

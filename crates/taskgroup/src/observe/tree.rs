@@ -81,7 +81,12 @@ impl NodeKind {
 /// TaskGroup::run(async |group| {
 ///     let saving = group.task("save").spawn(shield(async {
 ///         tokio::task::yield_now().await;
-///         assert!(tree().nodes().iter().any(|node| node.state() == NodeState::Shielded));
+///         assert!(
+///             tree()
+///                 .nodes()
+///                 .iter()
+///                 .any(|node| node.state() == NodeState::Shielded)
+///         );
 ///     }));
 ///     saving.await?;
 ///     Ok(())
@@ -139,18 +144,26 @@ impl fmt::Display for NodeState {
 /// use taskgroup::TaskGroup;
 /// use taskgroup::observe::{NodeKind, tree};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// TaskGroup::builder().name("shop").run(async |group| {
-///     group.task("orders").background().spawn(std::future::pending::<()>());
-///     tokio::task::yield_now().await;
-///     let tree = tree();
-///     let orders = tree.nodes().iter().find(|node| node.name() == "orders").unwrap();
-///     assert_eq!(orders.kind(), NodeKind::Task);
-///     assert_eq!(orders.path(), "shop/orders");
-///     println!("{} at {}, for {:?}", orders.name(), orders.location(), orders.age());
-///     Ok(())
-/// })
-/// .await
-/// .unwrap();
+/// TaskGroup::builder()
+///     .name("shop")
+///     .run(async |group| {
+///         group.task("orders").background().spawn(std::future::pending::<()>());
+///         tokio::task::yield_now().await;
+///         let tree = tree();
+///         let orders =
+///             tree.nodes().iter().find(|node| node.name() == "orders").unwrap();
+///         assert_eq!(orders.kind(), NodeKind::Task);
+///         assert_eq!(orders.path(), "shop/orders");
+///         println!(
+///             "{} at {}, for {:?}",
+///             orders.name(),
+///             orders.location(),
+///             orders.age()
+///         );
+///         Ok(())
+///     })
+///     .await
+///     .unwrap();
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -394,7 +407,8 @@ pub fn live_tasks() -> usize {
 ///             let me = current_task().unwrap();
 ///             assert_eq!(me.path(), "shop/orders");
 ///         });
-///         assert!(current_task().is_none()); // the body belongs to main, which is Tokio's here
+///         // The body belongs to main, which is Tokio's here.
+///         assert!(current_task().is_none());
 ///         Ok(())
 ///     })
 ///     .await

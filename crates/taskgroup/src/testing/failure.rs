@@ -10,8 +10,12 @@ use super::schedule::Schedule;
 /// ```
 /// use taskgroup::testing::{Explorer, Symptom};
 ///
-/// let failure = Explorer::new().run(0..10, async || Err::<(), _>("broken")).unwrap_err();
-/// assert!(matches!(failure.symptom(), Symptom::Failed(text) if text.contains("broken")));
+/// let explorer = Explorer::new();
+/// let run = explorer.run(0..10, async || Err::<(), _>("broken"));
+/// match run.unwrap_err().symptom() {
+///     Symptom::Failed(text) => assert!(text.contains("broken")),
+///     other => panic!("{other:?}"),
+/// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,7 +68,8 @@ impl fmt::Display for Symptom {
 /// ```
 /// use taskgroup::testing::Explorer;
 ///
-/// let failure = Explorer::new().run(0..10, async || Err::<(), _>("broken")).unwrap_err();
+/// let failure =
+///     Explorer::new().run(0..10, async || Err::<(), _>("broken")).unwrap_err();
 /// assert_eq!(failure.seed(), Some(0)); // of the first run that failed
 /// println!("{failure}"); // with the steps of the run
 /// ```

@@ -87,7 +87,9 @@ use crate::scope::tree::Scope;
 ///     let receive = std::sync::Mutex::new(receive);
 ///     TaskGroup::run(async |group| {
 ///         group.task("sender").spawn(async move { send.send("hello") });
-///         group.task("reader").spawn(async move { receive.lock().unwrap().try_recv().map(drop) });
+///         group
+///             .task("reader")
+///             .spawn(async move { receive.lock().unwrap().try_recv().map(drop) });
 ///         Ok(())
 ///     })
 ///     .await

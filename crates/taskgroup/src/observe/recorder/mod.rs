@@ -20,7 +20,8 @@
 //!         Err::<(), _>("connection refused")
 //!     });
 //!     group.task("orders").spawn(async {
-//!         let cancelled = until_cancelled(sleep(Duration::from_secs(10))).await.unwrap_err();
+//!         let cancelled =
+//!             until_cancelled(sleep(Duration::from_secs(10))).await.unwrap_err();
 //!         sleep(Duration::from_millis(5)).await; // says goodbye
 //!         Err::<(), _>(cancelled)
 //!     });
@@ -32,7 +33,10 @@
 //! let [group, users, orders] = &recording.tasks[..] else { panic!() };
 //! assert_eq!(users.outcome, Some(Outcome::Failed));
 //! assert_eq!(orders.caused_by, Some(1)); // because of `users`
-//! assert_eq!(orders.cleanup(recording.duration_ns), Some(Duration::from_millis(5)));
+//! assert_eq!(
+//!     orders.cleanup(recording.duration_ns),
+//!     Some(Duration::from_millis(5))
+//! );
 //! assert_eq!(group.name, "fetch");
 //!
 //! let mut page = Vec::new(); // a file, rather
@@ -87,7 +91,8 @@ impl Recorder {
     /// });
     /// group.await.unwrap();
     /// let recording = recorder.finish();
-    /// assert_eq!((recording.tasks.len(), recording.omitted), (3, 8)); // a group and ten tasks
+    /// // A group and ten tasks.
+    /// assert_eq!((recording.tasks.len(), recording.omitted), (3, 8));
     /// # }
     /// ```
     pub fn with_limit(limit: usize) -> Self {

@@ -28,14 +28,19 @@ pub struct Recording {
 /// use taskgroup::observe::recorder::Recorder;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let recorder = Recorder::start();
-/// TaskGroup::builder().name("shop").run(async |group| {
-///     group.task("orders").spawn(async {});
-///     Ok(())
-/// })
-/// .await
-/// .unwrap();
+/// TaskGroup::builder()
+///     .name("shop")
+///     .run(async |group| {
+///         group.task("orders").spawn(async {});
+///         Ok(())
+///     })
+///     .await
+///     .unwrap();
 /// for task in recorder.finish().tasks {
-///     println!("{}: {:?}, {:?} ns to {:?} ns", task.name, task.outcome, task.started_ns, task.ended_ns);
+///     println!(
+///         "{}: {:?}, {:?} ns to {:?} ns",
+///         task.name, task.outcome, task.started_ns, task.ended_ns
+///     );
 /// }
 /// # }
 /// ```

@@ -21,8 +21,17 @@ impl Recording {
     /// ```
     /// use taskgroup::observe::recorder::{Recording, TaskRecord};
     ///
-    /// let sleep = TaskRecord { name: "sleep".into(), started_ns: Some(0), ended_ns: Some(2_000), ..TaskRecord::default() };
-    /// let recording = Recording { duration_ns: 2_000, tasks: vec![sleep], ..Recording::default() };
+    /// let sleep = TaskRecord {
+    ///     name: "sleep".into(),
+    ///     started_ns: Some(0),
+    ///     ended_ns: Some(2_000),
+    ///     ..TaskRecord::default()
+    /// };
+    /// let recording = Recording {
+    ///     duration_ns: 2_000,
+    ///     tasks: vec![sleep],
+    ///     ..Recording::default()
+    /// };
     /// let mut trace = Vec::new();
     /// recording.write_trace(&mut trace)?;
     /// assert!(String::from_utf8_lossy(&trace).contains(r#""name":"sleep""#));

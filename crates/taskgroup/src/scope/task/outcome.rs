@@ -17,18 +17,23 @@ use crate::scope::tree::Scope;
 /// use taskgroup::{JoinError, Policy, TaskGroup};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let group = TaskGroup::builder().policy(Policy::report(|_| {}));
-/// group.run(async |group| {
-///     let handle = group.spawn(async { Err::<(), _>("disk full") });
-///     match handle.await {
-///         Ok(()) => unreachable!(),
-///         Err(JoinError::Failed(failure)) => assert!(failure.to_string().contains("disk full")),
-///         Err(JoinError::Cancelled(cancelled)) => return Err(cancelled.into()),
-///         Err(other) => return Err(other.into()),
-///     }
-///     Ok(())
-/// })
-/// .await
-/// .unwrap();
+/// group
+///     .run(async |group| {
+///         let handle = group.spawn(async { Err::<(), _>("disk full") });
+///         match handle.await {
+///             Ok(()) => unreachable!(),
+///             Err(JoinError::Failed(failure)) => {
+///                 assert!(failure.to_string().contains("disk full"))
+///             }
+///             Err(JoinError::Cancelled(cancelled)) => {
+///                 return Err(cancelled.into());
+///             }
+///             Err(other) => return Err(other.into()),
+///         }
+///         Ok(())
+///     })
+///     .await
+///     .unwrap();
 /// # }
 /// ```
 #[derive(Debug)]
@@ -98,7 +103,9 @@ impl Fate {
 ///         Ok(())
 ///     });
 ///     match server.await {
-///         Err(StartError::Failed(error)) => assert_eq!(error.to_string(), "port 80 is taken"),
+///         Err(StartError::Failed(error)) => {
+///             assert_eq!(error.to_string(), "port 80 is taken");
+///         }
 ///         other => panic!("{other:?}"),
 ///     }
 ///     Ok(())
