@@ -1,8 +1,32 @@
 //! Structured concurrency on Tokio: no task outlives its group, no error is lost, no cleanup is
 //! skipped.
 //!
+//! ```
+//! use std::time::Duration;
+//! use taskgroup::TaskGroup;
+//! use tokio::time::sleep;
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     let outcome = TaskGroup::run(async |group| {
+//!         group.task("log").spawn(async { Err::<(), _>("disk full") });
+//!         group.task("slow").spawn(sleep(Duration::from_secs(100)));
+//!         Ok(())
+//!     });
+//!     // At once: "slow" was cancelled, and has ended.
+//!     let errors = outcome.await.unwrap_err();
+//!     assert_eq!(errors.cause().name(), "log");
+//! }
+//! ```
+//!
+//! [`TaskGroup::run`] resolves when the body and all children have ended, whatever happened. The
+//! first failure cancels the others, and the [`ErrorGroup`] has every failure, each with the name
+//! of its task. A cancelled task is dropped at its next suspension point, or cleans up first: see
+//! [`until_cancelled`].
+//!
 //! The contract, `docs/contract.md` in the repository, says what that means: in numbered rules,
-//! each with tests that cite its number.
+//! each with tests that cite its number. The guide, `docs/guide`, has patterns, pitfalls and
+//! comparisons with other libraries.
 //!
 //! # Which one do I use?
 //!
@@ -37,6 +61,19 @@
 //! `spawn` makes tasks, which run on all cores and are `'static`. The helpers (`gather` … `map`)
 //! run futures inside the caller's task, so these may borrow. Given task handles, they wait for
 //! tasks.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `macros` | yes | `#[taskgroup::main]`, and with `testing` `#[taskgroup::testing::test]` |
+//! | `runner` | yes | `run`, `Runner`, `until_stopped`: a runtime, signals, exit codes |
+//! | `retry` | | `Retry`, with the waits of `backon` |
+//! | `testing` | | `testing`: many orders of one test, in virtual time |
+//! | `recorder` | | `observe::recorder`: a timeline of a run, as a page or a trace |
+//! | `tracing` | | a span for each task and group, and warnings as events |
+//! | `indicatif` | | `Progress::show`: a progress bar |
+//! | `tokio-util` | | to and from `CancellationToken` |
 //!
 //! # Where the other names are
 //!
