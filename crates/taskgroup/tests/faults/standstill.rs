@@ -770,6 +770,57 @@ fn fault_c7_names_each_child_that_waits() {
     });
 }
 
+// S53: children that failed or panicked before give their places back, so the two that then hold
+// them are named. An empty group, and one that is dropped half-way in time, are not.
+#[test]
+fn fault_c7_after_failures_and_a_drop() {
+    isolated_paused(|builder| async move {
+        let told = warnings();
+        let settings = builder.limit(2).policy(Policy::collect());
+        let empty = settings.clone().run(async |_: TaskGroup| {
+            sleep(ms(60_000)).await;
+            Ok(())
+        });
+        empty.await.unwrap();
+        let greedy = |group: &TaskGroup, name: &'static str| {
+            let own = group.clone();
+            group.task(name).spawn(async move {
+                drop(own.spawn_when_free(async {}).await);
+            });
+        };
+        let dropped = settings.clone().run(async |group: TaskGroup| {
+            greedy(&group, "early");
+            greedy(&group, "early");
+            forever().await;
+            Ok(())
+        });
+        assert!(tokio::time::timeout(ms(900), dropped).await.is_err());
+        sleep(ms(60_000)).await;
+        assert!(told.try_recv().is_err(), "no group waits for itself");
+
+        let run = settings.run(async |group: TaskGroup| {
+            for number in 0..10 {
+                group.spawn(async move {
+                    assert!(number % 2 == 0, "odd");
+                    Err::<(), _>("even")
+                });
+            }
+            greedy(&group, "first");
+            greedy(&group, "second");
+            sleep(ms(60_000)).await;
+            group.set_limit(3);
+            Ok(())
+        });
+        assert_eq!(run.await.unwrap_err().len(), 10);
+        let message = told.try_recv().unwrap();
+        assert!(
+            message.contains("first") && message.contains("second"),
+            "{message}"
+        );
+        assert!(told.try_recv().is_err(), "it is named once");
+    });
+}
+
 // S53: no warning where one of the places may come back: another child works, the wait is given up
 // in time, the limit is raised in time, the code that waits holds no place, or it has one of
 // another group.

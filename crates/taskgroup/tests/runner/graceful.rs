@@ -3,13 +3,15 @@
 
 use std::io::Read;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use taskgroup::{
-    BoxError, Runner, TaskGroup, shield, timeout, until_cancelled, until_stopped, when_cancelled,
-    when_stopped,
+    BoxError, GroupBuilder, Runner, TaskGroup, shield, timeout, until_cancelled, until_stopped,
+    when_cancelled, when_stopped,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
 
 use crate::programs::{HOUR, cleanup, input_ended, work};
 
@@ -31,6 +33,20 @@ pub(crate) fn run(name: &str) -> Option<ExitCode> {
         "graceful_cleanup_fails" => runner().run_main(cleanup_fails),
         "graceful_end_fails" => runner().run_main(end_fails),
         "graceful_left_fails" => runner().run_main(left_fails),
+        "graceful_many" => runner().run_main(async || eight(own(), || Ok(())).await),
+        "graceful_many_light" => runner().run_main(async || eight(light(), || Ok(())).await),
+        "graceful_many_on_one_thread" => {
+            on_one_thread().run_main(async || eight(own(), || Ok(())).await)
+        }
+        "graceful_many_light_on_one_thread" => {
+            on_one_thread().run_main(async || eight(light(), || Ok(())).await)
+        }
+        "graceful_all_fail" => {
+            runner().run_main(async || eight(own(), || Err("the disk is full".into())).await)
+        }
+        "graceful_all_panic" => {
+            runner().run_main(async || eight(light(), || panic!("a bug")).await)
+        }
         "graceful_late_task" => on_one_thread().run_main(late_task),
         "graceful_late_main" => on_one_thread().run_main(late_main),
         _ => return None,
@@ -253,4 +269,39 @@ async fn late_main() {
     println!("asked");
     tokio::time::sleep(HOUR * 2).await;
     println!("not reached");
+}
+
+fn own() -> GroupBuilder {
+    TaskGroup::builder()
+}
+
+fn light() -> GroupBuilder {
+    TaskGroup::builder().light_tasks()
+}
+
+/// Eight tasks that clean up when they are stopped, and then end as `end` says.
+async fn eight(settings: GroupBuilder, end: fn() -> Result<(), BoxError>) -> Result<(), BoxError> {
+    let (begun, cleaned) = (Arc::new(Barrier::new(9)), Arc::new(AtomicUsize::new(0)));
+    let service = settings.run(async |group| {
+        for _ in 0..8 {
+            let (begun, cleaned) = (begun.clone(), cleaned.clone());
+            group.spawn(async move {
+                let work = async {
+                    begun.wait().await;
+                    std::future::pending::<()>().await;
+                };
+                let _cancelled = until_cancelled(work).await;
+                tokio::task::yield_now().await;
+                cleaned.fetch_add(1, Ordering::SeqCst);
+                end()
+            });
+        }
+        begun.wait().await;
+        println!("started");
+        std::future::pending::<Result<(), BoxError>>().await
+    });
+    let ended = until_stopped(service).await;
+    println!("cleaned: {}", cleaned.load(Ordering::SeqCst));
+    ended.transpose()?;
+    Ok(())
 }

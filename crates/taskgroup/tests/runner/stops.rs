@@ -12,6 +12,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             "fault_f4_a_graceful_stop_is_a_success",
             fault_f4_a_graceful_stop_is_a_success,
         ),
+        trial("many_tasks_clean_up", many_tasks_clean_up),
+        trial("all_fail_after_the_stop", all_fail_after_the_stop),
         trial("what_is_shielded_is_finished", what_is_shielded_is_finished),
         trial("the_future_of_the_stop", the_future_of_the_stop),
         trial("a_loop_of_sections_ends", a_loop_of_sections_ends),
@@ -75,6 +77,36 @@ fn fault_f4_a_graceful_stop_is_a_success() {
             ];
             is_success(&end, &after);
         }
+    }
+}
+
+// S54: many tasks, of both drivers, on both flavours.
+fn many_tasks_clean_up() {
+    for name in [
+        "graceful_many",
+        "graceful_many_light",
+        "graceful_many_on_one_thread",
+        "graceful_many_light_on_one_thread",
+    ] {
+        is_success(&stopped(name, "TERM"), &["cleaned: 8"]);
+    }
+}
+
+// S54, S6, S10: every failure comes out, panics too.
+fn all_fail_after_the_stop() {
+    for (name, error) in [
+        ("graceful_all_fail", "the disk is full"),
+        ("graceful_all_panic", "panicked: a bug"),
+    ] {
+        let end = stopped(name, "TERM");
+        assert_eq!(end.lines, ["cleaned: 8"], "{name}");
+        assert_eq!(
+            end.errors.matches(error).count(),
+            8,
+            "{name}: {}",
+            end.errors
+        );
+        assert_eq!(end.status.code(), Some(1), "{name}");
     }
 }
 

@@ -376,3 +376,96 @@ fn a_canceller_keeps_no_future() {
         ran.await.unwrap();
     });
 }
+
+// S51, S17: many cancellers at once are one cancellation, with the reason of one of them. One that
+// is dropped cancels nothing.
+#[test]
+fn many_cancellers_are_one_cancellation() {
+    everywhere(|| async {
+        let empty = builder().run_cancellable(async |group: TaskGroup| {
+            group.canceller().cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(empty.await.unwrap(), None);
+
+        let ran = group(async |group| {
+            let log = Log::default();
+            let task = group.spawn(log.forever("target"));
+            log.started(1).await;
+            let threads: Vec<_> = (0..8)
+                .map(|number| {
+                    let stop = task.canceller();
+                    std::thread::spawn(move || stop.cancel_with(format!("from thread {number}")))
+                })
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            let error = task.await.unwrap_err().to_string();
+            assert_eq!(error.matches("from thread").count(), 1, "{error}");
+            assert_eq!(log.take(), ["target"]);
+
+            let other = group.spawn(async {
+                turns(2).await;
+                Outcome::Ok(1)
+            });
+            drop(other.canceller());
+            assert_eq!(other.await?, 1);
+            Ok(())
+        });
+        ran.await.unwrap();
+    });
+}
+
+// S51: what has failed, panicked, been cancelled from outside or been dropped half-way is as it
+// was, whatever its canceller does.
+#[test]
+fn a_canceller_comes_too_late() {
+    everywhere(|| async {
+        let collect = builder().policy(Policy::collect());
+        let (stops, errors) = collect
+            .run_to_end(async |group: TaskGroup| {
+                let failing = group.spawn(async { Err::<(), _>("broken") });
+                let panicking =
+                    group.spawn(async { assert!(std::hint::black_box(false), "a bug") });
+                let stops = [failing.canceller(), panicking.canceller()];
+                assert!(failing.await.is_err() && panicking.await.is_err());
+                stops.iter().for_each(Canceller::cancel);
+                assert!(!group.is_cancelled());
+                Ok([group.canceller()])
+            })
+            .await;
+        stops.unwrap().iter().for_each(Canceller::cancel);
+        let mut all = messages(&errors.unwrap());
+        all.sort();
+        assert_eq!(all, ["broken", "panic: a bug"]);
+
+        let ran = group(async |outer| {
+            let (log, mut stops) = (Log::default(), Vec::new());
+            let inner = builder().run(async |group: TaskGroup| {
+                let child = group.spawn(log.forever("child"));
+                stops.extend([group.canceller(), child.canceller()]);
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = log.started(1) => {}
+            }
+            assert!(stops[0].is_cancelled());
+            stops.iter().for_each(|stop| stop.cancel_with("too late"));
+            let task = outer.spawn(told(Steps::default()));
+            task.cancel_with("in time");
+            task.canceller().cancel_with("too late");
+            let error = task.await.unwrap_err().to_string();
+            assert!(
+                error.contains("in time") && !error.contains("too late"),
+                "{error}"
+            );
+            Ok(log)
+        });
+        assert_eq!(ran.await.unwrap().take(), ["child"]);
+    });
+}

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use taskgroup::{NotSpawned, Policy, Progress, TaskGroup, TaskHandle};
+use taskgroup::{NotSpawned, Policy, Progress, TaskGroup, TaskHandle, shield};
 
 use crate::support::{
     Log, Outcome, Steps, builder, everywhere, forever, messages, paused, sleep, turns,
@@ -298,5 +298,85 @@ fn a_spawn_that_panics_gives_its_place_back() {
         let child = group.group().spawn_if_free(async { Outcome::Ok(7) });
         assert_eq!(child.unwrap().await.unwrap(), 7);
         group.close().await.unwrap();
+    });
+}
+
+// S53: a limit that changes in an empty group, and while all fail or panic.
+#[test]
+fn a_limit_that_changes_while_all_fail() {
+    everywhere(|| async {
+        let empty = builder().limit(1).run(async |group: TaskGroup| {
+            group.set_limit(3);
+            group.set_limit(2);
+            Ok(group.limit())
+        });
+        assert_eq!(empty.await.unwrap(), Some(2));
+
+        let room = Room::default();
+        let collect = builder().limit(1).policy(Policy::collect());
+        let (none, errors) = collect
+            .run_to_end(async |group: TaskGroup| {
+                for number in 0..40 {
+                    let room = room.clone();
+                    group.spawn(async move {
+                        room.stay(number % 3).await;
+                        assert!(number % 2 == 0, "odd");
+                        Err::<(), _>("even")
+                    });
+                    group.set_limit(1 + number % 4);
+                }
+                Ok(())
+            })
+            .await;
+        assert_eq!((none, errors.unwrap().len()), (Some(()), 40));
+        assert!((1..=4).contains(&room.most()));
+    });
+}
+
+// S53, S9: a limit that is raised starts nothing in a group that was cancelled or dropped half-way.
+#[test]
+fn a_higher_limit_starts_nothing_in_an_ended_group() {
+    everywhere(|| async {
+        let log = Log::default();
+        let ran = builder()
+            .limit(1)
+            .run_cancellable(async |group: TaskGroup| {
+                group.spawn(log.forever("running"));
+                let queued = group.spawn(async { panic!("it never runs") });
+                log.started(1).await;
+                group.cancel();
+                group.set_limit(5);
+                assert!(group.spawn_if_free(async {}).is_err());
+                shield(async {
+                    assert!(queued.await.unwrap_err().is_cancelled());
+                })
+                .await;
+                forever().await;
+                Ok(())
+            });
+        assert_eq!(ran.await.unwrap(), None);
+
+        let ran = builder().run(async |_| {
+            let mut own = None;
+            let inner = builder().limit(1).run(async |group: TaskGroup| {
+                group.spawn(log.forever("running"));
+                group.spawn(async { panic!("it never runs") });
+                own = Some(group);
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = log.started(2) => {}
+            }
+            let own = own.unwrap();
+            own.set_limit(5);
+            let refused = own.spawn_if_free(async {}).unwrap_err();
+            assert!(matches!(refused, NotSpawned::Refused(_)), "{refused}");
+            Ok(())
+        });
+        ran.await.unwrap();
+        assert_eq!(log.take(), ["running", "running"]);
     });
 }

@@ -535,3 +535,79 @@ fn policies_are_values() {
     let text = format!("{policy:?}");
     assert!(text.contains("reports: true"), "{text}");
 }
+
+// S50: a predicate judges failures: none in an empty group, none where all succeed, a panic like an
+// error. A child that is cancelled from outside is none. What a group that is dropped half-way
+// leaves behind goes to the scope around it.
+#[test]
+fn a_predicate_judges_failures_only() {
+    everywhere(|| async {
+        let judged = Log::default();
+        let log = judged.clone();
+        let settings = builder().policy(Policy::stop_if(move |failure| {
+            log.add(line(failure));
+            failure.is_panic()
+        }));
+        settings.clone().run(async |_| Ok(())).await.unwrap();
+        let ran = settings.clone().run(async |group: TaskGroup| {
+            for number in 0..20 {
+                group.spawn(turns(number % 3));
+            }
+            Ok(group.spawn(async { Outcome::Ok(1) }).await?)
+        });
+        assert_eq!(ran.await.unwrap(), 1);
+        assert_eq!(judged.take(), [""; 0]);
+
+        let ran = settings.clone().run(async |group: TaskGroup| {
+            let tolerated = group.task("a").spawn(async { Err::<(), _>("broken") });
+            assert!(tolerated.await.is_err());
+            group.task("b").spawn(async { panic!("a bug") });
+            forever().await;
+            Ok(())
+        });
+        let mut all = messages(&ran.await.unwrap_err());
+        all.sort();
+        assert_eq!(all, ["broken", "panic: a bug"]);
+        assert_eq!(judged.take(), ["a: broken", "b: panic: a bug"]);
+
+        let ran = builder().run_cancellable(async |outer: TaskGroup| {
+            let log = Log::default();
+            let (inner, child) = (settings.clone(), log.forever("child"));
+            outer.spawn(async move {
+                let inner = inner.run(async |group| {
+                    group.spawn(child);
+                    forever().await;
+                    Ok(())
+                });
+                inner.await
+            });
+            log.started(1).await;
+            outer.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ran.await.unwrap(), None);
+        assert_eq!(judged.take(), [""; 0]);
+
+        let ran = builder().run(async |_| {
+            let steps = Steps::default();
+            let inner = settings.clone().run(async |group| {
+                let begun = steps.clone();
+                group.spawn(async move {
+                    begun.step();
+                    let _guard = until_cancelled(forever()).await;
+                    Err::<(), _>("half done")
+                });
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = steps.reached(1) => {}
+            }
+            Ok(())
+        });
+        assert_eq!(messages(&ran.await.unwrap_err()), ["half done"]);
+    });
+}

@@ -136,3 +136,76 @@ fn a_task_cancels_its_tokens() {
         assert_eq!(ran.await.unwrap_err().leaf_count(), 1);
     });
 }
+
+// S51: the token of a group that ends by itself stays as it is. A group whose children all fail or
+// panic, that is cancelled from outside or is dropped half-way cancels it. A token that comes after
+// the end of its group cancels nothing.
+#[test]
+fn each_end_has_its_tokens() {
+    everywhere(|| async {
+        let empty = builder().run(async |group: TaskGroup| Ok(group.cancellation_token()));
+        let token = empty.await.unwrap();
+        assert!(!token.is_cancelled());
+
+        let late = CancellationToken::new();
+        let ended = builder().run(async |group: TaskGroup| {
+            group.cancel_on(&late);
+            Ok(7)
+        });
+        assert_eq!(ended.await.unwrap(), 7);
+        late.cancel();
+
+        let mut tokens = Vec::new();
+        for panics in [false, true] {
+            let ran = builder().run(async |group: TaskGroup| {
+                tokens.push(group.cancellation_token());
+                for _ in 0..5 {
+                    group.spawn(async move {
+                        assert!(!panics, "a bug");
+                        Err::<(), _>("broken")
+                    });
+                }
+                forever().await;
+                Ok(())
+            });
+            assert!(ran.await.is_err());
+        }
+
+        let log = Log::default();
+        let ran = builder().run_cancellable(async |outer: TaskGroup| {
+            let inner = builder().run(async |group: TaskGroup| {
+                tokens.push(group.cancellation_token());
+                group.spawn(log.forever("child"));
+                log.started(1).await;
+                outer.cancel();
+                forever().await;
+                Ok(())
+            });
+            let _ = inner.await;
+            Ok(())
+        });
+        assert_eq!(ran.await.unwrap(), None);
+
+        let ran = group(async |_| {
+            let inner = builder().run(async |group: TaskGroup| {
+                tokens.push(group.cancellation_token());
+                group.spawn(log.forever("child"));
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = log.started(2) => {}
+            }
+            Ok(())
+        });
+        ran.await.unwrap();
+
+        assert_eq!(tokens.len(), 4);
+        for token in tokens {
+            token.cancelled().await;
+        }
+        assert_eq!(log.take(), ["child", "child"]);
+    });
+}

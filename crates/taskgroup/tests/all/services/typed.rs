@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, TaskHandle};
+use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, TaskHandle, until_cancelled};
 
-use crate::support::{Outcome, builder, everywhere, forever, turns};
+use crate::support::{Outcome, Steps, builder, everywhere, forever, turns};
 
 /// What a library has.
 #[derive(Debug)]
@@ -225,4 +225,78 @@ fn children_return_plain_values() {
 
 fn false_now() -> bool {
     std::hint::black_box(false)
+}
+
+// S52, S15: what a group that was dropped half-way leaves behind has its type in the scope around
+// it. A plain value is cancelled with its group.
+#[test]
+fn dropped_half_way() {
+    everywhere(|| async {
+        let ran = builder().run(async |_| {
+            let (steps, mut kept) = (Steps::default(), None);
+            let inner = builder().run(async |group: TaskGroup| {
+                let begun = steps.clone();
+                group.spawn(async move {
+                    begun.step();
+                    let _cleaning = until_cancelled(forever()).await;
+                    Err::<(), _>(StoreError::NotFound(3))
+                });
+                let begun = steps.clone();
+                kept = Some(group.spawn_value(async move {
+                    begun.step();
+                    forever().await;
+                    1
+                }));
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = steps.reached(2) => {}
+            }
+            let plain: TaskHandle<i32> = kept.unwrap();
+            assert!(plain.await.unwrap_err().is_cancelled());
+            Ok(())
+        });
+        let error = StoreError::from(ran.await.unwrap_err());
+        assert!(matches!(error, StoreError::NotFound(3)), "{error:?}");
+    });
+}
+
+// S52, S10: plain values where all panic, and cancelled from outside.
+#[test]
+fn plain_values_in_each_end() {
+    everywhere(|| async {
+        let collect = builder().policy(Policy::collect());
+        let (none, errors) = collect
+            .run_to_end(async |group: TaskGroup| {
+                for number in 0..10 {
+                    group.spawn_value(async move {
+                        assert!(false_now(), "a bug");
+                        number
+                    });
+                }
+                Ok(())
+            })
+            .await;
+        assert_eq!((none, errors.unwrap().len()), (Some(()), 10));
+
+        let (steps, mut kept) = (Steps::default(), None);
+        let ran = builder().run_cancellable(async |group: TaskGroup| {
+            let begun = steps.clone();
+            kept = Some(group.spawn_value(async move {
+                begun.step();
+                forever().await;
+                1
+            }));
+            steps.reached(1).await;
+            group.cancel();
+            forever().await;
+            Ok(())
+        });
+        assert_eq!(ran.await.unwrap(), None);
+        let plain: TaskHandle<i32> = kept.unwrap();
+        assert!(plain.await.unwrap_err().is_cancelled());
+    });
 }

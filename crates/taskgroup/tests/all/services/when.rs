@@ -1,6 +1,7 @@
 //! S51: futures of a cancellation and of an end.
 
-use taskgroup::{TaskGroup, shield, until_cancelled, when_cancelled, when_ended};
+use taskgroup::{Policy, TaskGroup, shield, until_cancelled, when_cancelled, when_ended};
+use tokio::task::JoinHandle;
 
 use crate::support::{Log, Outcome, Steps, builder, everywhere, forever, group, turns};
 
@@ -178,5 +179,80 @@ fn a_dropped_watch_is_forgotten() {
             Ok(())
         });
         ran.await.unwrap();
+    });
+}
+
+fn watch(group: &TaskGroup) -> [JoinHandle<()>; 2] {
+    [
+        tokio::spawn(group.when_cancelled()),
+        tokio::spawn(group.when_ended()),
+    ]
+}
+
+// S51: a watch resolves in whatever way its group ends: without a child, when all fail or panic,
+// cancelled from outside, and dropped half-way.
+#[test]
+fn each_end_resolves_a_watch() {
+    everywhere(|| async {
+        let empty = builder().run(async |group: TaskGroup| Ok(watch(&group)));
+        let mut watches = Vec::from(empty.await.unwrap());
+
+        let collect = builder().policy(Policy::collect());
+        let (all_fail, errors) = collect
+            .run_to_end(async |group: TaskGroup| {
+                let watches = watch(&group);
+                for number in 0..10 {
+                    group.spawn(async move {
+                        assert!(number % 2 == 0, "odd");
+                        Err::<(), _>("even")
+                    });
+                }
+                Ok(watches)
+            })
+            .await;
+        assert_eq!(errors.unwrap().len(), 10);
+        watches.extend(all_fail.unwrap());
+
+        let log = Log::default();
+        let outer = builder().run_cancellable(async |outer: TaskGroup| {
+            let (child, (tell, told)) = (log.forever("child"), tokio::sync::oneshot::channel());
+            outer.spawn(async move {
+                let inner = builder().run(async |group: TaskGroup| {
+                    group.spawn(child);
+                    let _ = tell.send(watch(&group));
+                    forever().await;
+                    Ok(())
+                });
+                inner.await
+            });
+            watches.extend(told.await?);
+            log.started(1).await;
+            assert!(!watches[4].is_finished());
+            outer.cancel();
+            Ok(())
+        });
+        outer.await.unwrap();
+
+        let ran = group(async |_| {
+            let inner = builder().run(async |group: TaskGroup| {
+                watches.extend(watch(&group));
+                group.spawn(log.forever("child"));
+                forever().await;
+                Ok(())
+            });
+            tokio::select! {
+                biased;
+                _ = inner => panic!("it never ends"),
+                () = log.started(2) => {}
+            }
+            Ok(())
+        });
+        ran.await.unwrap();
+
+        assert_eq!(watches.len(), 8);
+        for watch in watches {
+            watch.await.unwrap();
+        }
+        assert_eq!(log.take(), ["child", "child"]);
     });
 }
