@@ -12,7 +12,7 @@ use taskgroup::{
     timeout, until_cancelled,
 };
 
-use crate::support::{everywhere, forever, messages, ms, paused, turns};
+use crate::support::{Steps, everywhere, forever, messages, ms, paused, turns};
 
 type Outcome<T> = Result<T, BoxError>;
 
@@ -560,5 +560,41 @@ fn many_that_wait_are_cancelled_alone() {
             Ok(7)
         });
         assert_eq!(run.await.unwrap(), 7);
+    });
+}
+
+// S48, S11: cancelled from outside, here by the code beside it. The children clean up, and the code
+// after the run does not go on.
+#[test]
+fn cancelled_from_outside() {
+    everywhere(|| async {
+        let (log, steps) = (RefCell::new(Vec::new()), Steps::default());
+        let ran = crate::support::builder().run_cancellable(async |outer: TaskGroup| {
+            let inner = LocalGroup::run(async |group| {
+                group.spawn(async {
+                    steps.step();
+                    let _cancelled = until_cancelled(forever()).await.unwrap_err();
+                    turns(2).await;
+                    log.borrow_mut().push("cleaned");
+                });
+                let (held, begun) = (OnDrop(&log, "dropped"), &steps);
+                group.spawn(async move {
+                    let _held = held;
+                    begun.step();
+                    forever().await;
+                });
+                forever().await;
+                Ok(())
+            });
+            let stop = async {
+                steps.reached(2).await;
+                outer.cancel();
+            };
+            let _ = tokio::join!(inner, stop);
+            log.borrow_mut().push("went on");
+            Ok(())
+        });
+        assert_eq!(ran.await.unwrap(), None);
+        assert_eq!(*log.borrow(), ["dropped", "cleaned"]);
     });
 }

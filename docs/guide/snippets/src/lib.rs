@@ -18,6 +18,21 @@ mod from_trio {}
 #[doc = include_str!("../../src/from-joinset.md")]
 mod from_joinset {}
 
+#[doc = include_str!("../../src/from-errgroup.md")]
+mod from_errgroup {}
+
+#[doc = include_str!("../../src/from-kotlin.md")]
+mod from_kotlin {}
+
+#[doc = include_str!("../../src/from-swift.md")]
+mod from_swift {}
+
+#[doc = include_str!("../../src/from-java.md")]
+mod from_java {}
+
+#[doc = include_str!("../../src/compared.md")]
+mod compared {}
+
 #[doc = include_str!("../../src/seeing.md")]
 mod seeing {}
 

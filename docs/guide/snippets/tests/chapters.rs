@@ -86,6 +86,97 @@ fn links_between_chapters_lead_somewhere() {
     }
 }
 
+/// The anchor that mdBook gives to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        '-' | '_' => Some(c),
+        _ => c.is_alphanumeric().then_some(c),
+    });
+    kept.collect::<String>().to_lowercase()
+}
+
+/// The section of a chapter that a link leads to: from its heading to the next one of that level.
+fn section<'a>(page: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut fenced = false;
+    let mut found: Option<(usize, usize)> = None;
+    let mut at = 0;
+    for line in page.split_inclusive('\n') {
+        let begin = at;
+        at += line.len();
+        fenced ^= line.starts_with("```");
+        let level = line.len() - line.trim_start_matches('#').len();
+        if fenced || level == 0 {
+            continue;
+        }
+        match found {
+            Some((from, outer)) if level <= outer => return Some(&page[from..begin]),
+            Some(_) => {}
+            None if anchor(&line[level..]) == wanted => found = Some((begin, level)),
+            None => {}
+        }
+    }
+    found.map(|(from, _)| &page[from..])
+}
+
+#[test]
+fn links_to_a_section_lead_to_a_heading() {
+    for chapter in chapters() {
+        let page = read(&guide().join(&chapter));
+        for target in between(&page, "](", ")") {
+            let Some((file, wanted)) = target.split_once('#') else {
+                continue;
+            };
+            if file.contains("://") || !(file.is_empty() || chapters().contains(file)) {
+                continue;
+            }
+            let there = match file {
+                "" => page.clone(),
+                file => read(&guide().join(file)),
+            };
+            assert!(
+                section(&there, wanted).is_some(),
+                "{chapter} links to {target}"
+            );
+        }
+    }
+}
+
+/// What the table of compared.md says of this library leads to code that is run.
+#[test]
+fn each_claim_of_the_comparison_leads_to_code() {
+    let page = read(&guide().join("compared.md"));
+    let rows: Vec<_> = page
+        .lines()
+        .skip_while(|line| !line.ends_with("| here |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 20, "only {} rows", rows.len());
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 11, "{row}");
+        let peers = &cells[1..10];
+        assert!(
+            peers
+                .iter()
+                .all(|cell| ["yes", "part", "hand", "no"].contains(cell)),
+            "{row}"
+        );
+        let target = between(cells[10], "](", ")").pop_first().expect(row);
+        let (file, wanted) = target.split_once('#').expect(row);
+        let there = match file {
+            "" => page.clone(),
+            file => read(&guide().join(file)),
+        };
+        let code = section(&there, wanted).expect(row);
+        assert!(
+            code.contains("```rust\n"),
+            "{target} has no code that is run"
+        );
+    }
+}
+
 /// The first program of README.md prints what stands below it, because both are those of an
 /// example.
 #[test]
