@@ -42,7 +42,7 @@
 //! | blocking work | [`TaskGroup::spawn_blocking`] | `to_thread` |
 //! | all values in argument order, or every failure | [`gather`] | `gather`, `Promise.all` |
 //! | all outcomes, by index or key | [`settle`], [`settle_by_key`] | `gather(return_exceptions=True)`, `allSettled` |
-//! | the first that succeeds | [`race`], [`race_staggered`] | `Promise.any`, `staggered_race` |
+//! | the first that succeeds | [`race`], [`race_by_key`], [`race_staggered`] | `Promise.any`, `staggered_race` |
 //! | one function over many items | [`map`] | `Semaphore` and `gather` |
 //! | outcomes in order of completion | [`as_completed`] | `as_completed` |
 //! | outcomes as they come, while the group still spawns | [`TaskGroup::outcomes`] | `join_next`, `group.next()` |
@@ -134,7 +134,7 @@ pub use combine::as_completed::as_completed;
 pub use combine::gather::gather;
 pub use combine::join::join;
 pub use combine::map::map;
-pub use combine::race::{race, race_staggered};
+pub use combine::race::{race, race_by_key, race_staggered};
 #[cfg(feature = "retry")]
 pub use combine::retry::Retry;
 pub use combine::settle::{settle, settle_by_key};

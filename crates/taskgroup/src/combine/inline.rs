@@ -26,6 +26,8 @@ use crate::group::TaskGroup;
 use crate::handle::JoinError;
 use crate::progress::{Fate, Progress};
 use crate::scope::dated::Dated;
+pub(crate) use crate::scope::entrant::Entrant;
+use crate::scope::entrant::Inline as Child;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
 use crate::scope::task::{TaskOutput, converted};
@@ -183,7 +185,8 @@ impl Inline<'_> {
             return Err(self.never_runs(&entry.who, future, group.reason_or_dropped()));
         }
         entry.progress.start();
-        let scope = Scope::open(Kind::Section, group.clone(), self.location);
+        let kind = Kind::Inline(Child::new(entry.who.clone()));
+        let scope = Scope::open(kind, group.clone(), self.location);
         opened(&scope);
         let here = scope.clone();
         let who = &entry.who;
@@ -280,7 +283,7 @@ impl Inline<'_> {
 
     pub(crate) fn info(self, entrant: &Entrant) -> TaskInfo {
         let above = who::info(self.group.scope());
-        let id = TaskId::new(above.id().group(), entrant.index);
+        let id = TaskId::new(above.id().group(), entrant.index());
         TaskInfo::new(entrant.display_name(), id, Some(&above), self.location)
     }
 }
@@ -295,35 +298,13 @@ impl Entry {
     /// The next child of `group`.
     pub(crate) fn new(group: &TaskGroup, name: Name) -> Self {
         Self {
-            who: Entrant {
-                index: group.scope().next_index(),
-                name,
-            },
+            who: Entrant::new(group.scope().next_index(), name),
             progress: Tracked::new(group),
         }
     }
 
     pub(crate) fn who(&self) -> &Entrant {
         &self.who
-    }
-}
-
-/// What an inline child is called.
-#[derive(Clone)]
-pub(crate) struct Entrant {
-    index: u32,
-    name: Name,
-}
-
-impl Entrant {
-    /// Its number in the group.
-    pub(crate) fn index(&self) -> u32 {
-        self.index
-    }
-
-    pub(crate) fn display_name(&self) -> Cow<'static, str> {
-        let number = || Cow::Owned(format!("#{}", self.index));
-        self.name.clone().unwrap_or_else(number)
     }
 }
 

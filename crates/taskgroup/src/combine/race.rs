@@ -1,11 +1,14 @@
 //! The first success, or every failure.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::inline::{Converting, Inline, Source};
+use super::settle::{name_of, unzipped};
 use crate::cancel::cancel_point;
 use crate::deadline::move_on_after;
 use crate::error::{BoxError, ErrorGroup};
@@ -60,6 +63,42 @@ where
     TaskGroup::builder().race(futures)
 }
 
+/// As [`race`], with a key for each future. The key of the winner comes with its value. In errors
+/// and in the [live tree](crate::observe::tree()) the key is the name of the future.
+///
+/// ```
+/// use taskgroup::race_by_key;
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # async fn fetch(mirror: &str) -> Result<String, String> { if mirror == "c" { Ok("page".into()) } else { Err(format!("{mirror} is down")) } }
+/// let mirrors = ["a", "b", "c"].map(|mirror| (mirror, fetch(mirror)));
+/// let (mirror, page) = race_by_key(mirrors).await.unwrap();
+/// assert_eq!((mirror, &*page), ("c", "page"));
+///
+/// let errors = race_by_key([("a", fetch("a"))]).await.unwrap_err();
+/// assert_eq!(errors.cause().name(), "a");
+/// # }
+/// ```
+///
+/// [`GroupBuilder::race_by_key`] takes settings: the name of the race, for example.
+///
+/// # Errors
+/// As [`race`].
+///
+/// # Cancel safety
+/// As [`race`].
+///
+/// # Drop
+/// As [`race`].
+#[track_caller]
+pub fn race_by_key<K, F, I, T>(futures: I) -> impl Future<Output = Result<(K, T), ErrorGroup>>
+where
+    K: fmt::Debug,
+    I: IntoIterator<Item = (K, F)>,
+    F: Future<Output: TaskOutput<Value = T>>,
+{
+    TaskGroup::builder().race_by_key(futures)
+}
+
 /// As [`race`], but the futures start one after the other. The next one starts when the one before
 /// it has failed, or has not won after `delay`.
 ///
@@ -84,7 +123,8 @@ where
 /// # }
 /// ```
 ///
-/// [`GroupBuilder::race_staggered`] takes settings.
+/// [`GroupBuilder::race_staggered`] takes settings, and
+/// [`GroupBuilder::race_staggered_by_key`] keys as well.
 ///
 /// # Errors
 /// As [`race`].
@@ -112,8 +152,9 @@ async fn staggered<F, V>(
     settings: GroupBuilder,
     delay: Duration,
     location: &'static Location<'static>,
+    names: Vec<Cow<'static, str>>,
     futures: Vec<F>,
-) -> Result<V, ErrorGroup>
+) -> Result<Won<V>, ErrorGroup>
 where
     F: Future<Output = Result<V, BoxError>>,
 {
@@ -134,7 +175,7 @@ where
             future.await
         }
     });
-    race_at(settings, location, Source::of_results(in_turn)).await
+    raced(settings, location, &names, Source::of_results(in_turn)).await
 }
 
 /// What the next runner waits for.
@@ -166,7 +207,7 @@ impl GroupBuilder {
         N: Iterator<Item = F>,
         F: Future<Output: TaskOutput<Value = T>>,
     {
-        race_at(self, Location::caller(), Source::new(futures))
+        value_of(raced(self, Location::caller(), &[], Source::new(futures)))
     }
 
     /// As [`race_staggered`], with these settings. The policy is [`Policy::first_success`].
@@ -186,15 +227,111 @@ impl GroupBuilder {
         F: Future<Output: TaskOutput<Value = T>>,
     {
         let futures = futures.into_iter().map(Converting::new).collect();
-        staggered(self, delay, Location::caller(), futures)
+        value_of(staggered(
+            self,
+            delay,
+            Location::caller(),
+            Vec::new(),
+            futures,
+        ))
+    }
+
+    /// As [`race_by_key`], with these settings. The policy is [`Policy::first_success`].
+    ///
+    /// # Errors
+    /// As [`race`].
+    #[track_caller]
+    pub fn race_by_key<K, F, I, T>(
+        self,
+        futures: I,
+    ) -> impl Future<Output = Result<(K, T), ErrorGroup>>
+    where
+        K: fmt::Debug,
+        I: IntoIterator<Item = (K, F)>,
+        F: Future<Output: TaskOutput<Value = T>>,
+    {
+        let (keys, futures) = unzipped(futures);
+        let names = keys.iter().map(name_of).collect();
+        keyed(self, Location::caller(), keys, names, futures)
+    }
+
+    /// As [`race_by_key`], with these settings, and the futures start one after the other as in
+    /// [`race_staggered`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use taskgroup::TaskGroup;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// # async fn connect(address: &str) -> Result<u32, String> { if address == "::1" { Err("no route".into()) } else { Ok(7) } }
+    /// let addresses = ["::1", "127.0.0.1"].map(|address| (address, connect(address)));
+    /// let race = TaskGroup::builder().name("connect");
+    /// let (address, socket) =
+    ///     race.race_staggered_by_key(Duration::from_millis(250), addresses).await.unwrap();
+    /// assert_eq!((address, socket), ("127.0.0.1", 7));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`race`].
+    #[track_caller]
+    pub fn race_staggered_by_key<K, F, I, T>(
+        self,
+        delay: Duration,
+        futures: I,
+    ) -> impl Future<Output = Result<(K, T), ErrorGroup>>
+    where
+        K: fmt::Debug,
+        I: IntoIterator<Item = (K, F)>,
+        F: Future<Output: TaskOutput<Value = T>>,
+    {
+        let (keys, futures) = unzipped(futures);
+        let names = keys.iter().map(name_of).collect();
+        let race = staggered(self, delay, Location::caller(), names, futures);
+        key_of(keys, race)
     }
 }
 
-async fn race_at<S, F, V>(
+/// The winner of a race: its place among the futures, and its value.
+type Won<V> = (usize, V);
+
+async fn value_of<V>(
+    race: impl Future<Output = Result<Won<V>, ErrorGroup>>,
+) -> Result<V, ErrorGroup> {
+    let (_, value) = race.await?;
+    Ok(value)
+}
+
+async fn key_of<K, V>(
+    keys: Vec<K>,
+    race: impl Future<Output = Result<Won<V>, ErrorGroup>>,
+) -> Result<(K, V), ErrorGroup> {
+    let (index, value) = race.await?;
+    match keys.into_iter().nth(index) {
+        Some(key) => Ok((key, value)),
+        None => unreachable!("there is a key for each future"),
+    }
+}
+
+async fn keyed<K, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
+    keys: Vec<K>,
+    names: Vec<Cow<'static, str>>,
+    futures: Vec<F>,
+) -> Result<(K, V), ErrorGroup>
+where
+    F: Future<Output = Result<V, BoxError>>,
+{
+    let futures = Source::of_results(futures.into_iter());
+    key_of(keys, raced(settings, location, &names, futures)).await
+}
+
+async fn raced<S, F, V>(
+    settings: GroupBuilder,
+    location: &'static Location<'static>,
+    names: &[Cow<'static, str>],
     futures: Source<S, F>,
-) -> Result<V, ErrorGroup>
+) -> Result<Won<V>, ErrorGroup>
 where
     F: Future<Output = Result<V, BoxError>>,
 {
@@ -205,13 +342,13 @@ where
             group: &group,
             limit,
             location,
-            names: &[],
+            names,
         };
         let mut winner = None;
         children
-            .run(futures, |_, outcome| {
+            .run(futures, |index, outcome| {
                 if let (None, Ok(value)) = (&winner, outcome) {
-                    winner = Some(value);
+                    winner = Some((index, value));
                 }
             })
             .await;

@@ -119,7 +119,8 @@ where
     TaskGroup::builder().settle(futures)
 }
 
-/// As [`settle`], with a key for each future. In errors the key is the name of the future.
+/// As [`settle`], with a key for each future. In errors and in the
+/// [live tree](crate::observe::tree()) the key is the name of the future.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -187,7 +188,9 @@ impl GroupBuilder {
 }
 
 /// The keys, and the futures with their outputs as results.
-fn unzipped<K, F, T>(futures: impl IntoIterator<Item = (K, F)>) -> (Vec<K>, Vec<Converting<F, T>>)
+pub(super) fn unzipped<K, F, T>(
+    futures: impl IntoIterator<Item = (K, F)>,
+) -> (Vec<K>, Vec<Converting<F, T>>)
 where
     F: Future<Output: TaskOutput<Value = T>>,
 {
@@ -198,7 +201,7 @@ where
 }
 
 /// What a child with this key is called. A text has no quotes.
-fn name_of<K: fmt::Debug>(key: &K) -> Cow<'static, str> {
+pub(super) fn name_of<K: fmt::Debug>(key: &K) -> Cow<'static, str> {
     let name = format!("{key:?}");
     let text = name
         .strip_prefix('"')

@@ -109,7 +109,7 @@ fn interest(node: &Node) -> (NodeState, bool) {
     match node.state() {
         NodeState::Running | NodeState::Suspended | NodeState::Ending => (
             NodeState::Running,
-            node.tasks() == 0 && node.kind() == NodeKind::Task,
+            node.tasks() == 0 && matches!(node.kind(), NodeKind::Task | NodeKind::Child),
         ),
         state => (state, false),
     }
@@ -162,7 +162,9 @@ fn line(node: &Node, above: Option<&CancelReason>, f: &mut Formatter<'_>) -> fmt
     let mut out = OneLine::new(f);
     out.write_str(node.kind().word())?;
     match node.kind() {
-        NodeKind::Group | NodeKind::Task => write!(out, " `{}` [{}]", node.name(), node.id())?,
+        NodeKind::Group | NodeKind::Task | NodeKind::Child => {
+            write!(out, " `{}` [{}]", node.name(), node.id())?;
+        }
         NodeKind::Process => {
             return write!(out, ", {}", Tasks(node.tasks()));
         }

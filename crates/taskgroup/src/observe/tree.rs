@@ -49,6 +49,10 @@ pub enum NodeKind {
     Group,
     /// A task.
     Task,
+    /// A child that is polled inside the task of its group: a child of a
+    /// [`LocalGroup`](crate::LocalGroup), or a future in [`gather`](crate::gather),
+    /// [`race`](crate::race) and the like.
+    Child,
     /// A deadline, as [`timeout`](crate::timeout) makes one. It is a node once something below it
     /// has opened a scope; until then it is only an instant.
     Deadline,
@@ -65,6 +69,7 @@ impl NodeKind {
             Self::Run => "run",
             Self::Group => "group",
             Self::Task => "task",
+            Self::Child => "child",
             Self::Deadline => "deadline",
             Self::CancelScope => "cancel scope",
             Self::Shield => "shield",
@@ -108,7 +113,7 @@ pub enum NodeState {
     Shielded,
     /// Cancelled, and not yet ended.
     Cancelling,
-    /// Polled right now or soon. A group, a deadline or a run in this state is open.
+    /// Polled right now or soon. A group, a child, a deadline or a run in this state is open.
     Running,
     /// Waiting for something.
     Suspended,
@@ -138,7 +143,7 @@ impl fmt::Display for NodeState {
     }
 }
 
-/// One task, group, deadline or shield that was alive when a [`Tree`] was taken.
+/// One task, group, child, deadline or shield that was alive when a [`Tree`] was taken.
 ///
 /// ```
 /// use taskgroup::TaskGroup;
@@ -194,12 +199,12 @@ impl Node {
         self.state
     }
 
-    /// The node's name. A deadline or a shield has the name of the task or group around it.
+    /// The node's name. A deadline or a shield has the name of the task, child or group around it.
     pub fn name(&self) -> &str {
         self.info.name()
     }
 
-    /// The node's id. A deadline or a shield has the id of the task or group around it.
+    /// The node's id. A deadline or a shield has the id of the task, child or group around it.
     pub fn id(&self) -> TaskId {
         self.info.id()
     }
@@ -219,7 +224,7 @@ impl Node {
         self.location
     }
 
-    /// The time since a task first waited for something, or since a group was opened.
+    /// The time since a task first waited for something, or since a group or a child was opened.
     ///
     /// It may be late by the time of a few dozen polls; an exact one would cost every task more.
     pub fn age(&self) -> Option<Duration> {
@@ -247,7 +252,8 @@ impl Node {
         self.depth
     }
 
-    /// The number of tasks below this node, including queued ones.
+    /// The number of tasks below this node, including queued ones. A [child](NodeKind::Child) is no
+    /// task.
     pub fn tasks(&self) -> usize {
         self.tasks
     }

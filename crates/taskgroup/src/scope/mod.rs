@@ -18,6 +18,7 @@
 //! | `current` | whose code is being polled on this thread |
 //! | `cancelled` | the value that tells code it was cancelled, and the guard in it |
 //! | `who` | names, numbers and paths of tasks and groups |
+//! | `entrant` | children that are polled inside the task of their group |
 //! | `waiters` | what waits for something, and leaves when the wait is given up |
 //! | `dated` | when a future failed |
 //! | `events` | what the engine tells a listener |
@@ -31,6 +32,7 @@ pub(crate) mod cancelled;
 pub(crate) mod current;
 pub(crate) mod dated;
 pub(crate) mod driver;
+pub(crate) mod entrant;
 pub(crate) mod events;
 pub(crate) mod group;
 #[cfg(loom)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::tree::Scope;
 use super::who;
+use crate::error::TaskInfo;
 use crate::warning::{Warning, WarningKind, warn};
 
 /// Reports what still runs in a group `since` after its grace has passed.
@@ -13,15 +14,18 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
     let mut queue = std::collections::VecDeque::from([scope.clone()]);
     while let Some(scope) = queue.pop_front() {
         let (tasks, scopes) = scope.children();
-        queue.extend(scopes);
+        for scope in scopes {
+            if scope.inline().is_some() && !has_children(&scope) {
+                names.push(named(&who::info(&scope)));
+            } else {
+                queue.push_back(scope);
+            }
+        }
         for task in tasks {
             let inside = task.header().scope().map(|inside| inside.clone());
             match inside {
-                Some(inside) if has_tasks(&inside) => queue.push_back(inside),
-                _ => {
-                    let info = task.header().info();
-                    names.push(format!("`{}` ({})", info.path(), info.location()));
-                }
+                Some(inside) if has_children(&inside) => queue.push_back(inside),
+                _ => names.push(named(&task.header().info())),
             }
         }
     }
@@ -41,13 +45,17 @@ pub(crate) fn still_waiting(scope: &Arc<Scope>, since: Duration) {
     warn(&Warning::new(WarningKind::StillWaiting, group, message));
 }
 
-/// Whether any task is below `scope`. A blocking closure also keeps a task open, but has no name
-/// except the task's.
-fn has_tasks(scope: &Arc<Scope>) -> bool {
+fn named(info: &TaskInfo) -> String {
+    format!("`{}` ({})", info.path(), info.location())
+}
+
+/// Whether any task or inline child is below `scope`. A blocking closure also keeps a task open,
+/// but has no name except the task's.
+fn has_children(scope: &Arc<Scope>) -> bool {
     let mut stack = vec![scope.clone()];
     while let Some(scope) = stack.pop() {
         let (tasks, scopes) = scope.children();
-        if !tasks.is_empty() {
+        if !tasks.is_empty() || scopes.iter().any(|scope| scope.inline().is_some()) {
             return true;
         }
         stack.extend(scopes);

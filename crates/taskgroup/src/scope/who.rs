@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::entrant::Inline;
 use super::group::GroupState;
 use super::task::Header;
 use super::tree::{Kind, Scope, ancestors};
@@ -49,6 +50,14 @@ fn task_info_at(header: &Header, parent: Option<&TaskInfo>) -> TaskInfo {
     TaskInfo::new(name, task_id(header), parent, header.label.location())
 }
 
+/// The inline child that is `scope`.
+fn inline_info(scope: &Scope, inline: &Inline, parent: Option<&TaskInfo>) -> TaskInfo {
+    let who = inline.who();
+    let group = scope.parent().and_then(|parent| parent.group());
+    let id = TaskId::new(group.map_or(0, GroupState::number), who.index());
+    TaskInfo::new(who.display_name(), id, parent, scope.location)
+}
+
 /// The run that is `scope`.
 fn main_info(scope: &Scope) -> TaskInfo {
     TaskInfo::new("main", TaskId::new(0, 0), None, scope.location)
@@ -62,12 +71,13 @@ pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<Tas
             Some(known) => known.clone(),
             None => TaskInfo::new(group_name(group), group.id(), parent, scope.location),
         }),
+        Kind::Inline(inline) => Some(inline_info(scope, inline, parent)),
         Kind::Run => Some(main_info(scope)),
         _ => None,
     }
 }
 
-/// The group or task that a scope belongs to, or the root. Found by a walk, and kept by groups.
+/// The group, task or inline child that a scope belongs to, or the root. Found by a walk, and kept by groups.
 pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
     // Top down from the nearest ancestor that knows its own: no recursion (T7).
     let mut chain = Vec::new();
@@ -90,6 +100,7 @@ pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
                 let task = task.upgrade();
                 task.map(|task| task_info_at(task.header(), parent))
             }
+            Kind::Inline(inline) => Some(inline_info(above, inline, parent)),
             Kind::Run => Some(main_info(above)),
             _ => None,
         };

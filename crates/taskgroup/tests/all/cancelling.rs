@@ -4,8 +4,8 @@
 use taskgroup::combine::Until;
 use taskgroup::{
     Cancelled, JoinError, Started, TaskGroup, TaskHandle, as_completed, checkpoint, defer, gather,
-    is_cancelled, join, map, race, race_staggered, settle, settle_by_key, shield, timeout,
-    until_cancelled, wait, wait_timeout,
+    is_cancelled, join, map, race, race_by_key, race_staggered, settle, settle_by_key, shield,
+    timeout, until_cancelled, wait, wait_timeout,
 };
 
 use crate::support::{
@@ -847,6 +847,7 @@ fn fault_c3_no_await_comes_back_at_once_in_a_cancelled_scope() {
             "settle": |group| settle([async {}]).await;
             "settle_by_key": |group| settle_by_key([(1, async {})]).await;
             "race": |group| race([async {}]).await;
+            "race_by_key": |group| race_by_key([(1, async {})]).await;
             "race_staggered": |group| race_staggered(ms(0), [async {}]).await;
             "map": |group| map(1, [1], async |n| Ok::<_, String>(n)).await;
             "join": |group| join([async {}]).await;

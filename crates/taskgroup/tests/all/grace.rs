@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use taskgroup::error::Overrun;
 use taskgroup::observe::set_warning_hook;
-use taskgroup::{ErrorGroup, shield, until_cancelled};
+use taskgroup::{ErrorGroup, LocalGroup, shield, timeout, until_cancelled};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
@@ -104,6 +104,78 @@ fn a_body_that_overruns_is_named() {
             .unwrap_err();
         assert_eq!(log.take(), ["body dropped"]);
         assert_eq!(overran(&error), ["group/body"]);
+    });
+}
+
+// S18: what is polled inside the task of its group is named as well: children of a local group,
+// futures of a helper. The body is not, as it only waits for them.
+#[test]
+fn inline_children_that_overrun_are_named() {
+    paused(async {
+        let log = Log::default();
+        let run = LocalGroup::builder()
+            .settings(builder().name("local").grace(ms(50)))
+            .run(async |group| {
+                group
+                    .task("borrows")
+                    .spawn(shield(log.forever("borrows dropped")));
+                group.task("in time").spawn(forever());
+                sleep(10).await;
+                group.cancel();
+                forever().await;
+                Ok(())
+            });
+        assert_eq!(overran(&run.await.unwrap_err()), ["local/borrows"]);
+        assert_eq!(log.take(), ["borrows dropped"]);
+
+        let helper = builder().name("mirrors").grace(ms(50));
+        let pages = helper.settle_by_key([("a", shield(sleep(500))), ("b", shield(sleep(20)))]);
+        let (after, settled) = took(timeout(ms(10), pages)).await;
+        let settled = settled.unwrap();
+        assert_eq!(after, 60);
+        assert_eq!(settled.values, [("b", ())]);
+        assert_eq!(overran(&settled.errors.unwrap()), ["mirrors/a"]);
+    });
+}
+
+// S18: the innermost counts here as well: a task that only waits for its own inline child is not
+// named, nor is an inline child that only waits for its own task.
+#[test]
+fn the_innermost_inline_child_is_named() {
+    paused(async {
+        let run = builder().name("outer").grace(ms(50)).run(async |outer| {
+            outer.task("middle").spawn(async {
+                let inner = builder().name("inner");
+                let slow = shield(sleep(500));
+                inner.settle_by_key([("slow", slow)]).await;
+            });
+            outer.task("other").spawn(async {
+                let deeper = async {
+                    let deepest = builder().name("deepest");
+                    deepest
+                        .run(async |group| {
+                            group.task("task").spawn(shield(sleep(500)));
+                            Ok(())
+                        })
+                        .await
+                };
+                let inner = builder().name("inner").settle_by_key([("waits", deeper)]);
+                inner.await;
+            });
+            sleep(10).await;
+            outer.cancel();
+            forever().await;
+            Ok(())
+        });
+        let mut names = overran(&run.await.unwrap_err());
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "outer/middle/inner/slow",
+                "outer/other/inner/waits/deepest/task"
+            ]
+        );
     });
 }
 

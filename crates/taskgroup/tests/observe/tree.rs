@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use taskgroup::observe::{Node, NodeKind, NodeState, Tree, current_task, live_tasks, tree};
-use taskgroup::{ReasonKind, TaskGroup, defer, shield, timeout, until_cancelled};
+use taskgroup::{
+    LocalGroup, ReasonKind, TaskGroup, defer, gather, settle_by_key, shield, timeout,
+    until_cancelled,
+};
 
 use super::{alone, forever, paused, settled};
 
@@ -170,11 +173,6 @@ fn deadlines_shields_and_sections_stand_where_they_are() {
             });
             tokio::time::sleep(Duration::from_secs(4)).await;
             let tree = group.tree();
-            let shape: Vec<_> = tree
-                .nodes()
-                .iter()
-                .map(|node| (node.depth(), node.kind(), node.name().to_owned()))
-                .collect();
             // `until_cancelled` is no node: what is below it stands below the deadline.
             let expected = [
                 (0, NodeKind::Group, "group"),
@@ -183,7 +181,7 @@ fn deadlines_shields_and_sections_stand_where_they_are() {
                 (3, NodeKind::Shield, "task"),
             ];
             assert_eq!(
-                shape,
+                shape(&tree),
                 expected.map(|(depth, kind, name)| (depth, kind, name.to_owned()))
             );
             assert_eq!(tree.nodes()[2].remaining(), Some(Duration::from_secs(6)));
@@ -194,6 +192,128 @@ fn deadlines_shields_and_sections_stand_where_they_are() {
         let error = run.await.unwrap_err();
         assert_eq!(error.len(), 2);
     });
+}
+
+/// Depth, kind and name of each node.
+fn shape(tree: &Tree) -> Vec<(usize, NodeKind, String)> {
+    let nodes = tree.nodes().iter();
+    nodes
+        .map(|node| (node.depth(), node.kind(), node.name().to_owned()))
+        .collect()
+}
+
+// S33, S48: what is polled inside the task of its group is in the tree as well, by its name.
+#[test]
+fn children_of_a_local_group_are_in_the_tree() {
+    paused(async {
+        let settings = TaskGroup::builder().name("local");
+        let run = LocalGroup::builder().settings(settings).run(async |group| {
+            group.task("first").spawn(forever());
+            group.spawn(shield(forever()));
+            group.group().task("parallel").spawn(forever());
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let tree = group.group().tree();
+            let expected = [
+                (0, NodeKind::Group, "local"),
+                (1, NodeKind::Task, "parallel"),
+                (1, NodeKind::Child, "first"),
+                (1, NodeKind::Child, "#2"),
+                (2, NodeKind::Shield, "#2"),
+            ];
+            let expected = expected.map(|(depth, kind, name)| (depth, kind, name.to_owned()));
+            assert_eq!(shape(&tree), expected, "{tree}");
+            let first = &tree.nodes()[2];
+            assert_eq!(first.path(), "local/first");
+            assert_eq!(first.age(), Some(Duration::from_secs(3)));
+            assert_eq!(first.location().file(), file!());
+            assert_eq!(first.state(), NodeState::Running);
+            assert_eq!(tree.nodes()[3].state(), NodeState::Shielded);
+            assert_ne!(first.id(), tree.nodes()[3].id());
+            // They are no tasks.
+            assert_eq!(tree.tasks(), 1);
+            assert!(tree.to_string().contains("child `first` ["), "{tree}");
+            Err::<(), _>("enough".into())
+        });
+        // It is dropped half-way, because the shield would hold it for ever.
+        let _ = timeout(Duration::from_secs(1), async {
+            tokio::select! {
+                _ = run => {}
+                () = tokio::time::sleep(Duration::from_secs(4)) => {}
+            }
+        })
+        .await;
+    });
+}
+
+// S33, S31: entrants and keys, and what they open.
+#[test]
+fn entrants_and_keys_are_in_the_tree() {
+    paused(async {
+        let run = TaskGroup::builder().name("outer").run(async |outer| {
+            outer.task("fetch").spawn(async {
+                let below = async {
+                    TaskGroup::builder()
+                        .name("inner")
+                        .run(async |inner| {
+                            inner.task("leaf").spawn(forever());
+                            Ok(())
+                        })
+                        .await
+                        .unwrap();
+                };
+                let boxed: [std::pin::Pin<Box<dyn Future<Output = ()> + Send>>; 2] =
+                    [Box::pin(forever()), Box::pin(below)];
+                settle_by_key(["users", "orders"].into_iter().zip(boxed)).await;
+            });
+            outer.task("pair").spawn(async {
+                let never = || async {
+                    forever().await;
+                    Ok::<_, taskgroup::BoxError>(())
+                };
+                let _ = gather((never(), never())).await;
+            });
+            settled().await;
+            let tree = outer.tree();
+            let names: Vec<_> = tree
+                .nodes()
+                .iter()
+                .map(|node| node.path().to_string())
+                .collect();
+            let group = |at: usize| tree.nodes()[at].name().to_owned();
+            let (settle, pair) = (group(2), group(7));
+            assert_eq!(
+                names,
+                [
+                    "outer".to_owned(),
+                    "outer/fetch".to_owned(),
+                    format!("outer/fetch/{settle}"),
+                    format!("outer/fetch/{settle}/users"),
+                    format!("outer/fetch/{settle}/orders"),
+                    format!("outer/fetch/{settle}/orders/inner"),
+                    format!("outer/fetch/{settle}/orders/inner/leaf"),
+                    "outer/pair".to_owned(),
+                    format!("outer/pair/{}", group(8)),
+                    format!("outer/pair/{}/#1", group(8)),
+                    format!("outer/pair/{}/#2", group(8)),
+                ]
+            );
+            assert_eq!(pair, "pair");
+            let orders = find_child(&tree, "orders");
+            assert_eq!((orders.kind(), orders.tasks()), (NodeKind::Child, 1));
+            outer.cancel();
+            Ok(())
+        });
+        run.await.unwrap();
+        assert_eq!((tree().nodes().len(), live_tasks()), (1, 0));
+    });
+}
+
+fn find_child<'a>(tree: &'a Tree, name: &str) -> &'a Node {
+    let mut nodes = tree.nodes().iter();
+    let child = |node: &&Node| node.kind() == NodeKind::Child && node.name() == name;
+    nodes
+        .find(child)
+        .unwrap_or_else(|| panic!("no `{name}` in\n{tree:#}"))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Node, NodeKind, NodeState};
-use crate::clock;
+use crate::clock::{self, Stamp};
 use crate::error::TaskInfo;
 use crate::observe::stall;
 use crate::scope::polling::Polled;
@@ -88,6 +88,7 @@ impl Walk {
             Kind::Root => NodeKind::Process,
             Kind::Run => NodeKind::Run,
             Kind::Group(_) => NodeKind::Group,
+            Kind::Inline(_) => NodeKind::Child,
             Kind::Deadline(state) if state.lock().by_hand => NodeKind::CancelScope,
             Kind::Deadline(_) => NodeKind::Deadline,
             Kind::Shield => NodeKind::Shield,
@@ -117,7 +118,7 @@ impl Walk {
             kind,
             location: scope.location,
             state,
-            age: scope.group().map(|group| clock::age(group.since)),
+            age: opened(scope).map(clock::age),
             left,
             reason: scope.reason().filter(|_| cancelled),
             queued: 0,
@@ -135,11 +136,11 @@ impl Walk {
         self.nodes[node].queued = self.children(scope, depth + 1, above);
     }
 
-    /// Marks the task around a shield as shielded.
+    /// Marks the task or child around a shield as shielded.
     fn shielded(&mut self) {
         for &above in self.way.iter().rev().skip(1) {
             let node = &mut self.nodes[above];
-            if node.kind == NodeKind::Task {
+            if matches!(node.kind, NodeKind::Task | NodeKind::Child) {
                 if node.state > NodeState::Shielded {
                     node.state = NodeState::Shielded;
                 }
@@ -246,5 +247,14 @@ impl Walk {
             sums[node.depth].1 += node.tasks + usize::from(node.kind == NodeKind::Task);
         }
         self.nodes
+    }
+}
+
+/// When a group or a child was opened.
+fn opened(scope: &Scope) -> Option<Stamp> {
+    match &scope.kind {
+        Kind::Group(group) => Some(group.since),
+        Kind::Inline(inline) => Some(inline.since),
+        _ => None,
     }
 }

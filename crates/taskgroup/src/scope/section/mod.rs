@@ -131,7 +131,7 @@ impl Open {
 /// These report what happens inside, so nothing around them may be dropped before they have done
 /// so.
 fn holds_by_kind(scope: &Scope) -> bool {
-    matches!(scope.kind, Kind::Shield | Kind::Section)
+    matches!(scope.kind, Kind::Shield | Kind::Section | Kind::Inline(_))
 }
 
 /// A section that is being dropped. In the end its scope is abandoned, unless it was closed (N3).

@@ -83,7 +83,9 @@ impl Scope {
                 return false;
             };
             let ending = match &home.kind {
-                Kind::Group(_) | Kind::Section | Kind::Run | Kind::Task(_) => CANCELLED,
+                Kind::Group(_) | Kind::Section | Kind::Inline(_) | Kind::Run | Kind::Task(_) => {
+                    CANCELLED
+                }
                 Kind::Deadline(_) => OWN,
                 Kind::Shield | Kind::Root | Kind::Local(..) | Kind::Blocking | Kind::Call => 0,
             };

@@ -77,7 +77,7 @@ impl Scope {
                 self.is_cancelled() || task.upgrade().is_some_and(marked)
             }
             Kind::Deadline(_) => self.is_origin(),
-            Kind::Group(_) | Kind::Section | Kind::Run => self.is_cancelled(),
+            Kind::Group(_) | Kind::Section | Kind::Inline(_) | Kind::Run => self.is_cancelled(),
         }
     }
 }

@@ -78,6 +78,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::driver::Runtime;
+use super::entrant::Inline;
 use super::group::GroupState;
 #[cfg(feature = "runner")]
 use super::stop::Stop;
@@ -134,6 +135,9 @@ pub(crate) enum Kind {
     /// What `until_cancelled` runs: the one scope that ends early when an *outer* scope is
     /// cancelled.
     Section,
+    /// A child that is polled inside the task of its group: a section that ends with any
+    /// cancellation.
+    Inline(Inline),
     /// The inside of a closure on a thread for blocking work. It can be cancelled, but it cannot be
     /// dropped.
     Blocking,
@@ -316,6 +320,14 @@ impl Scope {
     pub(crate) fn group(&self) -> Option<&GroupState> {
         match &self.kind {
             Kind::Group(group) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// What this scope is as an inline child, if it is one.
+    pub(crate) fn inline(&self) -> Option<&Inline> {
+        match &self.kind {
+            Kind::Inline(inline) => Some(inline),
             _ => None,
         }
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::flags::{CANCELLED, FORCED, NAMED, OWN};
 use super::links::place;
-use super::{Scope, ScopeData, ancestors, task_of};
+use super::walk::{Key, inline_key, key_around};
+use super::{Scope, ScopeData};
 use crate::error::TaskInfo;
 use crate::gate::StoredWaker;
 use crate::reason::CancelReason;
-use crate::scope::events;
 use crate::scope::task::{Header, TaskRef};
+use crate::scope::{events, who};
 
 /// Where the futures of cancelled idle tasks are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,26 +39,47 @@ impl Scope {
     }
 
     /// The grace of this scope ends: what still runs is dropped at its next suspension point.
-    /// Returns the innermost of these tasks, not those that only wait for them.
+    /// Returns the innermost of these tasks and inline children, not those that only wait for them.
     pub(in crate::scope) fn force_and_find(
         self: &Arc<Self>,
         reason: &CancelReason,
     ) -> Vec<TaskInfo> {
+        // Before they are told: one that ends because of that has overrun the grace.
+        let inline = self.inline_below();
         let running = self.force(reason);
-        let waiting: HashSet<*const Header> = running
-            .iter()
-            .filter_map(|task| {
-                let owner = &task.header().owner;
-                let around = ancestors(owner).find_map(|above| task_of(above))?;
-                Some(std::ptr::from_ref(around.header()))
-            })
+        let around_tasks = running.iter().map(|task| &task.header().owner);
+        let around_inline = inline.iter().filter_map(|child| child.parent());
+        let waiting: HashSet<Key> = around_tasks
+            .chain(around_inline)
+            .filter_map(key_around)
             .collect();
-        running
+        let tasks = running
             .iter()
             .map(TaskRef::header)
-            .filter(|header| !waiting.contains(&std::ptr::from_ref(*header)))
-            .map(Header::info)
-            .collect()
+            .filter(|header| !waiting.contains(&std::ptr::from_ref(*header).cast()))
+            .map(Header::info);
+        let inline = inline
+            .iter()
+            .filter(|child| !waiting.contains(&inline_key(child)))
+            .map(who::info);
+        tasks.chain(inline).collect()
+    }
+
+    /// The inline children below that have not ended and that no grace has ended yet.
+    fn inline_below(self: &Arc<Self>) -> Vec<Arc<Scope>> {
+        let mut found = Vec::new();
+        let mut queue = VecDeque::from([self.clone()]);
+        while let Some(scope) = queue.pop_front() {
+            let (tasks, scopes) = scope.children();
+            let lives = |scope: &&Arc<Scope>| {
+                scope.inline().is_some() && !scope.is_closed() && scope.flags() & FORCED == 0
+            };
+            found.extend(scopes.iter().filter(lives).cloned());
+            queue.extend(scopes);
+            let inside = |task: &TaskRef| task.header().scope().map(|inside| inside.clone());
+            queue.extend(tasks.iter().filter_map(inside));
+        }
+        found
     }
 
     /// Takes over a cancellation that reached the task around this scope.

@@ -29,3 +29,19 @@ pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>>
 pub(crate) fn outward(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
     std::iter::successors(Some(scope), |scope| scope.home())
 }
+
+/// A task or an inline child, for the one question whether two are the same.
+pub(super) type Key = *const ();
+
+/// The key of the inline child that is `scope`.
+pub(super) fn inline_key(scope: &Arc<Scope>) -> Key {
+    Arc::as_ptr(scope).cast()
+}
+
+/// The nearest task or inline child around what is opened or spawned in `scope`.
+pub(super) fn key_around(scope: &Arc<Scope>) -> Option<Key> {
+    ancestors(scope).find_map(|above| match &above.kind {
+        Kind::Inline(_) => Some(inline_key(above)),
+        _ => task_of(above).map(|task| std::ptr::from_ref(task.header()).cast()),
+    })
+}

@@ -109,6 +109,7 @@ fn helpers_are_send() {
     drop(send(taskgroup::settle(vec![works(1, 1)])));
     drop(send(taskgroup::settle_by_key(vec![("a", works(1, 1))])));
     drop(send(taskgroup::race(vec![works(1, 1)])));
+    drop(send(taskgroup::race_by_key(vec![("a", works(1, 1))])));
     drop(send(taskgroup::race_staggered(ZERO, vec![works(1, 1)])));
     drop(send(taskgroup::join((works(1, 1), sleep(1)))));
     drop(send(taskgroup::map(2, vec![1], async |n| {
@@ -140,6 +141,7 @@ fn helpers_are_send_with_a_boxed_error() {
     send(async move { taskgroup::settle_by_key(keyed()).await });
     send(async move { taskgroup::race(squares()).await });
     send(async move { TaskGroup::builder().race(squares()).await });
+    send(async move { taskgroup::race_by_key(keyed()).await });
     send(async move { taskgroup::race_staggered(ZERO, squares()).await });
     send(async { taskgroup::map(2, 1..=3, async |n| Ok::<_, BoxError>(n * n)).await });
     send(TaskGroup::run(async |group| {

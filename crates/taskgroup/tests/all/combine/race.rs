@@ -1,7 +1,7 @@
 //! S31, S26: the first success, or every failure.
 
 use taskgroup::error::QuorumMissed;
-use taskgroup::{BoxError, TaskGroup, race, race_staggered, timeout};
+use taskgroup::{BoxError, TaskGroup, race, race_by_key, race_staggered, timeout};
 
 use super::{ZERO, cleans_up, dropped_after, fails, has_a_child, now, panics, works};
 use crate::support::{Log, Outcome, builder, everywhere, messages, ms, paused, sleep, took};
@@ -189,5 +189,76 @@ fn staggered_with_settings() {
         assert_eq!(errors.len(), 2);
         let order = ["1 begins", "1 ends", "2 begins", "2 ends"];
         assert_eq!(log.take(), order);
+    });
+}
+
+// S31, S23: a race by key gives the key of the winner, and calls the others by theirs.
+#[test]
+fn by_key() {
+    everywhere(|| async {
+        let empty = race_by_key(Vec::<(u8, std::future::Ready<Outcome>)>::new()).await;
+        assert!(empty.unwrap_err().contains::<QuorumMissed>());
+        let one = race_by_key([(7_u8, async { Ok::<_, BoxError>("seven") })]).await;
+        assert_eq!(one.unwrap(), (7, "seven"));
+    });
+    paused(async {
+        let runners = [
+            ("down", fails(1, "no")),
+            ("slow", works(9, "late")),
+            ("quick", works(3, "first")),
+        ];
+        let (time, won) = took(race_by_key(runners)).await;
+        assert_eq!((time, won.unwrap()), (3, ("quick", "first")));
+
+        // A group that an entrant runs is below the entrant.
+        let below = async {
+            let lookup = builder().name("lookup").run(async |group| {
+                group.task("dns").spawn(fails::<()>(2, "no such host"));
+                Ok(())
+            });
+            lookup.await.map_err(BoxError::from)
+        };
+        let runners: Vec<(_, super::Job<'_, ()>)> = vec![
+            ("a", fails(1, "refused")),
+            ("b", Box::pin(below)),
+            ("c", panics(3, "oh")),
+        ];
+        let race = builder().name("mirrors");
+        let errors = race.race_by_key(runners).await.unwrap_err();
+        let paths: Vec<_> = errors
+            .leaves()
+            .map(|leaf| leaf.task().path().to_string())
+            .collect();
+        assert_eq!(paths, ["mirrors/a", "mirrors/b/lookup/dns", "mirrors/c"]);
+    });
+}
+
+// S31: one after the other and by key: the next starts when the one before has failed.
+#[test]
+fn staggered_by_key() {
+    paused(async {
+        let log = Log::default();
+        let dial = async |address: &'static str, takes: u64, answers: bool| {
+            log.add(address);
+            sleep(takes).await;
+            if answers { Ok(takes) } else { Err("no route") }
+        };
+        let runners = || {
+            [
+                ("::1", dial("::1", 5, false)),
+                ("10.0.0.1", dial("10.0.0.1", 90, true)),
+                ("10.0.0.2", dial("10.0.0.2", 20, true)),
+            ]
+        };
+        let race = builder().name("connect");
+        let (time, won) = took(race.race_staggered_by_key(ms(30), runners())).await;
+        // 5 until the first has failed, 30 until the third begins, 20 for its work.
+        assert_eq!((time, won.unwrap()), (55, ("10.0.0.2", 20)));
+        assert_eq!(log.take(), ["::1", "10.0.0.1", "10.0.0.2"]);
+
+        let race = builder().name("connect");
+        let only = [("::1", dial("::1", 5, false))];
+        let errors = race.race_staggered_by_key(ms(30), only).await.unwrap_err();
+        assert_eq!(errors.cause().path(), "connect/::1");
     });
 }
