@@ -30,6 +30,13 @@ pub(crate) fn stamp() -> Stamp {
     u32::try_from(since).unwrap_or(u32::MAX - 1) + 1
 }
 
+/// The time since the first request in this process, in nanoseconds; never 0.
+#[cfg(feature = "metrics")]
+pub(crate) fn nanos() -> u64 {
+    let since = Instant::now().saturating_duration_since(base()).as_nanos();
+    u64::try_from(since).unwrap_or(u64::MAX - 2) + 1
+}
+
 /// The time since `since`.
 pub(crate) fn age(since: Stamp) -> Duration {
     Duration::from_millis(u64::from(stamp().saturating_sub(since)))

@@ -21,6 +21,23 @@ const SKIPPED: [&str; 6] = [
 /// `file: line`, and why it is no bypass.
 const ALLOWED: &[(&str, &str)] = &[
     ("scope/tree/wakers.rs: waker.wake();", STORED),
+    ("scope/spans/site.rs: callsite::register(self);", SITE),
+    (
+        "scope/spans/site.rs: _ => tracing::dispatcher::get_default(|to| to.enabled(Callsite::metadata(self))),",
+        SITE,
+    ),
+    (
+        "scope/spans/site.rs: Some(parent) => Span::child_of(parent, metadata, &values),",
+        SITE,
+    ),
+    (
+        "scope/spans/site.rs: None => Span::new(metadata, &values),",
+        SITE,
+    ),
+    (
+        "scope/spans/site.rs: span.record_all(&metadata.fields().value_set(&values));",
+        SITE,
+    ),
     ("scope/tree/deferred.rs: drop(waker);", STORED),
     ("local_group.rs: waker.wake();", STORED),
     (
@@ -102,6 +119,7 @@ const ALLOWED: &[(&str, &str)] = &[
         "a text that came through the gate",
     ),
 ];
+const SITE: &str = "called by `scope/spans/mod.rs` alone, in what it hands to the gate";
 const STORED: &str = "a `StoredWaker`, whose wake and drop are the gate's";
 const TOKIO: &str = "Tokio's waker of the task that drives a child, outside any lock";
 const OURS: &str = "the table of our own wakers";
@@ -142,7 +160,7 @@ fn bypasses(source: &str, is_engine: bool) -> Vec<Found> {
         }
         let code = code_of(line);
         // What is handed to the gate most often begins some lines before.
-        gated = if has(&code, &["gate::call", "spans::record(", "Span::new("]) {
+        gated = if has(&code, &["gate::call", "spans::record(", "tell_recorder(||"]) {
             6
         } else {
             gated.saturating_sub(1)
@@ -307,6 +325,11 @@ const RULES: &[Rule] = &[
                 "debug_span!(",
                 "tracing::Span,",
                 "Dispatch::",
+                "tracing::dispatcher::get_default(",
+                "callsite::register(",
+                "Span::child_of(",
+                "Span::new(metadata",
+                ".record_all(",
             ];
             macros.iter().any(calls) || has(code, &spans)
         },
@@ -317,11 +340,36 @@ const RULES: &[Rule] = &[
             "if tracing::enabled!(tracing::Level::DEBUG) {",
             "let span = info_span!(target: \"taskgroup\", \"task\");",
             "pub(crate) span: tracing::Span,",
+            "tracing::dispatcher::get_default(|to| to.enabled(metadata))",
+            "callsite::register(site);",
+            "let span = Span::child_of(parent, metadata, &values);",
+            "None => Span::new(metadata, &values),",
+            "span.record_all(&values);",
         ],
         harmless: &[
             "spans::record(Level::DEBUG, || tell());",
             "let _entered = header.span.enter();",
             "pub(crate) span: spans::Span,",
+        ],
+    },
+    Rule {
+        what: "tells a recorder of `metrics`",
+        finds: |code| {
+            let macros = ["counter", "gauge", "histogram"];
+            let calls = |name: &&str| code.contains(&format!("{name}!("));
+            macros.iter().any(calls) || code.contains("metrics::with_recorder(")
+        },
+        engine_only: false,
+        unless_gated: true,
+        planted: &[
+            "metrics::counter!(STARTED, \"name\" => name).increment(1);",
+            "metrics::gauge!(RUNNING).decrement(1.0);",
+            "metrics::describe_histogram!(DURATION, \"how long\");",
+            "metrics::with_recorder(|to| to.register_counter(&key, &metadata));",
+        ],
+        harmless: &[
+            "gate::call_or_report(RECORDER, || metrics::counter!(STARTED).increment(1));",
+            "header.meter.started(name);",
         ],
     },
     Rule {

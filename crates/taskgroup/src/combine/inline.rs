@@ -27,11 +27,12 @@ use crate::handle::JoinError;
 use crate::progress::{Fate, Progress};
 use crate::scope::dated::Dated;
 pub(crate) use crate::scope::entrant::Entrant;
-use crate::scope::entrant::Inline as Child;
+use crate::scope::events;
+use crate::scope::how::Ending;
 use crate::scope::section::{Ended, Ends, Section};
 use crate::scope::task::outcome::classify;
 use crate::scope::task::{TaskOutput, converted};
-use crate::scope::tree::{Kind, Scope};
+use crate::scope::tree::Scope;
 use crate::scope::{group, who};
 
 pin_project! {
@@ -185,19 +186,24 @@ impl Inline<'_> {
             return Err(self.never_runs(&entry.who, future, group.reason_or_dropped()));
         }
         entry.progress.start();
-        let kind = Kind::Inline(Child::new(entry.who.clone()));
-        let scope = Scope::open(kind, group.clone(), self.location);
+        let scope = Scope::open_inline(entry.who.clone(), group, self.location);
         opened(&scope);
         let here = scope.clone();
         let who = &entry.who;
         let judged = async move {
             let result = Dated::new(future).await;
             // Reported at once: this may be dropped before what it left behind has ended (S41).
-            result.map_err(|(error, interval)| self.failed(who, &here, error, interval))
+            result.map_err(|(error, interval)| {
+                let failed = self.failed(who, &here, error, interval);
+                if let (Some(failed), Some(child)) = (&failed, here.inline()) {
+                    child.has_failed(failed);
+                }
+                failed
+            })
         };
         let mut section = pin!(Section::new(scope.clone(), Ends::Any, judged));
         let ended = section.as_mut().ended().await;
-        match ended {
+        let outcome = match ended {
             Ended::Value(Ok(value)) => Ok(value),
             Ended::Value(Err(Some(failed))) => Err(JoinError::Failed(failed)),
             Ended::Value(Err(None)) | Ended::Dropped => {
@@ -212,7 +218,13 @@ impl Inline<'_> {
                 group.adopt_failure(member);
                 Err(JoinError::Failed(failed))
             }
-        }
+        };
+        events::inline_ended(&scope, || match &outcome {
+            Ok(_) => Ending::Value,
+            Err(JoinError::Cancelled(_)) => Ending::Cancelled,
+            Err(JoinError::Failed(failed)) => Ending::Failed(failed.clone()),
+        });
+        outcome
     }
 
     /// The outcome of a child that is cancelled before its first poll. A panic of its destructor is

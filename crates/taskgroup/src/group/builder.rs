@@ -75,6 +75,14 @@ impl GroupBuilder {
         self
     }
 
+    /// Sets the level and the target of the `tracing` spans of the group and of its children: see
+    /// [`Spans`](crate::observe::Spans), also for what they say.
+    #[cfg(feature = "tracing")]
+    pub fn spans(mut self, spans: crate::observe::Spans) -> Self {
+        self.options.settings().spans = Some(spans);
+        self
+    }
+
     /// Makes the children light: a few Tokio tasks poll them from a queue of the group, instead of
     /// one Tokio task for each child.
     ///

@@ -103,7 +103,7 @@ impl OpenGroup {
 
     fn open(mut builder: GroupBuilder, location: &'static Location<'static>) -> Self {
         builder.options.settings().by_hand = true;
-        let kind = Kind::Group(GroupState::new(builder.options));
+        let kind = Kind::Group(GroupState::new(builder.options, location));
         let scope = Scope::open(kind, current::scope(), location);
         // Children belong to the runtime here, whichever thread spawns the first of them.
         scope.runtime_if_any();

@@ -126,7 +126,7 @@ where
     F: Future<Output = Option<R>>,
 {
     cancel_point().await;
-    let kind = Kind::Group(GroupState::new(options));
+    let kind = Kind::Group(GroupState::new(options, location));
     let scope = Scope::open(kind, current::scope(), location);
     // Children belong to the runtime of the body, whichever thread spawns the first of them.
     scope.runtime_if_any();

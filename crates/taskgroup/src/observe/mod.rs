@@ -8,7 +8,8 @@
 //! | which task blocks its worker thread? | [`report_blocking`] |
 //! | where do warnings go? | [`set_warning_hook`] |
 //! | how far is a group? | [`Progress`](crate::Progress), [`Counts`] |
-//! | what happened? | `recorder` (feature `recorder`), spans (feature `tracing`) |
+//! | how many, how long? | `describe_metrics` (feature `metrics`) |
+//! | what happened? | `recorder` (feature `recorder`), [`Spans`](https://docs.rs/taskgroup/latest/taskgroup/observe/struct.Spans.html) (feature `tracing`) |
 //!
 //! The tree and the warnings are always on. A tree that is not asked for costs nothing.
 
@@ -23,7 +24,10 @@
 // | `signal` | the tree when a signal asks for it |
 // | `stall` | which task blocks its worker |
 // | `recorder` | what happened, as data, a trace, a page |
+// | `metrics` | what is counted |
 
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "recorder")]
 pub mod recorder;
 #[cfg(all(feature = "runner", unix))]
@@ -32,6 +36,10 @@ mod stall;
 mod text;
 mod tree;
 
+#[cfg(feature = "tracing")]
+pub use crate::scope::spans::Spans;
+#[cfg(feature = "metrics")]
+pub use metrics::describe_metrics;
 #[cfg(all(feature = "runner", unix))]
 pub(crate) use signal::TreeOnSignal;
 pub use stall::report_blocking;

@@ -2,8 +2,15 @@
 //! tree.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
+#[cfg(feature = "metrics")]
+use super::meters::Meter;
+#[cfg(feature = "tracing")]
+use super::spans::Span;
 use crate::clock::{self, Stamp};
+use crate::error::TaskError;
+use crate::scope::how::Ending;
 
 /// An inline child: its number in the group, and its name if it has one.
 #[derive(Clone)]
@@ -15,6 +22,11 @@ pub(crate) struct Entrant {
 impl Entrant {
     pub(crate) fn new(index: u32, name: Option<Cow<'static, str>>) -> Self {
         Self { index, name }
+    }
+
+    #[cfg_attr(not(any(feature = "tracing", feature = "metrics")), allow(dead_code))]
+    pub(crate) fn name(&self) -> Option<&Cow<'static, str>> {
+        self.name.as_ref()
     }
 
     /// Its number in the group.
@@ -33,17 +45,41 @@ pub(crate) struct Inline {
     who: Entrant,
     /// When it was opened.
     pub(crate) since: Stamp,
+    /// What its code failed with.
+    failed: OnceLock<TaskError>,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: Span,
+    #[cfg(feature = "metrics")]
+    pub(crate) meter: Meter,
 }
 
 impl Inline {
-    pub(crate) fn new(who: Entrant) -> Self {
+    pub(crate) fn new(who: Entrant, #[cfg(feature = "tracing")] span: Span) -> Self {
         Self {
             who,
             since: clock::stamp(),
+            failed: OnceLock::new(),
+            #[cfg(feature = "tracing")]
+            span,
+            #[cfg(feature = "metrics")]
+            meter: Meter::default(),
         }
     }
 
     pub(crate) fn who(&self) -> &Entrant {
         &self.who
+    }
+
+    /// Its code has failed. What it left behind may still run.
+    pub(crate) fn has_failed(&self, failed: &TaskError) {
+        self.failed.get_or_init(|| failed.clone());
+    }
+
+    /// How it ended, if it was dropped half-way.
+    pub(crate) fn ending(&self) -> Ending {
+        match self.failed.get() {
+            Some(failed) => Ending::Failed(failed.clone()),
+            None => Ending::Cancelled,
+        }
     }
 }

@@ -1,15 +1,23 @@
 //! What the engine tells a listener: one call for each turn in the life of a task or a group.
 //!
-//! Without the features `recorder` and `tracing` these are empty. With `recorder`, each costs one
-//! relaxed load while there is no recorder. They are called outside all locks of the engine.
+//! Without the features `recorder`, `tracing` and `metrics` these are empty. With `recorder`, each
+//! costs one relaxed load while there is no recorder. They are called outside all locks of the
+//! engine.
 
 #![cfg_attr(not(feature = "recorder"), allow(unused_variables))]
 
 use std::sync::Arc;
 
+use super::how::Ending;
+#[cfg(feature = "tracing")]
+use super::how::How;
 use super::task::Header;
+#[cfg(feature = "metrics")]
+use super::task::SHIELDED;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+use super::tree::FORCED;
 use super::tree::Scope;
-use crate::error::TaskError;
+use crate::error::ErrorGroup;
 use crate::reason::CancelReason;
 
 /// The listener. The recorder is one. It is called outside all locks of the engine.
@@ -22,6 +30,7 @@ pub(crate) trait Listener: Sync {
     fn forced(&self, header: &Header);
     fn ended(&self, header: &Header, how: &Ending);
     fn opened(&self, scope: &Arc<Scope>);
+    fn inline_ended(&self, scope: &Arc<Scope>, how: &Ending);
     fn scope_cancelled(&self, scope: &Arc<Scope>, reason: &CancelReason);
     fn scope_cleaning(&self, scope: &Arc<Scope>);
     fn closed(&self, scope: &Arc<Scope>);
@@ -75,14 +84,6 @@ macro_rules! tell {
     };
 }
 
-/// How a task ended.
-#[cfg_attr(not(any(feature = "recorder", feature = "tracing")), allow(dead_code))]
-pub(crate) enum Ending {
-    Value,
-    Cancelled,
-    Failed(TaskError),
-}
-
 /// A task was made; it waits for its first poll.
 #[inline]
 pub(crate) fn spawned(header: &Header) {
@@ -92,6 +93,10 @@ pub(crate) fn spawned(header: &Header) {
 /// A task is about to be polled for the first time.
 #[inline]
 pub(crate) fn started(header: &Header) {
+    #[cfg(feature = "metrics")]
+    if !header.has(SHIELDED) {
+        header.meter.started(header.label.name().as_ref());
+    }
     tell!(started(header));
 }
 
@@ -128,19 +133,76 @@ pub(crate) fn forced(header: &Header) {
 #[inline]
 pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
     #[cfg(feature = "tracing")]
+    {
+        header.span.ended(|| {
+            let reason = header.is_to_end().then(|| header.reason());
+            How::of_task(&how(), header.is_forced(), reason)
+        });
+        failed(header.span.id(), &how);
+    }
+    // A cleanup is no child (S42).
+    #[cfg(feature = "metrics")]
+    if !header.has(SHIELDED) {
+        let outcome = how().outcome(header.is_forced());
+        header.meter.ended(header.label.name().as_ref(), outcome);
+    }
+    tell!(ended(header, &how()));
+}
+
+/// An inline child has ended, or what it left behind has.
+#[inline]
+pub(crate) fn inline_ended(scope: &Arc<Scope>, how: impl Fn() -> Ending) {
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    if let Some(inline) = scope.inline() {
+        let forced = scope.flags() & FORCED != 0;
+        #[cfg(feature = "tracing")]
+        {
+            inline.span.ended(|| {
+                let reason = scope.reason().filter(|_| scope.is_cancelled());
+                How::of_task(&how(), forced, reason)
+            });
+            failed(inline.span.id(), &how);
+        }
+        #[cfg(feature = "metrics")]
+        inline
+            .meter
+            .ended(inline.who().name(), how().outcome(forced));
+    }
+    tell!(inline_ended(scope, &how()));
+}
+
+/// The failure of a task as an event in its span.
+#[cfg(feature = "tracing")]
+fn failed(span: Option<tracing::Id>, how: impl Fn() -> Ending) {
     super::spans::record(tracing::Level::DEBUG, || {
         if tracing::enabled!(target: "taskgroup", tracing::Level::DEBUG) {
             if let Ending::Failed(failure) = how() {
-                tracing::debug!(target: "taskgroup", parent: header.span.id(), "{failure}");
+                tracing::debug!(target: "taskgroup", parent: span, "{failure}");
             }
         }
     });
-    tell!(ended(header, &how()));
+}
+
+/// A group has ended, with this failure if its policy makes one of what happened.
+#[inline]
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+pub(crate) fn group_ended(scope: &Arc<Scope>, failure: Option<&ErrorGroup>) {
+    #[cfg(feature = "tracing")]
+    if let Some(group) = scope.group() {
+        group.span.ended(|| {
+            let reason = scope.reason().filter(|_| scope.is_cancelled());
+            How::of_group(failure, reason)
+        });
+    }
 }
 
 /// A scope was opened.
 #[inline]
 pub(crate) fn opened(scope: &Arc<Scope>) {
+    #[cfg(feature = "metrics")]
+    if let Some(inline) = scope.inline() {
+        inline.meter.started(inline.who().name());
+    }
     tell!(opened(scope));
 }
 

@@ -22,7 +22,9 @@
 //! | `waiters` | what waits for something, and leaves when the wait is given up |
 //! | `dated` | when a future failed |
 //! | `events` | what the engine tells a listener |
-//! | `spans` | what it tells `tracing` |
+//! | `how` | how a task or a group ended, in the words of reports |
+//! | `spans/` | what it tells `tracing` |
+//! | `meters` | what it tells the `metrics` facade |
 //! | `stop` | the request that a program should stop, and what waits for it |
 //! | `polling` | which thread polls what, as seen from another one |
 //! | `waiting` | reports of what does not end |
@@ -35,13 +37,16 @@ pub(crate) mod driver;
 pub(crate) mod entrant;
 pub(crate) mod events;
 pub(crate) mod group;
+pub(crate) mod how;
+#[cfg(feature = "metrics")]
+pub(crate) mod meters;
 #[cfg(loom)]
 #[allow(missing_docs)]
 pub mod models;
 pub(crate) mod polling;
 pub(crate) mod section;
 #[cfg(feature = "tracing")]
-mod spans;
+pub(crate) mod spans;
 #[cfg(feature = "runner")]
 pub(crate) mod stop;
 pub(crate) mod task;

@@ -10,5 +10,6 @@ mod common;
 mod deed;
 mod nested;
 mod place;
+mod recorder;
 mod run;
 mod subscriber;

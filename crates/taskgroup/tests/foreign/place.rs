@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::common::waker::{Op, hooked};
 use crate::common::{Flavour, Surroundings, forever, ms, turns};
 use crate::deed::{Act, ActOnDrop, ActingError, Deed, Mishap, Part};
+use crate::recorder::{self, Told};
 use crate::subscriber::{self, Moment};
 
 type Outcome<T = ()> = Result<T, BoxError>;
@@ -200,8 +201,14 @@ places! {
     subscriber_of_an_exit SubscriberOfAnExit,
     /// A `tracing` subscriber, where a task is cancelled.
     subscriber_of_an_event SubscriberOfAnEvent,
+    /// A `tracing` subscriber, where the span of a task is told how the task has ended.
+    subscriber_of_a_record SubscriberOfARecord,
     /// A `tracing` subscriber, where the span of a task is closed.
     subscriber_of_a_close SubscriberOfAClose,
+    /// A recorder of `metrics`, where a task is counted.
+    recorder_of_a_counter RecorderOfACounter,
+    /// A recorder of `metrics`, where the duration of a task is measured.
+    recorder_of_a_duration RecorderOfADuration,
 }
 
 /// What a part of the code is that cannot return an error.
@@ -271,7 +278,11 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
         | Place::SubscriberOfAnEntry
         | Place::SubscriberOfAnExit
         | Place::SubscriberOfAnEvent
+        | Place::SubscriberOfARecord
         | Place::SubscriberOfAClose => fails.then_some("a subscriber has no way to fail"),
+        Place::RecorderOfACounter | Place::RecorderOfADuration => {
+            fails.then_some("a recorder has no way to fail")
+        }
         Place::HookForAGrace => {
             let kept = matches!(deed, Deed::Panics | Deed::Spawns);
             let kept = kept && at.flavour == Flavour::CurrentThread;
@@ -299,6 +310,7 @@ pub(crate) fn excluded(place: Place, deed: Deed, at: &Surroundings) -> Option<&'
 }
 
 const HAS_SUBSCRIBERS: bool = cfg!(feature = "tracing");
+const HAS_RECORDERS: bool = cfg!(feature = "metrics");
 
 impl Place {
     pub(crate) fn blame(self) -> Blame {
@@ -357,12 +369,17 @@ impl Place {
             | Self::SubscriberOfAnEntry
             | Self::SubscriberOfAnExit
             | Self::SubscriberOfAnEvent
+            | Self::SubscriberOfARecord
             | Self::SubscriberOfAClose if HAS_SUBSCRIBERS => Blame::Told,
+            Self::RecorderOfACounter | Self::RecorderOfADuration if HAS_RECORDERS => Blame::Told,
             Self::SubscriberOfANewSpan
             | Self::SubscriberOfAnEntry
             | Self::SubscriberOfAnExit
             | Self::SubscriberOfAnEvent
-            | Self::SubscriberOfAClose => Blame::Nowhere,
+            | Self::SubscriberOfARecord
+            | Self::SubscriberOfAClose
+            | Self::RecorderOfACounter
+            | Self::RecorderOfADuration => Blame::Nowhere,
             Self::DropOfALocal
             | Self::DropOfALateLocal
             | Self::DropOfAnOutputByALateChild
@@ -394,7 +411,9 @@ impl Place {
             | Self::SubscriberOfAnEntry
             | Self::SubscriberOfAnExit
             | Self::SubscriberOfAnEvent
+            | Self::SubscriberOfARecord
             | Self::SubscriberOfAClose => HAS_SUBSCRIBERS,
+            Self::RecorderOfACounter | Self::RecorderOfADuration => HAS_RECORDERS,
             _ => true,
         }
     }
@@ -961,7 +980,10 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
         Place::SubscriberOfAnEntry => told_of_a_child(Moment::Enter, act, group).await,
         Place::SubscriberOfAnExit => told_of_a_child(Moment::Exit, act, group).await,
         Place::SubscriberOfAnEvent => told_of_a_child(Moment::Event, act, group).await,
+        Place::SubscriberOfARecord => told_of_a_child(Moment::Record, act, group).await,
         Place::SubscriberOfAClose => told_of_a_child(Moment::Close, act, group).await,
+        Place::RecorderOfACounter => counted(Told::Counter, act, group).await,
+        Place::RecorderOfADuration => counted(Told::Duration, act, group).await,
     }
     Ok(())
 }
@@ -969,6 +991,16 @@ pub(crate) async fn happen(place: Place, act: Act, group: &TaskGroup) -> Outcome
 /// Has a subscriber told of a child at each moment of its life.
 async fn told_of_a_child(moment: Moment, act: Act, group: &TaskGroup) {
     subscriber::plan(moment, act);
+    a_child_comes_and_goes(group).await;
+}
+
+/// Has a recorder count a child.
+async fn counted(told: Told, act: Act, group: &TaskGroup) {
+    recorder::plan(told, act);
+    a_child_comes_and_goes(group).await;
+}
+
+async fn a_child_comes_and_goes(group: &TaskGroup) {
     let child = group.task("culprit").spawn(async {
         turns(1).await;
         forever().await;

@@ -165,6 +165,7 @@ fn combination(place: Place, deed: Deed, at: &Surroundings) {
         // A hook may keep the deed for longer.
         kept.iter().for_each(Act::clear);
         crate::subscriber::clear();
+        crate::recorder::clear();
         if deed != Deed::Cancels {
             if place.siblings_live() {
                 assert_eq!(

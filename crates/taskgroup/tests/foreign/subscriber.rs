@@ -17,6 +17,7 @@ pub(crate) enum Moment {
     Enter,
     Exit,
     Event,
+    Record,
     Close,
 }
 
@@ -84,7 +85,9 @@ impl Subscriber for Acting {
         id
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, span: &Id, _: &Record<'_>) {
+        at(Moment::Record, Some(span));
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 

@@ -9,6 +9,8 @@ mod browser;
 #[cfg(feature = "recorder")]
 mod chrome_trace;
 mod local;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "recorder")]
 mod recorder;
 #[cfg(all(unix, feature = "runner"))]

@@ -16,11 +16,11 @@ use tokio::time::Instant;
 
 use super::model::{Outcome, Recording, TaskRecord};
 use crate::error::TaskId;
-use crate::gate;
 use crate::reason::{CancelReason, ReasonKind};
-use crate::scope::events::{self, Ending, Listener};
+use crate::scope::events::{self, Listener};
+use crate::scope::how::Ending;
 use crate::scope::task::Header;
-use crate::scope::tree::{self, Kind, Scope};
+use crate::scope::tree::{self, FORCED, Kind, Scope};
 use crate::scope::who;
 use crate::sync::Mutex;
 
@@ -127,7 +127,7 @@ fn add(key: LiveKey, id: TaskId, around: &Arc<Scope>, record: &TaskRecord) {
     // What stands between that is not recorded itself is passed over.
     let parents: Vec<LiveKey> = tree::ancestors(around)
         .filter_map(|scope| match &scope.kind {
-            Kind::Group(_) | Kind::Run => Some(LiveKey::of_scope(scope)),
+            Kind::Group(_) | Kind::Run | Kind::Inline(_) => Some(LiveKey::of_scope(scope)),
             Kind::Task(_) => tree::task_of(scope).map(|task| LiveKey::of_task(task.header())),
             _ => None,
         })
@@ -167,6 +167,7 @@ impl Listener for Recorders {
         let (kind, name, id) = match &scope.kind {
             Kind::Group(group) => ("group", who::group_name(group), group.id()),
             Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
+            Kind::Inline(child) => ("task", child.who().display_name(), who::info(scope).id()),
             _ => return,
         };
         let record = TaskRecord {
@@ -211,15 +212,17 @@ impl Listener for Recorders {
     }
 
     fn ended(&self, header: &Header, how: &Ending) {
-        let (outcome, message) = match how {
-            Ending::Value => (Outcome::Succeeded, None),
-            Ending::Cancelled => (Outcome::Cancelled, None),
-            Ending::Failed(failure) => match (failure.error(), failure.panic_message()) {
-                (Some(error), _) => (Outcome::Failed, Some(gate::text(&error))),
-                (None, message) => (Outcome::Panicked, message.map(str::to_owned)),
-            },
-        };
-        end(LiveKey::of_task(header), outcome, message.as_deref());
+        end_as(LiveKey::of_task(header), how);
+    }
+
+    fn inline_ended(&self, scope: &Arc<Scope>, how: &Ending) {
+        let key = LiveKey::of_scope(scope);
+        if scope.flags() & FORCED != 0 {
+            change(key, |record, now, _| {
+                record.killed_ns.get_or_insert(now);
+            });
+        }
+        end_as(key, how);
     }
 
     fn closed(&self, scope: &Arc<Scope>) {
@@ -243,6 +246,16 @@ impl Listener for Recorders {
         };
         end(LiveKey::of_scope(scope), outcome, None);
     }
+}
+
+fn end_as(key: LiveKey, how: &Ending) {
+    let outcome = match how {
+        Ending::Value => Outcome::Succeeded,
+        Ending::Cancelled => Outcome::Cancelled,
+        Ending::Failed(failure) if failure.is_panic() => Outcome::Panicked,
+        Ending::Failed(_) => Outcome::Failed,
+    };
+    end(key, outcome, how.error().as_deref());
 }
 
 fn cancelled(key: LiveKey, reason: &CancelReason) {

@@ -12,12 +12,15 @@
 //! | `grace` | how long cleanup may take |
 
 use std::borrow::Cow;
+use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::hand::Hand;
 use self::places::Places;
 use super::driver::Queue;
+#[cfg(feature = "tracing")]
+use super::spans::{Sites, Span, Spans, Told};
 use super::task::TaskRef;
 use super::timer::SetAlarm;
 use crate::clock::{self, Stamp};
@@ -57,7 +60,10 @@ pub(crate) struct GroupState {
     /// The body has ended, or its end was already reported.
     body_over: std::sync::atomic::AtomicBool,
     #[cfg(feature = "tracing")]
-    pub(crate) span: super::spans::Span,
+    pub(crate) span: Span,
+    /// Where the spans of its children come from.
+    #[cfg(feature = "tracing")]
+    pub(super) spans: Sites,
 }
 
 /// What is known of few groups: name and path, and what went wrong.
@@ -114,6 +120,8 @@ pub(crate) struct Settings {
     pub(crate) progress: Option<Progress>,
     /// It has no body: its owner closes it by hand.
     pub(crate) by_hand: bool,
+    #[cfg(feature = "tracing")]
+    pub(crate) spans: Option<Spans>,
 }
 
 impl GroupOptions {
@@ -127,13 +135,20 @@ impl GroupOptions {
 }
 
 impl GroupState {
-    pub(crate) fn new(options: GroupOptions) -> Self {
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
+    pub(crate) fn new(options: GroupOptions, location: &'static Location<'static>) -> Self {
         let number = AtomicU32::new(0);
         #[cfg(feature = "tracing")]
-        let span = {
-            let settings = options.settings.as_ref();
-            let name = settings.and_then(|settings| settings.name.as_deref());
-            super::spans::of_group(number_of(&number), name)
+        let (spans, span) = {
+            let settings = options.settings.as_deref();
+            let spans = settings.and_then(|settings| settings.spans);
+            let spans = spans.map_or_else(Sites::by_default, Spans::sites);
+            let told = || Told {
+                name: settings.and_then(|settings| settings.name.as_deref()),
+                id: (number_of(&number), 0),
+                location,
+            };
+            (spans, Span::of_group(spans, told))
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
         let by_hand = asked.as_ref().is_some_and(|asked| asked.settings.by_hand);
@@ -148,6 +163,8 @@ impl GroupState {
             body_over: std::sync::atomic::AtomicBool::new(by_hand),
             #[cfg(feature = "tracing")]
             span,
+            #[cfg(feature = "tracing")]
+            spans,
         }
     }
 
@@ -222,6 +239,8 @@ impl Asked {
             policy,
             progress,
             by_hand: _,
+            #[cfg(feature = "tracing")]
+                spans: _,
         } = &self.settings;
         let wanted = policy.as_ref().and_then(Policy::wanted);
         limit.is_none() && wanted.is_none() && progress.is_none()

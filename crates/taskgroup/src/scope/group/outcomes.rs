@@ -8,6 +8,7 @@ use super::{GroupState, Outcomes};
 use crate::error::{BoxError, ErrorGroup, Failed, Fault, Interval, Member, TaskError, TaskInfo};
 use crate::policy::{QuorumMissed, Tally, Verdict};
 use crate::reason::{CancelReason, ReasonKind};
+use crate::scope::events;
 use crate::scope::task::outcome::classify;
 use crate::scope::tree::{Dropping, Scope, ancestors};
 use crate::scope::who::{body_info, info};
@@ -157,16 +158,27 @@ impl Group<'_> {
 
     /// What the group fails with by its policy. The group has ended.
     pub(crate) fn take_failure(self) -> Option<ErrorGroup> {
-        let failure = self.take_failures()?;
-        let outcomes = self.outcomes();
-        let verdict = self.policy().judge(outcomes.tally);
-        let satisfied = verdict == Verdict::Satisfied && !outcomes.not_put_up_with;
-        drop(outcomes);
-        (!satisfied).then_some(failure)
+        let failure = self.all_failures().filter(|_| !self.is_satisfied());
+        events::group_ended(self.scope, failure.as_ref());
+        failure
     }
 
     /// All failures as one error, also those that the policy tolerates. The group has ended.
     pub(crate) fn take_failures(self) -> Option<ErrorGroup> {
+        let failures = self.all_failures();
+        let failed = failures.as_ref().filter(|_| !self.is_satisfied());
+        events::group_ended(self.scope, failed);
+        failures
+    }
+
+    /// Whether the policy puts up with all failures.
+    fn is_satisfied(self) -> bool {
+        let outcomes = self.outcomes();
+        let verdict = self.policy().judge(outcomes.tally);
+        verdict == Verdict::Satisfied && !outcomes.not_put_up_with
+    }
+
+    fn all_failures(self) -> Option<ErrorGroup> {
         if self.asked.is_none() && self.findings.get().is_none() {
             return None;
         }

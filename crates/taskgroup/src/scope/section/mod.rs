@@ -31,6 +31,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::current::{self, Lazy, Unopened};
+#[cfg(feature = "tracing")]
+use super::spans::Span;
 use super::tree::{CANCELLED, FORCED, Kind, OWN, Scope};
 use crate::error::{Began, Caught};
 use crate::gate;
@@ -192,7 +194,7 @@ impl<F: Future> Section<F> {
                 SectionState::Open(open) => {
                     let _ambient = current::enter_scope(&open.scope);
                     #[cfg(feature = "tracing")]
-                    let _span = open.scope.group().map(|group| group.span.enter());
+                    let _span = open.scope.span().map(Span::enter);
                     poll()
                 }
                 SectionState::Unopened(kind, location) => {

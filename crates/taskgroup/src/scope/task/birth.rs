@@ -10,11 +10,13 @@ use super::label::Label;
 use super::state::StateWord;
 #[cfg(feature = "tracing")]
 use crate::scope::group::GroupState;
+#[cfg(feature = "metrics")]
+use crate::scope::meters::Meter;
 #[cfg(feature = "tracing")]
-use crate::scope::spans::Span;
-#[cfg(feature = "tracing")]
-use crate::scope::tree::{Kind, ancestors, task_of};
+use crate::scope::spans::{Span, Told};
 use crate::scope::tree::{NO_SLOT, Scope};
+#[cfg(feature = "tracing")]
+use crate::scope::tree::{span_around, spans_below};
 use crate::sync::AtomicU32;
 
 /// What a new task is given beside its future.
@@ -44,7 +46,7 @@ impl Header {
         };
         Self {
             #[cfg(feature = "tracing")]
-            span: span_of(&spec),
+            span: span_of(&spec, birth),
             state,
             vtable,
             owner: spec.owner,
@@ -52,34 +54,26 @@ impl Header {
             index: spec.index,
             slot: AtomicU32::new(NO_SLOT),
             extra: Extra::default(),
+            #[cfg(feature = "metrics")]
+            meter: Meter::default(),
         }
     }
 }
 
-/// The span of a task. It is below the span of its group, whichever code spawned it.
+/// The span of a task. It is below the span of its group, whichever code spawned it. What was
+/// refused never was a task.
 #[cfg(feature = "tracing")]
-fn span_of(spec: &Spec) -> Span {
-    let group = spec.owner.group().map_or(0, GroupState::number);
-    Span::new(|| {
-        tracing::info_span!(
-            target: "taskgroup",
-            parent: around(&spec.owner),
-            "task",
-            name = spec.name.as_deref(),
-            id = %format_args!("{group}.{}", spec.index),
-            location = %spec.location,
-        )
+fn span_of(spec: &Spec, birth: Birth) -> Span {
+    if matches!(birth, Birth::Refused) {
+        return Span::none();
+    }
+    let group = spec.owner.group();
+    Span::of_task(spans_below(&spec.owner), || {
+        let told = Told {
+            name: spec.name.as_deref(),
+            id: (group.map_or(0, GroupState::number), spec.index),
+            location: spec.location,
+        };
+        (span_around(&spec.owner), told)
     })
-}
-
-/// The span of whatever is nearest.
-#[cfg(feature = "tracing")]
-fn around(owner: &Arc<Scope>) -> Option<tracing::Id> {
-    ancestors(owner)
-        .find_map(|scope| match &scope.kind {
-            Kind::Group(group) => Some(group.span.id()),
-            Kind::Task(_) => task_of(scope).map(|task| task.header().span.id()),
-            _ => None,
-        })
-        .flatten()
 }

@@ -10,8 +10,9 @@ use super::state::OutcomeIs;
 use crate::error::{Failed, Fault, Interval, Member, TaskError};
 use crate::gate::{self, Payload};
 use crate::progress::Fate;
-use crate::scope::events::{self, Ending};
+use crate::scope::events;
 use crate::scope::group::pass_on;
+use crate::scope::how::Ending;
 
 impl<F> Task<F>
 where
@@ -70,6 +71,19 @@ where
             End::Cancelled => Judged::Cancelled,
             End::Failed(failed) => self.judge(*failed),
         };
+        // What was left by futures that this task dropped half-way failed in it.
+        let adopted = header
+            .scope()
+            .map_or_else(Vec::new, |inside| inside.take_adopted());
+        let first_adopted = adopted
+            .first()
+            .filter(|_| !matches!(ended, Judged::Failed(..)));
+        let failed_by_them = first_adopted.is_some();
+        if let Some(member) = first_adopted {
+            let failed = Judged::Failed(member.to_task_error(), None);
+            let lost = std::mem::replace(&mut ended, failed);
+            gate::drop_or_report("the value of a task", lost);
+        }
         events::ended(header, || match &ended {
             Judged::Value(_) => Ending::Value,
             Judged::Cancelled => Ending::Cancelled,
@@ -78,19 +92,12 @@ where
         if let Judged::Failed(failed, news) = &mut ended {
             match news.take() {
                 Some(member) => header.owner.adopt_failure(member),
+                // The owner is told of it below.
+                None if failed_by_them => {}
                 None => pass_on(&header.owner, failed),
             }
         }
-        for member in header
-            .scope()
-            .map_or_else(Vec::new, |inside| inside.take_adopted())
-        {
-            // What was left by futures that this task dropped half-way failed in it.
-            if !matches!(ended, Judged::Failed(..)) {
-                let failed = Judged::Failed(member.to_task_error(), None);
-                let lost = std::mem::replace(&mut ended, failed);
-                gate::drop_or_report("the value of a task", lost);
-            }
+        for member in adopted {
             header.owner.adopt_failure(member);
         }
         let fate = ended.fate();
@@ -147,7 +154,10 @@ where
         let header = &self.header;
         let member = Member::from_panic(header.info(), payload, Interval::now());
         let failed = member.to_task_error();
-        let told = gate::call(|| header.owner.adopt_failure(member));
+        let told = gate::call(|| {
+            events::ended(header, || Ending::Failed(failed.clone()));
+            header.owner.adopt_failure(member);
+        });
         if let Err(payload) = told {
             gate::report("the failure of a task", payload);
         }

@@ -61,6 +61,8 @@ pub(crate) struct Header {
     pub(super) extra: Extra<Scope>,
     #[cfg(feature = "tracing")]
     pub(crate) span: crate::scope::spans::Span,
+    #[cfg(feature = "metrics")]
+    pub(crate) meter: crate::scope::meters::Meter,
 }
 
 /// What depends on the future.

@@ -37,6 +37,10 @@ impl Scope {
         }
         self.forget_stopped();
         self.wake_watchers();
+        if let (Some(inline), true) = (self.inline(), orphan) {
+            // It was dropped half-way, and what it left behind has ended now.
+            events::inline_ended(self, || inline.ending());
+        }
         events::closed(self);
         if let Some(group) = self.group() {
             group.closed();

@@ -80,6 +80,8 @@ use tokio::time::Instant;
 use super::driver::Runtime;
 use super::entrant::Inline;
 use super::group::GroupState;
+#[cfg(feature = "tracing")]
+use super::spans::Span;
 #[cfg(feature = "runner")]
 use super::stop::Stop;
 use super::task::{TaskLink, TaskRef};
@@ -115,6 +117,8 @@ use links::Links;
 pub(super) use links::NO_SLOT;
 pub(crate) use spread::Dropping;
 pub(crate) use walk::{ancestors, outward, task_around, task_of};
+#[cfg(feature = "tracing")]
+pub(super) use walk::{span_around, spans_below};
 pub(crate) use watch::Watch;
 
 /// What a scope is for, with what only that kind needs.
@@ -328,6 +332,16 @@ impl Scope {
     pub(crate) fn inline(&self) -> Option<&Inline> {
         match &self.kind {
             Kind::Inline(inline) => Some(inline),
+            _ => None,
+        }
+    }
+
+    /// The span that is current while the code of this scope is polled, beside that of its task.
+    #[cfg(feature = "tracing")]
+    pub(super) fn span(&self) -> Option<&Span> {
+        match &self.kind {
+            Kind::Group(group) => Some(&group.span),
+            Kind::Inline(inline) => Some(&inline.span),
             _ => None,
         }
     }

@@ -6,8 +6,15 @@ use std::sync::{Arc, OnceLock};
 use super::flags::{CANCELLED, FORCED, Flags, NAMED, REPORTED};
 use super::links::{Links, NO_SLOT, place, take_at};
 use super::tokens::{NUMBER, TOKEN};
+#[cfg(feature = "tracing")]
+use super::walk::{span_around, spans_below};
 use super::{Kind, Scope, ScopeData};
+use crate::scope::entrant::{Entrant, Inline};
 use crate::scope::events;
+#[cfg(feature = "tracing")]
+use crate::scope::group::GroupState;
+#[cfg(feature = "tracing")]
+use crate::scope::spans::{Span, Told};
 use crate::scope::task::{Header, TaskLink, TaskRef};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 
@@ -87,6 +94,29 @@ impl Scope {
             }
         }
         scope
+    }
+
+    /// Opens the scope of an inline child of `group`.
+    pub(crate) fn open_inline(
+        who: Entrant,
+        group: &Arc<Scope>,
+        location: &'static Location<'static>,
+    ) -> Arc<Self> {
+        #[cfg(feature = "tracing")]
+        let span = Span::of_task(spans_below(group), || {
+            let told = Told {
+                name: who.name().map(|name| &**name),
+                id: (group.group().map_or(0, GroupState::number), who.index()),
+                location,
+            };
+            (span_around(group), told)
+        });
+        let inline = Inline::new(
+            who,
+            #[cfg(feature = "tracing")]
+            span,
+        );
+        Self::open(Kind::Inline(inline), group.clone(), location)
     }
 
     /// The scope inside a task. It is not linked below the group's scope: the task is.

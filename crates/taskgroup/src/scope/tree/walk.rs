@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Kind, Scope};
+#[cfg(feature = "tracing")]
+use crate::scope::spans::Sites;
 use crate::scope::task::TaskRef;
 
 /// The task whose inside `scope` is, if it is the inside of a task.
@@ -44,4 +46,21 @@ pub(super) fn key_around(scope: &Arc<Scope>) -> Option<Key> {
         Kind::Inline(_) => Some(inline_key(above)),
         _ => task_of(above).map(|task| std::ptr::from_ref(task.header()).cast()),
     })
+}
+
+/// The span of whatever is nearest. What has none is passed over.
+#[cfg(feature = "tracing")]
+pub(in crate::scope) fn span_around(scope: &Arc<Scope>) -> Option<tracing::Id> {
+    ancestors(scope).find_map(|scope| match &scope.kind {
+        Kind::Group(group) => group.span.id(),
+        Kind::Inline(inline) => inline.span.id(),
+        _ => task_of(scope).and_then(|task| task.header().span.id()),
+    })
+}
+
+/// Where the spans of the children of `scope` come from.
+#[cfg(feature = "tracing")]
+pub(in crate::scope) fn spans_below(scope: &Arc<Scope>) -> Sites {
+    let group = ancestors(scope).find_map(|scope| scope.group());
+    group.map_or_else(Sites::by_default, |group| group.spans)
 }
