@@ -3,10 +3,12 @@
 //! A thread reads a few lines ahead and then waits until they are taken. So an endless input does
 //! not fill the memory, and the writer at the other end is slowed down. It is a thread because a
 //! read of standard input cannot be cancelled. If the run ends first, the thread is left behind.
+//!
+//! `template` makes the script from the command that was typed.
 
-use std::error::Error;
+mod template;
+
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, BufRead};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
+pub(crate) use self::template::Script;
 use crate::plan::{Command, TaskSpec, names};
 
 /// How many lines are read ahead.
@@ -120,171 +123,9 @@ fn each_line(
     }
 }
 
-/// A shell script that has its argument in `$1`, where the template had `{}`.
-///
-/// The argument is never part of the script, so the shell never runs any of it as code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Script(OsString);
-
-/// An error in a template, and its byte, counted from 1.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum TemplateError {
-    /// The template ends inside a quotation that was opened here.
-    Unclosed { quote: char, position: usize },
-    /// A placeholder of another program.
-    Foreign {
-        placeholder: &'static str,
-        position: usize,
-    },
-}
-
-/// Placeholders of GNU parallel and similar programs. As plain text they would make a command that
-/// runs but does something else.
-const FOREIGN: [&str; 9] = [
-    "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}", "{0}", "{1}", "{2}",
-];
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TemplateError::Unclosed { quote, position } => write!(
-                f,
-                "the command has an opening {quote} at character {position} and no closing one"
-            ),
-            TemplateError::Foreign {
-                placeholder,
-                position,
-            } => write!(
-                f,
-                "the command has {placeholder} at character {position}, but the only placeholder \
-                 is {{}}; let the shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single \
-                 quotes {placeholder} is left alone)"
-            ),
-        }
-    }
-}
-
-impl Error for TemplateError {}
-
-impl Script {
-    /// Replaces `{}`, inside and outside of quotations, by what the shell takes as exactly one
-    /// word, or as a part of one. A template without `{}` gets the argument at its end.
-    pub(crate) fn from_template(template: &OsStr) -> Result<Script, TemplateError> {
-        let bytes = template.as_bytes();
-        let mut script = Vec::new();
-        let mut open: Option<(u8, usize)> = None;
-        let mut replaced = false;
-        let mut index = 0;
-        while index < bytes.len() {
-            let (byte, next) = (bytes[index], bytes.get(index + 1));
-            if let (b'{', Some(b'}')) = (byte, next) {
-                script.extend_from_slice(match open {
-                    None => br#""$1""#,
-                    Some((b'"', _)) => b"${1}",
-                    Some(_) => br#"'"$1"'"#,
-                });
-                replaced = true;
-                index += 2;
-                continue;
-            }
-            let is_literal = matches!(open, Some((b'\'', _))) || script.last() == Some(&b'$');
-            if let (b'{', false) = (byte, is_literal) {
-                let rest = &bytes[index..];
-                let mut foreign = FOREIGN.into_iter();
-                if let Some(placeholder) = foreign.find(|word| rest.starts_with(word.as_bytes())) {
-                    return Err(TemplateError::Foreign {
-                        placeholder,
-                        position: index + 1,
-                    });
-                }
-            }
-            match (byte, open) {
-                (b'\\', None | Some((b'"', _))) => {
-                    script.push(byte);
-                    script.extend(next);
-                    index += 2;
-                    continue;
-                }
-                (b'\'' | b'"', None) => open = Some((byte, index)),
-                (_, Some((quote, _))) if byte == quote => open = None,
-                _ => {}
-            }
-            script.push(byte);
-            index += 1;
-        }
-        if let Some((quote, position)) = open {
-            return Err(TemplateError::Unclosed {
-                quote: char::from(quote),
-                position: position + 1,
-            });
-        }
-        if !replaced {
-            script.extend_from_slice(br#" "$1""#);
-        }
-        Ok(Script(OsString::from_vec(script)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command as Shell;
-
-    fn script(template: &str) -> Result<String, TemplateError> {
-        let script = Script::from_template(OsStr::new(template))?;
-        Ok(script.0.into_string().unwrap())
-    }
-
-    #[test]
-    fn nothing_in_an_argument_is_code() {
-        let nasty = "a  b'\"`$(touch x)`\\;*\n{}|&";
-        for (template, expected) in [
-            ("printf %s {}", nasty.to_owned()),
-            ("printf %s", nasty.to_owned()),
-            ("printf %s \"<{}>\"", format!("<{nasty}>")),
-            ("printf %s '<{}>'", format!("<{nasty}>")),
-            ("printf %s x{}y", format!("x{nasty}y")),
-            ("printf %s%s {} {}", format!("{nasty}{nasty}")),
-            ("printf %s \\'{}", format!("'{nasty}")),
-        ] {
-            let script = script(template).unwrap();
-            let output = Shell::new("sh").args(["-c", &script, "sh", nasty]).output();
-            let output = String::from_utf8(output.unwrap().stdout).unwrap();
-            assert_eq!(output, expected, "{template} as {script}");
-        }
-    }
-
-    #[test]
-    fn an_open_quotation_is_told_with_its_place() {
-        let unclosed = |quote, position| Err(TemplateError::Unclosed { quote, position });
-        assert_eq!(script("echo 'a"), unclosed('\'', 6));
-        assert_eq!(script("echo \"a\\\""), unclosed('"', 6));
-        assert!(script("echo 'a\\'").is_ok());
-    }
-
-    #[test]
-    fn placeholders_of_others_are_refused_where_they_could_be_meant() {
-        for placeholder in FOREIGN {
-            for (template, position) in [
-                (format!("gzip {placeholder}"), 6),
-                (format!("echo \"{placeholder}\" {{}}"), 7),
-            ] {
-                let expected = TemplateError::Foreign {
-                    placeholder,
-                    position,
-                };
-                assert_eq!(script(&template), Err(expected));
-            }
-        }
-        for plain in [
-            "awk '{1}' {}",
-            "echo ${#} ${1}",
-            "echo {1..3}",
-            "echo {a,b}",
-        ] {
-            assert!(script(plain).is_ok(), "{plain}");
-        }
-    }
 
     #[test]
     fn lines_are_cut_at_the_separator_and_empty_ones_are_none() {

@@ -237,7 +237,11 @@ impl Command {
             Command::Shell(text, None) => text.to_string_lossy().into_owned(),
             Command::Shell(text, Some(argument)) => {
                 let argument = argument.to_string_lossy();
-                text.to_string_lossy().replace("\"$1\"", &argument)
+                // The forms that a template's `{}` takes, the longer ones first.
+                let forms = ["'\"$1\"'", "\"$1\"", "${1}"];
+                let text = text.to_string_lossy().into_owned();
+                let put = |text: String, form| text.replace(form, &argument);
+                forms.into_iter().fold(text, put)
             }
             Command::Direct(argv) => {
                 let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();

@@ -156,6 +156,38 @@ fn bad_templates_and_bad_lists_are_usage_errors() {
 }
 
 #[test]
+fn fault_13_a_here_document_gets_the_argument_or_is_refused() {
+    let sandbox = Sandbox::new();
+    let map = |command: &str| sandbox.verb("map", &[command, ":::", "one two"]);
+    let ended = map("cat <<EOF\nname = {}\nEOF");
+    ended.code(0);
+    assert_eq!(ended.out(), "one-two | name = one two\n");
+    map("cat <<'EOF'\nname = {}\nEOF")
+        .code(2)
+        .says("in a here-document that the shell takes as it is");
+    map("echo $(( {} * 2 ))").code(2).says("as an expression");
+    map("echo hi;").code(2).says("ends with an operator");
+    // What is shown of the command has the argument, too.
+    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let args = ["--json", &json, "echo {} '{}' \"{}\"", ":::", "one two"];
+    sandbox.verb("map", &args).code(0);
+    let shown = r#""command":"echo one two 'one two' \"one two\"""#;
+    assert!(
+        sandbox.read("json").contains(shown),
+        "{}",
+        sandbox.read("json")
+    );
+}
+
+#[test]
+fn fault_16_an_apostrophe_in_a_comment_is_no_quotation() {
+    let args = ["# don't\necho {} # it's", ":::", "a"];
+    let ended = Sandbox::new().verb("map", &args);
+    ended.code(0);
+    assert_eq!(ended.out(), "a | a\n");
+}
+
+#[test]
 fn arguments_need_not_be_utf_8() {
     let argument = OsString::from_vec(b"\xff a".to_vec());
     let args = ["printf '<%s>'", ":::"].map(OsString::from);
