@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::exit;
-use crate::output::{Colour, Show};
-use crate::plan::{OnFailure, Work};
+use crate::output::{Ci, Colour, Prefixed, Show};
+use crate::plan::{FileSpec, OnFailure, Work};
 use crate::process::Level;
 
 /// Run commands as one group: when one fails, the others are stopped and nothing is left behind.
@@ -155,10 +155,41 @@ pub(crate) struct Common {
     #[arg(help_heading = FAILURES)]
     pub(crate) contain: Level,
 
-    /// Which output of the commands is shown
-    #[arg(short, long, value_enum, value_name = "MODE", default_value_t = Show::Stream)]
+    /// Which output of the commands is shown [default: stream; in the CI systems with folding, group]
+    #[arg(short, long, value_enum, value_name = "MODE", help_heading = REPORTS)]
+    pub(crate) output: Option<Show>,
+
+    /// Show the output in the order of the commands: the first one's at once, that of each other
+    /// when all before it have ended
+    #[arg(long, help_heading = REPORTS)]
+    pub(crate) keep_order: bool,
+
+    /// What stands in front of each line
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Prefixed::Name)]
     #[arg(help_heading = REPORTS)]
-    pub(crate) output: Show,
+    pub(crate) prefix: Prefixed,
+
+    /// The whole argument in front of each line: --prefix=argument
+    #[arg(long, conflicts_with = "prefix", help_heading = REPORTS)]
+    pub(crate) tag: bool,
+
+    /// Name the N slowest commands at the end
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(help_heading = REPORTS)]
+    pub(crate) slowest: usize,
+
+    /// Draw no progress line on a terminal
+    #[arg(long, help_heading = REPORTS)]
+    pub(crate) no_bar: bool,
+
+    /// What to write for the system that runs the build: groups, annotations, tests
+    #[arg(long, value_enum, value_name = "SYSTEM", default_value_t = Ci::Auto)]
+    #[arg(help_heading = REPORTS)]
+    pub(crate) ci: Ci,
+
+    /// Write the output of each command to files in this folder: NAME/stdout and NAME/stderr
+    #[arg(long, value_name = "DIR", help_heading = REPORTS)]
+    pub(crate) results: Option<PathBuf>,
 
     /// Write each event to this file as it happens, as lines of JSON
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
@@ -179,6 +210,10 @@ pub(crate) struct Common {
     /// Write a page with the timeline to this file, for a browser
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) report: Option<PathBuf>,
+
+    /// Write a line for each command to this file, with the columns of GNU parallel
+    #[arg(long, value_name = "FILE", help_heading = REPORTS)]
+    pub(crate) joblog: Option<PathBuf>,
 
     /// When to colour the names and the report
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
@@ -219,18 +254,24 @@ impl Common {
         self.grace.unwrap_or(Work::GRACE)
     }
 
-    /// The files to write, each with its flag.
-    pub(crate) fn written(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+    /// The files to write.
+    pub(crate) fn written(&self) -> Vec<FileSpec> {
         let files = [
-            ("--json", &self.json),
-            ("--resume", &self.resume),
-            ("--junit", &self.junit),
-            ("--trace", &self.trace),
-            ("--report", &self.report),
+            (FileSpec::JSON, &self.json),
+            (FileSpec::RESUME, &self.resume),
+            (FileSpec::JUNIT, &self.junit),
+            (FileSpec::TRACE, &self.trace),
+            (FileSpec::REPORT, &self.report),
+            (FileSpec::JOBLOG, &self.joblog),
         ];
-        files
-            .into_iter()
-            .filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+        let files = files.into_iter().filter_map(|(flag, path)| {
+            Some(FileSpec {
+                flag,
+                path: path.clone()?,
+                resumed: flag == FileSpec::RESUME,
+            })
+        });
+        files.collect()
     }
 
     /// The first given flag that a file of tasks decides itself.

@@ -81,18 +81,17 @@ impl Exit {
             return Exit::Internal;
         }
         if let Some(stop) = summary.signal {
-            return match stop {
-                Stop::Hangup => Exit::Hangup,
-                Stop::Interrupt => Exit::Interrupted,
-                Stop::Quit => Exit::Quit,
-                Stop::Terminate => Exit::Terminated,
-            };
+            return stop.into();
         }
         if let Some(error) = &summary.output_error {
             return match error.kind() {
                 std::io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
                 _ => Exit::Output,
             };
+        }
+        let mut entries = summary.entries.iter();
+        if entries.any(|entry| entry.record.has_lost_output()) {
+            return Exit::Output;
         }
         let mut entries = summary.entries.iter();
         if entries.any(|entry| !entry.record.survivors().is_empty()) {
@@ -116,6 +115,17 @@ impl Exit {
     }
 }
 
+impl From<Stop> for Exit {
+    fn from(stop: Stop) -> Exit {
+        match stop {
+            Stop::Hangup => Exit::Hangup,
+            Stop::Interrupt => Exit::Interrupted,
+            Stop::Quit => Exit::Quit,
+            Stop::Terminate => Exit::Terminated,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit.code())
@@ -128,9 +138,10 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::output::Trouble;
     use crate::process::{Process, Stopped, StoppedBy};
     use crate::record::{Counts, Ending, Record};
 
@@ -158,9 +169,12 @@ mod tests {
             id: 0,
             cleans_up: None,
             name: String::new(),
+            group: String::new(),
+            argument: None,
             command: String::new(),
             record,
             attempts: 1,
+            earlier: Vec::new(),
             known: Duration::ZERO,
             began: None,
             ended: Duration::ZERO,
@@ -181,6 +195,8 @@ mod tests {
             input_error: None,
             internal: None,
             elapsed: Duration::ZERO,
+            date: SystemTime::UNIX_EPOCH,
+            slowest: Vec::new(),
         }
     }
 
@@ -197,6 +213,10 @@ mod tests {
         assert_eq!(Exit::of(&all), Exit::Failed);
         all.entries.push(entry(survived()));
         assert_eq!(Exit::of(&all), Exit::LeftBehind);
+        let mut lost = exited(0);
+        lost.trouble = Some(Trouble::Lost(io::ErrorKind::StorageFull.into()));
+        all.entries.push(entry(lost));
+        assert_eq!(Exit::of(&all), Exit::Output);
         all.output_error = Some(Arc::new(io::ErrorKind::StorageFull.into()));
         assert_eq!(Exit::of(&all), Exit::Output);
         all.output_error = Some(Arc::new(io::ErrorKind::BrokenPipe.into()));

@@ -17,7 +17,7 @@ use std::thread;
 use tokio::sync::mpsc;
 
 pub(crate) use self::template::Script;
-use crate::plan::{Command, TaskSpec, names};
+use crate::plan::{Command, TaskSpec, Total, names::Namer};
 
 /// How many lines are read ahead.
 const AHEAD: usize = 16;
@@ -33,6 +33,8 @@ pub(crate) struct Source {
     pub(crate) template: TaskSpec,
     pub(crate) script: Script,
     pub(crate) from: From,
+    /// How many tasks there are, once that is known.
+    pub(crate) total: Total,
 }
 
 pub(crate) enum From {
@@ -67,6 +69,11 @@ impl Reading {
 impl Source {
     fn feed(self, sender: &mpsc::Sender<TaskSpec>) -> io::Result<()> {
         let mut number = 0;
+        let mut namer = Namer::default();
+        let mut names = match &self.from {
+            From::Arguments(arguments) => Namer::list(arguments).into_iter(),
+            From::Stdin(_) => Vec::new().into_iter(),
+        };
         // False when the receiver was dropped.
         let mut send = |argument: &OsStr| {
             number += 1;
@@ -75,7 +82,8 @@ impl Source {
                     format!("line {number} contains a NUL byte, which no argument can contain");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
-            let task = self.task(argument, number);
+            let next = || namer.next(argument, number);
+            let task = self.task(argument, names.next().unwrap_or_else(next));
             Ok(sender.blocking_send(task).is_ok())
         };
         match &self.from {
@@ -85,15 +93,18 @@ impl Source {
                         break;
                     }
                 }
-                Ok(())
             }
-            From::Stdin(end) => each_line(io::stdin().lock(), *end, &mut send),
+            From::Stdin(end) => {
+                each_line(io::stdin().lock(), *end, &mut send)?;
+                let _ = self.total.set(number);
+            }
         }
+        Ok(())
     }
 
-    fn task(&self, argument: &OsStr, number: u64) -> TaskSpec {
+    fn task(&self, argument: &OsStr, name: String) -> TaskSpec {
         let mut task = self.template.clone();
-        task.name = names::of_argument(argument, number);
+        task.name = name;
         task.work.command = Command::Shell(self.script.0.clone(), Some(argument.to_owned()));
         task
     }

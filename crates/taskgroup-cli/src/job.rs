@@ -4,6 +4,7 @@
 //! cancelled at any time, and [`Job::finish`] runs on every exit and leaves no process of the
 //! command.
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::flag::Flag;
-use crate::output::{Label, Outlet, Pump, Pumped, Show, Sink, Stream, pump};
+use crate::output::{
+    Heading, Label, Order, Outlet, Partials, Pump, Pumped, Show, Sink, Stream, Trouble, pump,
+};
 use crate::plan::Work;
 use crate::process::{Contained, Guards, Pipes, Process, Stopped};
 use crate::record::{Ending, Record};
@@ -30,8 +33,23 @@ pub(crate) struct Surroundings {
     pub(crate) guards: Guards,
     pub(crate) sink: Sink,
     pub(crate) show: Show,
+    pub(crate) order: Order,
+    /// Shows lines that have no end yet.
+    pub(crate) partials: Option<Partials>,
     /// Skip the grace.
     pub(crate) hurry: Flag,
+}
+
+/// What a job gets besides its work.
+pub(crate) struct With {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) label: Label,
+    /// Variables that tell the command who it is. The work may change them.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// Get a copy of its standard output and of its standard error.
+    pub(crate) copies: [Option<File>; 2],
+    /// Its place in the order of the output, if it has one.
+    pub(crate) place: Option<usize>,
 }
 
 pub(crate) struct Job {
@@ -54,21 +72,26 @@ struct Output {
 }
 
 impl Job {
-    pub(crate) async fn start(
-        work: &Work,
-        timeout: Option<Duration>,
-        label: Label,
-        around: Surroundings,
-    ) -> io::Result<Job> {
-        let (process, pipes) = Contained::start(&around.guards, work.start())
+    pub(crate) async fn start(work: &Work, with: With, around: Surroundings) -> io::Result<Job> {
+        let mut start = work.start();
+        let told = with.variables.into_iter();
+        let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
+        start.env.splice(0..0, told);
+        let (process, pipes) = Contained::start(&around.guards, start)
             .await
             .map_err(|error| with_command(&error, work))?;
-        let outlet = Outlet::new(around.show, around.sink.clone());
+        let waits = around.order.is_kept() && with.place.is_some();
+        let outlet = Outlet::new(around.show, waits, around.sink.clone());
+        if let (true, Show::Stream, Some(place)) = (waits, around.show, with.place) {
+            let heading = Heading::default();
+            around.order.show(place, outlet.clone(), heading).await;
+        }
+        let partials = around.partials.as_ref();
         Ok(Job {
             process,
-            output: Output::new(pipes, &label, outlet),
+            output: Output::new(pipes, &with.label, outlet, partials, with.copies),
             started: Instant::now(),
-            timeout,
+            timeout: with.timeout,
             grace: work.grace,
             ending: None,
             around,
@@ -101,7 +124,8 @@ impl Job {
     }
 
     /// Stops what is left of the command, moves the rest of its output, and returns what happened.
-    pub(crate) async fn finish(mut self) -> Record {
+    /// Lines that were held back are still in the outlet.
+    pub(crate) async fn finish(mut self) -> (Record, Outlet) {
         // The command may have ended by itself at the moment of the cancellation. Then that end
         // counts.
         if self.ending.is_none() {
@@ -135,11 +159,12 @@ impl Job {
         });
         let gone = started.elapsed();
         let outlet = output.outlet.clone();
-        let (out, err) = output.rest().await;
-        if ending.is_failure() || around.show != Show::Failures {
-            outlet.release().await;
-        }
-        Record {
+        let (mut out, mut err) = output.rest().await;
+        let succeeded = ending.is_success();
+        out.tail.settle(succeeded);
+        err.tail.settle(succeeded);
+        let copy_error = out.copy_error.or(err.copy_error);
+        let record = Record {
             ending,
             began: None,
             ran,
@@ -147,8 +172,11 @@ impl Job {
             stopped,
             left_in_background,
             output_held: out.held_open || err.held_open,
+            trouble: copy_error.map(Trouble::Lost).or(outlet.trouble()),
+            stdout: out.tail,
             stderr: err.tail,
-        }
+        };
+        (record, outlet)
     }
 }
 
@@ -196,16 +224,25 @@ async fn clear(
 }
 
 impl Output {
-    fn new(pipes: Pipes, label: &Label, outlet: Outlet) -> Output {
+    fn new(
+        pipes: Pipes,
+        label: &Label,
+        outlet: Outlet,
+        partials: Option<&Partials>,
+        copies: [Option<File>; 2],
+    ) -> Output {
         let all_gone = Flag::new();
-        let to = |stream| Pump {
+        let to = |stream, copy| Pump {
             stream,
             label: label.clone(),
             outlet: outlet.clone(),
+            partials: partials.cloned(),
+            copy,
             all_gone: all_gone.clone(),
         };
-        let out = pump(pipes.stdout, to(Stream::Out));
-        let err = pump(pipes.stderr, to(Stream::Err));
+        let [of_out, of_err] = copies;
+        let out = pump(pipes.stdout, to(Stream::Out, of_out));
+        let err = pump(pipes.stderr, to(Stream::Err, of_err));
         let pumps = Box::pin(async { tokio::join!(out, err) });
         Output {
             pumps,

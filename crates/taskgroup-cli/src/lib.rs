@@ -25,6 +25,7 @@ mod plan;
 mod process;
 mod record;
 mod report;
+mod results;
 mod run;
 mod signals;
 mod tell;

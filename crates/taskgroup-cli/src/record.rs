@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use taskgroup::ErrorGroup;
 
-use crate::output::Tail;
+use crate::output::{Tail, Trouble};
 use crate::process::{Process, Stopped};
 use crate::signals::Stop;
 
@@ -20,11 +20,17 @@ pub(crate) struct Entry {
     /// For a step of cleanup: the name of the task or group, empty for the run.
     pub(crate) cleans_up: Option<String>,
     pub(crate) name: String,
+    /// The name of its group, empty for the run.
+    pub(crate) group: String,
+    /// What `map` ran it for, in one printable line, if the name does not say it.
+    pub(crate) argument: Option<String>,
     /// The command as a user would type it.
     pub(crate) command: String,
     /// The last attempt.
     pub(crate) record: Record,
     pub(crate) attempts: u32,
+    /// The attempts before the last one, with their numbers: the latest of them if there are many.
+    pub(crate) earlier: Vec<(u32, Record)>,
     /// From the start of the run until the task was known: zero, except for input that `map` reads.
     pub(crate) known: Duration,
     /// From the start of the run to the first attempt; none if it was not started.
@@ -53,6 +59,9 @@ pub(crate) struct Record {
     pub(crate) left_in_background: Vec<Process>,
     /// A process that the command did not start still held its output.
     pub(crate) output_held: bool,
+    /// What went wrong with its output.
+    pub(crate) trouble: Option<Trouble>,
+    pub(crate) stdout: Tail,
     pub(crate) stderr: Tail,
 }
 
@@ -104,6 +113,8 @@ pub(crate) struct Counts {
     pub(crate) cancelled: u64,
     pub(crate) not_started: u64,
     pub(crate) done_before: u64,
+    /// Of those that succeeded: not at the first attempt.
+    pub(crate) flaky: u64,
 }
 
 #[derive(Debug)]
@@ -125,6 +136,30 @@ pub(crate) struct Summary {
     /// A failure in the runner itself, for example a panic.
     pub(crate) internal: Option<ErrorGroup>,
     pub(crate) elapsed: Duration,
+    /// When the run began.
+    pub(crate) date: SystemTime,
+    /// The longest, if they are asked for, with their names.
+    pub(crate) slowest: Vec<(Duration, String)>,
+}
+
+impl Entry {
+    /// It succeeded, but not at its first attempt.
+    pub(crate) fn is_flaky(&self) -> bool {
+        self.attempts > 1 && self.record.ending.is_success()
+    }
+
+    /// There is something to report.
+    pub(crate) fn is_notable(&self) -> bool {
+        !self.record.is_plain() || self.is_flaky()
+    }
+
+    /// From the beginning of the first attempt to the end of the last one, with the pauses.
+    pub(crate) fn took(&self) -> Duration {
+        match (self.began, self.record.until()) {
+            (Some(began), Some(until)) if self.attempts > 1 => until.saturating_sub(began),
+            _ => self.record.ran,
+        }
+    }
 }
 
 impl Ending {
@@ -156,6 +191,8 @@ impl Record {
             stopped: None,
             left_in_background: Vec::new(),
             output_held: false,
+            trouble: None,
+            stdout: Tail::default(),
             stderr: Tail::default(),
         }
     }
@@ -182,7 +219,20 @@ impl Record {
 
     /// Something happened that a success would not show.
     pub(crate) fn has_notes(&self) -> bool {
-        !self.left_in_background.is_empty() || self.output_held || !self.survivors().is_empty()
+        !self.left_in_background.is_empty()
+            || self.output_held
+            || self.trouble.is_some()
+            || !self.survivors().is_empty()
+    }
+
+    /// Output of it was lost.
+    pub(crate) fn has_lost_output(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Lost(_)))
+    }
+
+    /// From the start of the run until its end, or the request to end.
+    pub(crate) fn until(&self) -> Option<Duration> {
+        self.began.map(|began| began + self.ran)
     }
 }
 

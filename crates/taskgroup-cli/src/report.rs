@@ -8,14 +8,17 @@ use anstyle::{AnsiColor, Style};
 use nix::sys::signal::Signal;
 
 use crate::duration::Human;
-use crate::output::task_style;
+use crate::output::{Tail, Trouble, task_style};
 use crate::process::{Level, Process, Stopped, StoppedBy};
 use crate::record::{Cause, Ending, Entry, Record, Summary};
 
 /// The most names of commands that were not started.
 const NAMED: usize = 10;
 
-/// The report; empty when every command succeeded and left nothing behind.
+/// How many lines of a stream are repeated.
+pub(crate) const LINES: usize = 10;
+
+/// The report, or a line if every command succeeded and left nothing behind.
 pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> String {
     let mut report = Report {
         contain,
@@ -23,45 +26,86 @@ pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> Strin
         coloured,
         text: String::new(),
     };
-    let noted = |entry: &Entry| entry.record.is_failure() || entry.record.has_notes();
-    if summary.failed
-        || !matches!(summary.cause, None | Some(Cause::Won { .. }))
-        || summary.signal.is_some()
-        || summary.internal.is_some()
-        || summary.output_error.is_some()
-        || !summary.report_errors.is_empty()
-        || summary.entries.iter().any(noted)
-    {
+    if is_success(summary) {
+        report.closing_line();
+        report.entries();
+    } else {
         report.headline();
         report.entries();
         report.not_started();
         report.internal();
     }
+    report.slowest();
     report.text
+}
+
+/// Whether there is nothing to report but that every command succeeded.
+pub(crate) fn is_success(summary: &Summary) -> bool {
+    let is_plain = |entry: &Entry| !entry.record.is_failure() && !entry.record.has_notes();
+    !summary.failed
+        && matches!(summary.cause, None | Some(Cause::Won { .. }))
+        && summary.signal.is_none()
+        && summary.internal.is_none()
+        && summary.output_error.is_none()
+        && summary.report_errors.is_empty()
+        && summary.entries.iter().all(is_plain)
+}
+
+/// The counts and the time, as in the first line of the report.
+pub(crate) fn in_short(summary: &Summary) -> String {
+    let counts = summary.counts;
+    let counts = [
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+        (counts.not_started, "not started"),
+        (counts.succeeded, "succeeded"),
+        (counts.done_before, "done before"),
+    ];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let counts = match counts.is_empty() {
+        true => "nothing was run".to_owned(),
+        false => counts.join(", "),
+    };
+    let flaky = match summary.counts.flaky {
+        0 => String::new(),
+        flaky => format!(" ({flaky} not at the first attempt)"),
+    };
+    format!("{counts}{flaky} in {}", Human(summary.elapsed))
+}
+
+/// The name, and for `map` the whole argument if the name is not just that.
+pub(crate) fn named(entry: &Entry) -> String {
+    match &entry.argument {
+        Some(argument) if *argument != entry.name => format!("{} ({argument})", entry.name),
+        _ => entry.name.clone(),
+    }
 }
 
 /// In a few words, how a task ended.
 pub(crate) fn what(entry: &Entry) -> String {
-    let record = &entry.record;
+    how_it_ended(&entry.record, entry.attempts, entry.because.as_ref())
+}
+
+pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Cause>) -> String {
     let ran = Human(record.ran);
     let how = record.stopped.as_ref().map_or("", how);
-    let because = || {
-        let because = entry.because.as_ref().map(ToString::to_string);
-        // Only after a failure of the runner itself.
-        because.unwrap_or_else(|| "cause unknown".to_owned())
-    };
-    let attempts = match entry.attempts {
+    // Only after a failure of the runner itself is there no cause.
+    let because = || because.map_or_else(|| "cause unknown".to_owned(), ToString::to_string);
+    let attempt = match attempts {
         0 | 1 => String::new(),
         attempts => format!(", attempt {attempts}"),
     };
     match &record.ending {
         Ending::NotStarted => format!("not started, {}", because()),
         Ending::DoneBefore => "done in an earlier run".to_owned(),
-        Ending::CouldNotStart(error) => format!("could not be started: {error}"),
-        Ending::Lost(error) => format!("its outcome is unknown, after {ran}: {error}"),
-        Ending::Exited(status) if status.success() => format!("after {ran}{attempts}"),
-        Ending::Exited(status) => format!("{}, after {ran}{attempts}", ending(*status)),
-        Ending::TimedOut => format!("after {ran}, {how}{attempts}"),
+        Ending::Exited(status) if status.success() && attempts > 1 => {
+            format!("succeeded at attempt {attempts}, after {ran}")
+        }
+        Ending::Exited(status) if status.success() => format!("after {ran}"),
         Ending::Cancelled(status) => {
             let ended = match status {
                 Some(status) if status.signal().is_none() => format!(" ({})", ending(*status)),
@@ -69,6 +113,21 @@ pub(crate) fn what(entry: &Entry) -> String {
             };
             format!("after {ran}, {how}{ended}, {}", because())
         }
+        Ending::CouldNotStart(_) | Ending::Lost(_) => ended(record),
+        Ending::Exited(_) | Ending::TimedOut => format!("{}{attempt}", ended(record)),
+    }
+}
+
+/// In a few words, how an attempt ended by itself.
+pub(crate) fn ended(record: &Record) -> String {
+    let ran = Human(record.ran);
+    let how = record.stopped.as_ref().map_or("", how);
+    match &record.ending {
+        Ending::CouldNotStart(error) => format!("could not be started: {error}"),
+        Ending::Lost(error) => format!("its outcome is unknown, after {ran}: {error}"),
+        Ending::Exited(status) => format!("{}, after {ran}", ending(*status)),
+        Ending::TimedOut => format!("after {ran}, {how}"),
+        Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => format!("after {ran}"),
     }
 }
 
@@ -79,6 +138,16 @@ pub(crate) fn internal(error: &std::io::Error) {
         &mut std::io::stderr(),
         format_args!("taskgroup: cannot run: {error}\n"),
     );
+}
+
+/// Reports why nothing was started.
+pub(crate) fn refused(why: &dyn std::fmt::Display) {
+    remark(&format!("nothing was started: {why}"));
+}
+
+/// A line of its own, outside of the report.
+pub(crate) fn remark(text: &str) {
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("taskgroup: {text}\n"));
 }
 
 struct Report<'a> {
@@ -95,19 +164,6 @@ const FAINT: Style = Style::new().dimmed();
 
 impl Report<'_> {
     fn headline(&mut self) {
-        let counts = self.summary.counts;
-        let counts = [
-            (counts.failed, "failed"),
-            (counts.cancelled, "cancelled"),
-            (counts.not_started, "not started"),
-            (counts.succeeded, "succeeded"),
-            (counts.done_before, "done before"),
-        ];
-        let counts: Vec<String> = counts
-            .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}"))
-            .collect();
         let why = match &self.summary.cause {
             Some(Cause::Signal(stop)) => format!("stopped by {stop}: "),
             Some(Cause::Output(error)) => format!("the output could not be written ({error}): "),
@@ -120,11 +176,10 @@ impl Report<'_> {
             )
             | None => String::new(),
         };
-        let elapsed = Human(self.summary.elapsed);
         let bold = self.paint(Style::new().bold(), "taskgroup:");
-        let counts = counts.join(", ");
+        let in_short = in_short(self.summary);
         let contained = self.contain.described();
-        let _ = writeln!(self.text, "{bold} {why}{counts} in {elapsed}, {contained}");
+        let _ = writeln!(self.text, "{bold} {why}{in_short}, {contained}");
         let cause = &self.summary.cause;
         if let (Some(stop), false) = (self.summary.signal, matches!(cause, Some(Cause::Signal(_))))
         {
@@ -142,6 +197,23 @@ impl Report<'_> {
         }
     }
 
+    fn closing_line(&mut self) {
+        let bold = self.paint(Style::new().bold(), "taskgroup:");
+        let in_short = in_short(self.summary);
+        let _ = writeln!(self.text, "{bold} {in_short}");
+    }
+
+    fn slowest(&mut self) {
+        if self.summary.slowest.is_empty() {
+            return;
+        }
+        self.text.push_str("slowest:\n");
+        for (took, name) in &self.summary.slowest {
+            let took = Human(*took).to_string();
+            let _ = writeln!(self.text, "    {took:>7} {name}");
+        }
+    }
+
     fn entries(&mut self) {
         let of = |what: fn(&Record) -> bool| {
             let entries = self.summary.entries.iter();
@@ -150,7 +222,11 @@ impl Report<'_> {
         let failed = of(Record::is_failure);
         let cancelled = of(|r| matches!(r.ending, Ending::Cancelled(_)));
         let noted = of(|r| r.ending.is_success() && r.has_notes());
-        for entry in failed.chain(cancelled).chain(noted) {
+        let flaky = self.summary.entries.iter().filter(|entry| {
+            // Those with notes are there already.
+            entry.is_flaky() && !entry.record.has_notes()
+        });
+        for entry in failed.chain(cancelled).chain(noted).chain(flaky) {
             self.entry(entry);
         }
     }
@@ -168,6 +244,11 @@ impl Report<'_> {
         let word = self.paint(style, word);
         let name = self.name(entry);
         let _ = writeln!(self.text, "{word} {name}: {}", what(entry));
+        if entry.is_flaky() {
+            for (number, record) in &entry.earlier {
+                self.note(&format!("attempt {number}: {}", ended(record)));
+            }
+        }
         if !record.left_in_background.is_empty() {
             let how = record.stopped.as_ref().map_or("", how);
             let who = list(&record.left_in_background);
@@ -181,27 +262,39 @@ impl Report<'_> {
             let who = list(record.survivors());
             self.note(&format!("STILL RUNNING despite SIGKILL: {who}"));
         }
+        match &record.trouble {
+            Some(Trouble::Mixed(error)) => self.note(&format!(
+                "its output could not be held back, so it came out at once: {error}"
+            )),
+            Some(Trouble::Lost(error)) => self.note(&format!("output of it was lost: {error}")),
+            None => {}
+        }
         if record.is_failure() {
-            self.stderr(record);
+            self.said(record);
         }
     }
 
-    fn stderr(&mut self, record: &Record) {
+    /// The ends of both streams: a command may tell on either why it fails.
+    fn said(&mut self, record: &Record) {
         if matches!(record.ending, Ending::CouldNotStart(_)) {
             return;
         }
-        let lines: Vec<String> = record.stderr.lines().collect();
-        if lines.is_empty() {
-            self.note("nothing on its standard error");
+        if record.stdout.is_empty() && record.stderr.is_empty() {
+            self.note("it wrote nothing");
             return;
         }
-        match record.stderr.dropped() {
-            0 => self.note("its standard error:"),
-            dropped => {
-                self.note(&format!(
-                    "the end of its standard error ({dropped} earlier lines left out):"
-                ));
-            }
+        self.tail("output", &record.stdout);
+        self.tail("error", &record.stderr);
+    }
+
+    fn tail(&mut self, stream: &str, tail: &Tail) {
+        let (before, lines) = tail.last(LINES);
+        match (before, tail.is_empty()) {
+            (_, true) => return,
+            (0, _) => self.note(&format!("its standard {stream}:")),
+            (before, _) => self.note(&format!(
+                "the end of its standard {stream} ({before} earlier lines left out):"
+            )),
         }
         let bar = self.paint(FAINT, "|");
         for line in lines {
@@ -228,7 +321,8 @@ impl Report<'_> {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let names = entries.iter().take(NAMED).map(|entry| self.name(entry));
+            let name = |entry: &&Entry| self.paint(task_style(entry.id), &entry.name);
+            let names = entries.iter().take(NAMED).map(name);
             let names = names.collect::<Vec<_>>().join(", ");
             let word = self.paint(STOPPED, "NOT STARTED");
             let _ = writeln!(self.text, "{word} {names}{more}: {because}");
@@ -243,7 +337,7 @@ impl Report<'_> {
     }
 
     fn name(&self, entry: &Entry) -> String {
-        self.paint(task_style(entry.id), &entry.name)
+        self.paint(task_style(entry.id), &named(entry))
     }
 
     fn note(&mut self, text: &str) {
@@ -307,7 +401,7 @@ fn list(processes: &[Process]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::exit::Exit;
@@ -319,9 +413,12 @@ mod tests {
             id,
             cleans_up: None,
             name: name.to_owned(),
+            group: String::new(),
+            argument: None,
             command: "true".to_owned(),
             record: Record::without_process(ending),
             attempts: 1,
+            earlier: Vec::new(),
             known: Duration::ZERO,
             began: None,
             ended: Duration::ZERO,
@@ -346,6 +443,8 @@ mod tests {
             input_error: None,
             internal: None,
             elapsed: Duration::from_millis(1500),
+            date: SystemTime::UNIX_EPOCH,
+            slowest: Vec::new(),
         }
     }
 
@@ -357,6 +456,7 @@ mod tests {
         let failed = Ending::Exited(ExitStatus::from_raw(3 << 8));
         let mut one = entry(0, "one", failed, None);
         one.record.ran = Duration::from_millis(250);
+        one.record.stdout.push(b"said\n");
         one.record.stderr.push(b"why");
         let two = entry(1, "two", Ending::NotStarted, Some(cause.clone()));
         let mut summary = summary(vec![one, two], Some(cause));
@@ -366,9 +466,37 @@ mod tests {
             "taskgroup: 1 failed, 1 not started in 1.50s, contained by guard processes\n    \
              SIGINT arrived while the run was ending\n\
              FAILED one: exit code 3, after 0.25s\n    \
+             its standard output:\n    \
+             | said\n    \
              its standard error:\n    \
              | why\n\
              NOT STARTED two: because one failed\n"
+        );
+    }
+
+    #[test]
+    fn a_success_has_one_line_and_one_for_each_that_was_flaky() {
+        let succeeded = || Ending::Exited(ExitStatus::from_raw(0));
+        let mut summary = summary(
+            vec![
+                entry(0, "one", succeeded(), None),
+                entry(1, "two", succeeded(), None),
+            ],
+            None,
+        );
+        let render = |summary: &Summary| render(summary, Level::Guard, false);
+        assert_eq!(render(&summary), "taskgroup: 2 succeeded in 1.50s\n");
+        let failed = Ending::Exited(ExitStatus::from_raw(3 << 8));
+        summary.entries[1].attempts = 2;
+        summary.entries[1].earlier = vec![(1, Record::without_process(failed))];
+        summary.counts.flaky = 1;
+        summary.slowest = vec![(Duration::from_secs(1), "one".to_owned())];
+        assert_eq!(
+            render(&summary),
+            "taskgroup: 2 succeeded (1 not at the first attempt) in 1.50s\n\
+             OK two: succeeded at attempt 2, after 0.00s\n    \
+             attempt 1: exit code 3, after 0.00s\n\
+             slowest:\n      1.00s one\n"
         );
     }
 

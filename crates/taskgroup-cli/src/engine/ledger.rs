@@ -2,11 +2,12 @@
 //! report needs.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::plan::{Task, Work};
 use crate::record::{Counts, Entry};
-use crate::tell::{Journal, Past, Progress};
+use crate::report;
+use crate::tell::{JobLog, Journal, Past, Progress};
 
 /// What the ledger keeps of the tasks that have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,50 +22,101 @@ pub(crate) struct Ledger {
     past: Mutex<Past>,
     state: Mutex<State>,
     progress: Progress,
+    /// When the run began.
+    date: SystemTime,
 }
 
 struct State {
     entries: Vec<Entry>,
     counts: Counts,
-    journal: Journal,
+    files: Records,
+    slowest: Slowest,
+}
+
+/// The files that are written as things happen.
+#[derive(Default)]
+pub(crate) struct Records {
+    pub(crate) journal: Journal,
+    pub(crate) joblog: JobLog,
+}
+
+/// What is left when all has ended.
+pub(crate) struct Closed {
+    /// In the order of the tasks.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) counts: Counts,
+    pub(crate) slowest: Vec<(Duration, String)>,
+    /// Taken only once.
+    pub(crate) files: Records,
+}
+
+/// The longest of the commands that have run.
+struct Slowest {
+    count: usize,
+    /// The longest first.
+    longest: Vec<(Duration, String)>,
 }
 
 impl Ledger {
-    pub(crate) fn new(memory: Memory, past: Past, journal: Journal, progress: Progress) -> Ledger {
+    /// Remembers this many of the slowest commands.
+    pub(crate) fn new(
+        memory: Memory,
+        slowest: usize,
+        past: Past,
+        files: Records,
+        progress: Progress,
+    ) -> Ledger {
         Ledger {
             memory,
             past: Mutex::new(past),
             progress,
+            date: SystemTime::now(),
             state: Mutex::new(State {
                 entries: Vec::new(),
                 counts: Counts::default(),
-                journal,
+                files,
+                slowest: Slowest {
+                    count: slowest,
+                    longest: Vec::new(),
+                },
             }),
         }
     }
 
-    /// An earlier run did it; each success counts for one task.
-    pub(super) fn was_done(&self, name: &str, work: &Work) -> bool {
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    pub(crate) fn date(&self) -> SystemTime {
+        self.date
+    }
+
+    /// An earlier run did it; each success counts for one task. Without a name, of any task.
+    pub(super) fn was_done(&self, name: Option<&str>, work: &Work) -> bool {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         !past.is_empty() && past.take(name, &work.key())
     }
 
     pub(super) fn started(&self, task: &Task, attempt: u32, at: Duration) {
-        self.lock().journal.started(task, attempt, at);
-        self.progress.started(attempt);
+        self.lock().files.journal.started(task, attempt, at);
+        self.progress.started(task.id, &task.spec.name, attempt);
     }
 
-    pub(super) fn ended(&self, entry: Entry, work: &Work) {
+    /// `headed` says that the output of the task has had a heading.
+    pub(super) fn ended(&self, entry: Entry, work: &Work, headed: bool) {
         let mut state = self.lock();
-        state.journal.ended(&entry, work);
+        state.files.journal.ended(&entry, work);
+        state.files.joblog.ended(&entry, self.date);
         state.counts.add(&entry.record.ending);
-        self.progress.ended(&entry, &state.counts);
+        state.counts.flaky += u64::from(entry.is_flaky());
+        state.slowest.add(&entry);
+        self.progress.ended(&entry, &state.counts, headed);
         self.keep(&mut state, entry);
     }
 
     pub(super) fn cleaned_up(&self, entry: Entry, work: &Work) {
         let mut state = self.lock();
-        state.journal.ended(&entry, work);
+        state.files.journal.ended(&entry, work);
         if entry.record.is_failure() {
             state.counts.failed += 1;
         }
@@ -72,22 +124,39 @@ impl Ledger {
     }
 
     fn keep(&self, state: &mut State, entry: Entry) {
-        if self.memory == Memory::Everything || !entry.record.is_plain() {
+        if self.memory == Memory::Everything || entry.is_notable() {
             state.entries.push(entry);
         }
     }
 
-    /// All entries, in the order of the tasks, and the journal, which the caller closes.
-    pub(crate) fn close(&self) -> (Vec<Entry>, Counts, Journal) {
+    pub(crate) fn close(&self) -> Closed {
         let mut state = self.lock();
         let mut entries = std::mem::take(&mut state.entries);
         entries.sort_by_key(|entry| entry.id);
-        let journal = std::mem::take(&mut state.journal);
         self.progress.finish();
-        (entries, state.counts, journal)
+        Closed {
+            entries,
+            counts: state.counts,
+            slowest: std::mem::take(&mut state.slowest.longest),
+            files: std::mem::take(&mut state.files),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slowest {
+    fn add(&mut self, entry: &Entry) {
+        if self.count == 0 || entry.began.is_none() {
+            return;
+        }
+        let took = entry.took();
+        let at = self.longest.partition_point(|(other, _)| *other >= took);
+        if at < self.count {
+            self.longest.insert(at, (took, report::named(entry)));
+            self.longest.truncate(self.count);
+        }
     }
 }

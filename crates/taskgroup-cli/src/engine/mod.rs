@@ -10,6 +10,7 @@
 mod group;
 mod ledger;
 mod nodes;
+mod numbers;
 mod task;
 
 use std::num::NonZeroUsize;
@@ -26,9 +27,11 @@ use crate::job::Surroundings;
 use crate::output::Labels;
 use crate::plan::{Node, OnFailure, Plan, ROOT};
 use crate::record::Cause;
+use crate::results::Results;
 
-pub(crate) use ledger::{Ledger, Memory};
+pub(crate) use ledger::{Closed, Ledger, Memory, Records};
 use nodes::Nodes;
+use numbers::Numbers;
 use task::Turn;
 
 /// One of the places that a group has for commands; dropping it frees the place. This is not the
@@ -45,6 +48,8 @@ pub(crate) struct Engine {
     ledger: Arc<Ledger>,
     groups: Vec<Running>,
     nodes: Nodes,
+    numbers: Numbers,
+    results: Option<Results>,
     /// Failures of the engine itself, not of commands.
     internal: Mutex<Option<ErrorGroup>>,
 }
@@ -67,6 +72,7 @@ impl Engine {
         plan: Plan,
         labels: Labels,
         around: Surroundings,
+        results: Option<Results>,
         ledger: Arc<Ledger>,
     ) -> Arc<Engine> {
         let slots = |jobs: Option<NonZeroUsize>| {
@@ -88,6 +94,8 @@ impl Engine {
             labels,
             around,
             ledger,
+            numbers: Numbers::default(),
+            results,
             internal: Mutex::new(None),
         })
     }

@@ -7,10 +7,13 @@ use backon::ExponentialBuilder;
 use taskgroup::{BoxError, Retry, bracket, checkpoint};
 
 use super::group::Failed;
+use super::numbers::Number;
 use super::{Engine, Slot};
-use crate::job::Job;
+use crate::job::{Job, With};
+use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
 use crate::plan::{self, Node, Task, TaskSpec, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
+use crate::report;
 use crate::verdict::Verdict;
 
 /// The longest pause between two attempts.
@@ -28,10 +31,18 @@ struct Inner {
     latest: Mutex<Latest>,
 }
 
+/// How many earlier attempts are kept.
+const KEPT: usize = 50;
+
 #[derive(Default)]
 struct Latest {
     record: Option<Record>,
     attempts: u32,
+    earlier: Vec<(u32, Record)>,
+    /// The output has had a heading.
+    headed: bool,
+    /// What the command sees as its slot.
+    number: Option<Number>,
     began: Option<Duration>,
     because: Option<Cause>,
 }
@@ -88,12 +99,15 @@ impl Turn {
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
         checkpoint().await;
         let spec = self.spec();
-        if engine.ledger.was_done(&spec.name, &spec.work) {
+        let is_planned = self.0.task.id < engine.plan.tasks.len();
+        let name = is_planned.then_some(&*spec.name);
+        if engine.ledger.was_done(name, &spec.work) {
             let record = Record::without_process(Ending::DoneBefore);
             self.latest(|latest| latest.record = Some(record));
             engine.succeeded_in(spec.group, &spec.name);
             return Ok(());
         }
+        self.latest(|latest| latest.number = Some(engine.numbers.take()));
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };
         let attempts = async |(): &mut ()| self.attempts().await;
@@ -132,18 +146,36 @@ impl Turn {
         engine.ledger.started(&self.0.task, number, began);
         self.latest(|latest| {
             latest.began.get_or_insert(began);
+            let before = latest.record.take();
+            latest
+                .earlier
+                .extend(before.map(|before| (latest.attempts, before)));
+            if latest.earlier.len() > KEPT {
+                latest.earlier.remove(0);
+            }
             latest.attempts = number;
         });
         let start = async {
-            let label = engine.labels.of(self.0.task.id, &spec.name);
-            let (work, timeout) = (&spec.work, spec.timeout);
-            let job = Job::start(work, timeout, label, engine.around.clone()).await;
-            Ok::<_, BoxError>(job)
+            let results = engine.results.as_ref();
+            let copies = results.map(|results| results.open(&spec.name, number));
+            let (copies, lost) = match copies.transpose() {
+                Ok(copies) => (copies.unwrap_or_default(), None),
+                Err(error) => (Default::default(), Some(Trouble::Lost(error))),
+            };
+            let with = With {
+                timeout: spec.timeout,
+                label: self.label(),
+                variables: self.variables(number),
+                copies,
+                place: Some(self.0.task.id),
+            };
+            let job = Job::start(&spec.work, with, engine.around.clone()).await;
+            Ok::<_, BoxError>((job, lost))
         };
         let turn = self.clone();
         bracket(
             start,
-            async |job| {
+            async |(job, _)| {
                 let verdict = match job {
                     Ok(job) => job.watch().await,
                     Err(_) => Verdict::Failed,
@@ -162,16 +194,68 @@ impl Turn {
                 Err(Failed.into())
             },
             // Runs on every exit. No process of the command is left after it.
-            move |job| async move {
-                let mut record = match job {
-                    Ok(job) => job.finish().await,
-                    Err(error) => Record::without_process(Ending::CouldNotStart(error)),
+            move |(job, lost)| async move {
+                let (mut record, outlet) = match job {
+                    Ok(job) => {
+                        let (record, outlet) = job.finish().await;
+                        (record, Some(outlet))
+                    }
+                    Err(error) => {
+                        let ending = Ending::CouldNotStart(error);
+                        (Record::without_process(ending), None)
+                    }
                 };
                 record.began = Some(began);
+                record.trouble = lost.or(record.trouble);
+                if let Some(outlet) = outlet {
+                    let ends = is_last || !record.is_failure();
+                    turn.show(&mut record, outlet, number, ends).await;
+                }
                 turn.latest(|latest| latest.record = Some(record));
             },
         )
         .await
+    }
+
+    fn label(&self) -> Label {
+        let (engine, spec) = (self.engine(), self.spec());
+        let argument = spec.work.command.argument();
+        let argument = argument.map(|argument| one_line(&argument.to_string_lossy()));
+        engine
+            .labels
+            .of_task(self.0.task.id, &spec.name, argument.as_deref())
+    }
+
+    /// What a command can know of itself.
+    fn variables(&self, attempt: u32) -> Vec<(&'static str, String)> {
+        let slot = self.latest(|latest| latest.number.as_ref().map(Number::value));
+        vec![
+            ("TASKGROUP_NAME", self.name().to_owned()),
+            ("TASKGROUP_INDEX", (self.0.task.id + 1).to_string()),
+            ("TASKGROUP_ATTEMPT", attempt.to_string()),
+            ("TASKGROUP_SLOT", slot.unwrap_or(1).to_string()),
+        ]
+    }
+
+    /// Shows the output that was held back, under its heading. `ends` says that no other attempt
+    /// follows.
+    async fn show(&self, record: &mut Record, outlet: Outlet, attempt: u32, ends: bool) {
+        let engine = self.engine();
+        if matches!(engine.around.show, Show::Stream | Show::Quiet) {
+            return;
+        }
+        let because = engine.why(self.spec().group);
+        let what = match ends {
+            true => report::how_it_ended(record, attempt, because),
+            false => format!("attempt {attempt}: {}", report::ended(record)),
+        };
+        let named = (self.0.task.id, self.name());
+        let progress = engine.ledger.progress();
+        let heading = progress.heading(named, record, &what, ends);
+        self.latest(|latest| latest.headed = ends);
+        engine
+            .show(record, outlet, Some(self.0.task.id), heading)
+            .await;
     }
 
     fn latest<T>(&self, with: impl FnOnce(&mut Latest) -> T) -> T {
@@ -197,20 +281,25 @@ impl Drop for Inner {
         };
         let ignored = record.is_failure() && engine.ignores_failures(spec.group);
         let verdict = Verdict::of_success(record.ending.is_success() || ignored);
+        let argument = spec.work.command.argument();
         let entry = Entry {
             id: self.task.id,
             cleans_up: None,
             name: spec.name.clone(),
+            group: engine.plan.groups[spec.group].name.clone(),
+            argument: argument.map(|argument| one_line(&argument.to_string_lossy())),
             command: spec.work.command.shown(),
             record,
             attempts: latest.attempts,
+            earlier: latest.earlier,
             known: self.known,
             began: latest.began,
             ended: engine.elapsed(),
             because,
             ignored,
         };
-        engine.ledger.ended(entry, &spec.work);
+        engine.ledger.ended(entry, &spec.work, latest.headed);
+        engine.around.order.ended(self.task.id);
         engine.nodes.settle(Node::Task(self.task.id), verdict);
     }
 }
@@ -225,15 +314,23 @@ impl Engine {
         for (index, work) in steps.iter().enumerate() {
             let began = self.elapsed();
             let name = cleanup_name(of, index);
-            let label = self.labels.of(group, &name);
-            let limit = Some(work.cleanup_timeout);
-            let mut record = match Job::start(work, limit, label, self.around.clone()).await {
+            let with = With {
+                timeout: Some(work.cleanup_timeout),
+                label: self.labels.of_task(group, &name, None),
+                variables: vec![("TASKGROUP_NAME", name.clone())],
+                copies: Default::default(),
+                place: None,
+            };
+            let mut record = match Job::start(work, with, self.around.clone()).await {
                 Ok(mut job) => {
                     tokio::select! {
                         _ = job.watch() => {}
                         () = self.around.hurry.wait() => {}
                     }
-                    job.finish().await
+                    let (mut record, outlet) = job.finish().await;
+                    self.show(&mut record, outlet, None, Heading::default())
+                        .await;
+                    record
                 }
                 Err(error) => Record::without_process(Ending::CouldNotStart(error)),
             };
@@ -245,9 +342,12 @@ impl Engine {
                 id: usize::MAX,
                 cleans_up: Some(of.to_owned()),
                 name,
+                group: self.plan.groups[group].name.clone(),
+                argument: None,
                 command: work.command.shown(),
                 record,
                 attempts: 1,
+                earlier: Vec::new(),
                 known: began,
                 began: Some(began),
                 ended: self.elapsed(),
@@ -257,6 +357,31 @@ impl Engine {
             self.ledger.cleaned_up(entry, work);
         }
         verdict
+    }
+}
+
+impl Engine {
+    /// Releases what was held back of the output, if it is to be shown.
+    async fn show(
+        &self,
+        record: &mut Record,
+        outlet: Outlet,
+        place: Option<usize>,
+        heading: Heading,
+    ) {
+        let around = &self.around;
+        match (around.show, place) {
+            (Show::Failures, _) if !record.is_failure() => {
+                let _turn = around.sink.turn().await;
+                let heading = [heading.before, heading.after].concat();
+                around.sink.send(Stream::Err, heading).await;
+            }
+            (_, Some(place)) => around.order.show(place, outlet.clone(), heading).await,
+            (_, None) => outlet.release(heading).await,
+        }
+        if record.trouble.is_none() {
+            record.trouble = outlet.trouble();
+        }
     }
 }
 

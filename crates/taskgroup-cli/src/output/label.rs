@@ -1,11 +1,14 @@
 //! The name in front of a line.
 
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Reset, Style};
+use console::measure_text_width;
 use memchr::memchr;
 
-use super::{Colour, Stream, is_coloured};
+use super::{Colour, Prefixed, Stream, is_coloured};
 
 /// Names are padded to the widest, up to here.
 const WIDEST: usize = 24;
@@ -26,58 +29,94 @@ const PALETTE: [AnsiColor; 10] = [
 
 /// `name | ` for each of the runner's streams. One of them may be coloured and the other not.
 #[derive(Clone, Debug)]
-pub(crate) struct Label(Arc<(Prefix, Prefix)>);
+pub(crate) struct Label(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    out: Prefix,
+    err: Prefix,
+}
 
 /// `name | `, ready to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Prefix {
     text: Vec<u8>,
     coloured: bool,
+    /// A terminal goes back to the start of its line at a `\r`, and so over the name.
+    is_terminal: bool,
+    /// The time of each line comes first.
+    is_timed: bool,
 }
 
 /// Creates labels of the same width.
 pub(crate) struct Labels {
     width: usize,
-    out_coloured: bool,
-    err_coloured: bool,
+    /// Whether standard output is coloured, and whether it is a terminal.
+    out: (bool, bool),
+    err: (bool, bool),
+    prefixed: Prefixed,
 }
 
 impl Labels {
     /// As wide as the widest of `names`.
-    pub(crate) fn fitting(names: impl Iterator<Item = impl AsRef<str>>, colour: Colour) -> Labels {
-        let width = names.map(|name| name.as_ref().chars().count()).max();
+    pub(crate) fn fitting(
+        names: impl Iterator<Item = impl AsRef<str>>,
+        colour: Colour,
+        prefixed: Prefixed,
+    ) -> Labels {
+        let width = names.map(|name| measure_text_width(name.as_ref())).max();
         let width = width.unwrap_or(0);
         Labels {
             width: width.min(WIDEST),
-            out_coloured: is_coloured(colour, Stream::Out),
-            err_coloured: is_coloured(colour, Stream::Err),
+            out: (is_coloured(colour, Stream::Out), io::stdout().is_terminal()),
+            err: (is_coloured(colour, Stream::Err), io::stderr().is_terminal()),
+            prefixed,
         }
     }
 
-    pub(crate) fn of(&self, index: usize, name: &str) -> Label {
-        let width = self.width;
-        let prefix = |coloured| Prefix {
-            text: if coloured {
+    /// The label of a task, or of a step of cleanup. `map` has an argument for each.
+    pub(crate) fn of_task(&self, index: usize, name: &str, argument: Option<&str>) -> Label {
+        match (self.prefixed, argument) {
+            (Prefixed::Argument, Some(argument)) => self.of(index, argument),
+            _ => self.of(index, name),
+        }
+    }
+
+    fn of(&self, index: usize, name: &str) -> Label {
+        // In columns: a character may take two, or none.
+        let width = self.width.saturating_sub(measure_text_width(name));
+        let prefix = |(coloured, is_terminal)| Prefix {
+            text: if self.prefixed == Prefixed::None {
+                Vec::new()
+            } else if coloured {
                 let style = task_style(index);
-                format!("{style}{name:<width$} |{style:#} ").into_bytes()
+                format!("{style}{name}{:width$} |{style:#} ", "").into_bytes()
             } else {
-                format!("{name:<width$} | ").into_bytes()
+                format!("{name}{:width$} | ", "").into_bytes()
             },
             coloured,
+            is_terminal,
+            is_timed: self.prefixed == Prefixed::Time,
         };
-        Label(Arc::new((
-            prefix(self.out_coloured),
-            prefix(self.err_coloured),
-        )))
+        Label(Arc::new(Inner {
+            name: name.to_owned(),
+            out: prefix(self.out),
+            err: prefix(self.err),
+        }))
     }
 }
 
 impl Label {
     pub(crate) fn on(&self, stream: Stream) -> &Prefix {
         match stream {
-            Stream::Out => &self.0.0,
-            Stream::Err => &self.0.1,
+            Stream::Out => &self.0.out,
+            Stream::Err => &self.0.err,
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
     }
 }
 
@@ -90,13 +129,35 @@ impl Prefix {
     /// Appends the line, named, to `out`.
     pub(crate) fn write(&self, line: &[u8], out: &mut Vec<u8>) {
         out.reserve(self.text.len() + line.len() + 8);
+        if self.is_timed {
+            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            // 2026-01-02T03:04:05.678Z
+            out.extend_from_slice(now.get(11..23).unwrap_or_default().as_bytes());
+            out.push(b' ');
+        }
         out.extend_from_slice(&self.text);
-        out.extend_from_slice(line);
+        if self.is_terminal {
+            self.write_frames(line, out);
+        } else {
+            out.extend_from_slice(line);
+        }
         // A command that leaves a colour switched on must not colour the others.
         if self.coloured && memchr(0x1b, line).is_some() {
             out.extend_from_slice(Reset.render().to_string().as_bytes());
         }
         out.push(b'\n');
+    }
+
+    /// With the name before each state of a line that overwrites itself.
+    fn write_frames(&self, mut line: &[u8], out: &mut Vec<u8>) {
+        while let Some(end) = memchr(b'\r', line) {
+            out.extend_from_slice(&line[..=end]);
+            line = &line[end + 1..];
+            if !line.is_empty() && line[0] != b'\r' {
+                out.extend_from_slice(&self.text);
+            }
+        }
+        out.extend_from_slice(line);
     }
 }
 
@@ -105,7 +166,7 @@ mod tests {
     use super::*;
 
     fn written(colour: Colour, names: &[&str], line: &[u8]) -> Vec<u8> {
-        let labels = Labels::fitting(names.iter().copied(), colour);
+        let labels = Labels::fitting(names.iter().copied(), colour, Prefixed::Name);
         let mut out = Vec::new();
         labels.of(0, names[0]).on(Stream::Out).write(line, &mut out);
         out
@@ -118,6 +179,39 @@ mod tests {
             b"a     | \xff\x1b[31m\r\n"
         );
         assert_eq!(written(Colour::Never, &["build", "a"], b""), b"build | \n");
+    }
+
+    #[test]
+    fn labels_are_padded_by_columns() {
+        let names = ["日本語", "b", "e\u{301}"];
+        assert_eq!(
+            written(Colour::Never, &names, b""),
+            "日本語 | \n".as_bytes()
+        );
+        let names = ["b", "日本語"];
+        assert_eq!(written(Colour::Never, &names, b""), b"b      | \n");
+        let names = ["e\u{301}", "ab"];
+        assert_eq!(
+            written(Colour::Never, &names, b""),
+            "e\u{301}  | \n".as_bytes()
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_each_state_of_a_line_has_the_name() {
+        let prefix = Prefix {
+            text: b"a | ".to_vec(),
+            coloured: false,
+            is_terminal: true,
+            is_timed: false,
+        };
+        let written = |line: &[u8]| {
+            let mut out = Vec::new();
+            prefix.write(line, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(b"1%\r2%\r\r3%"), "a | 1%\ra | 2%\r\ra | 3%\n");
+        assert_eq!(written(b"dos\r"), "a | dos\r\n");
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Lines {
         }
     }
 
+    /// The bytes of a line that has no end yet.
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// Ends the stream. Calls `each` with the rest that had no newline, if any.
     pub(crate) fn finish(&mut self, mut each: impl FnMut(&[u8])) {
         if !self.partial.is_empty() {

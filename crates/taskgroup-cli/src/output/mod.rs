@@ -2,20 +2,26 @@
 //!
 //! Bytes are not changed. Only whole lines are moved, each with the name of its command in front.
 //! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name, `tail` keeps the last
-//! lines for the report, `outlet` holds back lines that must not be shown yet, `sink` writes.
+//! lines for the reports, `partial` shows lines that have no end yet. `outlet` holds back (`held`)
+//! lines that must not be shown yet, and `order` knows whose turn it is. `sink` writes.
 
+mod held;
 mod label;
 mod lines;
+mod order;
 mod outlet;
+mod partial;
 mod pump;
 mod sink;
 mod tail;
 
 pub(crate) use label::{Label, Labels, task_style};
-pub(crate) use outlet::Outlet;
+pub(crate) use order::Order;
+pub(crate) use outlet::{Heading, Outlet, Trouble};
+pub(crate) use partial::Partials;
 pub(crate) use pump::{Pump, Pumped, pump};
 pub(crate) use sink::{Sink, Stream, Ticker, Writer};
-pub(crate) use tail::Tail;
+pub(crate) use tail::{Tail, one_line, printable};
 
 use clap::ValueEnum;
 
@@ -38,6 +44,48 @@ pub(crate) enum Colour {
     Auto,
     Always,
     Never,
+}
+
+/// The system that runs a build, by what it makes of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ci {
+    /// What the environment says: GitHub Actions, GitLab, or none
+    Auto,
+    /// Groups, annotations and a table of the run, for GitHub Actions
+    Github,
+    /// Sections that can be folded, for GitLab
+    Gitlab,
+    /// Blocks and tests, for TeamCity
+    Teamcity,
+    /// Nothing of that
+    None,
+}
+
+impl Ci {
+    /// With the answer of the environment instead of [`Ci::Auto`].
+    pub(crate) fn resolved(self) -> Ci {
+        let set = |name| std::env::var_os(name).is_some_and(|value| value == "true");
+        match self {
+            Ci::Auto if set("GITHUB_ACTIONS") => Ci::Github,
+            Ci::Auto if set("GITLAB_CI") => Ci::Gitlab,
+            Ci::Auto => Ci::None,
+            chosen => chosen,
+        }
+    }
+}
+
+/// What stands in front of each line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prefixed {
+    /// The name of its command
+    #[default]
+    Name,
+    /// For map, the whole argument
+    Argument,
+    /// The time of the day, in UTC, and the name
+    Time,
+    /// Nothing
+    None,
 }
 
 /// Whether output to `stream` is coloured.

@@ -1,88 +1,134 @@
 //! Where the lines of one command go: out at once, out together, or nowhere.
 
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tempfile::{SpooledTempFile, spooled_tempfile};
-
+use super::held::{Held, Position};
 use super::{Show, Sink, Stream};
-
-/// Lines are held in memory up to this size, then in an unnamed file.
-const IN_MEMORY: usize = 1 << 20;
 
 /// Clones are the same outlet.
 #[derive(Clone)]
-pub(crate) struct Outlet {
+pub(crate) struct Outlet(Arc<Inner>);
+
+struct Inner {
     sink: Sink,
-    show: Show,
-    held: Arc<Mutex<Option<SpooledTempFile>>>,
+    state: tokio::sync::Mutex<State>,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+enum State {
+    /// Lines go out as they come.
+    Open,
+    /// The same, but other commands hold back theirs, which must stay together.
+    Between,
+    Holding(Held),
+    Closed,
+}
+
+/// What went wrong with lines that were to be held back.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// There was no room for them, so they came out at once, between those of other commands.
+    Mixed(io::Error),
+    /// They could not be read again.
+    Lost(io::Error),
+}
+
+/// What comes before and after the lines of a command that come out together.
+#[derive(Debug, Default)]
+pub(crate) struct Heading {
+    pub(crate) before: Vec<u8>,
+    pub(crate) after: Vec<u8>,
 }
 
 impl Outlet {
-    pub(crate) fn new(show: Show, sink: Sink) -> Outlet {
-        Outlet {
+    /// With `waits`, lines are held back until they are released, even those that are to be shown
+    /// at once.
+    pub(crate) fn new(show: Show, waits: bool, sink: Sink) -> Outlet {
+        let state = match show {
+            Show::Stream if !waits => State::Open,
+            Show::Stream | Show::Group | Show::Failures => State::Holding(Held::default()),
+            Show::Quiet => State::Closed,
+        };
+        Outlet(Arc::new(Inner {
             sink,
-            show,
-            held: Arc::default(),
-        }
+            state: tokio::sync::Mutex::new(state),
+            trouble: Mutex::default(),
+        }))
     }
 
     /// Takes whole lines. Resolves when there is room for more.
     pub(crate) async fn send(&self, stream: Stream, lines: Vec<u8>) {
-        match self.show {
-            Show::Stream => self.sink.send(stream, lines).await,
-            Show::Quiet => {}
-            Show::Group | Show::Failures => {
-                // If nothing more can be held back, lines come out mixed, but are not lost.
-                if self.hold(stream, &lines).is_err() {
-                    self.sink.send(stream, lines).await;
-                }
+        let inner = &*self.0;
+        let mut state = inner.state.lock().await;
+        match &mut *state {
+            State::Open => inner.sink.send(stream, lines).await,
+            State::Between => {
+                let _turn = inner.sink.turn().await;
+                inner.sink.send(stream, lines).await;
+            }
+            State::Holding(held) => {
+                let Err(error) = held.push(stream, &lines) else {
+                    return;
+                };
+                // From here on the lines come out mixed, but none is lost.
+                inner.fail(Trouble::Mixed(error));
+                let held = std::mem::take(held);
+                *state = State::Between;
+                let _turn = inner.sink.turn().await;
+                inner.send_all(held).await;
+                inner.sink.send(stream, lines).await;
+            }
+            State::Closed => {}
+        }
+    }
+
+    /// Shows the lines that were held back, under their heading, and from now on each line at once.
+    /// Without this call they are dropped with the outlet.
+    pub(crate) async fn release(&self, heading: Heading) {
+        let inner = &*self.0;
+        let mut state = inner.state.lock().await;
+        let held = match std::mem::replace(&mut *state, State::Between) {
+            State::Holding(held) => held,
+            State::Open | State::Between => Held::default(),
+            State::Closed => {
+                *state = State::Closed;
+                return;
+            }
+        };
+        // There are several pieces, and another command may end at the same time.
+        let _turn = inner.sink.turn().await;
+        inner.sink.send_some(Stream::Err, heading.before).await;
+        inner.send_all(held).await;
+        inner.sink.send_some(Stream::Err, heading.after).await;
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble().take()
+    }
+}
+
+impl Inner {
+    async fn send_all(&self, mut held: Held) {
+        let mut position = Position::default();
+        loop {
+            match held.pop(&mut position) {
+                Ok(Some((stream, lines))) => self.sink.send(stream, lines).await,
+                Ok(None) => return,
+                Err(error) => return self.fail(Trouble::Lost(error)),
             }
         }
     }
 
-    /// Shows the lines that were held back. Without this call they are dropped with the outlet.
-    pub(crate) async fn release(&self) {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(mut held) = held else { return };
-        if held.rewind().is_err() {
-            return;
-        }
-        // There are several pieces, and another command may end at the same time.
-        let _turn = self.sink.turn().await;
-        while let Ok(Some((stream, lines))) = read_piece(&mut held) {
-            self.sink.send(stream, lines).await;
+    /// The worst counts, otherwise the first.
+    fn fail(&self, trouble: Trouble) {
+        let mut known = self.trouble();
+        if known.is_none() || matches!(trouble, Trouble::Lost(_)) {
+            *known = Some(trouble);
         }
     }
 
-    fn hold(&self, stream: Stream, lines: &[u8]) -> io::Result<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = held.get_or_insert_with(|| spooled_tempfile(IN_MEMORY));
-        held.write_all(&[u8::from(stream == Stream::Err)])?;
-        held.write_all(&(lines.len() as u64).to_le_bytes())?;
-        held.write_all(lines)
+    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// None at the end.
-fn read_piece(held: &mut impl Read) -> io::Result<Option<(Stream, Vec<u8>)>> {
-    let mut stream = [0];
-    if held.read(&mut stream)? == 0 {
-        return Ok(None);
-    }
-    let mut length = [0; size_of::<u64>()];
-    held.read_exact(&mut length)?;
-    let length = u64::from_le_bytes(length);
-    let mut lines = Vec::new();
-    held.take(length).read_to_end(&mut lines)?;
-    let stream = if stream == [1] {
-        Stream::Err
-    } else {
-        Stream::Out
-    };
-    Ok(Some((stream, lines)))
 }

@@ -1,13 +1,15 @@
 //! Moves one pipe of one command into the sink.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::unistd::read;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Label, Outlet, Stream, Tail, lines::Lines};
+use super::partial::Place;
+use super::{Label, Outlet, Partials, Stream, Tail, lines::Lines};
 use crate::flag::Flag;
 
 const CHUNK: usize = 64 << 10;
@@ -21,6 +23,10 @@ pub(crate) struct Pump {
     pub(crate) stream: Stream,
     pub(crate) label: Label,
     pub(crate) outlet: Outlet,
+    /// Shows lines without an end; none if there is no place for that.
+    pub(crate) partials: Option<Partials>,
+    /// Gets a copy of all bytes, as they came.
+    pub(crate) copy: Option<File>,
     /// Set when no process of the command is left, so none of them can write any more.
     pub(crate) all_gone: Flag,
 }
@@ -31,6 +37,8 @@ pub(crate) struct Pumped {
     pub(crate) tail: Tail,
     /// No process of the command was left, but another process still held the pipe.
     pub(crate) held_open: bool,
+    /// Its copy could not be written.
+    pub(crate) copy_error: Option<io::Error>,
 }
 
 /// Resolves at the end of `pipe`, or when no process of the command is left and its output has been
@@ -39,9 +47,11 @@ pub(crate) async fn pump<P>(mut pipe: P, to: Pump) -> Pumped
 where
     P: AsyncRead + AsFd + Unpin,
 {
+    let partials = to.partials.as_ref();
     let mut flow = Flow {
         lines: Lines::default(),
         pumped: Pumped::default(),
+        place: partials.map(|partials| partials.place(to.label.name().to_owned())),
         to,
     };
     let all_gone = flow.to.all_gone.clone();
@@ -68,22 +78,30 @@ where
 struct Flow {
     lines: Lines,
     pumped: Pumped,
+    place: Option<Place>,
     to: Pump,
 }
 
 impl Flow {
     async fn take(&mut self, bytes: &[u8]) {
+        self.pumped.tail.push(bytes);
+        if let Some(Err(error)) = self.to.copy.as_mut().map(|copy| copy.write_all(bytes)) {
+            self.pumped.copy_error = Some(error);
+            self.to.copy = None;
+        }
         let mut named = Vec::new();
-        let (to, tail) = (&self.to, &mut self.pumped.tail);
-        self.lines
-            .push(bytes, |line| to.note(line, tail, &mut named));
+        let label = self.to.label.on(self.to.stream);
+        self.lines.push(bytes, |line| label.write(line, &mut named));
+        if let Some(place) = &self.place {
+            place.set(self.lines.partial());
+        }
         self.send(named).await;
     }
 
     async fn end(mut self) -> Pumped {
         let mut named = Vec::new();
-        let (to, tail) = (&self.to, &mut self.pumped.tail);
-        self.lines.finish(|line| to.note(line, tail, &mut named));
+        let label = self.to.label.on(self.to.stream);
+        self.lines.finish(|line| label.write(line, &mut named));
         self.send(named).await;
         self.pumped
     }
@@ -112,15 +130,5 @@ impl Flow {
             }
         }
         true
-    }
-}
-
-impl Pump {
-    /// Appends the line, named, to `named`. The report shows the end of standard error only.
-    fn note(&self, line: &[u8], tail: &mut Tail, named: &mut Vec<u8>) {
-        if self.stream == Stream::Err {
-            tail.push(line);
-        }
-        self.label.on(self.stream).write(line, named);
     }
 }

@@ -4,12 +4,14 @@
 //! blocked write must not keep the runner from handling signals and stopping its commands. The
 //! queue is short, so a slow reader slows the commands down, as a plain pipe would.
 
-use std::io;
+use std::cell::OnceCell;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
+use memchr::memmem;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
@@ -98,6 +100,13 @@ impl Sink {
             () = self.hurry.wait() => {}
         }
     }
+
+    /// The same, if there is anything to send.
+    pub(super) async fn send_some(&self, stream: Stream, lines: Vec<u8>) {
+        if !lines.is_empty() {
+            self.send(stream, lines).await;
+        }
+    }
 }
 
 impl Sink {
@@ -154,7 +163,9 @@ fn write_all_pieces(
     let stdout = io::stdout();
     let stderr = io::stderr();
     let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
+    let mut cursor = Cursor::default();
     let mut write = |stream, lines: &[u8]| {
+        cursor.follow(stream, lines);
         let target = match stream {
             Stream::Out => &mut out,
             Stream::Err => &mut err,
@@ -179,7 +190,48 @@ fn write_all_pieces(
         write(Stream::Err, &ticked);
         match piece {
             Some((stream, lines)) => write(stream, &lines),
-            None => return,
+            None => break,
+        }
+    }
+    if let Some(stream) = cursor.hidden {
+        // Nothing follows that could hide it again.
+        let fd = match stream {
+            Stream::Out => stdout.as_fd(),
+            Stream::Err => stderr.as_fd(),
+        };
+        let _ = write_whole(fd, SHOW_CURSOR);
+    }
+}
+
+const HIDE_CURSOR: &[u8] = b"\x1b[?25l";
+const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
+
+/// A command that was stopped may leave the cursor of the terminal hidden.
+#[derive(Default)]
+struct Cursor {
+    /// On which stream it was hidden last.
+    hidden: Option<Stream>,
+    terminals: OnceCell<(bool, bool)>,
+}
+
+impl Cursor {
+    fn follow(&mut self, stream: Stream, lines: &[u8]) {
+        let terminals = || (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let (out, err) = *self.terminals.get_or_init(terminals);
+        let is_terminal = match stream {
+            Stream::Out => out,
+            Stream::Err => err,
+        };
+        if !is_terminal {
+            return;
+        }
+        match (
+            memmem::rfind(lines, HIDE_CURSOR),
+            memmem::rfind(lines, SHOW_CURSOR),
+        ) {
+            (Some(hidden), shown) if shown < Some(hidden) => self.hidden = Some(stream),
+            (_, Some(_)) => self.hidden = None,
+            _ => {}
         }
     }
 }

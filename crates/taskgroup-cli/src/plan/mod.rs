@@ -11,13 +11,14 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::process::Start;
 
-pub(crate) use options::{JournalFile, ReportFiles, RunOptions};
+pub(crate) use options::{FileSpec, RunOptions};
 
 /// The work: a tree of groups with tasks as its leaves.
 #[derive(Debug, PartialEq)]
@@ -27,6 +28,9 @@ pub(crate) struct Plan {
     /// The first one is the root; parents come before their children.
     pub(crate) groups: Vec<GroupSpec>,
 }
+
+/// How many tasks a run has, once that is known. Clones are the same.
+pub(crate) type Total = Arc<OnceLock<u64>>;
 
 /// The root of every plan.
 pub(crate) const ROOT: usize = 0;
@@ -228,6 +232,14 @@ impl Command {
                 .first()
                 .map(|program| program.to_string_lossy().into_owned())
                 .unwrap_or_default(),
+        }
+    }
+
+    /// What `map` runs it for.
+    pub(crate) fn argument(&self) -> Option<&OsStr> {
+        match self {
+            Command::Shell(_, argument) => argument.as_deref(),
+            Command::Direct(_) => None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Names for commands that have none: as few of the first words as distinguish them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The most words in a name.
 const MAX_WORDS: usize = 4;
@@ -29,21 +30,101 @@ pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
     number_the_alike(names)
 }
 
-/// A name for the command that `map` runs for one argument: its number if nothing in the argument
-/// can be part of a name. It need not be unique.
-pub(crate) fn of_argument(argument: &OsStr, number: u64) -> String {
-    let words: Vec<String> = argument
-        .to_string_lossy()
-        .split_whitespace()
-        .map(slug)
-        .filter(|word| !word.is_empty())
-        .take(MAX_WORDS)
-        .collect();
-    if words.is_empty() {
-        number.to_string()
-    } else {
-        joined(&words, MAX_WORDS)
+/// The most folders in the name of a path.
+const MAX_FOLDERS: usize = 8;
+/// The most characters in the name of a path with folders.
+const MAX_PATH: usize = 40;
+/// How many names are compared with those before them. From there on, each has a number.
+const MAX_COMPARED: usize = 100_000;
+
+/// Names for the commands that `map` runs, one for each argument, all different.
+///
+/// A name is the argument without what no name can contain. Of a path it is the last part, with as
+/// many folders before it as distinguish it. Names that stay alike have the place of the argument
+/// behind a `#`.
+#[derive(Default)]
+pub(crate) struct Namer {
+    /// Hashes, because an input may go on for long.
+    seen: HashSet<u64>,
+}
+
+impl Namer {
+    /// The names of arguments that are all known.
+    pub(crate) fn list(arguments: &[OsString]) -> Vec<String> {
+        let numbered = || (1..).zip(arguments);
+        let mut names: Vec<String> = numbered()
+            .map(|(number, argument)| of_argument(argument, number, 0))
+            .collect();
+        for folders in 1..=MAX_FOLDERS {
+            let uses = tally(&names);
+            for (name, (number, argument)) in names.iter_mut().zip(numbered()) {
+                if uses[name.as_str()] > 1 {
+                    *name = of_argument(argument, number, folders);
+                }
+            }
+        }
+        let uses = tally(&names);
+        for (name, number) in names.iter_mut().zip(1_u64..) {
+            if uses[name.as_str()] > 1 {
+                *name = format!("{name}#{number}");
+            }
+        }
+        names
     }
+
+    /// The name of the next argument of an input, of which the rest is not known.
+    pub(crate) fn next(&mut self, argument: &OsStr, number: u64) -> String {
+        if self.seen.len() < MAX_COMPARED {
+            for folders in 0..=MAX_FOLDERS {
+                let name = of_argument(argument, number, folders);
+                if self.seen.insert(hash(&name)) {
+                    return name;
+                }
+            }
+        }
+        format!("{}#{number}", of_argument(argument, number, 0))
+    }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The argument's number if nothing in the argument can be part of a name.
+fn of_argument(argument: &OsStr, number: u64, folders: usize) -> String {
+    let text = argument.to_string_lossy();
+    let words: Vec<&str> = text.split_whitespace().take(MAX_WORDS).collect();
+    let slugs: Vec<String> = words.iter().map(|word| slug(word)).collect();
+    let slugs: Vec<String> = slugs.into_iter().filter(|slug| !slug.is_empty()).collect();
+    if slugs.is_empty() {
+        return number.to_string();
+    }
+    let [path] = words[..] else {
+        return joined(&slugs, MAX_WORDS);
+    };
+    let parts = path.trim_end_matches('/').rsplit('/').skip(1).map(slug);
+    let before: Vec<String> = parts
+        .filter(|part| !part.is_empty())
+        .take(folders)
+        .collect();
+    if before.is_empty() {
+        return joined(&slugs, MAX_WORDS);
+    }
+    let mut name = slugs.concat();
+    for folder in before {
+        name = format!("{folder}/{name}");
+    }
+    // The end of a path distinguishes it, and what is too long begins at a folder.
+    let excess = name.chars().count().saturating_sub(MAX_PATH);
+    if let Some((cut, _)) = name.char_indices().nth(excess).filter(|_| excess > 0) {
+        name.drain(..cut);
+        if let Some(slash) = name.find('/') {
+            name.drain(..=slash);
+        }
+    }
+    name
 }
 
 fn words(command: &str) -> Vec<String> {
@@ -87,6 +168,7 @@ fn joined(words: &[String], count: usize) -> String {
     let mut name = words[..count.min(words.len())].join("-");
     if let Some((cut, _)) = name.char_indices().nth(MAX_CHARS) {
         name.truncate(cut);
+        name.truncate(name.trim_end_matches('-').len());
     }
     if name.is_empty() {
         "task".to_owned()
@@ -153,6 +235,32 @@ mod tests {
             ["true#1", "true#2", "true-x"]
         );
         assert_eq!(names(&["!", "((", "X=1"]), ["task#1", "task#2", "task#3"]);
+    }
+
+    #[test]
+    fn fault_4_the_names_of_arguments_are_all_different() {
+        let list = |arguments: &[&str]| {
+            Namer::list(&arguments.iter().map(OsString::from).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            list(&["a/Makefile", "b/Makefile", "c/x.txt"]),
+            ["a/Makefile", "b/Makefile", "x.txt"]
+        );
+        assert_eq!(list(&["x/d/f", "y/d/f", "f"]), ["x/d/f", "y/d/f", "f"]);
+        assert_eq!(list(&["a", "a", "!", "3"]), ["a#1", "a#2", "3#3", "3#4"]);
+        let deep = format!("{}f", "folder/".repeat(50));
+        let name = &list(&[&deep, &format!("x{deep}")])[1];
+        assert!(
+            name.ends_with("/f#2") && name.chars().count() <= MAX_PATH + 2,
+            "{name}"
+        );
+        let mut namer = Namer::default();
+        let mut next = |argument: &str, number| namer.next(OsStr::new(argument), number);
+        assert_eq!(next("a/Makefile", 1), "Makefile");
+        assert_eq!(next("b/Makefile", 2), "b/Makefile");
+        assert_eq!(next("b/Makefile", 3), "Makefile#3");
+        assert_eq!(next("x y", 4), "x-y");
+        assert_eq!(next("x y", 5), "x-y#5");
     }
 
     #[test]

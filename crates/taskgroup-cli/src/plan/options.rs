@@ -1,8 +1,8 @@
 //! How a plan is run: containment, output, and the files that are written.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::output::{Colour, Show};
+use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::process::Level;
 
 /// The options of a run that concern no single task or group.
@@ -11,37 +11,43 @@ pub(crate) struct RunOptions {
     pub(crate) contain: Level,
     pub(crate) show: Show,
     pub(crate) colour: Colour,
-    pub(crate) journal: Option<JournalFile>,
-    pub(crate) reports: ReportFiles,
+    pub(crate) ci: Ci,
+    /// Draw the progress on a terminal.
+    pub(crate) bar: bool,
+    /// Show the output in the order of the commands.
+    pub(crate) keep_order: bool,
+    pub(crate) prefix: Prefixed,
+    /// How many of the slowest commands to name.
+    pub(crate) slowest: usize,
+    /// The folder for the output of each command.
+    pub(crate) results: Option<PathBuf>,
+    pub(crate) files: Vec<FileSpec>,
+    /// The files that are read, so that none of them is written.
+    pub(crate) reads: Vec<PathBuf>,
 }
 
-/// The file that gets a line for each event as it happens.
-#[derive(Clone, Debug)]
-pub(crate) enum JournalFile {
-    /// Starts empty.
-    New(PathBuf),
-    /// Has the events of an earlier run. What succeeded there is skipped, and this run appends.
-    Resumed(PathBuf),
+/// A file to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileSpec {
+    pub(crate) flag: &'static str,
+    pub(crate) path: PathBuf,
+    /// It has the events of an earlier run. What succeeded there is skipped, and this run appends.
+    pub(crate) resumed: bool,
 }
 
-/// The files that are written at the end.
-#[derive(Clone, Debug)]
-pub(crate) struct ReportFiles {
-    pub(crate) junit: Option<PathBuf>,
-    pub(crate) trace: Option<PathBuf>,
-    pub(crate) page: Option<PathBuf>,
+impl FileSpec {
+    pub(crate) const JSON: &'static str = "--json";
+    pub(crate) const RESUME: &'static str = "--resume";
+    pub(crate) const JUNIT: &'static str = "--junit";
+    pub(crate) const TRACE: &'static str = "--trace";
+    pub(crate) const REPORT: &'static str = "--report";
+    pub(crate) const JOBLOG: &'static str = "--joblog";
 }
 
-impl JournalFile {
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            JournalFile::New(path) | JournalFile::Resumed(path) => path,
-        }
-    }
-}
-
-impl ReportFiles {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.junit.is_none() && self.trace.is_none() && self.page.is_none()
+impl RunOptions {
+    /// Whether a file is written at the end, which needs every entry.
+    pub(crate) fn reports_all(&self) -> bool {
+        let all = [FileSpec::JUNIT, FileSpec::TRACE, FileSpec::REPORT];
+        self.files.iter().any(|file| all.contains(&file.flag))
     }
 }

@@ -3,25 +3,22 @@
 //! A whole line is written before the run continues, so everything recorded before a SIGKILL is in
 //! the file. The schema is in the README. `version` changes when a field changes its meaning.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::files::{Finishing, Target};
 use super::{result, signal, status};
-use crate::plan::{JournalFile, Task, Work};
+use crate::output::Tail;
+use crate::plan::{Task, Work};
 use crate::process::{Level, StoppedBy};
-use crate::record::{Counts, Entry};
+use crate::record::{Counts, Entry, Record};
 
 pub(crate) const VERSION: u32 = 1;
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    file: Option<(File, PathBuf)>,
-    /// After a failed write nothing more is written, because half a line must stay the last one.
-    failure: Option<String>,
+    target: Option<Target>,
 }
 
 #[derive(Serialize)]
@@ -80,30 +77,38 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     survivors: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    stdout: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     stderr: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Earlier>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argument: Option<&'a str>,
     command: &'a str,
     key: String,
 }
 
+/// An attempt before the last one.
+#[derive(Serialize)]
+struct Earlier {
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began: Option<f64>,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<String>,
+    ran: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stdout: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stderr: Vec<String>,
+}
+
 impl Journal {
-    pub(super) fn open(file: &JournalFile) -> io::Result<Journal> {
-        let mut options = OpenOptions::new();
-        options.create(true);
-        let path = file.path();
-        let file = match file {
-            JournalFile::New(_) => options.write(true).truncate(true).open(path)?,
-            JournalFile::Resumed(_) => {
-                let mut file = options.read(true).append(true).open(path)?;
-                if ends_within_a_line(&mut file)? {
-                    file.write_all(b"\n")?;
-                }
-                file
-            }
-        };
-        Ok(Journal {
-            file: Some((file, path.to_owned())),
-            failure: None,
-        })
+    pub(crate) fn new(target: Option<Target>) -> Journal {
+        Journal { target }
     }
 
     pub(crate) fn begin(&mut self, contain: Level, tasks: Option<usize>) {
@@ -126,7 +131,7 @@ impl Journal {
     }
 
     pub(crate) fn ended(&mut self, entry: &Entry, work: &Work) {
-        if self.file.is_some() {
+        if self.target.is_some() {
             let ended = Ended::of(entry, work.key());
             self.write(&match entry.cleans_up {
                 None => Line::Ended(ended),
@@ -135,8 +140,8 @@ impl Journal {
         }
     }
 
-    /// Writes the last line. Returns the error if something could not be written.
-    pub(crate) fn end(mut self, at: Duration, code: u8, counts: Counts) -> Option<String> {
+    /// Writes the last line.
+    pub(crate) fn end(mut self, at: Duration, code: u8, counts: Counts) -> Option<Finishing> {
         self.write(&Line::End {
             at: at.as_secs_f64(),
             code,
@@ -148,31 +153,17 @@ impl Journal {
                 done_before: counts.done_before,
             },
         });
-        self.failure
+        self.target.map(Target::finish)
     }
 
     fn write(&mut self, line: &Line<'_>) {
-        let Some((file, path)) = &mut self.file else {
+        let Some(target) = &mut self.target else {
             return;
         };
         let mut text = serde_json::to_vec(line).expect("strings and numbers");
         text.push(b'\n');
-        if let Err(error) = file.write_all(&text) {
-            self.failure = Some(format!("{}: {error}", path.display()));
-            self.file = None;
-        }
+        target.write(text);
     }
-}
-
-fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
-    use std::io::{Read, Seek, SeekFrom};
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
 }
 
 impl<'a> Ended<'a> {
@@ -185,7 +176,7 @@ impl<'a> Ended<'a> {
             at: entry.ended.as_secs_f64(),
             id: entry.cleans_up.is_none().then_some(entry.id),
             task: &entry.name,
-            result: result(entry),
+            result: result(&record.ending),
             code: status(&record.ending).and_then(|status| status.code()),
             signal: signal(&record.ending),
             because: entry.because.as_ref().map(ToString::to_string),
@@ -197,13 +188,35 @@ impl<'a> Ended<'a> {
             }),
             left_in_background: list(&record.left_in_background),
             survivors: list(record.survivors()),
-            stderr: if record.is_failure() {
-                record.stderr.lines().collect()
-            } else {
-                Vec::new()
-            },
+            stdout: said(record, &record.stdout),
+            stderr: said(record, &record.stderr),
+            earlier: entry.earlier.iter().map(Earlier::of).collect(),
+            argument: entry.argument.as_deref(),
             command: &entry.command,
             key,
         }
+    }
+}
+
+impl Earlier {
+    fn of((attempt, record): &(u32, Record)) -> Earlier {
+        Earlier {
+            attempt: *attempt,
+            began: record.began.map(|began| began.as_secs_f64()),
+            result: result(&record.ending),
+            code: status(&record.ending).and_then(|status| status.code()),
+            signal: signal(&record.ending),
+            ran: record.ran.as_secs_f64(),
+            stdout: said(record, &record.stdout),
+            stderr: said(record, &record.stderr),
+        }
+    }
+}
+
+/// The end of what a failure said.
+fn said(record: &Record, tail: &Tail) -> Vec<String> {
+    match record.is_failure() {
+        true => tail.lines().1,
+        false => Vec::new(),
     }
 }

@@ -1,50 +1,145 @@
-//! Writes the run as a JUnit report.
+//! The run as a JUnit report.
 
-use std::fs;
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{
+    NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
+};
 
 use super::result;
-use crate::record::{Ending, Entry, Summary};
+use crate::output::{Tail, printable};
+use crate::record::{Ending, Entry, Record, Summary};
 use crate::report;
 
-pub(crate) fn write(path: &Path, summary: &Summary) -> io::Result<()> {
+/// The suite, and the class of what is in no group.
+const SUITE: &str = "taskgroup";
+
+pub(crate) fn junit(summary: &Summary) -> io::Result<Vec<u8>> {
     let text = build(summary).to_string().map_err(io::Error::other)?;
-    fs::write(path, text)
+    Ok(text.into_bytes())
 }
 
 fn build(summary: &Summary) -> Report {
-    let mut suite = TestSuite::new("taskgroup");
+    let mut suite = TestSuite::new(SUITE);
     suite.set_time(summary.elapsed);
     // A step of cleanup is a separate case only if there is something to report.
     let is_case = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
-    suite.add_test_cases(summary.entries.iter().filter(is_case).map(case));
-    let mut report = Report::new("taskgroup");
+    // Importers merge cases of the same name.
+    let mut uses: HashMap<String, u64> = HashMap::new();
+    for entry in summary.entries.iter().filter(is_case) {
+        let mut name = text(entry.argument.as_ref().unwrap_or(&entry.name));
+        let count = uses.entry(name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            name = format!("{name} #{count}");
+        }
+        suite.add_test_case(case(entry, &name));
+    }
+    let mut report = Report::new(SUITE);
     report.set_time(summary.elapsed);
     report.add_test_suite(suite);
     report
 }
 
-fn case(entry: &Entry) -> TestCase {
-    let mut status = match &entry.record.ending {
+fn case(entry: &Entry, name: &str) -> TestCase {
+    let record = &entry.record;
+    let mut status = match &record.ending {
         ending if ending.is_success() => TestCaseStatus::success(),
-        Ending::CouldNotStart(_) | Ending::Lost(_) => {
-            TestCaseStatus::non_success(NonSuccessKind::Error)
-        }
-        ending if ending.is_failure() => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        ending if ending.is_failure() => TestCaseStatus::non_success(kind(ending)),
         _ => TestCaseStatus::skipped(),
     };
-    if !entry.record.ending.is_success() {
-        status.set_type(result(entry));
-        status.set_message(report::what(entry));
+    if !record.ending.is_success() {
+        status.set_type(result(&record.ending));
+        status.set_message(text(&report::what(entry)));
     }
-    let mut case = TestCase::new(&*entry.name, status);
-    case.set_time(entry.record.ran);
-    let stderr: Vec<String> = entry.record.stderr.lines().collect();
-    if !stderr.is_empty() {
-        case.set_system_err(stderr.join("\n"));
+    if record.is_failure() {
+        // What a reader sees first: many show nothing else of a case.
+        let said = [&record.stdout, &record.stderr].map(|tail| tail.last(report::LINES).1);
+        let said = said.concat().join("\n");
+        if !said.is_empty() {
+            status.set_description(text(&said));
+        }
+    }
+    status.add_reruns(entry.earlier.iter().map(rerun));
+    let mut case = TestCase::new(name, status);
+    case.set_classname(match &*entry.group {
+        "" => SUITE.to_owned(),
+        group => text(&group.replace('/', ".")),
+    });
+    case.set_time(entry.took());
+    let property = |name, value: &str| Property::new(name, text(value));
+    case.add_property(property("name", &entry.name));
+    case.add_property(property("command", &entry.command));
+    if let Some(argument) = &entry.argument {
+        case.add_property(property("argument", argument));
+    }
+    if entry.attempts > 1 {
+        case.add_property(property("attempts", &entry.attempts.to_string()));
+    }
+    if let Some(out) = whole(&record.stdout) {
+        case.set_system_out(out);
+    }
+    if let Some(err) = whole(&record.stderr) {
+        case.set_system_err(err);
     }
     case
+}
+
+fn rerun((number, record): &(u32, Record)) -> TestRerun {
+    let mut rerun = TestRerun::new(kind(&record.ending));
+    let what = report::ended(record);
+    rerun.set_time(record.ran);
+    rerun.set_type(result(&record.ending));
+    rerun.set_message(text(&format!("attempt {number}: {what}")));
+    if let Some(out) = whole(&record.stdout) {
+        rerun.set_system_out(out);
+    }
+    if let Some(err) = whole(&record.stderr) {
+        rerun.set_system_err(err);
+    }
+    rerun
+}
+
+fn kind(ending: &Ending) -> NonSuccessKind {
+    match ending {
+        Ending::CouldNotStart(_) | Ending::Lost(_) => NonSuccessKind::Error,
+        _ => NonSuccessKind::Failure,
+    }
+}
+
+/// What is known of a stream; none if there was nothing.
+fn whole(tail: &Tail) -> Option<String> {
+    let (before, lines) = tail.lines();
+    let lines = text(&lines.join("\n"));
+    match (before, tail.is_empty()) {
+        (_, true) => None,
+        (0, _) => Some(lines),
+        (before, _) => Some(format!("({before} earlier lines left out)\n{lines}")),
+    }
+}
+
+/// As XML takes it: it has no way to write some characters.
+fn text(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_5_no_character_is_written_that_xml_has_not() {
+        for c in (0..=0x0010_ffff).filter_map(char::from_u32) {
+            let allowed = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+                || c >= '\u{10000}';
+            let written = text(&format!("a{c}b"));
+            assert!(allowed || !written.contains(c), "{c:?}");
+            assert!(
+                written.starts_with('a') && written.ends_with('b') || c == '\u{1b}',
+                "{c:?}"
+            );
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! Reports besides the output: files for other programs, and the progress of the run.
 //!
-//! `journal` writes lines of JSON as things happen, and `past` reads them again. `junit` and
-//! `timeline` write at the end. `progress` is for people who wait.
+//! `files` opens them. `journal` writes lines of JSON as things happen, and `past` reads them again;
+//! `joblog` writes lines, too. `junit` and `timeline` write at the end. `progress` is for people who
+//! wait, `ci` for the systems that run a build.
 
+pub(crate) mod ci;
+mod files;
+mod joblog;
 mod journal;
 mod junit;
 mod past;
@@ -10,37 +14,25 @@ mod progress;
 mod terminal;
 mod timeline;
 
+pub(crate) use files::{Files, Finishing, Refused};
+pub(crate) use joblog::JobLog;
 pub(crate) use journal::Journal;
-pub(crate) use junit::write as write_junit;
+pub(crate) use junit::junit;
 pub(crate) use past::Past;
 pub(crate) use progress::Progress;
-pub(crate) use timeline::{write_page, write_trace};
+pub(crate) use terminal::can_redraw;
+pub(crate) use timeline::{page, trace};
 
-use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 
-use crate::plan::JournalFile;
-use crate::record::{Ending, Entry};
-
-/// Opens the journal, and reads what an earlier run wrote there if this run resumes it.
-pub(crate) fn open(file: &JournalFile) -> io::Result<(Past, Journal)> {
-    let past = match file {
-        JournalFile::New(_) => Ok(Past::default()),
-        JournalFile::Resumed(path) => Past::read(path),
-    };
-    let opened = past.and_then(|past| Ok((past, Journal::open(file)?)));
-    opened.map_err(|error| {
-        let text = format!("{}: {error}", file.path().display());
-        io::Error::new(error.kind(), text)
-    })
-}
+use crate::record::Ending;
 
 /// One word for the outcome, the same in all files.
-fn result(entry: &Entry) -> &'static str {
-    match &entry.record.ending {
+fn result(ending: &Ending) -> &'static str {
+    match ending {
         Ending::NotStarted => "not-started",
         Ending::DoneBefore => "done-before",
         Ending::CouldNotStart(_) => "could-not-start",

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// The number of successes that may be skipped, by name and key. The same line twice in the input
+/// The number of successes that may be skipped, by key and name. The same line twice in the input
 /// of `map` is two tasks.
 #[derive(Debug, Default)]
-pub(crate) struct Past(HashMap<(String, String), u64>);
+pub(crate) struct Past(HashMap<String, HashMap<String, u64>>);
 
 #[derive(Deserialize)]
 struct Line {
@@ -42,7 +42,9 @@ impl Past {
                     past.add(line);
                 }
                 // Cut off by a SIGKILL. A resumed run continues below it.
-                Err(_) if recognised => {}
+                Err(_) if recognised || (number == 1 && is_cut_off(text.trim_ascii_start())) => {
+                    recognised = true;
+                }
                 Err(error) => {
                     let text = format!("line {number} is not from a --json file: {error}");
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -56,7 +58,7 @@ impl Past {
     fn add(&mut self, line: Line) {
         let done = matches!(line.result.as_deref(), Some("succeeded"));
         if let ("ended", true, Some(task), Some(key)) = (&*line.event, done, line.task, line.key) {
-            *self.0.entry((task, key)).or_default() += 1;
+            *self.0.entry(key).or_default().entry(task).or_default() += 1;
         }
     }
 
@@ -64,9 +66,17 @@ impl Past {
         self.0.is_empty()
     }
 
-    /// Removes one success, if there is one.
-    pub(crate) fn take(&mut self, name: &str, key: &str) -> bool {
-        match self.0.get_mut(&(name.to_owned(), key.to_owned())) {
+    /// Removes one success, if there is one. Without a name, that of any task with this key: a name
+    /// of `map` depends on its other arguments.
+    pub(crate) fn take(&mut self, name: Option<&str>, key: &str) -> bool {
+        let Some(tasks) = self.0.get_mut(key) else {
+            return false;
+        };
+        let count = match name {
+            Some(name) => tasks.get_mut(name),
+            None => tasks.values_mut().find(|count| **count > 0),
+        };
+        match count {
             Some(count) if *count > 0 => {
                 *count -= 1;
                 true
@@ -74,6 +84,12 @@ impl Past {
             _ => false,
         }
     }
+}
+
+/// Whether this may be the first line of a journal, cut off by the end of its run.
+fn is_cut_off(text: &[u8]) -> bool {
+    let begins = br#"{"event":"start""#;
+    !text.ends_with(b"\n") && (text.starts_with(begins) || begins.starts_with(text))
 }
 
 #[cfg(test)]
@@ -95,8 +111,19 @@ mod tests {
 {"event":"ended","task":"b","key":"2","result":"failed"}
 {"event":"ended","task":"c","key":"3","result":"suc"#;
         let mut past = read(text).unwrap();
-        assert!(past.take("a", "1") && past.take("a", "1") && !past.take("a", "1"));
-        assert!(!past.take("a", "2") && !past.take("b", "2") && !past.take("c", "3"));
+        let mut take = |name, key| past.take(Some(name), key);
+        assert!(take("a", "1") && take("a", "1") && !take("a", "1"));
+        assert!(!take("a", "2") && !take("b", "2") && !take("c", "3"));
+        let mut past = read(text).unwrap();
+        assert!(past.take(None, "1") && past.take(Some("a"), "1") && !past.take(None, "1"));
+    }
+
+    #[test]
+    fn fault_20_a_first_line_that_was_cut_off_is_no_record() {
+        for text in ["{\"ev", r#"{"event":"start","version":1,"ti"#] {
+            assert!(read(text).unwrap().is_empty(), "{text}");
+        }
+        read("{\"name\": 1\n").unwrap_err();
     }
 
     #[test]

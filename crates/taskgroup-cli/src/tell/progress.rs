@@ -1,137 +1,277 @@
 //! Shows the progress of the run: a changing line on a terminal, a line for each command in a log.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::truncate_str;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
-use crate::output::Ticker;
-use crate::record::{Counts, Entry};
+use super::ci;
+use super::terminal::{Terminal, is_unicode};
+use crate::output::{Ci, Heading, Partials, Ticker};
+use crate::plan::Total;
+use crate::record::{Counts, Entry, Record};
 use crate::report::{self, BAD};
 
-use super::terminal::{Terminal, is_unicode};
+/// How many commands have to end before the remaining time is worth a guess.
+const SAMPLES: u32 = 3;
+/// How many commands are named while they are being stopped.
+const NAMED: usize = 3;
 
 pub(crate) struct Progress {
     shown: Shown,
-    running: AtomicU64,
-    failed: AtomicU64,
-    total: Option<u64>,
+    ci: Ci,
+    state: Arc<Mutex<State>>,
+    /// How many commands have a heading or a line.
+    told: AtomicU64,
 }
 
 enum Shown {
     /// On a terminal, drawn between the lines of the output.
-    Bar {
-        bar: ProgressBar,
-        coloured: bool,
-    },
+    Bar(ProgressBar),
     /// Used if the output itself does not show the progress.
     Lines(Ticker),
     Nothing,
 }
 
+/// What the line is made of whenever it is drawn.
+struct State {
+    /// By id: the name, and since when.
+    running: BTreeMap<usize, (String, Instant)>,
+    ended: u64,
+    failed: u64,
+    /// Of commands that ended by themselves: how many, and how long they took together.
+    samples: (u32, Duration),
+    total: Total,
+    stopping: bool,
+    coloured: bool,
+    partials: Partials,
+}
+
 impl Progress {
-    pub(crate) fn nothing() -> Progress {
+    fn new(shown: Shown, ci: Ci, total: Total) -> Progress {
         Progress {
-            shown: Shown::Nothing,
-            running: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            total: None,
+            shown,
+            ci,
+            state: Arc::new(Mutex::new(State {
+                running: BTreeMap::new(),
+                ended: 0,
+                failed: 0,
+                samples: (0, Duration::ZERO),
+                total,
+                stopping: false,
+                coloured: false,
+                partials: Partials::default(),
+            })),
+            told: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn lines(ticker: Ticker, total: Option<u64>) -> Progress {
-        Progress {
-            shown: Shown::Lines(ticker),
-            total,
-            ..Progress::nothing()
-        }
+    pub(crate) fn nothing(ci: Ci, total: Total) -> Progress {
+        Progress::new(Shown::Nothing, ci, total)
+    }
+
+    pub(crate) fn lines(ticker: Ticker, ci: Ci, total: Total) -> Progress {
+        Progress::new(Shown::Lines(ticker), ci, total)
     }
 
     /// Also returns the bar, which the writer of the output needs.
-    pub(crate) fn bar(total: Option<u64>, coloured: bool) -> (Progress, ProgressBar) {
+    pub(crate) fn bar(
+        ci: Ci,
+        total: Total,
+        coloured: bool,
+        partials: Partials,
+    ) -> (Progress, ProgressBar) {
         let terminal = Box::new(Terminal::stderr());
         let target = ProgressDrawTarget::term_like_with_hz(terminal, 10);
-        let bar = ProgressBar::with_draw_target(total, target).with_style(style(total, false));
-        let progress = Progress {
-            shown: Shown::Bar {
-                bar: bar.clone(),
-                coloured,
-            },
-            total,
-            ..Progress::nothing()
+        let bar = ProgressBar::with_draw_target(None, target);
+        let mut progress = Progress::new(Shown::Nothing, ci, total);
+        {
+            let mut state = progress.lock();
+            state.coloured = coloured;
+            state.partials = partials;
+        }
+        let state = Arc::clone(&progress.state);
+        let width = || usize::from(Terminal::stderr().width()).saturating_sub(1);
+        let draw = move |_: &ProgressState, text: &mut dyn Write| {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let lines = state.lines(Instant::now(), is_unicode());
+            // A line that wraps would not be erased as a whole.
+            let lines = lines.iter().map(|line| truncate_str(line, width(), "…"));
+            let lines: Vec<_> = lines.collect();
+            let _ = text.write_str(&lines.join("\n"));
         };
-        progress.redraw();
+        let style = ProgressStyle::with_template("{state}").expect("the template is right");
+        bar.set_style(style.with_key("state", draw));
+        progress.shown = Shown::Bar(bar.clone());
+        bar.tick();
         bar.enable_steady_tick(Duration::from_millis(200));
         (progress, bar)
     }
 
-    pub(crate) fn started(&self, attempt: u32) {
+    pub(crate) fn started(&self, id: usize, name: &str, attempt: u32) {
         if attempt == 1 {
-            self.running.fetch_add(1, Ordering::Relaxed);
+            let since = Instant::now();
+            self.lock().running.insert(id, (name.to_owned(), since));
             self.redraw();
         }
     }
 
+    /// The run is to stop.
+    pub(crate) fn stopping(&self) {
+        self.lock().stopping = true;
+        self.redraw();
+    }
+
     fn redraw(&self) {
-        if let Shown::Bar { bar, coloured } = &self.shown {
-            let running = self.running.load(Ordering::Relaxed);
-            let failed = self.failed.load(Ordering::Relaxed);
-            bar.set_message(message(running, failed, *coloured));
+        if let Shown::Bar(bar) = &self.shown {
+            bar.tick();
         }
     }
 
-    pub(crate) fn ended(&self, entry: &Entry, counts: &Counts) {
-        if entry.attempts > 0 {
-            self.running.fetch_sub(1, Ordering::Relaxed);
+    /// What stands above the output of a command that comes out as a whole, and below it. `ends`
+    /// says that no other attempt follows.
+    pub(crate) fn heading(
+        &self,
+        (id, name): (usize, &str),
+        record: &Record,
+        what: &str,
+        ends: bool,
+    ) -> Heading {
+        let folds = !matches!(self.ci, Ci::None | Ci::Auto);
+        if !folds && !matches!(self.shown, Shown::Lines(_)) {
+            return Heading::default();
         }
-        self.failed.store(counts.failed, Ordering::Relaxed);
-        match &self.shown {
-            Shown::Bar { bar, .. } => {
-                if counts.ended() == 1 {
-                    bar.set_style(style(self.total, true));
-                }
-                bar.set_position(counts.ended());
-                self.redraw();
+        let count = match ends {
+            true => format!("{} ", self.count()),
+            false => String::new(),
+        };
+        let title = format!("{count}{name}: {what}");
+        ci::fold(self.ci, id, &title, record.is_failure(), record.ran)
+    }
+
+    /// `[3/8]`: which of how many.
+    fn count(&self) -> String {
+        let told = self.told.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.lock().total.get() {
+            Some(total) => format!("[{told}/{total}]"),
+            None => format!("[{told}]"),
+        }
+    }
+
+    /// `headed` says that the command has had its heading.
+    pub(crate) fn ended(&self, entry: &Entry, counts: &Counts, headed: bool) {
+        {
+            let mut state = self.lock();
+            state.running.remove(&entry.id);
+            state.ended = counts.ended();
+            state.failed = counts.failed;
+            if entry.began.is_some() && entry.because.is_none() {
+                state.samples.0 += 1;
+                state.samples.1 += entry.took();
             }
-            Shown::Lines(ticker) => {
-                let ended = counts.ended();
-                let of = self
-                    .total
-                    .map_or(String::new(), |total| format!("/{total}"));
-                let line = format!("[{ended}{of}] {}: {}\n", entry.name, report::what(entry));
-                ticker.send(line.as_bytes());
-            }
-            Shown::Nothing => {}
+        }
+        self.redraw();
+        let Shown::Lines(ticker) = &self.shown else {
+            return;
+        };
+        if !headed {
+            let line = format!("{} {}: {}\n", self.count(), entry.name, report::what(entry));
+            ticker.send(line.as_bytes());
+        }
+        if self.ci == Ci::Teamcity {
+            ticker.send(ci::test(entry).as_bytes());
         }
     }
 
     pub(crate) fn finish(&self) {
-        if let Shown::Bar { bar, .. } = &self.shown {
+        if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }
-}
 
-/// The remaining time can be estimated once one command has ended.
-fn style(total: Option<u64>, one_has_ended: bool) -> ProgressStyle {
-    let template = match (total, one_has_ended) {
-        (Some(_), true) => "{bar:20} {pos}/{len}, {msg}, eta {eta}",
-        (Some(_), false) => "{bar:20} {pos}/{len}, {msg}",
-        (None, _) => "{spinner} {pos} done, {msg}",
-    };
-    let style = ProgressStyle::with_template(template).expect("the template is right");
-    if is_unicode() {
-        style
-    } else {
-        style.progress_chars("#>-").tick_chars("|/-\\ ")
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn message(running: u64, failed: u64, coloured: bool) -> String {
-    match (failed, coloured) {
-        (0, _) => format!("{running} running"),
-        (_, false) => format!("{running} running, {failed} failed"),
-        (_, true) => format!("{running} running, {BAD}{failed} failed{BAD:#}"),
+impl State {
+    /// The line of the progress, and the lines that have no end yet.
+    fn lines(&self, now: Instant, unicode: bool) -> Vec<String> {
+        let running = self.running.len();
+        let mut line = match self.total.get() {
+            Some(&total) => {
+                let bar = bar(self.ended, total, unicode);
+                format!("{bar} {}/{total}, {running} running", self.ended)
+            }
+            None => format!("{} done, {running} running", self.ended),
+        };
+        match (self.failed, self.coloured) {
+            (0, _) => {}
+            (failed, false) => line.push_str(&format!(", {failed} failed")),
+            (failed, true) => line.push_str(&format!(", {BAD}{failed} failed{BAD:#}")),
+        }
+        if self.stopping {
+            let names: Vec<&str> = self.running.values().map(|(name, _)| &**name).collect();
+            let more = match names.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let names = names[..names.len().min(NAMED)].join(", ");
+            line = match running {
+                0 => "stopping".to_owned(),
+                _ => format!("stopping, waiting for {names}{more}; Ctrl-C again kills"),
+            };
+        } else if let Some(rest) = self.rest(now) {
+            line.push_str(&format!(", about {} left", short(rest)));
+        }
+        let mut lines = vec![line];
+        lines.extend(self.partials.lines(now));
+        lines
+    }
+
+    /// A guess: as if the others took as long as those that have ended, and as many ran at a time
+    /// as run now.
+    fn rest(&self, now: Instant) -> Option<Duration> {
+        let (samples, took) = self.samples;
+        let total = *self.total.get()?;
+        if samples < SAMPLES || self.running.is_empty() {
+            return None;
+        }
+        let mean = took / samples;
+        let running = self.running.values();
+        let left = running.map(|(_, since)| mean.saturating_sub(now.duration_since(*since)));
+        let longest = left.clone().max().unwrap_or_default();
+        let known = self.ended + self.running.len() as u64;
+        let waiting = u32::try_from(total.saturating_sub(known)).ok()?;
+        let work = left.sum::<Duration>() + mean.checked_mul(waiting)?;
+        let width = u32::try_from(self.running.len()).ok()?;
+        let rest = (work / width).max(longest);
+        // The last ones take longer than the others did: nothing is known of them.
+        (rest > Duration::ZERO).then_some(rest)
+    }
+}
+
+fn bar(ended: u64, total: u64, unicode: bool) -> String {
+    const WIDTH: usize = 20;
+    let (full, empty) = match unicode {
+        true => ("█", "░"),
+        false => ("#", "-"),
+    };
+    let share = u128::from(ended.min(total)) * WIDTH as u128 / u128::from(total.max(1));
+    let done = usize::try_from(share).unwrap_or(WIDTH);
+    full.repeat(done) + &empty.repeat(WIDTH - done)
+}
+
+/// One unit is enough for a guess.
+fn short(rest: Duration) -> String {
+    match rest.as_secs() + 1 {
+        seconds @ ..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", seconds.div_ceil(60)),
+        seconds => format!("{}h", seconds.div_ceil(3600)),
     }
 }
 
@@ -139,13 +279,67 @@ fn message(running: u64, failed: u64, coloured: bool) -> String {
 mod tests {
     use super::*;
 
+    fn state(total: Option<u64>) -> State {
+        let progress = Progress::nothing(Ci::None, Total::default());
+        if let Some(total) = total {
+            progress.lock().total.set(total).unwrap();
+        }
+        Arc::into_inner(progress.state)
+            .unwrap()
+            .into_inner()
+            .unwrap()
+    }
+
+    fn line(state: &State, now: Instant) -> String {
+        state.lines(now, false).remove(0)
+    }
+
     #[test]
     fn failures_are_shown_once_there_are_some() {
-        assert_eq!(message(3, 0, true), "3 running");
-        assert_eq!(message(3, 1, false), "3 running, 1 failed");
+        let now = Instant::now();
+        let mut state = state(Some(4));
+        assert_eq!(line(&state, now), "-------------------- 0/4, 0 running");
+        (state.ended, state.failed) = (2, 1);
         assert_eq!(
-            message(0, 2, true),
-            "0 running, \u{1b}[1m\u{1b}[31m2 failed\u{1b}[0m"
+            line(&state, now),
+            "##########---------- 2/4, 0 running, 1 failed"
         );
+        state.coloured = true;
+        assert!(line(&state, now).ends_with("\u{1b}[1m\u{1b}[31m1 failed\u{1b}[0m"));
+    }
+
+    #[test]
+    fn the_rest_is_guessed_from_those_that_ended() {
+        let now = Instant::now();
+        let mut state = state(Some(8));
+        state.running.insert(1, ("a".into(), now));
+        state.running.insert(2, ("b".into(), now));
+        (state.ended, state.samples) = (1, (1, Duration::from_secs(5)));
+        assert_eq!(state.rest(now), None, "one is too few");
+        (state.ended, state.samples) = (4, (4, Duration::from_secs(40)));
+        // Two that run and two that wait, 10 s each, two at a time.
+        assert_eq!(state.rest(now), Some(Duration::from_secs(20)));
+        assert!(line(&state, now).ends_with(", about 21s left"));
+        let later = now + Duration::from_secs(8);
+        assert_eq!(state.rest(later), Some(Duration::from_secs(12)));
+        state.ended = 6;
+        assert_eq!(state.rest(later), Some(Duration::from_secs(2)));
+        assert_eq!(state.rest(now + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn what_is_being_stopped_is_named() {
+        let now = Instant::now();
+        let mut state = state(None);
+        for (id, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            state.running.insert(id, (name.into(), now));
+        }
+        state.stopping = true;
+        assert_eq!(
+            line(&state, now),
+            "stopping, waiting for a, b, c and 1 more; Ctrl-C again kills"
+        );
+        state.running.clear();
+        assert_eq!(line(&state, now), "stopping");
     }
 }

@@ -5,10 +5,14 @@ use std::io;
 
 use console::Term;
 use indicatif::TermLike;
+use nix::unistd::{getpgrp, tcgetpgrp};
 
 /// A terminal that leaves the cursor directly after the text. By default the line would be filled
 /// with blanks. Then the `^C` that the terminal echoes has no room, wraps, and leaves the line
 /// behind.
+///
+/// Nothing is drawn while this process is in the background of its terminal: the line there belongs
+/// to the shell.
 #[derive(Debug)]
 pub(super) struct Terminal(Term);
 
@@ -29,36 +33,58 @@ impl TermLike for Terminal {
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.0.move_cursor_up(n)
+        self.draw(|term| term.move_cursor_up(n))
     }
 
     fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.0.move_cursor_down(n)
+        self.draw(|term| term.move_cursor_down(n))
     }
 
     fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.0.move_cursor_right(n)
+        self.draw(|term| term.move_cursor_right(n))
     }
 
     fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.0.move_cursor_left(n)
+        self.draw(|term| term.move_cursor_left(n))
     }
 
     fn write_line(&self, text: &str) -> io::Result<()> {
-        self.0.write_line(text)
+        self.draw(|term| term.write_line(text))
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.0.write_str(text.trim_end_matches(' '))
+        self.draw(|term| term.write_str(text.trim_end_matches(' ')))
     }
 
     fn clear_line(&self) -> io::Result<()> {
-        self.0.clear_line()
+        self.draw(Term::clear_line)
     }
 
     fn flush(&self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+impl Terminal {
+    fn draw(&self, draw: impl FnOnce(&Term) -> io::Result<()>) -> io::Result<()> {
+        match is_in_background() {
+            true => Ok(()),
+            false => draw(&self.0),
+        }
+    }
+}
+
+/// Whether another process group has the terminal. If it is not the one that controls this process,
+/// none has.
+fn is_in_background() -> bool {
+    let foreground = tcgetpgrp(io::stderr());
+    foreground.is_ok_and(|foreground| foreground != getpgrp())
+}
+
+/// Whether the terminal can erase a line.
+pub(crate) fn can_redraw() -> bool {
+    let term = env::var_os("TERM").unwrap_or_default();
+    !term.is_empty() && term != "dumb"
 }
 
 /// Whether the locale can show block characters.

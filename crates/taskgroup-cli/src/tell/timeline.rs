@@ -1,23 +1,26 @@
 //! Turns the run into a recording of the library, which draws a trace and a page.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use taskgroup::observe::recorder::{Outcome, Recording, TaskRecord};
 
+use crate::output::Tail;
 use crate::process::StoppedBy;
 use crate::record::{Cause, Ending, Entry, Summary};
 use crate::report;
 
-pub(crate) fn write_trace(path: &Path, summary: &Summary) -> io::Result<()> {
-    recording(summary).write_trace(File::create(path)?)
+pub(crate) fn trace(summary: &Summary) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    recording(summary).write_trace(&mut text)?;
+    Ok(text)
 }
 
-pub(crate) fn write_page(path: &Path, summary: &Summary) -> io::Result<()> {
-    recording(summary).write_html(File::create(path)?)
+pub(crate) fn page(summary: &Summary) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    recording(summary).write_html(&mut text)?;
+    Ok(text)
 }
 
 fn recording(summary: &Summary) -> Recording {
@@ -29,6 +32,7 @@ fn recording(summary: &Summary) -> Recording {
         ended_ns: Some(end),
         outcome: Some(outcome_of_group(summary.failed)),
         reason: summary.cause.as_ref().map(ToString::to_string),
+        details: where_and_when(summary),
         ..TaskRecord::default()
     };
     let mut drawing = Drawing {
@@ -73,6 +77,20 @@ fn recording(summary: &Summary) -> Recording {
     }
 }
 
+/// So that a page can be told from another one of the same command.
+fn where_and_when(summary: &Summary) -> Vec<(String, String)> {
+    let date = humantime::format_rfc3339_seconds(summary.date).to_string();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let folder = std::env::current_dir().unwrap_or_default();
+    let details = [
+        ("date", date),
+        ("host", host.trim().to_owned()),
+        ("folder", folder.display().to_string()),
+    ];
+    let known = details.into_iter().filter(|(_, text)| !text.is_empty());
+    known.map(|(name, text)| (name.to_owned(), text)).collect()
+}
+
 /// The index of the whole run.
 const RUN: usize = 0;
 
@@ -112,7 +130,10 @@ struct Drawing {
 
 impl Drawing {
     fn add(&mut self, entry: &Entry) -> usize {
-        let parent = self.group_around(&entry.name);
+        let parent = match &*entry.group {
+            "" => RUN,
+            group => self.group(group),
+        };
         self.tasks.push(TaskRecord {
             parent: Some(parent),
             kind: "task".to_owned(),
@@ -208,9 +229,17 @@ fn described(entry: &Entry) -> TaskRecord {
     let attempts = (entry.attempts > 1).then(|| ("attempts", entry.attempts.to_string()));
     let what = (!record.is_failure()).then(|| ("what", report::what(entry)));
     let command = Some(("command", entry.command.clone()));
-    let stderr: Vec<String> = record.stderr.lines().collect();
-    let stderr = (!stderr.is_empty()).then(|| ("stderr", stderr.join("\n")));
-    let details = [what, command, stderr, attempts].into_iter().flatten();
+    let argument = entry
+        .argument
+        .clone()
+        .map(|argument| ("argument", argument));
+    let said = |name, tail: &Tail| (!tail.is_empty()).then(|| (name, tail.lines().1.join("\n")));
+    let (stdout, stderr) = (
+        said("stdout", &record.stdout),
+        said("stderr", &record.stderr),
+    );
+    let details = [what, argument, command, stdout, stderr, attempts];
+    let details = details.into_iter().flatten();
     let asked = record.began.map(|began| nanos(began + record.ran));
     TaskRecord {
         name: entry.name.clone(),

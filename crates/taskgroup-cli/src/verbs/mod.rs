@@ -20,7 +20,7 @@ use crate::args::{Args, CheckArgs, Failure, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
 use crate::input::{From, Script, Source};
 use crate::output::{self, Colour, Stream};
-use crate::plan::{GroupSpec, Plan, Policy, ROOT, TaskSpec, Work, file};
+use crate::plan::{GroupSpec, Plan, Policy, ROOT, RunOptions, TaskSpec, Total, Work, file};
 use crate::run::Run;
 use crate::{man, report};
 
@@ -61,6 +61,10 @@ pub(crate) fn carry_out(args: Args) -> Exit {
 fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let common = raw.common.clone();
     let options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
+    let options = RunOptions {
+        reads: raw.file.iter().cloned().collect(),
+        ..options
+    };
     let mut plan = match &raw.file {
         Some(path) => {
             if let Some(flag) = raw.failure.given().or_else(|| common.not_for_files()) {
@@ -120,10 +124,15 @@ fn map(raw: MapArgs) -> Exit {
         retry: retry(common),
         after: Vec::new(),
     };
+    let total = Total::default();
+    if let From::Arguments(arguments) = &from {
+        let _ = total.set(arguments.len() as u64);
+    }
     let source = Source {
         template,
         script,
         from,
+        total,
     };
     let plan = Plan {
         tasks: Vec::new(),

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::args::{Common, RunArgs};
-use crate::plan::{
-    GroupSpec, JournalFile, Plan, Policy, ROOT, ReportFiles, Retry, RunOptions, TaskSpec, Work,
-    names,
-};
+use crate::output::{Ci, Prefixed, Show};
+use crate::plan::{GroupSpec, Plan, Policy, ROOT, Retry, RunOptions, TaskSpec, Work, names};
 
 /// Errors in the command line, and where they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,17 +86,26 @@ pub(super) fn retry(common: &Common) -> Retry {
 /// The options of a run, if what is common to all verbs makes sense.
 pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError> {
     check(common)?;
-    let resumed = common.resume.clone().map(JournalFile::Resumed);
+    let ci = common.ci.resolved();
+    let default = match ci {
+        Ci::Auto | Ci::None => Show::Stream,
+        Ci::Github | Ci::Gitlab | Ci::Teamcity => Show::Group,
+    };
     Ok(RunOptions {
         contain: common.contain,
-        show: common.output,
+        show: common.output.unwrap_or(default),
         colour: common.color,
-        journal: resumed.or_else(|| common.json.clone().map(JournalFile::New)),
-        reports: ReportFiles {
-            junit: common.junit.clone(),
-            trace: common.trace.clone(),
-            page: common.report.clone(),
+        ci,
+        bar: !common.no_bar,
+        keep_order: common.keep_order,
+        prefix: match common.tag {
+            true => Prefixed::Argument,
+            false => common.prefix,
         },
+        slowest: common.slowest,
+        results: common.results.clone(),
+        files: common.written(),
+        reads: Vec::new(),
     })
 }
 
@@ -111,13 +118,15 @@ fn check(common: &Common) -> Result<(), UsageError> {
             return Err(UsageError::ZeroTime { flag });
         }
     }
-    let mut taken: HashMap<&Path, &'static str> = HashMap::new();
-    for (second, path) in common.written() {
+    // Another name of the same file is found when the files are opened.
+    let mut taken: HashMap<PathBuf, &'static str> = HashMap::new();
+    for file in common.written() {
         // A device may have any number of writers.
-        if path.starts_with("/dev") {
+        if file.path.starts_with("/dev") {
             continue;
         }
-        if let Some(first) = taken.insert(path, second) {
+        let second = file.flag;
+        if let Some(first) = taken.insert(file.path, second) {
             return Err(UsageError::SameFile { first, second });
         }
     }
@@ -282,11 +291,21 @@ mod tests {
     #[test]
     fn a_journal_is_new_or_resumed_and_no_file_is_written_twice() {
         let options = |args: &[&str]| checked_options(&parsed(args).common);
-        assert!(options(&["true"]).unwrap().journal.is_none());
-        let new = options(&["--json", "a", "true"]).unwrap().journal;
-        assert!(matches!(new, Some(JournalFile::New(path)) if path == Path::new("a")));
-        let resumed = options(&["--resume", "a", "true"]).unwrap().journal;
-        assert!(matches!(resumed, Some(JournalFile::Resumed(path)) if path == Path::new("a")));
+        assert!(options(&["true"]).unwrap().files.is_empty());
+        let file = |args: &[&str]| {
+            let mut files = options(args).unwrap().files;
+            assert_eq!(files.len(), 1);
+            let file = files.remove(0);
+            (file.flag, file.path, file.resumed)
+        };
+        assert_eq!(
+            file(&["--json", "a", "true"]),
+            ("--json", "a".into(), false)
+        );
+        assert_eq!(
+            file(&["--resume", "a", "true"]),
+            ("--resume", "a".into(), true)
+        );
         let twice = options(&["--resume", "a", "--report", "a", "true"]);
         assert_eq!(
             twice.unwrap_err(),

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -206,7 +206,7 @@ fn a_terminal_shows_how_far_it_is_and_nothing_of_that_stays() {
         command.env("LC_ALL", locale).env("TERM", "xterm");
         let running = Running::of(command.stderr(File::from(pty.slave)));
         drop(command);
-        let told = "1/2, 1 running, 1 failed, eta ";
+        let told = "1/2, 1 running, 1 failed";
         let (terminal, before) = read_until(File::from(pty.master), Some(told));
         assert!(before.contains(bar) && before.contains(told), "{before:?}");
         // No blanks up to the edge: an echoed `^C` would be wrapped.
@@ -247,4 +247,169 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
         run(&[], &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]),
         (false, false)
     );
+}
+
+/// Two commands that write more than memory holds back, with no room for the rest.
+#[test]
+fn fault_1_without_room_lines_come_out_whole_and_the_report_says_so() {
+    let count = 300_000;
+    let talk = format!("seq {count}");
+    for (mode, more) in [("group", None), ("failures", Some("; exit 1"))] {
+        let sandbox = Sandbox::new();
+        let command = format!("{talk}{}", more.unwrap_or_default());
+        let mut run = sandbox.command();
+        run.args(["run", "-k", "-o", mode, "--names=a,b", &command, &command]);
+        let ended = Running::of(run.env("TMPDIR", "/nowhere/at/all")).ended();
+        ended.code(i32::from(more.is_some()));
+        ended.says("its output could not be held back, so it came out at once");
+        let mut next = [1, 1];
+        for line in ended.out().lines() {
+            let (name, number) = line.split_once(" | ").unwrap();
+            let next = &mut next[usize::from(name == "b")];
+            assert_eq!(number, next.to_string(), "{line:?}");
+            *next += 1;
+        }
+        assert_eq!(next, [count + 1; 2]);
+    }
+}
+
+#[test]
+fn the_order_of_the_commands_is_kept() {
+    let sandbox = Sandbox::new();
+    for name in ["b", "c"] {
+        sandbox.fifo(name);
+    }
+    // The third one ends first, then the second one, and the first one last.
+    let run = |mode: &str| {
+        sandbox.run(&[
+            "--keep-order",
+            "-k",
+            "-o",
+            mode,
+            "--names=a,b,c",
+            "echo a1; cat \"$DIR/b\"; echo a2",
+            "echo b1; cat \"$DIR/c\"; echo b2 >&2; echo x > \"$DIR/b\"; exit 1",
+            "echo c1; seq 100000; echo x > \"$DIR/c\"",
+        ])
+    };
+    let numbers: String = (1..=100_000).map(|n| format!("c | {n}\n")).collect();
+    let expected = format!("a | a1\na | x\na | a2\nb | b1\nb | x\nc | c1\n{numbers}");
+    for mode in ["stream", "group"] {
+        let ended = run(mode);
+        ended.code(1).says("b | b2\n");
+        assert_eq!(ended.out(), expected, "{mode}");
+    }
+    assert_eq!(run("failures").code(1).out(), "b | b1\nb | x\n");
+}
+
+/// The second command waits for what the reader sees of the first one.
+#[test]
+fn the_first_in_order_is_shown_at_once() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("go");
+    let args = [
+        "--keep-order",
+        "--names=a,b",
+        "echo a1; cat \"$DIR/go\"",
+        "echo b1",
+    ];
+    let mut running = sandbox.start(&args);
+    let mut out = running.child().stdout.take().unwrap();
+    let mut first = [0; 7];
+    let mut out = guarded("the first line", move || {
+        out.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"a | a1\n");
+        out
+    });
+    sandbox.tell("go");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "a | go\nb | b1\n");
+    running.ended().code(0);
+}
+
+fn on_a_terminal(command: &mut Command) -> (Running, File) {
+    let size = nix::pty::Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = nix::pty::openpty(Some(&size), None).unwrap();
+    command.stdout(File::from(pty.slave.try_clone().unwrap()));
+    command.stderr(File::from(pty.slave));
+    (Running::of(command), File::from(pty.master))
+}
+
+#[test]
+fn fault_11_a_line_without_an_end_is_shown_with_its_name() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("go");
+    let mut command = sandbox.command();
+    let text = "printf 'Password: '; cat \"$DIR/go\"; printf '1%%\\r2%%'; cat \"$DIR/go\"";
+    command.args(["run", "--color=never", "--names=ask", text]);
+    command.env("TERM", "xterm");
+    let (running, terminal) = on_a_terminal(&mut command);
+    drop(command);
+    let (terminal, _) = read_until(terminal, Some("ask | Password:"));
+    sandbox.tell("go");
+    let (terminal, _) = read_until(terminal, Some("ask | 2%"));
+    sandbox.tell("go");
+    let (_, after) = read_until(terminal, None);
+    running.ended().code(0);
+    // Each state of the line has the name, and the line is there once, as a whole.
+    assert!(after.contains("ask | 1%\rask | 2%go\r\n"), "{after:?}");
+}
+
+#[test]
+fn fault_12_a_dumb_terminal_gets_no_bar() {
+    let sandbox = Sandbox::new();
+    for (term, flag) in [("dumb", "-k"), ("", "-k"), ("xterm", "--no-bar")] {
+        let mut command = sandbox.command();
+        command.args(["run", "--color=never", flag, "echo x"]);
+        let (running, terminal) = on_a_terminal(command.env("TERM", term));
+        drop(command);
+        let (_, shown) = read_until(terminal, None);
+        running.ended().code(0);
+        assert!(
+            !shown.contains('\x1b') && !shown.contains("0/1"),
+            "{shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cursor_that_a_command_left_hidden_is_shown_again() {
+    let sandbox = Sandbox::new();
+    for (text, hidden) in [
+        ("printf '\\033[?25lx\\n'", true),
+        ("printf '\\033[?25lx\\033[?25h\\n'", false),
+    ] {
+        let mut command = sandbox.command();
+        command.args(["run", "--no-bar", "--color=never", text]);
+        let (running, terminal) = on_a_terminal(&mut command);
+        drop(command);
+        let (_, shown) = read_until(terminal, None);
+        running.ended().code(0);
+        let end = shown.rsplit_once("x").unwrap().1;
+        assert_eq!(end.matches("\x1b[?25h").count(), 1, "{hidden} {shown:?}");
+    }
+}
+
+#[test]
+fn while_it_stops_the_terminal_shows_what_it_waits_for() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut command = sandbox.command();
+    let text = "trap '' TERM; echo x > \"$DIR/ready\"; while :; do sleep 0.01; done";
+    command.args(["run", NEVER, "--color=never", "--names=stubborn", text]);
+    let (running, terminal) = on_a_terminal(command.env("TERM", "xterm"));
+    drop(command);
+    sandbox.hear("ready");
+    running.signal(Signal::SIGINT);
+    let told = "stopping, waiting for stubborn; Ctrl-C again kills";
+    let (terminal, _) = read_until(terminal, Some(told));
+    running.signal(Signal::SIGINT);
+    drop(read_until(terminal, None));
+    running.ended().code(130);
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Ended, NEVER, Running, Sandbox, guarded};
 use crate::{browser, chrome_trace};
 
 fn lines(sandbox: &Sandbox, name: &str) -> Vec<Value> {
@@ -86,6 +87,252 @@ fn junit_has_a_case_for_each_task() {
             "no {part} in {text}"
         );
     }
+}
+
+#[test]
+fn junit_has_both_streams_and_each_attempt() {
+    let sandbox = Sandbox::new();
+    let junit = path(&sandbox, "junit.xml");
+    let tasks = sandbox.file(
+        "tasks.toml",
+        r#"
+[groups.g]
+on-failure = "wait"
+[groups.g.tasks.flaky]
+run = 'echo out; echo "<err>" >&2; sleep 0.1; [ "$TASKGROUP_ATTEMPT" = 3 ]'
+retries = 2
+backoff = "1ms"
+[groups.g.tasks.bad]
+run = "echo said; exit 7"
+retries = 1
+backoff = "1ms"
+"#,
+    );
+    sandbox.run(&["-f", &tasks, "--junit", &junit]).code(1);
+    let text = sandbox.read("junit.xml").replace("&gt;", ">");
+    let case = |name: &str| {
+        let start = format!("<testcase name=\"{name}\" classname=\"g\"");
+        let (_, rest) = text.split_once(&start).unwrap();
+        rest.split_once("</testcase>").unwrap().0.to_owned()
+    };
+    let flaky = case("g/flaky");
+    assert_eq!(flaky.matches("<flakyFailure ").count(), 2, "{flaky}");
+    assert!(
+        flaky.contains("attempt 1: exit code 1, after 0."),
+        "{flaky}"
+    );
+    assert!(!flaky.contains("<failure"), "{flaky}");
+    assert_eq!(
+        flaky.matches("<system-out>out</system-out>").count(),
+        3,
+        "{flaky}"
+    );
+    assert_eq!(
+        flaky.matches("<system-err>&lt;err></system-err>").count(),
+        3,
+        "{flaky}"
+    );
+    // The time of all attempts.
+    let time = flaky.split('"').nth(1).unwrap().parse::<f64>().unwrap();
+    assert!(time >= 0.3, "{time}");
+    let bad = case("g/bad");
+    assert_eq!(bad.matches("<rerunFailure ").count(), 1, "{bad}");
+    assert!(bad.contains("<failure ") && bad.contains("said"), "{bad}");
+    assert!(
+        bad.contains(r#"<property name="attempts" value="2"/>"#),
+        "{bad}"
+    );
+}
+
+#[test]
+fn fault_5_junit_is_xml_whatever_a_command_writes() {
+    let sandbox = Sandbox::new();
+    let junit = path(&sandbox, "junit.xml");
+    let text = r"printf 'x\357\277\276\357\277\277y\n' >&2; printf 'a\357\277\276b\n'; exit 1";
+    let args = ["--junit", &junit, "--names=n\u{fffe}\u{ffff}", text];
+    sandbox.run(&args).code(1);
+    let text = sandbox.read("junit.xml");
+    assert!(!text.contains(['\u{fffe}', '\u{ffff}']), "{text}");
+    for part in ["x\u{fffd}\u{fffd}y", "a\u{fffd}b", "n\u{fffd}\u{fffd}"] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}
+
+#[test]
+fn json_has_the_attempts_and_both_streams() {
+    let sandbox = Sandbox::new();
+    let json = path(&sandbox, "json");
+    let text = "echo out; echo err >&2; exit 3";
+    sandbox
+        .run(&["--json", &json, "--retries=1", "--backoff=1ms", text])
+        .code(1);
+    let lines = lines(&sandbox, "json");
+    let ended = lines.iter().find(|line| line["event"] == "ended").unwrap();
+    for attempt in [ended, &ended["earlier"][0]] {
+        assert_eq!(attempt["stdout"][0], "out");
+        assert_eq!(attempt["stderr"][0], "err");
+        assert_eq!(attempt["code"], 3);
+    }
+    assert_eq!(ended["earlier"][0]["attempt"], 1);
+}
+
+#[test]
+fn a_joblog_has_the_columns_of_gnu_parallel() {
+    let sandbox = Sandbox::new();
+    let log = path(&sandbox, "log");
+    let args = [
+        "-k",
+        "-j1",
+        "--joblog",
+        &log,
+        "printf 12345; exit {}",
+        ":::",
+        "0",
+        "7",
+    ];
+    sandbox.verb("map", &args).code(1);
+    let text = sandbox.read("log");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(
+        rows[0].join(" "),
+        "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command"
+    );
+    for (row, code) in rows[1..].iter().zip(["0", "7"]) {
+        assert!(row[2].parse::<f64>().unwrap() > 1e9, "{row:?}");
+        assert!(row[3].trim().parse::<f64>().unwrap() < 60.0, "{row:?}");
+        let command = format!("printf 12345; exit {code}");
+        assert_eq!(row[4..], ["0", "5", code, "0", &*command]);
+    }
+    assert_eq!((rows[1][0], rows[2][0], rows.len()), ("1", "2", 3));
+}
+
+#[test]
+fn results_are_in_a_folder() {
+    let sandbox = Sandbox::new();
+    let folder = path(&sandbox, "results");
+    let text = r#"printf 'a\000b'; echo "$TASKGROUP_ATTEMPT" >&2; [ "$TASKGROUP_ATTEMPT" = 2 ]"#;
+    let args = [
+        "--results",
+        &folder,
+        "--retries=1",
+        "--backoff=1ms",
+        "--names=x",
+        text,
+    ];
+    sandbox.run(&args).code(0);
+    for (file, expected) in [
+        ("stdout", "a\0b"),
+        ("stdout.1", "a\0b"),
+        ("stderr", "2\n"),
+        ("stderr.1", "1\n"),
+    ] {
+        assert_eq!(
+            sandbox.read(&format!("results/x/{file}")),
+            expected,
+            "{file}"
+        );
+    }
+    // A name of a command leads nowhere else, and what cannot be written is told.
+    sandbox.file("full", "");
+    let args = [
+        "--results",
+        &folder,
+        "--names=../full,x/stdout",
+        "echo 1",
+        "echo 2",
+    ];
+    sandbox.run(&args).code(74).says("output of it was lost: ");
+    assert_eq!(sandbox.read("results/_../full/stdout"), "1\n");
+}
+
+fn in_ci(sandbox: &Sandbox, name: &str, args: &[&str]) -> Ended {
+    let summary = path(sandbox, "summary");
+    let mut command = sandbox.command();
+    command
+        .env(name, "true")
+        .env("GITHUB_STEP_SUMMARY", summary);
+    Running::of(command.arg("run").args(args)).ended()
+}
+
+#[test]
+fn github_gets_groups_annotations_and_a_table() {
+    let sandbox = Sandbox::new();
+    let args = [
+        "-k",
+        "-j1",
+        "--names=a,b:c|d",
+        "echo 1",
+        "echo 50%; echo 2 >&2; exit 3",
+    ];
+    let ended = in_ci(&sandbox, "GITHUB_ACTIONS", &args);
+    ended.code(1);
+    assert_eq!(ended.out(), "a     | 1\nb:c|d | 50%\n");
+    ended.says("::group::[1/2] a: after 0.");
+    let (_, group) = ended
+        .err
+        .split_once("::group::[2/2] b:c|d: exit code 3")
+        .unwrap();
+    let (_, rest) = group.split_once('\n').unwrap();
+    assert!(rest.starts_with("b:c|d | 2\n::endgroup::\n"), "{rest}");
+    ended.says("\n::error title=b%3Ac|d::exit code 3, after 0.");
+    ended.says("s%0A50%25%0A2\n");
+    let table = sandbox.read("summary");
+    assert!(
+        table.starts_with("### taskgroup: 1 failed, 1 succeeded in 0."),
+        "{table}"
+    );
+    let (bad, good) = (table.find("| ❌ | b:c\\|d |"), table.find("| ✅ | a |"));
+    assert!(bad.is_some() && bad < good, "{table}");
+    // Lines that are shown at once cannot be folded, and no system means nothing of that.
+    in_ci(
+        &sandbox,
+        "GITHUB_ACTIONS",
+        &[&["-ostream"], &args[..]].concat(),
+    )
+    .says_not("::group::")
+    .says("::error title=");
+    in_ci(
+        &sandbox,
+        "GITHUB_ACTIONS",
+        &[&["--ci=none"], &args[..]].concat(),
+    )
+    .says_not("::");
+    in_ci(&sandbox, "CI", &args).says_not("::");
+}
+
+#[test]
+fn gitlab_gets_sections_and_teamcity_tests() {
+    let sandbox = Sandbox::new();
+    let args = [
+        "-k",
+        "-j1",
+        "--names=a,b",
+        "echo 1 >&2",
+        "echo 2 >&2; exit 3",
+    ];
+    let ended = in_ci(&sandbox, "GITLAB_CI", &args);
+    ended
+        .code(1)
+        .says("_0[collapsed=true]\r\x1b[0K[1/2] a: after 0.");
+    ended.says("_1[collapsed=false]\r\x1b[0K[2/2] b: exit code 3");
+    let count = |part| ended.err.matches(part).count();
+    assert_eq!(
+        (count("\x1b[0Ksection_start:"), count("\x1b[0Ksection_end:")),
+        (2, 2)
+    );
+    let ended = sandbox.run(&[&["--ci=teamcity"], &args[..]].concat());
+    ended
+        .code(1)
+        .says("##teamcity[blockOpened name='|[1/2|] a: after");
+    ended.says("##teamcity[testFailed name='b' message='exit code 3, after 0.");
+    ended.says("details='2' flowId='taskgroup-1']");
+    assert_eq!(
+        ended.err.matches("##teamcity[testFinished name=").count(),
+        2
+    );
 }
 
 /// A run with everything that a timeline can show.
@@ -207,33 +454,157 @@ after = ["bad"]
     );
 }
 
+/// Each of the flags that name a file to write.
+const WRITTEN: [&str; 6] = [
+    "--json", "--resume", "--junit", "--trace", "--report", "--joblog",
+];
+
 #[test]
-fn files_that_cannot_be_written_are_told() {
+fn fault_9_files_that_cannot_be_written_are_told_before_anything_runs() {
     let sandbox = Sandbox::new();
-    for flag in ["--junit", "--trace", "--report", "--json"] {
-        let ended = sandbox.run(&[flag, "/dev/full", "true"]);
-        ended
+    let touch = "touch \"$DIR/x\"";
+    for flag in WRITTEN {
+        sandbox
+            .run(&[flag, "/nowhere/x", touch])
+            .code(74)
+            .says("nothing was started: ")
+            .says(&format!(
+                "{flag} /nowhere/x cannot be written: No such file"
+            ));
+    }
+    sandbox.run(&["--results", "/dev/null/x", touch]).code(74);
+    // Others are not touched by a run that is refused.
+    let old = sandbox.file("old", "old\n");
+    let new = path(&sandbox, "new");
+    let args = [
+        "--json",
+        &old,
+        "--trace",
+        &new,
+        "--junit",
+        "/nowhere/x",
+        touch,
+    ];
+    sandbox.run(&args).code(74);
+    assert_eq!(sandbox.read("old"), "old\n");
+    assert!(!sandbox.path("new").exists());
+    sandbox
+        .run(&["--resume", "/", touch])
+        .code(2)
+        .says("--resume / cannot be read");
+    let other = sandbox.file("other", "not json\n");
+    sandbox
+        .run(&["--resume", &other, touch])
+        .code(2)
+        .says("line 1");
+    assert!(!sandbox.path("x").exists());
+}
+
+#[test]
+fn files_that_get_full_are_told_at_the_end() {
+    let sandbox = Sandbox::new();
+    for flag in ["--junit", "--trace", "--report", "--json", "--joblog"] {
+        sandbox
+            .run(&[flag, "/dev/full", "true"])
             .code(74)
             .says("could not be written: /dev/full: No space left");
     }
+}
+
+#[test]
+fn fault_9_one_file_under_two_names_is_refused() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("file", "old\n");
+    let link = path(&sandbox, "link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let hard = path(&sandbox, "hard");
+    fs::hard_link(&file, &hard).unwrap();
+    for other in [&link, &hard] {
+        for flag in ["--junit", "--trace", "--report", "--joblog"] {
+            sandbox
+                .run(&["--json", &file, flag, other, "touch \"$DIR/x\""])
+                .code(2)
+                .says(&format!("--json and {flag} would write the same file"));
+        }
+    }
+    assert_eq!(sandbox.read("file"), "old\n");
+    let tasks = sandbox.file("tasks.toml", "[tasks.a]\nrun = 'touch \"$DIR/x\"'\n");
     sandbox
-        .run(&["--junit", "/nowhere/x", "true"])
-        .code(74)
-        .says("/nowhere/x");
-    // A run that cannot write its record does not start.
-    sandbox
-        .run(&["--json", "/nowhere/x", "touch \"$DIR/x\""])
-        .code(125)
-        .says("/nowhere/x");
-    sandbox
-        .run(&["--resume", "/", "touch \"$DIR/x\""])
-        .code(125);
-    let other = sandbox.file("other", "not json\n");
-    sandbox
-        .run(&["--resume", &other, "touch \"$DIR/x\""])
-        .code(125)
-        .says("line 1");
+        .run(&["-f", &tasks, "--junit", &tasks])
+        .code(2)
+        .says("--junit would overwrite the file of tasks");
+    let mut shell = sandbox.by_shell(&format!("exec \"$@\" < '{file}'"));
+    Running::of(shell.args(["map", "--json", &link, "touch \"$DIR/x\" {}"]))
+        .ended()
+        .code(2)
+        .says("--json would overwrite the standard input");
     assert!(!sandbox.path("x").exists());
+    assert_eq!(sandbox.read("file"), "old\n");
+}
+
+#[test]
+fn fault_8_a_pipe_without_a_reader_keeps_no_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("pipe");
+    let pipe = path(&sandbox, "pipe");
+    for flag in ["--json", "--junit", "--report", "--joblog"] {
+        for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+            let mut running = sandbox.start(&[flag, &pipe, "touch \"$DIR/x\""]);
+            let pid = running.child().id();
+            // A thread of its own waits for the reader. By then the signals are caught.
+            guarded("opening in a thread", move || {
+                while !threads(pid).iter().any(|name| name == "open") {
+                    std::thread::yield_now();
+                }
+            });
+            running.signal(signal);
+            running
+                .ended()
+                .code(code)
+                .says("nothing was started: stopped by SIG");
+        }
+    }
+    assert!(!sandbox.path("x").exists());
+}
+
+/// The names of the threads of a process.
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+#[test]
+fn a_pipe_gets_what_a_file_gets() {
+    let sandbox = Sandbox::new();
+    for flag in ["--json", "--junit", "--report", "--joblog"] {
+        let name = &flag[2..];
+        sandbox.fifo(name);
+        let pipe = path(&sandbox, name);
+        let running = sandbox.start(&[flag, &pipe, "--names=one", "true"]);
+        let text = sandbox.hear(name);
+        running.ended().code(0);
+        assert!(text.contains("one") || flag == "--joblog", "{flag}: {text}");
+        assert!(!text.is_empty());
+    }
+}
+
+#[test]
+fn fault_8_a_reader_that_reads_nothing_keeps_no_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("pipe");
+    sandbox.fifo("ready");
+    let pipe = path(&sandbox, "pipe");
+    // What is written when it ends is more than a pipe holds.
+    let command = format!("{} echo x > \"$DIR/ready\"; sleep 100", ":;".repeat(50_000));
+    let running = sandbox.start(&["--json", &pipe, NEVER, &command]);
+    let reader = guarded("a pipe without a writer", move || {
+        fs::File::open(pipe).unwrap()
+    });
+    sandbox.hear("ready");
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143).says("nothing read it");
+    drop(reader);
 }
 
 #[test]
@@ -276,6 +647,9 @@ fn the_ways_to_show_output() {
     assert_eq!(run("stream").code(1).out(), "a | 1\nb | 3\n");
     let group = run("group");
     assert_eq!(group.code(1).out(), "a | 1\nb | 3\n");
+    // A heading comes before its lines.
+    let (heading, line) = (group.err.find("[1/2] a: after"), group.err.find("a | 2\n"));
+    assert!(heading < line, "{}", group.err);
     group
         .says("a | 2\n")
         .says("[1/2] a: after")

@@ -290,3 +290,75 @@ fn the_input_of_a_command_is_not_the_input_of_map() {
     let ended = map(&Sandbox::new(), &["-j1", "cat; echo {}"], b"1\n2\n");
     assert_eq!(ended.out(), "1 | 1\n2 | 2\n");
 }
+
+/// Files of the same name in several folders, as arguments and as lines.
+#[test]
+fn fault_4_the_report_tells_for_which_argument_it_failed() {
+    let sandbox = Sandbox::new();
+    let junit = sandbox
+        .path("junit")
+        .into_os_string()
+        .into_string()
+        .unwrap();
+    let failing = "echo {}; case {} in b/*) exit 1 ;; esac";
+    let flags = ["-k", "-j1", "--junit", &junit, failing];
+    let files = ["a/Makefile", "b/Makefile", "c/Makefile"];
+    let ended = sandbox.verb("map", &[&flags[..], &[":::"], &files].concat());
+    ended.code(1).says("FAILED b/Makefile: exit code 1");
+    assert!(
+        ended
+            .out()
+            .starts_with("a/Makefile | a/Makefile\nb/Makefile | b/Makefile\n")
+    );
+    let junit_has = |parts: &[&str]| {
+        let text = sandbox.read("junit");
+        for part in parts {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    };
+    junit_has(&[
+        r#"<testcase name="b/Makefile" classname="taskgroup""#,
+        r#"<property name="argument" value="b/Makefile"/>"#,
+        r#"<property name="command" value="echo b/Makefile; case b/Makefile"#,
+    ]);
+    let ended = map(&sandbox, &flags, files.join("\n").as_bytes());
+    ended.code(1).says("FAILED b/Makefile: exit code 1");
+    // A name is short, the argument is whole.
+    let url = "https://example.com/a/b/c?and=on&and=on&and=on";
+    let ended = sandbox.verb("map", &["exit 1; : {}", ":::", url, "line\nbreak"]);
+    ended.code(1).says(&format!(" ({url}): exit code 1"));
+    let ended = sandbox.verb("map", &["exit 1; : {}", ":::", "a\nb"]);
+    ended.code(1).says("FAILED a-b (a\\nb): exit code 1");
+    // The same argument twice is two cases.
+    sandbox
+        .verb("map", &[&flags[..], &[":::", "b/x", "b/x"]].concat())
+        .code(1);
+    junit_has(&[r#"name="b/x""#, r#"name="b/x #2""#]);
+}
+
+#[test]
+fn a_tag_is_the_whole_argument() {
+    let ended = Sandbox::new().verb("map", &["-j1", "--tag", "echo x", ":::", "a/b c", "d\ne"]);
+    ended.code(0);
+    assert_eq!(ended.out(), "a/b c | x a/b c\nd\\ne | x d\nd\\ne | e\n");
+    let ended = Sandbox::new().verb("map", &["-j1", "--prefix=none", "echo x", ":::", "a"]);
+    assert_eq!(ended.code(0).out(), "x a\n");
+    let ended = Sandbox::new().verb("map", &["-j1", "--prefix=time", "echo x", ":::", "a"]);
+    let (time, rest) = ended.code(0).out().split_once(' ').unwrap();
+    assert_eq!((time.len(), rest), ("01:23:45.678".len(), "a | x a\n"));
+}
+
+/// A name depends on the other arguments; what was done does not.
+#[test]
+fn a_resumed_map_may_have_other_arguments() {
+    let sandbox = Sandbox::new();
+    let record = sandbox
+        .path("record")
+        .into_os_string()
+        .into_string()
+        .unwrap();
+    let flags = ["-j1", "--resume", &record, "echo {}", ":::"];
+    let run = |files: &[&str]| sandbox.verb("map", &[&flags[..], files].concat());
+    assert_eq!(run(&["a/x"]).code(0).out(), "x | a/x\n");
+    assert_eq!(run(&["b/x", "a/x"]).code(0).out(), "b/x | b/x\n");
+}

@@ -26,13 +26,17 @@ fn exit_codes() {
 }
 
 #[test]
-fn a_success_says_nothing_of_its_own() {
+fn a_success_has_one_line_of_its_own() {
     let ended = Sandbox::new().run(&["echo out", "echo err >&2"]);
     ended.code(0);
-    assert_eq!(
-        (ended.out(), ended.err.as_str()),
-        ("echo-out | out\n", "echo-err | err\n")
-    );
+    assert_eq!(ended.out(), "echo-out | out\n");
+    let (first, last) = ended.err.split_once('\n').unwrap();
+    assert_eq!(first, "echo-err | err");
+    assert!(last.starts_with("taskgroup: 2 succeeded in 0."), "{last}");
+    assert_eq!(last.lines().count(), 1);
+    let quiet = Sandbox::new().run(&["-o", "quiet", "echo out", "echo err >&2"]);
+    quiet.code(0);
+    assert_eq!((quiet.out(), quiet.err.as_str()), ("", ""));
 }
 
 #[test]
@@ -186,10 +190,8 @@ fn a_timeout_is_a_failure_and_stops_the_others() {
 fn names_can_be_given() {
     let ended = Sandbox::new().run(&["--names", "web,ünï", "echo 1", "echo 2 >&2"]);
     ended.code(0);
-    assert_eq!(
-        (ended.out(), ended.err.as_str()),
-        ("web | 1\n", "ünï | 2\n")
-    );
+    assert_eq!(ended.out(), "web | 1\n");
+    ended.says("ünï | 2\n");
 }
 
 #[test]
@@ -206,4 +208,71 @@ fn thousands_wait_their_turn() {
     args.extend((0..3000).map(|n| format!(": {n}")));
     let ended = Sandbox::new().run(&args);
     ended.code(1).says(" more: because exit failed");
+}
+
+#[test]
+fn fault_6_the_last_words_after_a_progress_bar_are_in_the_report() {
+    let text = "for i in $(seq 100); do printf '\\r[download] %3d%% of 107.66MiB' $i >&2; done
+        printf '\\rERROR: no space left\\n' >&2; exit 1";
+    let ended = Sandbox::new().run(&["-o", "quiet", text]);
+    ended
+        .code(1)
+        .says("    | ERROR: no space left\n")
+        .says_not("[download]");
+}
+
+#[test]
+fn fault_15_what_a_command_says_on_its_output_is_in_the_report() {
+    let ended = Sandbox::new().run(&["-o", "quiet", "seq 12; echo why >&2; exit 1"]);
+    ended.code(1);
+    ended.says("the end of its standard output (2 earlier lines left out):\n    | 3\n");
+    ended.says("    | 12\n    its standard error:\n    | why\n");
+    let silent = Sandbox::new().run(&["exit 1"]);
+    silent.code(1).says("    it wrote nothing\n");
+}
+
+#[test]
+fn a_success_at_a_later_attempt_is_told() {
+    let sandbox = Sandbox::new();
+    let text = "[ -e \"$DIR/x\" ] || { touch \"$DIR/x\"; exit 3; }";
+    let ended = sandbox.run(&["--retries=2", "--backoff=1ms", "--names=shaky", text]);
+    ended.code(0);
+    ended.says("taskgroup: 1 succeeded (1 not at the first attempt) in ");
+    ended.says("OK shaky: succeeded at attempt 2, after ");
+    ended.says("    attempt 1: exit code 3, after ");
+}
+
+#[test]
+fn each_command_knows_its_name_place_attempt_and_slot() {
+    let sandbox = Sandbox::new();
+    let show = "echo \"$TASKGROUP_NAME $TASKGROUP_INDEX $TASKGROUP_ATTEMPT $TASKGROUP_SLOT\"";
+    let ended = sandbox.run(&["-j1", "--names=a,b", show, show]);
+    ended.code(0);
+    assert_eq!(ended.out(), "a | a 1 1 1\nb | b 2 1 1\n");
+    let again = format!("{show}; [ \"$TASKGROUP_ATTEMPT\" = 2 ]");
+    let ended = sandbox.run(&["--retries=1", "--backoff=1ms", "--names=a", &again]);
+    ended.code(0);
+    assert_eq!(ended.out(), "a | a 1 1 1\na | a 1 2 1\n");
+    // Two at the same time have different slots.
+    sandbox.fifo("meet");
+    let meet = [
+        "echo $TASKGROUP_SLOT > \"$DIR/meet\"",
+        "cat \"$DIR/meet\"; echo $TASKGROUP_SLOT",
+    ];
+    let ended = sandbox.run(&["-j2", "--names=a,b", meet[0], meet[1]]);
+    ended.code(0);
+    let mut slots: Vec<&str> = ended.out().lines().collect();
+    slots.sort_unstable();
+    assert_eq!(slots, ["b | 1", "b | 2"]);
+}
+
+#[test]
+fn the_slowest_are_named() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&["--slowest=1", "--names=quick,slow", "true", "sleep 0.3"]);
+    ended
+        .code(0)
+        .says("slowest:\n")
+        .says("s slow\n")
+        .says_not(" quick");
 }

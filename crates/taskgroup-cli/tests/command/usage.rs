@@ -197,8 +197,8 @@ fn a_file_that_one_may_not_read_is_told() {
         .says("Permission denied");
     // An unreadable record must not cause everything to run again.
     verb(&["run", "--resume", &tasks, "true"])
-        .code(125)
-        .says("Permission denied");
+        .code(2)
+        .says("cannot be read: Permission denied");
 }
 
 #[test]

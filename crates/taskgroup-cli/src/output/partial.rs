@@ -1,0 +1,108 @@
+//! Lines that have no end yet, for the terminal: a prompt, a progress bar that overwrites itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::tail::{last_frame, printable};
+
+/// A line that ends sooner is not shown before its end.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// How many lines without an end are shown at a time.
+const SHOWN: usize = 4;
+/// How many bytes of a line are looked at.
+const LONGEST: usize = 400;
+
+/// Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Partials(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    lines: BTreeMap<u64, Partial>,
+}
+
+struct Partial {
+    label: String,
+    text: String,
+    since: Instant,
+}
+
+/// One pipe's line.
+pub(crate) struct Place {
+    partials: Partials,
+    id: u64,
+    label: String,
+}
+
+impl Partials {
+    pub(super) fn place(&self, label: String) -> Place {
+        let mut state = self.lock();
+        state.next += 1;
+        Place {
+            partials: self.clone(),
+            id: state.next,
+            label,
+        }
+    }
+
+    /// The lines that have waited long enough, each with its label, oldest command first.
+    pub(crate) fn lines(&self, now: Instant) -> Vec<String> {
+        let state = self.lock();
+        let waits = |line: &&Partial| now.saturating_duration_since(line.since) >= PATIENCE;
+        let lines = state.lines.values().filter(waits).take(SHOWN);
+        lines
+            .map(|line| format!("{} | {}", line.label, line.text))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// What has come of a line up to now; empty at its end.
+    pub(super) fn set(&self, line: &[u8]) {
+        let frame = last_frame(line);
+        let mut state = self.partials.lock();
+        if frame.is_empty() {
+            state.lines.remove(&self.id);
+            return;
+        }
+        let text = &frame[..frame.len().min(LONGEST)];
+        let text = printable(&String::from_utf8_lossy(text));
+        let partial = state.lines.entry(self.id).or_insert_with(|| Partial {
+            label: self.label.clone(),
+            text: String::new(),
+            since: Instant::now(),
+        });
+        partial.text = text;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.partials.lock().lines.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_11_a_line_without_an_end_is_shown_after_a_while() {
+        let partials = Partials::default();
+        let (one, two) = (partials.place("one".into()), partials.place("two".into()));
+        two.set(b"Password: ");
+        one.set(b"\r 1%\r\x1b[2K 50%\r");
+        let later = Instant::now() + PATIENCE;
+        assert_eq!(partials.lines(later), ["one |  50%", "two | Password: "]);
+        assert!(partials.lines(later - 2 * PATIENCE).is_empty());
+        one.set(b"");
+        drop(two);
+        assert!(partials.lines(later).is_empty());
+    }
+}
