@@ -155,7 +155,8 @@ pub(crate) struct Common {
     #[arg(help_heading = FAILURES)]
     pub(crate) contain: Level,
 
-    /// Which output of the commands is shown [default: stream; in the CI systems with folding, group]
+    /// Which output of the commands is shown [default: stream; for a CI system that can fold it,
+    /// group]
     #[arg(short, long, value_enum, value_name = "MODE", help_heading = REPORTS)]
     pub(crate) output: Option<Show>,
 

@@ -15,8 +15,8 @@ impl Results {
         Ok(Results(folder))
     }
 
-    /// The files for standard output and standard error of this attempt. Those of an earlier attempt
-    /// get its number.
+    /// The files for standard output and standard error of this attempt. Those of an earlier
+    /// attempt get its number.
     pub(crate) fn open(&self, name: &str, attempt: u32) -> io::Result<[Option<File>; 2]> {
         let folder = self.0.join(folder_of(name));
         fs::create_dir_all(&folder)?;

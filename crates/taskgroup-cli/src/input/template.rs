@@ -629,7 +629,7 @@ mod tests {
 
     /// Each place in which the shell can take an argument as it is.
     #[test]
-    fn fault_13_an_argument_is_itself_wherever_it_stands() {
+    fn an_argument_is_itself_wherever_it_stands() {
         for template in [
             "printf %s \"$(printf %s {})\"",
             "printf %s \"$(printf %s \"{}\")\"",
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_13_a_here_document_gets_no_quotation_marks() {
+    fn a_here_document_gets_no_quotation_marks() {
         let nasty = format!("name = {NASTY}\n");
         assert_eq!(printed("cat <<EOF\nname = {}\nEOF", NASTY), nasty);
         assert_eq!(printed("cat <<-EOF\n\tname = {}\n\tEOF\n", NASTY), nasty);
@@ -668,7 +668,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_13_where_an_argument_cannot_stand_it_is_refused() {
+    fn where_an_argument_cannot_stand_it_is_refused() {
         let misplaced = |place, position| Err(TemplateError::Misplaced { place, position });
         for (template, place, position) in [
             ("echo $(( {} * 2 ))", Place::Arithmetic, 10),
@@ -689,7 +689,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_16_an_apostrophe_in_a_comment_or_a_here_document_opens_nothing() {
+    fn an_apostrophe_in_a_comment_or_a_here_document_opens_nothing() {
         assert_eq!(printed("# don't\necho {}", "a"), "a\n");
         assert_eq!(printed("echo {} # it's", "a"), "a\n");
         assert_eq!(printed("echo a#'{}' {}", "b"), "a#b b\n");

@@ -143,7 +143,7 @@ mod tests {
 
     /// A device that takes the header and not the lines is a disk that gets full in between.
     #[test]
-    fn fault_1_a_piece_that_does_not_fit_leaves_nothing_behind() {
+    fn a_piece_that_does_not_fit_leaves_nothing_behind() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("spill");
         std::fs::write(&path, "").unwrap();

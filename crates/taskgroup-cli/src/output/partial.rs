@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_11_a_line_without_an_end_is_shown_after_a_while() {
+    fn a_line_without_an_end_is_shown_after_a_while() {
         let partials = Partials::default();
         let (one, two) = (partials.place("one".into()), partials.place("two".into()));
         two.set(b"Password: ");

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_6_the_last_frame_is_shown_however_long_the_line_is() {
+    fn the_last_frame_is_shown_however_long_the_line_is() {
         let mut line: Vec<u8> = (0..5000)
             .flat_map(|n| format!("\r{n:3}%").into_bytes())
             .collect();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_5_what_is_no_character_is_replaced() {
+    fn what_is_no_character_is_replaced() {
         assert_eq!(
             printable("a\u{fffe}b\u{ffff}c\u{1ffff}d\u{fdd0}"),
             "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}"

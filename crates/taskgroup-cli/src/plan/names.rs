@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_4_the_names_of_arguments_are_all_different() {
+    fn the_names_of_arguments_are_all_different() {
         let list = |arguments: &[&str]| {
             Namer::list(&arguments.iter().map(OsString::from).collect::<Vec<_>>())
         };

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fault_5_no_character_is_written_that_xml_has_not() {
+    fn no_character_is_written_that_xml_has_not() {
         for c in (0..=0x0010_ffff).filter_map(char::from_u32) {
             let allowed = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
                 || c >= '\u{10000}';

@@ -1,8 +1,8 @@
 //! Reports besides the output: files for other programs, and the progress of the run.
 //!
-//! `files` opens them. `journal` writes lines of JSON as things happen, and `past` reads them again;
-//! `joblog` writes lines, too. `junit` and `timeline` write at the end. `progress` is for people who
-//! wait, `ci` for the systems that run a build.
+//! `files` opens the files. `journal` writes lines of JSON as things happen, and `past` reads them
+//! again; `joblog` writes lines, too. `junit` and `timeline` write at the end. `progress` is for
+//! people who wait, `ci` for the systems that run a build.
 
 pub(crate) mod ci;
 mod files;

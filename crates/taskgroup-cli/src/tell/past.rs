@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn fault_20_a_first_line_that_was_cut_off_is_no_record() {
+    fn a_first_line_that_was_cut_off_is_no_record() {
         for text in ["{\"ev", r#"{"event":"start","version":1,"ti"#] {
             assert!(read(text).unwrap().is_empty(), "{text}");
         }

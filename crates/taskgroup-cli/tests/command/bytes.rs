@@ -251,7 +251,7 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
 
 /// Two commands that write more than memory holds back, with no room for the rest.
 #[test]
-fn fault_1_without_room_lines_come_out_whole_and_the_report_says_so() {
+fn without_room_lines_come_out_whole_and_the_report_says_so() {
     let count = 300_000;
     let talk = format!("seq {count}");
     for (mode, more) in [("group", None), ("failures", Some("; exit 1"))] {
@@ -342,7 +342,7 @@ fn on_a_terminal(command: &mut Command) -> (Running, File) {
 }
 
 #[test]
-fn fault_11_a_line_without_an_end_is_shown_with_its_name() {
+fn a_line_without_an_end_is_shown_with_its_name() {
     let sandbox = Sandbox::new();
     sandbox.fifo("go");
     let mut command = sandbox.command();
@@ -362,7 +362,7 @@ fn fault_11_a_line_without_an_end_is_shown_with_its_name() {
 }
 
 #[test]
-fn fault_12_a_dumb_terminal_gets_no_bar() {
+fn a_dumb_terminal_gets_no_bar() {
     let sandbox = Sandbox::new();
     for (term, flag) in [("dumb", "-k"), ("", "-k"), ("xterm", "--no-bar")] {
         let mut command = sandbox.command();

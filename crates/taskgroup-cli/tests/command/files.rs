@@ -145,7 +145,7 @@ backoff = "1ms"
 }
 
 #[test]
-fn fault_5_junit_is_xml_whatever_a_command_writes() {
+fn junit_is_xml_whatever_a_command_writes() {
     let sandbox = Sandbox::new();
     let junit = path(&sandbox, "junit.xml");
     let text = r"printf 'x\357\277\276\357\277\277y\n' >&2; printf 'a\357\277\276b\n'; exit 1";
@@ -460,7 +460,7 @@ const WRITTEN: [&str; 6] = [
 ];
 
 #[test]
-fn fault_9_files_that_cannot_be_written_are_told_before_anything_runs() {
+fn files_that_cannot_be_written_are_told_before_anything_runs() {
     let sandbox = Sandbox::new();
     let touch = "touch \"$DIR/x\"";
     for flag in WRITTEN {
@@ -512,7 +512,7 @@ fn files_that_get_full_are_told_at_the_end() {
 }
 
 #[test]
-fn fault_9_one_file_under_two_names_is_refused() {
+fn one_file_under_two_names_is_refused() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("file", "old\n");
     let link = path(&sandbox, "link");
@@ -543,7 +543,7 @@ fn fault_9_one_file_under_two_names_is_refused() {
 }
 
 #[test]
-fn fault_8_a_pipe_without_a_reader_keeps_no_signal_out() {
+fn a_pipe_without_a_reader_keeps_no_signal_out() {
     let sandbox = Sandbox::new();
     sandbox.fifo("pipe");
     let pipe = path(&sandbox, "pipe");
@@ -590,7 +590,7 @@ fn a_pipe_gets_what_a_file_gets() {
 }
 
 #[test]
-fn fault_8_a_reader_that_reads_nothing_keeps_no_signal_out() {
+fn a_reader_that_reads_nothing_keeps_no_signal_out() {
     let sandbox = Sandbox::new();
     sandbox.fifo("pipe");
     sandbox.fifo("ready");

@@ -211,7 +211,7 @@ fn thousands_wait_their_turn() {
 }
 
 #[test]
-fn fault_6_the_last_words_after_a_progress_bar_are_in_the_report() {
+fn the_last_words_after_a_progress_bar_are_in_the_report() {
     let text = "for i in $(seq 100); do printf '\\r[download] %3d%% of 107.66MiB' $i >&2; done
         printf '\\rERROR: no space left\\n' >&2; exit 1";
     let ended = Sandbox::new().run(&["-o", "quiet", text]);
@@ -222,7 +222,7 @@ fn fault_6_the_last_words_after_a_progress_bar_are_in_the_report() {
 }
 
 #[test]
-fn fault_15_what_a_command_says_on_its_output_is_in_the_report() {
+fn what_a_command_says_on_its_output_is_in_the_report() {
     let ended = Sandbox::new().run(&["-o", "quiet", "seq 12; echo why >&2; exit 1"]);
     ended.code(1);
     ended.says("the end of its standard output (2 earlier lines left out):\n    | 3\n");
