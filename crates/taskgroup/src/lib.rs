@@ -72,6 +72,7 @@
 //! | `testing` | | `testing`: many orders of one test, in virtual time |
 //! | `recorder` | | `observe::recorder`: a timeline of a run, as a page or a trace |
 //! | `tracing` | | a span for each task and group, and warnings as events |
+//! | `metrics` | | counts and durations of children by name, for the crate `metrics` |
 //! | `indicatif` | | `Progress::show`: a progress bar |
 //! | `tokio-util` | | to and from `CancellationToken` |
 //!
