@@ -77,7 +77,8 @@ pub(crate) fn info_below(scope: &Scope, parent: Option<&TaskInfo>) -> Option<Tas
     }
 }
 
-/// The group, task or inline child that a scope belongs to, or the root. Found by a walk, and kept by groups.
+/// The group, task or inline child that a scope belongs to, or the root. Found by a walk, and kept
+/// by groups.
 pub(crate) fn info(scope: &Arc<Scope>) -> TaskInfo {
     // Top down from the nearest ancestor that knows its own: no recursion (T7).
     let mut chain = Vec::new();
