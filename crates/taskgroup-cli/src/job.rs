@@ -8,17 +8,17 @@ use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use crate::clock::Clock;
 use crate::flag::Flag;
 use crate::output::{
     Heading, Label, Order, Outlet, Partials, Pump, Pumped, Show, Sink, Stream, Trouble, pump,
 };
 use crate::plan::Work;
-use crate::process::{Contained, Guards, Pipes, Process, Stopped};
+use crate::process::{Contained, Guards, Leader, Pipes, Process, Stopped};
 use crate::record::{Ending, Record};
 use crate::verdict::Verdict;
 
@@ -38,6 +38,7 @@ pub(crate) struct Surroundings {
     pub(crate) partials: Option<Partials>,
     /// Skip the grace.
     pub(crate) hurry: Flag,
+    pub(crate) clock: Clock,
 }
 
 /// What a job gets besides its work.
@@ -105,21 +106,28 @@ impl Job {
     /// Resolves when the command's leader has exited or its timeout has expired. Cancel safe:
     /// [`Job::finish`] continues what was dropped here.
     pub(crate) async fn watch(&mut self) -> Verdict {
-        let limit = self.timeout;
+        let expires = async {
+            match self.timeout {
+                Some(limit) => self.around.clock.after(limit).await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = async {
-            match limit {
-                Some(limit) => taskgroup::timeout(limit, self.process.leader_ended())
-                    .await
-                    .ok(),
-                None => Some(self.process.leader_ended().await),
+            tokio::select! {
+                biased;
+                ended = self.process.leader_ended() => Some(ended),
+                () = expires => None,
             }
         };
         let ending = match self.output.meanwhile(ended).await {
-            Some(status) => natural(status),
+            Some(Ok(Leader::Ended(status))) => Ending::Exited(status),
+            Some(Ok(Leader::WantsTerminal(name))) => Ending::WantsTerminal(name),
+            Some(Err(error)) => Ending::Lost(error),
             None => Ending::TimedOut,
         };
         let verdict = Verdict::of_success(ending.is_success());
-        self.ending = Some((ending, self.started.elapsed()));
+        let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
+        self.ending = Some((ending, ran));
         verdict
     }
 
@@ -130,7 +138,8 @@ impl Job {
         // counts.
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
-                self.ending = Some((Ending::Exited(status), self.started.elapsed()));
+                let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
+                self.ending = Some((Ending::Exited(status), ran));
             }
         }
         let Job {
@@ -188,13 +197,6 @@ fn with_command(error: &io::Error, work: &Work) -> io::Error {
     };
     let text = format!("`{}`{place}: {error}", work.command.program());
     io::Error::new(error.kind(), text)
-}
-
-fn natural(status: io::Result<ExitStatus>) -> Ending {
-    match status {
-        Ok(status) => Ending::Exited(status),
-        Err(error) => Ending::Lost(error),
-    }
 }
 
 /// Ends all processes of the command. Returns which processes remained after the leader, and what

@@ -13,6 +13,7 @@
 compile_error!("the command `taskgroup` needs Linux: it is built on subreapers");
 
 mod args;
+mod clock;
 mod duration;
 mod engine;
 mod exit;
@@ -39,6 +40,8 @@ use clap::Parser;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Of this process, and of the guard that it may be.
+    signals::unblock_all();
     match process::guard_if_asked() {
         Some(ended) => ended,
         None => verbs::carry_out(args::Args::parse()).into(),

@@ -75,6 +75,8 @@ pub(crate) enum Ending {
     /// The command ended by itself, successfully or not.
     Exited(ExitStatus),
     TimedOut,
+    /// The process with this name asked the terminal, which the command does not have.
+    WantsTerminal(String),
     /// The command was stopped. Has the status of its leader.
     Cancelled(Option<ExitStatus>),
     /// Its outcome is unknown.
@@ -166,7 +168,10 @@ impl Ending {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
             Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => false,
-            Ending::CouldNotStart(_) | Ending::TimedOut | Ending::Lost(_) => true,
+            Ending::CouldNotStart(_)
+            | Ending::TimedOut
+            | Ending::WantsTerminal(_)
+            | Ending::Lost(_) => true,
             Ending::Exited(status) => !status.success(),
         }
     }

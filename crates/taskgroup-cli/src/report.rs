@@ -114,7 +114,9 @@ pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Caus
             format!("after {ran}, {how}{ended}, {}", because())
         }
         Ending::CouldNotStart(_) | Ending::Lost(_) => ended(record),
-        Ending::Exited(_) | Ending::TimedOut => format!("{}{attempt}", ended(record)),
+        Ending::Exited(_) | Ending::TimedOut | Ending::WantsTerminal(_) => {
+            format!("{}{attempt}", ended(record))
+        }
     }
 }
 
@@ -127,6 +129,13 @@ pub(crate) fn ended(record: &Record) -> String {
         Ending::Lost(error) => format!("its outcome is unknown, after {ran}: {error}"),
         Ending::Exited(status) => format!("{}, after {ran}", ending(*status)),
         Ending::TimedOut => format!("after {ran}, {how}"),
+        Ending::WantsTerminal(name) => {
+            let name = name.escape_debug();
+            format!(
+                "`{name}` asks the terminal, which it cannot have; give it one with --tty; after \
+                 {ran}, {how}"
+            )
+        }
         Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => format!("after {ran}"),
     }
 }
@@ -237,7 +246,10 @@ impl Report<'_> {
             Ending::NotStarted | Ending::DoneBefore => return,
             Ending::Exited(status) if status.success() => (GOOD, "OK"),
             _ if entry.ignored => (STOPPED, "FAILED (ignored)"),
-            Ending::CouldNotStart(_) | Ending::Lost(_) | Ending::Exited(_) => (BAD, "FAILED"),
+            Ending::CouldNotStart(_)
+            | Ending::Lost(_)
+            | Ending::WantsTerminal(_)
+            | Ending::Exited(_) => (BAD, "FAILED"),
             Ending::TimedOut => (BAD, "TIMED OUT"),
             Ending::Cancelled(_) => (STOPPED, "CANCELLED"),
         };

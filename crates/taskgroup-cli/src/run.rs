@@ -3,23 +3,24 @@
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime;
 use tokio::time::sleep;
 
+use crate::clock::Clock;
 use crate::engine::{Closed, Engine, Ledger, Memory, Records};
 use crate::exit::Exit;
 use crate::flag::Flag;
 use crate::input::{Input, Reading, Source};
 use crate::job::Surroundings;
-use crate::output::{self, Ci, Labels, Order, Partials, Show, Sink, Stream, Writer};
-use crate::plan::{FileSpec, Plan, RunOptions, Total};
-use crate::process::{Guards, Level};
+use crate::output::{self, Blocked, Ci, Labels, Order, Partials, Show, Sink, Stream, Writer};
+use crate::plan::{FileSpec, Plan, ROOT, RunOptions, Total};
+use crate::process::{Guards, Level, is_under_job_control};
 use crate::record::{Cause, Summary};
 use crate::report;
 use crate::results::Results;
-use crate::signals::{Stop, StopSignals};
+use crate::signals::{self, Asked, Signals, Stop};
 use crate::tell::{self, Files, Finishing, JobLog, Journal, Past, Progress, Refused, ci};
 
 /// What to run, and how: the command line and the file of tasks, validated.
@@ -42,9 +43,10 @@ impl Run {
     }
 
     async fn execute_and_report(self) -> io::Result<Exit> {
-        let mut signals = StopSignals::catch()?;
+        let mut signals = Signals::catch()?;
+        let mut stops = Stops::new(&mut signals);
         let options = self.options.clone();
-        let mut files = match self.open_files(&mut signals).await {
+        let mut files = match self.open_files(&mut stops).await {
             Ok(files) => files,
             Err(exit) => return Ok(exit),
         };
@@ -57,17 +59,17 @@ impl Run {
             joblog: JobLog::begin(files.take(FileSpec::JOBLOG)),
         };
         let past = std::mem::take(&mut files.past);
-        let executed = self.execute_plan(&mut signals, past, records).await?;
+        let executed = self.execute_plan(&mut stops, past, records).await?;
         let Some((mut summary, records)) = executed else {
             return Ok(Exit::Output);
         };
         let written = write_reports(&summary, &mut files).into_iter();
         let written = written.chain(records.joblog.end());
-        finish_all(written.collect(), &mut summary, &mut signals).await;
+        finish_all(written.collect(), &mut summary, &mut stops).await;
         let code = Exit::of(&summary).code();
         let journal = records.journal;
         let journal = journal.end(summary.elapsed, code, summary.counts);
-        finish_all(journal.into_iter().collect(), &mut summary, &mut signals).await;
+        finish_all(journal.into_iter().collect(), &mut summary, &mut stops).await;
         if options.ci == Ci::Github {
             write_step_summary(&summary);
         }
@@ -87,13 +89,13 @@ impl Run {
                 // erased it.
                 text.insert(0, '\n');
             }
-            deliver(text.into_bytes(), &mut signals).await?;
+            deliver(text.into_bytes(), &mut stops).await?;
         }
         Ok(Exit::of(&summary))
     }
 
     /// Opens the files that the run writes. If that is not possible, nothing is started.
-    async fn open_files(&self, signals: &mut StopSignals) -> Result<Files, Exit> {
+    async fn open_files(&self, stops: &mut Stops<'_>) -> Result<Files, Exit> {
         let options = &self.options;
         let opening = Files::open(options.files.clone(), options.reads.clone());
         let refused = tokio::select! {
@@ -103,7 +105,7 @@ impl Run {
                 Err(refused) => refused,
             },
             // A pipe may never have a reader.
-            stop = signals.next() => {
+            stop = stops.next() => {
                 report::refused(&format!("stopped by {stop} while a file was being opened"));
                 return Err(stop.into());
             }
@@ -121,7 +123,7 @@ impl Run {
     /// nothing was started, because there was no place for its results.
     async fn execute_plan(
         self,
-        signals: &mut StopSignals,
+        stops: &mut Stops<'_>,
         past: Past,
         mut records: Records,
     ) -> io::Result<Option<(Summary, Records)>> {
@@ -150,13 +152,12 @@ impl Run {
         };
         let known = source.is_none().then_some(plan.tasks.len());
         records.journal.begin(options.contain, known);
-        let mut stops = Stops::new(signals);
         let Started {
             sink,
             mut writer,
             progress,
             partials,
-        } = start_output(&options, total, &stops.hurry)?;
+        } = start_output(&options, total, &stops.give_up)?;
         let ledger = Ledger::new(memory, options.slowest, past, records, progress);
         let ledger = Arc::new(ledger);
         let (order, conveyor) = Order::new(options.keep_order);
@@ -167,16 +168,25 @@ impl Run {
             order,
             partials,
             hurry: stops.hurry.clone(),
+            clock: stops.clock.clone(),
         };
+        let deadline = plan.groups[ROOT].deadline;
         let labels = Labels::fitting(plan.labels(), options.colour, options.prefix);
-        let engine = Engine::new(plan, labels, around, results, Arc::clone(&ledger));
+        let engine = Engine::new(
+            plan,
+            labels,
+            around,
+            results,
+            stops.begun.clone(),
+            Arc::clone(&ledger),
+        );
         let (input, reading) = source.map(Reading::start).transpose()?.unzip();
 
         let conveyor = conveyor.run();
         tokio::pin!(conveyor);
         let mut carried = None;
         {
-            let driven = drive(&engine, input, &mut writer, &mut stops, &ledger);
+            let driven = drive(&engine, input, &mut writer, stops, &guards, &ledger);
             tokio::pin!(driven);
             loop {
                 tokio::select! {
@@ -201,13 +211,14 @@ impl Run {
         // This drops the last way to the writer, which ends when it has written everything.
         drop((engine, ledger));
         guards.close().await;
+        let rest = deadline.map(|deadline| deadline.saturating_sub(elapsed));
         let carried = async {
             match carried {
                 Some(lost) => lost,
                 None => conveyor.await,
             }
         };
-        let (output_error, lost) = tokio::join!(flush(writer, &mut stops), carried);
+        let (output_error, lost) = tokio::join!(flush(writer, stops, rest), carried);
         let summary = Summary {
             failed: failed || input_error.is_some(),
             entries,
@@ -238,19 +249,61 @@ impl Run {
 
 /// The signals that arrive in a run, and what they have led to.
 struct Stops<'a> {
-    signals: &'a mut StopSignals,
+    signals: &'a mut Signals,
     first: Option<Stop>,
-    /// Nothing waits any longer: neither for a command's grace nor for a reader of the output.
+    /// No command gets the rest of its grace.
     hurry: Flag,
+    /// The whole run is being stopped, by a signal or its deadline.
+    begun: Flag,
+    /// Nothing waits for the reader of the output any longer.
+    give_up: Flag,
+    clock: Clock,
 }
 
 impl<'a> Stops<'a> {
-    fn new(signals: &'a mut StopSignals) -> Stops<'a> {
+    fn new(signals: &'a mut Signals) -> Stops<'a> {
         Stops {
             signals,
             first: None,
             hurry: Flag::new(),
+            begun: Flag::new(),
+            give_up: Flag::new(),
+            clock: Clock::default(),
         }
+    }
+
+    /// The next signal that asks the run to stop, when no command runs. Cancel safe.
+    async fn next(&mut self) -> Stop {
+        loop {
+            match self.signals.next().await {
+                Asked::Stop(stop) => return stop,
+                Asked::Suspend => self.suspend(|| {}, || {}),
+            }
+        }
+    }
+
+    /// Resolves when the run is being stopped and the reader of the output has taken nothing for
+    /// too long. Cancel safe.
+    async fn loses_patience(begun: Flag, blocked: Blocked) {
+        begun.wait().await;
+        blocked.too_long().await;
+    }
+
+    fn skip_everything(&self) {
+        self.hurry.set();
+        self.give_up.set();
+    }
+
+    /// Suspends the run, this process last. Returns when it was continued.
+    fn suspend(&self, commands: impl FnOnce(), continue_commands: impl FnOnce()) {
+        if !is_under_job_control() {
+            return;
+        }
+        let begin = Instant::now();
+        commands();
+        signals::stop_here();
+        self.clock.stood_still(begin.elapsed());
+        continue_commands();
     }
 }
 
@@ -267,12 +320,12 @@ fn has_bar(options: &RunOptions) -> bool {
     options.bar && options.show != Show::Quiet && io::stderr().is_terminal() && tell::can_redraw()
 }
 
-fn start_output(options: &RunOptions, total: Total, hurry: &Flag) -> io::Result<Started> {
+fn start_output(options: &RunOptions, total: Total, give_up: &Flag) -> io::Result<Started> {
     if has_bar(options) {
         let coloured = output::is_coloured(options.colour, Stream::Err);
         let partials = Partials::default();
         let (progress, bar) = Progress::bar(options.ci, total, coloured, partials.clone());
-        let (sink, writer) = Sink::start(hurry, Some(bar))?;
+        let (sink, writer) = Sink::start(give_up, Some(bar))?;
         return Ok(Started {
             sink,
             writer,
@@ -280,7 +333,7 @@ fn start_output(options: &RunOptions, total: Total, hurry: &Flag) -> io::Result<
             partials: Some(partials),
         });
     }
-    let (sink, writer) = Sink::start(hurry, None)?;
+    let (sink, writer) = Sink::start(give_up, None)?;
     let progress = match options.show {
         Show::Stream | Show::Quiet if options.ci != Ci::Teamcity => {
             Progress::nothing(options.ci, total)
@@ -296,34 +349,39 @@ fn start_output(options: &RunOptions, total: Total, hurry: &Flag) -> io::Result<
 }
 
 /// Runs the engine to its end. The first signal and a failure of the output cancel the run; a
-/// second signal skips the grace.
+/// second signal skips the grace. Ctrl-Z suspends the commands and then the run.
 async fn drive(
     engine: &Arc<Engine>,
     input: Option<Input>,
     writer: &mut Writer,
     stops: &mut Stops<'_>,
+    guards: &Guards,
     ledger: &Ledger,
 ) {
     let work = Arc::clone(engine).run(input);
     tokio::pin!(work);
+    let blocked = writer.blocked();
     let mut output_failed = false;
     loop {
+        let loses_patience = Stops::loses_patience(stops.begun.clone(), blocked.clone());
         tokio::select! {
             // The work first: after its first poll there is something to cancel.
             biased;
             () = &mut work => return,
-            stop = stops.signals.next() => match stops.first {
-                None => {
+            asked = stops.signals.next() => match (asked, stops.first) {
+                (Asked::Stop(stop), None) => {
                     stops.first = Some(stop);
                     engine.cancel(Cause::Signal(stop));
                     ledger.progress().stopping();
                 }
-                Some(_) => stops.hurry.set(),
+                (Asked::Stop(_), Some(_)) => stops.skip_everything(),
+                (Asked::Suspend, _) => stops.suspend(|| guards.suspend(), || guards.resume()),
             },
             error = writer.failed(), if !output_failed => {
                 output_failed = true;
                 engine.cancel(Cause::Output(error));
             }
+            () = loses_patience, if !stops.give_up.is_set() => stops.give_up.set(),
         }
     }
 }
@@ -354,13 +412,13 @@ fn write_reports(summary: &Summary, files: &mut Files) -> Vec<Finishing> {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Waits until the files are written. A signal ends the wait: a reader may never read.
-async fn finish_all(files: Vec<Finishing>, summary: &mut Summary, signals: &mut StopSignals) {
+async fn finish_all(files: Vec<Finishing>, summary: &mut Summary, stops: &mut Stops<'_>) {
     for file in &files {
         tokio::select! {
             biased;
             () = file.finished() => {}
             () = sleep(PATIENCE), if summary.signal.is_some() => {}
-            stop = signals.next() => {
+            stop = stops.next() => {
                 summary.signal.get_or_insert(stop);
             }
         }
@@ -386,28 +444,45 @@ fn write_step_summary(summary: &Summary) {
 }
 
 /// Waits until everything is written. Nothing is left to stop by now, so a signal ends the wait at
-/// once.
-async fn flush(writer: Writer, stops: &mut Stops<'_>) -> Option<Arc<io::Error>> {
+/// once. A deadline that comes now ends it as well, if the reader takes nothing.
+async fn flush(
+    writer: Writer,
+    stops: &mut Stops<'_>,
+    deadline: Option<Duration>,
+) -> Option<Arc<io::Error>> {
+    let blocked = writer.blocked();
     let finished = writer.finished();
-    tokio::pin!(finished);
+    let clock = stops.clock.clone();
+    let expires = async {
+        match deadline {
+            Some(rest) => clock.after(rest).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(finished, expires);
     loop {
+        let loses_patience = Stops::loses_patience(stops.begun.clone(), blocked.clone());
         tokio::select! {
             biased;
             error = &mut finished => return error,
-            stop = stops.signals.next() => {
+            stop = stops.next() => {
                 stops.first.get_or_insert(stop);
-                stops.hurry.set();
+                stops.begun.set();
+                stops.skip_everything();
             }
+            () = &mut expires, if !stops.begun.is_set() => stops.begun.set(),
+            () = loses_patience => stops.give_up.set(),
         }
     }
 }
 
 /// Writes the report, after everything else. If that fails, there is no other place to report to.
-async fn deliver(report: Vec<u8>, signals: &mut StopSignals) -> io::Result<()> {
-    let mut stops = Stops::new(signals);
-    let (sink, writer) = Sink::start(&stops.hurry, None)?;
+async fn deliver(report: Vec<u8>, stops: &mut Stops<'_>) -> io::Result<()> {
+    // It may have another reader than the output.
+    stops.give_up = Flag::new();
+    let (sink, writer) = Sink::start(&stops.give_up, None)?;
     sink.send(Stream::Err, report).await;
     drop(sink);
-    flush(writer, &mut stops).await;
+    flush(writer, stops, None).await;
     Ok(())
 }

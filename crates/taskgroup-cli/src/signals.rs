@@ -1,14 +1,35 @@
-//! The signals that end the run.
+//! The signals that end or suspend the run.
 //!
 //! They are caught before the first command starts, so a signal never ends the runner and leaves
-//! its commands behind. SIGINT, SIGTERM and SIGQUIT are caught even if they were ignored at the
-//! start (a script's `&` ignores SIGINT), because the sender wants the run to stop. An ignored
-//! SIGHUP stays ignored, because that is what `nohup` means.
+//! its commands behind. Until then nothing has to be stopped, and they act as in any program.
+//!
+//! SIGHUP, SIGINT and SIGQUIT stay ignored if they were ignored at the start, as in a shell: that
+//! is what `nohup` and the `&` of a script mean. SIGTERM is caught in any case, because it is how
+//! others ask the run to stop.
+//!
+//! A second thread ends the runner if the first one does not act on a signal, because a write to a
+//! file blocks, for example to a FIFO that is not read. The guards then stop the commands, as when
+//! the runner is killed.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use nix::sys::signal::SigSet;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::low_level::{emulate_default_handler, pipe};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often the runner shows that it acts on signals, once one has come.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// A runner that does not act on a signal for this many looks is ended.
+const LOOKS: u32 = 30;
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A signal that asks the run to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +38,14 @@ pub(crate) enum Stop {
     Interrupt,
     Quit,
     Terminate,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Stop(Stop),
+    /// Ctrl-Z.
+    Suspend,
 }
 
 impl fmt::Display for Stop {
@@ -30,58 +59,143 @@ impl fmt::Display for Stop {
     }
 }
 
-pub(crate) struct StopSignals {
+pub(crate) struct Signals {
     hangup: Option<Signal>,
-    interrupt: Signal,
-    quit: Signal,
+    interrupt: Option<Signal>,
+    quit: Option<Signal>,
     terminate: Signal,
+    suspend: Option<Signal>,
+    beats: Arc<AtomicUsize>,
+    beating: bool,
 }
 
-impl StopSignals {
+impl Signals {
     /// Starts to catch the signals. Needs a Tokio runtime.
-    pub(crate) fn catch() -> io::Result<StopSignals> {
-        Ok(StopSignals {
-            hangup: if hangup_is_ignored() {
-                None
-            } else {
-                Some(signal(SignalKind::hangup())?)
-            },
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// The next signal. Cancel safe: a signal that was not returned stays pending.
-    pub(crate) async fn next(&mut self) -> Stop {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
+    pub(crate) fn catch() -> io::Result<Signals> {
+        let ignored = Ignored::now();
+        let unless_ignored = |number| {
+            (!ignored.contains(number))
+                .then(|| signal(SignalKind::from_raw(number)))
+                .transpose()
         };
-        tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.quit.recv() => Stop::Quit,
-            _ = hangup => Stop::Hangup,
+        let beats = Arc::new(AtomicUsize::new(0));
+        let signals = Signals {
+            hangup: unless_ignored(SIGHUP)?,
+            interrupt: unless_ignored(SIGINT)?,
+            quit: unless_ignored(SIGQUIT)?,
+            terminate: signal(SignalKind::terminate())?,
+            suspend: unless_ignored(SIGTSTP)?,
+            beats: Arc::clone(&beats),
+            beating: false,
+        };
+        let stops = [SIGHUP, SIGINT, SIGQUIT].into_iter();
+        let stops = stops.filter(|&number| !ignored.contains(number));
+        watch(stops.chain([SIGTERM]), beats)?;
+        Ok(signals)
+    }
+
+    /// What the next signal asks for. Cancel safe: a signal that was not returned stays pending.
+    pub(crate) async fn next(&mut self) -> Asked {
+        let asked = tokio::select! {
+            () = arrival(&mut self.interrupt) => Asked::Stop(Stop::Interrupt),
+            _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
+            () = arrival(&mut self.quit) => Asked::Stop(Stop::Quit),
+            () = arrival(&mut self.hangup) => Asked::Stop(Stop::Hangup),
+            () = arrival(&mut self.suspend) => Asked::Suspend,
+        };
+        if let (Asked::Stop(_), false) = (asked, self.beating) {
+            self.beating = true;
+            let beats = Arc::clone(&self.beats);
+            tokio::spawn(async move {
+                loop {
+                    // Relaxed: the count is all there is.
+                    beats.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(BEAT).await;
+                }
+            });
         }
+        asked
     }
 }
 
-/// Reads `/proc`, because any other way to get a signal's disposition needs unsafe code. Without
-/// `/proc`, SIGHUP counts as not ignored.
-fn hangup_is_ignored() -> bool {
-    std::fs::read_to_string("/proc/self/status")
-        .is_ok_and(|status| ignores(&status, nix::libc::SIGHUP))
+async fn arrival(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }
 
-fn ignores(status: &str, signal: i32) -> bool {
+/// Starts the thread that ends a runner which does not act on the first of these signals.
+fn watch(signals: impl Iterator<Item = i32>, beats: Arc<AtomicUsize>) -> io::Result<()> {
+    let latest = Arc::new(AtomicUsize::new(0));
+    let (mut wakes, by_handler) = UnixStream::pair()?;
+    for number in signals {
+        let value = usize::try_from(number).unwrap_or_default();
+        signal_hook::flag::register_usize(number, Arc::clone(&latest), value)?;
+        pipe::register(number, by_handler.try_clone()?)?;
+    }
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            // The handlers keep the other end open for ever.
+            if !matches!(wakes.read(&mut [0]), Ok(1)) {
+                return;
+            }
+            let (mut last, mut silent) = (beats.load(Ordering::Relaxed), 0);
+            while silent < LOOKS {
+                thread::sleep(LOOK);
+                let now = beats.load(Ordering::Relaxed);
+                silent = if now == last { silent + 1 } else { 0 };
+                last = now;
+            }
+            // Standard error may be what blocks.
+            thread::spawn(|| {
+                let text = "taskgroup: a write blocks, so nothing is left to do but to end; \
+                            the guards stop the commands\n";
+                let _ = io::stderr().write_all(text.as_bytes());
+            });
+            thread::sleep(LOOK);
+            let number = i32::try_from(latest.load(Ordering::Relaxed)).unwrap_or_default();
+            std::process::exit(128 + number);
+        })?;
+    Ok(())
+}
+
+/// Stops this process, as Ctrl-Z stops one that does not catch it. Returns when it is continued.
+pub(crate) fn stop_here() {
+    // It cannot fail: the signal exists, and it is sent to this process.
+    let _ = emulate_default_handler(SIGTSTP);
+}
+
+/// Unblocks all signals. Whoever started this process may have blocked some, and `exec` passes
+/// that on. Call it before there is a second thread.
+pub(crate) fn unblock_all() {
+    // It cannot fail with these arguments.
+    let _ = SigSet::empty().thread_set_mask();
+}
+
+/// The signals that this process ignores.
+pub(crate) struct Ignored(u64);
+
+impl Ignored {
+    /// Reads `/proc`, because any other way to get a signal's disposition needs unsafe code.
+    /// Without `/proc` none counts as ignored.
+    pub(crate) fn now() -> Ignored {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Ignored(mask(&status))
+    }
+
+    pub(crate) fn contains(&self, signal: i32) -> bool {
+        self.0 & (1 << (signal - 1)) != 0
+    }
+}
+
+fn mask(status: &str) -> u64 {
     status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -90,6 +204,7 @@ mod tests {
 
     #[test]
     fn the_mask_counts_from_one() {
+        let ignores = |status: &str, signal| Ignored(mask(status)).contains(signal);
         assert!(ignores("Name:\tsh\nSigIgn:\t0000000000000001\n", 1));
         assert!(!ignores("Name:\tsh\nSigIgn:\t0000000000000002\n", 1));
         assert!(ignores("SigIgn:\t0000000000000003\n", 2));

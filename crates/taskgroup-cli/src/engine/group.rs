@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 
 use taskgroup::{BoxError, Policy, TaskGroup, bracket};
-use tokio::time::{Instant, sleep_until};
 
 use super::{Engine, Running, Slot, Turn};
 use crate::input::Input;
@@ -168,14 +167,11 @@ impl Engine {
         let members = self.members(id, input);
         tokio::pin!(members);
         let spec = &self.plan.groups[id];
-        let deadline = spec
-            .deadline
-            .and_then(|limit| Instant::now().checked_add(limit));
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = spec.deadline {
             tokio::select! {
                 biased;
                 () = &mut members => return,
-                () = sleep_until(deadline) => {
+                () = self.around.clock.after(deadline) => {
                     let group = spec.name.clone();
                     if self.why(id).is_none() {
                         self.groups[id].failed.set();

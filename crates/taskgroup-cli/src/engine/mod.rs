@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     nodes: Nodes,
     numbers: Numbers,
     results: Option<Results>,
+    /// Set when the whole run is being stopped by a signal or its deadline.
+    stopping: Flag,
     /// Failures of the engine itself, not of commands.
     internal: Mutex<Option<ErrorGroup>>,
 }
@@ -73,6 +75,7 @@ impl Engine {
         labels: Labels,
         around: Surroundings,
         results: Option<Results>,
+        stopping: Flag,
         ledger: Arc<Ledger>,
     ) -> Arc<Engine> {
         let slots = |jobs: Option<NonZeroUsize>| {
@@ -93,6 +96,7 @@ impl Engine {
             plan,
             labels,
             around,
+            stopping,
             ledger,
             numbers: Numbers::default(),
             results,
@@ -130,6 +134,9 @@ impl Engine {
     }
 
     fn cancel_group(&self, id: usize, cause: Cause) {
+        if id == ROOT && matches!(cause, Cause::Signal(_) | Cause::Deadline { .. }) {
+            self.stopping.set();
+        }
         if self.why(id).is_none() {
             // Nothing else can have set it: there is one thread.
             let _ = self.groups[id].cause.set(cause);

@@ -20,7 +20,7 @@ pub(crate) use order::Order;
 pub(crate) use outlet::{Heading, Outlet, Trouble};
 pub(crate) use partial::Partials;
 pub(crate) use pump::{Pump, Pumped, pump};
-pub(crate) use sink::{Sink, Stream, Ticker, Writer};
+pub(crate) use sink::{Blocked, Sink, Stream, Ticker, Writer};
 pub(crate) use tail::{Tail, one_line, printable};
 
 use clap::ValueEnum;

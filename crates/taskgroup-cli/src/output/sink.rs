@@ -7,8 +7,9 @@
 use std::cell::OnceCell;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use memchr::memmem;
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use crate::flag::Flag;
 
@@ -34,7 +36,8 @@ pub(crate) enum Stream {
 pub(crate) struct Sink {
     queue: mpsc::Sender<(Stream, Vec<u8>)>,
     pending: Arc<Mutex<Vec<u8>>>,
-    hurry: Flag,
+    give_up: Flag,
+    blocked: Blocked,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -49,35 +52,68 @@ pub(crate) struct Ticker {
 pub(crate) struct Writer {
     failure: watch::Receiver<Option<Arc<io::Error>>>,
     finished: Flag,
-    hurry: Flag,
+    give_up: Flag,
+    blocked: Blocked,
+}
+
+/// Whether the writer waits for a reader, and what came of it. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Blocked(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    since: Option<Instant>,
+    /// Lines were dropped, because nothing waits for the reader any longer.
+    lost: bool,
+}
+
+impl Blocked {
+    /// A reader that takes nothing for this long is not waited for, once the run is to stop.
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    /// Resolves when the writer has waited in vain for that long, and not before. Cancel safe.
+    pub(crate) async fn too_long(&self) {
+        let waited = || self.lock().since.map(|since| since.elapsed());
+        while waited().is_none_or(|waited| waited < Self::PATIENCE) {
+            sleep(Self::PATIENCE / 10).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Sink {
-    /// Starts the writer. Once `hurry` is set, nothing waits for a reader any longer. The bar is
+    /// Starts the writer. Once `give_up` is set, nothing waits for a reader any longer. The bar is
     /// taken off the terminal while something is written.
-    pub(crate) fn start(hurry: &Flag, bar: Option<ProgressBar>) -> io::Result<(Sink, Writer)> {
+    pub(crate) fn start(give_up: &Flag, bar: Option<ProgressBar>) -> io::Result<(Sink, Writer)> {
         let (queue, pieces) = mpsc::channel(QUEUE);
         let (report, failure) = watch::channel(None);
         let finished = Flag::new();
         let at_end = finished.clone();
         let pending = Arc::new(Mutex::new(Vec::new()));
         let of_tickers = Arc::clone(&pending);
+        let blocked = Blocked::default();
+        let of_writer = blocked.clone();
         thread::Builder::new()
             .name("output".to_owned())
             .spawn(move || {
-                write_all_pieces(pieces, &of_tickers, bar.as_ref(), &report);
+                write_all_pieces(pieces, &of_tickers, bar.as_ref(), &report, &of_writer);
                 at_end.set();
             })?;
         let writer = Writer {
             failure,
             finished,
-            hurry: hurry.clone(),
+            give_up: give_up.clone(),
+            blocked: blocked.clone(),
         };
         Ok((
             Sink {
                 queue,
                 pending,
-                hurry: hurry.clone(),
+                give_up: give_up.clone(),
+                blocked,
                 turn: Arc::default(),
             },
             writer,
@@ -97,7 +133,7 @@ impl Sink {
             biased;
             // An error would mean that the writer has ended, and it outlives every sender.
             _ = self.queue.send((stream, lines)) => {}
-            () = self.hurry.wait() => {}
+            () = self.give_up.wait() => self.blocked.lock().lost = true,
         }
     }
 
@@ -142,15 +178,22 @@ impl Writer {
         }
     }
 
-    /// Resolves when everything is written, with the first error, if any. Every [`Sink`] must have
-    /// been dropped.
+    pub(crate) fn blocked(&self) -> Blocked {
+        self.blocked.clone()
+    }
+
+    /// Resolves when everything is written, or nothing waits for the reader any longer, with the
+    /// first error, if any. Every [`Sink`] must have been dropped.
     pub(crate) async fn finished(self) -> Option<Arc<io::Error>> {
-        tokio::select! {
+        let is_finished = tokio::select! {
             biased;
-            () = self.finished.wait() => {}
-            () = self.hurry.wait() => {}
-        }
-        self.failure.borrow().clone()
+            () = self.finished.wait() => true,
+            () = self.give_up.wait() => false,
+        };
+        let lost = !is_finished || self.blocked.lock().lost;
+        let unread = || Arc::new(io::Error::new(io::ErrorKind::TimedOut, "nothing read it"));
+        let failure = self.failure.borrow().clone();
+        failure.or_else(|| lost.then(unread))
     }
 }
 
@@ -159,6 +202,7 @@ fn write_all_pieces(
     pending: &Mutex<Vec<u8>>,
     bar: Option<&ProgressBar>,
     report: &watch::Sender<Option<Arc<io::Error>>>,
+    blocked: &Blocked,
 ) {
     let stdout = io::stdout();
     let stderr = io::stderr();
@@ -172,8 +216,8 @@ fn write_all_pieces(
         };
         let Some(fd) = *target else { return };
         let written = match bar {
-            Some(bar) => bar.suspend(|| write_whole(fd, lines)),
-            None => write_whole(fd, lines),
+            Some(bar) => bar.suspend(|| write_whole(fd, lines, blocked)),
+            None => write_whole(fd, lines, blocked),
         };
         if let Err(error) = written {
             *target = None;
@@ -199,7 +243,7 @@ fn write_all_pieces(
             Stream::Out => stdout.as_fd(),
             Stream::Err => stderr.as_fd(),
         };
-        let _ = write_whole(fd, SHOW_CURSOR);
+        let _ = write_whole(fd, SHOW_CURSOR, blocked);
     }
 }
 
@@ -237,12 +281,16 @@ impl Cursor {
 }
 
 /// Bypasses Rust's own buffers. Waits if another process made the descriptor non-blocking.
-fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
+fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8], blocked: &Blocked) -> Result<(), Errno> {
     while !bytes.is_empty() {
-        match write(fd, bytes) {
+        blocked.lock().since = Some(Instant::now());
+        let written = write(fd, bytes);
+        blocked.lock().since = None;
+        match written {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
+                blocked.lock().since = Some(Instant::now());
                 // Its result does not matter: the write reports the error.
                 let _ = poll(
                     &mut [PollFd::new(fd, PollFlags::POLLOUT)],

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
 
 use super::wire::Process;
 
@@ -12,7 +12,7 @@ use super::wire::Process;
 pub(super) fn own() -> io::Result<Vec<Pid>> {
     let mut children = Vec::new();
     let mut listed = false;
-    for task in fs::read_dir("/proc/self/task")?.flatten() {
+    for task in listed_in("/proc/self/task")?.flatten() {
         let Ok(text) = fs::read_to_string(task.path().join("children")) else {
             continue;
         };
@@ -27,9 +27,67 @@ pub(super) fn own() -> io::Result<Vec<Pid>> {
     }
 }
 
+/// Whether another process could continue this one after Ctrl-Z, such as a shell with job control.
+/// Otherwise the kernel would not stop it either. The first process of a container is an example.
+pub(crate) fn is_under_job_control() -> bool {
+    let (Ok(session), group) = (getsid(None), getpgrp()) else {
+        return false;
+    };
+    let mut next = getppid();
+    while let Some(parent) = next {
+        if getsid(Some(parent)) != Ok(session) {
+            return false;
+        }
+        if getpgid(Some(parent)).is_ok_and(|of| of != group) {
+            return true;
+        }
+        next = Stat::of(parent).and_then(|stat| Pid::from_raw(stat.parent));
+    }
+    false
+}
+
+/// The name of the process that asks the terminal: one in the leader's group that has it open, or
+/// else the leader.
+pub(super) fn who_asks_the_terminal(leader: Pid) -> String {
+    let group = leader.as_raw_nonzero().get();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids: Vec<Pid> = entries
+        .filter_map(|entry| entry.file_name().to_str().and_then(pid))
+        .filter(|&pid| Stat::of(pid).is_some_and(|stat| stat.group == group))
+        .collect();
+    // The latest first: what the others wait for.
+    pids.sort_by_key(|pid| std::cmp::Reverse(pid.as_raw_nonzero()));
+    let asks = pids.into_iter().find(|&pid| has_terminal_open(pid));
+    let stat = Stat::of(asks.unwrap_or(leader));
+    stat.map_or_else(|| "it".to_owned(), |stat| stat.name)
+}
+
+fn has_terminal_open(pid: Pid) -> bool {
+    let folder = format!("/proc/{}/fd", pid.as_raw_nonzero());
+    let fds = fs::read_dir(folder).into_iter().flatten().flatten();
+    fds.filter_map(|fd| fs::read_link(fd.path()).ok())
+        .any(|target| {
+            ["/dev/tty", "/dev/pts/"]
+                .iter()
+                .any(|tty| starts(&target, tty))
+        })
+}
+
+fn starts(path: &std::path::Path, with: &str) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes().starts_with(with.as_bytes())
+}
+
+fn listed_in(folder: &str) -> io::Result<fs::ReadDir> {
+    fs::read_dir(folder).map_err(|error| {
+        let text = format!("{folder}: {error}; is /proc mounted?");
+        io::Error::new(error.kind(), text)
+    })
+}
+
 fn by_their_parent() -> io::Result<Vec<Pid>> {
     let me = i32::try_from(std::process::id()).ok();
-    let entries = fs::read_dir("/proc")?.flatten();
+    let entries = listed_in("/proc")?.flatten();
     Ok(entries
         .filter_map(|entry| {
             let child = entry.file_name().to_str().and_then(pid)?;

@@ -24,16 +24,26 @@ pub(crate) struct Contained {
     guard: Option<Guard>,
     guards: Guards,
     /// How the leader ended.
-    leader: Option<Leader>,
+    leader: Option<LeaderEnd>,
+    /// The name of the process that asked the terminal, and was stopped for it.
+    wants_terminal: Option<String>,
     /// The guard has ended.
     lost: Option<(io::ErrorKind, String)>,
     end: Option<End>,
 }
 
-struct Leader {
+struct LeaderEnd {
     status: ExitStatus,
     /// Whether it had been asked to end before that.
     asked: bool,
+    ran: Duration,
+}
+
+/// How the part of a command ended that its runner waits for.
+pub(crate) enum Leader {
+    Ended(ExitStatus),
+    /// The process with this name asked the terminal. It is stopped and will not go on by itself.
+    WantsTerminal(String),
 }
 
 struct End {
@@ -58,6 +68,7 @@ impl Contained {
                 guards.bury(&mut guard).await;
                 continue;
             }
+            guards.has_command(&guard);
             let pipes = Pipes {
                 stdout: Receiver::from_owned_fd(out)?,
                 stderr: Receiver::from_owned_fd(err)?,
@@ -72,7 +83,9 @@ impl Contained {
                 Ok(Event::Started) => Ok((Contained::new(guard, guards.clone()), pipes)),
                 Ok(Event::NotStarted { code, text }) => {
                     guards.give_back(guard);
-                    Err(code.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error))
+                    let code = code.map(io::Error::from_raw_os_error);
+                    let kind = code.map_or(io::ErrorKind::Other, |error| error.kind());
+                    Err(io::Error::new(kind, text))
                 }
                 Ok(Event::Refused(text)) => {
                     guards.retire(guard);
@@ -97,20 +110,31 @@ impl Contained {
             guard: Some(guard),
             guards,
             leader: None,
+            wants_terminal: None,
             lost: None,
             end: None,
         }
     }
 
-    /// Resolves when the leader has ended. Cancel safe; may be called again.
-    pub(crate) async fn leader_ended(&mut self) -> io::Result<ExitStatus> {
+    /// Resolves when the leader has ended, or cannot go on. Cancel safe; may be called again.
+    pub(crate) async fn leader_ended(&mut self) -> io::Result<Leader> {
         loop {
-            match (&self.leader, &self.lost) {
-                (Some(leader), _) => return Ok(leader.status),
-                (None, Some((kind, text))) => return Err(io::Error::new(*kind, text.clone())),
-                (None, None) => self.next().await,
+            if let Some(leader) = &self.leader {
+                return Ok(Leader::Ended(leader.status));
             }
+            if let Some(name) = &self.wants_terminal {
+                return Ok(Leader::WantsTerminal(name.clone()));
+            }
+            if let Some((kind, text)) = &self.lost {
+                return Err(io::Error::new(*kind, text.clone()));
+            }
+            self.next().await;
         }
+    }
+
+    /// How long the leader ran, by the clock of its guard.
+    pub(crate) fn ran(&self) -> Option<Duration> {
+        self.leader.as_ref().map(|leader| leader.ran)
     }
 
     /// The leader's status, if it is known.
@@ -214,10 +238,11 @@ impl Contained {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::LeaderEnded { status, asked } => {
+            Event::LeaderEnded { status, asked, ran } => {
                 let status = ExitStatus::from_raw(status);
-                self.leader = Some(Leader { status, asked });
+                self.leader = Some(LeaderEnd { status, asked, ran });
             }
+            Event::WantsTerminal(name) => self.wants_terminal = Some(name),
             Event::Empty(by) => {
                 if let Some(guard) = self.guard.take() {
                     self.guards.give_back(guard);

@@ -34,7 +34,8 @@ mod pool;
 mod sweep;
 mod wire;
 
-pub(crate) use contained::{Contained, Pipes};
+pub(crate) use children::is_under_job_control;
+pub(crate) use contained::{Contained, Leader, Pipes};
 pub(crate) use guard::run_if_asked as guard_if_asked;
 pub(crate) use level::Level;
 pub(crate) use pool::Guards;

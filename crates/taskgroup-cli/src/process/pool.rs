@@ -1,10 +1,11 @@
 //! The guards of a run. One is started when no idle one exists; all end with the run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::Pid;
@@ -24,6 +25,8 @@ pub(crate) struct Guards {
 
 struct State {
     idle: Vec<Guard>,
+    /// The ways to the guards that have a command, by pid.
+    active: HashMap<u32, Arc<UnixStream>>,
     /// Guards that are about to end and are not reaped yet.
     leaving: Vec<Child>,
     /// Children that are not strays: guards that are not reaped, and children from before this
@@ -36,7 +39,7 @@ struct State {
 /// The runner's end of one guard.
 pub(super) struct Guard {
     process: Child,
-    socket: UnixStream,
+    socket: Arc<UnixStream>,
     inbox: Inbox,
 }
 
@@ -46,6 +49,7 @@ impl Guards {
         nix::sys::prctl::set_child_subreaper(true)?;
         let state = State {
             idle: Vec::new(),
+            active: HashMap::new(),
             leaving: Vec::new(),
             ours: children::own()?.into_iter().collect(),
             buried: Vec::new(),
@@ -89,12 +93,41 @@ impl Guards {
 
     /// Takes back a guard whose command has ended.
     pub(super) fn give_back(&self, guard: Guard) {
-        self.lock().idle.push(guard);
+        let mut state = self.lock();
+        state.active.remove(&guard.process.id());
+        state.idle.push(guard);
+    }
+
+    /// From now on, [`suspend`](Self::suspend) reaches the command of this guard. Its request to
+    /// start must have been sent whole.
+    pub(super) fn has_command(&self, guard: &Guard) {
+        let socket = Arc::clone(&guard.socket);
+        self.lock().active.insert(guard.process.id(), socket);
+    }
+
+    /// Suspends all commands. Those that are being ended go on.
+    pub(crate) fn suspend(&self) {
+        self.tell_all(&Request::Suspend);
+    }
+
+    /// Resumes what [`suspend`](Self::suspend) has suspended.
+    pub(crate) fn resume(&self) {
+        self.tell_all(&Request::Resume);
+    }
+
+    /// Does not wait: a guard whose socket is full has ended or is stopped itself.
+    fn tell_all(&self, request: &Request) {
+        let frame = frame(request);
+        for socket in self.lock().active.values() {
+            let _ = send(&**socket, &frame, &[]);
+        }
     }
 
     /// Retires a guard: at the end of its socket it stops its command and ends.
     pub(super) fn retire(&self, guard: Guard) {
-        self.lock().leaving.push(guard.process);
+        let mut state = self.lock();
+        state.active.remove(&guard.process.id());
+        state.leaving.push(guard.process);
     }
 
     /// Handles a guard that has ended. Its processes are now children of the runner, which kills
@@ -103,6 +136,7 @@ impl Guards {
     pub(super) async fn bury(&self, guard: &mut Guard) -> Vec<Process> {
         // Whatever went wrong with the socket, there is no guard any longer.
         let _ = guard.process.kill();
+        self.lock().active.remove(&guard.process.id());
         self.reap(&mut guard.process);
         let left = self.sweep().await;
         self.forget(guard.process.id());
@@ -146,17 +180,17 @@ impl Guards {
             .arg0("taskgroup-guard")
             .args(guard::arguments(self.level))
             .stdin(OwnedFd::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(dev_null()?)
+            .stderr(dev_null()?)
             .process_group(0);
         // Under the lock: otherwise a sweep could take it for a stray.
         let mut state = self.lock();
-        let process = command.spawn()?;
+        let process = command.spawn().map_err(no_guard)?;
         state.ours.insert(Pid::from_child(&process));
         drop(state);
         Ok(Guard {
             process,
-            socket: UnixStream::from_std(socket)?,
+            socket: Arc::new(UnixStream::from_std(socket)?),
             inbox: Inbox::default(),
         })
     }
@@ -189,7 +223,8 @@ impl Guard {
                 return Ok(event);
             }
             let readable = Interest::READABLE;
-            let more = socket.async_io(readable, || inbox.receive(socket)).await?;
+            let receive = || inbox.receive(&**socket);
+            let more = socket.async_io(readable, receive).await?;
             if !more {
                 return Err(gone());
             }
@@ -199,7 +234,7 @@ impl Guard {
     /// The next event, if one has arrived.
     pub(super) fn event_now(&mut self) -> Option<Event> {
         // `event` finds the end and errors.
-        let _ = self.inbox.receive(&self.socket);
+        let _ = self.inbox.receive(&*self.socket);
         self.inbox.next().ok().flatten()
     }
 
@@ -218,7 +253,7 @@ impl Guard {
         while sent < frame.len() {
             let write = || {
                 let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-                send(&self.socket, &frame[sent..], &fds)
+                send(&*self.socket, &frame[sent..], &fds)
             };
             sent += match write() {
                 Err(full) if full.kind() == io::ErrorKind::WouldBlock => {
@@ -233,6 +268,21 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// Opened by hand, because an error of `Stdio::null` does not say what is missing.
+fn dev_null() -> io::Result<File> {
+    let path = "/dev/null";
+    let file = File::options().write(true).open(path);
+    file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+fn no_guard(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    let text = format!("/proc/self/exe, the guard process: {error}; is /proc mounted?");
+    io::Error::new(error.kind(), text)
 }
 
 pub(super) fn gone() -> io::Error {

@@ -34,11 +34,16 @@ pub(super) enum Request {
     /// With two descriptors, the command's standard output and error.
     Start(Start),
     /// Stop the command: SIGTERM, the grace, SIGKILL.
-    Stop { grace: Duration },
+    Stop {
+        grace: Duration,
+    },
     /// No more grace.
     Kill,
     /// Asks for [`Event::Living`].
     Census,
+    /// Stop all processes of the command, as Ctrl-Z does, until [`Request::Resume`].
+    Suspend,
+    Resume,
 }
 
 /// From a guard to the runner.
@@ -54,11 +59,16 @@ pub(super) enum Event {
         code: Option<i32>,
         text: String,
     },
-    /// The leader has ended: its status in the form of `wait`, and whether it was asked to end.
+    /// The leader has ended: its status in the form of `wait`, whether it was asked to end, and
+    /// how long it ran.
     LeaderEnded {
         status: i32,
         asked: bool,
+        ran: Duration,
     },
+    /// The process with this name asked the terminal, and was therefore stopped with the whole
+    /// process group.
+    WantsTerminal(String),
     Living(Vec<Process>),
     /// No process of the command is left.
     Empty(Option<StoppedBy>),

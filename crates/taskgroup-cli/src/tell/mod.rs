@@ -37,7 +37,7 @@ fn result(ending: &Ending) -> &'static str {
         Ending::DoneBefore => "done-before",
         Ending::CouldNotStart(_) => "could-not-start",
         Ending::Exited(status) if status.success() => "succeeded",
-        Ending::Exited(_) => "failed",
+        Ending::Exited(_) | Ending::WantsTerminal(_) => "failed",
         Ending::TimedOut => "timed-out",
         Ending::Cancelled(_) => "cancelled",
         Ending::Lost(_) => "lost",

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded};
+use crate::support::{Ended, NEVER, Running, Sandbox, assert_gone, guarded};
 
 #[test]
 fn bytes_that_are_not_utf_8_pass_through() {
@@ -142,12 +142,13 @@ fn what_fails_to_be_written_at_the_very_end_is_told_too() {
         .says("No space left");
 }
 
-#[test]
-fn a_reader_that_stands_still_does_not_keep_signals_out() {
+/// Runs `yes` into a pipe until it is full and nothing reads it, and then does `what`.
+fn unread(args: &[&str], what: impl FnOnce(&Running)) -> Ended {
     let sandbox = Sandbox::new();
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let mut command = sandbox.command();
-    command.args(["run", NEVER, "echo $$ > \"$DIR/pid\"; exec yes"]);
+    command.args(["run", NEVER]).args(args);
+    command.arg("echo $$ > \"$DIR/pid\"; exec yes");
     let running = Running::of(command.stdout(File::from(writer.try_clone().unwrap())));
     guarded("a pipe that never fills", move || {
         let writable = |timeout| {
@@ -160,15 +161,68 @@ fn a_reader_that_stands_still_does_not_keep_signals_out() {
     });
     drop(command);
     let pgid = sandbox.pid("pid");
-    running.signal(Signal::SIGINT);
-    // The first signal has arrived when the group has ended, although no process reads the output.
-    guarded("stopping", move || {
-        while !crate::support::living(pgid).is_empty() {
-            std::thread::yield_now();
-        }
-    });
-    running.signal(Signal::SIGINT);
-    running.ended().code(130).says("stopped by SIGINT");
+    what(&running);
+    let ended = running.ended();
+    crate::support::assert_gone(pgid);
+    drop(reader);
+    ended
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_a_signal_out() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let ended = unread(&[], |running| running.signal(signal));
+        let code = if signal == Signal::SIGINT { 130 } else { 143 };
+        ended
+            .code(code)
+            .says(&format!("stopped by {signal}"))
+            .says("some output could not be written: nothing read it");
+    }
+}
+
+#[test]
+fn a_reader_that_stands_still_does_not_keep_a_deadline_out() {
+    unread(&["--deadline=1s"], |_| {})
+        .code(74)
+        .says("the deadline expired: 1 cancelled")
+        .says("some output could not be written: nothing read it");
+}
+
+#[test]
+fn a_reader_of_the_report_that_stands_still_does_not_keep_a_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = sandbox.command();
+    // The names fill more than the pipe.
+    let text = "echo $$ > \"$DIR/ready\"; sleep 100";
+    let names = (0..10)
+        .map(|n| n.to_string().repeat(1000))
+        .collect::<Vec<_>>()
+        .join(",");
+    command
+        .args(["run", "-j1", NEVER, "--names", &names, text])
+        .args(["true"; 9]);
+    let running = Running::of(command.stderr(File::from(writer)));
+    drop(command);
+    sandbox.hear("ready");
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143);
+    drop(reader);
+}
+
+/// Output that is left when the commands have ended is under the deadline as well.
+#[test]
+fn a_deadline_covers_the_writing() {
+    let sandbox = Sandbox::new();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let mut command = sandbox.command();
+    command.args(["run", "--deadline=1s", "seq 2000"]);
+    let running = Running::of(command.stdout(File::from(writer)));
+    drop(command);
+    running.ended().code(74).says("nothing read it");
     drop(reader);
 }
 

@@ -1,8 +1,11 @@
 //! Signals to the runner stop everything, are reported, and have their own exit codes.
 
-use nix::sys::signal::Signal;
+use std::os::unix::process::CommandExt;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, living};
 
 #[test]
 fn every_stop_signal_stops_all_commands_with_sigterm() {
@@ -119,16 +122,190 @@ fn nohup_is_respected() {
     assert!(ended.out().ends_with("lived on\n"));
 }
 
+/// As a shell does: `nohup` ignores SIGHUP, the `&` of a script SIGINT and SIGQUIT.
 #[test]
-fn signals_that_were_ignored_at_the_start_still_stop_the_run() {
+fn signals_that_were_ignored_at_the_start_stay_ignored_except_sigterm() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
-    let mut shell = sandbox.by_shell("trap '' INT TERM QUIT; exec \"$@\"");
-    let running = Running::of(shell.args(["run", NEVER, "echo $$ > \"$DIR/ready\"; sleep 100"]));
+    sandbox.fifo("go");
+    let mut shell = sandbox.by_shell("trap '' HUP INT TERM QUIT; exec \"$@\"");
+    let running = Running::of(shell.args([
+        "run",
+        NEVER,
+        "grep SigIgn /proc/self/status > \"$DIR/ignored\"; echo $$ > \"$DIR/ready\"
+         cat \"$DIR/go\"; echo x > \"$DIR/ready\"; sleep 100",
+    ]));
     let pgid = sandbox.pid("ready");
-    running.signal(Signal::SIGINT);
-    running.ended().code(130).says("stopped by SIGTERM");
+    let ignored = sandbox.read("ignored");
+    let mask = ignored.split_whitespace().nth(1).unwrap();
+    // The commands ignore the first three signals, and not SIGTERM, the fifteenth.
+    assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 0x4007, 7);
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        running.signal(signal);
+    }
+    sandbox.tell("go");
+    sandbox.hear("ready");
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143).says("stopped by SIGTERM");
     assert_gone(pgid);
+}
+
+/// The mask of blocked signals is inherited by `exec`, and some programs forget to restore it.
+#[test]
+fn signals_that_were_blocked_at_the_start_are_not() {
+    let block = "exec env --block-signal=CHLD,TERM,INT,HUP,QUIT,TSTP \"$@\"";
+    for level in ["guard", "namespace", "cgroup"] {
+        let sandbox = Sandbox::new();
+        if sandbox.run(&["--contain", level, "true"]).code != Some(0) {
+            eprintln!("skipped: {level}");
+            continue;
+        }
+        sandbox.fifo("ready");
+        let mut shell = sandbox.by_shell(block);
+        let file = sandbox.file(
+            "t.toml",
+            "tasks.t.run = ['grep', 'SigBlk', '/proc/self/status']",
+        );
+        let ended = Running::of(shell.args(["run", "--contain", level, "-f", &file])).ended();
+        ended.code(0);
+        assert_eq!(ended.out(), "t | SigBlk:\t0000000000000000\n");
+        let mut shell = sandbox.by_shell(block);
+        let text = "echo $$ > \"$DIR/ready\"; sleep 100";
+        let running = Running::of(shell.args(["run", "--contain", level, NEVER, text]));
+        sandbox.hear("ready");
+        running.signal(Signal::SIGTERM);
+        running.ended().code(143).says("stopped by SIGTERM");
+    }
+}
+
+fn state(pid: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool + Send + 'static) {
+    guarded(what, move || {
+        while !holds() {
+            std::thread::yield_now();
+        }
+    });
+}
+
+/// Ctrl-Z and `fg`, as a shell with job control brings them about.
+#[test]
+fn a_suspended_run_suspends_its_commands_and_its_clocks() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    sandbox.fifo("go");
+    // An inner runner has to suspend what it runs itself.
+    let inner = format!(
+        "exec {} run 'echo $$ > \"$DIR/inner\"; echo x > \"$DIR/ready\"; cat \"$DIR/go\"'",
+        env!("CARGO_BIN_EXE_taskgroup")
+    );
+    let mut command = sandbox.command();
+    command.args(["run", "--timeout=3s", "--deadline=3s", &inner]);
+    // Otherwise there may be no process that could continue it.
+    let mut running = Running::of(command.process_group(0));
+    sandbox.hear("ready");
+    let inner = sandbox.pid("inner");
+    let runner = i32::try_from(running.child().id()).unwrap();
+    running.signal(Signal::SIGTSTP);
+    wait_for("the runner is not suspended", move || state(runner) == 'T');
+    wait_for("the command is not suspended", move || state(inner) == 'T');
+    // Longer than the timeout. Nothing else shows that its clock stands still.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    running.signal(Signal::SIGCONT);
+    sandbox.tell("go");
+    let ended = running.ended();
+    ended.code(0);
+    assert!(ended.out().ends_with("go\n"), "{}", ended.out());
+}
+
+#[test]
+fn a_suspended_run_can_be_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut command = sandbox.command();
+    command.args(["run", NEVER, "echo $$ > \"$DIR/ready\"; sleep 100"]);
+    let mut running = Running::of(command.process_group(0));
+    let pgid = sandbox.pid("ready");
+    let runner = i32::try_from(running.child().id()).unwrap();
+    running.signal(Signal::SIGTSTP);
+    wait_for("the runner is not suspended", move || state(runner) == 'T');
+    // What a shell sends to end a job.
+    running.signal(Signal::SIGTERM);
+    running.signal(Signal::SIGCONT);
+    running.ended().code(143).says("stopped by SIGTERM");
+    assert_gone(pgid);
+}
+
+/// Without a shell to continue it, a process is not suspended by SIGTSTP.
+#[test]
+fn a_run_that_could_not_be_continued_is_not_suspended() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    sandbox.fifo("go");
+    let mut setsid = std::process::Command::new("setsid");
+    setsid.args(["--wait", env!("CARGO_BIN_EXE_taskgroup"), "run"]);
+    let text = "echo $PPID > \"$DIR/guard\"; echo x > \"$DIR/ready\"; cat \"$DIR/go\"";
+    let running = Running::of(sandbox.through(setsid).arg(text));
+    sandbox.hear("ready");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", sandbox.pid("guard"))).unwrap();
+    let runner = stat[stat.rfind(')').unwrap() + 1..]
+        .split_whitespace()
+        .nth(1);
+    let runner = Pid::from_raw(runner.unwrap().parse().unwrap());
+    kill(runner, Signal::SIGTSTP).unwrap();
+    sandbox.tell("go");
+    running.ended().code(0);
+}
+
+#[test]
+fn a_file_that_is_a_fifo_without_a_reader_keeps_no_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("journal");
+    let journal = sandbox.path("journal");
+    let mut command = sandbox.command();
+    command.arg("run").arg("--json").arg(&journal).arg("true");
+    let mut running = Running::of(&mut command);
+    let wait = format!("/proc/{}/wchan", running.child().id());
+    // Some systems do not show where a process waits. Then the signal comes earlier.
+    if std::fs::read_to_string("/proc/self/wchan").is_ok_and(|wait| wait != "0") {
+        wait_for("the FIFO is not opened", move || {
+            std::fs::read_to_string(&wait).is_ok_and(|wait| wait.contains("partner"))
+        });
+    }
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143);
+}
+
+#[test]
+fn a_file_that_nothing_reads_keeps_no_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("journal");
+    let journal = sandbox.path("journal");
+    // Its end is kept open, and has room for a few lines only.
+    let reader = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&journal)
+        .unwrap();
+    rustix::pipe::fcntl_setpipe_size(&reader, 4096).unwrap();
+    let mut command = sandbox.command();
+    let text = "echo $$ > \"$DIR/pid\"; sleep 100";
+    command.args(["run", "-j1", NEVER, "--json"]).arg(&journal);
+    let running = Running::of(command.arg(text).args(["true"; 100]));
+    let pid = sandbox.path("pid");
+    wait_for("nothing starts", move || {
+        std::fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n'))
+    });
+    // The lines about all that is not started have no room.
+    running.signal(Signal::SIGTERM);
+    running.ended().code(143);
+    // The guard ends the command after the runner has gone.
+    let pgid = sandbox.pid("pid");
+    wait_for("a command stays", move || living(pgid).is_empty());
+    drop(reader);
 }
 
 #[test]

@@ -1,18 +1,15 @@
 //! The command that a guard is in charge of, with all processes that came from it.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
 
+use super::spawn::spawn;
 use crate::process::cgroup::Cgroup;
 use crate::process::children::{self, Stat};
 use crate::process::wire::{Event, Process, Start, StoppedBy};
@@ -22,6 +19,9 @@ use crate::process::wire::{Event, Process, Start, StoppedBy};
 /// guard.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
 const LAST_LOOK: Duration = Duration::from_millis(64);
+
+/// A program may suspend itself in its own way on SIGTSTP within this time. Then comes SIGSTOP.
+const SUSPEND_LIMIT: Duration = Duration::from_millis(100);
 
 /// SIGKILL acts at once, unless a process hangs inside the kernel or belongs to another user. A
 /// process that is left after this time is reported as a survivor.
@@ -38,6 +38,12 @@ pub(super) struct Charge {
     /// Processes that got a SIGTERM of their own.
     asked: HashSet<Pid>,
     pause: Duration,
+    started: Instant,
+    suspended: Suspended,
+    /// The process group took SIGTERM. It does not when the leader is about to make the group.
+    group_asked: bool,
+    /// It was reported that the command wants the terminal.
+    wants_terminal: bool,
     /// The grace to use if the runner ends.
     grace: Duration,
     cgroup: Option<Cgroup>,
@@ -52,6 +58,17 @@ enum Phase {
     Killed(Instant),
 }
 
+/// What Ctrl-Z has done to the command.
+#[derive(Default)]
+struct Suspended {
+    /// Since when.
+    since: Option<Instant>,
+    /// SIGTSTP was sent. SIGSTOP follows at this moment.
+    stop_at: Option<Instant>,
+    /// How long, before that.
+    time: Duration,
+}
+
 impl Charge {
     pub(super) fn spawn(
         start: &Start,
@@ -59,29 +76,9 @@ impl Charge {
         stderr: OwnedFd,
         cgroup: Option<Cgroup>,
     ) -> io::Result<Charge> {
-        let os = |bytes: &Vec<u8>| OsStr::from_bytes(bytes).to_owned();
-        let (program, arguments) = start
-            .argv
-            .split_first()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let mut command = Command::new(os(program));
-        command
-            .args(arguments.iter().map(os))
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .process_group(0);
-        for (name, value) in &start.env {
-            match value {
-                Some(value) => command.env(os(name), os(value)),
-                None => command.env_remove(os(name)),
-            };
-        }
-        if let Some(cwd) = &start.cwd {
-            command.current_dir(os(cwd));
-        }
+        let started = Instant::now();
         // The handle adds nothing: the guard waits for the leader by its pid.
-        let leader = Pid::from_child(&command.spawn()?);
+        let leader = Pid::from_child(&spawn(start, stdout, stderr)?);
         Ok(Charge {
             leader,
             leader_ended: false,
@@ -90,6 +87,10 @@ impl Charge {
             by: None,
             asked: HashSet::new(),
             pause: FIRST_LOOK,
+            started,
+            suspended: Suspended::default(),
+            group_asked: false,
+            wants_terminal: false,
             grace: start.grace,
             cgroup,
         })
@@ -99,7 +100,7 @@ impl Charge {
     pub(super) fn next_look(&self) -> Option<Duration> {
         let until = |then: Instant| then.saturating_duration_since(Instant::now());
         match self.phase {
-            Phase::Running => None,
+            Phase::Running => self.suspended.stop_at.map(until),
             Phase::Asked(None) => Some(self.pause),
             Phase::Asked(Some(then)) | Phase::Killed(then) => Some(self.pause.min(until(then))),
         }
@@ -113,7 +114,8 @@ impl Charge {
         self.by = Some(StoppedBy::Term);
         // Beyond the clock: no end.
         self.phase = Phase::Asked(now.checked_add(grace));
-        self.signal_group(Signal::TERM);
+        self.suspended.stop_at = None;
+        self.group_asked = self.signal_group(Signal::TERM);
         // A stopped process could not act on it.
         self.signal_group(Signal::CONT);
         self.pause = FIRST_LOOK;
@@ -124,6 +126,35 @@ impl Charge {
         if !matches!(self.phase, Phase::Killed(_)) {
             self.begin_to_kill(StoppedBy::KillAtOnce, now);
         }
+    }
+
+    /// Stops the processes as Ctrl-Z does. Those that are in another process group and have a
+    /// living parent go on. A command that is being ended is not suspended.
+    pub(super) fn suspend(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Running) || self.suspended.since.is_some() {
+            return;
+        }
+        self.suspended.since = Some(now);
+        self.suspended.stop_at = Some(now + SUSPEND_LIMIT);
+        self.signal_group(Signal::TSTP);
+    }
+
+    pub(super) fn resume(&mut self, now: Instant) {
+        let Some(since) = self.suspended.since.take() else {
+            return;
+        };
+        self.suspended.time += now.saturating_duration_since(since);
+        self.suspended.stop_at = None;
+        self.signal_all(Signal::CONT);
+    }
+
+    /// How long the command has run, apart from the time in which it was suspended.
+    fn ran(&self) -> Duration {
+        let now = Instant::now();
+        let still = self.suspended.since;
+        let still = still.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let all = now.saturating_duration_since(self.started);
+        all.saturating_sub(self.suspended.time + still)
     }
 
     pub(super) fn lose_runner(&mut self, now: Instant) {
@@ -144,9 +175,11 @@ impl Charge {
                 events.push(Event::LeaderEnded {
                     status: raw(&status),
                     asked: !matches!(self.phase, Phase::Running),
+                    ran: self.ran(),
                 });
             }
         }
+        self.look_for_a_stop(events)?;
         let left = self.reap_others()?;
         if self.leader_ended && left.is_empty() && self.is_empty()? {
             events.push(Event::Empty(self.by));
@@ -154,7 +187,13 @@ impl Charge {
         }
         let now = Instant::now();
         match self.phase {
-            Phase::Running => return Ok(false),
+            Phase::Running => {
+                if self.suspended.stop_at.is_some_and(|then| now >= then) {
+                    self.suspended.stop_at = None;
+                    self.signal_all(Signal::STOP);
+                }
+                return Ok(false);
+            }
             Phase::Asked(Some(then)) if now >= then => {
                 self.begin_to_kill(StoppedBy::KillAfterGrace, now);
             }
@@ -169,6 +208,26 @@ impl Charge {
         }
         self.pause = LAST_LOOK.min(self.pause * 2);
         Ok(false)
+    }
+
+    /// The kernel stops the whole process group of a process in the background that asks the
+    /// terminal. Nothing would ever continue it.
+    fn look_for_a_stop(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        if self.leader_ended || self.wants_terminal {
+            return Ok(());
+        }
+        let observe = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let Some(status) = waitid(WaitId::Pid(self.leader), observe)? else {
+            return Ok(());
+        };
+        let by = status.stopping_signal();
+        let terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
+        if by.is_some_and(|by| terminal.contains(&by)) {
+            self.wants_terminal = true;
+            let name = children::who_asks_the_terminal(self.leader);
+            events.push(Event::WantsTerminal(name));
+        }
+        Ok(())
     }
 
     /// Reaps the children that have ended, except the leader. Returns those that are left,
@@ -210,7 +269,7 @@ impl Charge {
     /// Sends SIGTERM, once each, to those that the signal to the group did not reach.
     fn ask(&mut self, left: &[Pid]) {
         for &child in left {
-            if self.asked.insert(child) && !self.is_reached_by_group(child) {
+            if self.asked.insert(child) && !(self.group_asked && self.is_reached_by_group(child)) {
                 send(child, Signal::TERM);
                 send(child, Signal::CONT);
             }
@@ -240,11 +299,19 @@ impl Charge {
         !self.leader_reaped && Stat::of(child).is_some_and(|stat| stat.group == leader)
     }
 
-    fn signal_group(&self, signal: Signal) {
-        if !self.leader_reaped {
-            // Errors are ignored here: a process that cannot be signalled is reported as a
-            // survivor.
-            let _ = kill_process_group(self.leader, signal);
+    /// Returns whether there was a process to take it. A process that cannot be signalled is
+    /// reported as a survivor.
+    fn signal_group(&self, signal: Signal) -> bool {
+        !self.leader_reaped && kill_process_group(self.leader, signal).is_ok()
+    }
+
+    /// The group, and what the guard has adopted.
+    fn signal_all(&self, signal: Signal) {
+        self.signal_group(signal);
+        for child in children::own().unwrap_or_default() {
+            if !self.is_reached_by_group(child) {
+                send(child, signal);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! process of the command is left.
 
 mod charge;
+mod spawn;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -23,6 +24,7 @@ use super::cgroup::Cgroup;
 use super::level::Level;
 use super::namespace;
 use super::wire::{Event, Inbox, Request, Start, frame};
+use crate::signals::Ignored;
 
 /// The first argument of a guard. No user types it by accident.
 pub(super) const MARK: &str = "--taskgroup-guard-process";
@@ -86,12 +88,15 @@ fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
 }
 
 /// Becomes a subreaper and receives SIGCHLD. The other signals are caught, not ignored or blocked,
-/// because commands would inherit that.
+/// because commands would inherit that. Signals that are ignored already stay so, for the commands.
 fn wakes_on_signals() -> io::Result<UnixStream> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let (wakes, by_handler) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
-    for signal in [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+    let ignored = Ignored::now();
+    let inherited = [SIGHUP, SIGINT, SIGQUIT].into_iter();
+    let caught = inherited.filter(|&signal| !ignored.contains(signal));
+    for signal in caught.chain([SIGCHLD, SIGTERM]) {
         pipe::register(signal, by_handler.try_clone()?)?;
     }
     Ok(wakes)
@@ -195,7 +200,9 @@ impl Guard {
             }
             // The request crossed with the end of the command.
             (Request::Census, None) => self.report(&Event::Living(Vec::new())),
-            (Request::Stop { .. } | Request::Kill, None) => {}
+            (Request::Suspend, Some(charge)) => charge.suspend(Instant::now()),
+            (Request::Resume, Some(charge)) => charge.resume(Instant::now()),
+            (Request::Stop { .. } | Request::Kill | Request::Suspend | Request::Resume, None) => {}
         }
     }
 

@@ -1,0 +1,226 @@
+//! Starts the command of a guard, and says what is missing if that fails.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::io::Errno;
+
+use crate::process::wire::Start;
+
+/// The kernel takes no argument of this size, its end included.
+const TOO_LONG: usize = 128 << 10;
+
+/// A shell reads a script that is too long for an argument from its standard input. The script
+/// itself gets an empty one.
+const READS_ITS_SCRIPT: &[u8] = b"eval \"exec < /dev/null\n$(cat)\"";
+
+/// How much of a file shows whether it is a script.
+const HEAD: usize = 256;
+
+/// Starts the command in a process group of its own.
+pub(super) fn spawn(start: &Start, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Child> {
+    let mut argv: Vec<&[u8]> = start.argv.iter().map(Vec::as_slice).collect();
+    let mut stdin = Stdio::from(null()?);
+    if let Some(at) = script(&argv) {
+        let text = argv[at];
+        if text.len() >= TOO_LONG {
+            argv[at] = READS_ITS_SCRIPT;
+            stdin = Stdio::from(held(text)?);
+        } else if matches!(text.first(), Some(b'-' | b'+')) && argv[at - 1] != b"--" {
+            // Otherwise the shell takes the script for its options.
+            argv.insert(at, b"--");
+        }
+    }
+    let (program, arguments) = argv
+        .split_first()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut first = command(start, OsStr::from_bytes(program), arguments);
+    first.stdin(stdin).stdout(stdout.try_clone()?);
+    let error = match first.stderr(stderr.try_clone()?).spawn() {
+        Ok(child) => return Ok(child),
+        Err(error) => error,
+    };
+    if Errno::from_io_error(&error) != Some(Errno::NOEXEC) {
+        return Err(explained(error, start, program, arguments));
+    }
+    // What every shell does with a script that has no first line that says by what to run it.
+    let Some(path) = found(start, program).filter(|path| is_text(path)) else {
+        let text = "it is neither a program for this system nor a script";
+        return Err(io::Error::new(error.kind(), text));
+    };
+    let words = [&[path.as_os_str().as_bytes()][..], arguments].concat();
+    let mut by_shell = command(start, OsStr::new("/bin/sh"), &words);
+    let by_shell = by_shell.stdin(null()?).stdout(stdout).stderr(stderr);
+    by_shell.spawn()
+}
+
+fn command(start: &Start, program: &OsStr, arguments: &[&[u8]]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(arguments.iter().map(|word| OsStr::from_bytes(word)))
+        .process_group(0);
+    for (name, value) in &start.env {
+        let name = OsStr::from_bytes(name);
+        match value {
+            Some(value) => command.env(name, OsStr::from_bytes(value)),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(cwd) = &start.cwd {
+        command.current_dir(OsStr::from_bytes(cwd));
+    }
+    command
+}
+
+/// Where in `argv` a shell finds its script, if it is a shell that gets one.
+fn script(argv: &[&[u8]]) -> Option<usize> {
+    const SHELLS: [&str; 6] = ["sh", "bash", "dash", "ash", "ksh", "zsh"];
+    let shell = Path::new(OsStr::from_bytes(argv.first()?)).file_name()?;
+    if !SHELLS.iter().any(|name| shell == *name) {
+        return None;
+    }
+    let flag = argv
+        .iter()
+        .position(|word| word.starts_with(b"-") && word.ends_with(b"c"))?;
+    let dashes = usize::from(argv.get(flag + 1).is_some_and(|word| word == b"--"));
+    let at = flag + dashes + 1;
+    (at < argv.len()).then_some(at)
+}
+
+/// An empty standard input.
+fn null() -> io::Result<File> {
+    let path = "/dev/null";
+    File::open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+/// An unnamed file with this text, at its beginning.
+fn held(text: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(text)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The system's error says that something is missing, but not what.
+fn explained(error: io::Error, start: &Start, program: &[u8], arguments: &[&[u8]]) -> io::Error {
+    let text = match Errno::from_io_error(&error) {
+        Some(Errno::TOOBIG) => Some(too_big(arguments)),
+        Some(Errno::NOENT | Errno::NOTDIR) => what_is_missing(start, program),
+        _ => None,
+    };
+    text.map_or(error, |text| io::Error::new(io::ErrorKind::NotFound, text))
+}
+
+fn too_big(arguments: &[&[u8]]) -> String {
+    let long = arguments.iter().position(|word| word.len() >= TOO_LONG);
+    match long {
+        Some(at) => format!(
+            "its argument {} has {} bytes, and the system takes fewer than {TOO_LONG}",
+            at + 1,
+            arguments[at].len()
+        ),
+        None => {
+            "its arguments and its environment together are larger than the system takes".to_owned()
+        }
+    }
+}
+
+fn what_is_missing(start: &Start, program: &[u8]) -> Option<String> {
+    let folder = start
+        .cwd
+        .as_deref()
+        .map(|cwd| Path::new(OsStr::from_bytes(cwd)));
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Some("there is no such folder".to_owned());
+    }
+    let Some(path) = found(start, program) else {
+        if program.contains(&b'/') {
+            return None;
+        }
+        let path = path_of(start).unwrap_or_default();
+        let path = path.to_string_lossy();
+        return Some(format!("no such program in PATH, which is `{path}`"));
+    };
+    match interpreter(&path) {
+        Some(interpreter) => Some(format!(
+            "its interpreter `{}`, which its first line names, is missing",
+            interpreter.to_string_lossy().escape_debug()
+        )),
+        None => Some("it is there, but the loader that it needs is missing".to_owned()),
+    }
+}
+
+/// The file that would be executed.
+fn found(start: &Start, program: &[u8]) -> Option<PathBuf> {
+    let program = Path::new(OsStr::from_bytes(program));
+    let folder = start
+        .cwd
+        .as_deref()
+        .map_or(Path::new(""), |cwd| Path::new(OsStr::from_bytes(cwd)));
+    if program.as_os_str().as_bytes().contains(&b'/') {
+        let path = folder.join(program);
+        return path.is_file().then_some(path);
+    }
+    std::env::split_paths(&path_of(start)?)
+        .map(|part| folder.join(part).join(program))
+        .find(|path| path.is_file())
+}
+
+fn path_of(start: &Start) -> Option<OsString> {
+    match start.env.iter().rev().find(|(name, _)| name == b"PATH") {
+        Some((_, value)) => value
+            .as_deref()
+            .map(|value| OsStr::from_bytes(value).to_owned()),
+        None => std::env::var_os("PATH"),
+    }
+}
+
+fn head(path: &Path) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEAD as u64).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+fn is_text(path: &Path) -> bool {
+    head(path).is_some_and(|head| !head.contains(&0))
+}
+
+/// What the first line of a script names, if it has one. A carriage return belongs to the name
+/// that the kernel looks for.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    let head = head(path)?;
+    let line = head
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t'));
+    let word = words.find(|word| !word.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_found_behind_the_options() {
+        let at = |argv: &[&[u8]]| script(argv);
+        assert_eq!(at(&[b"sh", b"-c", b"x", b"sh", b"1"]), Some(2));
+        assert_eq!(
+            at(&[b"/bin/bash", b"-eo", b"pipefail", b"-c", b"x"]),
+            Some(4)
+        );
+        assert_eq!(at(&[b"bash", b"-ec", b"--", b"x"]), Some(3));
+        assert_eq!(at(&[b"sh", b"x"]), None);
+        assert_eq!(at(&[b"sh", b"-c"]), None);
+        assert_eq!(at(&[b"cc", b"-c", b"x.c"]), None);
+        assert_eq!(at(&[]), None);
+    }
+}
