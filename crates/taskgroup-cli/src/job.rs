@@ -73,12 +73,19 @@ struct Output {
 }
 
 impl Job {
-    pub(crate) async fn start(work: &Work, with: With, around: Surroundings) -> io::Result<Job> {
+    /// If it is `given_up` while a limit of the machine keeps the command from starting, the error
+    /// is of the kind `Interrupted`.
+    pub(crate) async fn start(
+        work: &Work,
+        with: With,
+        around: Surroundings,
+        given_up: impl Fn() -> bool,
+    ) -> io::Result<Job> {
         let mut start = work.start();
         let told = with.variables.into_iter();
         let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
         start.env.splice(0..0, told);
-        let (process, pipes) = Contained::start(&around.guards, start)
+        let (process, pipes) = Contained::start(&around.guards, start, given_up)
             .await
             .map_err(|error| with_command(&error, work))?;
         let waits = around.order.is_kept() && with.place.is_some();

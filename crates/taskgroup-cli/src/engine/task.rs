@@ -1,5 +1,6 @@
 //! One task: its turn, its attempts, its cleanup, its entry.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ impl Turn {
             slots.push(engine.groups[group].slot().await);
             around = engine.plan.groups[group].parent;
         }
+        // As far as there are descriptors for more.
+        let _place = engine.around.guards.place().await;
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
         checkpoint().await;
         let spec = self.spec();
@@ -169,7 +172,8 @@ impl Turn {
                 copies,
                 place: Some(self.0.task.id),
             };
-            let job = Job::start(&spec.work, with, engine.around.clone()).await;
+            let given_up = || engine.why(spec.group).is_some();
+            let job = Job::start(&spec.work, with, engine.around.clone(), given_up).await;
             Ok::<_, BoxError>((job, lost))
         };
         let turn = self.clone();
@@ -201,7 +205,11 @@ impl Turn {
                         (record, Some(outlet))
                     }
                     Err(error) => {
-                        let ending = Ending::CouldNotStart(error);
+                        let ending = match error.kind() {
+                            // It waited for the machine when it was cancelled.
+                            ErrorKind::Interrupted => Ending::NotStarted,
+                            _ => Ending::CouldNotStart(error),
+                        };
                         (Record::without_process(ending), None)
                     }
                 };
@@ -321,7 +329,7 @@ impl Engine {
                 copies: Default::default(),
                 place: None,
             };
-            let mut record = match Job::start(work, with, self.around.clone()).await {
+            let mut record = match Job::start(work, with, self.around.clone(), || false).await {
                 Ok(mut job) => {
                     tokio::select! {
                         _ = job.watch() => {}

@@ -8,9 +8,13 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::Receiver;
 
+use super::limits;
 use super::pool::{Guard, Guards, gone};
 use super::wire::{Event, Process, Request, Start, Stopped, StoppedBy};
 use crate::flag::Flag;
+
+/// How often a command is tried that a limit keeps from starting although no other one runs.
+const TRIES: u32 = 30;
 
 /// The read ends of the command's output pipes.
 pub(crate) struct Pipes {
@@ -52,19 +56,41 @@ struct End {
 }
 
 impl Contained {
-    /// Starts the command under a guard, with an empty standard input. Not cancel safe.
-    pub(crate) async fn start(guards: &Guards, start: Start) -> io::Result<(Contained, Pipes)> {
+    /// Starts the command under a guard, with an empty standard input. Waits while a limit of the
+    /// machine keeps it from starting. When it is `given_up` meanwhile, the error is of the kind
+    /// `Interrupted`. Not cancel safe.
+    pub(crate) async fn start(
+        guards: &Guards,
+        start: Start,
+        given_up: impl Fn() -> bool,
+    ) -> io::Result<(Contained, Pipes)> {
         let request = Request::Start(start);
+        match Contained::try_to_start(guards, &request).await {
+            Err(error) if limits::is_reached(&error) => {}
+            result => return result,
+        }
+        // One at a time. Otherwise their guards alone could take all that there is.
+        let _turn = guards.turn().await;
+        let mut tries = 0;
+        while !given_up() {
+            match Contained::try_to_start(guards, &request).await {
+                Err(error) if limits::is_reached(&error) && tries < TRIES => {}
+                result => return result,
+            }
+            // While other commands run, one of them will end.
+            tries = if guards.has_commands() { 0 } else { tries + 1 };
+            guards.changed().await;
+        }
+        Err(io::Error::from(io::ErrorKind::Interrupted))
+    }
+
+    async fn try_to_start(guards: &Guards, request: &Request) -> io::Result<(Contained, Pipes)> {
         loop {
-            let mut guard = guards.get()?;
             let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
             let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+            let mut guard = guards.get()?;
             // The guard may have been killed while it was idle. Then try another one.
-            if guard
-                .ask_with(&request, vec![stdout, stderr])
-                .await
-                .is_err()
-            {
+            if guard.ask_with(request, vec![stdout, stderr]).await.is_err() {
                 guards.bury(&mut guard).await;
                 continue;
             }
@@ -84,8 +110,11 @@ impl Contained {
                 Ok(Event::NotStarted { code, text }) => {
                     guards.give_back(guard);
                     let code = code.map(io::Error::from_raw_os_error);
-                    let kind = code.map_or(io::ErrorKind::Other, |error| error.kind());
-                    Err(io::Error::new(kind, text))
+                    Err(match code {
+                        Some(error) if limits::is_reached(&error) => error,
+                        Some(error) => io::Error::new(error.kind(), text),
+                        None => io::Error::other(text),
+                    })
                 }
                 Ok(Event::Refused(text)) => {
                     guards.retire(guard);

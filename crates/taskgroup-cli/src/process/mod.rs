@@ -21,7 +21,7 @@
 //!
 //! `guard` is that process, `pool` starts guards and communicates with them, `contained` is one
 //! command as the rest of the program sees it, `wire` is the protocol between the two sides,
-//! `children` lists the children of a process, `sweep` handles what a killed guard leaves, `level`,
+//! `children` lists the children of a process, `limits` are those of the machine, `sweep` handles what a killed guard leaves, `level`,
 //! `namespace` and `cgroup` are the stronger levels.
 
 mod cgroup;
@@ -29,6 +29,7 @@ mod children;
 mod contained;
 mod guard;
 mod level;
+mod limits;
 mod namespace;
 mod pool;
 mod sweep;

@@ -7,21 +7,37 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::level::Level;
+use super::limits::Descriptors;
 use super::wire::{Event, Inbox, Process, Request, frame, send};
 use super::{cgroup, children, guard, sweep};
+
+/// How long a command that a limit keeps from starting waits for the next try, at most.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// All guards of a run. Clones are the same pool.
 #[derive(Clone)]
 pub(crate) struct Guards {
     level: Level,
     state: Arc<Mutex<State>>,
+    descriptors: Descriptors,
+    /// For commands that run at the same time, as far as there are descriptors.
+    places: Arc<Semaphore>,
+    /// A command has ended.
+    freed: Arc<Notify>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// The right to run one command. Dropping it frees the place.
+pub(crate) type Place = OwnedSemaphorePermit;
 
 struct State {
     idle: Vec<Guard>,
@@ -54,9 +70,15 @@ impl Guards {
             ours: children::own()?.into_iter().collect(),
             buried: Vec::new(),
         };
+        let descriptors = Descriptors::raise();
+        let places = descriptors.commands.min(Semaphore::MAX_PERMITS);
         let guards = Guards {
             level,
             state: Arc::new(Mutex::new(state)),
+            descriptors,
+            places: Arc::new(Semaphore::new(places)),
+            freed: Arc::default(),
+            turn: Arc::default(),
         };
         Ok(guards)
     }
@@ -82,6 +104,46 @@ impl Guards {
         }
     }
 
+    /// Resolves when one more command may run. Cancel safe.
+    pub(crate) async fn place(&self) -> Place {
+        let places = Arc::clone(&self.places);
+        places
+            .acquire_owned()
+            .await
+            .expect("the places are never closed")
+    }
+
+    /// For one command at a time of those that a limit of the machine keeps from starting.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Whether a command runs.
+    pub(super) fn has_commands(&self) -> bool {
+        !self.lock().active.is_empty()
+    }
+
+    /// Resolves when it is worth trying again to start a command that a limit of the machine keeps
+    /// from starting: another one has ended, or a moment has passed.
+    pub(super) async fn changed(&self) {
+        let is_alone = {
+            let mut state = self.lock();
+            let is_alone = state.active.is_empty();
+            if is_alone {
+                // They are processes, too. One is left for the next try.
+                let kept = state.idle.len().min(1);
+                let idle = state.idle.split_off(kept);
+                state
+                    .leaving
+                    .extend(idle.into_iter().map(|guard| guard.process));
+            }
+            is_alone
+        };
+        // Other programs may give something back as well.
+        let pause = if is_alone { PAUSE / 10 } else { PAUSE };
+        let _ = timeout(pause, self.freed.notified()).await;
+    }
+
     /// A guard without a command.
     pub(super) fn get(&self) -> io::Result<Guard> {
         let idle = self.lock().idle.pop();
@@ -96,6 +158,8 @@ impl Guards {
         let mut state = self.lock();
         state.active.remove(&guard.process.id());
         state.idle.push(guard);
+        drop(state);
+        self.freed.notify_waiters();
     }
 
     /// From now on, [`suspend`](Self::suspend) reaches the command of this guard. Its request to
@@ -128,6 +192,8 @@ impl Guards {
         let mut state = self.lock();
         state.active.remove(&guard.process.id());
         state.leaving.push(guard.process);
+        drop(state);
+        self.freed.notify_waiters();
     }
 
     /// Handles a guard that has ended. Its processes are now children of the runner, which kills
@@ -178,7 +244,7 @@ impl Guards {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("taskgroup-guard")
-            .args(guard::arguments(self.level))
+            .args(guard::arguments(self.level, self.descriptors.before()))
             .stdin(OwnedFd::from(theirs))
             .stdout(dev_null()?)
             .stderr(dev_null()?)

@@ -11,6 +11,7 @@ mod bytes;
 #[path = "../../../taskgroup/tests/observe/chrome_trace.rs"]
 mod chrome_trace;
 mod files;
+mod limits;
 mod map;
 mod outcome;
 mod policies;

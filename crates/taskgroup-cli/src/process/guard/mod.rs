@@ -22,6 +22,7 @@ use signal_hook::low_level::pipe;
 use self::charge::Charge;
 use super::cgroup::Cgroup;
 use super::level::Level;
+use super::limits;
 use super::namespace;
 use super::wire::{Event, Inbox, Request, Start, frame};
 use crate::signals::Ignored;
@@ -31,9 +32,9 @@ pub(super) const MARK: &str = "--taskgroup-guard-process";
 /// The second one in the inner process of [`Level::Namespace`].
 const INSIDE: &str = "inside";
 
-/// The arguments that start a guard for `level`.
-pub(super) fn arguments(level: Level) -> [&'static str; 2] {
-    [MARK, level.word()]
+/// The arguments that start a guard for `level`. Its commands get the limit that was `before`.
+pub(super) fn arguments(level: Level, before: String) -> [String; 3] {
+    [MARK.to_owned(), level.word().to_owned(), before]
 }
 
 /// If this process was started as a guard, runs the guard until its end.
@@ -42,7 +43,10 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     if args.next()? != MARK {
         return None;
     }
-    let ended = start(args.next().as_deref()).and_then(|guard| match guard {
+    let (level, before) = (args.next(), args.next().unwrap_or_default());
+    let before = before.to_str().unwrap_or_default();
+    limits::restore(before);
+    let ended = start(level.as_deref(), before).and_then(|guard| match guard {
         Some(guard) => guard.run(),
         None => Ok(()),
     });
@@ -50,14 +54,14 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     Some(ExitCode::from(u8::from(ended.is_err())))
 }
 
-fn start(level: Option<&OsStr>) -> io::Result<Option<Guard>> {
+fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
     // The name that `ps` and `top` show.
     nix::sys::prctl::set_name(c"taskgroup-guard")?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let level = level.and_then(OsStr::to_str);
     if level == Some(Level::Namespace.word()) {
         // The process inside sends its own messages.
-        if let Err(error) = namespace::enter_and_wait(&[MARK, INSIDE]) {
+        if let Err(error) = namespace::enter_and_wait(&[MARK, INSIDE, before]) {
             send(&socket, &Event::Refused(error.to_string()))?;
         }
         return Ok(None);

@@ -1,0 +1,103 @@
+//! A run that reaches a limit of the machine goes on, with fewer commands at a time.
+
+use crate::support::{Running, Sandbox, guarded};
+
+/// Many more commands than fit below the hard limit.
+#[test]
+fn commands_wait_when_there_are_no_more_descriptors() {
+    let sandbox = Sandbox::new();
+    let mut shell = sandbox.by_shell("ulimit -n 128; exec \"$@\"");
+    let mut words = vec!["run", "-o", "group"];
+    words.extend(["sleep 0.05; echo x"; 100]);
+    let ended = Running::of(shell.args(words)).ended();
+    ended.code(0);
+    assert_eq!(ended.out().lines().count(), 100);
+}
+
+/// All of them at the same time, and none sees that the limit was raised.
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_for_the_runner_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    sandbox.fifo("go");
+    let mut shell = sandbox.by_shell("ulimit -S -n 50; exec \"$@\"");
+    let text = "exec 3< \"$DIR/go\"; echo x > \"$DIR/ready\"; cat <&3; ulimit -S -n";
+    let mut words = vec!["run"];
+    words.extend([text; 40]);
+    // Open at both ends, so that no command waits for more than the line that it wants.
+    let open = |name| {
+        let path = sandbox.path(name);
+        std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .unwrap()
+    };
+    let (ready, go) = (open("ready"), open("go"));
+    let running = Running::of(shell.args(words));
+    guarded("some wait", move || {
+        use std::io::Read;
+        let mut lines = [0; 2 * 40];
+        (&ready).read_exact(&mut lines).unwrap();
+    });
+    // The end of the file, for all.
+    let closed = std::fs::File::options()
+        .write(true)
+        .open(sandbox.path("go"))
+        .unwrap();
+    drop((go, closed));
+    let ended = running.ended();
+    ended.code(0);
+    let limits: Vec<&str> = ended
+        .out()
+        .lines()
+        .filter(|line| line.ends_with("| 50"))
+        .collect();
+    assert_eq!(limits.len(), 40, "{}", ended.out());
+}
+
+/// `taskgroup run` as a user who may have 24 processes, which is no limit for root. None where that
+/// cannot be tried.
+fn with_few_processes(user: u32, commands: &[&str]) -> Option<std::process::Output> {
+    let sandbox = Sandbox::new();
+    let mut limited = std::process::Command::new("setpriv");
+    limited.args([
+        &format!("--reuid={user}"),
+        "--clear-groups",
+        "prlimit",
+        "--nproc=24",
+    ]);
+    limited.args([env!("CARGO_BIN_EXE_taskgroup"), "run"]);
+    let mut command = sandbox.through(limited);
+    let output = command.args(commands).current_dir("/").output().ok()?;
+    let err = String::from_utf8_lossy(&output.stderr);
+    if err.contains("setpriv: ") || err.contains("prlimit: ") {
+        eprintln!("skipped: {err}");
+        return None;
+    }
+    Some(output)
+}
+
+#[test]
+fn commands_wait_when_there_are_no_more_processes() {
+    let Some(output) = with_few_processes(54321, &["exec sleep 0.05"; 40]) else {
+        return;
+    };
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*err), (Some(0), ""));
+}
+
+/// A command that waits for the machine is as easy to stop as any that waits.
+#[test]
+fn what_waits_for_a_process_is_not_started_after_a_failure() {
+    // Which of them come first is open. Each fails at once.
+    let Some(output) = with_few_processes(54322, &["exec false"; 40]) else {
+        return;
+    };
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(
+        err.contains(" failed, ") && err.contains(" not started"),
+        "{err}"
+    );
+}
