@@ -104,6 +104,13 @@ impl TaskGroup {
     /// fails, `start` returns that failure and the group does not have it. If `start` is cancelled
     /// or dropped, the child is cancelled too.
     ///
+    /// The child is in this group from the beginning. So a cancellation of the group reaches it
+    /// before it is ready as well, and `start` returns [`StartError::Cancelled`] at once: nothing
+    /// has to finish starting that the group is about to end. A child that says
+    /// [`ready`](Started::ready) before the cancellation reaches it has delivered its value, and
+    /// `start` returns it. A start that has to come to its end goes into a
+    /// [`shield`](crate::shield), with the call of `ready`.
+    ///
     /// ```
     /// use taskgroup::{BoxError, Started, TaskGroup};
     /// use tokio::net::TcpListener;
@@ -141,7 +148,8 @@ impl TaskGroup {
     /// Dropping the future cancels the child, and the group waits for it. A failure of the child
     /// that `start` has not returned then becomes a failure of the group.
     ///
-    /// The idea is Trio's `nursery.start` with `task_status.started`.
+    /// The idea is Trio's `nursery.start` with `task_status.started`. There the child starts below
+    /// the caller and moves to the nursery when it is ready, so a cancelled nursery still gets it.
     #[track_caller]
     pub fn start<V, T, S, F>(
         &self,

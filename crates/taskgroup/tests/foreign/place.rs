@@ -1001,10 +1001,14 @@ async fn counted(told: Told, act: Act, group: &TaskGroup) {
 }
 
 async fn a_child_comes_and_goes(group: &TaskGroup) {
-    let child = group.task("culprit").spawn(async {
+    let (started, start) = oneshot::channel();
+    let child = group.task("culprit").spawn(async move {
+        let _ = started.send(());
         turns(1).await;
         forever().await;
     });
+    // Where the group is cancelled the child may never begin.
+    let _ = start.await;
     turns(2).await;
     child.cancel();
     child.ended().await;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use taskgroup::{StartError, Started, timeout, until_cancelled};
+use taskgroup::{StartError, Started, TaskGroup, shield, timeout, until_cancelled};
 
 use crate::support::{
     Log, Outcome, Steps, builder, everywhere, forever, messages, ms, paused, sleep, took, turns,
@@ -231,6 +231,105 @@ fn the_group_is_cancelled() {
             })
             .await;
         assert!(result.unwrap_err().is_cancelled());
+    });
+}
+
+/// A group that runs in a child of `outer` until it is cancelled.
+async fn target_in(outer: &TaskGroup) -> TaskGroup {
+    let (send, target) = tokio::sync::oneshot::channel();
+    outer.spawn(async move {
+        let run = builder().run_cancellable(async move |target| {
+            let _ = send.send(target);
+            forever().await;
+            Ok(())
+        });
+        run.await.map(drop)
+    });
+    target.await.unwrap()
+}
+
+/// Cancels `target` after 5 ms.
+fn cancel_later(outer: &TaskGroup, target: &TaskGroup) {
+    let target = target.clone();
+    outer.spawn(async move {
+        sleep(5).await;
+        target.cancel_with("no longer needed");
+    });
+}
+
+// S29, S1: the child is in the group from the beginning, so a cancellation of the group does not
+// wait for its word. The starter is elsewhere and goes on.
+#[test]
+fn fault_f2_a_cancelled_group_does_not_wait_for_the_word() {
+    paused(async {
+        let log = Log::default();
+        let result = builder().run(async |outer| {
+            let target = target_in(&outer).await;
+            cancel_later(&outer, &target);
+            let own = log.clone();
+            let slow = async move |started: Started<u16>| {
+                sleep(50).await;
+                own.add("ready");
+                started.ready(8080);
+                Ok::<_, String>(())
+            };
+            let (time, started) = took(target.start(slow)).await;
+            let Err(StartError::Cancelled(cancelled)) = started else {
+                panic!("it was cancelled");
+            };
+            assert_eq!(cancelled.reason().message(), Some("no longer needed"));
+            assert_eq!((time, log.take()), (5, Vec::new()));
+            drop(cancelled);
+            assert!(!outer.is_cancelled());
+            Ok("goes on")
+        });
+        assert_eq!(result.await.unwrap(), "goes on");
+    });
+}
+
+// S29, S13: in a shield it comes to the word, which is delivered; then the child is cancelled.
+#[test]
+fn fault_f2_a_shielded_start_delivers_its_value_first() {
+    paused(async {
+        let result = builder().run(async |outer| {
+            let target = target_in(&outer).await;
+            cancel_later(&outer, &target);
+            let slow = async |started: Started<u16>| {
+                shield(async {
+                    sleep(50).await;
+                    started.ready(8080);
+                })
+                .await;
+                forever().await;
+            };
+            let (time, started) = took(target.start(slow)).await;
+            let (port, server) = started?;
+            assert_eq!((time, port), (50, 8080));
+            assert!(server.await.unwrap_err().is_cancelled());
+            Ok(())
+        });
+        result.await.unwrap();
+    });
+}
+
+// S29: the word came before the cancellation, so it counts, also if the starter looks later.
+#[test]
+fn fault_f2_a_word_before_the_cancellation_counts() {
+    everywhere(|| async {
+        let result = builder().run(async |outer| {
+            let target = target_in(&outer).await;
+            let own = target.clone();
+            let quick = async move |started: Started<u16>| {
+                started.ready(8080);
+                own.cancel();
+                forever().await;
+            };
+            let (port, server) = target.start(quick).await?;
+            assert_eq!(port, 8080);
+            assert!(server.await.unwrap_err().is_cancelled());
+            Ok(())
+        });
+        result.await.unwrap();
     });
 }
 
