@@ -268,11 +268,13 @@ fn a_file_that_is_a_fifo_without_a_reader_keeps_no_signal_out() {
     let mut command = sandbox.command();
     command.arg("run").arg("--json").arg(&journal).arg("true");
     let mut running = Running::of(&mut command);
-    let wait = format!("/proc/{}/wchan", running.child().id());
-    // Some systems do not show where a process waits. Then the signal comes earlier.
+    let threads = format!("/proc/{}/task", running.child().id());
+    // Some systems do not show where a thread waits. Then the signal comes earlier.
     if std::fs::read_to_string("/proc/self/wchan").is_ok_and(|wait| wait != "0") {
         wait_for("the FIFO is not opened", move || {
-            std::fs::read_to_string(&wait).is_ok_and(|wait| wait.contains("partner"))
+            let threads = std::fs::read_dir(&threads).unwrap().flatten();
+            let mut waits = threads.map(|thread| thread.path().join("wchan"));
+            waits.any(|path| std::fs::read_to_string(path).is_ok_and(|w| w.contains("partner")))
         });
     }
     running.signal(Signal::SIGTERM);
