@@ -94,7 +94,7 @@ fn a_shell_that_is_not_there() {
     .ended();
     ended
         .code(1)
-        .says("could not be started: `sh`: No such file");
+        .says("could not be started: `sh`: no such program in PATH");
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn a_program_or_folder_that_is_not_there_is_named() {
     let ended = run(&Sandbox::new(), "[tasks.t]\nrun = [\"no-such-program\"]\n");
     ended
         .code(1)
-        .says("could not be started: `no-such-program`: No such file");
+        .says("could not be started: `no-such-program`: no such program in PATH");
     let ended = run(
         &Sandbox::new(),
         "[tasks.t]\nrun = \"true\"\ncwd = \"/nowhere\"\n",
