@@ -8,7 +8,7 @@ use taskgroup::observe::recorder::{Outcome, Recording, TaskRecord};
 
 use crate::output::Tail;
 use crate::process::StoppedBy;
-use crate::record::{Cause, Ending, Entry, Summary};
+use crate::record::{Cause, Ending, Entry, Record, Summary};
 use crate::report;
 
 pub(crate) fn trace(summary: &Summary) -> io::Result<Vec<u8>> {
@@ -149,6 +149,16 @@ impl Drawing {
             *group = group.iter().copied().chain(asked).min();
         }
         self.widen(parent, index);
+        if entry.attempts > 1 {
+            let last = std::iter::once((entry.attempts, &entry.record));
+            let earlier = entry
+                .earlier
+                .iter()
+                .map(|(number, record)| (*number, record));
+            for (number, record) in earlier.chain(last) {
+                self.tasks.push(attempt(entry, index, number, record));
+            }
+        }
         index
     }
 
@@ -221,40 +231,65 @@ impl Drawing {
     }
 }
 
+/// One attempt of several, below its task, so that the pauses between them can be seen.
+fn attempt(entry: &Entry, task: usize, number: u32, record: &Record) -> TaskRecord {
+    let began = record.began.map(nanos);
+    let details = [
+        said("stdout", &record.stdout),
+        said("stderr", &record.stderr),
+    ];
+    TaskRecord {
+        parent: Some(task),
+        kind: "attempt".to_owned(),
+        name: format!("{} (attempt {number})", entry.name),
+        spawned_ns: began.unwrap_or_default(),
+        started_ns: began,
+        ended_ns: record
+            .began
+            .map(|began| nanos(began + record.gone.max(record.ran))),
+        outcome: Some(outcome(&record.ending)),
+        error: record.is_failure().then(|| report::ended(record)),
+        details: details.into_iter().flatten().collect(),
+        ..TaskRecord::default()
+    }
+}
+
+/// The end of a stream, if there was anything.
+fn said(name: &str, tail: &Tail) -> Option<(String, String)> {
+    let text = || tail.lines().1.join("\n");
+    (!tail.is_empty()).then(|| (name.to_owned(), text()))
+}
+
 /// The fields that a task and a step of cleanup share.
 fn described(entry: &Entry) -> TaskRecord {
     let record = &entry.record;
     let stopped = record.stopped.as_ref();
     let killed = stopped.is_some_and(|stopped| stopped.by != StoppedBy::Term);
-    let attempts = (entry.attempts > 1).then(|| ("attempts", entry.attempts.to_string()));
-    let what = (!record.is_failure()).then(|| ("what", report::what(entry)));
-    let command = Some(("command", entry.command.clone()));
-    let argument = entry
-        .argument
-        .clone()
-        .map(|argument| ("argument", argument));
-    let said = |name, tail: &Tail| (!tail.is_empty()).then(|| (name, tail.lines().1.join("\n")));
+    let detail = |name: &str, text: String| (name.to_owned(), text);
+    let attempts = entry.attempts.to_string();
+    let attempts = (entry.attempts > 1).then(|| detail("attempts", attempts));
+    let what = (!record.is_failure()).then(|| detail("what", report::what(entry)));
+    let command = Some(detail("command", entry.command.clone()));
+    let argument = entry.argument.clone();
+    let argument = argument.map(|argument| detail("argument", argument));
     let (stdout, stderr) = (
         said("stdout", &record.stdout),
         said("stderr", &record.stderr),
     );
     let details = [what, argument, command, stdout, stderr, attempts];
-    let details = details.into_iter().flatten();
     let asked = record.began.map(|began| nanos(began + record.ran));
     TaskRecord {
         name: entry.name.clone(),
         spawned_ns: nanos(entry.known),
         cancelled_ns: asked.filter(|_| stopped.is_some()),
         killed_ns: gone(entry).filter(|_| killed),
-        outcome: Some(match outcome(entry) {
+        outcome: Some(match outcome(&record.ending) {
             Outcome::Cancelled if killed => Outcome::Killed,
             outcome => outcome,
         }),
         error: record.is_failure().then(|| report::what(entry)),
         reason: entry.because.as_ref().map(ToString::to_string),
-        details: details
-            .map(|(name, text)| (name.to_owned(), text))
-            .collect(),
+        details: details.into_iter().flatten().collect(),
         ..TaskRecord::default()
     }
 }
@@ -266,8 +301,8 @@ fn gone(entry: &Entry) -> Option<u64> {
     Some(nanos(began + record.gone.max(record.ran)))
 }
 
-fn outcome(entry: &Entry) -> Outcome {
-    match &entry.record.ending {
+fn outcome(ending: &Ending) -> Outcome {
+    match ending {
         ending if ending.is_success() => Outcome::Succeeded,
         Ending::NotStarted | Ending::Cancelled(_) => Outcome::Cancelled,
         _ => Outcome::Failed,

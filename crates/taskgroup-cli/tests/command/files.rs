@@ -428,6 +428,113 @@ fn chromium_draws_the_page_of_a_run() {
     }
 }
 
+/// Presses keys wherever the focus is, and shows what came of it.
+const PRESS: &str = r#"<script>
+const mark = document.documentElement.dataset;
+const opened = () => get("details").querySelector("h2")?.textContent + (window.inSight ? ", in sight" : ", hidden");
+const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+mark.size = innerWidth + "x" + innerHeight;
+mark.opened = opened();
+document.activeElement.blur();
+press("End"); mark.end = opened();
+press("f"); mark.next = opened();
+press("ArrowDown"); mark.below = opened();
+press("f"); mark.back = opened();
+press("/"); mark.typing = document.activeElement.id;
+press("f"); mark.typed = opened();
+</script></body>"#;
+
+#[test]
+#[ignore = "needs Chromium; `.ci/run page` runs it where there is one"]
+fn chromium_opens_at_the_failure_and_takes_keys() {
+    let sandbox = Sandbox::new();
+    let folder = browser::Folder::new("sight");
+    let file = folder.path("page.html");
+    let items: Vec<String> = (0..200).map(|n| format!("item-{n}")).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let report = file.to_str().unwrap();
+    // Much in the details, and a long title.
+    let text = "[ {} != item-120 ] || { seq 100 >&2; exit 3; }; : a command with a long text that \
+                makes a title of several lines on a small screen, and with many words";
+    let args = ["-k", "-j4", "--report", report, text, ":::"];
+    sandbox.verb("map", &[&args[..], &items].concat()).code(1);
+    let page = fs::read_to_string(&file).unwrap();
+    fs::write(&file, page.replace("</body>", PRESS)).unwrap();
+    for (wide, high) in [(1200, 900), (360, 640), (800, 400)] {
+        // A window has no size of one's choice, a frame has. It hands out what its page shows.
+        let frame = folder.path("frame.html");
+        let text = format!(
+            "<!doctype html><iframe src=page.html width={wide} height={high} style='border:0' \
+             onload='document.title = this.contentDocument.documentElement.outerHTML'>"
+        );
+        fs::write(&frame, text).unwrap();
+        let dom = browser::dom(&folder, &frame, "");
+        let root = dom.split_once("<title>").unwrap().1;
+        let root = root.split_once("&gt;").unwrap().0;
+        let size = format!("data-size=\"{wide}x{high}\"");
+        for part in [
+            &*size,
+            "data-opened=\"task item-120 [120], in sight\"",
+            "data-end=\"task item-199 [199], in sight\"",
+            "data-next=\"task item-120 [120], in sight\"",
+            "data-below=\"task item-121 [121], in sight\"",
+            "data-back=\"task item-120 [120], in sight\"",
+            "data-typing=\"filter\"",
+            "data-typed=\"task item-120 [120], in sight\"",
+        ] {
+            assert!(root.contains(part), "no {part} in {root}");
+        }
+        let about = dom.split_once("&lt;p id=\"about\"&gt;").unwrap().1;
+        assert!(about.starts_with("20") && about.contains("Z · "), "{about}");
+    }
+}
+
+#[test]
+fn each_attempt_is_a_bar() {
+    let sandbox = Sandbox::new();
+    let (page, trace) = (path(&sandbox, "page"), path(&sandbox, "trace"));
+    let args = [
+        "--report",
+        &page,
+        "--trace",
+        &trace,
+        "--retries=2",
+        "--backoff=1ms",
+    ];
+    let text = "echo \"said $TASKGROUP_ATTEMPT\"; [ $TASKGROUP_ATTEMPT = 2 ]";
+    sandbox
+        .run(&[&args[..], &["--names=shaky", text]].concat())
+        .code(0);
+    let trace: Value = serde_json::from_str(&sandbox.read("trace")).unwrap();
+    chrome_trace::validate(&trace).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let slice = |name: &str| {
+        let mut found = events
+            .iter()
+            .filter(|e| e["ph"] == "X" && e["name"] == name);
+        let (one, none) = (found.next().unwrap(), found.next());
+        assert!(none.is_none());
+        let begin = one["ts"].as_f64().unwrap();
+        (
+            begin,
+            begin + one["dur"].as_f64().unwrap(),
+            one["args"]["outcome"].clone(),
+        )
+    };
+    let (whole, first, second) = (
+        slice("shaky"),
+        slice("shaky (attempt 1)"),
+        slice("shaky (attempt 2)"),
+    );
+    assert!(whole.0 <= first.0 && first.1 < second.0 && second.1 <= whole.1);
+    assert_eq!(
+        (&first.2, &second.2),
+        (&"failed".into(), &"succeeded".into())
+    );
+    let page = sandbox.read("page");
+    assert!(page.contains("said 1") && page.contains("said 2"));
+}
+
 #[test]
 fn the_page_holds_everything_by_itself() {
     let sandbox = Sandbox::new();

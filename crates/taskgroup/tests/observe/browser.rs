@@ -29,7 +29,8 @@ impl Drop for Folder {
 pub(crate) fn dom(folder: &Folder, page: &Path, chosen: &str) -> String {
     let browser = std::env::var("TASKGROUP_CHROMIUM").unwrap_or_else(|_| "chromium".into());
     let quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync \
-                 --disable-background-networking --disable-component-update";
+                 --disable-background-networking --disable-component-update \
+                 --allow-file-access-from-files --window-size=1400,1200";
     let dump = Command::new(browser)
         .args(quiet.split_whitespace())
         .arg(format!(
