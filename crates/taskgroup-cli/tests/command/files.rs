@@ -434,6 +434,7 @@ const mark = document.documentElement.dataset;
 const opened = () => get("details").querySelector("h2")?.textContent + (window.inSight ? ", in sight" : ", hidden");
 const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
 mark.size = innerWidth + "x" + innerHeight;
+mark.sideways = document.documentElement.scrollWidth > innerWidth;
 mark.opened = opened();
 document.activeElement.blur();
 press("End"); mark.end = opened();
@@ -474,6 +475,7 @@ fn chromium_opens_at_the_failure_and_takes_keys() {
         let size = format!("data-size=\"{wide}x{high}\"");
         for part in [
             &*size,
+            "data-sideways=\"false\"",
             "data-opened=\"task item-120 [120], in sight\"",
             "data-end=\"task item-199 [199], in sight\"",
             "data-next=\"task item-120 [120], in sight\"",
