@@ -167,8 +167,8 @@ pub(crate) fn stop_here() {
     let _ = emulate_default_handler(SIGTSTP);
 }
 
-/// Unblocks all signals. Whoever started this process may have blocked some, and `exec` passes
-/// that on. Call it before there is a second thread.
+/// Unblocks all signals. The program that started this process may have blocked some, and `exec`
+/// passes that on. Call it before there is a second thread.
 pub(crate) fn unblock_all() {
     // It cannot fail with these arguments.
     let _ = SigSet::empty().thread_set_mask();

@@ -21,8 +21,8 @@
 //!
 //! `guard` is that process, `pool` starts guards and communicates with them, `contained` is one
 //! command as the rest of the program sees it, `wire` is the protocol between the two sides,
-//! `children` lists the children of a process, `limits` are those of the machine, `sweep` handles what a killed guard leaves, `level`,
-//! `namespace` and `cgroup` are the stronger levels.
+//! `children` lists the children of a process, `limits` are those of the machine, `sweep` handles
+//! what a killed guard leaves, `level`, `namespace` and `cgroup` are the stronger levels.
 
 mod cgroup;
 mod children;

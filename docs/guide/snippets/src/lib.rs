@@ -9,6 +9,9 @@
 #[doc = include_str!("../../../../README.md")]
 mod readme {}
 
+#[doc = include_str!("../../src/first-hour.md")]
+mod first_hour {}
+
 #[doc = include_str!("../../src/from-asyncio.md")]
 mod from_asyncio {}
 
