@@ -243,7 +243,9 @@ fn a_program_or_folder_that_is_not_there_is_named() {
         &Sandbox::new(),
         "[tasks.t]\nrun = \"true\"\ncwd = \"/nowhere\"\n",
     );
-    ended.code(1).says("`sh` in /nowhere: there is no such folder");
+    ended
+        .code(1)
+        .says("`sh` in /nowhere: there is no such folder");
 }
 
 #[test]
