@@ -50,6 +50,8 @@
 //! | outputs that are no `Result` | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |
 //! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
+//! | spans for logs and traces | `observe::Spans` (feature `tracing`) | – |
+//! | counts and durations for a dashboard | `observe::describe_metrics` (feature `metrics`) | – |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
 //! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |

@@ -105,7 +105,13 @@ pub(crate) fn started(header: &Header) {
 pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     #[cfg(feature = "tracing")]
     super::spans::record(tracing::Level::DEBUG, || {
-        tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
+        // The one whose failure cancels all others is told as well.
+        if reason
+            .task()
+            .is_none_or(|culprit| culprit.id() != header.id())
+        {
+            tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
+        }
     });
     tell!(cancelled(header, reason));
 }

@@ -119,6 +119,8 @@ fn make(site: &'static site::Site, (parent, told): (Option<Id>, Told<'_>)) -> tr
         return site.span(parent, values);
     }
     let name = name.map(|name| name as &dyn tracing::Value);
+    // OpenTelemetry knows signed numbers only.
+    let line = i64::from(line);
     let values: site::Values<'_, { site::AT_FIRST }> = [
         name,
         Some(&id),
