@@ -50,8 +50,6 @@
 //! | outputs that are no `Result` | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |
 //! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
-//! | spans for logs and traces | `observe::Spans` (feature `tracing`) | – |
-//! | counts and durations for a dashboard | `observe::describe_metrics` (feature `metrics`) | – |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |
 //! | something that must not be cut off | [`shield`], [`bracket`], [`defer`] | `shield`, `finally` |
 //! | children that a struct owns | [`OpenGroup`] | `CoroutineScope`, `TaskTracker` |
@@ -73,8 +71,8 @@
 //! | `retry` | | `Retry`, with the waits of `backon` |
 //! | `testing` | | `testing`: many orders of one test, in virtual time |
 //! | `recorder` | | `observe::recorder`: a timeline of a run, as a page or a trace |
-//! | `tracing` | | a span for each task and group, and warnings as events |
-//! | `metrics` | | counts and durations of children by name, for the crate `metrics` |
+//! | `tracing` | | `observe::Spans`: a span for each task and group, with its outcome; warnings as events |
+//! | `metrics` | | `observe::describe_metrics`: counts and durations of children by name, for the crate `metrics` |
 //! | `indicatif` | | `Progress::show`: a progress bar |
 //! | `tokio-util` | | to and from `CancellationToken` |
 //!

@@ -83,7 +83,8 @@ const QUOTA: usize = 64;
 /// wait for places of their own group.
 ///
 /// A child that computes for long keeps the body and its siblings waiting, because all of them are
-/// one task. [`current_task`](crate::observe::current_task) names that task in all of them.
+/// one task. [`current_task`](crate::observe::current_task) names that task in all of them. The
+/// live tree, spans, metrics and recordings show each child by its own name.
 ///
 /// The run is not `Send`. It works in `main`, in `Runtime::block_on`, in a `LocalSet` and in every
 /// server with one thread per core.

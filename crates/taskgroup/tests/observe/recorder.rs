@@ -54,6 +54,62 @@ async fn careful(millis: u64) -> Result<(), taskgroup::Cancelled> {
     Err(cancelled)
 }
 
+// S34, S31: what is polled inside the task of its group is recorded as a task is.
+#[test]
+fn inline_children_are_recorded() {
+    let recording = recorded(100, async |group| {
+        let inner = TaskGroup::builder().name("mirrors");
+        let jobs: [(
+            _,
+            std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>>>>,
+        ); 3] = [
+            (
+                "good",
+                Box::pin(async {
+                    ms(10).await;
+                    Ok(())
+                }),
+            ),
+            ("bad", Box::pin(async { Err("down".into()) })),
+            (
+                "stubborn",
+                Box::pin(async {
+                    taskgroup::shield(forever()).await;
+                    Ok(())
+                }),
+            ),
+        ];
+        let settle = inner.settle_by_key(jobs);
+        group.task("canceller").spawn(async {
+            ms(50).await;
+            Err::<(), _>("enough")
+        });
+        settle.await;
+        Ok(())
+    });
+    let mirrors = recording
+        .tasks
+        .iter()
+        .position(|task| task.name == "mirrors");
+    for (name, outcome, end) in [
+        ("good", Outcome::Succeeded, 10),
+        ("bad", Outcome::Failed, 0),
+        ("stubborn", Outcome::Killed, 150),
+    ] {
+        let child = record(&recording, name);
+        assert_eq!(
+            (child.parent, child.kind.as_str()),
+            (mirrors, "task"),
+            "{name}"
+        );
+        assert_eq!(child.outcome, Some(outcome), "{name}");
+        assert_eq!(child.ended_ns.map(|ns| ns / MS), Some(end), "{name}");
+    }
+    assert_eq!(record(&recording, "bad").error.as_deref(), Some("down"));
+    let reason = record(&recording, "stubborn").reason.as_deref();
+    assert!(reason.unwrap().contains("enough"), "{reason:?}");
+}
+
 #[test]
 fn every_turn_in_the_life_of_a_task_is_recorded() {
     let recording = recorded(100, async |group| {
