@@ -456,7 +456,7 @@ fn a_canceller_comes_too_late() {
             }
             assert!(stops[0].is_cancelled());
             stops.iter().for_each(|stop| stop.cancel_with("too late"));
-            let task = outer.spawn(told(Steps::default()));
+            let task = outer.spawn(forever());
             task.cancel_with("in time");
             task.canceller().cancel_with("too late");
             let error = task.await.unwrap_err().to_string();
