@@ -6,15 +6,15 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use taskgroup::{
-    ErrorGroup, JoinError, ReasonKind, bracket, current_deadline, is_cancelled, shield, timeout,
-    until_cancelled,
+    ErrorGroup, JoinError, ReasonKind, TaskGroup, bracket, current_deadline, is_cancelled, shield,
+    timeout, until_cancelled,
 };
 use tokio::sync::oneshot;
 
@@ -742,5 +742,59 @@ fn what_was_cut_off_tells_why() {
         let cancelled = leaf.task().downcast_ref::<taskgroup::Cancelled>().unwrap();
         assert_eq!(cancelled.reason().kind(), ReasonKind::Deadline);
         assert!(!is_cancelled());
+    });
+}
+
+// S40, S12: a section that was cancelled and not woken yet, because the canceller is held up by a
+// waker before it, is in use, however often the code around is polled meanwhile.
+#[test]
+fn a_canceller_that_is_held_up_parks_nothing() {
+    /// Its wake lasts until it is released.
+    struct HeldUp(Mutex<mpsc::Receiver<()>>);
+    impl Wake for HeldUp {
+        fn wake(self: Arc<Self>) {
+            let _ = self.0.lock().unwrap().recv();
+        }
+    }
+    everywhere(|| async {
+        let log = Log::default();
+        let (release, held) = mpsc::channel();
+        let held_up = Waker::from(Arc::new(HeldUp(Mutex::new(held))));
+        let (mut release, mut canceller) = (Some(release), None);
+        let ran = builder().run_cancellable(async |group: TaskGroup| {
+            let mut watch = pin!(group.when_cancelled());
+            let watched = watch.as_mut().poll(&mut Context::from_waker(&held_up));
+            assert!(watched.is_pending());
+            // It polls only what was woken.
+            let mut inside = FuturesUnordered::new();
+            inside.push(async {
+                let _cancelled = until_cancelled(forever()).await.unwrap_err();
+                turns(2).await;
+                log.add("cleaned");
+            });
+            let mut polls = 0;
+            poll_fn(|cx| {
+                let polled = inside.poll_next_unpin(cx);
+                canceller.get_or_insert_with(|| {
+                    let stop = group.canceller();
+                    std::thread::spawn(move || stop.cancel())
+                });
+                polls += usize::from(group.is_cancelled());
+                if polls > 300 {
+                    release = None;
+                } else {
+                    cx.waker().wake_by_ref();
+                }
+                polled.map(drop)
+            })
+            .await;
+            Ok(())
+        });
+        let ran = ran.await;
+        // If the body was dropped, the canceller is still held up.
+        drop(release);
+        canceller.take().unwrap().join().unwrap();
+        assert_eq!(log.take(), ["cleaned"]);
+        assert_eq!(ran.unwrap(), Some(()));
     });
 }

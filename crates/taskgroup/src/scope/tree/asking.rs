@@ -4,14 +4,15 @@
 //!   task that polls it. Each poll of a section counts as its answer. A section that does not
 //!   answer within [`PATIENCE`] further polls of the scope is parked. It holds no longer, in either
 //!   way, until it is polled within its home again. A guard of the scope's own code is no section
-//!   and is not asked.
+//!   and is not asked. A section whose waker another thread has taken and not yet called cannot
+//!   answer, and is not silent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::flags::{AWAY, CANCELLED, OWN};
+use super::flags::{AWAY, CALLERS, CANCELLED, OWN};
 use super::{Asking, Kind, Scope, SeenSection};
 use crate::scope::current;
 use crate::scope::time::{alarm, timer::Alarm};
@@ -125,7 +126,9 @@ impl SeenSection {
     /// Whether it has not been polled since. One that went to another home has let go.
     fn is_silent(&self) -> bool {
         let silent = |section: Arc<Scope>| {
-            section.keeps_home() && section.polls.load(Ordering::Relaxed) == self.1
+            section.flags() & CALLERS == 0
+                && section.keeps_home()
+                && section.polls.load(Ordering::Relaxed) == self.1
         };
         self.0.upgrade().is_some_and(silent)
     }

@@ -31,8 +31,13 @@ pub(super) const CUT: u32 = 1 << 11;
 pub(super) const OVER: u32 = 1 << 12;
 /// The section was polled last by code that is not the code of its home (T15).
 pub(super) const AWAY: u32 = 1 << 13;
+/// One of the threads that have taken the waker of the section and not yet called it (T13). There
+/// are never 256 of them: the next one needs a poll of the section in between.
+pub(super) const CALLER: u32 = 1 << 24;
+/// How many there are, in units of `CALLER`.
+pub(super) const CALLERS: u32 = 0xff << 24;
 
-/// The bits of a scope, from `CANCELLED` to `AWAY`.
+/// The bits of a scope, from `CANCELLED` to `AWAY`, and a count.
 pub(super) struct Flags(AtomicU32);
 
 impl Flags {
@@ -61,5 +66,15 @@ impl Flags {
     #[inline]
     pub(super) fn clear(&self, bits: u32) -> u32 {
         self.0.fetch_and(!bits, Ordering::SeqCst)
+    }
+
+    /// SeqCst: T14, as each write.
+    pub(super) fn add_caller(&self) {
+        self.0.fetch_add(CALLER, Ordering::SeqCst);
+    }
+
+    /// SeqCst: T14, as each write.
+    pub(super) fn remove_caller(&self) {
+        self.0.fetch_sub(CALLER, Ordering::SeqCst);
     }
 }

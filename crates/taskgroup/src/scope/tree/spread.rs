@@ -113,7 +113,7 @@ fn spread(
     let mut unqueued: Vec<TaskRef> = Vec::new();
     // Each is woken just before the task with this number in `tasks`. That keeps the order by
     // depth: the siblings of a task learn of the cancellation before a section inside that task.
-    let mut sections: Vec<(usize, StoredWaker)> = Vec::new();
+    let mut sections: Vec<(usize, Call)> = Vec::new();
     let mut cancelled_groups: Vec<Arc<Scope>> = Vec::new();
     while let Some((scope, bits)) = queue.pop_front() {
         let first_task = tasks.len();
@@ -130,9 +130,11 @@ fn spread(
             }
             // Taken, as by a wake: the task that is woken polls the section, which stores a waker
             // again before it looks at the flags.
-            sections.extend(inner.waker.take().map(|waker| (first_task, waker)));
-            let watchers = inner.take_watchers();
-            sections.extend(watchers.into_iter().map(|waker| (first_task, waker)));
+            let own = scope.take_waker(&mut inner);
+            let own = own.map(|waker| (Some(scope.clone()), waker));
+            let watchers = inner.take_watchers().into_iter().map(|waker| (None, waker));
+            let calls = own.into_iter().chain(watchers);
+            sections.extend(calls.map(|call| (first_task, call)));
             if before & inherited == inherited {
                 // It was spread from above already. Only this scope itself learns something new.
                 continue;
@@ -197,8 +199,8 @@ fn spread(
             has_ended,
             ..
         } = marked;
-        while let Some((_, waker)) = sections.next_if(|(before, _)| *before <= number) {
-            waker.wake();
+        while let Some((_, call)) = sections.next_if(|(before, _)| *before <= number) {
+            wake(call);
         }
         if force && !has_ended {
             forced.push(task.clone());
@@ -209,10 +211,21 @@ fn spread(
             task.cancelled(dropping);
         }
     }
-    sections.for_each(|(_, waker)| waker.wake());
+    sections.for_each(|(_, call)| wake(call));
     // They come last, because they were spawned last. Until now they were in no driver's queue.
     unqueued.into_iter().for_each(TaskRef::submit);
     forced
+}
+
+/// A waker that was taken, to be called when everything is marked: that of a section, or that of a
+/// watcher.
+type Call = (Option<Arc<Scope>>, StoredWaker);
+
+fn wake((section, waker): Call) {
+    match section {
+        Some(section) => section.call_taken(waker),
+        None => waker.wake(),
+    }
 }
 
 /// A task that was marked.

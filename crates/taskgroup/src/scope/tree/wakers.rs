@@ -21,11 +21,26 @@ impl Scope {
     }
 
     pub(crate) fn wake(&self) {
-        // The next poll stores a waker again, so this one can be used up.
-        let waker = self.inner.lock().waker.take();
+        let waker = self.take_waker(&mut self.inner.lock());
         if let Some(waker) = waker {
-            waker.wake();
+            self.call_taken(waker);
         }
+    }
+
+    /// Takes the waker of the section, to be called without the lock. The next poll stores one
+    /// again, so this one can be used up. Until the call the section cannot answer (T13).
+    pub(super) fn take_waker(&self, inner: &mut ScopeData) -> Option<StoredWaker> {
+        let waker = inner.waker.take();
+        if waker.is_some() {
+            self.flags.add_caller();
+        }
+        waker
+    }
+
+    /// Calls what was taken.
+    pub(super) fn call_taken(&self, waker: StoredWaker) {
+        waker.wake();
+        self.flags.remove_caller();
     }
 
     /// Has the awaits polled again that this scope has cut off, if any.
