@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
 use indicatif::TermLike;
@@ -11,25 +12,34 @@ use nix::unistd::{getpgrp, tcgetpgrp};
 /// with blanks. Then the `^C` that the terminal echoes has no room, wraps, and leaves the line
 /// behind.
 ///
+/// Lines that are drawn below each other are separated by a newline, for the same reason.
+///
 /// Nothing is drawn while this process is in the background of its terminal: the line there belongs
 /// to the shell.
 #[derive(Debug)]
-pub(super) struct Terminal(Term);
+pub(super) struct Terminal {
+    term: Term,
+    /// The line that was written would be filled now. If another one follows, it begins a new line.
+    filled: AtomicBool,
+}
 
 impl Terminal {
     pub(super) fn stderr() -> Terminal {
         // Buffered, so that a line is drawn in one write.
-        Terminal(Term::buffered_stderr())
+        Terminal {
+            term: Term::buffered_stderr(),
+            filled: AtomicBool::new(false),
+        }
     }
 }
 
 impl TermLike for Terminal {
     fn width(&self) -> u16 {
-        self.0.size().1
+        self.term.size().1
     }
 
     fn height(&self) -> u16 {
-        self.0.size().0
+        self.term.size().0
     }
 
     fn move_cursor_up(&self, n: usize) -> io::Result<()> {
@@ -53,7 +63,14 @@ impl TermLike for Terminal {
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        self.draw(|term| term.write_str(text.trim_end_matches(' ')))
+        let shown = text.trim_end_matches(' ');
+        if shown.is_empty() {
+            self.filled.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        let begins = self.filled.swap(false, Ordering::Relaxed);
+        let newline = if begins { "\r\n" } else { "" };
+        self.draw(|term| term.write_str(&format!("{newline}{shown}")))
     }
 
     fn clear_line(&self) -> io::Result<()> {
@@ -61,7 +78,8 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
-        self.0.flush()
+        self.filled.store(false, Ordering::Relaxed);
+        self.term.flush()
     }
 }
 
@@ -69,7 +87,7 @@ impl Terminal {
     fn draw(&self, draw: impl FnOnce(&Term) -> io::Result<()>) -> io::Result<()> {
         match is_in_background() {
             true => Ok(()),
-            false => draw(&self.0),
+            false => draw(&self.term),
         }
     }
 }

@@ -405,7 +405,8 @@ fn a_line_without_an_end_is_shown_with_its_name() {
     command.env("TERM", "xterm");
     let (running, terminal) = on_a_terminal(&mut command);
     drop(command);
-    let (terminal, _) = read_until(terminal, Some("ask | Password:"));
+    // Below the progress, on a line of its own.
+    let (terminal, _) = read_until(terminal, Some("0/1, 1 running\r\r\nask | Password:"));
     sandbox.tell("go");
     let (terminal, _) = read_until(terminal, Some("ask | 2%"));
     sandbox.tell("go");
