@@ -165,10 +165,14 @@ pub(crate) struct Common {
     #[arg(long, help_heading = REPORTS)]
     pub(crate) keep_order: bool,
 
-    /// What stands in front of each line
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Prefixed::Name)]
-    #[arg(help_heading = REPORTS)]
+    /// What stands in front of each line: name, argument, time, none, or a text with {name},
+    /// {argument}, {index}, {time}
+    #[arg(long, value_name = "WHAT", default_value = "name", help_heading = REPORTS)]
     pub(crate) prefix: Prefixed,
+
+    /// Show no output of the commands with these names; reports still have it
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = REPORTS)]
+    pub(crate) hide: Vec<String>,
 
     /// The whole argument in front of each line: --prefix=argument
     #[arg(long, conflicts_with = "prefix", help_heading = REPORTS)]

@@ -4,10 +4,12 @@
 //! cancelled at any time, and [`Job::finish`] runs on every exit and leaves no process of the
 //! command.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -34,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) sink: Sink,
     pub(crate) show: Show,
     pub(crate) order: Order,
+    /// The names of those whose output is not shown.
+    pub(crate) hide: Arc<HashSet<String>>,
     /// Shows lines that have no end yet.
     pub(crate) partials: Option<Partials>,
     /// Skip the grace.
@@ -49,6 +53,8 @@ pub(crate) struct With {
     pub(crate) variables: Vec<(&'static str, String)>,
     /// Get a copy of its standard output and of its standard error.
     pub(crate) copies: [Option<File>; 2],
+    /// Its output is not shown.
+    pub(crate) hidden: bool,
     /// Its place in the order of the output, if it has one.
     pub(crate) place: Option<usize>,
 }
@@ -89,12 +95,16 @@ impl Job {
             .await
             .map_err(|error| with_command(&error, work))?;
         let waits = around.order.is_kept() && with.place.is_some();
-        let outlet = Outlet::new(around.show, waits, around.sink.clone());
-        if let (true, Show::Stream, Some(place)) = (waits, around.show, with.place) {
+        let show = match with.hidden {
+            true => Show::Quiet,
+            false => around.show,
+        };
+        let outlet = Outlet::new(show, waits, around.sink.clone());
+        if let (true, Show::Stream, Some(place)) = (waits, show, with.place) {
             let heading = Heading::default();
             around.order.show(place, outlet.clone(), heading).await;
         }
-        let partials = around.partials.as_ref();
+        let partials = around.partials.as_ref().filter(|_| !with.hidden);
         Ok(Job {
             process,
             output: Output::new(pipes, &with.label, outlet, partials, with.copies),

@@ -166,6 +166,7 @@ impl Run {
             sink,
             show: options.show,
             order,
+            hide: Arc::new(options.hide.iter().cloned().collect()),
             partials,
             hurry: stops.hurry.clone(),
             clock: stops.clock.clone(),

@@ -170,6 +170,7 @@ impl Turn {
                 label: self.label(),
                 variables: self.variables(number),
                 copies,
+                hidden: engine.around.hide.contains(&spec.name),
                 place: Some(self.0.task.id),
             };
             let given_up = || engine.why(spec.group).is_some();
@@ -327,6 +328,7 @@ impl Engine {
                 label: self.labels.of_task(group, &name, None),
                 variables: vec![("TASKGROUP_NAME", name.clone())],
                 copies: Default::default(),
+                hidden: false,
                 place: None,
             };
             let mut record = match Job::start(work, with, self.around.clone(), || false).await {

@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Reset, Style};
 use console::measure_text_width;
 use memchr::memchr;
 
+use super::prefix::{Of, Ready};
 use super::{Colour, Prefixed, Stream, is_coloured};
 
 /// Names are padded to the widest, up to here.
@@ -41,12 +41,10 @@ struct Inner {
 /// `name | `, ready to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Prefix {
-    text: Vec<u8>,
+    text: Ready,
     coloured: bool,
     /// A terminal goes back to the start of its line at a `\r`, and so over the name.
     is_terminal: bool,
-    /// The time of each line comes first.
-    is_timed: bool,
 }
 
 /// Creates labels of the same width.
@@ -77,27 +75,19 @@ impl Labels {
 
     /// The label of a task, or of a step of cleanup. `map` has an argument for each.
     pub(crate) fn of_task(&self, index: usize, name: &str, argument: Option<&str>) -> Label {
-        match (self.prefixed, argument) {
-            (Prefixed::Argument, Some(argument)) => self.of(index, argument),
-            _ => self.of(index, name),
-        }
-    }
-
-    fn of(&self, index: usize, name: &str) -> Label {
         // In columns: a character may take two, or none.
         let width = self.width.saturating_sub(measure_text_width(name));
-        let prefix = |(coloured, is_terminal)| Prefix {
-            text: if self.prefixed == Prefixed::None {
-                Vec::new()
-            } else if coloured {
-                let style = task_style(index);
-                format!("{style}{name}{:width$} |{style:#} ", "").into_bytes()
-            } else {
-                format!("{name}{:width$} | ", "").into_bytes()
-            },
+        let of = Of {
+            index,
+            name: &format!("{name}{:width$}", ""),
+            argument,
+        };
+        let prefix = |(coloured, is_terminal): (bool, bool)| Prefix {
+            text: self
+                .prefixed
+                .ready(&of, coloured.then(|| task_style(index))),
             coloured,
             is_terminal,
-            is_timed: self.prefixed == Prefixed::Time,
         };
         Label(Arc::new(Inner {
             name: name.to_owned(),
@@ -129,13 +119,7 @@ impl Prefix {
     /// Appends the line, named, to `out`.
     pub(crate) fn write(&self, line: &[u8], out: &mut Vec<u8>) {
         out.reserve(self.text.len() + line.len() + 8);
-        if self.is_timed {
-            let now = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-            // 2026-01-02T03:04:05.678Z
-            out.extend_from_slice(now.get(11..23).unwrap_or_default().as_bytes());
-            out.push(b' ');
-        }
-        out.extend_from_slice(&self.text);
+        self.text.write(out);
         if self.is_terminal {
             self.write_frames(line, out);
         } else {
@@ -154,7 +138,7 @@ impl Prefix {
             out.extend_from_slice(&line[..=end]);
             line = &line[end + 1..];
             if !line.is_empty() && line[0] != b'\r' {
-                out.extend_from_slice(&self.text);
+                self.text.write(out);
             }
         }
         out.extend_from_slice(line);
@@ -166,9 +150,12 @@ mod tests {
     use super::*;
 
     fn written(colour: Colour, names: &[&str], line: &[u8]) -> Vec<u8> {
-        let labels = Labels::fitting(names.iter().copied(), colour, Prefixed::Name);
+        let labels = Labels::fitting(names.iter().copied(), colour, "name".parse().unwrap());
         let mut out = Vec::new();
-        labels.of(0, names[0]).on(Stream::Out).write(line, &mut out);
+        labels
+            .of_task(0, names[0], None)
+            .on(Stream::Out)
+            .write(line, &mut out);
         out
     }
 
@@ -199,12 +186,14 @@ mod tests {
 
     #[test]
     fn on_a_terminal_each_state_of_a_line_has_the_name() {
-        let prefix = Prefix {
-            text: b"a | ".to_vec(),
-            coloured: false,
-            is_terminal: true,
-            is_timed: false,
+        let label = Labels {
+            width: 0,
+            out: (false, true),
+            err: (false, false),
+            prefixed: "name".parse().unwrap(),
         };
+        let label = label.of_task(0, "a", None);
+        let prefix = label.on(Stream::Out);
         let written = |line: &[u8]| {
             let mut out = Vec::new();
             prefix.write(line, &mut out);

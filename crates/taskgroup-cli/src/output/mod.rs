@@ -1,7 +1,7 @@
 //! From the pipes of the commands to the runner's standard output and error.
 //!
 //! Bytes are not changed. Only whole lines are moved, each with the name of its command in front.
-//! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name, `tail` keeps the last
+//! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name (`prefix`), `tail` keeps the last
 //! lines for the reports, `partial` shows lines that have no end yet. `outlet` holds back (`held`)
 //! lines that must not be shown yet, and `order` knows whose turn it is. `sink` writes.
 
@@ -11,6 +11,7 @@ mod lines;
 mod order;
 mod outlet;
 mod partial;
+mod prefix;
 mod pump;
 mod sink;
 mod tail;
@@ -19,6 +20,7 @@ pub(crate) use label::{Label, Labels, task_style};
 pub(crate) use order::Order;
 pub(crate) use outlet::{Heading, Outlet, Trouble};
 pub(crate) use partial::Partials;
+pub(crate) use prefix::Prefixed;
 pub(crate) use pump::{Pump, Pumped, pump};
 pub(crate) use sink::{Blocked, Sink, Stream, Ticker, Writer};
 pub(crate) use tail::{Tail, one_line, printable};
@@ -72,20 +74,6 @@ impl Ci {
             chosen => chosen,
         }
     }
-}
-
-/// What stands in front of each line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Prefixed {
-    /// The name of its command
-    #[default]
-    Name,
-    /// For map, the whole argument
-    Argument,
-    /// The time of the day, in UTC, and the name
-    Time,
-    /// Nothing
-    None,
 }
 
 /// Whether output to `stream` is coloured.

@@ -17,6 +17,8 @@ pub(crate) struct RunOptions {
     /// Show the output in the order of the commands.
     pub(crate) keep_order: bool,
     pub(crate) prefix: Prefixed,
+    /// The names of commands of which no output is shown.
+    pub(crate) hide: Vec<String>,
     /// How many of the slowest commands to name.
     pub(crate) slowest: usize,
     /// The folder for the output of each command.

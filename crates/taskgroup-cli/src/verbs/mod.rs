@@ -80,6 +80,7 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         }
         None => words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error)),
     };
+    words::check_hidden(&plan, &common.hide).unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.jobs = common.jobs.or(root.jobs);
     root.deadline = root.deadline.into_iter().chain(common.deadline).min();

@@ -28,6 +28,10 @@ pub(super) enum UsageError {
         names: usize,
         commands: usize,
     },
+    /// A name that no command has.
+    NothingToHide {
+        name: String,
+    },
     BlankName {
         position: usize,
     },
@@ -76,6 +80,15 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     })
 }
 
+/// What is hidden has to be there: otherwise a wrong name would hide nothing, and look right.
+pub(super) fn check_hidden(plan: &Plan, hide: &[String]) -> Result<(), UsageError> {
+    let is_there = |name: &&String| plan.tasks.iter().any(|task| task.name == **name);
+    match hide.iter().find(|name| !is_there(name)) {
+        Some(name) => Err(UsageError::NothingToHide { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn retry(common: &Common) -> Retry {
     Retry {
         times: common.retries.unwrap_or(Retry::NEVER.times),
@@ -99,9 +112,10 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
         bar: !common.no_bar,
         keep_order: common.keep_order,
         prefix: match common.tag {
-            true => Prefixed::Argument,
-            false => common.prefix,
+            true => Prefixed::argument(),
+            false => common.prefix.clone(),
         },
+        hide: common.hide.clone(),
         slowest: common.slowest,
         results: common.results.clone(),
         files: common.written(),
@@ -187,6 +201,9 @@ impl fmt::Display for UsageError {
                 f,
                 "--names must have one name for each command: {names} given for {commands}"
             ),
+            UsageError::NothingToHide { name } => {
+                write!(f, "--hide: no command has the name {name:?}")
+            }
             UsageError::BlankName { position } => write!(f, "--names: name {position} is empty"),
             UsageError::UnprintableName { position, name } => write!(
                 f,

@@ -772,6 +772,30 @@ fn the_ways_to_show_output() {
 }
 
 #[test]
+fn what_is_hidden_is_in_the_report_only() {
+    let sandbox = Sandbox::new();
+    for mode in ["stream", "group"] {
+        let args = [
+            "-k",
+            "-j1",
+            "-o",
+            mode,
+            "--hide=b",
+            "--names=a,b",
+            "echo 1",
+            "echo 2; exit 1",
+        ];
+        let ended = sandbox.run(&args);
+        assert_eq!(ended.code(1).out(), "a | 1\n");
+        ended.says("FAILED b: ").says("    | 2\n");
+    }
+    sandbox
+        .run(&["--hide=c", "--names=a", "true"])
+        .code(2)
+        .says("--hide: no command has the name \"c\"");
+}
+
+#[test]
 fn grouped_output_stays_together() {
     let sandbox = Sandbox::new();
     let talk = "for i in $(seq 1 2000); do echo $i; done";

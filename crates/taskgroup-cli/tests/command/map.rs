@@ -348,6 +348,20 @@ fn a_tag_is_the_whole_argument() {
     assert_eq!((time.len(), rest), ("01:23:45.678".len(), "a | x a\n"));
 }
 
+#[test]
+fn a_prefix_may_be_a_text() {
+    let sandbox = Sandbox::new();
+    let map = |prefix: &str| sandbox.verb("map", &["-j1", prefix, "echo x", ":::", "a/b"]);
+    let ended = map("--prefix=[{index} {argument} {name}] ");
+    assert_eq!(ended.code(0).out(), "[1 a/b b] x a/b\n");
+    map("--prefix={pid}")
+        .code(2)
+        .says("there is no {pid}; there are {name}, ");
+    map("--prefix=nmae")
+        .code(2)
+        .says("neither name, argument, time, none nor");
+}
+
 /// A name depends on the other arguments; what was done does not.
 #[test]
 fn a_resumed_map_may_have_other_arguments() {
