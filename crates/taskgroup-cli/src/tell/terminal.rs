@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
 use indicatif::TermLike;
-use nix::unistd::{getpgrp, tcgetpgrp};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
 
 /// A terminal that leaves the cursor directly after the text. By default the line would be filled
 /// with blanks. Then the `^C` that the terminal echoes has no room, wraps, and leaves the line
