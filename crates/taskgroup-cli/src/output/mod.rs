@@ -1,9 +1,10 @@
 //! From the pipes of the commands to the runner's standard output and error.
 //!
 //! Bytes are not changed. Only whole lines are moved, each with the name of its command in front.
-//! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name (`prefix`), `tail` keeps the last
-//! lines for the reports, `partial` shows lines that have no end yet. `outlet` holds back (`held`)
-//! lines that must not be shown yet, and `order` knows whose turn it is. `sink` writes.
+//! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name (`prefix`), `tail`
+//! keeps the last lines for the reports, `partial` shows lines that have no end yet. `outlet` holds
+//! back (`held`) lines that must not be shown yet, and `order` knows whose turn it is. `sink`
+//! writes.
 
 mod held;
 mod label;

@@ -189,7 +189,10 @@ mod tests {
             "{name".parse::<Prefixed>(),
             Err(UnknownPart("{name".into()))
         );
-        assert_eq!("nam".parse::<Prefixed>(), Err(UnknownPart("nam".into())));
+        assert_eq!(
+            "title".parse::<Prefixed>(),
+            Err(UnknownPart("title".into()))
+        );
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn a_prefix_may_be_a_text() {
     map("--prefix={pid}")
         .code(2)
         .says("there is no {pid}; there are {name}, ");
-    map("--prefix=nmae")
+    map("--prefix=title")
         .code(2)
         .says("neither name, argument, time, none nor");
 }
