@@ -150,8 +150,13 @@ fn open_all(specs: &[FileSpec], reads: &[PathBuf]) -> Result<Files, Refused> {
         }
         let cannot = |error| cannot(spec, error);
         let (file, created) = open(&spec.path, spec.resumed).map_err(cannot)?;
-        let metadata = file.metadata().map_err(cannot)?;
-        let identity = metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
+        let identity = identity(&file).map_err(cannot)?;
+        if let Some(file) = identity.and_then(shared_with_output) {
+            // Each writes behind what the other has written, instead of over it.
+            let target = Target::new(spec.path.clone(), file, true).map_err(cannot)?;
+            files.targets.insert(spec.flag, target);
+            return Ok(());
+        }
         let (flag, path) = (spec.flag, spec.path.clone());
         let same = |other: &&Opened| identity.is_some() && other.identity == identity;
         let first = opened.iter().find(same).map(|other| other.flag);
@@ -197,6 +202,23 @@ fn open_all(specs: &[FileSpec], reads: &[PathBuf]) -> Result<Files, Refused> {
         files.targets.insert(opened.flag, target);
     }
     Ok(files)
+}
+
+/// Which file it is, whatever its name; none if it is no regular file.
+fn identity(file: &File) -> io::Result<Option<(u64, u64)>> {
+    let metadata = file.metadata()?;
+    let is_regular = metadata.is_file();
+    Ok(is_regular.then(|| (metadata.dev(), metadata.ino())))
+}
+
+/// The standard output or error if it is this file, as in `--json /dev/stdout > file`.
+fn shared_with_output(wanted: (u64, u64)) -> Option<File> {
+    let (out, err) = (io::stdout(), io::stderr());
+    [out.as_fd(), err.as_fd()].into_iter().find_map(|fd| {
+        let file = File::from(fd.try_clone_to_owned().ok()?);
+        let is_same = identity(&file).ok()? == Some(wanted);
+        is_same.then_some(file)
+    })
 }
 
 /// Also whether the file was not there before. Waits for the reader of a pipe.

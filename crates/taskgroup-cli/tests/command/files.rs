@@ -246,6 +246,12 @@ fn results_are_in_a_folder() {
     ];
     sandbox.run(&args).code(74).says("output of it was lost: ");
     assert_eq!(sandbox.read("results/_../full/stdout"), "1\n");
+    // A disk that gets full. What is shown and reported is whole all the same.
+    fs::create_dir(sandbox.path("results/full")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", sandbox.path("results/full/stdout")).unwrap();
+    let ended = sandbox.run(&["--results", &folder, "--names=full", "echo 1"]);
+    ended.code(74).says("output of it was lost: No space left");
+    assert_eq!(ended.out(), "full | 1\n");
 }
 
 fn in_ci(sandbox: &Sandbox, name: &str, args: &[&str]) -> Ended {
@@ -674,6 +680,24 @@ fn a_pipe_without_a_reader_keeps_no_signal_out() {
         }
     }
     assert!(!sandbox.path("x").exists());
+}
+
+/// The file is that of the standard output: neither may overwrite what the other has written.
+#[test]
+fn a_file_that_is_the_standard_output_is_shared() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("file", "");
+    for name in ["/dev/stdout", &file] {
+        let mut shell = sandbox.by_shell(&format!("exec \"$@\" > '{file}'"));
+        let args = ["run", "--json", name, "--names=a", "seq 1000"];
+        Running::of(shell.args(args)).ended().code(0);
+        let text = sandbox.read("file");
+        let (events, output): (Vec<&str>, Vec<&str>) =
+            text.lines().partition(|line| line.starts_with('{'));
+        assert_eq!(events.len(), 4, "{text}");
+        let expected: Vec<String> = (1..=1000).map(|n| format!("a | {n}")).collect();
+        assert_eq!(output, expected);
+    }
 }
 
 /// The names of the threads of a process.
