@@ -260,7 +260,8 @@ impl Turn {
         };
         let named = (self.0.task.id, self.name());
         let progress = engine.ledger.progress();
-        let heading = progress.heading(named, record, &what, ends);
+        let is_shown = record.is_failure() || engine.around.show == Show::Group;
+        let heading = progress.heading(named, record, &what, (ends, is_shown));
         self.latest(|latest| latest.headed = ends);
         engine
             .show(record, outlet, Some(self.0.task.id), heading)

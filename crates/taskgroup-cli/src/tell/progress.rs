@@ -133,16 +133,16 @@ impl Progress {
     }
 
     /// What stands above the output of a command that comes out as a whole, and below it. `ends`
-    /// says that no other attempt follows.
+    /// says that no other attempt follows, `is_shown` that there are lines to fold.
     pub(crate) fn heading(
         &self,
         (id, name): (usize, &str),
         record: &Record,
         what: &str,
-        ends: bool,
+        (ends, is_shown): (bool, bool),
     ) -> Heading {
-        let folds = !matches!(self.ci, Ci::None | Ci::Auto);
-        if !folds && !matches!(self.shown, Shown::Lines(_)) {
+        let ci = if is_shown { self.ci } else { Ci::None };
+        if matches!(self.ci, Ci::None | Ci::Auto) && !matches!(self.shown, Shown::Lines(_)) {
             return Heading::default();
         }
         let count = match ends {
@@ -150,7 +150,7 @@ impl Progress {
             false => String::new(),
         };
         let title = format!("{count}{name}: {what}");
-        ci::fold(self.ci, id, &title, record.is_failure(), record.ran)
+        ci::fold(ci, id, &title, record.is_failure(), record.ran)
     }
 
     /// `[3/8]`: which of how many.

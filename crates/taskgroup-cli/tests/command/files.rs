@@ -307,6 +307,18 @@ fn github_gets_groups_annotations_and_a_table() {
     )
     .says_not("::");
     in_ci(&sandbox, "CI", &args).says_not("::");
+    // Where nothing is shown there is nothing to fold.
+    let failures = in_ci(
+        &sandbox,
+        "GITHUB_ACTIONS",
+        &[&["-ofailures"], &args[..]].concat(),
+    );
+    failures.says("\n::group::[2/2] b:c|d: exit code 3");
+    assert!(
+        failures.err.starts_with("[1/2] a: after 0."),
+        "{}",
+        failures.err
+    );
 }
 
 #[test]
