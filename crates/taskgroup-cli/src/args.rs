@@ -11,6 +11,7 @@ use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::{FileSpec, OnFailure, Work};
 use crate::process::Level;
+use crate::typed::{Reader, Tty};
 
 /// Run commands as one group: when one fails, the others are stopped and nothing is left behind.
 #[derive(Debug, Parser)]
@@ -120,6 +121,7 @@ pub(crate) struct CheckArgs {
 
 const FAILURES: &str = "Failure handling";
 const REPORTS: &str = "Output and reports";
+const TERMINAL: &str = "Terminal and input";
 
 /// The options of all verbs that run commands.
 #[derive(Clone, Debug, clap::Args)]
@@ -220,6 +222,17 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) joblog: Option<PathBuf>,
 
+    /// Give each command, or those with these names, a terminal of its own; what is typed goes to the
+    /// first of them
+    #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true)]
+    #[arg(value_delimiter = ',', default_missing_value = "", help_heading = TERMINAL)]
+    tty: Option<Vec<String>>,
+
+    /// Pass standard input to this command, to the `first` or to `none`; on a terminal, a line
+    /// `name: text` goes to the command with that name
+    #[arg(long, value_name = "NAME", help_heading = TERMINAL)]
+    stdin: Option<String>,
+
     /// When to colour the names and the report
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     #[arg(help_heading = REPORTS)]
@@ -255,6 +268,22 @@ impl Failure {
 }
 
 impl Common {
+    pub(crate) fn tty(&self) -> Tty {
+        match &self.tty {
+            None => Tty::Nobody,
+            Some(names) if names.iter().all(String::is_empty) => Tty::All,
+            Some(names) => Tty::Named(names.clone()),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        match &self.stdin {
+            Some(name) => Reader::Named(name.clone()),
+            None if self.tty.is_some() => Reader::WithTerminal,
+            None => Reader::Nobody,
+        }
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         self.grace.unwrap_or(Work::GRACE)
     }

@@ -20,8 +20,9 @@ use crate::output::{
     Heading, Label, Order, Outlet, Partials, Pump, Pumped, Show, Sink, Stream, Trouble, pump,
 };
 use crate::plan::Work;
-use crate::process::{Contained, Guards, Leader, Pipes, Process, Stopped};
+use crate::process::{Contained, Guards, Leader, Pipes, Process, Size, Stdio, Stopped};
 use crate::record::{Ending, Record};
+use crate::typed::Typed;
 use crate::verdict::Verdict;
 
 /// The rest of a command may end by itself within this time after its leader. A filter that the
@@ -43,10 +44,15 @@ pub(crate) struct Surroundings {
     /// Skip the grace.
     pub(crate) hurry: Flag,
     pub(crate) clock: Clock,
+    pub(crate) typed: Typed,
+    /// Variables for all commands.
+    pub(crate) told: Vec<(&'static str, String)>,
 }
 
 /// What a job gets besides its work.
 pub(crate) struct With {
+    /// The name of a task, which may have a terminal or get our input. Cleanup has neither.
+    pub(crate) name: Option<String>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) label: Label,
     /// Variables that tell the command who it is. The work may change them.
@@ -69,11 +75,16 @@ pub(crate) struct Job {
     around: Surroundings,
 }
 
+/// Never resolves.
+type Feeder = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Both pumps as one future. The job polls it wherever it waits, so the pumps need no separate
 /// task.
 struct Output {
     pumps: Pin<Box<dyn Future<Output = (Pumped, Pumped)> + Send>>,
     done: Option<(Pumped, Pumped)>,
+    /// Writes what the command gets as its input.
+    feeder: Option<Feeder>,
     all_gone: Flag,
     outlet: Outlet,
 }
@@ -91,9 +102,32 @@ impl Job {
         let told = with.variables.into_iter();
         let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
         start.env.splice(0..0, told);
-        let (process, pipes) = Contained::start(&around.guards, start, given_up)
+        let name = with.name.as_deref();
+        start.stdio = name.map_or(Stdio::Output, |name| around.typed.stdio(name));
+        let (ours, label) = (Size::ours(), with.label.columns());
+        let size = ours.unwrap_or_default().beside(label);
+        if !matches!(start.stdio, Stdio::Terminal { .. }) {
+            let width = ours.map(|_| ("COLUMNS", size.columns().to_string()));
+            let told = around.told.iter().cloned();
+            let width = width.filter(|(name, _)| !around.told.is_empty() && is_unset(name));
+            let told = told.chain(width);
+            let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
+            start.env.splice(0..0, told);
+        }
+        let (process, mut pipes) = Contained::start(&around.guards, start, size, given_up)
             .await
             .map_err(|error| with_command(&error, work))?;
+        let terminal = pipes.terminal.take();
+        let feed = pipes.stdin.take();
+        let feeder = (feed.is_some() || terminal.is_some()).then(|| {
+            let name = name.unwrap_or_default();
+            let (place, feeder) = around.typed.begin(name, label, feed, terminal.as_ref());
+            Box::pin(async move {
+                // The last one that holds the terminal hangs it up.
+                let _held = (place, terminal);
+                feeder.await;
+            }) as Feeder
+        });
         let waits = around.order.is_kept() && with.place.is_some();
         let show = match with.hidden {
             true => Show::Quiet,
@@ -107,7 +141,7 @@ impl Job {
         let partials = around.partials.as_ref().filter(|_| !with.hidden);
         Ok(Job {
             process,
-            output: Output::new(pipes, &with.label, outlet, partials, with.copies),
+            output: Output::new(pipes, feeder, &with.label, outlet, partials, with.copies),
             started: Instant::now(),
             timeout: with.timeout,
             grace: work.grace,
@@ -206,6 +240,10 @@ impl Job {
     }
 }
 
+fn is_unset(name: &str) -> bool {
+    std::env::var_os(name).is_none()
+}
+
 /// The system's error says what is missing, but not for which command.
 fn with_command(error: &io::Error, work: &Work) -> io::Error {
     let place = match &work.cwd {
@@ -245,6 +283,7 @@ async fn clear(
 impl Output {
     fn new(
         pipes: Pipes,
+        feeder: Option<Feeder>,
         label: &Label,
         outlet: Outlet,
         partials: Option<&Partials>,
@@ -261,22 +300,44 @@ impl Output {
         };
         let [of_out, of_err] = copies;
         let out = pump(pipes.stdout, to(Stream::Out, of_out));
-        let err = pump(pipes.stderr, to(Stream::Err, of_err));
+        let to_err = to(Stream::Err, of_err);
+        let err = async move {
+            match pipes.stderr {
+                Some(stderr) => pump(stderr, to_err).await,
+                None => Pumped::default(),
+            }
+        };
         let pumps = Box::pin(async { tokio::join!(out, err) });
         Output {
             pumps,
             done: None,
+            feeder,
             all_gone,
             outlet,
         }
     }
 
-    /// Runs `work` while the output flows.
+    /// Runs `work` while the output flows, and the input.
     async fn meanwhile<F: Future>(&mut self, work: F) -> F::Output {
+        let Output {
+            pumps,
+            done,
+            feeder,
+            ..
+        } = self;
+        let work = async {
+            match feeder {
+                None => work.await,
+                Some(feeder) => tokio::select! {
+                    result = work => result,
+                    () = feeder => unreachable!("it never resolves"),
+                },
+            }
+        };
         tokio::pin!(work);
-        if self.done.is_none() {
+        if done.is_none() {
             tokio::select! {
-                done = &mut self.pumps => self.done = Some(done),
+                both = pumps => *done = Some(both),
                 result = &mut work => return result,
             }
         }

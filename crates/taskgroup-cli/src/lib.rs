@@ -30,6 +30,7 @@ mod results;
 mod run;
 mod signals;
 mod tell;
+mod typed;
 mod verbs;
 mod verdict;
 
@@ -42,7 +43,8 @@ use clap::Parser;
 pub fn main() -> ExitCode {
     // Of this process, and of the guard that it may be.
     signals::unblock_all();
-    match process::guard_if_asked() {
+    let asked = process::guard_if_asked().or_else(process::become_command_if_asked);
+    match asked {
         Some(ended) => ended,
         None => verbs::carry_out(args::Args::parse()).into(),
     }

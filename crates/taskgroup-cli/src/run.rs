@@ -22,6 +22,7 @@ use crate::report;
 use crate::results::Results;
 use crate::signals::{self, Asked, Signals, Stop};
 use crate::tell::{self, Files, Finishing, JobLog, Journal, Past, Progress, Refused, ci};
+use crate::typed::Typed;
 
 /// What to run, and how: the command line and the file of tasks, validated.
 pub(crate) struct Run {
@@ -161,8 +162,13 @@ impl Run {
         let ledger = Ledger::new(memory, options.slowest, past, records, progress);
         let ledger = Arc::new(ledger);
         let (order, conveyor) = Order::new(options.keep_order);
+        let names = plan.tasks.iter().map(|task| task.name.clone()).collect();
+        let typed = Typed::new(options.tty, options.reader, names);
+        let passed_on = tokio::spawn(typed.clone().pass_on());
         let around = Surroundings {
             guards: guards.clone(),
+            typed: typed.clone(),
+            told: output::variables(options.colour),
             sink,
             show: options.show,
             order,
@@ -187,7 +193,7 @@ impl Run {
         tokio::pin!(conveyor);
         let mut carried = None;
         {
-            let driven = drive(&engine, input, &mut writer, stops, &guards, &ledger);
+            let driven = drive(&engine, input, &mut writer, stops, &guards, &typed, &ledger);
             tokio::pin!(driven);
             loop {
                 tokio::select! {
@@ -198,6 +204,8 @@ impl Run {
             }
         }
 
+        passed_on.abort();
+        typed.show(true);
         let elapsed = engine.elapsed();
         let (cause, internal) = (engine.cause(), engine.take_internal());
         let failed = engine.has_failed();
@@ -279,6 +287,7 @@ impl<'a> Stops<'a> {
             match self.signals.next().await {
                 Asked::Stop(stop) => return stop,
                 Asked::Suspend => self.suspend(|| {}, || {}),
+                Asked::Resize => {}
             }
         }
     }
@@ -357,6 +366,7 @@ async fn drive(
     writer: &mut Writer,
     stops: &mut Stops<'_>,
     guards: &Guards,
+    typed: &Typed,
     ledger: &Ledger,
 ) {
     let work = Arc::clone(engine).run(input);
@@ -376,7 +386,14 @@ async fn drive(
                     ledger.progress().stopping();
                 }
                 (Asked::Stop(_), Some(_)) => stops.skip_everything(),
-                (Asked::Suspend, _) => stops.suspend(|| guards.suspend(), || guards.resume()),
+                (Asked::Suspend, _) => {
+                    let suspend = || {
+                        guards.suspend();
+                        typed.show(true);
+                    };
+                    stops.suspend(suspend, || guards.resume());
+                }
+                (Asked::Resize, _) => typed.resize(),
             },
             error = writer.failed(), if !output_failed => {
                 output_failed = true;

@@ -46,6 +46,8 @@ pub(crate) enum Asked {
     Stop(Stop),
     /// Ctrl-Z.
     Suspend,
+    /// The terminal has another size.
+    Resize,
 }
 
 impl fmt::Display for Stop {
@@ -65,6 +67,7 @@ pub(crate) struct Signals {
     quit: Option<Signal>,
     terminate: Signal,
     suspend: Option<Signal>,
+    resize: Signal,
     beats: Arc<AtomicUsize>,
     beating: bool,
 }
@@ -85,6 +88,7 @@ impl Signals {
             quit: unless_ignored(SIGQUIT)?,
             terminate: signal(SignalKind::terminate())?,
             suspend: unless_ignored(SIGTSTP)?,
+            resize: signal(SignalKind::window_change())?,
             beats: Arc::clone(&beats),
             beating: false,
         };
@@ -102,6 +106,7 @@ impl Signals {
             () = arrival(&mut self.quit) => Asked::Stop(Stop::Quit),
             () = arrival(&mut self.hangup) => Asked::Stop(Stop::Hangup),
             () = arrival(&mut self.suspend) => Asked::Suspend,
+            _ = self.resize.recv() => Asked::Resize,
         };
         if let (Asked::Stop(_), false) = (asked, self.beating) {
             self.beating = true;

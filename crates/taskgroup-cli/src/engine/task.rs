@@ -166,6 +166,7 @@ impl Turn {
                 Err(error) => (Default::default(), Some(Trouble::Lost(error))),
             };
             let with = With {
+                name: Some(spec.name.clone()),
                 timeout: spec.timeout,
                 label: self.label(),
                 variables: self.variables(number),
@@ -325,6 +326,7 @@ impl Engine {
             let began = self.elapsed();
             let name = cleanup_name(of, index);
             let with = With {
+                name: None,
                 timeout: Some(work.cleanup_timeout),
                 label: self.labels.of_task(group, &name, None),
                 variables: vec![("TASKGROUP_NAME", name.clone())],

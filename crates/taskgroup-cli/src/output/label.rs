@@ -105,6 +105,13 @@ impl Label {
         }
     }
 
+    /// How wide what precedes a line on standard output is.
+    pub(crate) fn columns(&self) -> usize {
+        let mut prefix = Vec::new();
+        self.0.out.text.write(&mut prefix);
+        measure_text_width(&String::from_utf8_lossy(&prefix))
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.0.name
     }

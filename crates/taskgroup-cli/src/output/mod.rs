@@ -77,6 +77,25 @@ impl Ci {
     }
 }
 
+/// What commands are told, unless they are told otherwise already: to colour what they write, if
+/// our output is coloured. They see a pipe, and would not.
+pub(crate) fn variables(colour: Colour) -> Vec<(&'static str, String)> {
+    if !is_coloured(colour, Stream::Out) || std::env::var_os("NO_COLOR").is_some() {
+        return Vec::new();
+    }
+    let has = |name, word: &str| std::env::var(name).is_ok_and(|value| value.contains(word));
+    let level = match () {
+        () if has("COLORTERM", "truecolor") || has("COLORTERM", "24bit") => "3",
+        () if has("TERM", "256") => "2",
+        () => "1",
+    };
+    let told = [("FORCE_COLOR", level), ("CLICOLOR_FORCE", "1")];
+    let told = told
+        .into_iter()
+        .filter(|(name, _)| std::env::var_os(name).is_none());
+    told.map(|(name, value)| (name, value.to_owned())).collect()
+}
+
 /// Whether output to `stream` is coloured.
 pub(crate) fn is_coloured(colour: Colour, stream: Stream) -> bool {
     let choice = match (colour, stream) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::process::Start;
+use crate::process::{Start, Stdio};
 
 pub(crate) use options::{FileSpec, RunOptions};
 
@@ -206,6 +206,7 @@ impl Work {
                 .collect(),
             cwd: self.cwd.as_ref().map(|cwd| bytes(cwd.as_os_str())),
             grace: self.grace,
+            stdio: Stdio::default(),
         }
     }
 

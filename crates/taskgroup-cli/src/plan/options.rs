@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::process::Level;
+use crate::typed::{Reader, Tty};
 
 /// The options of a run that concern no single task or group.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub(crate) struct RunOptions {
     pub(crate) prefix: Prefixed,
     /// The names of commands of which no output is shown.
     pub(crate) hide: Vec<String>,
+    /// Which commands get a terminal of their own.
+    pub(crate) tty: Tty,
+    /// Which command gets our standard input.
+    pub(crate) reader: Reader,
     /// How many of the slowest commands to name.
     pub(crate) slowest: usize,
     /// The folder for the output of each command.

@@ -1,25 +1,67 @@
 //! One command under its guard: start, wait, stop.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::limits;
 use super::pool::{Guard, Guards, gone};
-use super::wire::{Event, Process, Request, Start, Stopped, StoppedBy};
+use super::terminal::{Feed, Size, Terminal};
+use super::wire::{Event, Process, Request, Start, Stdio, Stopped, StoppedBy};
 use crate::flag::Flag;
 
 /// How often a command is tried that a limit keeps from starting although no other one runs.
 const TRIES: u32 = 30;
 
-/// The read ends of the command's output pipes.
+/// The runner's ends of what the command has as its standard streams.
 pub(crate) struct Pipes {
     pub(crate) stdout: Receiver,
-    pub(crate) stderr: Receiver,
+    /// None if it is the same as standard output.
+    pub(crate) stderr: Option<Receiver>,
+    /// None if standard input is empty.
+    pub(crate) stdin: Option<Feed>,
+    pub(crate) terminal: Option<Arc<Terminal>>,
+}
+
+impl Pipes {
+    /// With the descriptors for the command. A terminal has this size.
+    fn open(stdio: Stdio, size: Size) -> io::Result<(Pipes, Vec<OwnedFd>)> {
+        if let Stdio::Terminal { input } = stdio {
+            let (terminal, theirs) = Terminal::open(size)?;
+            let terminal = Arc::new(terminal);
+            let pipes = Pipes {
+                stdout: terminal.output()?,
+                stderr: None,
+                stdin: input.then(|| terminal.input()).transpose()?,
+                terminal: Some(terminal),
+            };
+            return Ok((pipes, vec![theirs]));
+        }
+        let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let mut pipes = Pipes {
+            stdout: Receiver::from_owned_fd(out)?,
+            stderr: Some(Receiver::from_owned_fd(err)?),
+            stdin: None,
+            terminal: None,
+        };
+        let mut theirs = vec![stdout, stderr];
+        if stdio == Stdio::InputAndOutput {
+            let (stdin, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+            pipes.stdin = Some(Feed {
+                to: Sender::from_owned_fd(ours)?,
+                terminal: None,
+            });
+            theirs.insert(0, stdin);
+        }
+        Ok((pipes, theirs))
+    }
 }
 
 /// A started command. If it is dropped before its end, its guard stops it.
@@ -56,16 +98,19 @@ struct End {
 }
 
 impl Contained {
-    /// Starts the command under a guard, with an empty standard input. Waits while a limit of the
+    /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a limit of the
     /// machine keeps it from starting. When it is `given_up` meanwhile, the error is of the kind
     /// `Interrupted`. Not cancel safe.
     pub(crate) async fn start(
         guards: &Guards,
         start: Start,
+        size: Size,
         given_up: impl Fn() -> bool,
     ) -> io::Result<(Contained, Pipes)> {
+        let stdio = start.stdio;
         let request = Request::Start(start);
-        match Contained::try_to_start(guards, &request).await {
+        let try_to_start = || Contained::try_to_start(guards, &request, stdio, size);
+        match try_to_start().await {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
         }
@@ -73,7 +118,7 @@ impl Contained {
         let _turn = guards.turn().await;
         let mut tries = 0;
         while !given_up() {
-            match Contained::try_to_start(guards, &request).await {
+            match try_to_start().await {
                 Err(error) if limits::is_reached(&error) && tries < TRIES => {}
                 result => return result,
             }
@@ -84,21 +129,27 @@ impl Contained {
         Err(io::Error::from(io::ErrorKind::Interrupted))
     }
 
-    async fn try_to_start(guards: &Guards, request: &Request) -> io::Result<(Contained, Pipes)> {
+    async fn try_to_start(
+        guards: &Guards,
+        request: &Request,
+        stdio: Stdio,
+        size: Size,
+    ) -> io::Result<(Contained, Pipes)> {
         loop {
-            let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-            let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
             let mut guard = guards.get()?;
+            let (pipes, theirs) = match Pipes::open(stdio, size) {
+                Ok(pipes) => pipes,
+                Err(error) => {
+                    guards.give_back(guard);
+                    return Err(error);
+                }
+            };
             // The guard may have been killed while it was idle. Then try another one.
-            if guard.ask_with(request, vec![stdout, stderr]).await.is_err() {
+            if guard.ask_with(request, theirs).await.is_err() {
                 guards.bury(&mut guard).await;
                 continue;
             }
             guards.has_command(&guard);
-            let pipes = Pipes {
-                stdout: Receiver::from_owned_fd(out)?,
-                stderr: Receiver::from_owned_fd(err)?,
-            };
             let answer = loop {
                 match guard.event().await {
                     Ok(Event::Ready) => {}

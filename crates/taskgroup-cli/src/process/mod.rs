@@ -21,8 +21,9 @@
 //!
 //! `guard` is that process, `pool` starts guards and communicates with them, `contained` is one
 //! command as the rest of the program sees it, `wire` is the protocol between the two sides,
-//! `children` lists the children of a process, `limits` are those of the machine, `sweep` handles
-//! what a killed guard leaves, `level`, `namespace` and `cgroup` are the stronger levels.
+//! `terminal` is the pseudo-terminal of a command, `children` lists the children of a process,
+//! `limits` are those of the machine, `sweep` handles what a killed guard leaves, `level`,
+//! `namespace` and `cgroup` are the stronger levels.
 
 mod cgroup;
 mod children;
@@ -33,6 +34,7 @@ mod limits;
 mod namespace;
 mod pool;
 mod sweep;
+mod terminal;
 mod wire;
 
 pub(crate) use children::is_under_job_control;
@@ -40,4 +42,6 @@ pub(crate) use contained::{Contained, Leader, Pipes};
 pub(crate) use guard::run_if_asked as guard_if_asked;
 pub(crate) use level::Level;
 pub(crate) use pool::Guards;
-pub(crate) use wire::{Process, Start, Stopped, StoppedBy};
+pub(crate) use terminal::run_if_asked as become_command_if_asked;
+pub(crate) use terminal::{Feed, Keyboard, Size, Terminal};
+pub(crate) use wire::{Process, Start, Stdio, Stopped, StoppedBy};

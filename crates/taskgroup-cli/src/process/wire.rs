@@ -26,12 +26,38 @@ pub(crate) struct Start {
     pub(crate) cwd: Option<Vec<u8>>,
     /// The grace to use if the runner ends.
     pub(crate) grace: Duration,
+    pub(crate) stdio: Stdio,
+}
+
+/// What a command has as its standard input, output and error. Each comes as a descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stdio {
+    /// Two pipes for its output, and an empty input.
+    #[default]
+    Output,
+    /// Three pipes.
+    InputAndOutput,
+    /// A terminal, of which it is the session leader.
+    Terminal {
+        /// Whether it is the standard input as well. Otherwise that is empty.
+        input: bool,
+    },
+}
+
+impl Stdio {
+    pub(super) fn descriptors(self) -> usize {
+        match self {
+            Stdio::Output => 2,
+            Stdio::InputAndOutput => 3,
+            Stdio::Terminal { .. } => 1,
+        }
+    }
 }
 
 /// From the runner to a guard.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// With two descriptors, the command's standard output and error.
+    /// With its descriptors: standard input, if any, output and error; or a terminal.
     Start(Start),
     /// Stop the command: SIGTERM, the grace, SIGKILL.
     Stop {
@@ -118,11 +144,11 @@ const LENGTH: usize = size_of::<u32>();
 
 /// Sends the beginning of `bytes`, and with it the descriptors. Returns how much was sent.
 pub(super) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
         let fits = control.push(SendAncillaryMessage::ScmRights(fds));
-        assert!(fits, "the space is for two descriptors");
+        assert!(fits, "the space is for three descriptors");
     }
     let flags = SendFlags::NOSIGNAL;
     Ok(sendmsg(
@@ -144,7 +170,7 @@ impl Inbox {
     /// Takes the bytes that are there now, without waiting. Returns false at the end of the stream.
     pub(super) fn receive(&mut self, socket: impl AsFd) -> io::Result<bool> {
         let mut chunk = [0; 16 << 10];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(
             socket,
@@ -198,6 +224,7 @@ mod tests {
             env: vec![(b"A".to_vec(), None)],
             cwd: None,
             grace: Duration::from_millis(1),
+            stdio: Stdio::Output,
         };
         let first = frame(&Request::Start(start.clone()));
         let sent = send(&here, &first[..7], &[write_end.as_fd(), write_end.as_fd()]).unwrap();

@@ -22,6 +22,7 @@ use crate::input::{From, Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::{GroupSpec, Plan, Policy, ROOT, RunOptions, TaskSpec, Total, Work, file};
 use crate::run::Run;
+use crate::typed::Reader;
 use crate::{man, report};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
@@ -80,7 +81,8 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         }
         None => words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error)),
     };
-    words::check_hidden(&plan, &common.hide).unwrap_or_else(|error| usage_error(verb, &error));
+    let mut options = options;
+    words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.jobs = common.jobs.or(root.jobs);
     root.deadline = root.deadline.into_iter().chain(common.deadline).min();
@@ -111,6 +113,16 @@ fn map(raw: MapArgs) -> Exit {
             ),
         ),
     };
+    let mut options = options;
+    if let Reader::Named(_) = options.reader {
+        usage_error(
+            "map",
+            &"--stdin cannot be used with map: its commands have no names yet",
+        );
+    }
+    if let From::Stdin(_) = from {
+        options.reader = Reader::Nobody;
+    }
     let root = GroupSpec {
         on_failure: raw.failure.on_failure(),
         jobs: common.jobs.or_else(processors),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::args::{Common, RunArgs};
 use crate::output::{Ci, Prefixed, Show};
 use crate::plan::{GroupSpec, Plan, Policy, ROOT, Retry, RunOptions, TaskSpec, Work, names};
+use crate::typed::{Reader, Tty};
 
 /// Errors in the command line, and where they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,16 +29,19 @@ pub(super) enum UsageError {
         names: usize,
         commands: usize,
     },
-    /// A name that no command has.
-    NothingToHide {
-        name: String,
-    },
     BlankName {
         position: usize,
     },
     UnprintableName {
         position: usize,
         name: String,
+    },
+    /// A name that no command has. A wrong name for `--hide` would hide nothing, and look right.
+    NoSuchCommand {
+        flag: &'static str,
+        name: String,
+        /// Some of the names there are.
+        names: Vec<String>,
     },
     DuplicateName {
         first: usize,
@@ -80,15 +84,6 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     })
 }
 
-/// What is hidden has to be there: otherwise a wrong name would hide nothing, and look right.
-pub(super) fn check_hidden(plan: &Plan, hide: &[String]) -> Result<(), UsageError> {
-    let is_there = |name: &&String| plan.tasks.iter().any(|task| task.name == **name);
-    match hide.iter().find(|name| !is_there(name)) {
-        Some(name) => Err(UsageError::NothingToHide { name: name.clone() }),
-        None => Ok(()),
-    }
-}
-
 pub(super) fn retry(common: &Common) -> Retry {
     Retry {
         times: common.retries.unwrap_or(Retry::NEVER.times),
@@ -116,11 +111,45 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
             false => common.prefix.clone(),
         },
         hide: common.hide.clone(),
+        tty: common.tty(),
+        reader: common.reader(),
         slowest: common.slowest,
         results: common.results.clone(),
         files: common.written(),
         reads: Vec::new(),
     })
+}
+
+/// Checks the names in `--hide`, `--tty` and `--stdin`, now that those of the commands are known.
+pub(super) fn check_names(options: &mut RunOptions, plan: &Plan) -> Result<(), UsageError> {
+    let known = |flag, name: &String| {
+        let names = plan.tasks.iter().map(|task| &*task.name);
+        if names.clone().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(UsageError::NoSuchCommand {
+            flag,
+            name: name.clone(),
+            names: names.take(10).map(str::to_owned).collect(),
+        })
+    };
+    let mut hidden = options.hide.iter();
+    hidden.try_for_each(|name| known("--hide", name))?;
+    if let Tty::Named(names) = &options.tty {
+        names.iter().try_for_each(|name| known("--tty", name))?;
+    }
+    match &options.reader {
+        // Checked after names that could be these words.
+        Reader::Named(name) if known("--stdin", name).is_ok() => {}
+        Reader::Named(name) if name == "none" => options.reader = Reader::Nobody,
+        Reader::Named(name) if name == "first" => {
+            let first = plan.tasks.first().map(|task| task.name.clone());
+            options.reader = first.map_or(Reader::Nobody, Reader::Named);
+        }
+        Reader::Named(name) => known("--stdin", name)?,
+        Reader::Nobody | Reader::WithTerminal => {}
+    }
+    Ok(())
 }
 
 fn check(common: &Common) -> Result<(), UsageError> {
@@ -201,8 +230,12 @@ impl fmt::Display for UsageError {
                 f,
                 "--names must have one name for each command: {names} given for {commands}"
             ),
-            UsageError::NothingToHide { name } => {
-                write!(f, "--hide: no command has the name {name:?}")
+            UsageError::NoSuchCommand { flag, name, names } => {
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "{flag}: no command has the name {name:?}; the names are: {names}"
+                )
             }
             UsageError::BlankName { position } => write!(f, "--names: name {position} is empty"),
             UsageError::UnprintableName { position, name } => write!(

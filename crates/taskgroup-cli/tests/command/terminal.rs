@@ -1,29 +1,73 @@
 //! Commands and the terminal.
 
 use std::fs::File;
-use std::io::Read;
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::support::{Ended, Running, Sandbox, guarded};
 
-/// Runs `taskgroup` in the foreground of a terminal of its own.
+/// `taskgroup` in the foreground of a terminal of its own, on which the test types.
+struct Session {
+    running: Running,
+    terminal: File,
+}
+
+const SIZE: Winsize = Winsize {
+    ws_row: 30,
+    ws_col: 100,
+    ws_xpixel: 0,
+    ws_ypixel: 0,
+};
+
+impl Session {
+    fn start(sandbox: &Sandbox, args: &[&str]) -> Session {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        tcsetwinsize(&pty.master, SIZE).unwrap();
+        let mut setsid = Command::new("setsid");
+        setsid.args(["--wait", "--ctty", env!("CARGO_BIN_EXE_taskgroup"), "run"]);
+        let mut command = sandbox.through(setsid);
+        let running = Running::of(command.args(args).stdin(File::from(pty.slave)));
+        let terminal = File::from(pty.master);
+        Session { running, terminal }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.terminal.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits until what is typed is shown, or not.
+    fn shows_what_is_typed(&self, shown: bool) {
+        let terminal = self.terminal.try_clone().unwrap();
+        guarded("the settings of the terminal", move || {
+            let shows = || {
+                tcgetattr(&terminal)
+                    .unwrap()
+                    .local_modes
+                    .contains(LocalModes::ECHO)
+            };
+            while shows() != shown {
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    fn ended(self) -> Ended {
+        let mut terminal = self.terminal;
+        let reader = std::thread::spawn(move || {
+            let mut shown = Vec::new();
+            // It ends with an error, when no process has the other side open.
+            let _ = terminal.read_to_end(&mut shown);
+        });
+        let ended = self.running.ended();
+        guarded("a terminal that stays open", || reader.join().unwrap());
+        ended
+    }
+}
+
 fn on_a_terminal(sandbox: &Sandbox, args: &[&str]) -> Ended {
-    let pty = nix::pty::openpty(None, None).unwrap();
-    let mut setsid = Command::new("setsid");
-    setsid.args(["--wait", "--ctty", env!("CARGO_BIN_EXE_taskgroup"), "run"]);
-    let mut command = sandbox.through(setsid);
-    let running = Running::of(command.args(args).stdin(File::from(pty.slave)));
-    drop(command);
-    let mut terminal = File::from(pty.master);
-    let reader = std::thread::spawn(move || {
-        let mut shown = Vec::new();
-        // It ends with an error, when no process has the other side open.
-        let _ = terminal.read_to_end(&mut shown);
-        shown
-    });
-    let ended = running.ended();
-    guarded("a terminal that stays open", || reader.join().unwrap());
-    ended
+    Session::start(sandbox, args).ended()
 }
 
 #[test]
@@ -62,4 +106,210 @@ fn a_command_that_stops_itself_for_another_reason_has_not_failed() {
     let ended = on_a_terminal(&sandbox, &["--names=stops,waker", &stops, waker]);
     ended.code(0);
     assert_eq!(ended.out(), "stops | went on\n");
+}
+
+#[test]
+fn a_command_gets_a_terminal_of_the_right_size() {
+    let sandbox = Sandbox::new();
+    let ended = on_a_terminal(
+        &sandbox,
+        &[
+            "--tty=a",
+            "--names=a,b",
+            "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && stty size && tty > \"$DIR/tty\"",
+            "[ -t 1 ] || echo none",
+        ],
+    );
+    ended.code(0);
+    // `a | ` takes four columns.
+    assert!(ended.out().contains("a | 30 96\n"), "{}", ended.out());
+    assert!(ended.out().contains("b | none\n"), "{}", ended.out());
+    assert!(sandbox.read("tty").starts_with("/dev/pts/"));
+}
+
+#[test]
+fn a_terminal_follows_the_size_of_ours() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let session = Session::start(
+        &sandbox,
+        &[
+            "--tty",
+            "--names=a",
+            "trap 'stty size; exit' WINCH; echo x > \"$DIR/ready\"; while :; do sleep 0.01; done",
+        ],
+    );
+    sandbox.hear("ready");
+    let larger = Winsize {
+        ws_col: 120,
+        ..SIZE
+    };
+    tcsetwinsize(&session.terminal, larger).unwrap();
+    let ended = session.ended();
+    ended.code(0);
+    assert_eq!(ended.out(), "a | 30 116\n");
+}
+
+#[test]
+fn a_prompt_is_answered_and_a_password_is_not_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let mut session = Session::start(
+        &sandbox,
+        &[
+            "--tty",
+            "--names=ask",
+            "printf 'Password: ' > /dev/tty; stty -echo; echo x > \"$DIR/ready\"; read x < /dev/tty
+             stty echo; echo; echo \"got $x\"; echo x > \"$DIR/ready\"; read y; echo \"and $y\"",
+        ],
+    );
+    sandbox.hear("ready");
+    session.shows_what_is_typed(false);
+    session.types("secret\n");
+    sandbox.hear("ready");
+    session.shows_what_is_typed(true);
+    session.types("more\n");
+    let ended = session.ended();
+    ended.code(0);
+    assert!(
+        ended.out().contains("ask | Password: \nask | got secret\n"),
+        "{}",
+        ended.out()
+    );
+    assert!(ended.out().ends_with("ask | and more\n"), "{}", ended.out());
+}
+
+#[test]
+fn a_line_goes_to_the_command_that_it_names() {
+    for way in ["--stdin=first", "--tty", "--stdin=a"] {
+        let sandbox = Sandbox::new();
+        sandbox.fifo("a");
+        sandbox.fifo("b");
+        let reads = "echo x > \"$DIR/$TASKGROUP_NAME\"; read x; echo \"got $x\"";
+        let mut session = Session::start(&sandbox, &[way, "--names=a,b", reads, reads]);
+        sandbox.hear("a");
+        sandbox.hear("b");
+        session.types("b: two\none: b: x\n");
+        let ended = session.ended();
+        ended.code(0);
+        assert!(
+            ended.out().contains("b | got two\n"),
+            "{way}: {}",
+            ended.out()
+        );
+        assert!(
+            ended.out().contains("a | got one: b: x\n"),
+            "{way}: {}",
+            ended.out()
+        );
+    }
+}
+
+#[test]
+fn the_end_of_what_is_typed_ends_the_input() {
+    for way in ["--stdin=first", "--tty"] {
+        let sandbox = Sandbox::new();
+        let mut session = Session::start(&sandbox, &[way, "--names=a", "cat; echo end"]);
+        session.types("text\n\u{4}");
+        let ended = session.ended();
+        ended.code(0);
+        assert!(
+            ended.out().ends_with("a | text\na | end\n"),
+            "{way}: {}",
+            ended.out()
+        );
+    }
+}
+
+/// Runs with this standard input, which is no terminal.
+fn with_input(args: &[&str], input: &'static [u8]) -> Ended {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
+    let mut running = Running::of(command.arg("run").args(args).stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(input));
+    let ended = running.ended();
+    let _ = writer.join().unwrap();
+    ended
+}
+
+#[test]
+fn a_pipe_goes_to_one_command_unchanged() {
+    let input = b"b: x\n\xff\0end";
+    for who in ["--stdin=a", "--stdin=first"] {
+        let ended = with_input(&[who, "--names=a,b", "cat", "cat; echo empty"], input);
+        ended.code(0);
+        let out = String::from_utf8_lossy(&ended.out).into_owned();
+        assert!(out.contains("a | b: x\na | \u{fffd}\0end\n"), "{out:?}");
+        assert!(out.contains("b | empty\n"), "{out:?}");
+    }
+    let ended = with_input(&["--stdin=b", "--names=a,b", "-j1", "true", "wc -c"], input);
+    assert_eq!(ended.code(0).out(), "b | 10\n");
+    let ended = with_input(&["--stdin=none", "--names=a", "wc -c"], input);
+    assert_eq!(ended.code(0).out(), "a | 0\n");
+    // Nothing can be typed, so a terminal alone must not wait for it.
+    let ended = with_input(
+        &["--tty", "--names=a", "wc -c; [ -t 1 ] && echo yes"],
+        input,
+    );
+    assert_eq!(ended.code(0).out(), "a | 0\na | yes\n");
+}
+
+/// More than all buffers hold, for a command that reads late, and for one that never does.
+#[test]
+fn a_long_input_waits_for_its_reader() {
+    let input: &'static [u8] = vec![b'x'; 1 << 20].leak();
+    let ended = with_input(&["--stdin=first", "--names=a", "sleep 0.1; wc -c"], input);
+    assert_eq!(ended.code(0).out(), "a | 1048576\n");
+    with_input(&["--stdin=first", "--names=a", "true"], input).code(0);
+}
+
+#[test]
+fn a_name_that_no_command_has_is_refused() {
+    for flag in ["--tty=x", "--stdin=x"] {
+        let what = flag.split('=').next().unwrap();
+        Sandbox::new()
+            .run(&[flag, "--names=a,b", "true", "true"])
+            .code(2)
+            .says(&format!(
+                "{what}: no command has the name \"x\"; the names are: a, b"
+            ));
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .verb("map", &["--stdin=a", "true", ":::", "1"])
+        .code(2);
+}
+
+#[test]
+fn a_program_that_cannot_be_started_on_a_terminal_is_told() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("t.toml", "tasks.t.run = ['no-such-program']");
+    sandbox
+        .run(&["--tty", "-f", &file])
+        .code(1)
+        .says("could not be started: `no-such-program`: no such program in PATH");
+}
+
+#[test]
+fn commands_colour_what_they_write_if_our_output_is_coloured() {
+    let sandbox = Sandbox::new();
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = sandbox.command();
+        for name in ["FORCE_COLOR", "COLORTERM", "TERM"] {
+            command.env_remove(name);
+        }
+        let text = "echo \"$FORCE_COLOR,$CLICOLOR_FORCE\"";
+        command.arg("run").args(args).args(["--prefix=none", text]);
+        let ended = Running::of(command.envs(env.iter().copied())).ended();
+        ended.code(0).out().to_owned()
+    };
+    assert_eq!(run(&[], &[]), ",\n");
+    assert_eq!(run(&["--color=always"], &[]), "1,1\n");
+    assert_eq!(
+        run(&["--color=always"], &[("TERM", "xterm-256color")]),
+        "2,1\n"
+    );
+    assert_eq!(run(&["--color=always"], &[("FORCE_COLOR", "0")]), "0,1\n");
+    assert_eq!(run(&["--color=always"], &[("NO_COLOR", "1")]), ",\n");
 }

@@ -86,6 +86,8 @@ enum Shape {
     Nested,
     /// The same, but the inner one gets the signals.
     Inner,
+    /// Each has a terminal of its own.
+    Terminals,
 }
 
 impl Happens {
@@ -142,6 +144,9 @@ fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, E
             words.extend(flags.map(|flag| format!("{flag}=/dev/full")));
         }
         _ => {}
+    }
+    if shape == Shape::Terminals {
+        words.push("--tty".to_owned());
     }
     if shape == Shape::OneSlot {
         words.push("-j1".to_owned());
@@ -355,6 +360,15 @@ fn each_one_alone_whatever_happens() {
     for (name, _) in JOBS {
         for event in EVENTS {
             check("guard", &[name], event, Shape::Plain);
+        }
+    }
+}
+
+#[test]
+fn all_seven_on_terminals_whatever_happens() {
+    for level in levels() {
+        for event in EVENTS {
+            check(level, &all_names(), event, Shape::Terminals);
         }
     }
 }

@@ -72,13 +72,12 @@ struct Suspended {
 impl Charge {
     pub(super) fn spawn(
         start: &Start,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
+        given: Vec<OwnedFd>,
         cgroup: Option<Cgroup>,
     ) -> io::Result<Charge> {
         let started = Instant::now();
         // The handle adds nothing: the guard waits for the leader by its pid.
-        let leader = Pid::from_child(&spawn(start, stdout, stderr)?);
+        let leader = Pid::from_child(&spawn(start, given)?);
         Ok(Charge {
             leader,
             leader_ended: false,

@@ -211,10 +211,17 @@ impl Guard {
     }
 
     fn begin(&mut self, start: &Start) {
-        let (Some(stdout), Some(stderr)) = (self.inbox.fd(), self.inbox.fd()) else {
-            return self.report(&not_started(&io::Error::other("its pipes did not arrive")));
-        };
-        match self.spawn(start, stdout, stderr) {
+        let mut given = Vec::new();
+        while given.len() < start.stdio.descriptors() {
+            match self.inbox.fd() {
+                Some(fd) => given.push(fd),
+                None => {
+                    let error = io::Error::other("its descriptors did not arrive");
+                    return self.report(&not_started(&error));
+                }
+            }
+        }
+        match self.spawn(start, given) {
             Ok(charge) => {
                 self.charge = Some(charge);
                 self.report(&Event::Started);
@@ -223,13 +230,13 @@ impl Guard {
         }
     }
 
-    fn spawn(&self, start: &Start, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Charge> {
+    fn spawn(&self, start: &Start, given: Vec<OwnedFd>) -> io::Result<Charge> {
         let Some(cgroup) = &self.cgroup else {
-            return Charge::spawn(start, stdout, stderr, None);
+            return Charge::spawn(start, given, None);
         };
         // What starts in there stays in there. The guard itself leaves again.
         let inside = cgroup.visit()?;
-        let charge = Charge::spawn(start, stdout, stderr, Some(cgroup.clone()));
+        let charge = Charge::spawn(start, given, Some(cgroup.clone()));
         inside.leave()?;
         charge
     }

@@ -7,11 +7,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use rustix::io::Errno;
 
-use crate::process::wire::Start;
+use crate::process::terminal;
+use crate::process::wire::{Start, Stdio};
 
 /// The kernel takes no argument of this size, its end included.
 const TOO_LONG: usize = 128 << 10;
@@ -23,15 +24,16 @@ const READS_ITS_SCRIPT: &[u8] = b"eval \"exec < /dev/null\n$(cat)\"";
 /// How much of a file shows whether it is a script.
 const HEAD: usize = 256;
 
-/// Starts the command in a process group of its own.
-pub(super) fn spawn(start: &Start, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Child> {
+/// Starts the command in a process group of its own, with the descriptors that its standard
+/// streams need.
+pub(super) fn spawn(start: &Start, given: Vec<OwnedFd>) -> io::Result<Child> {
     let mut argv: Vec<&[u8]> = start.argv.iter().map(Vec::as_slice).collect();
-    let mut stdin = Stdio::from(null()?);
+    let mut streams = Streams::new(start.stdio, given)?;
     if let Some(at) = script(&argv) {
         let text = argv[at];
-        if text.len() >= TOO_LONG {
+        if text.len() >= TOO_LONG && streams.input_is_empty {
             argv[at] = READS_ITS_SCRIPT;
-            stdin = Stdio::from(held(text)?);
+            streams.input = held(text)?.into();
         } else if matches!(text.first(), Some(b'-' | b'+')) && argv[at - 1] != b"--" {
             // Otherwise the shell takes the script for its options.
             argv.insert(at, b"--");
@@ -40,31 +42,101 @@ pub(super) fn spawn(start: &Start, stdout: OwnedFd, stderr: OwnedFd) -> io::Resu
     let (program, arguments) = argv
         .split_first()
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    if let Stdio::Terminal { .. } = start.stdio {
+        return on_a_terminal(start, program, arguments, &streams);
+    }
     let mut first = command(start, OsStr::from_bytes(program), arguments);
-    first.stdin(stdin).stdout(stdout.try_clone()?);
-    let error = match first.stderr(stderr.try_clone()?).spawn() {
+    let error = match streams.attach(&mut first)?.process_group(0).spawn() {
         Ok(child) => return Ok(child),
         Err(error) => error,
     };
     if Errno::from_io_error(&error) != Some(Errno::NOEXEC) {
         return Err(explained(error, start, program, arguments));
     }
-    // What every shell does with a script that has no first line that says by what to run it.
-    let Some(path) = found(start, program).filter(|path| is_text(path)) else {
+    let words = as_script(start, program, arguments)?;
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let mut by_shell = command(start, OsStr::new("/bin/sh"), &words);
+    streams.attach(&mut by_shell)?.process_group(0).spawn()
+}
+
+/// Starts the process that makes a session, takes the terminal and becomes the command. What would
+/// keep the command from starting is found before that.
+fn on_a_terminal(
+    start: &Start,
+    program: &[u8],
+    arguments: &[&[u8]],
+    streams: &Streams,
+) -> io::Result<Child> {
+    let Some(path) = found(start, program) else {
+        let error = io::Error::from(Errno::NOENT);
+        return Err(explained(error, start, program, arguments));
+    };
+    if interpreter(&path).is_some_and(|interpreter| !interpreter.exists()) {
+        let error = io::Error::from(Errno::NOENT);
+        return Err(explained(error, start, program, arguments));
+    }
+    let words = [&[terminal::MARK.as_bytes(), program][..], arguments].concat();
+    let mut command = command(start, OsStr::new("/proc/self/exe"), &words);
+    let child = streams.attach(&mut command)?.spawn();
+    child.map_err(|error| explained(error, start, program, arguments))
+}
+
+/// What every shell does with a script that has no first line that says by what to run it.
+fn as_script(start: &Start, program: &[u8], arguments: &[&[u8]]) -> io::Result<Vec<Vec<u8>>> {
+    let path = found(start, program).filter(|path| is_text(path));
+    let Some(path) = path else {
         let text = "it is neither a program for this system nor a script";
-        return Err(io::Error::new(error.kind(), text));
+        return Err(io::Error::other(text));
     };
     let words = [&[path.as_os_str().as_bytes()][..], arguments].concat();
-    let mut by_shell = command(start, OsStr::new("/bin/sh"), &words);
-    let by_shell = by_shell.stdin(null()?).stdout(stdout).stderr(stderr);
-    by_shell.spawn()
+    Ok(words.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// The standard streams of a command.
+struct Streams {
+    input: OwnedFd,
+    input_is_empty: bool,
+    output: OwnedFd,
+    error: OwnedFd,
+}
+
+impl Streams {
+    fn new(stdio: Stdio, given: Vec<OwnedFd>) -> io::Result<Streams> {
+        let missing = || io::Error::from(io::ErrorKind::InvalidInput);
+        let mut given = given.into_iter();
+        let mut next = || given.next().ok_or_else(missing);
+        let (input, input_is_empty, output) = match stdio {
+            Stdio::Output => (null()?.into(), true, next()?),
+            Stdio::InputAndOutput => (next()?, false, next()?),
+            Stdio::Terminal { input: false } => (null()?.into(), true, next()?),
+            Stdio::Terminal { input: true } => {
+                let terminal = next()?;
+                (terminal.try_clone()?, false, terminal)
+            }
+        };
+        let error = match stdio {
+            Stdio::Terminal { .. } => output.try_clone()?,
+            _ => next()?,
+        };
+        Ok(Streams {
+            input,
+            input_is_empty,
+            output,
+            error,
+        })
+    }
+
+    /// Gives copies to the command: it may be tried twice.
+    fn attach<'a>(&self, command: &'a mut Command) -> io::Result<&'a mut Command> {
+        let command = command.stdin(self.input.try_clone()?);
+        let command = command.stdout(self.output.try_clone()?);
+        Ok(command.stderr(self.error.try_clone()?))
+    }
 }
 
 fn command(start: &Start, program: &OsStr, arguments: &[&[u8]]) -> Command {
     let mut command = Command::new(program);
-    command
-        .args(arguments.iter().map(|word| OsStr::from_bytes(word)))
-        .process_group(0);
+    command.args(arguments.iter().map(|word| OsStr::from_bytes(word)));
     for (name, value) in &start.env {
         let name = OsStr::from_bytes(name);
         match value {

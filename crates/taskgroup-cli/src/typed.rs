@@ -1,0 +1,343 @@
+//! What comes in on our standard input, for the commands that get it.
+//!
+//! On a terminal, each line goes to one command: `name: text` to the command with that name, any
+//! other line to the one that was chosen, or else to the first one that runs. From a pipe or a file
+//! every byte goes to one command, unchanged.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, IsTerminal, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::sleep;
+
+use crate::process::{Feed, Keyboard, Size, Stdio, Terminal};
+
+const CHUNK: usize = 16 << 10;
+
+/// How many pieces wait for a command that does not read.
+const QUEUE: usize = 16;
+
+/// How often to look whether what is typed may be shown, and whether it may be read.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Which commands get a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tty {
+    #[default]
+    Nobody,
+    All,
+    /// Those with these names.
+    Named(Vec<String>),
+}
+
+/// Which command gets our standard input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reader {
+    #[default]
+    Nobody,
+    Named(String),
+    /// The first one that has a terminal and runs.
+    WithTerminal,
+}
+
+/// Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Typed(Arc<Inner>);
+
+struct Inner {
+    tty: Tty,
+    reader: Reader,
+    is_typed: bool,
+    /// Of all commands that lines may be for.
+    names: Vec<String>,
+    state: Mutex<State>,
+    /// A command has begun.
+    begun: Notify,
+    keyboard: Mutex<Option<Keyboard>>,
+}
+
+/// In the order of the plan; what is not in it, in the order of the starts.
+type Key = (usize, u64);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// The commands that run and get input, or have a terminal.
+    commands: BTreeMap<Key, Command>,
+    /// The end of the input has come.
+    ended: bool,
+    /// The names of those that have begun.
+    begun: HashSet<String>,
+    /// Lines for commands that have not begun yet.
+    held: Vec<(String, Vec<u8>)>,
+}
+
+struct Command {
+    name: String,
+    /// Nothing for the end of the input.
+    to: Option<mpsc::Sender<Option<Vec<u8>>>>,
+    terminal: Option<Weak<Terminal>>,
+    /// The columns of its label.
+    label: usize,
+}
+
+/// A command that runs, until this is dropped.
+pub(crate) struct Place {
+    typed: Typed,
+    key: Key,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.typed.lock().commands.remove(&self.key);
+    }
+}
+
+impl Typed {
+    pub(crate) fn new(tty: Tty, reader: Reader, names: Vec<String>) -> Typed {
+        Typed(Arc::new(Inner {
+            tty,
+            reader,
+            is_typed: io::stdin().is_terminal(),
+            names,
+            state: Mutex::default(),
+            begun: Notify::new(),
+            keyboard: Mutex::default(),
+        }))
+    }
+
+    /// What the command with this name has as its standard streams.
+    pub(crate) fn stdio(&self, name: &str) -> Stdio {
+        let has_terminal = match &self.0.tty {
+            Tty::Nobody => false,
+            Tty::All => true,
+            Tty::Named(names) => names.iter().any(|known| known == name),
+        };
+        let input = match &self.0.reader {
+            Reader::Nobody => false,
+            // A line may go to any of them.
+            _ if self.0.is_typed && has_terminal => true,
+            Reader::Named(_) if self.0.is_typed => true,
+            Reader::Named(reader) => reader == name,
+            Reader::WithTerminal => false,
+        };
+        match (has_terminal, input) {
+            (true, input) => Stdio::Terminal { input },
+            (false, true) => Stdio::InputAndOutput,
+            (false, false) => Stdio::Output,
+        }
+    }
+
+    /// A command has begun. Its input arrives at the future, which never resolves.
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        label: usize,
+        feed: Option<Feed>,
+        terminal: Option<&Arc<Terminal>>,
+    ) -> (Place, impl Future<Output = ()> + Send + use<>) {
+        let (sender, input) = mpsc::channel(QUEUE);
+        let mut state = self.lock();
+        let index = self.0.names.iter().position(|known| known == name);
+        let key = (index.unwrap_or(usize::MAX), state.next);
+        state.next += 1;
+        if state.begun.insert(name.to_owned()) {
+            let held = std::mem::take(&mut state.held);
+            let (now, later) = held.into_iter().partition(|(to, _)| to == name);
+            state.held = later;
+            for (_, line) in now {
+                // More than fits was typed before anything could read it.
+                let _ = sender.try_send(Some(line));
+            }
+        }
+        let command = Command {
+            name: name.to_owned(),
+            to: feed.is_some().then_some(sender),
+            terminal: terminal.map(Arc::downgrade),
+            label,
+        };
+        if let (Some(terminal), Some(ours)) = (terminal, Size::ours()) {
+            // Ours may have another size than when this one was opened.
+            terminal.resize(ours.beside(label));
+        }
+        let ended = state.ended;
+        state.commands.insert(key, command);
+        drop(state);
+        self.0.begun.notify_waiters();
+        let place = Place {
+            typed: self.clone(),
+            key,
+        };
+        (place, deliver(feed, input, ended))
+    }
+
+    /// Gives all terminals the size that ours has now.
+    pub(crate) fn resize(&self) {
+        let Some(ours) = Size::ours() else { return };
+        for command in self.lock().commands.values() {
+            if let Some(terminal) = command.terminal.as_ref().and_then(Weak::upgrade) {
+                terminal.resize(ours.beside(command.label));
+            }
+        }
+    }
+
+    /// Passes the input on. Does nothing if no command gets any. Never resolves.
+    pub(crate) async fn pass_on(self) {
+        if self.0.reader == Reader::Nobody
+            || (self.0.reader == Reader::WithTerminal && !self.0.is_typed)
+        {
+            return std::future::pending().await;
+        }
+        *self.keyboard() = Keyboard::ours();
+        let Ok(mut pieces) = read_standard_input(self.0.is_typed) else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::select! {
+                piece = pieces.recv() => match piece {
+                    Some(piece) => self.route(piece).await,
+                    None => break,
+                },
+                () = sleep(LOOK), if self.0.is_typed => {}
+            }
+            self.show(self.is_shown());
+        }
+        if !self.0.is_typed {
+            self.lock().ended = true;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Shows what is typed, or not. It is shown when no command can be asking for it.
+    pub(crate) fn show(&self, shown: bool) {
+        if let Some(keyboard) = &mut *self.keyboard() {
+            keyboard.echo(shown);
+        }
+    }
+
+    fn keyboard(&self) -> MutexGuard<'_, Option<Keyboard>> {
+        let keyboard = self.0.keyboard.lock();
+        keyboard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty piece is the end of the input.
+    async fn route(&self, piece: Vec<u8>) {
+        if let (true, Some((name, text))) = (self.0.is_typed, self.addressed(&piece)) {
+            let text = text.to_vec();
+            let to = {
+                let mut state = self.lock();
+                let mut commands = state.commands.values();
+                let named = commands.find(|command| command.name == *name);
+                let to = named.map(|command| command.to.clone());
+                if to.is_none() && !state.begun.contains(name) {
+                    state.held.push((name.clone(), text.clone()));
+                }
+                to.flatten()
+            };
+            if let Some(to) = to {
+                // An error means that the command has ended meanwhile.
+                let _ = to.send(Some(text)).await;
+            }
+            return;
+        }
+        let to = loop {
+            let begun = self.0.begun.notified();
+            if let Some(to) = self.chosen() {
+                break to;
+            }
+            // What comes before the command has begun waits for it.
+            begun.await;
+        };
+        let _ = to.send((!piece.is_empty()).then_some(piece)).await;
+    }
+
+    /// The command that a line names, and what it gets. A longer name counts before a shorter one.
+    fn addressed<'a>(&self, line: &'a [u8]) -> Option<(&String, &'a [u8])> {
+        let names = self.0.names.iter().filter_map(|name| {
+            let rest = line.strip_prefix(name.as_bytes())?;
+            Some((name, rest.strip_prefix(b": ")?))
+        });
+        names.max_by_key(|(name, _)| name.len())
+    }
+
+    /// The command that gets what is for no other one.
+    fn chosen(&self) -> Option<mpsc::Sender<Option<Vec<u8>>>> {
+        let state = self.lock();
+        let mut commands = state.commands.values();
+        let chosen = commands.find(|command| self.is_chosen(command))?;
+        chosen.to.clone()
+    }
+
+    fn is_chosen(&self, command: &Command) -> bool {
+        match &self.0.reader {
+            Reader::Nobody => false,
+            Reader::Named(name) => command.name == *name,
+            Reader::WithTerminal => command.terminal.is_some(),
+        }
+    }
+
+    /// Whether the command that gets what is typed wants it to be shown.
+    fn is_shown(&self) -> bool {
+        let state = self.lock();
+        let mut commands = state.commands.values();
+        let chosen = commands.find(|command| self.is_chosen(command));
+        let terminal = chosen.and_then(|command| command.terminal.as_ref()?.upgrade());
+        terminal.is_none_or(|terminal| terminal.echoes())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes what arrives. Never resolves.
+async fn deliver(mut feed: Option<Feed>, mut input: mpsc::Receiver<Option<Vec<u8>>>, ended: bool) {
+    if ended {
+        feed = end(feed).await;
+    }
+    while let Some(piece) = input.recv().await {
+        feed = match (feed, piece) {
+            (Some(mut feed), Some(bytes)) => feed.write(&bytes).await.ok().map(|()| feed),
+            (feed, None) => end(feed).await,
+            (None, Some(_)) => None,
+        };
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn end(feed: Option<Feed>) -> Option<Feed> {
+    feed?.end().await
+}
+
+/// A read cannot be cancelled, so it has a thread, which is left behind at the end.
+fn read_standard_input(is_typed: bool) -> io::Result<mpsc::Receiver<Vec<u8>>> {
+    let (sender, pieces) = mpsc::channel(1);
+    thread::Builder::new()
+        .name("keyboard".to_owned())
+        .spawn(move || {
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                // In the background a read would stop the whole process.
+                while is_typed && !Keyboard::is_in_front() {
+                    thread::sleep(LOOK);
+                }
+                let count = match io::stdin().read(&mut chunk) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => 0,
+                };
+                let sent = sender.blocking_send(chunk[..count].to_vec());
+                if sent.is_err() || (count == 0 && !is_typed) {
+                    return;
+                }
+                if count == 0 {
+                    // More may be typed after Ctrl-D. Without a terminal there would be no end.
+                    thread::sleep(LOOK);
+                }
+            }
+        })?;
+    Ok(pieces)
+}
