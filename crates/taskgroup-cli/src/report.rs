@@ -5,12 +5,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use anstyle::{AnsiColor, Style};
-use nix::sys::signal::Signal;
 
 use crate::duration::Human;
 use crate::output::{Tail, Trouble, task_style};
 use crate::process::{Level, Process, Stopped, StoppedBy};
 use crate::record::{Cause, Ending, Entry, Record, Summary};
+use crate::signals;
 
 /// The most names of commands that were not started.
 const NAMED: usize = 10;
@@ -379,10 +379,10 @@ fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(126), _) => "exit code 126 (not executable)".to_owned(),
         (Some(127), _) => "exit code 127 (command not found)".to_owned(),
-        (Some(code), _) => match Signal::try_from(code - 128) {
+        (Some(code), _) => match signals::name(code - 128) {
             // A shell exits with this code if a signal ended its command.
-            Ok(signal) => format!("exit code {code} (128 + {signal})"),
-            Err(_) => format!("exit code {code}"),
+            Some(signal) => format!("exit code {code} (128 + {signal})"),
+            None => format!("exit code {code}"),
         },
         (None, Some(number)) => {
             let core = if status.core_dumped() {
@@ -390,9 +390,9 @@ fn ending(status: ExitStatus) -> String {
             } else {
                 ""
             };
-            match Signal::try_from(number) {
-                Ok(signal) => format!("ended by {signal}{core}"),
-                Err(_) => format!("ended by signal {number}{core}"),
+            match signals::name(number) {
+                Some(signal) => format!("ended by {signal}{core}"),
+                None => format!("ended by signal {number}{core}"),
             }
         }
         (None, None) => format!("{status}"),

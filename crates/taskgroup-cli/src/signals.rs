@@ -179,6 +179,11 @@ pub(crate) fn unblock_all() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
+/// The name of the signal with this number, if it has one that is usual.
+pub(crate) fn name(number: i32) -> Option<&'static str> {
+    signal_hook::low_level::signal_name(number)
+}
+
 /// The signals that this process ignores.
 pub(crate) struct Ignored(u64);
 

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-use nix::unistd::read;
+use rustix::io::{Errno, read};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::partial::Place;
@@ -119,14 +118,14 @@ impl Flow {
     async fn take_the_rest(&mut self, pipe: &impl AsFd, chunk: &mut [u8]) -> bool {
         let mut taken = 0;
         while taken < PIPE {
-            match read(pipe, chunk) {
+            match read(pipe, &mut *chunk) {
                 Ok(0) => return false,
                 Ok(count) => {
                     taken += count;
                     self.take(&chunk[..count]).await;
                 }
-                Err(Errno::EINTR) => {}
-                Err(error) => return error == Errno::EAGAIN,
+                Err(Errno::INTR) => {}
+                Err(error) => return error == Errno::AGAIN,
             }
         }
         true

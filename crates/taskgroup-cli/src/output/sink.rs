@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use memchr::memmem;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::write;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, write};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
@@ -288,14 +287,11 @@ fn write_whole(fd: BorrowedFd<'_>, mut bytes: &[u8], blocked: &Blocked) -> Resul
         blocked.lock().since = None;
         match written {
             Ok(count) => bytes = &bytes[count..],
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
                 blocked.lock().since = Some(Instant::now());
                 // Its result does not matter: the write reports the error.
-                let _ = poll(
-                    &mut [PollFd::new(fd, PollFlags::POLLOUT)],
-                    PollTimeout::NONE,
-                );
+                let _ = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None);
             }
             Err(error) => return Err(error),
         }

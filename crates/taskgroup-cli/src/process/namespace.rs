@@ -10,11 +10,10 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::process::{getegid, geteuid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    CapabilitySet, CapabilitySets, UnshareFlags, capabilities, clear_ambient_capability_set,
     configure_capability_in_ambient_set, set_capabilities,
 };
 
@@ -46,12 +45,12 @@ pub(super) fn enter_and_wait(arguments: &[&str]) -> io::Result<()> {
 
 fn make() -> io::Result<()> {
     let (user, group) = (geteuid(), getegid());
-    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    let namespaces = UnshareFlags::NEWPID | UnshareFlags::NEWNS;
     // A process that may do this without a user namespace keeps all its users and groups.
     if unshare(namespaces).is_ok() {
         return Ok(());
     }
-    unshare(namespaces | CloneFlags::CLONE_NEWUSER)?;
+    unshare(namespaces | UnshareFlags::NEWUSER)?;
     // Ids are mapped to themselves. Groups can be mapped only by a process that cannot change them.
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", identity(user.as_raw()))?;
@@ -64,17 +63,23 @@ fn make() -> io::Result<()> {
     Ok(())
 }
 
+/// The function that replaces this one is unsafe for the sake of a flag that shares descriptors,
+/// which is not used here.
+#[expect(deprecated, reason = "only its successor's other flags are unsafe")]
+fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    rustix::thread::unshare(flags)
+}
+
 fn identity(id: u32) -> String {
     format!("{id} {id} 1")
 }
 
 /// Called by the inner process: gives the namespace a `/proc` that shows its own processes.
 pub(super) fn inside() -> io::Result<()> {
-    let none: Option<&str> = None;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(none, "/", none, private, none)
-        .and_then(|()| mount(Some("proc"), "/proc", Some("proc"), safe, none))
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount_change("/", private)
+        .and_then(|()| mount("proc", "/proc", "proc", safe, None))
         .map_err(|error| {
             let text = format!(
                 "this system does not allow a pid namespace to have its own /proc ({error})"

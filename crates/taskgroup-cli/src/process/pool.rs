@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid, set_child_subreaper};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -62,7 +62,7 @@ pub(super) struct Guard {
 impl Guards {
     /// Makes the runner the subreaper of its guards. Needs a Tokio runtime.
     pub(crate) fn new(level: Level) -> io::Result<Guards> {
-        nix::sys::prctl::set_child_subreaper(true)?;
+        set_child_subreaper(Some(getpid()))?;
         let state = State {
             idle: Vec::new(),
             active: HashMap::new(),

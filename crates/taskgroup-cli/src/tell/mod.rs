@@ -26,9 +26,8 @@ pub(crate) use timeline::{page, trace};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use nix::sys::signal::Signal;
-
 use crate::record::Ending;
+use crate::signals;
 
 /// One word for the outcome, the same in all files.
 fn result(ending: &Ending) -> &'static str {
@@ -53,7 +52,7 @@ fn status(ending: &Ending) -> Option<ExitStatus> {
 }
 
 fn signal_name(number: i32) -> String {
-    Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |s| s.to_string())
+    signals::name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
 }
 
 fn signal(ending: &Ending) -> Option<String> {

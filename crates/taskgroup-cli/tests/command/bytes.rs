@@ -2,13 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 
-use crate::support::{Ended, NEVER, Running, Sandbox, assert_gone, guarded};
+use crate::support::{Ended, NEVER, Running, Sandbox, assert_gone, guarded, name, terminal};
 
 #[test]
 fn bytes_that_are_not_utf_8_pass_through() {
@@ -145,17 +144,17 @@ fn what_fails_to_be_written_at_the_very_end_is_told_too() {
 /// Runs `yes` into a pipe until it is full and nothing reads it, and then does `what`.
 fn unread(args: &[&str], what: impl FnOnce(&Running)) -> Ended {
     let sandbox = Sandbox::new();
-    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
     let mut command = sandbox.command();
     command.args(["run", NEVER]).args(args);
     command.arg("echo $$ > \"$DIR/pid\"; exec yes");
     let running = Running::of(command.stdout(File::from(writer.try_clone().unwrap())));
     guarded("a pipe that never fills", move || {
-        let writable = |timeout| {
-            let mut poll_fds = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
-            poll(&mut poll_fds, PollTimeout::from(timeout)).unwrap() > 0
+        let writable = || {
+            let mut poll_fds = [PollFd::new(&writer, PollFlags::OUT)];
+            poll(&mut poll_fds, Some(&Timespec::default())).unwrap() > 0
         };
-        while writable(0u8) {
+        while writable() {
             std::thread::yield_now();
         }
     });
@@ -170,12 +169,12 @@ fn unread(args: &[&str], what: impl FnOnce(&Running)) -> Ended {
 
 #[test]
 fn a_reader_that_stands_still_does_not_keep_a_signal_out() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in [Signal::INT, Signal::TERM] {
         let ended = unread(&[], |running| running.signal(signal));
-        let code = if signal == Signal::SIGINT { 130 } else { 143 };
+        let code = if signal == Signal::INT { 130 } else { 143 };
         ended
             .code(code)
-            .says(&format!("stopped by {signal}"))
+            .says(&format!("stopped by {}", name(signal)))
             .says("some output could not be written: nothing read it");
     }
 }
@@ -207,7 +206,7 @@ fn a_reader_of_the_report_that_stands_still_does_not_keep_a_signal_out() {
     let running = Running::of(command.stderr(File::from(writer)));
     drop(command);
     sandbox.hear("ready");
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143);
     drop(reader);
 }
@@ -248,20 +247,14 @@ fn a_terminal_shows_how_far_it_is_and_nothing_of_that_stays() {
     for (locale, bar) in [("C.UTF-8", "░░░░"), ("C", "----")] {
         let sandbox = Sandbox::new();
         sandbox.fifo("go");
-        let size = nix::pty::Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = nix::pty::openpty(Some(&size), None).unwrap();
+        let (ours, theirs) = terminal();
         let mut command = sandbox.command();
         command.args(["run", "-k", "--color=never", "cat \"$DIR/go\"", "exit 1"]);
         command.env("LC_ALL", locale).env("TERM", "xterm");
-        let running = Running::of(command.stderr(File::from(pty.slave)));
+        let running = Running::of(command.stderr(theirs));
         drop(command);
         let told = "1/2, 1 running, 1 failed";
-        let (terminal, before) = read_until(File::from(pty.master), Some(told));
+        let (terminal, before) = read_until(ours, Some(told));
         assert!(before.contains(bar) && before.contains(told), "{before:?}");
         // No blanks up to the edge: an echoed `^C` would be wrapped.
         assert!(!before.contains("   "), "{before:?}");
@@ -383,16 +376,10 @@ fn the_first_in_order_is_shown_at_once() {
 }
 
 fn on_a_terminal(command: &mut Command) -> (Running, File) {
-    let size = nix::pty::Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    let pty = nix::pty::openpty(Some(&size), None).unwrap();
-    command.stdout(File::from(pty.slave.try_clone().unwrap()));
-    command.stderr(File::from(pty.slave));
-    (Running::of(command), File::from(pty.master))
+    let (ours, theirs) = terminal();
+    command.stdout(theirs.try_clone().unwrap());
+    command.stderr(theirs);
+    (Running::of(command), ours)
 }
 
 #[test]
@@ -461,10 +448,10 @@ fn while_it_stops_the_terminal_shows_what_it_waits_for() {
     let (running, terminal) = on_a_terminal(command.env("TERM", "xterm"));
     drop(command);
     sandbox.hear("ready");
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     let told = "stopping, waiting for stubborn; Ctrl-C again kills";
     let (terminal, _) = read_until(terminal, Some(told));
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     drop(read_until(terminal, None));
     running.ended().code(130);
 }

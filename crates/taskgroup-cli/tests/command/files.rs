@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{Ended, NEVER, Running, Sandbox, guarded};
@@ -675,7 +675,7 @@ fn a_pipe_without_a_reader_keeps_no_signal_out() {
     sandbox.fifo("pipe");
     let pipe = path(&sandbox, "pipe");
     for flag in ["--json", "--junit", "--report", "--joblog"] {
-        for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
             let mut running = sandbox.start(&[flag, &pipe, "touch \"$DIR/x\""]);
             let pid = running.child().id();
             // A thread of its own waits for the reader. By then the signals are caught.
@@ -747,7 +747,7 @@ fn a_reader_that_reads_nothing_keeps_no_signal_out() {
         fs::File::open(pipe).unwrap()
     });
     sandbox.hear("ready");
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143).says("nothing read it");
     drop(reader);
 }

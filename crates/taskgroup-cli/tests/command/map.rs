@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 
 use crate::support::{Ended, Running, Sandbox};
 
@@ -76,7 +76,7 @@ fn an_endless_input_is_slowed_down() {
     let mut stdin = running.child().stdin.take().unwrap();
     write_until_full(&mut stdin);
     assert_eq!(sandbox.hear("ready"), "1");
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     running.ended().code(130).says("1 cancelled");
     drop(stdin);
 }
@@ -84,8 +84,7 @@ fn an_endless_input_is_slowed_down() {
 /// Writes until the pipe is full. The pipe and the runner take far less than would be written
 /// otherwise, because no command has ended.
 fn write_until_full(stdin: &mut std::process::ChildStdin) {
-    use nix::fcntl::{FcntlArg, OFlag, fcntl};
-    fcntl(&*stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    rustix::io::ioctl_fionbio(&*stdin, true).unwrap();
     let mut written = 0;
     let line = "1\n".repeat(1000);
     // The runner may still take lines. When it has enough, the pipe stays full.
@@ -115,7 +114,7 @@ fn a_signal_ends_it_though_the_input_stays_open() {
     let mut stdin = running.child().stdin.take().unwrap();
     stdin.write_all(b"1\n").unwrap();
     assert_eq!(sandbox.hear("ready"), "1");
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143);
     drop(stdin);
 }
@@ -215,7 +214,7 @@ fn a_killed_run_is_resumed_where_it_was() {
     };
     let first = begin("--json");
     sandbox.hear("ready");
-    first.signal(Signal::SIGKILL);
+    first.signal(Signal::KILL);
     assert_eq!(first.ended().signal, Some(9));
     sandbox.file("open", "");
     begin("--resume").ended().code(0);
@@ -270,10 +269,10 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
     for name in ["ready4", "ready5", "ready12"] {
         sandbox.hear(name);
     }
-    first.signal(Signal::SIGSTOP);
+    first.signal(Signal::STOP);
     sandbox.tell("go");
     sandbox.hear("logged");
-    first.signal(Signal::SIGKILL);
+    first.signal(Signal::KILL);
     assert_eq!(first.ended().signal, Some(9));
     assert_eq!(recorded(), numbers(&mut (1..=3).chain(6..=11)));
     assert_eq!(logged(), numbers(&mut (1..=3).chain(6..=12)));

@@ -1,6 +1,6 @@
 //! What a failure does; retries, deadlines, races.
 
-use nix::sys::signal::Signal;
+use rustix::process::Signal;
 
 use crate::support::{NEVER, Running, Sandbox, assert_gone};
 
@@ -130,7 +130,7 @@ fn a_race_that_is_stopped_is_no_fault_of_the_runner() {
     command.args(["race", "echo x > \"$DIR/ready\"; sleep 100"]);
     let running = Running::of(&mut command);
     sandbox.hear("ready");
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     running
         .ended()
         .code(130)

@@ -2,18 +2,17 @@
 
 use std::os::unix::process::CommandExt;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::Signal;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, living};
+use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, kill, living, name};
 
 #[test]
 fn every_stop_signal_stops_all_commands_with_sigterm() {
     let signals = [
-        (Signal::SIGHUP, 129),
-        (Signal::SIGINT, 130),
-        (Signal::SIGQUIT, 131),
-        (Signal::SIGTERM, 143),
+        (Signal::HUP, 129),
+        (Signal::INT, 130),
+        (Signal::QUIT, 131),
+        (Signal::TERM, 143),
     ];
     for (signal, code) in signals {
         let sandbox = Sandbox::new();
@@ -30,9 +29,10 @@ fn every_stop_signal_stops_all_commands_with_sigterm() {
         let ended = running.ended();
         ended
             .code(code)
-            .says(&format!("stopped by {signal}: 1 cancelled in "));
+            .says(&format!("stopped by {}: 1 cancelled in ", name(signal)));
         ended.says(&format!(
-            "stopped by SIGTERM (exit code 0), because of {signal}"
+            "stopped by SIGTERM (exit code 0), because of {}",
+            name(signal)
         ));
         assert_eq!(ended.out(), "one | got TERM\n");
         assert_gone(pgid);
@@ -49,9 +49,9 @@ fn a_second_signal_skips_the_grace() {
         "trap 'echo x > \"$DIR/heard\"' TERM; echo $$ > \"$DIR/ready\"; while :; do sleep 0.01; done",
     ]);
     let pgid = sandbox.pid("ready");
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     sandbox.hear("heard");
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::INT);
     let ended = running.ended();
     ended
         .code(130)
@@ -71,7 +71,7 @@ fn a_signal_keeps_what_waits_from_starting() {
         "touch \"$DIR/started\"",
     ]);
     sandbox.pid("ready");
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running
         .ended()
         .code(143)
@@ -92,8 +92,8 @@ fn a_signal_during_the_cleanup_after_a_failure_decides_the_exit_code() {
     ]);
     sandbox.hear("heard");
     // This is not a second signal yet: the grace continues until another one comes.
-    running.signal(Signal::SIGTERM);
-    running.signal(Signal::SIGINT);
+    running.signal(Signal::TERM);
+    running.signal(Signal::INT);
     let ended = running.ended();
     assert!(matches!(ended.code, Some(130 | 143)), "{ended:?}");
     ended
@@ -115,7 +115,7 @@ fn nohup_is_respected() {
         "echo x > \"$DIR/ready\"; cat \"$DIR/go\"; echo lived on",
     ]));
     sandbox.hear("ready");
-    running.signal(Signal::SIGHUP);
+    running.signal(Signal::HUP);
     sandbox.tell("go");
     let ended = running.ended();
     ended.code(0);
@@ -140,12 +140,12 @@ fn signals_that_were_ignored_at_the_start_stay_ignored_except_sigterm() {
     let mask = ignored.split_whitespace().nth(1).unwrap();
     // The commands ignore the first three signals, and not SIGTERM, the fifteenth.
     assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 0x4007, 7);
-    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT] {
         running.signal(signal);
     }
     sandbox.tell("go");
     sandbox.hear("ready");
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143).says("stopped by SIGTERM");
     assert_gone(pgid);
 }
@@ -173,7 +173,7 @@ fn signals_that_were_blocked_at_the_start_are_not() {
         let text = "echo $$ > \"$DIR/ready\"; sleep 100";
         let running = Running::of(shell.args(["run", "--contain", level, NEVER, text]));
         sandbox.hear("ready");
-        running.signal(Signal::SIGTERM);
+        running.signal(Signal::TERM);
         running.ended().code(143).says("stopped by SIGTERM");
     }
 }
@@ -209,12 +209,12 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     sandbox.hear("ready");
     let inner = sandbox.pid("inner");
     let runner = i32::try_from(running.child().id()).unwrap();
-    running.signal(Signal::SIGTSTP);
+    running.signal(Signal::TSTP);
     wait_for("the runner is not suspended", move || state(runner) == 'T');
     wait_for("the command is not suspended", move || state(inner) == 'T');
     // Longer than the timeout. Nothing else shows that its clock stands still.
     std::thread::sleep(std::time::Duration::from_secs(4));
-    running.signal(Signal::SIGCONT);
+    running.signal(Signal::CONT);
     sandbox.tell("go");
     let ended = running.ended();
     ended.code(0);
@@ -230,11 +230,11 @@ fn a_suspended_run_can_be_stopped() {
     let mut running = Running::of(command.process_group(0));
     let pgid = sandbox.pid("ready");
     let runner = i32::try_from(running.child().id()).unwrap();
-    running.signal(Signal::SIGTSTP);
+    running.signal(Signal::TSTP);
     wait_for("the runner is not suspended", move || state(runner) == 'T');
     // What a shell sends to end a job.
-    running.signal(Signal::SIGTERM);
-    running.signal(Signal::SIGCONT);
+    running.signal(Signal::TERM);
+    running.signal(Signal::CONT);
     running.ended().code(143).says("stopped by SIGTERM");
     assert_gone(pgid);
 }
@@ -254,8 +254,8 @@ fn a_run_that_could_not_be_continued_is_not_suspended() {
     let runner = stat[stat.rfind(')').unwrap() + 1..]
         .split_whitespace()
         .nth(1);
-    let runner = Pid::from_raw(runner.unwrap().parse().unwrap());
-    kill(runner, Signal::SIGTSTP).unwrap();
+    let runner = runner.unwrap().parse().unwrap();
+    kill(runner, Signal::TSTP).unwrap();
     sandbox.tell("go");
     running.ended().code(0);
 }
@@ -277,7 +277,7 @@ fn a_file_that_is_a_fifo_without_a_reader_keeps_no_signal_out() {
             waits.any(|path| std::fs::read_to_string(path).is_ok_and(|w| w.contains("partner")))
         });
     }
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143);
 }
 
@@ -302,7 +302,7 @@ fn a_file_that_nothing_reads_keeps_no_signal_out() {
         std::fs::read_to_string(&pid).is_ok_and(|pid| pid.ends_with('\n'))
     });
     // The lines about all that is not started have no room.
-    running.signal(Signal::SIGTERM);
+    running.signal(Signal::TERM);
     running.ended().code(143);
     // The guard ends the command after the runner has gone.
     let pgid = sandbox.pid("pid");

@@ -1,7 +1,7 @@
 //! A sandbox with FIFOs, a running `taskgroup`, and the list of processes in a process group.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -10,9 +10,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use tempfile::TempDir;
 
 /// Nothing here takes this long unless it hangs.
@@ -35,6 +36,34 @@ pub(crate) fn guarded<T: Send + 'static>(
         .unwrap_or_else(|_| panic!("hangs: {what}"))
 }
 
+pub(crate) fn kill(pid: i32, signal: Signal) -> rustix::io::Result<()> {
+    kill_process(Pid::from_raw(pid).unwrap(), signal)
+}
+
+/// As the report writes it.
+pub(crate) fn name(signal: Signal) -> &'static str {
+    signal_hook::low_level::signal_name(signal.as_raw()).unwrap()
+}
+
+/// Both sides of a terminal with 24 lines of 80 columns: ours, and the one of a program.
+pub(crate) fn terminal() -> (File, File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = openpt(flags).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&ours, size).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let theirs = open(&*name, flags, Mode::empty()).unwrap();
+    (File::from(ours), File::from(theirs))
+}
+
 /// A folder that the commands see as `$DIR`.
 pub(crate) struct Sandbox(TempDir);
 
@@ -49,7 +78,7 @@ impl Sandbox {
 
     /// Makes a FIFO: a process that opens it waits for the other side.
     pub(crate) fn fifo(&self, name: &str) {
-        mkfifo(&self.path(name), Mode::S_IRWXU).unwrap();
+        mkfifoat(CWD, self.path(name), Mode::RWXU).unwrap();
     }
 
     /// Waits for a command to write to the FIFO, and returns the text.
@@ -146,7 +175,7 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+        kill(self.0.id().try_into().unwrap(), signal).unwrap();
     }
 
     pub(crate) fn ended(self) -> Ended {

@@ -272,7 +272,7 @@ cleanup = ['echo one >> "$DIR/log"; exit 1', 'echo two >> "$DIR/log"']
     let path = sandbox.file("tasks.toml", &text("echo x > \"$DIR/ready\"; sleep 100"));
     let running = sandbox.start(&["-f", &path]);
     sandbox.hear("ready");
-    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.signal(rustix::process::Signal::TERM);
     running.ended().code(143);
     assert_eq!(sandbox.read("log"), "one\ntwo\ngroup\n");
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::support::{Ended, Running, Sandbox, guarded};
+use crate::support::{Ended, Running, Sandbox, guarded, terminal};
 
 /// `taskgroup` in the foreground of a terminal of its own, on which the test types.
 struct Session {
@@ -23,13 +23,12 @@ const SIZE: Winsize = Winsize {
 
 impl Session {
     fn start(sandbox: &Sandbox, args: &[&str]) -> Session {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        tcsetwinsize(&pty.master, SIZE).unwrap();
+        let (terminal, theirs) = terminal();
+        tcsetwinsize(&terminal, SIZE).unwrap();
         let mut setsid = Command::new("setsid");
         setsid.args(["--wait", "--ctty", env!("CARGO_BIN_EXE_taskgroup"), "run"]);
         let mut command = sandbox.through(setsid);
-        let running = Running::of(command.args(args).stdin(File::from(pty.slave)));
-        let terminal = File::from(pty.master);
+        let running = Running::of(command.args(args).stdin(theirs));
         Session { running, terminal }
     }
 

@@ -9,10 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::Signal;
 
-use crate::support::{Ended, Running, Sandbox, guarded};
+use crate::support::{Ended, Running, Sandbox, guarded, kill};
 
 /// Each reports through the FIFO of its name that it is running, and then does not end.
 const JOBS: [(&str, &str); 7] = [
@@ -189,21 +188,21 @@ fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, E
             .map(|pid| format!("taskgroup-{pid}\n"));
         sandbox.file("cgroups", &names.collect::<String>());
     }
-    let signal = |signal| kill(Pid::from_raw(target), signal).unwrap();
+    let signal = |signal| kill(target, signal).unwrap();
     match event {
         Happens::Failure | Happens::StdoutClosed | Happens::DiskFull | Happens::ReportsFull => {
             sandbox.tell("go");
         }
         Happens::Timeout | Happens::Deadline => {}
-        Happens::Interrupt => signal(Signal::SIGINT),
-        Happens::Terminate => signal(Signal::SIGTERM),
-        Happens::RunnerKilled => signal(Signal::SIGKILL),
+        Happens::Interrupt => signal(Signal::INT),
+        Happens::Terminate => signal(Signal::TERM),
+        Happens::RunnerKilled => signal(Signal::KILL),
         Happens::GuardsKilled => guards(runner).into_iter().for_each(end),
         Happens::BothKilled => {
             let guards = guards(runner);
-            signal(Signal::SIGSTOP);
+            signal(Signal::STOP);
             guards.into_iter().for_each(end);
-            signal(Signal::SIGKILL);
+            signal(Signal::KILL);
         }
     }
     let ended = running.ended();
@@ -245,7 +244,7 @@ fn all_names() -> Vec<&'static str> {
 
 fn end(pid: i32) {
     // The second process of a guard may have ended with the first.
-    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    let _ = kill(pid, Signal::KILL);
 }
 
 /// Every guard process below the runner. In namespaces there are two for each command.
@@ -460,7 +459,7 @@ fn with_runner_and_guards_killed_at_once_only_a_namespace_holds() {
                 break;
             }
             for pid in left {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                let _ = kill(pid, Signal::KILL);
             }
         }
         if level == "cgroup" {
@@ -508,7 +507,7 @@ fn children_from_before_are_left_alone() {
         .into_iter()
         .for_each(end);
     running.ended().code(1).says("its guard process was killed");
-    let alive = kill(Pid::from_raw(before), Signal::SIGKILL);
+    let alive = kill(before, Signal::KILL);
     assert_eq!(alive, Ok(()));
 }
 

@@ -14,8 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{getpid, set_child_subreaper};
+use rustix::thread::set_name;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -56,7 +58,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 
 fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
     // The name that `ps` and `top` show.
-    nix::sys::prctl::set_name(c"taskgroup-guard")?;
+    set_name(c"taskgroup-guard")?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let level = level.and_then(OsStr::to_str);
     if level == Some(Level::Namespace.word()) {
@@ -94,7 +96,7 @@ fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
 /// Becomes a subreaper and receives SIGCHLD. The other signals are caught, not ignored or blocked,
 /// because commands would inherit that. Signals that are ignored already stay so, for the commands.
 fn wakes_on_signals() -> io::Result<UnixStream> {
-    nix::sys::prctl::set_child_subreaper(true)?;
+    set_child_subreaper(Some(getpid()))?;
     let (wakes, by_handler) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     let ignored = Ignored::now();
@@ -152,23 +154,19 @@ impl Guard {
 
     /// Waits for a request, a signal or the clock. Returns true for a request.
     fn wait(&self, limit: Option<Duration>) -> io::Result<bool> {
-        let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-            // Rounded up. Otherwise this would spin for the last millisecond.
-            let millis = limit.as_micros().div_ceil(1000);
-            PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX))
-                .unwrap_or(PollTimeout::MAX)
-        });
+        // A time beyond the clock of the system is no limit.
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut fds = [
-            PollFd::new(self.wakes.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(&self.wakes, PollFlags::IN),
+            PollFd::new(&self.socket, PollFlags::IN),
         ];
         // After the runner has ended, the socket would be ready for ever.
         let count = if self.runner_gone { 1 } else { 2 };
-        match poll(&mut fds[..count], timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
+        match poll(&mut fds[..count], timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let has_request = !self.runner_gone && fds[1].any().unwrap_or(false);
+        let has_request = !self.runner_gone && !fds[1].revents().is_empty();
         let mut wakes = &self.wakes;
         while matches!(wakes.read(&mut [0; 64]), Ok(1..)) {}
         Ok(has_request)
