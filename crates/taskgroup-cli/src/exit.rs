@@ -63,7 +63,9 @@ impl Exit {
         match self {
             Exit::Success => "every command succeeded",
             Exit::Failed => "a command failed or could not be started; in a race, all of them",
-            Exit::Usage => "the command line or the file of tasks was wrong; nothing was started",
+            Exit::Usage => {
+                "the command line, the file of tasks or the input was wrong; nothing was started"
+            }
             Exit::LeftBehind => "a process could not be stopped, not even by SIGKILL",
             Exit::Output => "the output or a file could not be written",
             Exit::TimedOut => "every failure was an expired timeout or deadline",
@@ -102,6 +104,9 @@ impl Exit {
                 true => Exit::Success,
                 false => Exit::Output,
             };
+        }
+        if summary.input_error.is_some() && summary.counts.ended() == 0 {
+            return Exit::Usage;
         }
         let counted = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
         let mut failures = summary.entries.iter().filter(counted).peekable();
@@ -236,6 +241,16 @@ mod tests {
         });
         late.failed = true;
         assert_eq!(Exit::of(&late), Exit::TimedOut);
+    }
+
+    #[test]
+    fn an_input_of_which_nothing_was_taken_is_a_usage_error() {
+        let mut all = summary(vec![]);
+        all.failed = true;
+        all.input_error = Some(io::ErrorKind::InvalidData.into());
+        assert_eq!(Exit::of(&all), Exit::Usage);
+        all.counts.succeeded = 1;
+        assert_eq!(Exit::of(&all), Exit::Failed);
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Reading {
         thread::Builder::new()
             .name("input".to_owned())
             .spawn(move || {
-                if let Err(error) = source.feed(&sender) {
+                let fed = source.each(&mut |task| sender.blocking_send(task).is_ok());
+                if let Err(error) = fed {
                     *reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             })?;
@@ -67,14 +68,14 @@ impl Reading {
 }
 
 impl Source {
-    fn feed(self, sender: &mpsc::Sender<TaskSpec>) -> io::Result<()> {
+    /// Reads the input, and hands out each task until that returns false.
+    pub(crate) fn each(self, out: &mut dyn FnMut(TaskSpec) -> bool) -> io::Result<()> {
         let mut number = 0;
         let mut namer = Namer::default();
         let mut names = match &self.from {
             From::Arguments(arguments) => Namer::list(arguments).into_iter(),
             From::Stdin(_) => Vec::new().into_iter(),
         };
-        // False when the receiver was dropped.
         let mut send = |argument: &OsStr| {
             number += 1;
             if argument.as_bytes().contains(&0) {
@@ -84,7 +85,7 @@ impl Source {
             }
             let next = || namer.next(argument, number);
             let task = self.task(argument, names.next().unwrap_or_else(next));
-            Ok(sender.blocking_send(task).is_ok())
+            Ok(out(task))
         };
         match &self.from {
             From::Arguments(arguments) => {

@@ -246,11 +246,12 @@ fn is_unset(name: &str) -> bool {
 
 /// The system's error says what is missing, but not for which command.
 fn with_command(error: &io::Error, work: &Work) -> io::Error {
-    let place = match &work.cwd {
+    // The folder of the file is there: the file was read.
+    let place = match work.cwd.as_ref().and(work.folder()) {
         Some(cwd) => format!(" in {}", cwd.display()),
         None => String::new(),
     };
-    let text = format!("`{}`{place}: {error}", work.command.program());
+    let text = format!("`{}`{place}: {error}", work.program());
     io::Error::new(error.kind(), text)
 }
 

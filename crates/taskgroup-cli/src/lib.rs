@@ -36,8 +36,6 @@ mod verdict;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -46,7 +44,7 @@ pub fn main() -> ExitCode {
     let asked = process::guard_if_asked().or_else(process::become_command_if_asked);
     match asked {
         Some(ended) => ended,
-        None => verbs::carry_out(args::Args::parse()).into(),
+        None => verbs::carry_out(args::Args::of_this_process()).into(),
     }
 }
 

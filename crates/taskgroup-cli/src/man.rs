@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::args::RUNNING;
 use crate::exit::Exit;
+use crate::plan::file::KEYS;
 
 /// Writes the page of `command`, which has been built.
 pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
@@ -18,6 +19,9 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
         .get_arguments()
         .any(|argument| !argument.is_hide_set());
     let has_verbs = command.has_subcommands();
+    // The page of the whole, and those of the verbs that read files of tasks.
+    let names_file = |argument: &Arg| argument.get_id() == "file" && !argument.is_hide_set();
+    let files = has_verbs || command.get_arguments().any(names_file);
     let man = Man::new(command).source(concat!("taskgroup ", env!("CARGO_PKG_VERSION")));
     man.render_title(out)?;
     man.render_name_section(out)?;
@@ -38,6 +42,9 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
         man.render_subcommands_section(out)?;
     }
     let mut rest = Roff::default();
+    if files {
+        keys_of_files(&mut rest);
+    }
     if let Some(examples) = examples {
         rest.control("SH", ["EXAMPLES"]);
         // The title of the section replaces this line.
@@ -58,6 +65,21 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
         }
     }
     rest.to_writer(out)
+}
+
+/// What may stand in a file of tasks.
+fn keys_of_files(roff: &mut Roff) {
+    roff.control("SH", ["FILES OF TASKS"]);
+    roff.text([roman(
+        "A file of tasks is TOML. A task is a table [tasks.NAME], a group a table [groups.NAME] with \
+         tasks and groups of its own, and the file itself is a group. Where a key may stand is said \
+         in brackets. What is \"passed down\" counts for everything in the group.",
+    )]);
+    for key in KEYS {
+        roff.control("TP", ["6"]);
+        roff.text([bold(key.name), roman(format!(" [{}]", key.of.shown()))]);
+        roff.text([roman(key.about)]);
+    }
 }
 
 /// Writes lines that are not filled.

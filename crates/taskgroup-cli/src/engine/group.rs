@@ -91,7 +91,8 @@ impl Engine {
     fn skip(&self, id: usize, before: Node) -> Result<(), BoxError> {
         let name = self.name(before).to_owned();
         self.cancel_group(id, Cause::Before { name });
-        self.incomplete(self.plan.groups[id].parent.unwrap_or(ROOT))
+        let parent = self.plan.groups[id].parent.unwrap_or(ROOT);
+        self.incomplete(parent, self.plan.groups[parent].on_failure)
     }
 
     /// Every task gets its entry, even in a group that never started.
@@ -115,11 +116,11 @@ impl Engine {
     /// Something in the group was not done because of a failure elsewhere. It cannot win a race,
     /// and it does not stop the others, because the failure elsewhere does that if the plan says
     /// so.
-    pub(super) fn incomplete(&self, group: usize) -> Result<(), BoxError> {
+    pub(super) fn incomplete(&self, group: usize, on_failure: OnFailure) -> Result<(), BoxError> {
         if self.is_race(group) {
             return Err(Failed.into());
         }
-        if !self.ignores_failures(group) {
+        if on_failure != OnFailure::Ignore {
             self.groups[group].failed.set();
         }
         Ok(())

@@ -25,7 +25,7 @@ use crate::flag::Flag;
 use crate::input::Input;
 use crate::job::Surroundings;
 use crate::output::Labels;
-use crate::plan::{Node, OnFailure, Plan, ROOT};
+use crate::plan::{Node, OnFailure, Plan, ROOT, TaskSpec};
 use crate::record::Cause;
 use crate::results::Results;
 
@@ -159,17 +159,31 @@ impl Engine {
         None
     }
 
+    /// A task has failed. Its own rule counts before that of its group.
+    fn task_failed(&self, task: &TaskSpec, cause: Cause) {
+        self.failed_by(task.group, self.on_failure(task), cause);
+    }
+
+    /// What a failure of the task does to the others.
+    fn on_failure(&self, task: &TaskSpec) -> OnFailure {
+        task.on_failure
+            .unwrap_or(self.plan.groups[task.group].on_failure)
+    }
+
     /// Something in the group has failed. Called as soon as the failure is known, before the
     /// processes have ended, so that the others do not continue during the cleanup.
     fn failed_in(&self, group: usize, cause: Cause) {
-        let spec = &self.plan.groups[group];
-        if self.is_race(group) || spec.on_failure == OnFailure::Ignore {
+        self.failed_by(group, self.plan.groups[group].on_failure, cause);
+    }
+
+    fn failed_by(&self, group: usize, on_failure: OnFailure, cause: Cause) {
+        if self.is_race(group) || on_failure == OnFailure::Ignore {
             return;
         }
         if self.why(group).is_none() {
             self.groups[group].failed.set();
         }
-        if spec.on_failure == OnFailure::Cancel {
+        if on_failure == OnFailure::Cancel {
             self.cancel_group(group, cause);
         }
     }

@@ -12,7 +12,7 @@ use super::numbers::Number;
 use super::{Engine, Slot};
 use crate::job::{Job, With};
 use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
-use crate::plan::{self, Node, Task, TaskSpec, Work, cleanup_name};
+use crate::plan::{self, Node, OnFailure, Task, TaskSpec, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
 use crate::report;
 use crate::verdict::Verdict;
@@ -81,7 +81,8 @@ impl Turn {
         if let Err(before) = engine.nodes.wait(&self.spec().after).await {
             let name = engine.name(before).to_owned();
             self.latest(|latest| latest.because = Some(Cause::Before { name }));
-            return engine.incomplete(self.spec().group);
+            let spec = self.spec();
+            return engine.incomplete(spec.group, engine.on_failure(spec));
         }
         let slot = engine.groups[self.spec().group].slot().await;
         self.clone().run(slot).await
@@ -121,10 +122,16 @@ impl Turn {
                 .await;
             if verdict.is_failure() {
                 let name = format!("the cleanup of {}", spec.name);
-                engine.failed_in(spec.group, Cause::Failed { name });
+                engine.task_failed(spec, Cause::Failed { name });
             }
         };
-        bracket(nothing, attempts, clean_up).await
+        let ended = bracket(nothing, attempts, clean_up).await;
+        // The failure has been told to the group. Its policy must not see a failure that does not
+        // stop the others, though that of the whole group would.
+        match engine.on_failure(spec) {
+            OnFailure::Wait | OnFailure::Ignore if !engine.is_race(spec.group) => Ok(()),
+            _ => ended,
+        }
     }
 
     async fn attempts(&self) -> Result<(), BoxError> {
@@ -195,7 +202,7 @@ impl Turn {
                         Ok(job) if job.timed_out() => Cause::TimedOut { name },
                         _ => Cause::Failed { name },
                     };
-                    engine.failed_in(spec.group, cause);
+                    engine.task_failed(spec, cause);
                 }
                 Err(Failed.into())
             },
@@ -290,7 +297,7 @@ impl Drop for Inner {
             None if by_others => engine.why(spec.group).cloned(),
             because => because,
         };
-        let ignored = record.is_failure() && engine.ignores_failures(spec.group);
+        let ignored = record.is_failure() && engine.on_failure(spec) == OnFailure::Ignore;
         let verdict = Verdict::of_success(record.ending.is_success() || ignored);
         let argument = spec.work.command.argument();
         let entry = Entry {

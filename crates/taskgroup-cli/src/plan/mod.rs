@@ -6,6 +6,8 @@
 pub(crate) mod file;
 pub(crate) mod names;
 mod options;
+mod select;
+mod shell;
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
@@ -18,7 +20,9 @@ use clap::ValueEnum;
 
 use crate::process::{Start, Stdio};
 
-pub(crate) use options::{FileSpec, RunOptions};
+pub(crate) use options::{FileSpec, Overrides, RunOptions};
+pub(crate) use select::Unknown;
+pub(crate) use shell::Shell;
 
 /// The work: a tree of groups with tasks as its leaves.
 #[derive(Debug, PartialEq)]
@@ -50,6 +54,10 @@ pub(crate) struct TaskSpec {
     pub(crate) work: Work,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
+    /// What its failure does, if that is not what its group says.
+    pub(crate) on_failure: Option<OnFailure>,
+    /// For people, in a list.
+    pub(crate) description: Option<String>,
     /// Nodes that have to succeed first.
     pub(crate) after: Vec<Node>,
 }
@@ -64,6 +72,8 @@ pub(crate) struct GroupSpec {
     pub(crate) on_failure: OnFailure,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) deadline: Option<Duration>,
+    /// For people, in a list.
+    pub(crate) description: Option<String>,
     pub(crate) after: Vec<Node>,
     /// Run one after the other when everything in the group has ended, in whatever way.
     pub(crate) cleanup: Vec<Work>,
@@ -79,7 +89,12 @@ pub(crate) struct Task {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
     pub(crate) command: Command,
+    pub(crate) shell: Shell,
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    /// The folder of the file of tasks. The key of the work does not depend on it, so that a run
+    /// can be resumed from another folder.
+    pub(crate) base: Option<PathBuf>,
+    /// Below `base`, if that is given.
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) grace: Duration,
     /// Run one after the other when this has ended, in whatever way. Cleanup itself has none.
@@ -90,7 +105,7 @@ pub(crate) struct Work {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// For `sh -c`; not blank. With an argument, `$1`.
+    /// For a shell; not blank. With an argument, `$1`.
     Shell(OsString, Option<OsString>),
     /// Without a shell; never empty.
     Direct(Vec<OsString>),
@@ -164,6 +179,7 @@ impl GroupSpec {
             on_failure: OnFailure::Cancel,
             jobs: None,
             deadline: None,
+            description: None,
             after: Vec::new(),
             cleanup: Vec::new(),
         }
@@ -174,10 +190,12 @@ impl Work {
     /// The grace of a command that has none of its own.
     pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
-    pub(crate) fn shell(text: OsString, grace: Duration) -> Work {
+    pub(crate) fn shell(text: OsString, shell: Shell, grace: Duration) -> Work {
         Work {
             command: Command::Shell(text, None),
+            shell,
             env: Vec::new(),
+            base: None,
             cwd: None,
             grace,
             cleanup: Vec::new(),
@@ -190,9 +208,10 @@ impl Work {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         let argv = match &self.command {
             Command::Shell(text, argument) => {
-                let mut argv = vec![b"sh".to_vec(), b"-c".to_vec(), bytes(text)];
+                let mut argv: Vec<_> = self.shell.words().iter().map(|word| bytes(word)).collect();
+                argv.push(bytes(text));
                 if let Some(argument) = argument {
-                    argv.extend([b"sh".to_vec(), bytes(argument)]);
+                    argv.extend([bytes(self.shell.program()), bytes(argument)]);
                 }
                 argv
             }
@@ -204,10 +223,29 @@ impl Work {
             env: env
                 .map(|(name, value)| (bytes(name), value.as_deref().map(bytes)))
                 .collect(),
-            cwd: self.cwd.as_ref().map(|cwd| bytes(cwd.as_os_str())),
+            cwd: self.folder().map(|cwd| bytes(cwd.as_os_str())),
             grace: self.grace,
             stdio: Stdio::default(),
         }
+    }
+
+    /// Where it runs, if not in the folder of the runner.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        match (&self.base, &self.cwd) {
+            (Some(base), Some(cwd)) => Some(base.join(cwd)),
+            (one, other) => one.as_ref().or(other.as_ref()).cloned(),
+        }
+    }
+
+    /// What is looked up and executed.
+    pub(crate) fn program(&self) -> String {
+        let program = match &self.command {
+            Command::Shell(..) => Some(self.shell.program()),
+            Command::Direct(argv) => argv.first().map(OsString::as_os_str),
+        };
+        program.map_or_else(String::new, |program| {
+            program.to_string_lossy().into_owned()
+        })
     }
 
     /// Equal for equal work, in every run. It is short and contains no secret.
@@ -220,22 +258,13 @@ impl Work {
             hash.part(name);
             hash.part(value.as_deref().unwrap_or(b"\0"));
         }
-        hash.part(start.cwd.as_deref().unwrap_or_default());
+        let cwd = self.cwd.as_ref().map(|cwd| cwd.as_os_str().as_bytes());
+        hash.part(cwd.unwrap_or_default());
         format!("{:032x}", hash.0)
     }
 }
 
 impl Command {
-    pub(crate) fn program(&self) -> String {
-        match self {
-            Command::Shell(..) => "sh".to_owned(),
-            Command::Direct(argv) => argv
-                .first()
-                .map(|program| program.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-        }
-    }
-
     /// What `map` runs it for.
     pub(crate) fn argument(&self) -> Option<&OsStr> {
         match self {
@@ -289,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_key_tells_everything_apart_that_matters() {
-        let work = |text: &str| Work::shell(text.into(), Duration::ZERO);
+        let work = |text: &str| Work::shell(text.into(), Shell::default(), Duration::ZERO);
         let plain = work("a b");
         assert_eq!(plain.key(), work("a b").key());
         let mut others = [work("a  b"), work("a b"), work("a b"), work("a b")];
@@ -300,6 +329,10 @@ mod tests {
         assert!(keys.len() == 4 && !keys.contains(&plain.key()));
         let mut patient = work("a b");
         patient.grace = Duration::from_secs(1);
+        patient.base = Some("/elsewhere".into());
         assert_eq!(patient.key(), plain.key());
+        let mut by_bash = work("a b");
+        by_bash.shell = Shell::from_words(vec!["bash".into(), "-c".into()]).unwrap();
+        assert_ne!(by_bash.key(), plain.key());
     }
 }

@@ -1,7 +1,9 @@
 //! How a plan is run: containment, output, and the files that are written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::{OnFailure, Shell};
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
@@ -31,6 +33,17 @@ pub(crate) struct RunOptions {
     pub(crate) files: Vec<FileSpec>,
     /// The files that are read, so that none of them is written.
     pub(crate) reads: Vec<PathBuf>,
+}
+
+/// What the command line says in place of a file of tasks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) on_failure: Option<OnFailure>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) backoff: Option<Duration>,
+    pub(crate) shell: Option<Shell>,
 }
 
 /// A file to write.

@@ -86,10 +86,12 @@ impl Past {
     }
 }
 
-/// Whether this may be the first line of a journal, cut off by the end of its run.
+/// Whether this may be the first line of a journal, cut off by the end of its run. A run that was
+/// resumed has ended it.
 fn is_cut_off(text: &[u8]) -> bool {
     let begins = br#"{"event":"start""#;
-    !text.ends_with(b"\n") && (text.starts_with(begins) || begins.starts_with(text))
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    !text.is_empty() && (text.starts_with(begins) || begins.starts_with(text))
 }
 
 #[cfg(test)]
@@ -124,6 +126,27 @@ mod tests {
             assert!(read(text).unwrap().is_empty(), "{text}");
         }
         read("{\"name\": 1\n").unwrap_err();
+    }
+
+    /// The run was killed before it had written its first line, then resumed.
+    #[test]
+    fn a_journal_of_half_a_line_is_empty() {
+        for cut in [
+            "{",
+            "{\"event\":\"st",
+            "{\"event\":\"start\",\"version\":1,\"ti",
+        ] {
+            assert!(read(cut).unwrap().is_empty(), "{cut}");
+            let resumed = format!(
+                "{cut}\n{}\n{}\n",
+                r#"{"event":"start","version":1}"#,
+                r#"{"event":"ended","task":"a","key":"1","result":"succeeded"}"#
+            );
+            assert!(read(&resumed).unwrap().take(Some("a"), "1"), "{cut}");
+        }
+        assert!(read("{\"event\":\"stop\",").is_err());
+        assert!(read("{}\n").is_err());
+        assert!(read("\n").is_err());
     }
 
     #[test]

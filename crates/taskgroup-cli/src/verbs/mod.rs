@@ -4,28 +4,36 @@
 
 mod words;
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use self::words::{checked_options, is_blank, retry};
-use crate::args::{Args, CheckArgs, Failure, MapArgs, RunArgs, Verb};
+use crate::args::{Args, CheckArgs, Failure, ListArgs, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
 use crate::input::{From, Script, Source};
 use crate::output::{self, Colour, Stream};
-use crate::plan::{GroupSpec, Plan, Policy, ROOT, RunOptions, TaskSpec, Total, Work, file};
+use crate::plan::file::{self, Place};
+use crate::plan::{GroupSpec, Overrides, Plan, Policy, ROOT, RunOptions, TaskSpec, Total, Work};
 use crate::run::Run;
 use crate::typed::Reader;
 use crate::{man, report};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
+    if let Some(directory) = &args.directory {
+        if let Err(error) = env::set_current_dir(directory) {
+            let text = format!("--directory: {}: {error}", directory.display());
+            named(None).error(ErrorKind::ValueValidation, text).exit();
+        }
+    }
     match args.verb {
         Verb::Run(raw) => together("run", raw, Policy::All),
         Verb::Race(raw) => {
@@ -38,6 +46,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             let raw = RunArgs {
                 commands: raw.commands,
                 file: None,
+                tasks: Vec::new(),
                 names: raw.names,
                 failure: Failure::default(),
                 common: raw.common,
@@ -45,7 +54,9 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             together("race", raw, Policy::Race)
         }
         Verb::Map(raw) => map(raw),
-        Verb::Check(raw) => check(&raw),
+        Verb::Check(raw) => check(raw),
+        Verb::List(raw) => list(raw),
+        Verb::Schema => print(file::json_schema().as_bytes()),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "taskgroup", &mut text);
@@ -66,26 +77,29 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         reads: raw.file.iter().cloned().collect(),
         ..options
     };
-    let mut plan = match &raw.file {
-        Some(path) => {
-            if let Some(flag) = raw.failure.given().or_else(|| common.not_for_files()) {
-                usage_error(
-                    verb,
-                    &format!("{flag} cannot be used with --file: set it in the file"),
-                );
-            }
-            match read(path, common.color) {
-                Ok(plan) => plan,
-                Err(exit) => return exit,
-            }
+    let from_file = raw.file.is_some() || !raw.tasks.is_empty() || raw.commands.is_empty();
+    let mut plan = if from_file && policy == Policy::All {
+        match of_file(verb, &raw) {
+            Ok(plan) => plan,
+            Err(exit) => return exit,
         }
-        None => words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error)),
+    } else {
+        words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error))
     };
     let mut options = options;
     words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.jobs = common.jobs.or(root.jobs);
-    root.deadline = root.deadline.into_iter().chain(common.deadline).min();
+    root.deadline = common.deadline.or(root.deadline);
+    if common.dry_run {
+        return print(
+            match from_file {
+                true => file::tree(&plan),
+                false => commands(&plan),
+            }
+            .as_bytes(),
+        );
+    }
     execute(Run {
         plan,
         source: None,
@@ -93,11 +107,70 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     })
 }
 
+/// The plan of a file: all of it, or what is named. Without a file, that of the one found.
+fn of_file(verb: &str, raw: &RunArgs) -> Result<Plan, Exit> {
+    if raw.file.is_none() && !raw.commands.is_empty() {
+        usage_error(
+            verb,
+            &"--task names tasks of a file, so a command cannot stand beside it; with --file, the \
+              words are names of tasks, too",
+        );
+    }
+    let place = match &raw.file {
+        Some(path) => Place::named(path.clone()),
+        None => found(verb),
+    };
+    let overrides = raw.common.overrides(&raw.failure);
+    let plan = read(&place, &overrides, raw.common.color)?;
+    let names = raw.commands.iter().chain(&raw.tasks);
+    let names: Vec<String> = names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    if names.is_empty() {
+        return Ok(plan);
+    }
+    let selected = plan.select(&names);
+    Ok(selected.unwrap_or_else(|unknown| usage_error(verb, &words::not_in_file(&unknown, &place))))
+}
+
+/// The file that `--file` or the only argument names, or else the one that is found.
+fn place(verb: &str, file: Option<PathBuf>) -> Place {
+    file.map_or_else(|| found(verb), Place::named)
+}
+
+fn found(verb: &str) -> Place {
+    Place::found().unwrap_or_else(|here| {
+        let expected = match verb {
+            "run" => "no command and no --file",
+            _ => "no file",
+        };
+        let text = format!(
+            "{expected} was given, and there is no {} in {} or above",
+            file::NAME,
+            here.display()
+        );
+        usage_error(verb, &text)
+    })
+}
+
+/// The commands, one to a line, as a shell takes them.
+fn commands(plan: &Plan) -> String {
+    let commands = plan
+        .tasks
+        .iter()
+        .map(|task| task.work.command.shown() + "\n");
+    commands.collect()
+}
+
 fn map(raw: MapArgs) -> Exit {
     let common = &raw.common;
     let options = checked_options(common).unwrap_or_else(|error| usage_error("map", &error));
     if is_blank(&raw.command) {
         usage_error("map", &"the command is empty");
+    }
+    let shell = common.shell.clone().unwrap_or_default();
+    if !shell.takes_arguments() {
+        usage_error("map", &words::UsageError::NoArguments { shell });
     }
     let script =
         Script::from_template(&raw.command).unwrap_or_else(|error| usage_error("map", &error));
@@ -132,9 +205,11 @@ fn map(raw: MapArgs) -> Exit {
     let template = TaskSpec {
         name: String::new(),
         group: ROOT,
-        work: Work::shell(OsString::new(), common.grace()),
+        work: Work::shell(OsString::new(), shell, common.grace()),
         timeout: common.timeout,
         retry: retry(common),
+        on_failure: None,
+        description: None,
         after: Vec::new(),
     };
     let total = Total::default();
@@ -147,6 +222,9 @@ fn map(raw: MapArgs) -> Exit {
         from,
         total,
     };
+    if common.dry_run {
+        return print_commands(source);
+    }
     let plan = Plan {
         tasks: Vec::new(),
         groups: vec![root],
@@ -156,6 +234,22 @@ fn map(raw: MapArgs) -> Exit {
         source: Some(source),
         options,
     })
+}
+
+/// One command to a line, as they are read.
+fn print_commands(source: Source) -> Exit {
+    let mut ended = Exit::Success;
+    let read = source.each(&mut |task| {
+        ended = print((task.work.command.shown() + "\n").as_bytes());
+        ended == Exit::Success
+    });
+    match read {
+        Ok(()) => ended,
+        Err(error) => usage_error(
+            "map",
+            &format!("the input was not read to its end: {error}"),
+        ),
+    }
 }
 
 /// The arguments after `:::`. A word before it is an error.
@@ -175,17 +269,24 @@ fn processors() -> Option<NonZeroUsize> {
     Some(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
-fn check(raw: &CheckArgs) -> Exit {
-    match read(&raw.file, raw.color) {
+fn check(raw: CheckArgs) -> Exit {
+    match read(&place("check", raw.file), &Overrides::default(), raw.color) {
         Ok(plan) => print(file::tree(&plan).as_bytes()),
         Err(exit) => exit,
     }
 }
 
+fn list(raw: ListArgs) -> Exit {
+    match read(&place("list", raw.file), &Overrides::default(), raw.color) {
+        Ok(plan) => print(file::list(&plan).as_bytes()),
+        Err(exit) => exit,
+    }
+}
+
 /// The plan in the file. Prints the errors if there are any.
-fn read(path: &Path, colour: Colour) -> Result<Plan, Exit> {
+fn read(place: &Place, overrides: &Overrides, colour: Colour) -> Result<Plan, Exit> {
     let coloured = output::is_coloured(colour, Stream::Err);
-    file::read(path, Work::GRACE, coloured).map_err(|errors| {
+    file::read(place, Work::GRACE, overrides, coloured).map_err(|errors| {
         // If standard error is closed, there is no place left to report to.
         let _ = io::stderr().write_all(errors.as_bytes());
         Exit::Usage

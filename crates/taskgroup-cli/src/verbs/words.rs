@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use crate::args::{Common, RunArgs};
 use crate::output::{Ci, Prefixed, Show};
-use crate::plan::{GroupSpec, Plan, Policy, ROOT, Retry, RunOptions, TaskSpec, Work, names};
+use crate::plan::file::Place;
+use crate::plan::{
+    GroupSpec, Plan, Policy, ROOT, Retry, RunOptions, Shell, TaskSpec, Unknown, Work, names,
+};
 use crate::typed::{Reader, Tty};
 
 /// Errors in the command line, and where they are.
@@ -17,6 +20,10 @@ use crate::typed::{Reader, Tty};
 pub(super) enum UsageError {
     BlankCommand {
         position: usize,
+    },
+    /// `map` hands arguments to the shell in a way that this one does not have.
+    NoArguments {
+        shell: Shell,
     },
     ZeroTime {
         flag: &'static str,
@@ -64,12 +71,15 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     let commands = names.into_iter().zip(raw.commands);
     let common = &raw.common;
     let retry = retry(common);
+    let shell = common.shell.clone().unwrap_or_default();
     let tasks = commands.map(|(name, command)| TaskSpec {
         name,
         group: ROOT,
-        work: Work::shell(command, common.grace()),
+        work: Work::shell(command, shell.clone(), common.grace()),
         timeout: common.timeout,
         retry,
+        on_failure: None,
+        description: None,
         after: Vec::new(),
     });
     let root = GroupSpec {
@@ -219,6 +229,12 @@ impl fmt::Display for UsageError {
             UsageError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
+            UsageError::NoArguments { shell } => write!(
+                f,
+                "--shell: map gives each argument to the shell as $1, which `{}` may not have; use \
+                 sh, bash, dash, zsh or ksh, each with -c at the end",
+                shell.shown()
+            ),
             UsageError::ZeroTime { flag } => write!(
                 f,
                 "{flag} must be longer than zero: no command could ever succeed"
@@ -255,6 +271,23 @@ impl fmt::Display for UsageError {
 }
 
 impl Error for UsageError {}
+
+/// What to say about a name that a file does not have.
+pub(super) fn not_in_file(unknown: &Unknown, place: &Place) -> String {
+    let near: Vec<String> = unknown
+        .near
+        .iter()
+        .map(|near| format!("`{near}`"))
+        .collect();
+    let help = match near.is_empty() {
+        true => "`taskgroup list` shows all names".to_owned(),
+        false => format!("did you mean {}?", near.join(" or ")),
+    };
+    format!(
+        "{place} has no task or group `{}`; {help}",
+        unknown.name.escape_debug()
+    )
+}
 
 #[cfg(test)]
 mod tests {

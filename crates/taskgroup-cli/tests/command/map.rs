@@ -128,7 +128,8 @@ fn what_is_no_argument_is_told() {
         .says("line 2 contains a NUL byte");
     let long = vec![b'x'; 1 << 20];
     map(&Sandbox::new(), &["true"], &long)
-        .code(1)
+        .code(2)
+        .says("nothing was run in")
         .says("longer than 131072 bytes");
 }
 
@@ -374,4 +375,13 @@ fn a_resumed_map_may_have_other_arguments() {
     let run = |files: &[&str]| sandbox.verb("map", &[&flags[..], files].concat());
     assert_eq!(run(&["a/x"]).code(0).out(), "x | a/x\n");
     assert_eq!(run(&["b/x", "a/x"]).code(0).out(), "b/x | b/x\n");
+}
+
+#[test]
+fn a_dry_run_shows_each_command() {
+    let sandbox = Sandbox::new();
+    let ended = map(&sandbox, &["--dry-run", "touch \"$DIR/x\" {}"], b"a\nb\n");
+    ended.code(0);
+    assert_eq!(ended.out(), "touch \"$DIR/x\" a\ntouch \"$DIR/x\" b\n");
+    assert!(!sandbox.path("x").exists());
 }

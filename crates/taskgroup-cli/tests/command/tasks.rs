@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, NEVER, Sandbox, assert_gone};
+use crate::support::{Ended, Sandbox, assert_gone};
 
 fn run(sandbox: &Sandbox, text: &str) -> Ended {
     let path = sandbox.file("tasks.toml", text);
@@ -314,7 +314,7 @@ cleanup = ['touch "$DIR/cleaned"']
 
 #[test]
 fn faults_are_shown_where_they_are() {
-    let cases: [(&str, &[&str]); 15] = [
+    let cases: [(&str, &[&str]); 24] = [
         ("[tasks.a\n", &["tasks.toml:1:9", "not valid TOML"]),
         (
             "[tasks.a]\nrn = 'x'\nrun = 'x'",
@@ -370,6 +370,42 @@ fn faults_are_shown_where_they_are() {
         ),
         ("", &["there are no tasks"]),
         ("[tasks.'a/b']\nrun='x'", &["not a valid name"]),
+        (
+            "[tasks.a]\nrun='x'\ndepends=['b']",
+            &["unknown key `depends`", "did you mean `after`?"],
+        ),
+        (
+            "[tasks.a]\ncmd='x'",
+            &["unknown key `cmd`", "did you mean `run`?"],
+        ),
+        (
+            "[groups.g]\nafter=['b']\ntasks.b='x'",
+            &["`g/b` is part of `g`, which cannot wait for its own part"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nafter=['unit']\n[groups.g.tasks.unit]\nrun='x'",
+            &["did you mean `g/unit`?"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\ntimeout='5'",
+            &["a duration with a unit, like \"5s\""],
+        ),
+        (
+            "tasks.a = 5",
+            &["expected a table with a key `run`, or a command"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nmatrix = { x = [] }",
+            &["at least one value for `x`"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nenv = { A = '$HOME' }",
+            &["`$HOME` is not replaced: write `${HOME}`"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nshell = ''",
+            &["expected a shell and its options"],
+        ),
     ];
     for (text, parts) in cases {
         let sandbox = Sandbox::new();
@@ -411,14 +447,15 @@ fn unreadable_files_are_told() {
 }
 
 #[test]
-fn flags_that_a_file_decides_on_are_refused() {
+fn what_does_not_go_with_a_file_is_told() {
     let sandbox = Sandbox::new();
     let path = sandbox.file("tasks.toml", TREE);
-    for flag in ["--timeout=1s", NEVER, "-k", "--retries=1"] {
-        sandbox.run(&["-f", &path, flag]).code(2).says("--file");
-    }
     sandbox
         .run(&["-f", &path, "true"])
+        .code(2)
+        .says("has no task or group `true`");
+    sandbox
+        .run(&["-f", &path, "--names=a"])
         .code(2)
         .says("cannot be used with");
     sandbox

@@ -11,7 +11,7 @@ use crate::support::{Running, Sandbox};
 #[test]
 fn a_wrong_command_line_is_told_where_and_why() {
     let cases: [(&[&str], &[&str]); 13] = [
-        (&[], &["<COMMAND>"]),
+        (&["--shell", " ", "true"], &["--shell", "bash -euo"]),
         (&[""], &["command 1 is empty"]),
         (&["true", " \t\n"], &["command 2 is empty"]),
         (&["--bogus", "true"], &["--bogus", "unexpected"]),
@@ -26,7 +26,7 @@ fn a_wrong_command_line_is_told_where_and_why() {
             &["--grace", "99999999999999999999999s", "true"],
             &["--grace", "99999"],
         ),
-        (&["-j", "0", "true"], &["--jobs", "'0'"]),
+        (&["-j", "0", "true"], &["--jobs", "'0'", "no limit"]),
         (&["-j", "many", "true"], &["--jobs", "many"]),
         (&["--names", "a,b", "true"], &["--names", "2 given for 1"]),
         (
@@ -97,8 +97,12 @@ fn other_verbs_tell_their_usage_errors() {
             "unexpected argument '--on-failure'",
         ),
         ("race", &["true", ""], "command 2 is empty"),
-        ("check", &[], "<FILE>"),
         ("check", &["a", "b"], "unexpected argument 'b'"),
+        (
+            "map",
+            &["--shell=fish -c", "echo", ":::", "a"],
+            "`fish -c` may not have",
+        ),
         ("completions", &["tcsh"], "tcsh"),
         ("man", &["x"], "x"),
     ];
@@ -229,5 +233,9 @@ fn the_bare_command_and_an_unknown_verb_are_usage_errors() {
     let bare = Running::of(&mut sandbox.command()).ended();
     bare.code(2).says("Usage: taskgroup");
     let unknown = Running::of(sandbox.command().arg("rnu")).ended();
-    unknown.code(2).says("'rnu'").says("Usage: taskgroup");
+    unknown
+        .code(2)
+        .says("'rnu'")
+        .says("similar subcommand exists: 'run'")
+        .says("Usage: taskgroup");
 }

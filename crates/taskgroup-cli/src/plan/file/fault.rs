@@ -41,7 +41,7 @@ impl Fault {
 }
 
 /// The nearest of the known words, if it is near enough for a slip.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|known| (strsim::damerau_levenshtein(word, known), known));
     let (distance, nearest) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + nearest.chars().count() / 3).then_some(nearest)

@@ -1,35 +1,117 @@
 //! A plan from a TOML file.
 //!
-//! `table` reads values and reports what it expected instead, `schema` lists the keys, `order`
-//! resolves dependencies, `fault` points at the place in the file, `tree` draws.
+//! `table` reads values and reports what it expected instead, `schema` reads the keys that `keys`
+//! lists, `expand` and `matrix` fill in variables, `order` resolves dependencies, `fault` points at
+//! the place in the file, `tree` draws, `json_schema` describes files to other programs.
 
+mod expand;
 mod fault;
+mod json_schema;
+mod keys;
+mod matrix;
 mod order;
 mod schema;
 mod table;
 mod tree;
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{env, fmt, fs, io};
 
-use super::Plan;
+use super::{Overrides, Plan};
 use fault::{Fault, render};
+use schema::Around;
 
-pub(crate) use tree::tree;
+pub(crate) use fault::nearest;
+pub(crate) use json_schema::json_schema;
+pub(crate) use keys::KEYS;
+pub(crate) use tree::{list, tree};
 
 /// People write files of tasks by hand, so none is larger.
 const LARGEST: u64 = 16 << 20;
 
-/// Returns the plan, or the errors of the file as text. `grace` applies if the file has none.
-pub(crate) fn read(path: &Path, grace: Duration, coloured: bool) -> Result<Plan, String> {
-    let shown = path.display().to_string();
-    let unreadable = |what: &dyn std::fmt::Display| format!("error: cannot read {shown}: {what}\n");
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.len() > LARGEST => return Err(unreadable(&"it is too large")),
-        Ok(_) => {}
-        Err(error) => return Err(unreadable(&error)),
+/// The file that is looked for when none is named.
+pub(crate) const NAME: &str = "taskgroup.toml";
+
+/// Where a file of tasks is.
+pub(crate) enum Place {
+    /// `-`
+    Stdin,
+    Path(PathBuf),
+}
+
+impl Place {
+    pub(crate) fn named(path: PathBuf) -> Place {
+        if path.as_os_str() == "-" {
+            Place::Stdin
+        } else {
+            Place::Path(path)
+        }
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
+
+    /// The [`NAME`] in this folder, or in the nearest one above it that has one. Fails with the
+    /// folder where the search began.
+    pub(crate) fn found() -> Result<Place, PathBuf> {
+        let here = env::current_dir().unwrap_or_default();
+        // Relative, so that messages and commands have short paths.
+        let mut path = PathBuf::from(NAME);
+        for _ in here.ancestors() {
+            if path.is_file() {
+                return Ok(Place::Path(path));
+            }
+            path = Path::new("..").join(path);
+        }
+        Err(here)
+    }
+
+    /// The folder of the file, if it is not the one in which we are.
+    fn base(&self) -> Option<PathBuf> {
+        let Place::Path(path) = self else { return None };
+        let folder = path.parent()?;
+        (!folder.as_os_str().is_empty()).then(|| folder.to_owned())
+    }
+
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        let too_large = || io::Error::other("it is too large");
+        let mut bytes = Vec::new();
+        match self {
+            Place::Stdin => io::stdin()
+                .lock()
+                .take(LARGEST + 1)
+                .read_to_end(&mut bytes)?,
+            Place::Path(path) => {
+                let file = fs::File::open(path)?;
+                file.take(LARGEST + 1).read_to_end(&mut bytes)?
+            }
+        };
+        if bytes.len() as u64 > LARGEST {
+            return Err(too_large());
+        }
+        Ok(bytes)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Stdin => f.write_str("standard input"),
+            Place::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Returns the plan, or the errors of the file as text. `grace` applies if the file has none.
+pub(crate) fn read(
+    place: &Place,
+    grace: Duration,
+    overrides: &Overrides,
+    coloured: bool,
+) -> Result<Plan, String> {
+    let shown = place.to_string();
+    let unreadable = |what: &dyn std::fmt::Display| format!("error: cannot read {shown}: {what}\n");
+    let bytes = place.bytes().map_err(|error| unreadable(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid]
@@ -39,20 +121,41 @@ pub(crate) fn read(path: &Path, grace: Duration, coloured: bool) -> Result<Plan,
             + 1;
         unreadable(&format!("line {line} is not UTF-8"))
     })?;
-    parse(&text, grace).map_err(|faults| render(&shown, &text, &faults, coloured))
+    // TOML leaves it to the reader which ends of lines a string of several lines has. Shells need
+    // these.
+    let text = text.replace("\r\n", "\n");
+    let around = Around {
+        base: place.base(),
+        grace,
+        overrides,
+        variable: |name| env::var_os(name),
+    };
+    parse_around(&text, &around).map_err(|faults| render(&shown, &text, &faults, coloured))
 }
 
-/// The plan in the text, or all its errors.
-pub(crate) fn parse(text: &str, grace: Duration) -> Result<Plan, Vec<Fault>> {
+/// The plan in the text, or all its errors. No variable is set.
+pub(crate) fn parse(
+    text: &str,
+    grace: Duration,
+    overrides: &Overrides,
+) -> Result<Plan, Vec<Fault>> {
+    let none: fn(&str) -> Option<OsString> = |_| None;
+    let around = Around {
+        base: None,
+        grace,
+        overrides,
+        variable: none,
+    };
+    parse_around(text, &around)
+}
+
+fn parse_around(text: &str, around: &Around<'_>) -> Result<Plan, Vec<Fault>> {
     let document = match toml::de::DeTable::parse(text) {
         Ok(document) => document,
-        Err(error) => {
-            let span = error.span().unwrap_or(0..0);
-            return Err(vec![Fault::new(span, "not valid TOML", error.message())]);
-        }
+        Err(error) => return Err(vec![not_toml(&error)]),
     };
     let mut faults = Vec::new();
-    let raw = schema::read(&document, grace, &mut faults);
+    let raw = schema::read(&document, around, &mut faults);
     let plan = order::resolve(raw, &mut faults);
     if faults.is_empty() {
         Ok(plan)
@@ -61,10 +164,109 @@ pub(crate) fn parse(text: &str, grace: Duration) -> Result<Plan, Vec<Fault>> {
     }
 }
 
+fn not_toml(error: &toml::de::Error) -> Fault {
+    let span = error.span().unwrap_or(0..0);
+    if error.message().contains("recurs") {
+        let help = "groups can be nested 39 deep; longer names do the same with fewer groups";
+        return Fault::new(span, "nested too deeply", "").help(Some(help.to_owned()));
+    }
+    Fault::new(span, "not valid TOML", error.message())
+}
+
 /// The tree of the plan in the text, or its errors as text.
 pub(crate) fn check(text: &str) -> String {
-    match parse(text, Duration::ZERO) {
+    match parse(text, Duration::ZERO, &Overrides::default()) {
         Ok(plan) => tree(&plan),
         Err(faults) => render("tasks.toml", text, &faults, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keys::Key;
+    use super::*;
+
+    fn faults(text: &str) -> String {
+        let faults = parse(text, Duration::ZERO, &Overrides::default()).unwrap_err();
+        render("x", text, &faults, false)
+    }
+
+    /// The keys that the reader knows, as it tells them.
+    fn told(text: &str) -> Vec<String> {
+        let told = faults(text);
+        let line = told.lines().find(|line| line.contains("valid keys of"));
+        let line = line.unwrap_or_else(|| panic!("{told}"));
+        let mut keys: Vec<String> = line
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn the_reader_knows_the_keys_of_the_table() {
+        let table = |has: fn(&Key) -> bool| {
+            let mut keys: Vec<String> = KEYS
+                .iter()
+                .filter(|key| has(key))
+                .map(|key| key.name.to_owned())
+                .collect();
+            keys.sort();
+            keys
+        };
+        let odd = "xyxyxyxyxyxyxy = 1\n";
+        assert_eq!(
+            told(&format!("[tasks.a]\nrun='x'\n{odd}")),
+            table(|key| key.of.tasks())
+        );
+        let in_group = format!("[groups.g]\n{odd}tasks.a='x'\n");
+        assert_eq!(told(&in_group), table(|key| key.of.groups()));
+        assert_eq!(
+            told(&format!("{odd}tasks.a='x'\n")),
+            table(|key| key.of.file())
+        );
+    }
+
+    #[test]
+    fn readme_has_every_key() {
+        let readme = include_str!("../../../README.md");
+        for key in KEYS {
+            let row = readme.lines().any(|line| {
+                let first = line.split('|').nth(1).unwrap_or("");
+                first.contains(&format!("`{}`", key.name))
+            });
+            assert!(row, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_long_cycle_is_told_briefly() {
+        let mut text = String::new();
+        for id in 0..2000 {
+            let before = (id + 1) % 2000;
+            text += &format!("[tasks.t{id}]\nrun='x'\nafter=['t{before}']\n");
+        }
+        let told = faults(&text);
+        assert!(told.contains("(1988 more)"), "{told}");
+        assert!(told.len() < 4000, "{}", told.len());
+    }
+
+    #[test]
+    fn groups_may_be_deep_and_too_deep_ones_are_told_so() {
+        let deep = |depth: usize| {
+            let groups: String = (0..depth).map(|id| format!("groups.g{id}.")).collect();
+            format!("[{groups}tasks.t]\nrun = 'x'\n")
+        };
+        assert!(parse(&deep(38), Duration::ZERO, &Overrides::default()).is_ok());
+        for depth in [40, 400] {
+            let told = faults(&deep(depth));
+            assert!(told.contains("nested too deeply"), "{told}");
+            assert!(told.contains("39 deep"), "{told}");
+        }
+        let told = faults(&format!("x = {}1{}", "[".repeat(200), "]".repeat(200)));
+        assert!(told.contains("nested too deeply"), "{told}");
     }
 }

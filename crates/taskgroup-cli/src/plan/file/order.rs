@@ -1,5 +1,7 @@
 //! Dependencies: names become nodes, and no node waits for itself.
 
+use std::collections::HashMap;
+
 use super::fault::{Fault, nearest};
 use super::schema::{Raw, Wait};
 use crate::plan::{Node, Plan};
@@ -9,8 +11,15 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
         mut plan, waits, ..
     } = raw;
     let mut edges: Vec<Vec<(Node, usize)>> = vec![Vec::new(); plan.tasks.len() + plan.groups.len()];
-    for (index, wait) in waits.iter().enumerate() {
-        match find(&plan, wait) {
+    let found: Vec<Option<Node>> = {
+        let by_name = plan.by_name();
+        waits
+            .iter()
+            .map(|wait| find(&plan, &by_name, wait))
+            .collect()
+    };
+    for (index, (wait, found)) in waits.iter().zip(found).enumerate() {
+        match found {
             Some(node) => {
                 match wait.waiter {
                     Node::Task(id) => plan.tasks[id].after.push(node),
@@ -28,35 +37,55 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
 }
 
 /// Looks for the name in the waiter's group, then in the enclosing groups. The nearest counts.
-fn find(plan: &Plan, wait: &Wait) -> Option<Node> {
-    let mut around = match wait.waiter {
-        Node::Task(id) => Some(plan.tasks[id].group),
-        Node::Group(id) => plan.groups[id].parent,
-    };
+fn find(plan: &Plan, by_name: &HashMap<&str, Node>, wait: &Wait) -> Option<Node> {
+    let mut around = group_around(plan, wait.waiter);
     while let Some(group) = around {
-        let path = match &*plan.groups[group].name {
-            "" => wait.name.clone(),
-            prefix => format!("{prefix}/{}", wait.name),
+        let found = match &*plan.groups[group].name {
+            "" => by_name.get(&*wait.name),
+            prefix => by_name.get(&*format!("{prefix}/{}", wait.name)),
         };
-        if let Some(id) = plan.tasks.iter().position(|task| task.name == path) {
-            return Some(Node::Task(id));
-        }
-        let named = |group: &crate::plan::GroupSpec| group.parent.is_some() && group.name == path;
-        if let Some(id) = plan.groups.iter().position(named) {
-            return Some(Node::Group(id));
+        if let Some(&node) = found {
+            return Some(node);
         }
         around = plan.groups[group].parent;
     }
     None
 }
 
+fn group_around(plan: &Plan, node: Node) -> Option<usize> {
+    match node {
+        Node::Task(id) => Some(plan.tasks[id].group),
+        Node::Group(id) => plan.groups[id].parent,
+    }
+}
+
 fn unknown(plan: &Plan, wait: &Wait) -> Fault {
     let tasks = plan.tasks.iter().map(|task| &*task.name);
     let groups = plan.groups.iter().map(|group| &*group.name);
-    let names = tasks.chain(groups).filter(|name| !name.is_empty());
+    let mut names = tasks.chain(groups).filter(|name| !name.is_empty());
     let title = format!("nothing is named `{}`", wait.name.escape_debug());
-    let near = nearest(&wait.name, names).map(|near| format!("did you mean `{near}`?"));
-    Fault::new(wait.span.clone(), title, "no such task or group").help(near)
+    // The same name somewhere else is more likely than a similar one.
+    let end = format!("/{}", wait.name);
+    let inside = match wait.waiter {
+        Node::Group(id) => format!("{}/", plan.groups[id].name),
+        Node::Task(_) => String::new(),
+    };
+    let elsewhere = names.clone().find(|name| name.ends_with(&end));
+    let help = match elsewhere {
+        Some(path) if !inside.is_empty() && path.starts_with(&inside) => {
+            let group = inside.trim_end_matches('/');
+            format!(
+                "`{path}` is part of `{group}`, which cannot wait for its own part; `after` of a \
+                 group is for what has to succeed before the group"
+            )
+        }
+        Some(path) => format!("did you mean `{path}`?"),
+        None => match nearest(&wait.name, &mut names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`taskgroup list` shows all names".to_owned(),
+        },
+    };
+    Fault::new(wait.span.clone(), title, "no such task or group").help(Some(help))
 }
 
 fn number(plan: &Plan, node: Node) -> usize {
@@ -84,7 +113,12 @@ struct Step {
 
 /// The nodes that must have ended before this node can end: those it waits for, those that the
 /// enclosing groups wait for, and, for a group, everything in it.
-fn before(plan: &Plan, edges: &[Vec<(Node, usize)>], node: Node) -> Vec<Step> {
+fn before(
+    plan: &Plan,
+    edges: &[Vec<(Node, usize)>],
+    inside: &[Vec<Node>],
+    node: Node,
+) -> Vec<Step> {
     let waits = |node: Node| {
         let edges = edges[number(plan, node)].iter();
         edges.map(|&(node, wait)| Step {
@@ -95,16 +129,9 @@ fn before(plan: &Plan, edges: &[Vec<(Node, usize)>], node: Node) -> Vec<Step> {
     // The last one is followed first: the shortest way makes the clearest message.
     let mut steps = Vec::new();
     if let Node::Group(id) = node {
-        let inside = |node| Step { node, by: None };
-        let tasks = (0..plan.tasks.len()).filter(|&task| plan.tasks[task].group == id);
-        steps.extend(tasks.map(|task| inside(Node::Task(task))));
-        let groups = (0..plan.groups.len()).filter(|&group| plan.groups[group].parent == Some(id));
-        steps.extend(groups.map(|group| inside(Node::Group(group))));
+        steps.extend(inside[id].iter().map(|&node| Step { node, by: None }));
     }
-    let mut around = match node {
-        Node::Task(id) => Some(plan.tasks[id].group),
-        Node::Group(id) => plan.groups[id].parent,
-    };
+    let mut around = group_around(plan, node);
     while let Some(group) = around {
         steps.extend(waits(Node::Group(group)));
         around = plan.groups[group].parent;
@@ -122,6 +149,7 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
         OnTheWay,
         Done,
     }
+    let inside = plan.inside();
     let mut seen = vec![Seen::No; edges.len()];
     let nodes = (0..plan.tasks.len()).map(Node::Task);
     for start in nodes.chain((0..plan.groups.len()).map(Node::Group)) {
@@ -132,7 +160,7 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
             node: start,
             by: None,
         };
-        let mut way = vec![(first, before(plan, edges, start))];
+        let mut way = vec![(first, before(plan, edges, &inside, start))];
         seen[number(plan, start)] = Seen::OnTheWay;
         while let Some((step, next)) = way.last_mut() {
             let Some(next) = next.pop() else {
@@ -144,7 +172,7 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
                 Seen::Done => {}
                 Seen::No => {
                     seen[number(plan, next.node)] = Seen::OnTheWay;
-                    let further = before(plan, edges, next.node);
+                    let further = before(plan, edges, &inside, next.node);
                     way.push((next, further));
                 }
                 Seen::OnTheWay => {
@@ -158,15 +186,28 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
     None
 }
 
+/// The most steps of a cycle that are shown.
+const SHOWN: usize = 12;
+
 fn cycle_fault(plan: &Plan, waits: &[Wait], cycle: &[Step]) -> Fault {
     let shown = |node| match name(plan, node) {
         "" => "the whole",
         name => name,
     };
     let last = cycle.last().map_or("", |step| shown(step.node));
-    let mut path = vec![last];
-    path.extend(cycle.iter().map(|step| shown(step.node)));
-    let mut spans = cycle.iter().filter_map(|step| {
+    let mut path = vec![last.to_owned()];
+    let ends = if cycle.len() > SHOWN {
+        SHOWN / 2
+    } else {
+        cycle.len()
+    };
+    path.extend(cycle[..ends].iter().map(|step| shown(step.node).to_owned()));
+    if cycle.len() > ends {
+        let rest = &cycle[cycle.len() - ends..];
+        path.push(format!("({} more)", cycle.len() - 2 * ends));
+        path.extend(rest.iter().map(|step| shown(step.node).to_owned()));
+    }
+    let mut spans = cycle.iter().take(SHOWN).filter_map(|step| {
         let wait = &waits[step.by?];
         let label = format!("{} waits for {}", shown(wait.waiter), shown(step.node));
         Some((wait.span.clone(), label))

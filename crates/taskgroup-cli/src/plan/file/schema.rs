@@ -1,5 +1,6 @@
 //! The keys of a file: which exist, what they mean, what is inherited.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -9,11 +10,16 @@ use clap::ValueEnum;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::expand::expand;
 use super::fault::Fault;
+use super::matrix::{Combination, combinations};
 use super::table::{
-    Table, command, count, describe, duration, jobs, longer_than_zero, one_of, text,
+    Table, command, count, describe, duration, jobs, line, longer_than_zero, one_of, shell, text,
 };
-use crate::plan::{Command, GroupSpec, Node, Plan, Policy, ROOT, Retry, TaskSpec, Work};
+use crate::plan::{
+    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Retry, Shell, TaskSpec,
+    Work,
+};
 
 /// A plan whose names are not resolved yet.
 pub(super) struct Raw {
@@ -22,6 +28,8 @@ pub(super) struct Raw {
     /// Where each one is in the file.
     pub(super) task_spans: Vec<Range<usize>>,
     pub(super) group_spans: Vec<Range<usize>>,
+    /// The paths of all of them.
+    names: HashMap<String, Node>,
 }
 
 /// One name in the `after` of a task or group.
@@ -41,16 +49,30 @@ struct Inherited {
     grace: Duration,
     retry: Retry,
     cleanup_timeout: Option<Duration>,
+    shell: Shell,
+    base: Option<PathBuf>,
+}
+
+/// What a file is read with.
+pub(super) struct Around<'a> {
+    /// The folder of the file.
+    pub(super) base: Option<PathBuf>,
+    /// The grace of a file that has none.
+    pub(super) grace: Duration,
+    pub(super) overrides: &'a Overrides,
+    /// The environment of the runner.
+    pub(super) variable: fn(&str) -> Option<OsString>,
 }
 
 struct Reader<'f> {
     raw: Raw,
+    around: &'f Around<'f>,
     faults: &'f mut Vec<Fault>,
 }
 
 pub(super) fn read(
     document: &Spanned<DeTable<'_>>,
-    grace: Duration,
+    around: &Around<'_>,
     faults: &mut Vec<Fault>,
 ) -> Raw {
     let mut reader = Reader {
@@ -62,7 +84,9 @@ pub(super) fn read(
             waits: Vec::new(),
             task_spans: Vec::new(),
             group_spans: Vec::new(),
+            names: HashMap::new(),
         },
+        around,
         faults,
     };
     let inherited = Inherited {
@@ -70,9 +94,11 @@ pub(super) fn read(
         env: Vec::new(),
         cwd: None,
         timeout: None,
-        grace,
+        grace: around.grace,
         retry: Retry::NEVER,
         cleanup_timeout: None,
+        shell: Shell::default(),
+        base: around.base.clone(),
     };
     reader.group("", document.span(), document.get_ref(), None, inherited);
     if reader.raw.plan.tasks.is_empty() && reader.faults.is_empty() {
@@ -105,18 +131,20 @@ impl Reader<'_> {
                     Word::All => Policy::All,
                     Word::Race => Policy::Race,
                 }),
-            on_failure: table
-                .read("on-failure", self.faults, one_of)
-                .unwrap_or_default(),
+            on_failure: self.on_failure_of_group(&mut table),
             jobs: table.read("jobs", self.faults, jobs),
             deadline: table.read("deadline", self.faults, longer_than_zero),
+            description: None,
             after: Vec::new(),
             cleanup: Vec::new(),
         };
         self.raw.plan.groups.push(spec);
         self.raw.group_spans.push(span);
         if id != ROOT {
+            let node = Node::Group(id);
+            self.raw.names.entry(name.to_owned()).or_insert(node);
             self.waits(Node::Group(id), &mut table);
+            self.raw.plan.groups[id].description = table.read("description", self.faults, line);
         }
         let cleanup = self.cleanup(&mut table, &inherited);
         self.raw.plan.groups[id].cleanup = cleanup;
@@ -149,22 +177,14 @@ impl Reader<'_> {
                 .push(Fault::new(span.clone(), "not a valid name", label));
         }
         let path = format!("{}{name}", inherited.prefix);
-        let taken = |(known, span): (&str, &Range<usize>)| (known == path).then(|| span.clone());
-        let plan = &self.raw.plan;
-        let tasks = plan
-            .tasks
-            .iter()
-            .map(|task| &*task.name)
-            .zip(&self.raw.task_spans);
-        let groups = plan
-            .groups
-            .iter()
-            .map(|group| &*group.name)
-            .zip(&self.raw.group_spans);
-        if let Some(first) = tasks.chain(groups).find_map(taken) {
+        if let Some(first) = self.raw.names.get(&path).map(|node| self.raw.span(*node)) {
             let title = format!("a task and a group are both named `{path}`");
             self.faults
                 .push(Fault::new(span.clone(), title, "here again").and(first, "here first"));
+        }
+        if key == "tasks" && value.get_ref().as_table().is_none() {
+            self.brief_task(path, span, value, group, inherited);
+            return;
         }
         let Some(table) = self.table(name, value) else {
             return;
@@ -178,6 +198,36 @@ impl Reader<'_> {
         }
     }
 
+    /// A task that is only a command: `tasks.lint = "cargo clippy"`.
+    fn brief_task(
+        &mut self,
+        name: String,
+        span: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+        group: usize,
+        inherited: &Inherited,
+    ) {
+        match command(value.get_ref()) {
+            Ok(command) => {
+                let task = Written {
+                    name,
+                    span,
+                    group,
+                    on_failure: None,
+                    description: None,
+                };
+                self.push_task(task, inherited.work(command), inherited);
+            }
+            Err(_) => {
+                let found = describe(value.get_ref());
+                let label =
+                    format!("expected a table with a key `run`, or a command, found {found}");
+                let title = format!("invalid value for `{name}`");
+                self.faults.push(Fault::new(value.span(), title, label));
+            }
+        }
+    }
+
     fn task(
         &mut self,
         name: String,
@@ -186,7 +236,61 @@ impl Reader<'_> {
         group: usize,
         mut inherited: Inherited,
     ) {
-        let id = self.raw.plan.tasks.len();
+        let Some(matrix) = Table::new(table).take("matrix") else {
+            let alone = Combination::default();
+            self.combination(name, span, table, group, inherited, &alone);
+            return;
+        };
+        let all = combinations(matrix).unwrap_or_else(|expected| {
+            let label = format!("expected {expected}");
+            let title = "invalid value for `matrix`";
+            self.faults.push(Fault::new(matrix.span(), title, label));
+            vec![Combination::default()]
+        });
+        // A group in place of the task.
+        let mut table_of_group = Table::new(table);
+        let given = self.faults.len();
+        let id = self.raw.plan.groups.len();
+        let spec = GroupSpec {
+            name: name.clone(),
+            parent: Some(group),
+            on_failure: self.on_failure_of_group(&mut table_of_group),
+            description: table_of_group.read("description", self.faults, line),
+            ..GroupSpec::root()
+        };
+        self.raw.plan.groups.push(spec);
+        self.raw.group_spans.push(span.clone());
+        let node = Node::Group(id);
+        self.raw.names.entry(name.clone()).or_insert(node);
+        self.waits(Node::Group(id), &mut table_of_group);
+        // The first combination tells these faults again.
+        self.faults.truncate(given);
+        inherited.prefix = format!("{name}/");
+        for (index, combination) in all.iter().enumerate() {
+            let given = self.faults.len();
+            let mut inherited = inherited.clone();
+            for (name, value) in combination.env() {
+                inherited.set_env(name, value);
+            }
+            let path = format!("{name}/{}", combination.name);
+            self.combination(path, span.clone(), table, id, inherited, combination);
+            if index > 0 {
+                self.faults.truncate(given);
+            }
+        }
+    }
+
+    /// A task, or one of those that a matrix makes of it.
+    fn combination(
+        &mut self,
+        name: String,
+        span: Range<usize>,
+        table: &DeTable<'_>,
+        group: usize,
+        mut inherited: Inherited,
+        combination: &Combination,
+    ) {
+        let in_matrix = !combination.values.is_empty();
         let mut table = Table::new(table);
         let given = self.faults.len();
         let run = table.read("run", self.faults, command);
@@ -196,28 +300,84 @@ impl Reader<'_> {
             let fault = Fault::new(span.clone(), title, "needs a key `run`");
             self.faults.push(fault.help(Some(help.to_owned())));
         }
+        table.take("matrix");
         self.inheritable(&mut table, &mut inherited);
+        if let Some(cwd) = &mut inherited.cwd {
+            *cwd = combination.fill(&cwd.to_string_lossy()).into();
+        }
         let cleanup = self.cleanup(&mut table, &inherited);
-        let command = run.unwrap_or(Command::Direct(Vec::new()));
-        self.raw.plan.tasks.push(TaskSpec {
+        let command = match run {
+            Some(Command::Direct(words)) if in_matrix => {
+                let words = words
+                    .iter()
+                    .map(|word| combination.fill(&word.to_string_lossy()));
+                Command::Direct(words.map(OsString::from).collect())
+            }
+            Some(command) => command,
+            None => Command::Direct(Vec::new()),
+        };
+        let on_failure = table.read("on-failure", self.faults, one_of);
+        let on_failure = on_failure.map(|written| self.obeyed(written));
+        let description: Option<String> = table.read("description", self.faults, line);
+        let work = Work {
+            cleanup,
+            ..inherited.work(command)
+        };
+        // A group with the name of the task has the rest, if there is a matrix.
+        let task = Written {
             name,
+            span,
             group,
-            work: Work {
-                cleanup,
-                ..inherited.work(command)
-            },
+            on_failure: on_failure.filter(|_| !in_matrix),
+            description: description.filter(|_| !in_matrix),
+        };
+        let node = self.push_task(task, work, &inherited);
+        let waits = self.raw.waits.len();
+        self.waits(node, &mut table);
+        if in_matrix {
+            self.raw.waits.truncate(waits);
+        }
+        table.finish("a task", self.faults);
+    }
+
+    fn push_task(&mut self, task: Written, work: Work, inherited: &Inherited) -> Node {
+        let node = Node::Task(self.raw.plan.tasks.len());
+        self.raw.names.entry(task.name.clone()).or_insert(node);
+        self.raw.plan.tasks.push(TaskSpec {
+            name: task.name,
+            group: task.group,
+            work,
             timeout: inherited.timeout,
             retry: inherited.retry,
+            on_failure: task.on_failure,
+            description: task.description,
             after: Vec::new(),
         });
-        self.raw.task_spans.push(span);
-        self.waits(Node::Task(id), &mut table);
-        table.finish("a task", self.faults);
+        self.raw.task_spans.push(task.span);
+        node
+    }
+
+    /// What a group does after a failure.
+    fn on_failure_of_group(&mut self, table: &mut Table<'_>) -> OnFailure {
+        let written = table.read("on-failure", self.faults, one_of);
+        self.obeyed(written.unwrap_or_default())
+    }
+
+    /// What the command line asks for counts before the file. But it is a wish for the run as a
+    /// whole, so where a failure is declared harmless, it stays so.
+    fn obeyed(&self, written: OnFailure) -> OnFailure {
+        match self.around.overrides.on_failure {
+            Some(asked) if written != OnFailure::Ignore => asked,
+            _ => written,
+        }
     }
 
     /// The keys that a task has and a group passes down.
     fn inheritable(&mut self, table: &mut Table<'_>, to: &mut Inherited) {
         let faults = &mut *self.faults;
+        if let Some(shell) = table.read("shell", faults, shell) {
+            to.shell = shell;
+        }
         if let Some(timeout) = table.read("timeout", faults, longer_than_zero) {
             to.timeout = Some(timeout);
         }
@@ -233,6 +393,7 @@ impl Reader<'_> {
         if let Some(limit) = table.read("cleanup-timeout", faults, longer_than_zero) {
             to.cleanup_timeout = Some(limit);
         }
+        to.obey(self.around.overrides);
         if let Some(cwd) = table.read("cwd", faults, text) {
             to.cwd = Some(match &to.cwd {
                 Some(around) => around.join(cwd),
@@ -248,6 +409,13 @@ impl Reader<'_> {
         let Some(table) = self.table("env", value) else {
             return;
         };
+        // `${NAME}` stands for the value around this table.
+        let outer = to.env.clone();
+        let variable = self.around.variable;
+        let lookup = |name: &str| match outer.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => value.clone(),
+            None => variable(name),
+        };
         for (name, span, value) in Table::new(table).entries() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let label = "a name must not be empty or contain `=`";
@@ -255,22 +423,20 @@ impl Reader<'_> {
                     .push(Fault::new(span, "not a valid variable name", label));
                 continue;
             }
+            let title = || format!("invalid value for `{name}`");
             // `false` removes a variable.
             let content = match value.get_ref() {
                 DeValue::Boolean(false) => Ok(None),
-                other => text(other).map(|text| Some(OsString::from(text))),
+                other => text(other).map(Some),
             };
-            match content {
-                Ok(content) => {
-                    to.env.retain(|(known, _)| known != name);
-                    to.env.push((name.into(), content));
-                }
+            match content.map(|text| text.map(|text| expand(&text, lookup)).transpose()) {
+                Ok(Ok(content)) => to.set_env(name.into(), content),
+                Ok(Err(label)) => self.faults.push(Fault::new(value.span(), title(), label)),
                 Err(expected) => {
                     let found = describe(value.get_ref());
                     let label =
                         format!("expected {expected}, or `false` to remove it, found {found}");
-                    let title = format!("invalid value for `{name}`");
-                    self.faults.push(Fault::new(value.span(), title, label));
+                    self.faults.push(Fault::new(value.span(), title(), label));
                 }
             }
         }
@@ -344,10 +510,46 @@ impl Reader<'_> {
     }
 }
 
+/// What a task has that no group passes down.
+struct Written {
+    name: String,
+    span: Range<usize>,
+    group: usize,
+    on_failure: Option<OnFailure>,
+    description: Option<String>,
+}
+
+impl Raw {
+    fn span(&self, node: Node) -> Range<usize> {
+        match node {
+            Node::Task(id) => self.task_spans[id].clone(),
+            Node::Group(id) => self.group_spans[id].clone(),
+        }
+    }
+}
+
 impl Inherited {
+    fn set_env(&mut self, name: OsString, value: Option<OsString>) {
+        self.env.retain(|(known, _)| *known != name);
+        self.env.push((name, value));
+    }
+
+    /// The command line counts before the file.
+    fn obey(&mut self, overrides: &Overrides) {
+        self.timeout = overrides.timeout.or(self.timeout);
+        self.grace = overrides.grace.unwrap_or(self.grace);
+        self.retry.times = overrides.retries.unwrap_or(self.retry.times);
+        self.retry.backoff = overrides.backoff.unwrap_or(self.retry.backoff);
+        if let Some(shell) = &overrides.shell {
+            self.shell = shell.clone();
+        }
+    }
+
     fn work(&self, command: Command) -> Work {
         Work {
             command,
+            shell: self.shell.clone(),
+            base: self.base.clone(),
             env: self.env.clone(),
             cwd: self.cwd.clone(),
             grace: self.grace,

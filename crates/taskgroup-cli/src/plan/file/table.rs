@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
-use crate::plan::Command;
+use super::keys::from_elsewhere;
+use crate::plan::{Command, Shell};
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -71,7 +72,8 @@ impl<'t> Table<'t> {
     pub(super) fn finish(self, of: &str, faults: &mut Vec<Fault>) {
         for (key, span, _) in self.left.into_values() {
             let known = || self.known.iter().copied();
-            let help = match nearest(key, known()) {
+            let elsewhere = from_elsewhere(key).filter(|here| known().any(|known| known == *here));
+            let help = match elsewhere.or_else(|| nearest(key, known())) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let known: Vec<String> = known().map(|key| format!("`{key}`")).collect();
@@ -99,7 +101,10 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
 pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     let expected = || r#"a duration like "90s" or "1h 30m""#.to_owned();
     let text = value.as_str().ok_or_else(expected)?;
-    humantime::parse_duration(text).map_err(|_| expected())
+    humantime::parse_duration(text).map_err(|_| match text.parse::<u64>() {
+        Ok(number) => format!(r#"a duration with a unit, like "{number}s" or "{number}m""#),
+        Err(_) => expected(),
+    })
 }
 
 pub(super) fn longer_than_zero(value: &DeValue<'_>) -> Result<Duration, String> {
@@ -128,6 +133,30 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
         Some(text) => Ok(text.to_owned()),
         None => Err("a string".to_owned()),
     }
+}
+
+/// Text in one line.
+pub(super) fn line(value: &DeValue<'_>) -> Result<String, String> {
+    match text(value)? {
+        text if text.chars().any(char::is_control) => Err("a string in one line".to_owned()),
+        text => Ok(text),
+    }
+}
+
+/// A shell and its options, as a string with spaces between them or as a list.
+pub(super) fn shell(value: &DeValue<'_>) -> Result<Shell, String> {
+    let expected = || r#"a shell and its options, like "bash -euo pipefail -c""#.to_owned();
+    let words = match value.as_array() {
+        Some(list) => {
+            let words = list
+                .iter()
+                .map(|word| text(word.get_ref()).map(OsString::from));
+            words.collect::<Result<Vec<OsString>, String>>()
+        }
+        None => text(value).map(|text| text.split_whitespace().map(OsString::from).collect()),
+    };
+    let words = words.map_err(|_| expected())?;
+    Shell::from_words(words).ok_or_else(expected)
 }
 
 /// One of the words that clap accepts.

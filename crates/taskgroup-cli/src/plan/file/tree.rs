@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use humantime::format_duration;
 
-use crate::plan::{GroupSpec, Node, OnFailure, Plan, Policy, ROOT, TaskSpec, Work};
+use crate::plan::{Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, Work};
 
 pub(crate) fn tree(plan: &Plan) -> String {
     let mut text = format!("run{}\n", of_group(plan, &plan.groups[ROOT]));
     // Depth first, without recursion; children are pushed in reverse.
-    let mut open: Vec<(String, Node, bool)> = children(plan, ROOT, "");
+    let inside = plan.inside();
+    let mut open: Vec<(String, Node, bool)> = children(&inside[ROOT], "");
     while let Some((indent, node, last)) = open.pop() {
         let (branch, below) = if last {
             ("└─ ", "   ")
@@ -25,17 +26,51 @@ pub(crate) fn tree(plan: &Plan) -> String {
         };
         let _ = writeln!(text, "{indent}{branch}{what}");
         if let Node::Group(id) = node {
-            open.extend(children(plan, id, &format!("{indent}{below}")));
+            open.extend(children(&inside[id], &format!("{indent}{below}")));
         }
     }
     text
 }
 
-fn children(plan: &Plan, id: usize, indent: &str) -> Vec<(String, Node, bool)> {
-    let tasks = (0..plan.tasks.len()).filter(|&task| plan.tasks[task].group == id);
-    let groups = (0..plan.groups.len()).filter(|&group| plan.groups[group].parent == Some(id));
-    let nodes = tasks.map(Node::Task).chain(groups.map(Node::Group));
-    let mut children: Vec<_> = nodes.map(|node| (indent.to_owned(), node, false)).collect();
+/// The names that `run` takes, each with what it does.
+pub(crate) fn list(plan: &Plan) -> String {
+    let inside = plan.inside();
+    let mut rows: Vec<(String, String)> = Vec::new();
+    let mut open: Vec<Node> = inside[ROOT].iter().rev().copied().collect();
+    while let Some(node) = open.pop() {
+        rows.push(match node {
+            Node::Task(id) => {
+                let task = &plan.tasks[id];
+                let command = || task.work.command.shown().replace('\n', " ");
+                let about = task.description.clone().unwrap_or_else(command);
+                (task.name.clone(), about)
+            }
+            Node::Group(id) => {
+                open.extend(inside[id].iter().rev());
+                let group = &plan.groups[id];
+                let about = group.description.clone().unwrap_or_default();
+                (format!("{}/", group.name), about)
+            }
+        });
+    }
+    let width = rows
+        .iter()
+        .map(|(name, _)| console::measure_text_width(name))
+        .max();
+    let mut text = String::new();
+    for (name, about) in rows {
+        let pad = width.unwrap_or(0) - console::measure_text_width(&name);
+        let line = format!("{name}{}  {about}", " ".repeat(pad));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn children(nodes: &[Node], indent: &str) -> Vec<(String, Node, bool)> {
+    let nodes = nodes.iter();
+    let mut children: Vec<_> = nodes
+        .map(|&node| (indent.to_owned(), node, false))
+        .collect();
     if let Some(last) = children.last_mut() {
         last.2 = true;
     }
@@ -72,6 +107,15 @@ fn of_task(plan: &Plan, task: &TaskSpec) -> String {
     }
     if task.retry.times > 0 {
         words.push(format!("retries {}", task.retry.times));
+    }
+    match task.on_failure {
+        None => {}
+        Some(OnFailure::Cancel) => words.push("on failure cancel".to_owned()),
+        Some(OnFailure::Wait) => words.push("on failure wait".to_owned()),
+        Some(OnFailure::Ignore) => words.push("on failure ignore".to_owned()),
+    }
+    if task.work.shell != Shell::default() && matches!(task.work.command, Command::Shell(..)) {
+        words.push(format!("by {}", task.work.shell.shown()));
     }
     if let Some(cwd) = &task.work.cwd {
         words.push(format!("in {}", cwd.display()));

@@ -1,15 +1,19 @@
 //! The command line as it was typed. [`crate::plan`] checks whether it makes sense.
 
+mod values;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
-use crate::plan::{FileSpec, OnFailure, Work};
+use crate::plan::file::nearest;
+use crate::plan::{FileSpec, OnFailure, Overrides, Shell, Work};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
 
@@ -18,6 +22,10 @@ use crate::typed::{Reader, Tty};
 #[command(name = "taskgroup", version, disable_help_subcommand = true)]
 #[command(after_help = EXAMPLES, after_long_help = long_help(EXAMPLES))]
 pub(crate) struct Args {
+    /// Work as if started in this folder
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -36,26 +44,76 @@ pub(crate) enum Verb {
     /// Validate a file of tasks and show its tree, without running it
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// List the tasks and groups of a file by the names that `run` takes
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArgs),
+    /// Print the JSON schema of files of tasks, for editors
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema,
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions { shell: clap_complete::Shell },
     /// Print the manual page of the command, or of one verb
     #[command(after_help = MAN_EXAMPLES)]
     Man {
-        #[arg(value_parser = ["run", "map", "race", "check", "completions", "man"])]
+        #[arg(value_parser = VERBS)]
         verb: Option<String>,
     },
 }
 
+impl Args {
+    /// What was typed. Ends the process if that makes no sense.
+    pub(crate) fn of_this_process() -> Args {
+        Args::try_parse().unwrap_or_else(|mut error| {
+            suggest_verb(&mut error);
+            error.exit()
+        })
+    }
+}
+
+/// Clap itself finds `rnu` too far from `run`.
+fn suggest_verb(error: &mut clap::Error) {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return;
+    }
+    if let Some(near) = nearest(typed, VERBS.into_iter()) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+}
+
+/// All verbs, for `man`.
+pub(crate) const VERBS: [&str; 8] = [
+    "run",
+    "map",
+    "race",
+    "check",
+    "list",
+    "schema",
+    "completions",
+    "man",
+];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Commands, one per argument, each run by `sh -c` with an empty standard input
-    #[arg(value_name = "COMMAND", required_unless_present = "file")]
+    /// Commands, one per argument, each run by `sh -c` with an empty standard input. With --file,
+    /// names of tasks and groups instead. Without either, the tasks of `taskgroup.toml` in this
+    /// folder or the nearest one above
+    #[arg(value_name = "COMMAND")]
     pub(crate) commands: Vec<OsString>,
 
-    /// Run the tasks of this file; see `taskgroup check`
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["commands", "names"])]
+    /// Run the tasks of this file, or only those that are named, with what they need; `-` is
+    /// standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "names")]
     pub(crate) file: Option<PathBuf>,
+
+    /// Run this task or group of the file, and what it needs; without --file, of the
+    /// `taskgroup.toml` that is found
+    #[arg(short, long = "task", value_name = "NAME", conflicts_with = "names")]
+    pub(crate) tasks: Vec<OsString>,
 
     /// Names for the commands, in the same order, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -111,8 +169,21 @@ pub(crate) struct MapArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
-    /// The file of tasks
-    pub(crate) file: PathBuf,
+    /// The file of tasks; `-` is standard input [default: the `taskgroup.toml` in this folder or
+    /// the nearest one above]
+    pub(crate) file: Option<PathBuf>,
+
+    /// When to colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// The file of tasks; `-` is standard input [default: the `taskgroup.toml` in this folder or
+    /// the nearest one above]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 
     /// When to colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
@@ -126,31 +197,40 @@ const TERMINAL: &str = "Terminal and input";
 /// The options of all verbs that run commands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// Run at most this many commands at a time, started in the order given [default: all; for map,
-    /// the number of processors]
-    #[arg(short, long, value_name = "N")]
+    /// Run at most this many commands at a time, started in the order given; `50%` is half of the
+    /// processors [default: all; for map, the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// Stop a command that runs longer than this, as a failure: 90s, 5m, 1h 30m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) timeout: Option<Duration>,
 
     /// Stop everything if the run takes longer than this
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(crate) deadline: Option<Duration>,
 
     /// Time for a command to clean up between SIGTERM and SIGKILL [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    grace: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(crate) grace: Option<Duration>,
 
     /// Run a failed command again, at most this many times
     #[arg(long, value_name = "N", help_heading = FAILURES)]
     pub(crate) retries: Option<u32>,
 
     /// Pause before the first retry; it doubles with each retry and is randomised [default: 1s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     #[arg(requires = "retries", help_heading = FAILURES)]
     pub(crate) backoff: Option<Duration>,
+
+    /// The shell for commands, with its options; the command becomes the last argument
+    /// [default: sh -c]
+    #[arg(long, value_name = "WORDS", value_parser = values::shell)]
+    pub(crate) shell: Option<Shell>,
+
+    /// Print what would be run, and run nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// How commands are contained, so that nothing is left behind
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
@@ -253,17 +333,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn on_failure(&self) -> OnFailure {
-        match self.on_failure {
-            Some(on_failure) => on_failure,
-            None if self.keep_going => OnFailure::Wait,
-            None => OnFailure::Cancel,
-        }
+        self.given().unwrap_or_default()
     }
 
-    /// The given flag; a file of tasks decides this itself.
-    pub(crate) fn given(&self) -> Option<&'static str> {
-        let keep_going = self.keep_going.then_some("--keep-going");
-        self.on_failure.map(|_| "--on-failure").or(keep_going)
+    /// What was asked for, if anything was.
+    pub(crate) fn given(&self) -> Option<OnFailure> {
+        let keep_going = self.keep_going.then_some(OnFailure::Wait);
+        self.on_failure.or(keep_going)
     }
 }
 
@@ -308,18 +384,16 @@ impl Common {
         files.collect()
     }
 
-    /// The first given flag that a file of tasks decides itself.
-    pub(crate) fn not_for_files(&self) -> Option<&'static str> {
-        let given = [
-            (self.grace.is_some(), "--grace"),
-            (self.timeout.is_some(), "--timeout"),
-            (self.retries.is_some(), "--retries"),
-            (self.backoff.is_some(), "--backoff"),
-        ];
-        given
-            .iter()
-            .find(|(given, _)| *given)
-            .map(|(_, flag)| *flag)
+    /// What a file of tasks says is replaced by this.
+    pub(crate) fn overrides(&self, failure: &Failure) -> Overrides {
+        Overrides {
+            on_failure: failure.given(),
+            timeout: self.timeout,
+            grace: self.grace,
+            retries: self.retries,
+            backoff: self.backoff,
+            shell: self.shell.clone(),
+        }
     }
 }
 
@@ -339,7 +413,11 @@ Examples:
   All of them, even after a failure, two at a time, each for at most ten minutes:
     taskgroup run -k -j 2 --timeout 10m './check a' './check b' './check c'
   The tasks of a file, and a page that shows what happened when:
-    taskgroup run -f tasks.toml --report run.html";
+    taskgroup run -f tasks.toml --report run.html
+  Two tasks of a file and what they need, even after a failure:
+    taskgroup run -f tasks.toml -k lint test/unit
+  The same of the taskgroup.toml in this folder or above:
+    taskgroup run -k -t lint -t test/unit";
 
 const MAP_EXAMPLES: &str = "\
 Examples:
@@ -376,6 +454,16 @@ Examples:
     after = [\"lint\"]
     retries = 2
     cleanup = [\"rm -rf scratch\"]";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+    taskgroup list
+    taskgroup list -f tasks.toml";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  Let an editor check taskgroup.toml; its first line is then `#:schema ./taskgroup.schema.json`:
+    taskgroup schema > taskgroup.schema.json";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -436,6 +524,8 @@ mod tests {
             (MAP_EXAMPLES, "map"),
             (RACE_EXAMPLES, "race"),
             (CHECK_EXAMPLES, "check"),
+            (LIST_EXAMPLES, "list"),
+            (SCHEMA_EXAMPLES, "schema"),
             (COMPLETIONS_EXAMPLES, "completions"),
             (MAN_EXAMPLES, "man"),
         ] {
@@ -457,6 +547,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 * 4 + 2 + 3 + 3);
+        assert_eq!(count, 3 + 5 + 3 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

@@ -1,0 +1,109 @@
+//! The JSON schema of files of tasks, made from the table of keys.
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::keys::{Form, KEYS, Key};
+use crate::plan::OnFailure;
+
+/// The schema as text. Draft 7, because editors of TOML files understand it.
+pub(crate) fn json_schema() -> String {
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A file of tasks for the command taskgroup",
+        "type": "object",
+        "properties": properties(|key| key.of.file()),
+        "additionalProperties": false,
+        "definitions": {
+            "command": {
+                "anyOf": [
+                    { "type": "string", "pattern": "\\S" },
+                    { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                ],
+            },
+            "duration": { "type": "string", "pattern": DURATION },
+            "task": {
+                "anyOf": [
+                    { "$ref": "#/definitions/command" },
+                    {
+                        "type": "object",
+                        "properties": properties(|key| key.of.tasks()),
+                        "required": ["run"],
+                        "additionalProperties": false,
+                    },
+                ],
+            },
+            "group": {
+                "type": "object",
+                "properties": properties(|key| key.of.groups()),
+                "additionalProperties": false,
+            },
+        },
+    });
+    format!("{schema:#}\n")
+}
+
+/// The units of the crate `humantime`.
+const DURATION: &str = "^\\s*([0-9]+\\s*(nanos?|nsec|ns|usec|us|micros?|millis|msec|ms|seconds?|\
+    secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|wk|w|months?|M|years?|yrs?|y)\\s*)+$|\
+    ^\\s*0\\s*$";
+
+fn properties(has: impl Fn(&Key) -> bool) -> Map<String, Value> {
+    let keys = KEYS.iter().filter(|key| has(key));
+    keys.map(|key| {
+        let mut value = form(key.form);
+        value["description"] = key.about.into();
+        (key.name.to_owned(), value)
+    })
+    .collect()
+}
+
+fn form(form: Form) -> Value {
+    let by_name = |what: &str| {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[^/\\x00-\\x1f]*[^/\\s\\x00-\\x1f][^/\\x00-\\x1f]*$" },
+            "additionalProperties": { "$ref": format!("#/definitions/{what}") },
+        })
+    };
+    match form {
+        Form::Command => json!({ "allOf": [{ "$ref": "#/definitions/command" }] }),
+        Form::Commands => {
+            json!({ "type": "array", "items": { "$ref": "#/definitions/command" } })
+        }
+        Form::Names => json!({ "type": "array", "items": { "type": "string" } }),
+        Form::Duration => json!({ "allOf": [{ "$ref": "#/definitions/duration" }] }),
+        Form::Span => json!({
+            "allOf": [{ "$ref": "#/definitions/duration" }],
+            "not": { "pattern": "^[^1-9]*$" },
+        }),
+        Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        Form::Jobs => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        Form::Text => json!({ "type": "string" }),
+        Form::Shell => json!({ "allOf": [{ "$ref": "#/definitions/command" }] }),
+        Form::Env => json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[^=]+$" },
+            "additionalProperties": { "anyOf": [{ "type": "string" }, { "const": false }] },
+        }),
+        Form::OnFailure => {
+            let words = OnFailure::value_variants().iter();
+            let words = words.filter_map(ValueEnum::to_possible_value);
+            let words: Vec<String> = words.map(|word| word.get_name().to_owned()).collect();
+            json!({ "enum": words })
+        }
+        Form::Policy => json!({ "enum": ["all", "race"] }),
+        Form::Matrix => json!({
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+            "additionalProperties": {
+                "type": "array",
+                "items": { "type": ["string", "number", "boolean"] },
+                "minItems": 1,
+            },
+        }),
+        Form::Tasks => by_name("task"),
+        Form::Groups => by_name("group"),
+    }
+}

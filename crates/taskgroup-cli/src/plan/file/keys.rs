@@ -1,0 +1,245 @@
+//! All keys of a file of tasks, for the manual, the JSON schema and the messages.
+//!
+//! `schema` reads them; a test compares what it reads with this table.
+
+/// Where a key may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    Tasks,
+    /// Groups, and the file itself.
+    Groups,
+    Both,
+    /// Tasks and groups, but not the file.
+    BothNested,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Command,
+    Commands,
+    Names,
+    Duration,
+    /// A duration longer than zero.
+    Span,
+    /// Zero or more.
+    Count,
+    /// One or more.
+    Jobs,
+    Text,
+    Shell,
+    Env,
+    OnFailure,
+    Policy,
+    Matrix,
+    Tasks,
+    Groups,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) of: Of,
+    pub(crate) form: Form,
+    /// As it stands in the manual and in the schema.
+    pub(crate) about: &'static str,
+}
+
+const fn key(name: &'static str, of: Of, form: Form, about: &'static str) -> Key {
+    Key {
+        name,
+        of,
+        form,
+        about,
+    }
+}
+
+pub(crate) const KEYS: [Key; 19] = [
+    key(
+        "run",
+        Of::Tasks,
+        Form::Command,
+        "The command: a string for the shell, or a list of words without a shell.",
+    ),
+    key(
+        "after",
+        Of::BothNested,
+        Form::Names,
+        "Names of tasks and groups that have to succeed first. The nearest group that has the name \
+         counts. A path like `test/unit` is a name, too.",
+    ),
+    key(
+        "description",
+        Of::BothNested,
+        Form::Text,
+        "One line for `taskgroup list`.",
+    ),
+    key(
+        "matrix",
+        Of::Tasks,
+        Form::Matrix,
+        "Lists of values by name. The task runs once for each combination, as a group with the \
+         name of the task. Each name is a variable of the environment; `${name}` in `cwd` and in a \
+         list of words stands for its value.",
+    ),
+    key(
+        "timeout",
+        Of::Both,
+        Form::Span,
+        "A command (each attempt) that runs longer is stopped, as a failure. Passed down.",
+    ),
+    key(
+        "retries",
+        Of::Both,
+        Form::Count,
+        "How many times a failed command is run again. Passed down.",
+    ),
+    key(
+        "backoff",
+        Of::Both,
+        Form::Duration,
+        "The pause before the first retry. It doubles each time and is randomised. Passed down.",
+    ),
+    key(
+        "grace",
+        Of::Both,
+        Form::Duration,
+        "Time for a command to clean up between SIGTERM and SIGKILL. Passed down.",
+    ),
+    key(
+        "shell",
+        Of::Both,
+        Form::Shell,
+        "The shell and its options, like `bash -euo pipefail -c`. The command is the last \
+         argument. Passed down.",
+    ),
+    key(
+        "env",
+        Of::Both,
+        Form::Env,
+        "Variables of the environment, added to those of the enclosing groups; `false` removes \
+         one. `${NAME}` stands for the value around, `${NAME:-text}` for text if that is unset or \
+         empty, `$$` for a dollar sign.",
+    ),
+    key(
+        "cwd",
+        Of::Both,
+        Form::Text,
+        "The folder in which commands run, below that of the enclosing group. The file's own \
+         folder is the first one.",
+    ),
+    key(
+        "cleanup",
+        Of::Both,
+        Form::Commands,
+        "Commands that run one after the other when the task or group has ended, even after a \
+         failure or a signal.",
+    ),
+    key(
+        "cleanup-timeout",
+        Of::Both,
+        Form::Span,
+        "How long each command of the cleanup may take. Without it, the grace. Passed down.",
+    ),
+    key(
+        "on-failure",
+        Of::Both,
+        Form::OnFailure,
+        "What a failure does to the others in the group: `cancel` stops them, `wait` does not, \
+         with `ignore` the failure does not count either. That of a task counts before that of its \
+         group.",
+    ),
+    key(
+        "jobs",
+        Of::Groups,
+        Form::Jobs,
+        "At most this many commands of the group run at a time.",
+    ),
+    key(
+        "deadline",
+        Of::Groups,
+        Form::Span,
+        "The group is stopped, as a failure, if it takes longer.",
+    ),
+    key(
+        "policy",
+        Of::Groups,
+        Form::Policy,
+        "`all`, or `race`: the first success stops the others.",
+    ),
+    key(
+        "tasks",
+        Of::Groups,
+        Form::Tasks,
+        "Tasks by name. A command alone stands for a task with nothing but `run`.",
+    ),
+    key("groups", Of::Groups, Form::Groups, "Groups by name."),
+];
+
+/// Words of other task files, and the key that means the same here.
+const ELSEWHERE: [(&str, &str); 34] = [
+    ("depends", "after"),
+    ("depends-on", "after"),
+    ("depends_on", "after"),
+    ("dependencies", "after"),
+    ("deps", "after"),
+    ("needs", "after"),
+    ("requires", "after"),
+    ("wait-for", "after"),
+    ("cmd", "run"),
+    ("cmds", "run"),
+    ("command", "run"),
+    ("commands", "run"),
+    ("script", "run"),
+    ("exec", "run"),
+    ("environment", "env"),
+    ("vars", "env"),
+    ("variables", "env"),
+    ("dir", "cwd"),
+    ("directory", "cwd"),
+    ("workdir", "cwd"),
+    ("working-directory", "cwd"),
+    ("concurrency", "jobs"),
+    ("parallel", "jobs"),
+    ("max-parallel", "jobs"),
+    ("continue-on-error", "on-failure"),
+    ("ignore-errors", "on-failure"),
+    ("allow_failure", "on-failure"),
+    ("keep-going", "on-failure"),
+    ("fail-fast", "on-failure"),
+    ("desc", "description"),
+    ("finally", "cleanup"),
+    ("teardown", "cleanup"),
+    ("after-script", "cleanup"),
+    ("timeout-minutes", "timeout"),
+];
+
+/// The key for what another program calls `word`.
+pub(super) fn from_elsewhere(word: &str) -> Option<&'static str> {
+    let (_, key) = ELSEWHERE.iter().find(|(known, _)| *known == word)?;
+    Some(key)
+}
+
+impl Of {
+    pub(crate) fn tasks(self) -> bool {
+        matches!(self, Of::Tasks | Of::Both | Of::BothNested)
+    }
+
+    pub(crate) fn groups(self) -> bool {
+        self != Of::Tasks
+    }
+
+    pub(crate) fn file(self) -> bool {
+        matches!(self, Of::Groups | Of::Both)
+    }
+
+    /// For the manual.
+    pub(crate) fn shown(self) -> &'static str {
+        match self {
+            Of::Tasks => "tasks",
+            Of::Groups => "groups, the file",
+            Of::Both => "tasks, groups, the file",
+            Of::BothNested => "tasks, groups",
+        }
+    }
+}
