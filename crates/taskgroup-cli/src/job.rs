@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 use crate::flag::Flag;
+pub(crate) use crate::output::Sought;
 use crate::output::{
     Heading, Label, Order, Outlet, Partials, Pump, Pumped, Show, Sink, Stream, Trouble, pump,
 };
@@ -61,6 +62,8 @@ pub(crate) struct With {
     pub(crate) copies: [Option<File>; 2],
     /// Its output is not shown.
     pub(crate) hidden: bool,
+    /// What its output is searched for.
+    pub(crate) sought: Option<Sought>,
     /// Its place in the order of the output, if it has one.
     pub(crate) place: Option<usize>,
 }
@@ -141,7 +144,15 @@ impl Job {
         let partials = around.partials.as_ref().filter(|_| !with.hidden);
         Ok(Job {
             process,
-            output: Output::new(pipes, feeder, &with.label, outlet, partials, with.copies),
+            output: Output::new(
+                pipes,
+                feeder,
+                &with.label,
+                outlet,
+                partials,
+                with.copies,
+                with.sought.as_ref(),
+            ),
             started: Instant::now(),
             timeout: with.timeout,
             grace: work.grace,
@@ -151,7 +162,21 @@ impl Job {
     }
 
     pub(crate) fn timed_out(&self) -> bool {
-        matches!(self.ending, Some((Ending::TimedOut, _)))
+        matches!(self.ending, Some((Ending::TimedOut | Ending::NotReady, _)))
+    }
+
+    /// Nothing more is waited for: [`Job::finish`] stops what is left.
+    pub(crate) fn end_with(&mut self, ending: Ending) {
+        self.ending = Some((ending, self.started.elapsed()));
+    }
+
+    /// The success of a command that was not to end.
+    pub(crate) fn ended_early(&mut self) {
+        if let Some((ending, _)) = &mut self.ending {
+            if let Ending::Exited(status) = *ending {
+                *ending = Ending::EndedEarly(status);
+            }
+        }
     }
 
     /// Resolves when the command's leader has exited or its timeout has expired. Cancel safe:
@@ -205,8 +230,13 @@ impl Job {
         let asked = started.elapsed();
         let (left_in_background, stopped) = output
             .meanwhile(async {
-                let ended_by_itself =
-                    matches!(ending, Some((Ending::Exited(_) | Ending::Lost(_), _)));
+                let ended_by_itself = matches!(
+                    ending,
+                    Some((
+                        Ending::Exited(_) | Ending::EndedEarly(_) | Ending::Lost(_),
+                        _
+                    ))
+                );
                 clear(&mut process, ended_by_itself, grace, &around.hurry).await
             })
             .await;
@@ -289,6 +319,7 @@ impl Output {
         outlet: Outlet,
         partials: Option<&Partials>,
         copies: [Option<File>; 2],
+        sought: Option<&Sought>,
     ) -> Output {
         let all_gone = Flag::new();
         let to = |stream, copy| Pump {
@@ -297,6 +328,7 @@ impl Output {
             outlet: outlet.clone(),
             partials: partials.cloned(),
             copy,
+            sought: sought.cloned(),
             all_gone: all_gone.clone(),
         };
         let [of_out, of_err] = copies;

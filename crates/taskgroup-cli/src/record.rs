@@ -77,6 +77,12 @@ pub(crate) enum Ending {
     TimedOut,
     /// The process with this name asked the terminal, which the command does not have.
     WantsTerminal(String),
+    /// A service that was stopped when nothing needed it any longer.
+    Served(Option<ExitStatus>),
+    /// A service that ended with success, though it was needed.
+    EndedEarly(ExitStatus),
+    /// A service that was not ready in time.
+    NotReady,
     /// The command was stopped. Has the status of its leader.
     Cancelled(Option<ExitStatus>),
     /// Its outcome is unknown.
@@ -90,6 +96,10 @@ pub(crate) enum Cause {
         name: String,
     },
     TimedOut {
+        name: String,
+    },
+    /// One of the others ended, and the group was to end with it.
+    Ended {
         name: String,
     },
     /// A predecessor did not succeed.
@@ -167,10 +177,14 @@ impl Entry {
 impl Ending {
     pub(crate) fn is_failure(&self) -> bool {
         match self {
-            Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => false,
+            Ending::NotStarted | Ending::DoneBefore | Ending::Served(_) | Ending::Cancelled(_) => {
+                false
+            }
             Ending::CouldNotStart(_)
             | Ending::TimedOut
             | Ending::WantsTerminal(_)
+            | Ending::EndedEarly(_)
+            | Ending::NotReady
             | Ending::Lost(_) => true,
             Ending::Exited(status) => !status.success(),
         }
@@ -179,8 +193,17 @@ impl Ending {
     pub(crate) fn is_success(&self) -> bool {
         match self {
             Ending::Exited(status) => status.success(),
-            Ending::DoneBefore => true,
+            Ending::DoneBefore | Ending::Served(_) => true,
             _ => false,
+        }
+    }
+
+    /// How the command itself ended, if that is known.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        match self {
+            Ending::Exited(status) | Ending::EndedEarly(status) => Some(*status),
+            Ending::Cancelled(status) | Ending::Served(status) => *status,
+            _ => None,
         }
     }
 }
@@ -207,7 +230,7 @@ impl Record {
     }
 
     pub(crate) fn timed_out(&self) -> bool {
-        matches!(self.ending, Ending::TimedOut)
+        matches!(self.ending, Ending::TimedOut | Ending::NotReady)
     }
 
     /// Processes that are still there after SIGKILL.
@@ -262,6 +285,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Failed { name } => write!(f, "because {name} failed"),
             Cause::TimedOut { name } => write!(f, "because {name} timed out"),
+            Cause::Ended { name } => write!(f, "because {name} ended"),
             Cause::Before { name } => write!(f, "because {name} did not succeed"),
             Cause::Won { name } => write!(f, "because {name} succeeded first"),
             Cause::Deadline { group } if group.is_empty() => {

@@ -106,6 +106,7 @@ pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Caus
             format!("succeeded at attempt {attempts}, after {ran}")
         }
         Ending::Exited(status) if status.success() => format!("after {ran}"),
+        Ending::Served(_) => format!("after {ran}, {how}{attempt}"),
         Ending::Cancelled(status) => {
             let ended = match status {
                 Some(status) if status.signal().is_none() => format!(" ({})", ending(*status)),
@@ -114,7 +115,11 @@ pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Caus
             format!("after {ran}, {how}{ended}, {}", because())
         }
         Ending::CouldNotStart(_) | Ending::Lost(_) => ended(record),
-        Ending::Exited(_) | Ending::TimedOut | Ending::WantsTerminal(_) => {
+        Ending::Exited(_)
+        | Ending::TimedOut
+        | Ending::WantsTerminal(_)
+        | Ending::EndedEarly(_)
+        | Ending::NotReady => {
             format!("{}{attempt}", ended(record))
         }
     }
@@ -136,7 +141,13 @@ pub(crate) fn ended(record: &Record) -> String {
                  {ran}, {how}"
             )
         }
-        Ending::NotStarted | Ending::DoneBefore | Ending::Cancelled(_) => format!("after {ran}"),
+        Ending::EndedEarly(_) => {
+            format!("a service ended by itself, after {ran}, while it was needed")
+        }
+        Ending::NotReady => format!("not ready after {ran}, {how}"),
+        Ending::NotStarted | Ending::DoneBefore | Ending::Served(_) | Ending::Cancelled(_) => {
+            format!("after {ran}")
+        }
     }
 }
 
@@ -180,6 +191,7 @@ impl Report<'_> {
             Some(
                 Cause::Failed { .. }
                 | Cause::TimedOut { .. }
+                | Cause::Ended { .. }
                 | Cause::Before { .. }
                 | Cause::Won { .. },
             )
@@ -244,14 +256,11 @@ impl Report<'_> {
         let record = &entry.record;
         let (style, word) = match &record.ending {
             Ending::NotStarted | Ending::DoneBefore => return,
-            Ending::Exited(status) if status.success() => (GOOD, "OK"),
+            ending if ending.is_success() => (GOOD, "OK"),
             _ if entry.ignored => (STOPPED, "FAILED (ignored)"),
-            Ending::CouldNotStart(_)
-            | Ending::Lost(_)
-            | Ending::WantsTerminal(_)
-            | Ending::Exited(_) => (BAD, "FAILED"),
-            Ending::TimedOut => (BAD, "TIMED OUT"),
+            Ending::TimedOut | Ending::NotReady => (BAD, "TIMED OUT"),
             Ending::Cancelled(_) => (STOPPED, "CANCELLED"),
+            _ => (BAD, "FAILED"),
         };
         let word = self.paint(style, word);
         let name = self.name(entry);

@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::file::nearest;
-use crate::plan::{FileSpec, OnFailure, Overrides, Shell, Work};
+use crate::plan::{FileSpec, OnFailure, Overrides, RestartOn, Shell, WhenOneEnds, Work};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
 
@@ -119,6 +119,21 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) names: Option<Vec<String>>,
 
+    /// What the end of one command does to the others, whether it succeeded or not
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = FAILURES)]
+    pub(crate) when_one_ends: Option<WhenOneEnds>,
+
+    /// Run a command that has ended again, without a limit
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        conflicts_with = "file",
+        group = "again"
+    )]
+    #[arg(help_heading = FAILURES)]
+    pub(crate) restart: Option<RestartOn>,
+
     #[command(flatten)]
     pub(crate) failure: Failure,
 
@@ -215,12 +230,12 @@ pub(crate) struct Common {
     pub(crate) grace: Option<Duration>,
 
     /// Run a failed command again, at most this many times
-    #[arg(long, value_name = "N", help_heading = FAILURES)]
+    #[arg(long, value_name = "N", group = "again", help_heading = FAILURES)]
     pub(crate) retries: Option<u32>,
 
     /// Pause before the first retry; it doubles with each retry and is randomised [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    #[arg(requires = "retries", help_heading = FAILURES)]
+    #[arg(requires = "again", help_heading = FAILURES)]
     pub(crate) backoff: Option<Duration>,
 
     /// The shell for commands, with its options; the command becomes the last argument
@@ -417,7 +432,9 @@ Examples:
   Two tasks of a file and what they need, even after a failure:
     taskgroup run -f tasks.toml -k lint test/unit
   The same of the taskgroup.toml in this folder or above:
-    taskgroup run -k -t lint -t test/unit";
+    taskgroup run -k -t lint -t test/unit
+  Two servers; one that fails is started again, one that ends well stops the other:
+    taskgroup run --restart failure --when-one-ends stop './api' './web'";
 
 const MAP_EXAMPLES: &str = "\
 Examples:
@@ -547,6 +564,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 + 5 + 3 + 3 + 2 + 2 + 1 + 3 + 3);
+        assert_eq!(count, 3 + 6 + 3 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

@@ -47,7 +47,7 @@ impl Drop for Settles {
         if !self.engine.groups[self.id].begun.is_set() {
             self.engine.record_not_started(self.id);
         }
-        self.engine.nodes.settle(Node::Group(self.id), self.verdict);
+        self.engine.nodes.end(Node::Group(self.id), self.verdict);
     }
 }
 
@@ -67,7 +67,7 @@ impl Engine {
             if let Err(before) = self.nodes.wait(&spec.after).await {
                 return self.skip(id, before);
             }
-            Arc::clone(&self).group(id, None).await;
+            self.until_settled(id).await;
             let failed = self.groups[id].failed.is_set();
             let parent = spec.parent.unwrap_or(ROOT);
             if failed {
@@ -85,6 +85,26 @@ impl Engine {
             }
             Ok(())
         })
+    }
+
+    /// Runs the group. With a service in it, it is as good as done for those that wait for it when
+    /// its services are ready and everything else in it has succeeded.
+    async fn until_settled(self: &Arc<Self>, id: usize) {
+        let group = Arc::clone(self).group(id, None);
+        tokio::pin!(group);
+        if self.serve[id] {
+            let members = self.plan.inside().swap_remove(id);
+            tokio::select! {
+                biased;
+                () = &mut group => return,
+                settled = self.nodes.wait(&members) => {
+                    if settled.is_ok() && self.why(id).is_none() {
+                        self.nodes.settle(Node::Group(id), Verdict::Succeeded);
+                    }
+                }
+            }
+        }
+        group.await;
     }
 
     /// A predecessor of the group did not succeed, so nothing in it is started.
@@ -215,13 +235,16 @@ impl Engine {
         }
     }
 
-    /// Spawns groups, and tasks that wait for others, at once. Spawns the other tasks in order,
-    /// each when there is a slot for it, so a task that waits for a slot costs nothing.
+    /// Spawns groups, services, and tasks that wait for others, at once. Spawns the other tasks in
+    /// order, each when there is a slot for it, so a task that waits for a slot costs nothing.
     async fn spawn_planned(self: &Arc<Self>, id: usize, group: &TaskGroup) {
         let of_group = |task: &usize| self.plan.tasks[*task].group == id;
         let (waiting, ready): (Vec<usize>, Vec<usize>) = (0..self.plan.tasks.len())
             .filter(of_group)
-            .partition(|&task| !self.plan.tasks[task].after.is_empty());
+            .partition(|&task| {
+                let spec = &self.plan.tasks[task];
+                !spec.after.is_empty() || spec.service.is_some()
+            });
         for child in (0..self.plan.groups.len()).filter(|&g| self.plan.groups[g].parent == Some(id))
         {
             let child_group = Arc::clone(self).nested(child);

@@ -102,6 +102,10 @@ impl Ledger {
         self.progress.started(task.id, &task.spec.name, attempt);
     }
 
+    pub(super) fn ready(&self, task: &Task, at: Duration) {
+        self.lock().files.journal.ready(task, at);
+    }
+
     /// `headed` says that the output of the task has had a heading.
     pub(super) fn ended(&self, entry: Entry, work: &Work, headed: bool) {
         let mut state = self.lock();

@@ -11,6 +11,7 @@ mod group;
 mod ledger;
 mod nodes;
 mod numbers;
+mod service;
 mod task;
 
 use std::num::NonZeroUsize;
@@ -25,7 +26,7 @@ use crate::flag::Flag;
 use crate::input::Input;
 use crate::job::Surroundings;
 use crate::output::Labels;
-use crate::plan::{Node, OnFailure, Plan, ROOT, TaskSpec};
+use crate::plan::{Node, OnFailure, Plan, ROOT, Task, TaskSpec, WhenOneEnds};
 use crate::record::Cause;
 use crate::results::Results;
 
@@ -52,6 +53,8 @@ pub(crate) struct Engine {
     results: Option<Results>,
     /// Set when the whole run is being stopped by a signal or its deadline.
     stopping: Flag,
+    /// The groups with a service in them, however deep.
+    serve: Vec<bool>,
     /// Failures of the engine itself, not of commands.
     internal: Mutex<Option<ErrorGroup>>,
 }
@@ -92,6 +95,7 @@ impl Engine {
         Arc::new(Engine {
             groups: plan.groups.iter().map(|spec| running(spec.jobs)).collect(),
             nodes: Nodes::of(&plan),
+            serve: plan.serve(),
             begin: Instant::now(),
             plan,
             labels,
@@ -162,6 +166,7 @@ impl Engine {
     /// A task has failed. Its own rule counts before that of its group.
     fn task_failed(&self, task: &TaskSpec, cause: Cause) {
         self.failed_by(task.group, self.on_failure(task), cause);
+        self.ended_in(task.group, &task.name);
     }
 
     /// What a failure of the task does to the others.
@@ -173,7 +178,12 @@ impl Engine {
     /// Something in the group has failed. Called as soon as the failure is known, before the
     /// processes have ended, so that the others do not continue during the cleanup.
     fn failed_in(&self, group: usize, cause: Cause) {
+        let name = match &cause {
+            Cause::Failed { name } | Cause::TimedOut { name } => name.clone(),
+            _ => String::new(),
+        };
         self.failed_by(group, self.plan.groups[group].on_failure, cause);
+        self.ended_in(group, &name);
     }
 
     fn failed_by(&self, group: usize, on_failure: OnFailure, cause: Cause) {
@@ -192,7 +202,22 @@ impl Engine {
         if self.is_race(group) {
             let name = name.to_owned();
             self.cancel_group(group, Cause::Won { name });
+        } else {
+            self.ended_in(group, name);
         }
+    }
+
+    /// Something in the group has ended, however.
+    fn ended_in(&self, group: usize, name: &str) {
+        if self.plan.groups[group].when_one_ends == WhenOneEnds::Stop && !self.is_race(group) {
+            let name = name.to_owned();
+            self.cancel_group(group, Cause::Ended { name });
+        }
+    }
+
+    /// A service is ready.
+    fn ready_at(&self, task: &Task) {
+        self.ledger.ready(task, self.elapsed());
     }
 
     /// A failure in the group is reported and does not count.

@@ -7,12 +7,16 @@ use crate::flag::Flag;
 use crate::plan::{Node, Plan};
 use crate::verdict::Verdict;
 
-/// The nodes that others wait for. The end of other nodes is not tracked.
+/// The nodes that others wait for, and those that keep a service running. The end of other nodes is
+/// not tracked.
 pub(super) struct Nodes(HashMap<Node, End>);
 
 struct End {
-    ended: Flag,
+    /// The verdict is known. That of a service is, as soon as it is ready.
+    settled: Flag,
     verdict: OnceLock<Verdict>,
+    /// Nothing is left of it.
+    over: Flag,
 }
 
 impl Nodes {
@@ -20,17 +24,43 @@ impl Nodes {
         let tasks = plan.tasks.iter().flat_map(|task| &task.after);
         let groups = plan.groups.iter().flat_map(|group| &group.after);
         let end = || End {
-            ended: Flag::new(),
+            settled: Flag::new(),
             verdict: OnceLock::new(),
+            over: Flag::new(),
         };
-        Nodes(tasks.chain(groups).map(|&node| (node, end())).collect())
+        let waited_for = tasks.chain(groups).copied();
+        if plan.tasks.iter().all(|task| task.service.is_none()) {
+            return Nodes(waited_for.map(|node| (node, end())).collect());
+        }
+        let tasks = (0..plan.tasks.len()).map(Node::Task);
+        let groups = (0..plan.groups.len()).map(Node::Group);
+        Nodes(tasks.chain(groups).map(|node| (node, end())).collect())
     }
 
     /// Only the first call counts.
     pub(super) fn settle(&self, node: Node, verdict: Verdict) {
         if let Some(end) = self.0.get(&node) {
             let _ = end.verdict.set(verdict);
-            end.ended.set();
+            end.settled.set();
+        }
+    }
+
+    pub(super) fn is_settled(&self, node: Node) -> bool {
+        self.0.get(&node).is_some_and(|end| end.settled.is_set())
+    }
+
+    /// Nothing is left of the node, which has this verdict unless it had one before.
+    pub(super) fn end(&self, node: Node, verdict: Verdict) {
+        self.settle(node, verdict);
+        if let Some(end) = self.0.get(&node) {
+            end.over.set();
+        }
+    }
+
+    /// Resolves when nothing is left of these. Cancel safe.
+    pub(super) async fn over(&self, nodes: &[Node]) {
+        for node in nodes {
+            self.0[node].over.wait().await;
         }
     }
 
@@ -38,7 +68,7 @@ impl Nodes {
     pub(super) async fn wait(&self, nodes: &[Node]) -> Result<(), Node> {
         for &node in nodes {
             let end = &self.0[&node];
-            end.ended.wait().await;
+            end.settled.wait().await;
             if end.verdict.get() != Some(&Verdict::Succeeded) {
                 return Err(node);
             }

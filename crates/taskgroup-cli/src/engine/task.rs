@@ -4,12 +4,14 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use taskgroup::{BoxError, Retry, bracket, checkpoint};
+use tokio::time::{Instant, sleep};
 
 use super::group::Failed;
 use super::numbers::Number;
-use super::{Engine, Slot};
+use super::{Engine, Slot, service};
+use crate::flag::Flag;
 use crate::job::{Job, With};
 use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
 use crate::plan::{self, Node, OnFailure, Task, TaskSpec, Work, cleanup_name};
@@ -36,8 +38,10 @@ struct Inner {
 const KEPT: usize = 50;
 
 #[derive(Default)]
-struct Latest {
-    record: Option<Record>,
+pub(super) struct Latest {
+    pub(super) record: Option<Record>,
+    /// It has failed, and there is no other attempt.
+    pub(super) gave_up: bool,
     attempts: u32,
     earlier: Vec<(u32, Record)>,
     /// The output has had a heading.
@@ -67,11 +71,19 @@ impl Turn {
         &self.0.task.spec.name
     }
 
+    pub(super) fn task(&self) -> &Task {
+        &self.0.task
+    }
+
+    pub(super) fn id(&self) -> usize {
+        self.0.task.id
+    }
+
     fn spec(&self) -> &TaskSpec {
         &self.0.task.spec
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
         &self.0.engine
     }
 
@@ -83,6 +95,10 @@ impl Turn {
             self.latest(|latest| latest.because = Some(Cause::Before { name }));
             let spec = self.spec();
             return engine.incomplete(spec.group, engine.on_failure(spec));
+        }
+        if self.spec().service.is_some() {
+            // It takes no slot: what needs it must have one.
+            return self.clone().run_in(Vec::new()).await;
         }
         let slot = engine.groups[self.spec().group].slot().await;
         self.clone().run(slot).await
@@ -98,6 +114,11 @@ impl Turn {
             slots.push(engine.groups[group].slot().await);
             around = engine.plan.groups[group].parent;
         }
+        self.run_in(slots).await
+    }
+
+    async fn run_in(self, _slots: Vec<Slot>) -> Result<(), BoxError> {
+        let engine = Arc::clone(self.engine());
         // As far as there are descriptors for more.
         let _place = engine.around.guards.place().await;
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
@@ -105,7 +126,8 @@ impl Turn {
         let spec = self.spec();
         let is_planned = self.0.task.id < engine.plan.tasks.len();
         let name = is_planned.then_some(&*spec.name);
-        if engine.ledger.was_done(name, &spec.work) {
+        let serves = spec.service.is_some();
+        if !serves && engine.ledger.was_done(name, &spec.work) {
             let record = Record::without_process(Ending::DoneBefore);
             self.latest(|latest| latest.record = Some(record));
             engine.succeeded_in(spec.group, &spec.name);
@@ -114,7 +136,11 @@ impl Turn {
         self.latest(|latest| latest.number = Some(engine.numbers.take()));
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };
-        let attempts = async |(): &mut ()| self.attempts().await;
+        let attempts = async |(): &mut ()| match serves {
+            // Boxed, because a future in a future in a future grows.
+            true => Box::pin(self.serve()).await,
+            false => self.attempts().await,
+        };
         let clean_up = move |()| async move {
             let (engine, spec) = (turn.engine(), turn.spec());
             let verdict = engine
@@ -134,8 +160,13 @@ impl Turn {
         }
     }
 
-    async fn attempts(&self) -> Result<(), BoxError> {
+    pub(super) async fn attempts(&self) -> Result<(), BoxError> {
         let spec = self.spec();
+        if let Some(restart) = spec.restart {
+            self.restarts(restart).await?;
+            self.engine().succeeded_in(spec.group, &spec.name);
+            return Ok(());
+        }
         let attempts = Retry::new(pauses(spec.retry));
         // Nothing is borrowed here. Otherwise the compiler could not prove that this can move
         // between threads.
@@ -149,9 +180,48 @@ impl Turn {
         Ok(())
     }
 
+    /// Attempts that begin again, as long as the plan says so.
+    async fn restarts(&self, restart: plan::Restart) -> Result<(), BoxError> {
+        let endless = || {
+            let retry = plan::Retry {
+                times: u32::MAX,
+                backoff: restart.backoff,
+            };
+            pauses(retry).build()
+        };
+        let mut pause = endless();
+        for number in 1.. {
+            let began = Instant::now();
+            let ended = self.attempt(number).await;
+            if !self.goes_on(number, Verdict::of_success(ended.is_ok())) {
+                return ended;
+            }
+            // What ran well for a time begins anew.
+            if began.elapsed() > LONGEST_PAUSE {
+                pause = endless();
+            }
+            sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+        Err(Failed.into())
+    }
+
+    /// Whether there is another attempt after this one, which has ended so.
+    pub(super) fn goes_on(&self, number: u32, ended: Verdict) -> bool {
+        if self.latest(|latest| latest.gave_up) {
+            return false;
+        }
+        match &self.spec().restart {
+            Some(restart) => restart.again(number, ended),
+            None => ended.is_failure() && number <= self.spec().retry.times,
+        }
+    }
+
     async fn attempt(&self, number: u32) -> Result<(), BoxError> {
         let (engine, spec) = (self.engine(), self.spec());
-        let is_last = number > spec.retry.times;
+        let sought = service::sought(spec.service.as_ref());
+        let line_seen = sought
+            .as_ref()
+            .map_or_else(Flag::new, |sought| sought.found.clone());
         let began = engine.elapsed();
         engine.ledger.started(&self.0.task, number, began);
         self.latest(|latest| {
@@ -179,6 +249,7 @@ impl Turn {
                 variables: self.variables(number),
                 copies,
                 hidden: engine.around.hide.contains(&spec.name),
+                sought,
                 place: Some(self.0.task.id),
             };
             let given_up = || engine.why(spec.group).is_some();
@@ -189,14 +260,18 @@ impl Turn {
         bracket(
             start,
             async |(job, _)| {
-                let verdict = match job {
-                    Ok(job) => job.watch().await,
-                    Err(_) => Verdict::Failed,
+                let verdict = match (&mut *job, &spec.service) {
+                    (Ok(job), None) => job.watch().await,
+                    (Ok(job), Some(service)) => {
+                        self.serve_once(service, number, job, &line_seen).await
+                    }
+                    (Err(_), _) => Verdict::Failed,
                 };
                 if verdict == Verdict::Succeeded {
                     return Ok(());
                 }
-                if is_last {
+                if !self.goes_on(number, verdict) {
+                    self.latest(|latest| latest.gave_up = true);
                     let name = spec.name.clone();
                     let cause = match job {
                         Ok(job) if job.timed_out() => Cause::TimedOut { name },
@@ -225,7 +300,9 @@ impl Turn {
                 record.began = Some(began);
                 record.trouble = lost.or(record.trouble);
                 if let Some(outlet) = outlet {
-                    let ends = is_last || !record.is_failure();
+                    let by_itself = record.is_failure() || record.ending.is_success();
+                    let verdict = Verdict::of_success(record.ending.is_success());
+                    let ends = !by_itself || !turn.goes_on(number, verdict);
                     turn.show(&mut record, outlet, number, ends).await;
                 }
                 turn.latest(|latest| latest.record = Some(record));
@@ -276,7 +353,7 @@ impl Turn {
             .await;
     }
 
-    fn latest<T>(&self, with: impl FnOnce(&mut Latest) -> T) -> T {
+    pub(super) fn latest<T>(&self, with: impl FnOnce(&mut Latest) -> T) -> T {
         with(&mut self.0.latest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -318,7 +395,7 @@ impl Drop for Inner {
         };
         engine.ledger.ended(entry, &spec.work, latest.headed);
         engine.around.order.ended(self.task.id);
-        engine.nodes.settle(Node::Task(self.task.id), verdict);
+        engine.nodes.end(Node::Task(self.task.id), verdict);
     }
 }
 
@@ -339,6 +416,7 @@ impl Engine {
                 variables: vec![("TASKGROUP_NAME", name.clone())],
                 copies: Default::default(),
                 hidden: false,
+                sought: None,
                 place: None,
             };
             let mut record = match Job::start(work, with, self.around.clone(), || false).await {
@@ -415,8 +493,6 @@ fn pauses(retry: plan::Retry) -> ExponentialBuilder {
 
 #[cfg(test)]
 mod tests {
-    use backon::BackoffBuilder;
-
     use super::*;
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) use order::Order;
 pub(crate) use outlet::{Heading, Outlet, Trouble};
 pub(crate) use partial::Partials;
 pub(crate) use prefix::Prefixed;
-pub(crate) use pump::{Pump, Pumped, pump};
+pub(crate) use pump::{Pump, Pumped, Sought, pump};
 pub(crate) use sink::{Blocked, Sink, Stream, Ticker, Writer};
 pub(crate) use tail::{Tail, one_line, printable};
 

@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
+use memchr::memmem;
 use rustix::io::{Errno, read};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -26,8 +28,31 @@ pub(crate) struct Pump {
     pub(crate) partials: Option<Partials>,
     /// Gets a copy of all bytes, as they came.
     pub(crate) copy: Option<File>,
+    pub(crate) sought: Option<Sought>,
     /// Set when no process of the command is left, so none of them can write any more.
     pub(crate) all_gone: Flag,
+}
+
+/// A text that the lines of a command are searched for. Clones are the same search.
+#[derive(Clone, Debug)]
+pub(crate) struct Sought {
+    text: Arc<[u8]>,
+    pub(crate) found: Flag,
+}
+
+impl Sought {
+    pub(crate) fn new(text: &[u8]) -> Sought {
+        Sought {
+            text: text.into(),
+            found: Flag::new(),
+        }
+    }
+
+    fn look_at(&self, line: &[u8]) {
+        if !self.found.is_set() && memmem::find(line, &self.text).is_some() {
+            self.found.set();
+        }
+    }
 }
 
 /// What the pump knows at the end of a pipe.
@@ -90,7 +115,13 @@ impl Flow {
         }
         let mut named = Vec::new();
         let label = self.to.label.on(self.to.stream);
-        self.lines.push(bytes, |line| label.write(line, &mut named));
+        let sought = self.to.sought.as_ref();
+        self.lines.push(bytes, |line| {
+            if let Some(sought) = sought {
+                sought.look_at(line);
+            }
+            label.write(line, &mut named);
+        });
         if let Some(place) = &self.place {
             place.set(self.lines.partial());
         }

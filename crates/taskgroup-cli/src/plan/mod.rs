@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod names;
 mod options;
 mod select;
+mod service;
 mod shell;
 
 use std::ffi::{OsStr, OsString};
@@ -22,6 +23,7 @@ use crate::process::{Start, Stdio};
 
 pub(crate) use options::{FileSpec, Overrides, RunOptions};
 pub(crate) use select::Unknown;
+pub(crate) use service::{Ready, Restart, RestartOn, Service, Url};
 pub(crate) use shell::Shell;
 
 /// The work: a tree of groups with tasks as its leaves.
@@ -54,6 +56,9 @@ pub(crate) struct TaskSpec {
     pub(crate) work: Work,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Retry,
+    pub(crate) restart: Option<Restart>,
+    /// Runs until nothing needs it.
+    pub(crate) service: Option<Service>,
     /// What its failure does, if that is not what its group says.
     pub(crate) on_failure: Option<OnFailure>,
     /// For people, in a list.
@@ -69,6 +74,7 @@ pub(crate) struct GroupSpec {
     /// None for the root.
     pub(crate) parent: Option<usize>,
     pub(crate) policy: Policy,
+    pub(crate) when_one_ends: WhenOneEnds,
     pub(crate) on_failure: OnFailure,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) deadline: Option<Duration>,
@@ -129,6 +135,16 @@ pub(crate) enum Policy {
     Race,
 }
 
+/// What the end of one does to the others in its group, however it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenOneEnds {
+    /// Let the others go on, unless it failed
+    #[default]
+    Wait,
+    /// Stop the others
+    Stop,
+}
+
 /// What a failure does to the others in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnFailure {
@@ -176,6 +192,7 @@ impl GroupSpec {
             name: String::new(),
             parent: None,
             policy: Policy::All,
+            when_one_ends: WhenOneEnds::Wait,
             on_failure: OnFailure::Cancel,
             jobs: None,
             deadline: None,

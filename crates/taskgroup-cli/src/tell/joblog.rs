@@ -4,7 +4,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::files::{Finishing, Target};
-use super::status;
 use crate::output::one_line;
 use crate::record::{Ending, Entry};
 
@@ -24,10 +23,13 @@ impl JobLog {
             return;
         };
         let started = (date + began).duration_since(UNIX_EPOCH);
-        let status = status(&entry.record.ending);
+        let status = entry.record.ending.status();
         // GNU parallel has -1 for a command that could not be run or was killed by its timeout.
         let code = match &entry.record.ending {
-            Ending::Exited(_) | Ending::Cancelled(_) => status.and_then(|status| status.code()),
+            Ending::Exited(_)
+            | Ending::Cancelled(_)
+            | Ending::Served(_)
+            | Ending::EndedEarly(_) => status.and_then(|status| status.code()),
             _ => Some(-1),
         };
         self.write(format!(

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::files::{Finishing, Target};
-use super::{result, signal, status};
+use super::{result, signal};
 use crate::output::Tail;
 use crate::plan::{Task, Work};
 use crate::process::{Level, StoppedBy};
@@ -35,6 +35,11 @@ enum Line<'a> {
         id: usize,
         task: &'a str,
         attempt: u32,
+    },
+    Ready {
+        at: f64,
+        id: usize,
+        task: &'a str,
     },
     Ended(Ended<'a>),
     Cleanup(Ended<'a>),
@@ -130,6 +135,14 @@ impl Journal {
         });
     }
 
+    pub(crate) fn ready(&mut self, task: &Task, at: Duration) {
+        self.write(&Line::Ready {
+            at: at.as_secs_f64(),
+            id: task.id,
+            task: &task.spec.name,
+        });
+    }
+
     pub(crate) fn ended(&mut self, entry: &Entry, work: &Work) {
         if self.target.is_some() {
             let ended = Ended::of(entry, work.key());
@@ -177,7 +190,7 @@ impl<'a> Ended<'a> {
             id: entry.cleans_up.is_none().then_some(entry.id),
             task: &entry.name,
             result: result(&record.ending),
-            code: status(&record.ending).and_then(|status| status.code()),
+            code: record.ending.status().and_then(|status| status.code()),
             signal: signal(&record.ending),
             because: entry.because.as_ref().map(ToString::to_string),
             ran: record.ran.as_secs_f64(),
@@ -204,7 +217,7 @@ impl Earlier {
             attempt: *attempt,
             began: record.began.map(|began| began.as_secs_f64()),
             result: result(&record.ending),
-            code: status(&record.ending).and_then(|status| status.code()),
+            code: record.ending.status().and_then(|status| status.code()),
             signal: signal(&record.ending),
             ran: record.ran.as_secs_f64(),
             stdout: said(record, &record.stdout),

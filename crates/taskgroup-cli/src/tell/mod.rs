@@ -24,7 +24,6 @@ pub(crate) use terminal::can_redraw;
 pub(crate) use timeline::{page, trace};
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 use crate::record::Ending;
 use crate::signals;
@@ -38,16 +37,11 @@ fn result(ending: &Ending) -> &'static str {
         Ending::Exited(status) if status.success() => "succeeded",
         Ending::Exited(_) | Ending::WantsTerminal(_) => "failed",
         Ending::TimedOut => "timed-out",
+        Ending::Served(_) => "succeeded",
+        Ending::EndedEarly(_) => "ended-early",
+        Ending::NotReady => "not-ready",
         Ending::Cancelled(_) => "cancelled",
         Ending::Lost(_) => "lost",
-    }
-}
-
-fn status(ending: &Ending) -> Option<ExitStatus> {
-    match ending {
-        Ending::Exited(status) => Some(*status),
-        Ending::Cancelled(status) => *status,
-        _ => None,
     }
 }
 
@@ -56,5 +50,5 @@ fn signal_name(number: i32) -> String {
 }
 
 fn signal(ending: &Ending) -> Option<String> {
-    status(ending)?.signal().map(signal_name)
+    ending.status()?.signal().map(signal_name)
 }

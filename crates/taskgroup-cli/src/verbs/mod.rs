@@ -48,6 +48,8 @@ pub(crate) fn carry_out(args: Args) -> Exit {
                 file: None,
                 tasks: Vec::new(),
                 names: raw.names,
+                when_one_ends: None,
+                restart: None,
                 failure: Failure::default(),
                 common: raw.common,
             };
@@ -71,7 +73,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
 }
 
 fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
-    let common = raw.common.clone();
+    let (common, when_one_ends) = (raw.common.clone(), raw.when_one_ends);
     let options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
     let options = RunOptions {
         reads: raw.file.iter().cloned().collect(),
@@ -89,6 +91,7 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let mut options = options;
     words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
+    root.when_one_ends = when_one_ends.unwrap_or(root.when_one_ends);
     root.jobs = common.jobs.or(root.jobs);
     root.deadline = common.deadline.or(root.deadline);
     if common.dry_run {
@@ -114,6 +117,12 @@ fn of_file(verb: &str, raw: &RunArgs) -> Result<Plan, Exit> {
             verb,
             &"--task names tasks of a file, so a command cannot stand beside it; with --file, the \
               words are names of tasks, too",
+        );
+    }
+    if raw.restart.is_some() {
+        usage_error(
+            verb,
+            &"--restart is for commands; in a file, services have a key `restart`",
         );
     }
     let place = match &raw.file {
@@ -208,6 +217,8 @@ fn map(raw: MapArgs) -> Exit {
         work: Work::shell(OsString::new(), shell, common.grace()),
         timeout: common.timeout,
         retry: retry(common),
+        restart: None,
+        service: None,
         on_failure: None,
         description: None,
         after: Vec::new(),

@@ -11,7 +11,8 @@ use crate::args::{Common, RunArgs};
 use crate::output::{Ci, Prefixed, Show};
 use crate::plan::file::Place;
 use crate::plan::{
-    GroupSpec, Plan, Policy, ROOT, Retry, RunOptions, Shell, TaskSpec, Unknown, Work, names,
+    GroupSpec, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec, Unknown, Work,
+    names,
 };
 use crate::typed::{Reader, Tty};
 
@@ -71,6 +72,11 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     let commands = names.into_iter().zip(raw.commands);
     let common = &raw.common;
     let retry = retry(common);
+    let restart = raw.restart.map(|on| Restart {
+        on,
+        backoff: retry.backoff,
+        limit: None,
+    });
     let shell = common.shell.clone().unwrap_or_default();
     let tasks = commands.map(|(name, command)| TaskSpec {
         name,
@@ -78,6 +84,8 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
         work: Work::shell(command, shell.clone(), common.grace()),
         timeout: common.timeout,
         retry,
+        restart,
+        service: None,
         on_failure: None,
         description: None,
         after: Vec::new(),

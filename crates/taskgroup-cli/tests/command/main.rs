@@ -17,6 +17,7 @@ mod outcome;
 mod plans;
 mod policies;
 mod schema;
+mod services;
 mod signals;
 mod starting;
 mod stopping;

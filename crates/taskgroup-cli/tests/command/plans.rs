@@ -236,7 +236,7 @@ run = """trap '' TERM; echo x > "$DIR/ready"; while :; do sleep 0.01; done"""
     );
     let running = sandbox.start(&["-f", &path, "--grace=10ms"]);
     sandbox.hear("ready");
-    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.signal(rustix::process::Signal::TERM);
     running.ended().code(143).says("SIGKILL");
 }
 

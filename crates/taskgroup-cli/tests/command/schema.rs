@@ -55,6 +55,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 "items" => value
                     .as_array()
                     .is_none_or(|list| list.iter().all(|item| valid(root, of, item))),
+                "maxProperties" => value
+                    .as_object()
+                    .is_none_or(|table| table.len() as u64 <= of.as_u64().unwrap()),
                 "minProperties" => value
                     .as_object()
                     .is_none_or(|table| table.len() as u64 >= of.as_u64().unwrap()),
@@ -131,6 +134,55 @@ const FILES: &[(&str, bool)] = &[
          groups.h.tasks.c = 'x'\n[tasks.a]\nrun = 'x'\n",
         true,
     ),
+    (
+        "when-one-ends = 'stop'\n[tasks.db]\nrun = 'x'\nservice = true\n\
+         ready = { port = 5432 }\nready-timeout = '1.5s'\n\
+         restart = { on = 'always', backoff = '1s', limit = 3 }\n\
+         [tasks.web]\nrun = 'x'\nservice = true\nready = { http = 'http://localhost/x' }\n\
+         restart = 'failure'\n\
+         [tasks.c]\nrun = 'x'\nservice = true\nready.line = 'up'\n\
+         [tasks.d]\nrun = 'x'\nservice = true\nready = { command = ['x'] }\n\
+         [tasks.e]\nrun = 'x'\nservice = true\nready.port = 'db.local:5432'\n",
+        true,
+    ),
+    ("tasks.a = { run = 'x', service = 'yes' }\n", false),
+    (
+        "tasks.a = { run = 'x', service = true, ready = {} }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready = { port = 1, line = 'x' } }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready = { port = 0 } }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready = { port = 'x' } }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready = { http = 'https://x' } }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready = { line = '' } }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, ready-timeout = '0s' }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, restart = 'never' }\n",
+        false,
+    ),
+    (
+        "tasks.a = { run = 'x', service = true, restart = { limit = 1 } }\n",
+        false,
+    ),
+    ("when-one-ends = 'go'\ntasks.a = 'x'\n", false),
     ("[tasks.a]\n", false),
     ("tasks.a = 5\n", false),
     ("tasks.a = ' '\n", false),

@@ -45,7 +45,7 @@ fn what_else_is_missing_is_named() {
     )
     .code(1)
     .says("no such program in PATH, which is `/opt/x`");
-    direct(&sandbox, "'true'", "env = { PATH = '/opt/x:$PATH' }")
+    direct(&sandbox, "'true'", "env = { PATH = '/opt/x:$$PATH' }")
         .code(1)
         .says("`sh` in ")
         .says("no such program in PATH, which is `/opt/x:$PATH`");

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Form, KEYS, Key};
-use crate::plan::OnFailure;
+use crate::plan::{OnFailure, RestartOn, WhenOneEnds};
 
 /// The schema as text. Draft 7, because editors of TOML files understand it.
 pub(crate) fn json_schema() -> String {
@@ -44,7 +44,7 @@ pub(crate) fn json_schema() -> String {
 }
 
 /// The units of the crate `humantime`.
-const DURATION: &str = "^\\s*([0-9]+\\s*(nanos?|nsec|ns|usec|us|micros?|millis|msec|ms|seconds?|\
+const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micros?|millis|msec|ms|seconds?|\
     secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|wk|w|months?|M|years?|yrs?|y)\\s*)+$|\
     ^\\s*0\\s*$";
 
@@ -56,6 +56,12 @@ fn properties(has: impl Fn(&Key) -> bool) -> Map<String, Value> {
         (key.name.to_owned(), value)
     })
     .collect()
+}
+
+fn words<T: ValueEnum>() -> Vec<String> {
+    let words = T::value_variants().iter();
+    let words = words.filter_map(ValueEnum::to_possible_value);
+    words.map(|word| word.get_name().to_owned()).collect()
 }
 
 fn form(form: Form) -> Value {
@@ -86,12 +92,7 @@ fn form(form: Form) -> Value {
             "propertyNames": { "pattern": "^[^=]+$" },
             "additionalProperties": { "anyOf": [{ "type": "string" }, { "const": false }] },
         }),
-        Form::OnFailure => {
-            let words = OnFailure::value_variants().iter();
-            let words = words.filter_map(ValueEnum::to_possible_value);
-            let words: Vec<String> = words.map(|word| word.get_name().to_owned()).collect();
-            json!({ "enum": words })
-        }
+        Form::OnFailure => json!({ "enum": words::<OnFailure>() }),
         Form::Policy => json!({ "enum": ["all", "race"] }),
         Form::Matrix => json!({
             "type": "object",
@@ -102,6 +103,40 @@ fn form(form: Form) -> Value {
                 "items": { "type": ["string", "number", "boolean"] },
                 "minItems": 1,
             },
+        }),
+        Form::WhenOneEnds => json!({ "enum": words::<WhenOneEnds>() }),
+        Form::Flag => json!({ "type": "boolean" }),
+        Form::Ready => json!({
+            "type": "object",
+            "properties": {
+                "command": { "$ref": "#/definitions/command" },
+                "port": {
+                    "anyOf": [
+                        { "type": "integer", "minimum": 1, "maximum": u16::MAX },
+                        { "type": "string", "pattern": "^\\S+:[0-9]+$" },
+                    ],
+                },
+                "http": { "type": "string", "pattern": "^http://[^/\\s]+" },
+                "line": { "type": "string", "pattern": "[^\\x00]" },
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }),
+        Form::Restart => json!({
+            "anyOf": [
+                { "enum": words::<RestartOn>() },
+                {
+                    "type": "object",
+                    "properties": {
+                        "on": { "enum": words::<RestartOn>() },
+                        "backoff": { "$ref": "#/definitions/duration" },
+                        "limit": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+                    },
+                    "required": ["on"],
+                    "additionalProperties": false,
+                },
+            ],
         }),
         Form::Tasks => by_name("task"),
         Form::Groups => by_name("group"),

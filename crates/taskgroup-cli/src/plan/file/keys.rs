@@ -32,6 +32,10 @@ pub(crate) enum Form {
     OnFailure,
     Policy,
     Matrix,
+    WhenOneEnds,
+    Flag,
+    Ready,
+    Restart,
     Tasks,
     Groups,
 }
@@ -54,7 +58,7 @@ const fn key(name: &'static str, of: Of, form: Form, about: &'static str) -> Key
     }
 }
 
-pub(crate) const KEYS: [Key; 19] = [
+pub(crate) const KEYS: [Key; 24] = [
     key(
         "run",
         Of::Tasks,
@@ -81,6 +85,36 @@ pub(crate) const KEYS: [Key; 19] = [
         "Lists of values by name. The task runs once for each combination, as a group with the \
          name of the task. Each name is a variable of the environment; `${name}` in `cwd` and in a \
          list of words stands for its value.",
+    ),
+    key(
+        "service",
+        Of::Tasks,
+        Form::Flag,
+        "`true` for a command that runs until nothing needs it. What comes after it starts when it \
+         is ready. It is stopped when everything has ended that comes after it, or after a group \
+         that it is in. If it ends before, it has failed. It takes none of the `jobs`.",
+    ),
+    key(
+        "ready",
+        Of::Tasks,
+        Form::Ready,
+        "When a service is ready: `{ command = … }` has succeeded, `{ port = 5432 }` accepts a \
+         connection, `{ http = \"http://localhost:8080/\" }` answers with success, or its output \
+         has a line with the text in `{ line = \"listening\" }`. Without it, once it is started.",
+    ),
+    key(
+        "ready-timeout",
+        Of::Tasks,
+        Form::Span,
+        "A service that is not ready after this time has failed. One minute if it is not given.",
+    ),
+    key(
+        "restart",
+        Of::Tasks,
+        Form::Restart,
+        "When a service that has ended is started again: `{ on = \"failure\" }` or \
+         `{ on = \"always\" }`, with a `backoff` before the first restart (one second; it doubles) \
+         and a `limit` of restarts. The word alone stands for a table with nothing but `on`.",
     ),
     key(
         "timeout",
@@ -168,6 +202,13 @@ pub(crate) const KEYS: [Key; 19] = [
         "`all`, or `race`: the first success stops the others.",
     ),
     key(
+        "when-one-ends",
+        Of::Groups,
+        Form::WhenOneEnds,
+        "With `stop`, the end of one task of the group stops the others, whether it succeeded or \
+         not. `wait` is how it is without this key.",
+    ),
+    key(
         "tasks",
         Of::Groups,
         Form::Tasks,
@@ -177,7 +218,7 @@ pub(crate) const KEYS: [Key; 19] = [
 ];
 
 /// Words of other task files, and the key that means the same here.
-const ELSEWHERE: [(&str, &str); 34] = [
+const ELSEWHERE: [(&str, &str); 38] = [
     ("depends", "after"),
     ("depends-on", "after"),
     ("depends_on", "after"),
@@ -207,6 +248,10 @@ const ELSEWHERE: [(&str, &str); 34] = [
     ("allow_failure", "on-failure"),
     ("keep-going", "on-failure"),
     ("fail-fast", "on-failure"),
+    ("daemon", "service"),
+    ("background", "service"),
+    ("healthcheck", "ready"),
+    ("readiness", "ready"),
     ("desc", "description"),
     ("finally", "cleanup"),
     ("teardown", "cleanup"),

@@ -4,12 +4,28 @@ use std::collections::HashMap;
 
 use super::fault::{Fault, nearest};
 use super::schema::{Raw, Wait};
-use crate::plan::{Node, Plan};
+use crate::plan::{Node, Plan, Policy};
 
 pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
     let Raw {
-        mut plan, waits, ..
+        mut plan,
+        waits,
+        task_spans: raw_spans,
+        ..
     } = raw;
+    for (task, span) in plan.tasks.iter().zip(&raw_spans) {
+        let races = plan.groups[task.group].policy == Policy::Race;
+        if task.service.is_some() && races {
+            let title = format!("the service `{}` cannot win a race", task.name);
+            let help = "put it beside the race, and the race after it";
+            let fault = Fault::new(
+                span.clone(),
+                title,
+                "it is in a group with `policy = \"race\"`",
+            );
+            faults.push(fault.help(Some(help.to_owned())));
+        }
+    }
     let mut edges: Vec<Vec<(Node, usize)>> = vec![Vec::new(); plan.tasks.len() + plan.groups.len()];
     let found: Vec<Option<Node>> = {
         let by_name = plan.by_name();

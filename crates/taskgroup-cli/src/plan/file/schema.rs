@@ -14,11 +14,12 @@ use super::expand::expand;
 use super::fault::Fault;
 use super::matrix::{Combination, combinations};
 use super::table::{
-    Table, command, count, describe, duration, jobs, line, longer_than_zero, one_of, shell, text,
+    Table, command, count, describe, duration, flag, jobs, line, longer_than_zero, one_of, port,
+    shell, text, url, words,
 };
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Retry, Shell, TaskSpec,
-    Work,
+    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
+    Retry, Service, Shell, TaskSpec, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -133,6 +134,9 @@ impl Reader<'_> {
                 }),
             on_failure: self.on_failure_of_group(&mut table),
             jobs: table.read("jobs", self.faults, jobs),
+            when_one_ends: table
+                .read("when-one-ends", self.faults, one_of)
+                .unwrap_or_default(),
             deadline: table.read("deadline", self.faults, longer_than_zero),
             description: None,
             after: Vec::new(),
@@ -215,6 +219,8 @@ impl Reader<'_> {
                     group,
                     on_failure: None,
                     description: None,
+                    service: None,
+                    restart: None,
                 };
                 self.push_task(task, inherited.work(command), inherited);
             }
@@ -319,6 +325,7 @@ impl Reader<'_> {
         let on_failure = table.read("on-failure", self.faults, one_of);
         let on_failure = on_failure.map(|written| self.obeyed(written));
         let description: Option<String> = table.read("description", self.faults, line);
+        let (service, restart) = self.service(&mut table, &inherited);
         let work = Work {
             cleanup,
             ..inherited.work(command)
@@ -330,6 +337,8 @@ impl Reader<'_> {
             group,
             on_failure: on_failure.filter(|_| !in_matrix),
             description: description.filter(|_| !in_matrix),
+            service,
+            restart,
         };
         let node = self.push_task(task, work, &inherited);
         let waits = self.raw.waits.len();
@@ -340,15 +349,129 @@ impl Reader<'_> {
         table.finish("a task", self.faults);
     }
 
+    /// The keys of a service. Without `service = true` there must be none of them.
+    fn service(
+        &mut self,
+        table: &mut Table<'_>,
+        inherited: &Inherited,
+    ) -> (Option<Service>, Option<Restart>) {
+        let serves = table.read("service", self.faults, flag).unwrap_or_default();
+        let mut stray = Vec::new();
+        let ready = match table.take("ready") {
+            Some(value) => {
+                stray.push(("ready", value.span()));
+                self.ready(value, inherited)
+            }
+            None => Ready::Started,
+        };
+        stray.extend(
+            table
+                .span("ready-timeout")
+                .map(|span| ("ready-timeout", span)),
+        );
+        stray.extend(table.span("restart").map(|span| ("restart", span)));
+        let ready_timeout = table.read("ready-timeout", self.faults, longer_than_zero);
+        let restart = match table.take("restart") {
+            Some(value) => self.restart(value),
+            None => None,
+        };
+        if serves {
+            let service = Service {
+                ready,
+                ready_timeout: ready_timeout.unwrap_or(Service::READY_TIMEOUT),
+            };
+            return (Some(service), restart);
+        }
+        for (key, span) in stray {
+            let title = format!("`{key}` is for services only");
+            let help = match key {
+                "restart" => "add `service = true`, or use `retries` for a command that ends",
+                _ => "add `service = true`",
+            };
+            self.faults
+                .push(Fault::new(span, title, "").help(Some(help.to_owned())));
+        }
+        (None, None)
+    }
+
+    fn ready(&mut self, value: &Spanned<DeValue<'_>>, inherited: &Inherited) -> Ready {
+        let Some(inner) = self.table("ready", value) else {
+            return Ready::Started;
+        };
+        let mut table = Table::new(inner);
+        let given = self.faults.len();
+        let faults = &mut *self.faults;
+        let by_command = table.read("command", faults, command);
+        let by_command =
+            by_command.map(|command| Ready::Command(Box::new(inherited.work(command))));
+        let all = [
+            by_command,
+            table.read("port", faults, port).map(Ready::Port),
+            table.read("http", faults, url).map(Ready::Http),
+            table.read("line", faults, words).map(Ready::Line),
+        ];
+        table.finish("`ready`", self.faults);
+        let mut all = all.into_iter().flatten();
+        match (all.next(), all.next()) {
+            (Some(ready), None) => return ready,
+            _ if self.faults.len() > given => {}
+            _ => {
+                let label = "expected one of `command`, `port`, `http` and `line`";
+                let title = "invalid value for `ready`";
+                self.faults.push(Fault::new(value.span(), title, label));
+            }
+        }
+        Ready::Started
+    }
+
+    fn restart(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Restart> {
+        let restart = |on| Restart {
+            on,
+            backoff: Retry::NEVER.backoff,
+            limit: None,
+        };
+        let Some(inner) = value.get_ref().as_table() else {
+            return match one_of(value.get_ref()) {
+                Ok(on) => Some(restart(on)),
+                Err(expected) => {
+                    let found = describe(value.get_ref());
+                    let label = format!("expected {expected} or a table, found {found}");
+                    let title = "invalid value for `restart`";
+                    self.faults.push(Fault::new(value.span(), title, label));
+                    None
+                }
+            };
+        };
+        let mut table = Table::new(inner);
+        let given = self.faults.len();
+        let on = table.read("on", self.faults, one_of);
+        if on.is_none() && self.faults.len() == given {
+            let label = "needs `on`, which is \"failure\" or \"always\"";
+            let title = "invalid value for `restart`";
+            self.faults.push(Fault::new(value.span(), title, label));
+        }
+        let mut restart = restart(on.unwrap_or(RestartOn::Failure));
+        if let Some(backoff) = table.read("backoff", self.faults, duration) {
+            restart.backoff = backoff;
+        }
+        restart.limit = table.read("limit", self.faults, count);
+        table.finish("`restart`", self.faults);
+        Some(restart)
+    }
+
     fn push_task(&mut self, task: Written, work: Work, inherited: &Inherited) -> Node {
         let node = Node::Task(self.raw.plan.tasks.len());
         self.raw.names.entry(task.name.clone()).or_insert(node);
+        // A service is not to end, so what is passed down about its end is for others.
+        let ends = task.service.is_none();
         self.raw.plan.tasks.push(TaskSpec {
             name: task.name,
             group: task.group,
             work,
-            timeout: inherited.timeout,
-            retry: inherited.retry,
+            timeout: inherited.timeout.filter(|_| ends),
+            retry: if ends { inherited.retry } else { Retry::NEVER },
+            restart: task.restart,
+            service: task.service,
             on_failure: task.on_failure,
             description: task.description,
             after: Vec::new(),
@@ -517,6 +640,8 @@ struct Written {
     group: usize,
     on_failure: Option<OnFailure>,
     description: Option<String>,
+    service: Option<Service>,
+    restart: Option<Restart>,
 }
 
 impl Raw {

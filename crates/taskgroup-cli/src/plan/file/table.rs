@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
 use super::keys::from_elsewhere;
-use crate::plan::{Command, Shell};
+use crate::plan::{Command, Shell, Url};
 
 type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -38,6 +38,13 @@ impl<'t> Table<'t> {
         self.known.push(key);
         let (&at, _) = self.left.iter().find(|(_, (name, ..))| *name == key)?;
         self.left.remove(&at).map(|(.., value)| value)
+    }
+
+    /// Where the value of this key is, if it is given.
+    pub(super) fn span(&self, key: &str) -> Option<Range<usize>> {
+        let mut left = self.left.values();
+        left.find(|(name, ..)| *name == key)
+            .map(|(.., value)| value.span())
     }
 
     /// The value of this key as `read` converts it. Adds a fault if it cannot.
@@ -132,6 +139,46 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
         Some(text) if text.contains('\0') => Err("a string without NUL".to_owned()),
         Some(text) => Ok(text.to_owned()),
         None => Err("a string".to_owned()),
+    }
+}
+
+pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| "`true` or `false`".to_owned())
+}
+
+/// A port of this machine, or an address with one.
+pub(super) fn port(value: &DeValue<'_>) -> Result<String, String> {
+    let expected = || r#"a port like 5432, or an address like "db.local:5432""#.to_owned();
+    let port = |port: &u16| *port > 0;
+    if value.is_integer() {
+        let number = count(value)
+            .ok()
+            .and_then(|number| u16::try_from(number).ok());
+        return number
+            .filter(port)
+            .map(|port| format!("localhost:{port}"))
+            .ok_or_else(expected);
+    }
+    let address = line(value).map_err(|_| expected())?;
+    match address.rsplit_once(':') {
+        Some((host, number)) if !host.is_empty() && number.parse().is_ok_and(|n| port(&n)) => {
+            Ok(address)
+        }
+        _ => Err(expected()),
+    }
+}
+
+pub(super) fn url(value: &DeValue<'_>) -> Result<Url, String> {
+    Url::parse(value.as_str().unwrap_or_default())
+}
+
+/// A text that is not empty, in one line.
+pub(super) fn words(value: &DeValue<'_>) -> Result<String, String> {
+    match line(value) {
+        Ok(text) if !text.is_empty() => Ok(text),
+        _ => Err("a text in one line".to_owned()),
     }
 }
 

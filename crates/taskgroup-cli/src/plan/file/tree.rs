@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use humantime::format_duration;
 
-use crate::plan::{Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, Work};
+use crate::plan::{
+    Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, WhenOneEnds, Work,
+};
 
 pub(crate) fn tree(plan: &Plan) -> String {
     let mut text = format!("run{}\n", of_group(plan, &plan.groups[ROOT]));
@@ -88,6 +90,9 @@ fn of_group(plan: &Plan, group: &GroupSpec) -> String {
         OnFailure::Wait => words.push("on failure wait".to_owned()),
         OnFailure::Ignore => words.push("on failure ignore".to_owned()),
     }
+    if group.when_one_ends == WhenOneEnds::Stop {
+        words.push("ends with the first".to_owned());
+    }
     if let Some(jobs) = group.jobs {
         words.push(format!("{jobs} at a time"));
     }
@@ -104,6 +109,9 @@ fn of_task(plan: &Plan, task: &TaskSpec) -> String {
     words.extend(after(plan, &task.after));
     if let Some(timeout) = task.timeout {
         words.push(format!("timeout {}", format_duration(timeout)));
+    }
+    if task.service.is_some() {
+        words.push("service".to_owned());
     }
     if task.retry.times > 0 {
         words.push(format!("retries {}", task.retry.times));

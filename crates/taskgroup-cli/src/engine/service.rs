@@ -1,0 +1,279 @@
+//! Services: when they are ready, and when nothing needs them any longer.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use taskgroup::{BoxError, CancelScope, TaskGroup, bracket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::Engine;
+use super::group::Failed;
+use super::task::Turn;
+use crate::flag::Flag;
+use crate::job::{Job, Sought, Surroundings, With};
+use crate::output::Show;
+use crate::plan::{Node, Plan, Ready, Service, Url, Work};
+use crate::record::Ending;
+use crate::verdict::Verdict;
+
+/// The pauses between two looks at a service that is not ready grow from the first to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl Turn {
+    /// Runs the service until everything that needs it has ended. A service that ends before has
+    /// failed.
+    pub(super) async fn serve(&self) -> Result<(), BoxError> {
+        let needs = self.engine().needs(self.id());
+        let mut needed = CancelScope::new();
+        let stop = needed.canceller();
+        let (engine, turn) = (self.engine().clone(), self.clone());
+        let served = TaskGroup::builder()
+            .name(format!("service {}", self.name()))
+            .run(async move |group| {
+                // Without anything that needs it, it runs until it is stopped.
+                if !needs.is_empty() {
+                    let until = async move {
+                        engine.nodes.over(&needs).await;
+                        stop.cancel_with("nothing needs the service any longer");
+                    };
+                    group.task("needed").background().spawn(until);
+                }
+                // An error of the service is no error of this group, which has only its watcher.
+                Ok::<_, BoxError>(needed.run(turn.attempts()).await)
+            })
+            .await;
+        match served? {
+            Some(ended) => ended,
+            // Its own failure may have ended all that needed it.
+            None if self.latest(|latest| latest.gave_up) => Err(Failed.into()),
+            None => {
+                self.latest(|latest| {
+                    if let Some(record) = &mut latest.record {
+                        let status = record.ending.status();
+                        record.ending = Ending::Served(status);
+                    }
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Watches one attempt at a service: until it is ready, and then until it ends.
+    pub(super) async fn serve_once(
+        &self,
+        service: &Service,
+        number: u32,
+        job: &mut Job,
+        line_seen: &Flag,
+    ) -> Verdict {
+        let (engine, node) = (self.engine(), Node::Task(self.id()));
+        let waits_for_ready = !engine.nodes.is_settled(node);
+        let is_ready = async {
+            if waits_for_ready {
+                tokio::select! {
+                    biased;
+                    () = engine.ready(&service.ready, line_seen) => true,
+                    () = engine.around.clock.after(service.ready_timeout) => false,
+                }
+            } else {
+                std::future::pending().await
+            }
+        };
+        let verdict = {
+            let ended = job.watch();
+            tokio::pin!(ended, is_ready);
+            tokio::select! {
+                biased;
+                verdict = &mut ended => Some(verdict),
+                ready = &mut is_ready => match ready {
+                    true => {
+                        engine.ready_at(self.task());
+                        engine.nodes.settle(node, Verdict::Succeeded);
+                        Some(ended.await)
+                    }
+                    false => None,
+                },
+            }
+        };
+        match verdict {
+            None => {
+                job.end_with(Ending::NotReady);
+                Verdict::Failed
+            }
+            Some(Verdict::Succeeded) if !self.goes_on(number, Verdict::Succeeded) => {
+                job.ended_early();
+                self.latest(|latest| latest.gave_up = true);
+                Verdict::Failed
+            }
+            Some(verdict) => verdict,
+        }
+    }
+}
+
+impl Engine {
+    /// Resolves when the service is ready. Cancel safe: a look that was begun leaves no process.
+    async fn ready(&self, ready: &Ready, line_seen: &Flag) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let is_ready = match ready {
+                Ready::Started => true,
+                Ready::Line(_) => {
+                    line_seen.wait().await;
+                    true
+                }
+                Ready::Command(work) => self.succeeds(work).await,
+                Ready::Port(address) => answers(LOOK, TcpStream::connect(&**address)).await,
+                Ready::Http(url) => answers(LOOK, get(url)).await,
+            };
+            if is_ready {
+                return;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Runs a command that looks whether a service is ready. Nothing of its output is shown.
+    async fn succeeds(&self, work: &Work) -> bool {
+        let around = Surroundings {
+            show: Show::Quiet,
+            ..self.around.clone()
+        };
+        let start = async {
+            let with = With {
+                timeout: Some(LOOK),
+                label: self.labels.of_task(0, "", None),
+                variables: Vec::new(),
+                copies: Default::default(),
+                hidden: false,
+                sought: None,
+                name: None,
+                place: None,
+            };
+            Ok::<_, BoxError>(Job::start(work, with, around, || false).await)
+        };
+        let looked = bracket(
+            start,
+            async |job| {
+                let verdict = match job {
+                    Ok(job) => job.watch().await,
+                    Err(_) => Verdict::Failed,
+                };
+                Ok(verdict == Verdict::Succeeded)
+            },
+            |job| async move {
+                if let Ok(job) = job {
+                    job.finish().await;
+                }
+            },
+        );
+        looked.await.unwrap_or(false)
+    }
+
+    /// What has to end before the service may: everything that comes after it, or after a group
+    /// that it is in, directly or not.
+    fn needs(&self, service: usize) -> Vec<Node> {
+        let (plan, inside) = (&self.plan, self.plan.inside());
+        let service = Node::Task(service);
+        let own_groups: HashSet<usize> = plan.around(service).collect();
+        let mut found: HashSet<Node> = HashSet::new();
+        let mut open = vec![service];
+        while let Some(node) = open.pop() {
+            let mut provided: HashSet<Node> = HashSet::from([node]);
+            provided.extend(plan.around(node).map(Node::Group));
+            for waiter in plan.waiters(&provided) {
+                // Those in a group that waits come later, too. A group that the service is in ends
+                // only after the service.
+                let mut all = vec![waiter];
+                while let Some(node) = all.pop() {
+                    if let Node::Group(id) = node {
+                        all.extend(&inside[id]);
+                        if own_groups.contains(&id) {
+                            continue;
+                        }
+                    }
+                    if node != service && found.insert(node) {
+                        open.push(node);
+                    }
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
+/// Whether `look` succeeds within that time.
+async fn answers<T>(limit: Duration, look: impl Future<Output = io::Result<T>>) -> bool {
+    matches!(timeout(limit, look).await, Ok(Ok(_)))
+}
+
+/// An HTTP request that is answered by success or by a redirection.
+async fn get(url: &Url) -> io::Result<()> {
+    let mut stream = TcpStream::connect(&*url.host).await?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: taskgroup\r\nConnection: close\r\n\r\n",
+        url.path, url.host
+    );
+    stream.write_all(request.as_bytes()).await?;
+    // `HTTP/1.1 200`
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await?;
+    match (&answer[..7], answer[9]) {
+        (b"HTTP/1.", b'2' | b'3') => Ok(()),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+impl Plan {
+    /// The groups around a node, from the inside, without the root.
+    fn around(&self, node: Node) -> impl Iterator<Item = usize> {
+        let mut next = match node {
+            Node::Task(id) => Some(self.tasks[id].group),
+            Node::Group(id) => self.groups[id].parent,
+        };
+        std::iter::from_fn(move || {
+            let group = next?;
+            next = self.groups[group].parent;
+            next.map(|_| group)
+        })
+    }
+
+    /// The tasks and groups that wait for one of these.
+    fn waiters(&self, nodes: &HashSet<Node>) -> Vec<Node> {
+        let waits = |after: &[Node]| after.iter().any(|node| nodes.contains(node));
+        let tasks = (0..self.tasks.len()).filter(|&id| waits(&self.tasks[id].after));
+        let groups = (0..self.groups.len()).filter(|&id| waits(&self.groups[id].after));
+        tasks
+            .map(Node::Task)
+            .chain(groups.map(Node::Group))
+            .collect()
+    }
+
+    /// For each group, whether there is a service in it, however deep.
+    pub(super) fn serve(&self) -> Vec<bool> {
+        let mut serve = vec![false; self.groups.len()];
+        for (id, task) in self.tasks.iter().enumerate() {
+            if task.service.is_some() {
+                for group in self.around(Node::Task(id)) {
+                    serve[group] = true;
+                }
+            }
+        }
+        serve
+    }
+}
+
+/// What the output of a service is searched for.
+pub(super) fn sought(service: Option<&Service>) -> Option<Sought> {
+    match &service?.ready {
+        Ready::Line(text) => Some(Sought::new(text.as_bytes())),
+        _ => None,
+    }
+}

@@ -1,0 +1,412 @@
+//! Services: ready, needed, restarted, stopped.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Ended, Running, Sandbox, assert_gone};
+
+fn start(sandbox: &Sandbox, text: &str) -> Running {
+    let path = sandbox.file("tasks.toml", text);
+    sandbox.start(&["-f", &path])
+}
+
+fn run(sandbox: &Sandbox, text: &str) -> Ended {
+    start(sandbox, text).ended()
+}
+
+#[test]
+fn what_comes_after_a_service_starts_at_its_line() {
+    let sandbox = Sandbox::new();
+    for fifo in ["started", "go"] {
+        sandbox.fifo(fifo);
+    }
+    let running = start(
+        &sandbox,
+        r#"
+jobs = 1
+[tasks.db]
+run = '''
+echo $$ > "$DIR/started"; cat "$DIR/go" > /dev/null
+echo "now listening on 1"; echo end; exec sleep 100'''
+service = true
+ready = { line = "listening" }
+[tasks.e2e]
+run = "echo e2e"
+after = ["db"]
+"#,
+    );
+    let pid = sandbox.pid("started");
+    sandbox.tell("go");
+    let ended = running.ended();
+    ended.code(0);
+    let position = |text: &str| ended.out().find(text).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        position("listening") < position("e2e | e2e"),
+        "{}",
+        ended.out()
+    );
+    ended.says("2 succeeded in").says_not("OK db");
+    assert_gone(pid);
+}
+
+#[test]
+fn a_command_looks_until_it_is_ready() {
+    let sandbox = Sandbox::new();
+    let ended = run(
+        &sandbox,
+        r#"
+env = { MARK = "mark" }
+[tasks.db]
+run = '[ -e "$DIR/looked" ] && touch "$DIR/$MARK"; exec sleep 100'
+service = true
+# The second look succeeds.
+ready = { command = 'echo noise; [ -e "$DIR/looked" ] || { touch "$DIR/looked"; exit 1; }' }
+[tasks.e2e]
+run = 'echo e2e; [ -e "$DIR/looked" ]'
+after = ["db"]
+"#,
+    );
+    ended.code(0);
+    assert_eq!(ended.out(), "e2e | e2e\n");
+}
+
+#[test]
+fn a_port_is_ready_when_it_accepts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let file = |ready: &str| {
+        format!(
+            "[tasks.db]\nrun = 'exec sleep 100'\nservice = true\nready = {{ {ready} }}\n\
+             [tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n"
+        )
+    };
+    for address in [
+        format!("port = {port}"),
+        format!("port = '127.0.0.1:{port}'"),
+    ] {
+        run(&Sandbox::new(), &file(&address)).code(0);
+    }
+    // Nothing listens there any longer.
+    drop(listener);
+    let text =
+        file(&format!("port = {port}")).replace("service", "ready-timeout = '100ms'\nservice");
+    run(&Sandbox::new(), &text)
+        .code(124)
+        .says("TIMED OUT db: not ready after")
+        .says("NOT STARTED e2e: because db timed out");
+}
+
+#[test]
+fn http_is_ready_when_it_answers_with_success() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let answers = ["HTTP/1.1 503 Busy", "nonsense", "", "HTTP/1.1 204 Good"];
+        answers.map(|answer| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 200];
+            let length = stream.read(&mut request).unwrap();
+            stream
+                .write_all(format!("{answer}\r\n\r\n").as_bytes())
+                .unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        })
+    });
+    let file = format!(
+        "[tasks.db]\nrun = 'exec sleep 100'\nservice = true\n\
+         ready.http = 'http://127.0.0.1:{port}/health'\n\
+         [tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n"
+    );
+    run(&Sandbox::new(), &file).code(0);
+    let requests = server.join().unwrap();
+    let expected = format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n");
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.starts_with(&expected)),
+        "{requests:?}"
+    );
+}
+
+/// The services end in the order in which nothing needs them any longer, after what needs them
+/// indirectly.
+#[test]
+fn services_end_when_all_that_needs_them_has_ended() {
+    let sandbox = Sandbox::new();
+    let ended = run(
+        &sandbox,
+        r#"
+[tasks.db]
+run = '''
+echo $$ > "$DIR/db"; trap 'echo db >> "$DIR/log"; exit' TERM
+echo up; while :; do sleep 0.01; done'''
+service = true
+ready.line = "up"
+[tasks.migrate]
+run = 'echo migrate >> "$DIR/log"'
+after = ["db"]
+[tasks.web]
+run = '''
+trap 'echo web >> "$DIR/log"; exit' TERM
+echo up; while :; do sleep 0.01; done'''
+service = true
+ready.line = "up"
+after = ["migrate"]
+[tasks.e2e]
+run = 'kill -0 $(cat "$DIR/db") && echo e2e >> "$DIR/log"'
+after = ["web"]
+"#,
+    );
+    ended.code(0);
+    assert_eq!(sandbox.read("log"), "migrate\ne2e\nweb\ndb\n");
+    assert_gone(sandbox.pid("db"));
+}
+
+#[test]
+fn a_group_with_services_is_done_when_they_are_ready() {
+    let sandbox = Sandbox::new();
+    let ended = run(
+        &sandbox,
+        r#"
+[groups.infra]
+cleanup = ['echo clean >> "$DIR/log"']
+[groups.infra.groups.inner.tasks.db]
+run = 'trap "echo db >> \"$DIR/log\"; exit" TERM; echo up; while :; do sleep 0.01; done'
+service = true
+ready.line = "up"
+[groups.infra.tasks.fill]
+run = 'echo fill >> "$DIR/log"'
+[groups.test]
+after = ["infra"]
+tasks.one = 'echo test >> "$DIR/log"'
+[tasks.last]
+run = 'echo last >> "$DIR/log"'
+after = ["test/one"]
+"#,
+    );
+    ended.code(0);
+    assert_eq!(sandbox.read("log"), "fill\ntest\nlast\ndb\nclean\n");
+}
+
+#[test]
+fn a_service_that_ends_early_fails_the_group() {
+    let file = |end: &str| {
+        format!(
+            r#"
+[tasks.db]
+run = 'echo up; cat "$DIR/go" > /dev/null; {end}'
+service = true
+ready.line = "up"
+[tasks.e2e]
+run = 'echo x > "$DIR/go"; exec sleep 100'
+after = ["db"]
+"#
+        )
+    };
+    for (end, said) in [
+        ("exit 0", "FAILED db: a service ended by itself, after"),
+        ("exit 3", "FAILED db: exit code 3, after"),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.fifo("go");
+        let ended = run(&sandbox, &file(end));
+        ended.code(1).says(said);
+        ended.says("CANCELLED e2e").says("because db failed");
+    }
+    // Before it is ready.
+    let sandbox = Sandbox::new();
+    let text = "[tasks.db]\nrun='exit 0'\nservice=true\nready.line='up'\n\
+                [tasks.e2e]\nrun='true'\nafter=['db']\n";
+    run(&sandbox, text)
+        .code(1)
+        .says("NOT STARTED e2e: because db failed");
+}
+
+#[test]
+fn a_service_is_restarted() {
+    // It fails twice, and then succeeds once.
+    let file = |restart: &str| {
+        format!(
+            r#"
+[tasks.db]
+run = '''
+echo x >> "$DIR/log"
+case $(wc -l < "$DIR/log") in 1 | 2) exit 1 ;; 3) exit 0 ;; esac
+echo up; exec sleep 100'''
+service = true
+ready.line = "up"
+restart = {restart}
+[tasks.e2e]
+run = "echo e2e"
+after = ["db"]
+"#
+        )
+    };
+    let ended = |restart: &str| {
+        let sandbox = Sandbox::new();
+        let ended = run(&sandbox, &file(restart));
+        (ended, sandbox.read("log").lines().count())
+    };
+    let (always, starts) = ended("{ on = 'always', backoff = '0s' }");
+    always.code(0);
+    assert_eq!(starts, 4);
+    let (on_failure, starts) = ended("{ on = 'failure', backoff = '0s' }");
+    on_failure
+        .code(1)
+        .says("a service ended by itself")
+        .says("attempt 3");
+    assert_eq!(starts, 3);
+    let (limited, starts) = ended("{ on = 'always', backoff = '0s', limit = 1 }");
+    limited
+        .code(1)
+        .says("FAILED db: exit code 1")
+        .says("attempt 2");
+    assert_eq!(starts, 2);
+}
+
+#[test]
+fn a_service_that_nothing_needs_runs_until_it_is_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("up");
+    let running = start(
+        &sandbox,
+        "[tasks.web]\nrun = 'echo $$ > \"$DIR/up\"; exec sleep 100'\nservice = true\n\
+         [tasks.build]\nrun = 'echo built'\n",
+    );
+    let pid = sandbox.pid("up");
+    running.signal(Signal::INT);
+    running.ended().code(130).says("CANCELLED web");
+    assert_gone(pid);
+}
+
+#[test]
+fn what_is_named_brings_its_services() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file(
+        "tasks.toml",
+        "[tasks.db]\nrun = 'echo up; exec sleep 100'\nservice = true\nready.line = 'up'\n\
+         [tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n\
+         [tasks.web]\nrun = 'exec sleep 100'\nservice = true\n",
+    );
+    // Without the selection, `web` would run for ever.
+    let json = sandbox.path("json");
+    let ended = sandbox.run(&[
+        "-f",
+        &path,
+        "e2e",
+        "--timeout=1h",
+        "--json",
+        json.to_str().unwrap(),
+    ]);
+    ended.code(0);
+    let events: Vec<Value> = sandbox
+        .read("json")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let ready: Vec<&Value> = events
+        .iter()
+        .filter(|event| event["event"] == "ready")
+        .collect();
+    assert_eq!(ready.len(), 1);
+    assert_eq!(ready[0]["task"], "db");
+    let served = events
+        .iter()
+        .find(|event| event["event"] == "ended" && event["task"] == "db");
+    assert_eq!(served.unwrap()["result"], "succeeded");
+}
+
+#[test]
+fn faults_of_services_are_told() {
+    for (text, part) in [
+        (
+            "[tasks.a]\nrun='x'\nready.port = 1",
+            "`ready` is for services only",
+        ),
+        ("[tasks.a]\nrun='x'\nrestart = 'always'", "or use `retries`"),
+        (
+            "[tasks.a]\nrun='x'\nready-timeout = '1s'",
+            "add `service = true`",
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready={}",
+            "one of `command`, `port`, `http` and `line`",
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready.prt=1",
+            "did you mean `port`?",
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready.port=0",
+            "a port like 5432",
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready.http='https://x'",
+            "`curl -fsk`",
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nrestart={limit=1}",
+            "needs `on`",
+        ),
+        (
+            "policy='race'\n[tasks.a]\nrun='x'\nservice=true",
+            "the service `a` cannot win a race",
+        ),
+    ] {
+        run(&Sandbox::new(), text).code(2).says(part);
+    }
+}
+
+#[test]
+fn the_end_of_one_can_stop_the_others() {
+    let sandbox = Sandbox::new();
+    let commands = ["--names=a,b", "exit 0", "exec sleep 100"];
+    let stop = |more: &[&str], commands: &[&str]| sandbox.run(&[more, commands].concat());
+    let ended = stop(&["--when-one-ends=stop"], &commands);
+    ended.code(0).says("CANCELLED b").says("because a ended");
+    // Also after a failure that would not stop the others.
+    let commands = ["--names=a,b", "exit 1", "exec sleep 100"];
+    let ended = stop(&["--when-one-ends=stop", "-k"], &commands);
+    ended.code(1).says("CANCELLED b").says("because a ended");
+    let file = "[groups.g]\nwhen-one-ends = 'stop'\ntasks.a = 'true'\ntasks.b = 'exec sleep 100'\n\
+                [tasks.next]\nrun = 'echo next'\nafter = ['g']\n";
+    let ended = run(&sandbox, file);
+    ended.code(0);
+    assert_eq!(ended.out(), "next | next\n");
+    ended.says("CANCELLED g/b").says("because g/a ended");
+}
+
+#[test]
+fn a_command_of_the_line_can_be_restarted() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&[
+        "--restart=failure",
+        "--backoff=0s",
+        "echo x >> \"$DIR/log\"; [ $(wc -l < \"$DIR/log\") = 3 ]",
+    ]);
+    ended.code(0);
+    assert_eq!(sandbox.read("log").lines().count(), 3);
+    sandbox.fifo("again");
+    let running = sandbox.start(&[
+        "--restart=always",
+        "--backoff=0s",
+        "echo x > \"$DIR/again\"",
+    ]);
+    for _ in 0..3 {
+        sandbox.hear("again");
+    }
+    running.signal(Signal::TERM);
+    running.ended().code(143);
+    sandbox
+        .run(&["--restart=always", "--retries=1", "true"])
+        .code(2)
+        .says("cannot be used with");
+    sandbox
+        .run(&["--backoff=1s", "true"])
+        .code(2)
+        .says("--restart");
+}
