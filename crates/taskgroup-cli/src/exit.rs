@@ -24,7 +24,12 @@ pub(crate) enum Exit {
     Quit,
     BrokenPipe,
     Terminated,
+    /// So many commands failed.
+    Counted(u8),
 }
+
+/// More failures are not told apart.
+const MOST_COUNTED: usize = 101;
 
 impl Exit {
     pub(crate) const ALL: [Exit; 12] = [
@@ -56,6 +61,7 @@ impl Exit {
             Exit::Quit => 131,
             Exit::BrokenPipe => 141,
             Exit::Terminated => 143,
+            Exit::Counted(failures) => failures,
         }
     }
 
@@ -75,6 +81,19 @@ impl Exit {
             Exit::Quit => "stopped by SIGQUIT",
             Exit::BrokenPipe => "the reader of the output closed it",
             Exit::Terminated => "stopped by SIGTERM",
+            Exit::Counted(_) => "the number of failed commands, at most 101",
+        }
+    }
+
+    /// The number of failures in place of [`Failed`](Exit::Failed) and [`TimedOut`](Exit::TimedOut).
+    pub(crate) fn counted(self, summary: &Summary) -> Exit {
+        let failed = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
+        match (self, summary.entries.iter().filter(failed).count()) {
+            (Exit::Failed | Exit::TimedOut, failures) if failures > 0 => {
+                let failures = u8::try_from(failures.min(MOST_COUNTED));
+                Exit::Counted(failures.unwrap_or(u8::MAX))
+            }
+            _ => self,
         }
     }
 
@@ -228,6 +247,18 @@ mod tests {
         assert_eq!(Exit::of(&all), Exit::BrokenPipe);
         all.signal = Some(Stop::Terminate);
         assert_eq!(Exit::of(&all), Exit::Terminated);
+    }
+
+    #[test]
+    fn failures_can_be_counted() {
+        let failing = |count: usize| summary((0..count).map(|_| exited(1)).collect());
+        for (count, code) in [(0, 0), (1, 1), (7, 7), (101, 101), (300, 101)] {
+            let all = failing(count);
+            assert_eq!(Exit::of(&all).counted(&all).code(), code);
+        }
+        let mut stopped = failing(2);
+        stopped.signal = Some(Stop::Terminate);
+        assert_eq!(Exit::of(&stopped).counted(&stopped), Exit::Terminated);
     }
 
     #[test]

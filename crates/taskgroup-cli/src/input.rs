@@ -1,4 +1,4 @@
-//! The input of `map`: lines of standard input, or arguments.
+//! The input of `map`: lines of standard input, arguments, lines of files.
 //!
 //! A thread reads a few lines ahead and then waits until they are taken. So an endless input does
 //! not fill the memory, and the writer at the other end is slowed down. It is a thread because a
@@ -9,15 +9,20 @@
 mod template;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use memchr::memmem;
 use tokio::sync::mpsc;
 
-pub(crate) use self::template::Script;
-use crate::plan::{Command, TaskSpec, Total, names::Namer};
+use self::template::Item;
+pub(crate) use self::template::{Columns, Script};
+use crate::plan::{TaskSpec, Total, names::Namer};
 
 /// How many lines are read ahead.
 const AHEAD: usize = 16;
@@ -32,16 +37,35 @@ pub(crate) struct Source {
     /// The task without its argument and name.
     pub(crate) template: TaskSpec,
     pub(crate) script: Script,
-    pub(crate) from: From,
+    pub(crate) items: Items,
     /// How many tasks there are, once that is known.
     pub(crate) total: Total,
 }
 
+/// Where arguments come from, and how they become those of one command.
+pub(crate) struct Items {
+    /// With several, each argument of one is combined with each of the others.
+    pub(crate) sources: Vec<From>,
+    /// What ends a line.
+    pub(crate) end: u8,
+    /// What is between the columns of a line.
+    pub(crate) separator: Option<OsString>,
+    /// So many arguments for a command.
+    pub(crate) batch: Option<NonZeroUsize>,
+    pub(crate) shuffled: bool,
+}
+
 pub(crate) enum From {
     Arguments(Vec<OsString>),
-    /// Standard input, split at this byte.
-    Stdin(u8),
+    /// Arguments that have been put together before.
+    Rows(Vec<Vec<OsString>>),
+    /// Opened, because a pipe can be opened only once.
+    File(PathBuf, File),
+    Stdin,
 }
+
+/// Takes the next value. False when no more are wanted.
+type Take<'a, T> = &'a mut dyn FnMut(T) -> io::Result<bool>;
 
 /// Reports, after the run, whether the input was read to its end.
 pub(crate) struct Reading(Arc<Mutex<Option<io::Error>>>);
@@ -67,55 +91,238 @@ impl Reading {
     }
 }
 
+/// The names of so many arguments are chosen together, so that they are as short as can be.
+const NAMED_TOGETHER: usize = 100_000;
+
 impl Source {
     /// Reads the input, and hands out each task until that returns false.
     pub(crate) fn each(self, out: &mut dyn FnMut(TaskSpec) -> bool) -> io::Result<()> {
-        let mut number = 0;
+        let Source {
+            template,
+            script,
+            mut items,
+            total,
+        } = self;
         let mut namer = Namer::default();
-        let mut names = match &self.from {
-            From::Arguments(arguments) => Namer::list(arguments).into_iter(),
-            From::Stdin(_) => Vec::new().into_iter(),
-        };
-        let mut send = |argument: &OsStr| {
+        let mut names = Vec::new().into_iter();
+        if items.total().is_some_and(|total| total <= NAMED_TOGETHER) {
+            let mut rows = Vec::new();
+            items.each(&mut |columns| {
+                rows.push(columns);
+                Ok(true)
+            })?;
+            let joined: Vec<OsString> = rows.iter().map(|row| joined(row)).collect();
+            names = Namer::list(&joined).into_iter();
+            items = Items::of_rows(rows);
+        }
+        let mut number = 0;
+        let mut wanted = true;
+        items.each(&mut |columns| {
             number += 1;
-            if argument.as_bytes().contains(&0) {
-                let text =
-                    format!("line {number} contains a NUL byte, which no argument can contain");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-            let next = || namer.next(argument, number);
-            let task = self.task(argument, names.next().unwrap_or_else(next));
-            Ok(out(task))
-        };
-        match &self.from {
-            From::Arguments(arguments) => {
-                for argument in arguments {
-                    if !send(argument)? {
-                        break;
-                    }
-                }
-            }
-            From::Stdin(end) => {
-                each_line(io::stdin().lock(), *end, &mut send)?;
-                let _ = self.total.set(number);
-            }
+            let item = Item { columns, number };
+            let mut task = template.clone();
+            let next = || namer.next(&joined(&item.columns), number);
+            task.name = names.next().unwrap_or_else(next);
+            task.work.command = script.command(&item);
+            wanted = out(task);
+            Ok(wanted)
+        })?;
+        if wanted {
+            let _ = total.set(number);
         }
         Ok(())
     }
+}
 
-    fn task(&self, argument: &OsStr, name: String) -> TaskSpec {
-        let mut task = self.template.clone();
-        task.name = name;
-        task.work.command = Command::Shell(self.script.0.clone(), Some(argument.to_owned()));
-        task
+/// All arguments of a command as one text.
+fn joined(columns: &[OsString]) -> OsString {
+    columns.join(OsStr::new(" "))
+}
+
+impl Items {
+    /// What is known already: each row is for one command.
+    fn of_rows(rows: Vec<Vec<OsString>>) -> Items {
+        Items {
+            sources: vec![From::Rows(rows)],
+            end: b'\n',
+            separator: None,
+            batch: None,
+            shuffled: false,
+        }
+    }
+
+    /// How many tasks there will be, if that is known.
+    pub(crate) fn total(&self) -> Option<usize> {
+        let mut total: usize = 1;
+        for source in &self.sources {
+            match source {
+                From::Arguments(arguments) => total = total.checked_mul(arguments.len())?,
+                From::Rows(_) | From::File(..) | From::Stdin => return None,
+            }
+        }
+        match (&self.separator, self.batch) {
+            (Some(_), Some(_)) => None,
+            (None, Some(batch)) => {
+                let all = total.checked_mul(self.sources.len())?;
+                Some(all.div_ceil(batch.get()))
+            }
+            (_, None) => Some(total),
+        }
+    }
+
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.sources
+            .iter()
+            .any(|source| matches!(source, From::Stdin))
+    }
+
+    /// The files that are read.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().filter_map(|source| match source {
+            From::File(path, _) => Some(&**path),
+            From::Arguments(_) | From::Rows(_) | From::Stdin => None,
+        })
+    }
+
+    /// How many arguments a command gets.
+    pub(crate) fn columns(&self) -> Columns {
+        match (&self.separator, self.batch, self.sources.len()) {
+            (None, None, 1) => Columns::One,
+            (None, None, sources) => Columns::Several(Some(sources)),
+            (None, Some(batch), _) => Columns::Several(Some(batch.get())),
+            (Some(_), ..) => Columns::Several(None),
+        }
+    }
+
+    fn each(self, out: Take<'_, Vec<OsString>>) -> io::Result<()> {
+        let Items {
+            sources,
+            end,
+            separator,
+            batch,
+            shuffled,
+        } = self;
+        let mut left: Vec<OsString> = Vec::new();
+        let mut wanted = true;
+        let mut rows = |row: Vec<OsString>| -> io::Result<bool> {
+            let columns = match &separator {
+                Some(separator) => row.iter().flat_map(|text| split(text, separator)).collect(),
+                None => row,
+            };
+            let Some(batch) = batch else {
+                wanted = out(columns)?;
+                return Ok(wanted);
+            };
+            left.extend(columns);
+            while wanted && left.len() >= batch.get() {
+                let rest = left.split_off(batch.get());
+                wanted = out(std::mem::replace(&mut left, rest))?;
+            }
+            Ok(wanted)
+        };
+        if shuffled {
+            let mut all = Vec::new();
+            combined(sources, end, &mut |row| {
+                all.push(row);
+                Ok(true)
+            })?;
+            fastrand::shuffle(&mut all);
+            for row in all {
+                if !rows(row)? {
+                    break;
+                }
+            }
+        } else {
+            combined(sources, end, &mut rows)?;
+        }
+        if wanted && !left.is_empty() {
+            out(left)?;
+        }
+        Ok(())
     }
 }
 
-fn each_line(
-    mut input: impl BufRead,
-    end: u8,
-    each: &mut impl FnMut(&OsStr) -> io::Result<bool>,
-) -> io::Result<()> {
+impl From {
+    fn each(self, end: u8, out: Take<'_, OsString>) -> io::Result<()> {
+        match self {
+            From::Arguments(arguments) => {
+                for argument in arguments {
+                    if !out(argument)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            From::File(path, file) => {
+                let read = each_line(BufReader::new(file), end, out);
+                read.map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })
+            }
+            From::Stdin => each_line(io::stdin().lock(), end, out),
+            // They stand alone, and are taken as a whole.
+            From::Rows(_) => Ok(()),
+        }
+    }
+}
+
+/// Each combination, the last source first, as nested loops would go through them. Only the first
+/// source is read piece by piece.
+fn combined(sources: Vec<From>, end: u8, out: Take<'_, Vec<OsString>>) -> io::Result<()> {
+    let mut sources = sources.into_iter();
+    let first = match sources.next() {
+        None => return Ok(()),
+        Some(From::Rows(rows)) => {
+            for row in rows {
+                if !out(row)? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        Some(first) => first,
+    };
+    let mut others = vec![Vec::new()];
+    for source in sources {
+        let mut values = Vec::new();
+        source.each(end, &mut |value| {
+            values.push(value);
+            Ok(true)
+        })?;
+        let with = |row: &[OsString], value: &OsString| [row, std::slice::from_ref(value)].concat();
+        let longer = others
+            .iter()
+            .flat_map(|row| values.iter().map(move |value| with(row, value)));
+        others = longer.collect();
+    }
+    first.each(end, &mut |value| {
+        for rest in &others {
+            if !out([std::slice::from_ref(&value), rest].concat())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+}
+
+fn split(text: &OsStr, separator: &OsStr) -> Vec<OsString> {
+    let (text, separator) = (text.as_bytes(), separator.as_bytes());
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    for at in memmem::find_iter(text, separator) {
+        parts.push(&text[begin..at]);
+        begin = at + separator.len();
+    }
+    parts.push(&text[begin..]);
+    parts
+        .into_iter()
+        .map(|part| OsString::from_vec(part.to_vec()))
+        .collect()
+}
+
+fn each_line(mut input: impl BufRead, end: u8, each: Take<'_, OsString>) -> io::Result<()> {
+    let invalid = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+    let mut number: u64 = 0;
     loop {
         let mut line = Vec::new();
         let mut limited = io::Read::take(&mut input, LONGEST);
@@ -124,12 +331,20 @@ fn each_line(
         }
         if line.len() as u64 == LONGEST && line.last() != Some(&end) {
             let text = format!("a line is longer than {LONGEST} bytes, the limit for an argument");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(invalid(text));
         }
         if line.last() == Some(&end) {
             line.pop();
         }
-        if !line.is_empty() && !each(&OsString::from_vec(line))? {
+        if line.is_empty() {
+            continue;
+        }
+        number += 1;
+        if line.contains(&0) {
+            let text = format!("line {number} contains a NUL byte, which no argument can contain");
+            return Err(invalid(text));
+        }
+        if !each(OsString::from_vec(line))? {
             return Ok(());
         }
     }
@@ -144,7 +359,7 @@ mod tests {
         let lines = |text: &[u8], end| {
             let mut lines = Vec::new();
             each_line(text, end, &mut |line| {
-                lines.push(line.as_bytes().to_vec());
+                lines.push(line.into_vec());
                 Ok(lines.len() < 3)
             })
             .map(|()| lines)
@@ -156,5 +371,55 @@ mod tests {
         assert_eq!(lines(b"a\nb\0c", 0).unwrap(), [&b"a\nb"[..], b"c"]);
         assert_eq!(lines(b"1\n2\n3\n4\n", b'\n').unwrap().len(), 3);
         assert!(lines(&vec![b'x'; 200_000], b'\n').is_err());
+    }
+
+    fn rows(items: Items) -> Vec<String> {
+        let mut rows = Vec::new();
+        let read = items.each(&mut |row| {
+            rows.push(row.join(OsStr::new("|")).into_string().unwrap());
+            Ok(true)
+        });
+        read.unwrap();
+        rows
+    }
+
+    fn items(sources: &[&[&str]]) -> Items {
+        let words = |words: &&[&str]| From::Arguments(words.iter().map(OsString::from).collect());
+        Items {
+            sources: sources.iter().map(words).collect(),
+            end: b'\n',
+            separator: None,
+            batch: None,
+            shuffled: false,
+        }
+    }
+
+    #[test]
+    fn sources_are_combined_the_last_one_first() {
+        let all = items(&[&["a", "b"], &["1", "2"], &["x"]]);
+        assert_eq!(all.columns(), Columns::Several(Some(3)));
+        assert_eq!(rows(all), ["a|1|x", "a|2|x", "b|1|x", "b|2|x"]);
+        assert!(rows(items(&[&["a"], &[]])).is_empty());
+    }
+
+    #[test]
+    fn lines_are_split_and_put_together() {
+        let split = Items {
+            separator: Some(", ".into()),
+            ..items(&[&["a, b", "c", ", "]])
+        };
+        assert_eq!(rows(split), ["a|b", "c", "|"]);
+        let batches = |batch| Items {
+            batch: NonZeroUsize::new(batch),
+            ..items(&[&["1", "2", "3", "4", "5"]])
+        };
+        assert_eq!(rows(batches(2)), ["1|2", "3|4", "5"]);
+        assert_eq!(rows(batches(9)), ["1|2|3|4|5"]);
+        let mut shuffled = rows(Items {
+            shuffled: true,
+            ..batches(1)
+        });
+        shuffled.sort();
+        assert_eq!(shuffled, ["1", "2", "3", "4", "5"]);
     }
 }

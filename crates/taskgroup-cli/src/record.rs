@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use taskgroup::ErrorGroup;
 
 use crate::output::{Tail, Trouble};
+use crate::plan::Halt;
 use crate::process::{Process, Stopped};
 use crate::signals::Stop;
 
@@ -101,6 +102,10 @@ pub(crate) enum Cause {
     /// One of the others ended, and the group was to end with it.
     Ended {
         name: String,
+    },
+    /// It came to what `--halt` says.
+    Halted {
+        halt: Halt,
     },
     /// A predecessor did not succeed.
     Before {
@@ -286,6 +291,7 @@ impl fmt::Display for Cause {
             Cause::Failed { name } => write!(f, "because {name} failed"),
             Cause::TimedOut { name } => write!(f, "because {name} timed out"),
             Cause::Ended { name } => write!(f, "because {name} ended"),
+            Cause::Halted { halt } => write!(f, "because of --halt {halt}"),
             Cause::Before { name } => write!(f, "because {name} did not succeed"),
             Cause::Won { name } => write!(f, "because {name} succeeded first"),
             Cause::Deadline { group } if group.is_empty() => {

@@ -192,6 +192,7 @@ impl Report<'_> {
                 Cause::Failed { .. }
                 | Cause::TimedOut { .. }
                 | Cause::Ended { .. }
+                | Cause::Halted { .. }
                 | Cause::Before { .. }
                 | Cause::Won { .. },
             )

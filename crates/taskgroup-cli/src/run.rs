@@ -67,7 +67,11 @@ impl Run {
         let written = write_reports(&summary, &mut files).into_iter();
         let written = written.chain(records.joblog.end());
         finish_all(written.collect(), &mut summary, &mut stops).await;
-        let code = Exit::of(&summary).code();
+        let exit = |summary: &Summary| match options.count_failures {
+            true => Exit::of(summary).counted(summary),
+            false => Exit::of(summary),
+        };
+        let code = exit(&summary).code();
         let journal = records.journal;
         let journal = journal.end(summary.elapsed, code, summary.counts);
         finish_all(journal.into_iter().collect(), &mut summary, &mut stops).await;
@@ -92,7 +96,7 @@ impl Run {
             }
             deliver(text.into_bytes(), &mut stops).await?;
         }
-        Ok(Exit::of(&summary))
+        Ok(exit(&summary))
     }
 
     /// Opens the files that the run writes. If that is not possible, nothing is started.
@@ -185,6 +189,7 @@ impl Run {
             around,
             results,
             stops.begun.clone(),
+            options.room,
             Arc::clone(&ledger),
         );
         let (input, reading) = source.map(Reading::start).transpose()?.unzip();
@@ -327,7 +332,7 @@ struct Started {
 
 /// Whether the progress is drawn on a terminal.
 fn has_bar(options: &RunOptions) -> bool {
-    options.bar && options.show != Show::Quiet && io::stderr().is_terminal() && tell::can_redraw()
+    options.bar && io::stderr().is_terminal() && tell::can_redraw()
 }
 
 fn start_output(options: &RunOptions, total: Total, give_up: &Flag) -> io::Result<Started> {

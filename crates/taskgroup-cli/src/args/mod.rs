@@ -10,10 +10,13 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
+use self::values::Timeout;
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::file::nearest;
-use crate::plan::{FileSpec, OnFailure, Overrides, RestartOn, Shell, WhenOneEnds, Work};
+use crate::plan::{
+    FileSpec, Halt, OnFailure, Overrides, RestartOn, Room, Shell, WhenOneEnds, Work,
+};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
 
@@ -162,11 +165,15 @@ pub(crate) struct RaceArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct MapArgs {
     /// The command as one argument, run by `sh -c`; each `{}` in it is replaced by one line or
-    /// argument, quoted
+    /// argument, quoted; `{.}` is that without its extension, `{/}` its last part, `{//}` its
+    /// folder, `{/.}` its last part without the extension, `{#}` the number of the command, `{%}`
+    /// the number of its place, `{1}` `{2.}` and so on one of several arguments
     #[arg(value_name = "COMMAND")]
     pub(crate) command: OsString,
 
-    /// After `:::`, the arguments to run the command for; without them, the lines of standard input
+    /// After `:::`, the arguments to run the command for; after `::::`, files with a line for each
+    /// argument, `-` is standard input; each of several such lists is combined with the others;
+    /// without any, the lines of standard input
     #[arg(value_name = "::: ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<OsString>,
@@ -174,6 +181,20 @@ pub(crate) struct MapArgs {
     /// The input is separated by NUL bytes instead of newlines
     #[arg(short = '0', long)]
     pub(crate) null: bool,
+
+    /// Give each command up to this many arguments or lines
+    #[arg(short = 'n', long, value_name = "N", visible_short_alias = 'L')]
+    #[arg(visible_alias = "max-lines")]
+    pub(crate) max_args: Option<NonZeroUsize>,
+
+    /// Split each line or argument at this text into several arguments, `{1}` `{2}` and so on;
+    /// `\t` is a tab
+    #[arg(long, value_name = "TEXT", value_parser = values::separator)]
+    pub(crate) colsep: Option<OsString>,
+
+    /// In random order, after all arguments have been read
+    #[arg(long)]
+    pub(crate) shuf: bool,
 
     #[command(flatten)]
     pub(crate) failure: Failure,
@@ -217,9 +238,10 @@ pub(crate) struct Common {
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     pub(crate) jobs: Option<NonZeroUsize>,
 
-    /// Stop a command that runs longer than this, as a failure: 90s, 5m, 1h 30m
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    pub(crate) timeout: Option<Duration>,
+    /// Stop a command that runs longer than this, as a failure: 90s, 5m, 1h 30m; or 300% of the
+    /// median of those that have succeeded
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    pub(crate) timeout: Option<Timeout>,
 
     /// Stop everything if the run takes longer than this
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
@@ -246,6 +268,24 @@ pub(crate) struct Common {
     /// Print what would be run, and run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Start no other command while the load of the machine is not below this; `50%` is half of
+    /// the processors
+    #[arg(long, value_name = "N", value_parser = values::load)]
+    load: Option<f64>,
+
+    /// Start no other command while less memory is available than this: 500M, 2G
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    memfree: Option<u64>,
+
+    /// Add this to the niceness of everything
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i32).range(-20..20))]
+    pub(crate) nice: Option<i32>,
+
+    /// Exit with the number of failed commands, at most 101, in place of 1 and 124
+    #[arg(long, help_heading = FAILURES)]
+    pub(crate) count_failures: bool,
 
     /// How commands are contained, so that nothing is left behind
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
@@ -279,6 +319,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     #[arg(help_heading = REPORTS)]
     pub(crate) slowest: usize,
+
+    /// Draw the progress line on a terminal even with --output=quiet
+    #[arg(long, conflicts_with = "no_bar", help_heading = REPORTS)]
+    pub(crate) bar: bool,
 
     /// Draw no progress line on a terminal
     #[arg(long, help_heading = REPORTS)]
@@ -344,6 +388,12 @@ pub(crate) struct Failure {
     /// Let the other commands finish after a failure: --on-failure=wait
     #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
     keep_going: bool,
+
+    /// Stop after so many failures, successes or ends, or a share of them: `now` stops the others,
+    /// `soon` starts no more; like soon,fail=3 or now,fail=10%
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["on_failure", "keep_going"])]
+    #[arg(help_heading = FAILURES)]
+    pub(crate) halt: Option<Halt>,
 }
 
 impl Failure {
@@ -353,7 +403,8 @@ impl Failure {
 
     /// What was asked for, if anything was.
     pub(crate) fn given(&self) -> Option<OnFailure> {
-        let keep_going = self.keep_going.then_some(OnFailure::Wait);
+        let keep_going = self.keep_going || self.halt.is_some();
+        let keep_going = keep_going.then_some(OnFailure::Wait);
         self.on_failure.or(keep_going)
     }
 }
@@ -372,6 +423,29 @@ impl Common {
             Some(name) => Reader::Named(name.clone()),
             None if self.tty.is_some() => Reader::WithTerminal,
             None => Reader::Nobody,
+        }
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            load: self.load,
+            memory: self.memfree,
+        }
+    }
+
+    /// The same for each command.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        match self.timeout {
+            Some(Timeout::After(limit)) => Some(limit),
+            Some(Timeout::Share(_)) | None => None,
+        }
+    }
+
+    /// In percent of what others take.
+    pub(crate) fn timeout_share(&self) -> Option<u32> {
+        match self.timeout {
+            Some(Timeout::Share(percent)) => Some(percent),
+            Some(Timeout::After(_)) | None => None,
         }
     }
 
@@ -403,7 +477,8 @@ impl Common {
     pub(crate) fn overrides(&self, failure: &Failure) -> Overrides {
         Overrides {
             on_failure: failure.given(),
-            timeout: self.timeout,
+            timeout: self.timeout(),
+            timeout_share: self.timeout_share(),
             grace: self.grace,
             retries: self.retries,
             backoff: self.backoff,
@@ -442,6 +517,10 @@ Examples:
     taskgroup map 'gzip -9 {}' ::: *.log
   A command for each line of another command, whatever the names contain:
     find . -name '*.png' -print0 | taskgroup map -0 -j 8 'optipng {}'
+  Rename by parts of the name, and see it first:
+    taskgroup map --dry-run 'mv {} {//}/old-{/}' ::: *.log
+  Each of two with each of two others, until two tenths have failed:
+    taskgroup map --halt now,fail=20% './test {1} {2}' ::: x86 arm ::: dev release
   Retry failures, and after an interruption continue where the run stopped:
     taskgroup map -k --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
 
@@ -564,6 +643,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 + 6 + 3 + 3 + 2 + 2 + 1 + 3 + 3);
+        assert_eq!(count, 3 + 6 + 5 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

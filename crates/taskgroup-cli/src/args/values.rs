@@ -1,5 +1,6 @@
 //! Values of options. Each error says which form is right.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,62 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
             format!("{error}; durations are written like 90s, 5m or \"1h 30m\"")
         }
     })
+}
+
+/// How long a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    After(Duration),
+    /// In percent of what others take.
+    Share(u32),
+}
+
+/// A duration, or a share of what others take.
+pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
+    match text.strip_suffix('%') {
+        None => duration(text).map(Timeout::After),
+        Some(percent) => match percent.parse() {
+            Ok(percent) if percent > 100 => Ok(Timeout::Share(percent)),
+            _ => Err("a share must be above 100%, or half of the commands would fail".to_owned()),
+        },
+    }
+}
+
+/// A load, or a share of the processors.
+pub(super) fn load(text: &str) -> Result<f64, String> {
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let load = match text.strip_suffix('%') {
+        Some(share) => share
+            .parse::<f64>()
+            .map(|share| share / 100.0 * processors as f64),
+        None => text.parse::<f64>(),
+    };
+    let load = load.ok().filter(|load| load.is_finite() && *load > 0.0);
+    load.ok_or_else(|| "expected a load like 4, or a share of the processors like 100%".to_owned())
+}
+
+/// A number of bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let expected = || "expected a size like 500M or 2G".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        "T" | "TB" | "TIB" => 40,
+        _ => return Err(expected()),
+    };
+    let number: u64 = digits.parse().map_err(|_| expected())?;
+    number.checked_mul(1 << shift).ok_or_else(expected)
+}
+
+/// What is between columns; not empty.
+pub(super) fn separator(text: &str) -> Result<OsString, String> {
+    match text {
+        "" => Err("expected a text like , or \\t".to_owned()),
+        text => Ok(text.replace("\\t", "\t").into()),
+    }
 }
 
 /// A number of commands, or a share of the processors.
@@ -72,5 +129,20 @@ mod tests {
         assert!(duration("5").unwrap_err().contains("5s, 5m or 5h"));
         assert!(duration("soon").unwrap_err().contains("90s"));
         assert!(shell(" ").is_err());
+        assert!(timeout("50%").unwrap_err().contains("above 100%"));
+        assert!(load("0").unwrap_err().contains("100%"));
+        assert!(size("5X").unwrap_err().contains("500M"));
+        assert!(size("99999999999T").is_err() && size("M").is_err());
+        assert!(separator("").is_err());
+    }
+
+    #[test]
+    fn right_values_are_taken() {
+        assert_eq!(timeout("2s"), Ok(Timeout::After(Duration::from_secs(2))));
+        assert_eq!(timeout("300%"), Ok(Timeout::Share(300)));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("7"), Ok(7));
+        assert_eq!(load("1.5"), Ok(1.5));
+        assert_eq!(separator("\\t"), Ok("\t".into()));
     }
 }

@@ -261,6 +261,9 @@ impl Engine {
         let mut queue = Queue(self, ready.into_iter());
         while !queue.is_empty() {
             let slot = self.groups[id].slot().await;
+            if self.halted.is_set() {
+                return;
+            }
             let Some(turn) = queue.next() else { return };
             let name = turn.name().to_owned();
             group.task(name).spawn(turn.run(slot));
@@ -270,6 +273,9 @@ impl Engine {
     async fn spawn_input(self: &Arc<Self>, group: &TaskGroup, mut input: Input) {
         for id in self.plan.tasks.len().. {
             let slot = self.groups[ROOT].slot().await;
+            if self.halted.is_set() {
+                return;
+            }
             let Some(spec) = input.recv().await else {
                 return;
             };

@@ -133,6 +133,10 @@ impl Ledger {
         }
     }
 
+    pub(super) fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
     pub(crate) fn close(&self) -> Closed {
         let mut state = self.lock();
         let mut entries = std::mem::take(&mut state.entries);

@@ -11,8 +11,10 @@ mod group;
 mod ledger;
 mod nodes;
 mod numbers;
+mod room;
 mod service;
 mod task;
+mod typical;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,14 +28,18 @@ use crate::flag::Flag;
 use crate::input::Input;
 use crate::job::Surroundings;
 use crate::output::Labels;
-use crate::plan::{Node, OnFailure, Plan, ROOT, Task, TaskSpec, WhenOneEnds};
+use crate::plan::{Node, OnFailure, Plan, ROOT, Room, Task, TaskSpec, WhenOneEnds};
 use crate::record::Cause;
 use crate::results::Results;
 
 pub(crate) use ledger::{Closed, Ledger, Memory, Records};
+pub(crate) use room::can_be_measured;
+
 use nodes::Nodes;
 use numbers::Numbers;
+use room::Gate;
 use task::Turn;
+use typical::Typical;
 
 /// One of the places that a group has for commands; dropping it frees the place. This is not the
 /// library's `limit`, which counts the children of one group. Here a task that waits for others
@@ -53,6 +59,11 @@ pub(crate) struct Engine {
     results: Option<Results>,
     /// Set when the whole run is being stopped by a signal or its deadline.
     stopping: Flag,
+    typical: Typical,
+    room: Room,
+    gate: Gate,
+    /// Nothing more is started.
+    halted: Flag,
     /// The groups with a service in them, however deep.
     serve: Vec<bool>,
     /// Failures of the engine itself, not of commands.
@@ -79,6 +90,7 @@ impl Engine {
         around: Surroundings,
         results: Option<Results>,
         stopping: Flag,
+        room: Room,
         ledger: Arc<Ledger>,
     ) -> Arc<Engine> {
         let slots = |jobs: Option<NonZeroUsize>| {
@@ -95,6 +107,10 @@ impl Engine {
         Arc::new(Engine {
             groups: plan.groups.iter().map(|spec| running(spec.jobs)).collect(),
             nodes: Nodes::of(&plan),
+            typical: Typical::default(),
+            room,
+            gate: Gate::default(),
+            halted: Flag::new(),
             serve: plan.serve(),
             begin: Instant::now(),
             plan,
@@ -212,6 +228,25 @@ impl Engine {
         if self.plan.groups[group].when_one_ends == WhenOneEnds::Stop && !self.is_race(group) {
             let name = name.to_owned();
             self.cancel_group(group, Cause::Ended { name });
+        }
+    }
+
+    /// A task has ended, and is counted.
+    fn consider_halt(&self) {
+        let Some(halt) = self.plan.groups[ROOT].halt else {
+            return;
+        };
+        let counts = self.ledger.counts();
+        if self.why(ROOT).is_some() || !halt.is_reached(counts.succeeded, counts.failed) {
+            return;
+        }
+        self.halted.set();
+        let cause = Cause::Halted { halt };
+        if halt.now {
+            self.cancel_group(ROOT, cause);
+        } else {
+            // Nothing else can have set it: there is one thread.
+            let _ = self.groups[ROOT].cause.set(cause);
         }
     }
 

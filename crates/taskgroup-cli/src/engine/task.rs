@@ -123,6 +123,9 @@ impl Turn {
         let _place = engine.around.guards.place().await;
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
         checkpoint().await;
+        if engine.halted.is_set() {
+            return Ok(());
+        }
         let spec = self.spec();
         let is_planned = self.0.task.id < engine.plan.tasks.len();
         let name = is_planned.then_some(&*spec.name);
@@ -133,6 +136,7 @@ impl Turn {
             engine.succeeded_in(spec.group, &spec.name);
             return Ok(());
         }
+        let _passed = engine.gate.pass(&engine.room).await;
         self.latest(|latest| latest.number = Some(engine.numbers.take()));
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };
@@ -261,7 +265,10 @@ impl Turn {
             start,
             async |(job, _)| {
                 let verdict = match (&mut *job, &spec.service) {
-                    (Ok(job), None) => job.watch().await,
+                    (Ok(job), None) => match spec.timeout_share {
+                        None => job.watch().await,
+                        Some(share) => self.watch_against_others(job, share).await,
+                    },
                     (Ok(job), Some(service)) => {
                         self.serve_once(service, number, job, &line_seen).await
                     }
@@ -353,6 +360,22 @@ impl Turn {
             .await;
     }
 
+    /// Watches a command that must not take much longer than others.
+    async fn watch_against_others(&self, job: &mut Job, percent: u32) -> Verdict {
+        let (typical, began) = (&self.engine().typical, Instant::now());
+        let verdict = tokio::select! {
+            biased;
+            verdict = job.watch() => Some(verdict),
+            () = typical.overdue(began, percent) => None,
+        };
+        match verdict {
+            Some(Verdict::Succeeded) => typical.add(began.elapsed()),
+            Some(Verdict::Failed) => {}
+            None => job.end_with(Ending::TimedOut),
+        }
+        verdict.unwrap_or(Verdict::Failed)
+    }
+
     pub(super) fn latest<T>(&self, with: impl FnOnce(&mut Latest) -> T) -> T {
         with(&mut self.0.latest.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -395,6 +418,7 @@ impl Drop for Inner {
         };
         engine.ledger.ended(entry, &spec.work, latest.headed);
         engine.around.order.ended(self.task.id);
+        engine.consider_halt();
         engine.nodes.end(Node::Task(self.task.id), verdict);
     }
 }

@@ -1,5 +1,8 @@
 //! From a template with `{}` to a shell script that has its argument in `$1`.
 //!
+//! Other placeholders stand for a part of the argument, or for one of several arguments. Each has a
+//! parameter of its own.
+//!
 //! What takes the place of `{}` depends on the quotation around it, so the template is read as a
 //! shell reads it: quotations, substitutions, comments and here-documents, also within each other.
 //! Where the shell has no way to take an argument as it is, the template is refused.
@@ -9,11 +12,62 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// A shell script that has its argument in `$1`, where the template had `{}`.
+use crate::plan::Command;
+
+/// A shell script that has its arguments in `$1` and so on, where the template had placeholders.
 ///
-/// The argument is never part of the script, so the shell never runs any of it as code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Script(pub(super) OsString);
+/// An argument is never part of the script, so the shell never runs any of it as code.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    template: OsString,
+    columns: Columns,
+    text: OsString,
+    values: Vec<Value>,
+}
+
+/// How many arguments a command gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Columns {
+    One,
+    /// This many, or any number.
+    Several(Option<usize>),
+}
+
+/// The arguments of one command.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) columns: Vec<OsString>,
+    /// Counted from 1.
+    pub(crate) number: u64,
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Value {
+    /// Counted from 0; none for the only one, or for all.
+    column: Option<usize>,
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// `{.}`
+    WithoutExtension,
+    /// `{/}`
+    Name,
+    /// `{//}`
+    Folder,
+    /// `{/.}`
+    NameWithoutExtension,
+}
+
+/// One of the things between braces.
+enum Placeholder {
+    Value(Value),
+    /// A variable that every command has.
+    Variable(&'static str),
+}
 
 /// An error in a template, and its byte, counted from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +85,17 @@ pub(crate) enum TemplateError {
     /// A `{}` where no argument can be put as it is.
     Misplaced {
         place: Place,
+        position: usize,
+    },
+    /// `{2}` of a command with one argument.
+    NoColumn {
+        number: usize,
+        columns: usize,
+        position: usize,
+    },
+    /// Several arguments where only one can be.
+    Joined {
+        placeholder: String,
         position: usize,
     },
     /// Without `{}`, the argument comes at the end, but there it would be something else.
@@ -59,9 +124,7 @@ pub(crate) enum Ending {
 
 /// Placeholders of GNU parallel and similar programs. As plain text they would make a command that
 /// runs but does something else.
-const FOREIGN: [&str; 9] = [
-    "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}", "{0}", "{1}", "{2}",
-];
+const FOREIGN: [&str; 5] = ["{0}", "{-1}", "{-2}", "{=", "{+/}"];
 
 /// No command that is meant has more; the reader calls itself for each.
 const DEEPEST: usize = 100;
@@ -78,9 +141,46 @@ impl fmt::Display for TemplateError {
                 position,
             } => write!(
                 f,
-                "the command has {placeholder} at character {position}, but the only placeholder \
-                 is {{}}; let the shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single \
-                 quotes {placeholder} is left alone)"
+                "the command has {placeholder} at character {position}, but the placeholders are \
+                 {{}} {{.}} {{/}} {{//}} {{/.}} {{#}} {{%}} and {{1}} {{1.}} {{1/}} and so on; let the \
+                 shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single quotes only {{}} \
+                 is replaced)"
+            ),
+            TemplateError::NoColumn {
+                number,
+                columns: 1,
+                position,
+            } => write!(
+                f,
+                "the command has {{{number}}} at character {position}, but each command has one \
+                 argument; a second ':::', --colsep or --max-args gives it more (in single quotes \
+                 it is left alone)"
+            ),
+            TemplateError::NoColumn {
+                number,
+                columns,
+                position,
+            } => write!(
+                f,
+                "the command has {{{number}}} at character {position}, but each command has \
+                 {columns} arguments"
+            ),
+            TemplateError::Joined {
+                placeholder,
+                position,
+            } if placeholder == "{}" => write!(
+                f,
+                "the command has {{}} at character {position}, which stands for several arguments, \
+                 so it has to be a word of its own or in quotation marks; {{1}} is the first one"
+            ),
+            TemplateError::Joined {
+                placeholder,
+                position,
+            } => write!(
+                f,
+                "the command has {placeholder} at character {position}, but there are several \
+                 arguments; write {{1{} for the first one",
+                &placeholder[1..]
             ),
             TemplateError::Misplaced { place, position } => write!(
                 f,
@@ -120,36 +220,168 @@ impl fmt::Display for TemplateError {
 impl Error for TemplateError {}
 
 impl Script {
-    /// Replaces `{}`, inside and outside of quotations, by what the shell takes as exactly one
-    /// word, or as a part of one. A template without `{}` gets the argument at its end.
-    pub(crate) fn from_template(template: &OsStr) -> Result<Script, TemplateError> {
-        let mut reader = Reader {
-            bytes: template.as_bytes(),
-            at: 0,
-            script: Vec::new(),
-            solid: 0,
-            replaced: false,
-            ending: None,
-            documents: Vec::new(),
-            depth: 0,
-        };
-        reader.commands(Until::End)?;
-        let mut script = reader.script;
-        if !reader.replaced {
-            // On a line of its own the argument would be a command.
-            script.truncate(reader.solid);
-            if let Some(ending) = reader.ending {
-                return Err(TemplateError::NoEnd(ending));
-            }
-            script.extend_from_slice(br#" "$1""#);
+    /// Replaces placeholders, inside and outside of quotations, by what the shell takes as exactly
+    /// one word, or as a part of one. A template without any gets the arguments at its end.
+    pub(crate) fn from_template(
+        template: &OsStr,
+        columns: Columns,
+    ) -> Result<Script, TemplateError> {
+        let (mut text, values) = read(template, columns, None)?;
+        if columns != Columns::One && !values.is_empty() {
+            // The arguments themselves stay `$1` and so on.
+            let names = (1..=values.len()).map(|n| format!("{VARIABLE}{n}=${{{n}}} "));
+            let mut script = names.collect::<String>().into_bytes();
+            script.extend(format!("; shift {}; ", values.len()).into_bytes());
+            script.append(&mut text);
+            text = script;
         }
-        Ok(Script(OsString::from_vec(script)))
+        Ok(Script {
+            template: template.to_owned(),
+            columns,
+            text: OsString::from_vec(text),
+            values,
+        })
     }
+
+    /// The command for these arguments.
+    pub(super) fn command(&self, item: &Item) -> Command {
+        let mut arguments: Vec<OsString> = self.values.iter().map(|value| value.of(item)).collect();
+        if self.columns != Columns::One {
+            arguments.extend(item.columns.iter().cloned());
+        }
+        let shown = match read(&self.template, self.columns, Some(item)) {
+            Ok((shown, _)) => OsString::from_vec(shown),
+            // It was read before, without the values.
+            Err(_) => self.template.clone(),
+        };
+        Command::Filled {
+            script: self.text.clone(),
+            arguments,
+            shown,
+            argument: item.columns.join(OsStr::new(" ")),
+        }
+    }
+}
+
+impl Value {
+    fn of(self, item: &Item) -> OsString {
+        let all = self.column.map_or(&item.columns[..], |column| {
+            item.columns.get(column).map_or(&[], std::slice::from_ref)
+        });
+        let whole = all.join(OsStr::new(" "));
+        OsString::from_vec(self.part.of(whole.as_bytes()).to_vec())
+    }
+}
+
+impl Part {
+    fn of(self, path: &[u8]) -> &[u8] {
+        let trimmed = match path.iter().rposition(|byte| *byte != b'/') {
+            Some(last) => &path[..=last],
+            // Empty, or the root.
+            None => &path[..path.len().min(1)],
+        };
+        let slash = trimmed.iter().rposition(|byte| *byte == b'/');
+        let name = match slash {
+            Some(slash) if trimmed.len() > 1 => &trimmed[slash + 1..],
+            _ => trimmed,
+        };
+        // A dot at the start of a name begins no extension.
+        let dot = name
+            .iter()
+            .rposition(|byte| *byte == b'.')
+            .filter(|dot| *dot > 0);
+        match self {
+            Part::Whole => path,
+            Part::Name => name,
+            Part::NameWithoutExtension => dot.map_or(name, |dot| &name[..dot]),
+            Part::WithoutExtension => {
+                dot.map_or(path, |dot| &trimmed[..trimmed.len() - name.len() + dot])
+            }
+            Part::Folder => match slash {
+                Some(0) => b"/",
+                Some(slash) => &trimmed[..slash],
+                None => b".",
+            },
+        }
+    }
+}
+
+/// What the variables for parts of several arguments begin with.
+const VARIABLE: &str = "taskgroup_";
+
+/// Which variables of a command `{#}` and `{%}` stand for.
+const INDEX: &str = "TASKGROUP_INDEX";
+const SLOT: &str = "TASKGROUP_SLOT";
+
+/// Reads the template. With an item, the arguments stand in the text, for people.
+fn read(
+    template: &OsStr,
+    columns: Columns,
+    shown: Option<&Item>,
+) -> Result<(Vec<u8>, Vec<Value>), TemplateError> {
+    let mut reader = Reader {
+        columns,
+        values: Vec::new(),
+        shown,
+        bytes: template.as_bytes(),
+        at: 0,
+        script: Vec::new(),
+        solid: 0,
+        replaced: false,
+        ending: None,
+        documents: Vec::new(),
+        depth: 0,
+    };
+    reader.commands(Until::End)?;
+    if !reader.replaced {
+        // On a line of its own the argument would be a command.
+        reader.script.truncate(reader.solid);
+        if let Some(ending) = reader.ending {
+            return Err(TemplateError::NoEnd(ending));
+        }
+        reader.script.push(b' ');
+        let all = Value {
+            column: None,
+            part: Part::Whole,
+        };
+        reader.put(all, As::Word);
+    }
+    Ok((reader.script, reader.values))
+}
+
+/// A word for a shell.
+fn quoted(text: &[u8]) -> Vec<u8> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:,+@%=".contains(byte);
+    if !text.is_empty() && text.iter().all(is_plain) {
+        return text.to_vec();
+    }
+    [b"'", &in_single(text)[..], b"'"].concat()
+}
+
+fn in_single(text: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = text.split(|byte| *byte == b'\'').collect();
+    parts.join(&br"'\''"[..])
+}
+
+fn in_double(text: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for &byte in text {
+        if b"\"\\$`".contains(&byte) {
+            escaped.push(b'\\');
+        }
+        escaped.push(byte);
+    }
+    escaped
 }
 
 type Read = Result<(), TemplateError>;
 
 struct Reader<'a> {
+    columns: Columns,
+    /// In the order of their parameters.
+    values: Vec<Value>,
+    /// For people, who see the arguments in their places.
+    shown: Option<&'a Item>,
     bytes: &'a [u8],
     at: usize,
     script: Vec<u8>,
@@ -219,30 +451,155 @@ impl Reader<'_> {
     /// A placeholder, or another brace.
     fn brace(&mut self, becomes: As) -> Read {
         let position = self.at + 1;
-        if self.sees(b"{}") {
-            self.script.extend_from_slice(match becomes {
-                As::Word => br#""$1""#,
-                As::InDouble => b"${1}",
-                As::InSingle => br#"'"$1"'"#,
-                As::Nothing(place) => return Err(TemplateError::Misplaced { place, position }),
-            });
-            self.at += 2;
-            self.solid = self.script.len();
-            self.ending = None;
-            self.replaced = true;
-            return Ok(());
-        }
-        if !matches!(becomes, As::InSingle) {
+        // Between single quotes there are programs for awk and patterns, with braces of their own.
+        let any = self.sees(b"{}") || !matches!(becomes, As::InSingle);
+        let Some((length, placeholder)) = self.placeholder().filter(|_| any) else {
             let mut foreign = FOREIGN.into_iter();
-            if let Some(placeholder) = foreign.find(|word| self.sees(word.as_bytes())) {
-                return Err(TemplateError::Foreign {
-                    placeholder,
+            match foreign.find(|word| any && self.sees(word.as_bytes())) {
+                Some(placeholder) => {
+                    return Err(TemplateError::Foreign {
+                        placeholder,
+                        position,
+                    });
+                }
+                None => self.copy(1),
+            }
+            return Ok(());
+        };
+        if let As::Nothing(place) = becomes {
+            return Err(TemplateError::Misplaced { place, position });
+        }
+        match placeholder {
+            Placeholder::Variable(name) => {
+                let name = match (becomes, self.shown) {
+                    (As::Word, None) => format!("\"${name}\""),
+                    (As::InSingle, _) => format!("'\"${name}\"'"),
+                    (_, Some(item)) if name == INDEX => item.number.to_string(),
+                    _ => format!("${{{name}}}"),
+                };
+                self.script.extend_from_slice(name.as_bytes());
+            }
+            Placeholder::Value(value) => {
+                self.check(value, length, becomes)?;
+                self.put(value, becomes);
+            }
+        }
+        self.at += length;
+        self.solid = self.script.len();
+        self.ending = None;
+        self.replaced = true;
+        Ok(())
+    }
+
+    /// What stands here, and its length.
+    fn placeholder(&self) -> Option<(usize, Placeholder)> {
+        let end = self.rest().iter().take(12).position(|byte| *byte == b'}')?;
+        let inner = std::str::from_utf8(&self.rest()[1..end]).ok()?;
+        let variable = |name| Some((end + 1, Placeholder::Variable(name)));
+        match inner {
+            "#" => return variable(INDEX),
+            "%" => return variable(SLOT),
+            _ => {}
+        }
+        let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+        let column = match inner[..digits].parse::<usize>() {
+            Ok(0) => return None,
+            Ok(number) => Some(number - 1),
+            Err(_) if digits == 0 => None,
+            Err(_) => return None,
+        };
+        let part = match &inner[digits..] {
+            "" => Part::Whole,
+            "." => Part::WithoutExtension,
+            "/" => Part::Name,
+            "//" => Part::Folder,
+            "/." => Part::NameWithoutExtension,
+            _ => return None,
+        };
+        // The only argument and the first one are the same.
+        let column = column.filter(|column| self.columns != Columns::One || *column > 0);
+        Some((end + 1, Placeholder::Value(Value { column, part })))
+    }
+
+    fn check(&self, value: Value, length: usize, becomes: As) -> Read {
+        let position = self.at + 1;
+        let columns = match self.columns {
+            Columns::One => Some(1),
+            Columns::Several(columns) => columns,
+        };
+        if let (Some(column), Some(columns)) = (value.column, columns) {
+            if column >= columns {
+                let number = column + 1;
+                return Err(TemplateError::NoColumn {
+                    number,
+                    columns,
                     position,
                 });
             }
         }
-        self.copy(1);
-        Ok(())
+        if self.columns == Columns::One || value.column.is_some() {
+            return Ok(());
+        }
+        let ends_word = |byte: Option<&u8>| byte.is_none_or(|byte| b" \t\n;&|()<>".contains(byte));
+        let alone = ends_word(self.script.last()) && ends_word(self.rest().get(length));
+        if value.part == Part::Whole && (alone || !matches!(becomes, As::Word)) {
+            return Ok(());
+        }
+        let placeholder = String::from_utf8_lossy(&self.rest()[..length]).into_owned();
+        Err(TemplateError::Joined {
+            placeholder,
+            position,
+        })
+    }
+
+    fn put(&mut self, value: Value, becomes: As) {
+        if let Some(item) = self.shown {
+            let all = value.column.is_none() && value.part == Part::Whole;
+            let text = match becomes {
+                As::Word if all => {
+                    let words = item.columns.iter().map(|word| quoted(word.as_bytes()));
+                    words.collect::<Vec<_>>().join(&b' ')
+                }
+                As::Word => quoted(value.of(item).as_bytes()),
+                As::InSingle => in_single(value.of(item).as_bytes()),
+                As::InDouble | As::Nothing(_) => in_double(value.of(item).as_bytes()),
+            };
+            self.script.extend(text);
+            return;
+        }
+        let name = match (self.columns, value) {
+            (Columns::One, value) => (self.parameter_of(value) + 1).to_string(),
+            (Columns::Several(_), Value { column: None, .. }) => match becomes {
+                As::Word => "@".to_owned(),
+                _ => "*".to_owned(),
+            },
+            (
+                Columns::Several(_),
+                Value {
+                    column: Some(column),
+                    part: Part::Whole,
+                },
+            ) => (column + 1).to_string(),
+            (Columns::Several(_), value) => {
+                format!("{VARIABLE}{}", self.parameter_of(value) + 1)
+            }
+        };
+        let text = match becomes {
+            As::Word if name.len() == 1 => format!("\"${name}\""),
+            As::Word => format!("\"${{{name}}}\""),
+            As::InSingle if name.len() == 1 => format!("'\"${name}\"'"),
+            As::InSingle => format!("'\"${{{name}}}\"'"),
+            As::InDouble | As::Nothing(_) => format!("${{{name}}}"),
+        };
+        self.script.extend_from_slice(text.as_bytes());
+    }
+
+    fn parameter_of(&mut self, value: Value) -> usize {
+        let known = self.values.iter().position(|known| *known == value);
+        known.unwrap_or_else(|| {
+            self.values.push(value);
+            self.values.len() - 1
+        })
     }
 
     fn deeper(&mut self, read: impl FnOnce(&mut Self) -> Read) -> Read {
@@ -308,7 +665,7 @@ impl Reader<'_> {
                 }
                 b'$' if self.sees(b"$'") => self.copy(1),
                 b'$' => self.dollar(false)?,
-                b'{' if self.sees(b"{}") || !word_began => self.brace(match until {
+                b'{' if self.placeholder().is_some() || !word_began => self.brace(match until {
                     Until::Backquote(true) => As::Nothing(Place::BackquotesInDouble),
                     _ => As::Word,
                 })?,
@@ -593,8 +950,8 @@ mod tests {
     use std::process::Command as Shell;
 
     fn script(template: &str) -> Result<String, TemplateError> {
-        let script = Script::from_template(OsStr::new(template))?;
-        Ok(script.0.into_string().unwrap())
+        let script = Script::from_template(OsStr::new(template), Columns::One)?;
+        Ok(script.text.into_string().unwrap())
     }
 
     /// What the shell makes of the template with this argument.
@@ -746,6 +1103,12 @@ mod tests {
                 assert_eq!(script(&template), Err(expected));
             }
         }
+        let second = TemplateError::NoColumn {
+            number: 2,
+            columns: 1,
+            position: 6,
+        };
+        assert_eq!(script("echo {2}"), Err(second));
         for plain in [
             "awk '{1}' {}",
             "echo ${#} ${1}",
@@ -755,5 +1118,121 @@ mod tests {
         ] {
             assert!(script(plain).is_ok(), "{plain}");
         }
+    }
+
+    #[test]
+    fn parts_of_paths() {
+        for (path, whole, name, base, folder) in [
+            ("a/b.tar.gz", "a/b.tar", "b.tar.gz", "b.tar", "a"),
+            ("b.c", "b", "b.c", "b", "."),
+            ("a.b/c", "a.b/c", "c", "c", "a.b"),
+            ("/x.y", "/x", "x.y", "x", "/"),
+            ("a/.rc", "a/.rc", ".rc", ".rc", "a"),
+            ("a/b.c/", "a/b", "b.c", "b", "a"),
+            ("/", "/", "/", "/", "/"),
+            ("", "", "", "", "."),
+            ("a b/c d.e f", "a b/c d", "c d.e f", "c d", "a b"),
+        ] {
+            let of = |part: Part| str::from_utf8(part.of(path.as_bytes())).unwrap();
+            assert_eq!(of(Part::WithoutExtension), whole, "{path}");
+            assert_eq!(of(Part::Name), name, "{path}");
+            assert_eq!(of(Part::NameWithoutExtension), base, "{path}");
+            assert_eq!(of(Part::Folder), folder, "{path}");
+            assert_eq!(of(Part::Whole), path, "{path}");
+        }
+    }
+
+    /// What the shell makes of the template, and what people are shown: by a shell, it gives the
+    /// same.
+    fn both(template: &str, columns: Columns, arguments: &[&str]) -> String {
+        let script = Script::from_template(OsStr::new(template), columns);
+        let script = script.unwrap_or_else(|error| panic!("{template}: {error}"));
+        let item = Item {
+            columns: arguments.iter().map(OsString::from).collect(),
+            number: 7,
+        };
+        let Command::Filled {
+            script,
+            arguments,
+            shown,
+            ..
+        } = script.command(&item)
+        else {
+            panic!("it is filled in");
+        };
+        let run = |text: &OsStr, arguments: &[OsString]| {
+            let mut shell = Shell::new("sh");
+            shell.arg("-c").arg(text).arg("sh").args(arguments);
+            let output = shell.env(INDEX, "7").env(SLOT, "3").output().unwrap();
+            assert!(output.status.success(), "{template} as {text:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let out = run(&script, &arguments);
+        assert_eq!(run(&shown, &[]), out, "{template} as {shown:?}");
+        out
+    }
+
+    #[test]
+    fn every_placeholder_is_one_word_of_data() {
+        for (template, expected) in [
+            (
+                "printf '<%s>' {.} {/} {//} {/.} {#} {%} {1}",
+                "<a b/c'$x><c'$x.d e><a b><c'$x><7><3><a b/c'$x.d e>",
+            ),
+            (
+                "printf '<%s>' \"{.}-{#}\" '{}' x{/}y",
+                "<a b/c'$x-7><a b/c'$x.d e><xc'$x.d ey>",
+            ),
+            ("cat <<E\n{/}\nE", "c'$x.d e\n"),
+            (
+                "printf '<%s>' {} {.} {/} {//} {/.} {1.} {1/} {1//} {1/.} {}",
+                concat!(
+                    "<a b/c'$x.d e><a b/c'$x><c'$x.d e><a b><c'$x><a b/c'$x><c'$x.d e><a b><c'$x>",
+                    "<a b/c'$x.d e>"
+                ),
+            ),
+        ] {
+            assert_eq!(
+                both(template, Columns::One, &["a b/c'$x.d e"]),
+                expected,
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn several_arguments_are_words_of_their_own() {
+        for (template, expected) in [
+            ("printf '<%s>'", "<a  b><'$x><c.d>"),
+            ("printf '<%s>' {}", "<a  b><'$x><c.d>"),
+            ("printf '<%s>' {2} {1} {3.} {3}", "<'$x><a  b><c><c.d>"),
+            (
+                "printf '<%s>' \"{}\" '{}' '{1}' {4} {#}",
+                "<a  b '$x c.d><a  b '$x c.d><{1}><><7>",
+            ),
+            (
+                "printf '<%s>' {1.} {2/} {3.} {3.} {}",
+                "<a  b><'$x><c><c><a  b><'$x><c.d>",
+            ),
+        ] {
+            let out = both(template, Columns::Several(None), &["a  b", "'$x", "c.d"]);
+            assert_eq!(out, expected, "{template}");
+        }
+        let several = |template: &str, columns| {
+            let script = Script::from_template(OsStr::new(template), Columns::Several(columns));
+            script.map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(several("echo x{}", None).contains("{} at character 7, which stands for several"));
+        assert!(several("echo {.}", None).contains("write {1.} for the first one"));
+        assert!(several("echo {3}", Some(2)).contains("but each command has 2 arguments"));
+        let many: String = (1..=12).map(|n| format!(" {{{n}}}")).collect();
+        let arguments: Vec<String> = (1..=12).map(|n| format!("a{n}")).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let out = both(
+            &format!("echo{many}"),
+            Columns::Several(Some(12)),
+            &arguments,
+        );
+        assert_eq!(out, arguments.join(" ") + "\n");
     }
 }

@@ -4,6 +4,7 @@
 //! `names`. `options` says how the plan is run.
 
 pub(crate) mod file;
+mod halt;
 pub(crate) mod names;
 mod options;
 mod select;
@@ -21,7 +22,8 @@ use clap::ValueEnum;
 
 use crate::process::{Start, Stdio};
 
-pub(crate) use options::{FileSpec, Overrides, RunOptions};
+pub(crate) use halt::Halt;
+pub(crate) use options::{FileSpec, Overrides, Room, RunOptions};
 pub(crate) use select::Unknown;
 pub(crate) use service::{Ready, Restart, RestartOn, Service, Url};
 pub(crate) use shell::Shell;
@@ -55,6 +57,8 @@ pub(crate) struct TaskSpec {
     pub(crate) group: usize,
     pub(crate) work: Work,
     pub(crate) timeout: Option<Duration>,
+    /// In percent of what others take.
+    pub(crate) timeout_share: Option<u32>,
     pub(crate) retry: Retry,
     pub(crate) restart: Option<Restart>,
     /// Runs until nothing needs it.
@@ -76,6 +80,7 @@ pub(crate) struct GroupSpec {
     pub(crate) policy: Policy,
     pub(crate) when_one_ends: WhenOneEnds,
     pub(crate) on_failure: OnFailure,
+    pub(crate) halt: Option<Halt>,
     pub(crate) jobs: Option<NonZeroUsize>,
     pub(crate) deadline: Option<Duration>,
     /// For people, in a list.
@@ -111,8 +116,18 @@ pub(crate) struct Work {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// For a shell; not blank. With an argument, `$1`.
-    Shell(OsString, Option<OsString>),
+    /// For a shell; not blank.
+    Shell(OsString),
+    /// For a shell, with arguments.
+    Filled {
+        script: OsString,
+        /// `$1` and so on.
+        arguments: Vec<OsString>,
+        /// As one would type it, with the arguments in it.
+        shown: OsString,
+        /// All that was filled in, as one text.
+        argument: OsString,
+    },
     /// Without a shell; never empty.
     Direct(Vec<OsString>),
 }
@@ -194,6 +209,7 @@ impl GroupSpec {
             policy: Policy::All,
             when_one_ends: WhenOneEnds::Wait,
             on_failure: OnFailure::Cancel,
+            halt: None,
             jobs: None,
             deadline: None,
             description: None,
@@ -209,7 +225,7 @@ impl Work {
 
     pub(crate) fn shell(text: OsString, shell: Shell, grace: Duration) -> Work {
         Work {
-            command: Command::Shell(text, None),
+            command: Command::Shell(text),
             shell,
             env: Vec::new(),
             base: None,
@@ -224,11 +240,12 @@ impl Work {
     pub(crate) fn start(&self) -> Start {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         let argv = match &self.command {
-            Command::Shell(text, argument) => {
+            Command::Shell(script) | Command::Filled { script, .. } => {
                 let mut argv: Vec<_> = self.shell.words().iter().map(|word| bytes(word)).collect();
-                argv.push(bytes(text));
-                if let Some(argument) = argument {
-                    argv.extend([bytes(self.shell.program()), bytes(argument)]);
+                argv.push(bytes(script));
+                if let Command::Filled { arguments, .. } = &self.command {
+                    argv.push(bytes(self.shell.program()));
+                    argv.extend(arguments.iter().map(|argument| bytes(argument)));
                 }
                 argv
             }
@@ -257,7 +274,7 @@ impl Work {
     /// What is looked up and executed.
     pub(crate) fn program(&self) -> String {
         let program = match &self.command {
-            Command::Shell(..) => Some(self.shell.program()),
+            Command::Shell(_) | Command::Filled { .. } => Some(self.shell.program()),
             Command::Direct(argv) => argv.first().map(OsString::as_os_str),
         };
         program.map_or_else(String::new, |program| {
@@ -285,22 +302,16 @@ impl Command {
     /// What `map` runs it for.
     pub(crate) fn argument(&self) -> Option<&OsStr> {
         match self {
-            Command::Shell(_, argument) => argument.as_deref(),
-            Command::Direct(_) => None,
+            Command::Filled { argument, .. } => Some(argument),
+            Command::Shell(_) | Command::Direct(_) => None,
         }
     }
 
     /// In one line, for people.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Command::Shell(text, None) => text.to_string_lossy().into_owned(),
-            Command::Shell(text, Some(argument)) => {
-                let argument = argument.to_string_lossy();
-                // The forms that a template's `{}` takes, the longer ones first.
-                let forms = ["'\"$1\"'", "\"$1\"", "${1}"];
-                let text = text.to_string_lossy().into_owned();
-                let put = |text: String, form| text.replace(form, &argument);
-                forms.into_iter().fold(text, put)
+            Command::Shell(shown) | Command::Filled { shown, .. } => {
+                shown.to_string_lossy().into_owned()
             }
             Command::Direct(argv) => {
                 let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
@@ -341,7 +352,12 @@ mod tests {
         let mut others = [work("a  b"), work("a b"), work("a b"), work("a b")];
         others[1].cwd = Some("/".into());
         others[2].env.push(("A".into(), None));
-        others[3].command = Command::Shell("a b".into(), Some("c".into()));
+        others[3].command = Command::Filled {
+            script: "a b".into(),
+            arguments: vec!["c".into()],
+            shown: "a b c".into(),
+            argument: "c".into(),
+        };
         let keys: std::collections::HashSet<String> = others.iter().map(Work::key).collect();
         assert!(keys.len() == 4 && !keys.contains(&plain.key()));
         let mut patient = work("a b");

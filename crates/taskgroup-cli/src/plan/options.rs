@@ -14,6 +14,9 @@ pub(crate) struct RunOptions {
     pub(crate) contain: Level,
     pub(crate) show: Show,
     pub(crate) colour: Colour,
+    pub(crate) room: Room,
+    /// The exit code is the number of failures.
+    pub(crate) count_failures: bool,
     pub(crate) ci: Ci,
     /// Draw the progress on a terminal.
     pub(crate) bar: bool,
@@ -35,11 +38,27 @@ pub(crate) struct RunOptions {
     pub(crate) reads: Vec<PathBuf>,
 }
 
+/// How much of the machine must be free before another command starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Room {
+    /// The load must be below this.
+    pub(crate) load: Option<f64>,
+    /// So many bytes must be available.
+    pub(crate) memory: Option<u64>,
+}
+
+impl Room {
+    pub(crate) fn is_limited(&self) -> bool {
+        self.load.is_some() || self.memory.is_some()
+    }
+}
+
 /// What the command line says in place of a file of tasks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) on_failure: Option<OnFailure>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) timeout_share: Option<u32>,
     pub(crate) grace: Option<Duration>,
     pub(crate) retries: Option<u32>,
     pub(crate) backoff: Option<Duration>,

@@ -37,6 +37,12 @@ mod sweep;
 mod terminal;
 mod wire;
 
+/// Lowers the priority of this process and of all that it starts, or raises it, as `nice` does.
+pub(crate) fn change_priority(by: i32) -> std::io::Result<()> {
+    rustix::process::nice(by)?;
+    Ok(())
+}
+
 pub(crate) use children::is_under_job_control;
 pub(crate) use contained::{Contained, Leader, Pipes};
 pub(crate) use guard::run_if_asked as guard_if_asked;

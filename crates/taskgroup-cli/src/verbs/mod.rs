@@ -9,8 +9,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::CommandFactory;
@@ -19,13 +18,13 @@ use clap::error::ErrorKind;
 use self::words::{checked_options, is_blank, retry};
 use crate::args::{Args, CheckArgs, Failure, ListArgs, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
-use crate::input::{From, Script, Source};
+use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
-use crate::plan::{GroupSpec, Overrides, Plan, Policy, ROOT, RunOptions, TaskSpec, Total, Work};
+use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work};
 use crate::run::Run;
 use crate::typed::Reader;
-use crate::{man, report};
+use crate::{man, process, report};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
     if let Some(directory) = &args.directory {
@@ -55,7 +54,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             };
             together("race", raw, Policy::Race)
         }
-        Verb::Map(raw) => map(raw),
+        Verb::Map(raw) => map(&raw),
         Verb::Check(raw) => check(raw),
         Verb::List(raw) => list(raw),
         Verb::Schema => print(file::json_schema().as_bytes()),
@@ -73,27 +72,29 @@ pub(crate) fn carry_out(args: Args) -> Exit {
 }
 
 fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
-    let (common, when_one_ends) = (raw.common.clone(), raw.when_one_ends);
-    let options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
-    let options = RunOptions {
-        reads: raw.file.iter().cloned().collect(),
-        ..options
-    };
+    let (common, when_one_ends, halt) = (raw.common.clone(), raw.when_one_ends, raw.failure.halt);
+    let mut options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
     let from_file = raw.file.is_some() || !raw.tasks.is_empty() || raw.commands.is_empty();
     let mut plan = if from_file && policy == Policy::All {
-        match of_file(verb, &raw) {
+        let place = match &raw.file {
+            Some(path) => Place::named(path.clone()),
+            None => found(verb),
+        };
+        options.reads.extend(place.path().map(Path::to_owned));
+        match of_file(verb, &raw, &place) {
             Ok(plan) => plan,
             Err(exit) => return exit,
         }
     } else {
         words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error))
     };
-    let mut options = options;
     words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.when_one_ends = when_one_ends.unwrap_or(root.when_one_ends);
     root.jobs = common.jobs.or(root.jobs);
     root.deadline = common.deadline.or(root.deadline);
+    let total = Some(plan.tasks.len() as u64);
+    root.halt = halt.map(|halt| Halt { total, ..halt });
     if common.dry_run {
         return print(
             match from_file {
@@ -103,15 +104,18 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
             .as_bytes(),
         );
     }
-    execute(Run {
-        plan,
-        source: None,
-        options,
-    })
+    execute(
+        Run {
+            plan,
+            source: None,
+            options,
+        },
+        common.nice,
+    )
 }
 
 /// The plan of a file: all of it, or what is named. Without a file, that of the one found.
-fn of_file(verb: &str, raw: &RunArgs) -> Result<Plan, Exit> {
+fn of_file(verb: &str, raw: &RunArgs, place: &Place) -> Result<Plan, Exit> {
     if raw.file.is_none() && !raw.commands.is_empty() {
         usage_error(
             verb,
@@ -125,12 +129,8 @@ fn of_file(verb: &str, raw: &RunArgs) -> Result<Plan, Exit> {
             &"--restart is for commands; in a file, services have a key `restart`",
         );
     }
-    let place = match &raw.file {
-        Some(path) => Place::named(path.clone()),
-        None => found(verb),
-    };
     let overrides = raw.common.overrides(&raw.failure);
-    let plan = read(&place, &overrides, raw.common.color)?;
+    let plan = read(place, &overrides, raw.common.color)?;
     let names = raw.commands.iter().chain(&raw.tasks);
     let names: Vec<String> = names
         .map(|name| name.to_string_lossy().into_owned())
@@ -139,7 +139,7 @@ fn of_file(verb: &str, raw: &RunArgs) -> Result<Plan, Exit> {
         return Ok(plan);
     }
     let selected = plan.select(&names);
-    Ok(selected.unwrap_or_else(|unknown| usage_error(verb, &words::not_in_file(&unknown, &place))))
+    Ok(selected.unwrap_or_else(|unknown| usage_error(verb, &words::not_in_file(&unknown, place))))
 }
 
 /// The file that `--file` or the only argument names, or else the one that is found.
@@ -171,9 +171,9 @@ fn commands(plan: &Plan) -> String {
     commands.collect()
 }
 
-fn map(raw: MapArgs) -> Exit {
+fn map(raw: &MapArgs) -> Exit {
     let common = &raw.common;
-    let options = checked_options(common).unwrap_or_else(|error| usage_error("map", &error));
+    let mut options = checked_options(common).unwrap_or_else(|error| usage_error("map", &error));
     if is_blank(&raw.command) {
         usage_error("map", &"the command is empty");
     }
@@ -181,31 +181,21 @@ fn map(raw: MapArgs) -> Exit {
     if !shell.takes_arguments() {
         usage_error("map", &words::UsageError::NoArguments { shell });
     }
-    let script =
-        Script::from_template(&raw.command).unwrap_or_else(|error| usage_error("map", &error));
-    let from = match arguments(raw.arguments) {
-        Ok(Some(arguments)) => From::Arguments(arguments),
-        Ok(None) => From::Stdin(if raw.null { 0 } else { b'\n' }),
-        Err(stray) => usage_error(
-            "map",
-            &format!(
-                "unexpected {:?} after the command: arguments follow ':::', and the command is one \
-                 quoted argument",
-                stray.to_string_lossy()
-            ),
-        ),
-    };
-    let mut options = options;
+    let items = words::items(raw).unwrap_or_else(|error| usage_error("map", &error));
+    options.reads.extend(items.files().map(Path::to_owned));
     if let Reader::Named(_) = options.reader {
         usage_error(
             "map",
             &"--stdin cannot be used with map: its commands have no names yet",
         );
     }
-    if let From::Stdin(_) = from {
+    if items.reads_stdin() {
         options.reader = Reader::Nobody;
     }
-    let root = GroupSpec {
+    let script = Script::from_template(&raw.command, items.columns())
+        .unwrap_or_else(|error| usage_error("map", &error));
+    let mut root = GroupSpec {
+        halt: raw.failure.halt,
         on_failure: raw.failure.on_failure(),
         jobs: common.jobs.or_else(processors),
         deadline: common.deadline,
@@ -215,7 +205,8 @@ fn map(raw: MapArgs) -> Exit {
         name: String::new(),
         group: ROOT,
         work: Work::shell(OsString::new(), shell, common.grace()),
-        timeout: common.timeout,
+        timeout: common.timeout(),
+        timeout_share: common.timeout_share(),
         retry: retry(common),
         restart: None,
         service: None,
@@ -224,27 +215,33 @@ fn map(raw: MapArgs) -> Exit {
         after: Vec::new(),
     };
     let total = Total::default();
-    if let From::Arguments(arguments) = &from {
-        let _ = total.set(arguments.len() as u64);
+    if let Some(known) = items.total() {
+        let _ = total.set(known as u64);
     }
     let source = Source {
         template,
         script,
-        from,
+        items,
         total,
     };
     if common.dry_run {
         return print_commands(source);
     }
+    if let Some(halt) = &mut root.halt {
+        halt.total = source.total.get().copied();
+    }
     let plan = Plan {
         tasks: Vec::new(),
         groups: vec![root],
     };
-    execute(Run {
-        plan,
-        source: Some(source),
-        options,
-    })
+    execute(
+        Run {
+            plan,
+            source: Some(source),
+            options,
+        },
+        common.nice,
+    )
 }
 
 /// One command to a line, as they are read.
@@ -260,19 +257,6 @@ fn print_commands(source: Source) -> Exit {
             "map",
             &format!("the input was not read to its end: {error}"),
         ),
-    }
-}
-
-/// The arguments after `:::`. A word before it is an error.
-fn arguments(mut given: Vec<OsString>) -> Result<Option<Vec<OsString>>, OsString> {
-    if given.is_empty() {
-        return Ok(None);
-    }
-    let first = given.remove(0);
-    if first.as_bytes() == b":::" {
-        Ok(Some(given))
-    } else {
-        Err(first)
     }
 }
 
@@ -316,7 +300,11 @@ fn print(text: &[u8]) -> Exit {
     }
 }
 
-fn execute(run: Run) -> Exit {
+fn execute(run: Run, nice: Option<i32>) -> Exit {
+    if let Some(Err(error)) = nice.map(process::change_priority) {
+        let text = format!("--nice: {error}");
+        return failed(&io::Error::new(error.kind(), text));
+    }
     run.execute().unwrap_or_else(|error| failed(&error))
 }
 

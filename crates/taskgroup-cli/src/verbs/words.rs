@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::args::{Common, RunArgs};
+use crate::args::{Common, MapArgs, RunArgs};
+use crate::engine::can_be_measured;
+use crate::input::{From, Items};
 use crate::output::{Ci, Prefixed, Show};
 use crate::plan::file::Place;
 use crate::plan::{
@@ -22,6 +25,16 @@ pub(super) enum UsageError {
     BlankCommand {
         position: usize,
     },
+    /// Between the command of `map` and `:::`.
+    Stray {
+        word: String,
+    },
+    NoFile,
+    TwoStdins,
+    Unreadable {
+        path: PathBuf,
+        error: String,
+    },
     /// `map` hands arguments to the shell in a way that this one does not have.
     NoArguments {
         shell: Shell,
@@ -32,6 +45,10 @@ pub(super) enum UsageError {
     SameFile {
         first: &'static str,
         second: &'static str,
+    },
+    /// The system does not tell how much room there is.
+    NoMeasure {
+        error: String,
     },
     NameCount {
         names: usize,
@@ -82,7 +99,8 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
         name,
         group: ROOT,
         work: Work::shell(command, shell.clone(), common.grace()),
-        timeout: common.timeout,
+        timeout: common.timeout(),
+        timeout_share: common.timeout_share(),
         retry,
         restart,
         service: None,
@@ -102,6 +120,67 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     })
 }
 
+/// What `map` runs its command for.
+pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
+    let mut sources = Vec::new();
+    let mut given = raw.arguments.iter().peekable();
+    let mut reads_stdin = 0;
+    while let Some(word) = given.next() {
+        let of_source = std::iter::from_fn(|| given.next_if(|word| !is_list(word)));
+        match word.as_encoded_bytes() {
+            b":::" => sources.push(From::Arguments(of_source.cloned().collect())),
+            b"::::" => {
+                let before = sources.len();
+                for path in of_source {
+                    sources.push(if path == "-" {
+                        reads_stdin += 1;
+                        From::Stdin
+                    } else {
+                        opened(path.into())?
+                    });
+                }
+                if sources.len() == before {
+                    return Err(UsageError::NoFile);
+                }
+            }
+            _ => {
+                return Err(UsageError::Stray {
+                    word: word.to_string_lossy().into_owned(),
+                });
+            }
+        }
+    }
+    if reads_stdin > 1 {
+        return Err(UsageError::TwoStdins);
+    }
+    if sources.is_empty() {
+        sources.push(From::Stdin);
+    }
+    Ok(Items {
+        sources,
+        end: if raw.null { 0 } else { b'\n' },
+        separator: raw.colsep.clone(),
+        batch: raw.max_args,
+        shuffled: raw.shuf,
+    })
+}
+
+fn is_list(word: &OsStr) -> bool {
+    [":::", "::::", ":::+", "::::+"]
+        .iter()
+        .any(|list| word == *list)
+}
+
+fn opened(path: PathBuf) -> Result<From, UsageError> {
+    match File::open(&path) {
+        Ok(file) => Ok(From::File(path, file)),
+        Err(error) => Err(UsageError::Unreadable {
+            path,
+            error: error.to_string(),
+        }),
+    }
+}
+
 pub(super) fn retry(common: &Common) -> Retry {
     Retry {
         times: common.retries.unwrap_or(Retry::NEVER.times),
@@ -117,12 +196,15 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
         Ci::Auto | Ci::None => Show::Stream,
         Ci::Github | Ci::Gitlab | Ci::Teamcity => Show::Group,
     };
+    let show = common.output.unwrap_or(default);
     Ok(RunOptions {
         contain: common.contain,
-        show: common.output.unwrap_or(default),
+        show,
         colour: common.color,
+        room: common.room(),
+        count_failures: common.count_failures,
         ci,
-        bar: !common.no_bar,
+        bar: !common.no_bar && (show != Show::Quiet || common.bar),
         keep_order: common.keep_order,
         prefix: match common.tag {
             true => Prefixed::argument(),
@@ -172,12 +254,16 @@ pub(super) fn check_names(options: &mut RunOptions, plan: &Plan) -> Result<(), U
 
 fn check(common: &Common) -> Result<(), UsageError> {
     for (flag, value) in [
-        ("--timeout", common.timeout),
+        ("--timeout", common.timeout()),
         ("--deadline", common.deadline),
     ] {
         if value == Some(Duration::ZERO) {
             return Err(UsageError::ZeroTime { flag });
         }
+    }
+    if let Err(error) = can_be_measured(&common.room()) {
+        let error = error.to_string();
+        return Err(UsageError::NoMeasure { error });
     }
     // Another name of the same file is found when the files are opened.
     let mut taken: HashMap<PathBuf, &'static str> = HashMap::new();
@@ -237,6 +323,21 @@ impl fmt::Display for UsageError {
             UsageError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
+            UsageError::Stray { word } if word.ends_with('+') => write!(
+                f,
+                "{word:?} is not known: lists after ':::' and '::::' are combined, not linked; a \
+                 file with columns and --colsep links them"
+            ),
+            UsageError::Stray { word } => write!(
+                f,
+                "unexpected {word:?} after the command: arguments follow ':::', files follow \
+                 '::::', and the command is one quoted argument"
+            ),
+            UsageError::NoFile => f.write_str("no file follows '::::'; '-' is standard input"),
+            UsageError::TwoStdins => f.write_str("'::::' has standard input '-' twice"),
+            UsageError::Unreadable { path, error } => {
+                write!(f, "'::::': cannot read {}: {error}", path.display())
+            }
             UsageError::NoArguments { shell } => write!(
                 f,
                 "--shell: map gives each argument to the shell as $1, which `{}` may not have; use \
@@ -249,6 +350,12 @@ impl fmt::Display for UsageError {
             ),
             UsageError::SameFile { first, second } => {
                 write!(f, "{first} and {second} would write the same file")
+            }
+            UsageError::NoMeasure { error } => {
+                write!(
+                    f,
+                    "--load and --memfree cannot be used on this system: {error}"
+                )
             }
             UsageError::NameCount { names, commands } => write!(
                 f,

@@ -14,6 +14,7 @@ mod files;
 mod limits;
 mod map;
 mod outcome;
+mod parallel;
 mod plans;
 mod policies;
 mod schema;

@@ -150,9 +150,9 @@ fn bad_templates_and_bad_lists_are_usage_errors() {
         .says("unexpected \"a\" after the command");
     sandbox.verb("map", &[""; 0]).code(2).says("<COMMAND>");
     sandbox
-        .verb("map", &["gzip {.}.gz", ":::", "a"])
+        .verb("map", &["gzip {0}.gz", ":::", "a"])
         .code(2)
-        .says("the command has {.} at character 6, but the only placeholder is {}");
+        .says("the command has {0} at character 6, but the placeholders are {} {.}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_here_document_gets_the_argument_or_is_refused() {
     let json = sandbox.path("json").into_os_string().into_string().unwrap();
     let args = ["--json", &json, "echo {} '{}' \"{}\"", ":::", "one two"];
     sandbox.verb("map", &args).code(0);
-    let shown = r#""command":"echo one two 'one two' \"one two\"""#;
+    let shown = r#""command":"echo 'one two' 'one two' \"one two\"""#;
     assert!(
         sandbox.read("json").contains(shown),
         "{}",

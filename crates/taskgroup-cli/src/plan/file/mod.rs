@@ -66,6 +66,13 @@ impl Place {
         Err(here)
     }
 
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Place::Stdin => None,
+            Place::Path(path) => Some(path),
+        }
+    }
+
     /// The folder of the file, if it is not the one in which we are.
     fn base(&self) -> Option<PathBuf> {
         let Place::Path(path) = self else { return None };

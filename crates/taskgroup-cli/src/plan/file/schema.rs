@@ -133,6 +133,7 @@ impl Reader<'_> {
                     Word::Race => Policy::Race,
                 }),
             on_failure: self.on_failure_of_group(&mut table),
+            halt: None,
             jobs: table.read("jobs", self.faults, jobs),
             when_one_ends: table
                 .read("when-one-ends", self.faults, one_of)
@@ -469,6 +470,7 @@ impl Reader<'_> {
             group: task.group,
             work,
             timeout: inherited.timeout.filter(|_| ends),
+            timeout_share: self.around.overrides.timeout_share.filter(|_| ends),
             retry: if ends { inherited.retry } else { Retry::NEVER },
             restart: task.restart,
             service: task.service,
@@ -662,6 +664,9 @@ impl Inherited {
     /// The command line counts before the file.
     fn obey(&mut self, overrides: &Overrides) {
         self.timeout = overrides.timeout.or(self.timeout);
+        if overrides.timeout_share.is_some() {
+            self.timeout = None;
+        }
         self.grace = overrides.grace.unwrap_or(self.grace);
         self.retry.times = overrides.retries.unwrap_or(self.retry.times);
         self.retry.backoff = overrides.backoff.unwrap_or(self.retry.backoff);

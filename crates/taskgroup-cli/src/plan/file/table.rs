@@ -239,7 +239,7 @@ pub(super) fn command(value: &DeValue<'_>) -> Result<Command, String> {
         };
     }
     match text(value) {
-        Ok(text) if !text.trim().is_empty() => Ok(Command::Shell(text.into(), None)),
+        Ok(text) if !text.trim().is_empty() => Ok(Command::Shell(text.into())),
         _ => Err(expected()),
     }
 }

@@ -1,0 +1,120 @@
+//! Whether the machine has room for another command: `--load`, `--memfree`.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use crate::plan::Room;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Lets one command after the other pass when there is room. With none running, the next one passes
+/// in any case: nothing that this run could wait for would make room.
+#[derive(Default)]
+pub(super) struct Gate {
+    one_by_one: Mutex<()>,
+    inside: AtomicUsize,
+}
+
+/// A command that has passed. Dropping it says that the command has ended.
+pub(super) struct Passed<'a>(&'a Gate);
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        // Relaxed: a number alone.
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Gate {
+    /// Cancel safe.
+    pub(super) async fn pass(&self, room: &Room) -> Passed<'_> {
+        if room.is_limited() {
+            let _turn = self.one_by_one.lock().await;
+            while self.inside.load(Ordering::Relaxed) > 0 && !has_room(room) {
+                sleep(PAUSE).await;
+            }
+        }
+        self.inside.fetch_add(1, Ordering::Relaxed);
+        Passed(self)
+    }
+}
+
+/// What cannot be read limits nothing: the start has made sure that it can be.
+fn has_room(room: &Room) -> bool {
+    let below = room
+        .load
+        .is_none_or(|most| load().is_ok_and(|load| load < most));
+    below
+        && room
+            .memory
+            .is_none_or(|least| memory().is_ok_and(|free| free > least))
+}
+
+/// Fails if the system does not tell what is limited.
+pub(crate) fn can_be_measured(room: &Room) -> io::Result<()> {
+    if room.load.is_some() {
+        load()?;
+    }
+    if room.memory.is_some() {
+        memory()?;
+    }
+    Ok(())
+}
+
+/// How many processes have wanted to run in the last minute, on average.
+fn load() -> io::Result<f64> {
+    let path = "/proc/loadavg";
+    let text = fs::read_to_string(path)?;
+    let first = text
+        .split_whitespace()
+        .next()
+        .and_then(|load| load.parse().ok());
+    first.ok_or_else(|| io::Error::other(format!("{path} has no load")))
+}
+
+/// How many bytes commands could get without swapping.
+fn memory() -> io::Result<u64> {
+    let path = "/proc/meminfo";
+    let text = fs::read_to_string(path)?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let bytes = kilobytes.map(|kilobytes| kilobytes * 1024);
+    bytes.ok_or_else(|| io::Error::other(format!("{path} has no MemAvailable")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_can_be_measured() {
+        assert!(load().unwrap() >= 0.0);
+        assert!(memory().unwrap() > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_command_always_has_room_and_a_second_one_waits() {
+        let gate = Gate::default();
+        let never = Room {
+            load: None,
+            memory: Some(u64::MAX),
+        };
+        let first = gate.pass(&never).await;
+        let second = tokio::time::timeout(Duration::from_secs(60), gate.pass(&never)).await;
+        assert!(second.is_err());
+        drop(first);
+        gate.pass(&never).await;
+        let _others = (
+            gate.pass(&Room::default()).await,
+            gate.pass(&Room::default()).await,
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! What users of xargs and GNU parallel type.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::{Ended, Running, Sandbox};
+
+fn map(args: &[&str]) -> Ended {
+    Sandbox::new().verb("map", args)
+}
+
+fn fed(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ended {
+    let mut command = sandbox.command();
+    let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
+    let mut stdin = running.child().stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    drop(stdin);
+    running.ended()
+}
+
+/// What the commands printed, without their names.
+fn printed(ended: &Ended) -> Vec<String> {
+    let lines = ended.out().lines();
+    lines
+        .map(|line| line.split_once(" | ").unwrap().1.to_owned())
+        .collect()
+}
+
+#[test]
+fn parts_of_a_path_have_placeholders() {
+    let ended = map(&[
+        "-j1",
+        "echo {.} {/} {//} {/.} {#}",
+        ":::",
+        "a b/c.tar.gz",
+        "x",
+    ]);
+    ended.code(0);
+    assert_eq!(
+        printed(&ended),
+        ["a b/c.tar c.tar.gz a b c.tar 1", "x x . x 2"]
+    );
+}
+
+#[test]
+fn a_command_can_have_several_arguments() {
+    for option in ["-n2", "-L2", "--max-args=2", "--max-lines=2"] {
+        let ended = map(&["-j1", option, "printf '<%s>'", ":::", "a b", "c", "d"]);
+        ended.code(0);
+        assert_eq!(printed(&ended), ["<a b><c>", "<d>"], "{option}");
+    }
+    let ended = map(&["-j1", "-n2", "echo {2} {1}", ":::", "a", "b", "c"]);
+    assert_eq!(printed(&ended), ["b a", " c"]);
+}
+
+#[test]
+fn lists_are_combined() {
+    let args = ["-j1", "echo {2}-{1}", ":::", "a", "b", ":::", "1", "2"];
+    assert_eq!(printed(&map(&args)), ["1-a", "2-a", "1-b", "2-b"]);
+    // All of them, each a word of its own.
+    let ended = map(&["-j1", "printf '<%s>' {}", ":::", "a b", ":::", "c"]);
+    assert_eq!(printed(&ended), ["<a b><c>"]);
+}
+
+#[test]
+fn files_have_a_line_for_each_argument() {
+    let sandbox = Sandbox::new();
+    let one = sandbox.file("one", "a\n\nb c\n");
+    let two = sandbox.file("two", "1\x002\0");
+    let ended = sandbox.verb("map", &["-j1", "echo {}", "::::", &one]);
+    assert_eq!(printed(&ended), ["a", "b c"]);
+    let ended = sandbox.verb(
+        "map",
+        &["-j1", "-0", "echo {2}{1}", "::::", &two, ":::", "x"],
+    );
+    assert_eq!(printed(&ended), ["x1", "x2"]);
+    let ended = sandbox.verb("map", &["-j1", "echo {1} {2}", "::::", &one, &one]);
+    assert_eq!(printed(&ended).len(), 4);
+    let ended = fed(
+        &sandbox,
+        &["-j1", "echo {1}{2}", "::::", "-", ":::", "x", "y"],
+        b"1\n2\n",
+    );
+    assert_eq!(printed(&ended), ["1x", "1y", "2x", "2y"]);
+    // A pipe of the shell is read once.
+    let mut shell = sandbox.through(Command::new("bash"));
+    shell.args(["-c", "\"$1\" map 'echo {}' :::: <(echo piped)", "bash"]);
+    let ended = Running::of(shell.arg(env!("CARGO_BIN_EXE_taskgroup"))).ended();
+    assert_eq!(printed(&ended), ["piped"]);
+}
+
+#[test]
+fn lines_can_have_columns() {
+    let sandbox = Sandbox::new();
+    let ended = fed(
+        &sandbox,
+        &["-j1", "--colsep=\\t", "echo {2} {1}"],
+        b"a b\tc\nd\n",
+    );
+    assert_eq!(printed(&ended), ["c a b", " d"]);
+    let ended = map(&["-j1", "--colsep=, ", "echo {1.} {2}", ":::", "x.y, z"]);
+    assert_eq!(printed(&ended), ["x z"]);
+}
+
+#[test]
+fn a_dry_run_can_be_given_to_a_shell() {
+    let args = ["echo {/} \"{}\" 'and {}' {#}", ":::", "a'b/c  $d", "e"];
+    let dry = map(&[&["--dry-run"], &args[..]].concat());
+    dry.code(0);
+    assert_eq!(
+        dry.out(),
+        "echo 'c  $d' \"a'b/c  \\$d\" 'and a'\\''b/c  $d' 1\necho e \"e\" 'and e' 2\n"
+    );
+    let by_shell = Command::new("sh").args(["-c", dry.out()]).output().unwrap();
+    let by_map = printed(&map(&[&["-j1"], &args[..]].concat()));
+    assert_eq!(
+        String::from_utf8(by_shell.stdout).unwrap(),
+        by_map.join("\n") + "\n"
+    );
+}
+
+#[test]
+fn the_order_can_be_random() {
+    let many: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let dry = map(&[&["--dry-run", "--shuf", "echo", ":::"], &many[..]].concat());
+    let mut lines: Vec<&str> = dry.out().lines().map(|line| &line[5..]).collect();
+    assert_ne!(
+        lines, many,
+        "this happens by chance less often than the hardware fails"
+    );
+    let (mut sorted, mut all) = (std::mem::take(&mut lines), many);
+    sorted.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(sorted, all);
+}
+
+#[test]
+fn a_run_can_halt_after_failures() {
+    // `now` stops what runs.
+    let sandbox = Sandbox::new();
+    sandbox.fifo("up");
+    let command = "case {} in slow) echo x > \"$DIR/up\"; exec sleep 100 ;; \
+                   bad) cat \"$DIR/up\"; exit 1 ;; worse) exit 1 ;; esac";
+    let args = ["-j2", command, ":::", "slow", "bad", "worse", "late"];
+    let ended = sandbox.verb("map", &[&["--halt=now,fail=2"], &args[..]].concat());
+    ended
+        .code(1)
+        .says("2 failed, 1 cancelled")
+        .says("CANCELLED slow")
+        .says("because of --halt now,fail=2");
+    // `soon` lets it end. The journal says when the failure is known.
+    let sandbox = Sandbox::new();
+    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let command = "case {} in bad) exit 1 ;; late) echo late ;; good) \
+                   until grep -q '\"result\":\"failed\"' \"$DIR/json\"; do sleep 0.01; done; \
+                   echo end ;; esac";
+    let args = [
+        "--halt=soon,fail=1",
+        "--json",
+        &json,
+        "-j2",
+        command,
+        ":::",
+        "good",
+        "bad",
+        "late",
+    ];
+    let ended = sandbox.verb("map", &args);
+    ended
+        .code(1)
+        .says("1 failed, 1 succeeded")
+        .says_not("CANCELLED");
+    assert_eq!(printed(&ended), ["end"]);
+}
+
+#[test]
+fn a_run_can_halt_after_successes_and_shares() {
+    let ended = Sandbox::new().run(&[
+        "--halt=now,success=1",
+        "--names=a,b,c",
+        "-j1",
+        "exit 1",
+        "true",
+        "exec sleep 100",
+    ]);
+    // The failure came first, and counts.
+    ended
+        .code(1)
+        .says("NOT STARTED c: because of --halt now,success=1");
+    let ended = Sandbox::new().run(&[
+        "--halt=soon,success=1",
+        "-j1",
+        "--names=a,b",
+        "true",
+        "echo b",
+    ]);
+    ended.code(0);
+    assert_eq!(ended.out(), "");
+    let args = [
+        "-j1",
+        "--halt=soon,fail=50%",
+        "exit {}",
+        ":::",
+        "1",
+        "0",
+        "2",
+        "0",
+        "0",
+    ];
+    let ended = map(&args);
+    // Half of five is two and a half: it goes on to the end.
+    ended.code(1).says("2 failed, 3 succeeded");
+    let ended = map(&[
+        "-j1",
+        "--halt=soon,fail=40%",
+        "exit {}",
+        ":::",
+        "1",
+        "0",
+        "2",
+        "0",
+        "0",
+    ]);
+    ended.code(1).says("2 failed").says("1 succeeded");
+}
+
+#[test]
+fn the_exit_code_can_be_the_number_of_failures() {
+    let args = [
+        "-k",
+        "--count-failures",
+        "exit {}",
+        ":::",
+        "0",
+        "1",
+        "2",
+        "0",
+        "3",
+    ];
+    map(&args).code(3);
+    Sandbox::new()
+        .run(&["-k", "--count-failures", "--timeout=1ms", "exec sleep 100"])
+        .code(1);
+    Sandbox::new().run(&["--count-failures", "true"]).code(0);
+}
+
+#[test]
+fn what_takes_much_longer_than_the_others_is_stopped() {
+    let command = "[ {} != slow ] || exec sleep 100";
+    let ended = map(&[
+        "-j1",
+        "--timeout=1000%",
+        command,
+        ":::",
+        "a",
+        "b",
+        "c",
+        "slow",
+    ]);
+    ended.code(124).says("TIMED OUT slow");
+    // Of a file, too.
+    let sandbox = Sandbox::new();
+    let text = "tasks.a = 'true'\ntasks.b = 'true'\ntasks.c = 'true'\n\
+                [tasks.slow]\nrun = 'exec sleep 100'\nafter = ['a', 'b', 'c']\ntimeout = '1h'\n";
+    let path = sandbox.file("tasks.toml", text);
+    sandbox
+        .run(&["-f", &path, "--timeout=1000%"])
+        .code(124)
+        .says("TIMED OUT slow");
+}
+
+/// There is never so much memory, so the commands run one by one.
+#[test]
+fn commands_wait_for_room() {
+    let command = "true {} && mkdir \"$DIR/lock\" && rmdir \"$DIR/lock\"";
+    let sandbox = Sandbox::new();
+    let args = ["-j4", "--memfree=9999T", command, ":::", "a", "b", "c"];
+    sandbox.verb("map", &args).code(0);
+    let args = [
+        "-j4",
+        "--load=0.000001",
+        "--load=100000",
+        "true",
+        ":::",
+        "a",
+        "b",
+        "c",
+    ];
+    sandbox
+        .verb("map", &args)
+        .code(2)
+        .says("cannot be used multiple times");
+    sandbox
+        .verb("map", &["--load=100000", "true", ":::", "a", "b"])
+        .code(0);
+}
+
+#[test]
+fn commands_can_be_nice() {
+    let here = Command::new("nice").output().unwrap();
+    let here: i32 = String::from_utf8(here.stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let ended = Sandbox::new().run(&["--nice=3", "nice"]);
+    ended.code(0);
+    assert_eq!(printed(&ended), [(here + 3).min(19).to_string()]);
+}
+
+#[test]
+fn mistakes_are_told_with_the_way_out() {
+    let sandbox = Sandbox::new();
+    let cases: [(&[&str], &str); 12] = [
+        (
+            &["echo {2}", ":::", "a"],
+            "each command has one argument; a second ':::'",
+        ),
+        (
+            &["echo {3}", ":::", "a", ":::", "b"],
+            "each command has 2 arguments",
+        ),
+        (&["-n2", "echo x{}", ":::", "a"], "{1} is the first one"),
+        (
+            &["-n2", "echo {/}", ":::", "a"],
+            "write {1/} for the first one",
+        ),
+        (&["echo {0}", ":::", "a"], "{0} at character 6"),
+        (
+            &["echo {}", ":::", "a", ":::+", "b"],
+            "combined, not linked",
+        ),
+        (
+            &["echo {}", "::::", "/nowhere"],
+            "cannot read /nowhere: No such file",
+        ),
+        (&["echo {}", "::::"], "no file follows '::::'"),
+        (&["echo {}", "::::", "-", "-"], "standard input '-' twice"),
+        (
+            &["--halt=now", "echo {}", ":::", "a"],
+            "like soon,fail=3 or now,fail=10%",
+        ),
+        (&["--timeout=50%", "echo {}", ":::", "a"], "above 100%"),
+        (
+            &["--halt=now,fail=1", "-k", "echo", ":::", "a"],
+            "cannot be used with",
+        ),
+    ];
+    for (args, part) in cases {
+        sandbox.verb("map", args).code(2).says(part);
+    }
+}
