@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use taskgroup::{BoxError, CancelScope, TaskGroup, bracket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -25,6 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How much of an answer is taken after its first line, and for how long.
+const LONGEST_ANSWER: u64 = 1 << 20;
+const REST: Duration = Duration::from_secs(1);
 
 impl Turn {
     /// Runs the service until everything that needs it has ended. A service that ends before has
@@ -225,6 +229,9 @@ async fn get(url: &Url) -> io::Result<()> {
     // `HTTP/1.1 200`
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await?;
+    // A server that cannot send the rest may complain.
+    let (mut rest, mut nowhere) = (stream.take(LONGEST_ANSWER), sink());
+    let _ = timeout(REST, copy(&mut rest, &mut nowhere)).await;
     match (&answer[..7], answer[9]) {
         (b"HTTP/1.", b'2' | b'3') => Ok(()),
         _ => Err(io::ErrorKind::InvalidData.into()),

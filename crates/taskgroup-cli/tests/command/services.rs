@@ -105,7 +105,9 @@ fn http_is_ready_when_it_answers_with_success() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
-        let answers = ["HTTP/1.1 503 Busy", "nonsense", "", "HTTP/1.1 204 Good"];
+        // The answer is taken whole.
+        let long = format!("HTTP/1.1 204 Good\r\n\r\n{}", "x".repeat(800_000));
+        let answers = ["HTTP/1.1 503 Busy", "nonsense", "", &long];
         answers.map(|answer| {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 200];
