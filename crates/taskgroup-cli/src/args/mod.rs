@@ -606,6 +606,18 @@ mod tests {
         Args::command().debug_assert();
     }
 
+    #[test]
+    fn every_verb_has_a_page_and_the_readme_installs_it() {
+        let command = Args::command();
+        let verbs: Vec<&str> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(verbs, VERBS);
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&format!("for verb in {}; do", VERBS.join(" "))));
+    }
+
     /// The command line accepts what the help teaches.
     #[test]
     fn every_example_is_a_right_command_line() {
