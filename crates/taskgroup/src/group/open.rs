@@ -103,8 +103,9 @@ impl OpenGroup {
 
     fn open(mut builder: GroupBuilder, location: &'static Location<'static>) -> Self {
         builder.options.settings().by_hand = true;
-        let kind = Kind::Group(GroupState::new(builder.options, location));
-        let scope = Scope::open(kind, current::scope(), location);
+        let around = current::scope();
+        let kind = Kind::Group(GroupState::new(builder.options, location, &around));
+        let scope = Scope::open(kind, around, location);
         // Children belong to the runtime here, whichever thread spawns the first of them.
         scope.runtime_if_any();
         Self {

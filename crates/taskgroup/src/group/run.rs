@@ -126,8 +126,9 @@ where
     F: Future<Output = Option<R>>,
 {
     cancel_point().await;
-    let kind = Kind::Group(GroupState::new(options, location));
-    let scope = Scope::open(kind, current::scope(), location);
+    let around = current::scope();
+    let kind = Kind::Group(GroupState::new(options, location, &around));
+    let scope = Scope::open(kind, around, location);
     // Children belong to the runtime of the body, whichever thread spawns the first of them.
     scope.runtime_if_any();
     let group = TaskGroup {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::TaskInfo;
 use crate::scope::polling::{self, Polled, Sight};
-use crate::scope::tree::task_around;
+use crate::scope::tree::{inline_around, task_around};
 use crate::scope::who;
 use crate::sync::Mutex;
 use crate::warning::{Warning, WarningKind, warn};
@@ -115,9 +115,10 @@ fn look_once(now: Instant) {
 fn info(polled: &Polled) -> TaskInfo {
     match polled {
         Polled::Task(task) => task.header().info(),
-        Polled::Scope(scope) => match task_around(scope) {
-            Some(task) => task.header().info(),
-            None => who::info(scope),
+        Polled::Scope(scope) => match (inline_around(scope), task_around(scope)) {
+            (Some(child), _) => who::info(child),
+            (None, Some(task)) => task.header().info(),
+            (None, None) => who::info(scope),
         },
     }
 }

@@ -478,6 +478,11 @@ fn level_and_target_can_be_chosen() {
     let names = collected.spans.iter().map(|span| span.name.as_str());
     let unseen = ["group off", "task unseen", "group hidden"];
     assert!(names.clone().all(|name| !unseen.contains(&name)));
+    // What has no span is passed over.
+    assert_eq!(
+        collected.path(collected.span("group below").parent),
+        "group around"
+    );
     // The same call sites again, not new ones.
     let (first, second) = (
         collected.span("group own"),

@@ -90,6 +90,34 @@ fn a_blocking_task_is_named_while_it_blocks() {
     });
 }
 
+// S36, S31: of what is polled inside one task, the child that blocks is named.
+#[test]
+fn an_inline_child_is_named_while_it_blocks() {
+    let _alone = alone();
+    on_both_flavours(async || {
+        let reports = Reports::about("culprit");
+        let run = TaskGroup::builder().name("group").run(async |group| {
+            let task = group.task("task").spawn(async move {
+                let culprit = async move {
+                    let report = reports.0.recv().unwrap();
+                    assert_eq!(report.task().path(), "group/task/pages/culprit");
+                    let tree = tree();
+                    let blocked = tree
+                        .nodes()
+                        .iter()
+                        .filter(|node| node.state() == NodeState::Blocked);
+                    let names: Vec<_> = blocked.map(|node| node.name().to_owned()).collect();
+                    assert_eq!(names, ["task", "culprit"], "{tree}");
+                };
+                let pages = TaskGroup::builder().name("pages");
+                pages.settle_by_key([("culprit", culprit)]).await;
+            });
+            Ok(task.await?)
+        });
+        run.await.unwrap();
+    });
+}
+
 #[test]
 fn the_body_of_a_group_is_watched_like_a_task() {
     let _alone = alone();

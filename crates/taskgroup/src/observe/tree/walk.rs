@@ -9,7 +9,7 @@ use crate::error::TaskInfo;
 use crate::observe::stall;
 use crate::scope::polling::Polled;
 use crate::scope::task::{SHIELDED, TaskRef};
-use crate::scope::tree::{Kind, Scope};
+use crate::scope::tree::{self, Kind, Scope};
 use crate::scope::who;
 
 enum Item {
@@ -46,7 +46,10 @@ impl Walk {
             match polled {
                 Polled::Scope(scope) => {
                     blocked.insert(Arc::as_ptr(&scope).cast());
-                    if let Some(task) = crate::scope::tree::task_around(&scope) {
+                    if let Some(child) = tree::inline_around(&scope) {
+                        blocked.insert(Arc::as_ptr(child).cast());
+                    }
+                    if let Some(task) = tree::task_around(&scope) {
                         blocked.insert(std::ptr::from_ref(task.header()).cast());
                     }
                 }

@@ -23,6 +23,9 @@ use super::driver::Queue;
 use super::spans::{Sites, Span, Spans, Told};
 use super::task::TaskRef;
 use super::timer::SetAlarm;
+use super::tree::Scope;
+#[cfg(feature = "tracing")]
+use super::tree::span_around;
 use crate::clock::{self, Stamp};
 use crate::error::{Member, Seen, TaskError, TaskId, TaskInfo};
 use crate::policy::{Policy, Tally};
@@ -135,8 +138,13 @@ impl GroupOptions {
 }
 
 impl GroupState {
+    /// A group that is opened in `around`.
     #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-    pub(crate) fn new(options: GroupOptions, location: &'static Location<'static>) -> Self {
+    pub(crate) fn new(
+        options: GroupOptions,
+        location: &'static Location<'static>,
+        around: &Arc<Scope>,
+    ) -> Self {
         let number = AtomicU32::new(0);
         #[cfg(feature = "tracing")]
         let (spans, span) = {
@@ -148,7 +156,8 @@ impl GroupState {
                 id: (number_of(&number), 0),
                 location,
             };
-            (spans, Span::of_group(spans, told))
+            let about = || (span_around(around), told());
+            (spans, Span::of_group(spans, about))
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));
         let by_hand = asked.as_ref().is_some_and(|asked| asked.settings.by_hand);

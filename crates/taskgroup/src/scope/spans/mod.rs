@@ -51,8 +51,16 @@ impl Span {
         Self::at(sites.of_tasks(), about)
     }
 
-    pub(crate) fn of_group<'a>(sites: Sites, about: impl FnOnce() -> Told<'a>) -> Self {
-        Self::at(sites.of_groups(), || (None, about()))
+    /// A span of a group. It is below the current one, and below the parent that `about` gives
+    /// where there is none.
+    pub(crate) fn of_group<'a>(
+        sites: Sites,
+        about: impl FnOnce() -> (Option<Id>, Told<'a>),
+    ) -> Self {
+        Self::at(sites.of_groups(), || {
+            let (around, told) = about();
+            (around.filter(|_| is_outside()), told)
+        })
     }
 
     pub(crate) fn none() -> Self {
@@ -94,6 +102,11 @@ impl Span {
             gate::call_or_report(SUBSCRIBER, || at_last(&how, &self.0));
         }
     }
+}
+
+/// Whether no span is current. Calls the subscriber.
+fn is_outside() -> bool {
+    tracing::Span::current().is_none()
 }
 
 /// Calls the subscriber.

@@ -22,6 +22,13 @@ pub(crate) fn task_around(scope: &Arc<Scope>) -> Option<TaskRef> {
         .find_map(|scope| task_of(scope))
 }
 
+/// The nearest inline child around `scope` in the same task.
+pub(crate) fn inline_around(scope: &Arc<Scope>) -> Option<&Arc<Scope>> {
+    outward(scope)
+        .take_while(|scope| !scope.is_task_root())
+        .find(|scope| scope.inline().is_some())
+}
+
 /// Walks from `scope` to the root, from parent to parent.
 pub(crate) fn ancestors(scope: &Arc<Scope>) -> impl Iterator<Item = &Arc<Scope>> {
     std::iter::successors(Some(scope), |scope| scope.parent())
