@@ -1,6 +1,7 @@
 //! The report at the end: every failure, and which command was cancelled because of which.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -28,7 +29,7 @@ pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> Strin
     };
     if is_success(summary) {
         report.closing_line();
-        report.entries();
+        report.flaky();
     } else {
         report.headline();
         report.entries();
@@ -54,13 +55,17 @@ pub(crate) fn is_success(summary: &Summary) -> bool {
 /// The counts and the time, as in the first line of the report.
 pub(crate) fn in_short(summary: &Summary) -> String {
     let counts = summary.counts;
-    let counts = [
+    let mut counts = [
         (counts.failed, "failed"),
         (counts.cancelled, "cancelled"),
         (counts.not_started, "not started"),
         (counts.succeeded, "succeeded"),
         (counts.done_before, "done before"),
     ];
+    if is_success(summary) {
+        // The news first: what was cancelled has lost a race.
+        counts.reverse();
+    }
     let counts: Vec<String> = counts
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -243,12 +248,23 @@ impl Report<'_> {
         };
         let failed = of(Record::is_failure);
         let cancelled = of(|r| matches!(r.ending, Ending::Cancelled(_)));
+        // `taskgroup … | head` has what it wanted. The first line says that the others were stopped.
+        let has_reader = !matches!(
+            &self.summary.cause,
+            Some(Cause::Output(error)) if error.kind() == ErrorKind::BrokenPipe
+        );
+        let cancelled = cancelled.filter(|entry| has_reader || entry.record.has_notes());
         let noted = of(|r| r.ending.is_success() && r.has_notes());
-        let flaky = self.summary.entries.iter().filter(|entry| {
-            // Those with notes are there already.
-            entry.is_flaky() && !entry.record.has_notes()
-        });
-        for entry in failed.chain(cancelled).chain(noted).chain(flaky) {
+        for entry in failed.chain(cancelled).chain(noted) {
+            self.entry(entry);
+        }
+        self.flaky();
+    }
+
+    /// Those with notes are there already.
+    fn flaky(&mut self) {
+        let entries = self.summary.entries.iter();
+        for entry in entries.filter(|entry| entry.is_flaky() && !entry.record.has_notes()) {
             self.entry(entry);
         }
     }

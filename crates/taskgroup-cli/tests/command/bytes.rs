@@ -103,7 +103,8 @@ fn a_reader_that_goes_away_stops_the_run() {
         .says("the output could not be written (")
         .says("Broken pipe")
         .says("2 cancelled");
-    ended.says("because the output could not be written");
+    // One line is enough: `taskgroup … | head` is no failure of the commands.
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
     assert_gone(sandbox.pid("talk"));
     assert_gone(sandbox.pid("quiet"));
 }

@@ -112,6 +112,14 @@ fn the_first_success_wins_a_race() {
     assert!(ended.out().contains("good | won"));
 }
 
+/// To be stopped is what the others in a race are there for.
+#[test]
+fn a_race_that_is_won_has_one_line() {
+    let ended = Sandbox::new().verb("race", &["sleep 100", "true"]);
+    ended.code(0).says("taskgroup: 1 succeeded, ");
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+}
+
 #[test]
 fn a_race_without_a_winner_has_failed() {
     let ended = Sandbox::new().verb("race", &["exit 1", "exit 2"]);
