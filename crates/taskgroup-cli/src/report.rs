@@ -64,7 +64,7 @@ pub(crate) fn in_short(summary: &Summary) -> String {
     ];
     if is_success(summary) {
         // The news first: what was cancelled has lost a race.
-        counts.reverse();
+        counts.rotate_left(3);
     }
     let counts: Vec<String> = counts
         .into_iter()

@@ -4,11 +4,12 @@
 //! `pump` reads one pipe, `lines` cuts it into lines, `label` adds the name (`prefix`), `tail`
 //! keeps the last lines for the reports, `partial` shows lines that have no end yet. `outlet` holds
 //! back (`held`) lines that must not be shown yet, and `order` knows whose turn it is. `sink`
-//! writes.
+//! writes, and `modes` brings back what the commands have changed at the terminal.
 
 mod held;
 mod label;
 mod lines;
+mod modes;
 mod order;
 mod outlet;
 mod partial;

@@ -4,20 +4,19 @@
 //! blocked write must not keep the runner from handling signals and stopping its commands. The
 //! queue is short, so a slow reader slows the commands down, as a plain pipe would.
 
-use std::cell::OnceCell;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use memchr::memmem;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, write};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+use super::modes::Modes;
 use crate::flag::Flag;
 
 /// How many pieces wait to be written. A piece is what one read of a pipe completed: 64 KiB, or a
@@ -206,9 +205,9 @@ fn write_all_pieces(
     let stdout = io::stdout();
     let stderr = io::stderr();
     let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
-    let mut cursor = Cursor::default();
+    let mut modes = Modes::default();
     let mut write = |stream, lines: &[u8]| {
-        cursor.follow(stream, lines);
+        modes.follow(stream, lines);
         let target = match stream {
             Stream::Out => &mut out,
             Stream::Err => &mut err,
@@ -236,46 +235,13 @@ fn write_all_pieces(
             None => break,
         }
     }
-    if let Some(stream) = cursor.hidden {
-        // Nothing follows that could hide it again.
+    // Nothing follows that could change them again.
+    for (stream, restore) in modes.restore() {
         let fd = match stream {
             Stream::Out => stdout.as_fd(),
             Stream::Err => stderr.as_fd(),
         };
-        let _ = write_whole(fd, SHOW_CURSOR, blocked);
-    }
-}
-
-const HIDE_CURSOR: &[u8] = b"\x1b[?25l";
-const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
-
-/// A command that was stopped may leave the cursor of the terminal hidden.
-#[derive(Default)]
-struct Cursor {
-    /// On which stream it was hidden last.
-    hidden: Option<Stream>,
-    terminals: OnceCell<(bool, bool)>,
-}
-
-impl Cursor {
-    fn follow(&mut self, stream: Stream, lines: &[u8]) {
-        let terminals = || (io::stdout().is_terminal(), io::stderr().is_terminal());
-        let (out, err) = *self.terminals.get_or_init(terminals);
-        let is_terminal = match stream {
-            Stream::Out => out,
-            Stream::Err => err,
-        };
-        if !is_terminal {
-            return;
-        }
-        match (
-            memmem::rfind(lines, HIDE_CURSOR),
-            memmem::rfind(lines, SHOW_CURSOR),
-        ) {
-            (Some(hidden), shown) if shown < Some(hidden) => self.hidden = Some(stream),
-            (_, Some(_)) => self.hidden = None,
-            _ => {}
-        }
+        let _ = write_whole(fd, restore.as_bytes(), blocked);
     }
 }
 
