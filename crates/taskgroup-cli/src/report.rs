@@ -29,6 +29,7 @@ pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> Strin
     };
     if is_success(summary) {
         report.closing_line();
+        report.stopped();
         report.flaky();
     } else {
         report.headline();
@@ -259,6 +260,18 @@ impl Report<'_> {
             self.entry(entry);
         }
         self.flaky();
+    }
+
+    /// What was stopped although all is well, but for those that have lost a race: they are there
+    /// to be stopped.
+    fn stopped(&mut self) {
+        let is_stopped = |entry: &&Entry| {
+            let has_lost = matches!(entry.because, Some(Cause::Won { .. }));
+            matches!(entry.record.ending, Ending::Cancelled(_)) && !has_lost
+        };
+        for entry in self.summary.entries.iter().filter(is_stopped) {
+            self.entry(entry);
+        }
     }
 
     /// Those with notes are there already.
