@@ -10,7 +10,7 @@ mod template;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ pub(crate) struct Items {
     /// So many arguments for a command.
     pub(crate) batch: Option<NonZeroUsize>,
     pub(crate) shuffled: bool,
+    /// The lines are what commands read, in blocks of about so many bytes.
+    pub(crate) pipe: Option<usize>,
 }
 
 pub(crate) enum From {
@@ -72,7 +74,12 @@ pub(crate) struct Reading(Arc<Mutex<Option<io::Error>>>);
 
 impl Reading {
     pub(crate) fn start(source: Source) -> io::Result<(Input, Reading)> {
-        let (sender, input) = mpsc::channel(AHEAD);
+        let ahead = match source.items.pipe {
+            // Each is as large as many lines.
+            Some(_) => 1,
+            None => AHEAD,
+        };
+        let (sender, input) = mpsc::channel(ahead);
         let failure = Arc::new(Mutex::new(None));
         let reported = Arc::clone(&failure);
         thread::Builder::new()
@@ -103,6 +110,22 @@ impl Source {
             mut items,
             total,
         } = self;
+        if let Some(size) = items.pipe {
+            let mut number = 0;
+            let read = each_block(io::stdin().lock(), &items, size, &mut |block| {
+                number += 1;
+                let columns = Vec::new();
+                let mut task = template.clone();
+                task.name = number.to_string();
+                task.work.command = script.command(&Item { columns, number });
+                task.work.input = Some(block.into());
+                Ok(out(task))
+            });
+            if read? {
+                let _ = total.set(number);
+            }
+            return Ok(());
+        }
         let mut namer = Namer::default();
         let mut names = Vec::new().into_iter();
         if items.total().is_some_and(|total| total <= NAMED_TOGETHER) {
@@ -148,6 +171,7 @@ impl Items {
             separator: None,
             batch: None,
             shuffled: false,
+            pipe: None,
         }
     }
 
@@ -186,6 +210,9 @@ impl Items {
 
     /// How many arguments a command gets.
     pub(crate) fn columns(&self) -> Columns {
+        if self.pipe.is_some() {
+            return Columns::None;
+        }
         match (&self.separator, self.batch, self.sources.len()) {
             (None, None, 1) => Columns::One,
             (None, None, sources) => Columns::Several(Some(sources)),
@@ -201,6 +228,7 @@ impl Items {
             separator,
             batch,
             shuffled,
+            pipe: _,
         } = self;
         let mut left: Vec<OsString> = Vec::new();
         let mut wanted = true;
@@ -305,6 +333,40 @@ fn combined(sources: Vec<From>, end: u8, out: Take<'_, Vec<OsString>>) -> io::Re
     })
 }
 
+/// Whole lines, about so many bytes or exactly so many lines at a time. False if no more were
+/// wanted.
+fn each_block(
+    mut input: impl BufRead,
+    items: &Items,
+    size: usize,
+    each: Take<'_, Vec<u8>>,
+) -> io::Result<bool> {
+    loop {
+        let mut block = Vec::new();
+        match items.batch {
+            Some(lines) => {
+                for _ in 0..lines.get() {
+                    if input.read_until(items.end, &mut block)? == 0 {
+                        break;
+                    }
+                }
+            }
+            None => {
+                Read::take(&mut input, size as u64).read_to_end(&mut block)?;
+                if !block.is_empty() && block.last() != Some(&items.end) {
+                    input.read_until(items.end, &mut block)?;
+                }
+            }
+        }
+        if block.is_empty() {
+            return Ok(true);
+        }
+        if !each(block)? {
+            return Ok(false);
+        }
+    }
+}
+
 fn split(text: &OsStr, separator: &OsStr) -> Vec<OsString> {
     let (text, separator) = (text.as_bytes(), separator.as_bytes());
     let mut parts = Vec::new();
@@ -325,7 +387,7 @@ fn each_line(mut input: impl BufRead, end: u8, each: Take<'_, OsString>) -> io::
     let mut number: u64 = 0;
     loop {
         let mut line = Vec::new();
-        let mut limited = io::Read::take(&mut input, LONGEST);
+        let mut limited = Read::take(&mut input, LONGEST);
         if limited.read_until(end, &mut line)? == 0 {
             return Ok(());
         }
@@ -391,7 +453,32 @@ mod tests {
             separator: None,
             batch: None,
             shuffled: false,
+            pipe: None,
         }
+    }
+
+    #[test]
+    fn blocks_are_whole_lines() {
+        let blocks = |text: &[u8], size, batch| {
+            let mut blocks = Vec::new();
+            let items = Items {
+                batch: NonZeroUsize::new(batch),
+                ..items(&[])
+            };
+            let read = each_block(text, &items, size, &mut |block| {
+                blocks.push(String::from_utf8(block).unwrap());
+                Ok(true)
+            });
+            assert!(read.unwrap());
+            blocks
+        };
+        let text = b"a\nbb\n\nccc";
+        assert_eq!(blocks(text, 1, 0), ["a\n", "bb\n", "\n", "ccc"]);
+        assert_eq!(blocks(text, 3, 0), ["a\nbb\n", "\nccc"]);
+        assert_eq!(blocks(text, 5, 0), ["a\nbb\n", "\nccc"]);
+        assert_eq!(blocks(text, 999, 0), ["a\nbb\n\nccc"]);
+        assert_eq!(blocks(text, 1, 3), ["a\nbb\n\n", "ccc"]);
+        assert_eq!(blocks(b"", 1, 0), [""; 0]);
     }
 
     #[test]

@@ -106,7 +106,11 @@ impl Job {
         let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
         start.env.splice(0..0, told);
         let name = with.name.as_deref();
-        start.stdio = name.map_or(Stdio::Output, |name| around.typed.stdio(name));
+        start.stdio = match (&work.input, name) {
+            (Some(_), _) => Stdio::InputAndOutput,
+            (None, Some(name)) => around.typed.stdio(name),
+            (None, None) => Stdio::Output,
+        };
         let (ours, label) = (Size::ours(), with.label.columns());
         let size = ours.unwrap_or_default().beside(label);
         if !matches!(start.stdio, Stdio::Terminal { .. }) {
@@ -121,8 +125,17 @@ impl Job {
             .await
             .map_err(|error| with_command(&error, work))?;
         let terminal = pipes.terminal.take();
-        let feed = pipes.stdin.take();
-        let feeder = (feed.is_some() || terminal.is_some()).then(|| {
+        let mut feed = pipes.stdin.take();
+        let own = feed.is_some() || terminal.is_some();
+        let feeder = own.then(|| {
+            if let (Some(mut feed), Some(input)) = (feed.take(), work.input.clone()) {
+                return Box::pin(async move {
+                    // A command need not read all of it.
+                    let _ = feed.write(&input).await;
+                    drop(feed);
+                    std::future::pending::<()>().await;
+                }) as Feeder;
+            }
             let name = name.unwrap_or_default();
             let (place, feeder) = around.typed.begin(name, label, feed, terminal.as_ref());
             Box::pin(async move {

@@ -192,6 +192,16 @@ pub(crate) struct MapArgs {
     #[arg(long, value_name = "TEXT", value_parser = values::separator)]
     pub(crate) colsep: Option<OsString>,
 
+    /// Split standard input into blocks of whole lines and give each command one as its standard
+    /// input; with --max-args, so many lines
+    #[arg(long, conflicts_with_all = ["arguments", "colsep", "shuf"])]
+    pub(crate) pipe: bool,
+
+    /// How large a block is [default: 1M]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "pipe")]
+    #[arg(conflicts_with = "max_args")]
+    pub(crate) block: Option<u64>,
+
     /// In random order, after all arguments have been read
     #[arg(long)]
     pub(crate) shuf: bool,
@@ -521,6 +531,8 @@ Examples:
     taskgroup map --dry-run 'mv {} {//}/old-{/}' ::: *.log
   Each of two with each of two others, until two tenths have failed:
     taskgroup map --halt now,fail=20% './test {1} {2}' ::: x86 arm ::: dev release
+  Parts of a large input, one for each command:
+    taskgroup map --pipe --block 10M 'grep -c error' < a.log
   Retry failures, and after an interruption continue where the run stopped:
     taskgroup map -k --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
 
@@ -655,6 +667,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 + 6 + 5 + 3 + 2 + 2 + 1 + 3 + 3);
+        assert_eq!(count, 3 + 6 + 6 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Script {
 /// How many arguments a command gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Columns {
+    /// It reads its input.
+    None,
     One,
     /// This many, or any number.
     Several(Option<usize>),
@@ -91,6 +93,10 @@ pub(crate) enum TemplateError {
     NoColumn {
         number: usize,
         columns: usize,
+        position: usize,
+    },
+    /// `{}` of a command without arguments.
+    NoArgument {
         position: usize,
     },
     /// Several arguments where only one can be.
@@ -164,6 +170,11 @@ impl fmt::Display for TemplateError {
                 f,
                 "the command has {{{number}}} at character {position}, but each command has \
                  {columns} arguments"
+            ),
+            TemplateError::NoArgument { position } => write!(
+                f,
+                "the command has a placeholder at character {position}, but with --pipe it has no \
+                 argument: it reads its standard input"
             ),
             TemplateError::Joined {
                 placeholder,
@@ -245,6 +256,9 @@ impl Script {
 
     /// The command for these arguments.
     pub(super) fn command(&self, item: &Item) -> Command {
+        if self.columns == Columns::None {
+            return Command::Shell(self.text.clone());
+        }
         let mut arguments: Vec<OsString> = self.values.iter().map(|value| value.of(item)).collect();
         if self.columns != Columns::One {
             arguments.extend(item.columns.iter().cloned());
@@ -333,7 +347,7 @@ fn read(
         depth: 0,
     };
     reader.commands(Until::End)?;
-    if !reader.replaced {
+    if !reader.replaced && columns != Columns::None {
         // On a line of its own the argument would be a command.
         reader.script.truncate(reader.solid);
         if let Some(ending) = reader.ending {
@@ -524,6 +538,7 @@ impl Reader<'_> {
     fn check(&self, value: Value, length: usize, becomes: As) -> Read {
         let position = self.at + 1;
         let columns = match self.columns {
+            Columns::None => return Err(TemplateError::NoArgument { position }),
             Columns::One => Some(1),
             Columns::Several(columns) => columns,
         };
@@ -569,6 +584,7 @@ impl Reader<'_> {
         }
         let name = match (self.columns, value) {
             (Columns::One, value) => (self.parameter_of(value) + 1).to_string(),
+            (Columns::None, _) => return,
             (Columns::Several(_), Value { column: None, .. }) => match becomes {
                 As::Word => "@".to_owned(),
                 _ => "*".to_owned(),

@@ -108,6 +108,8 @@ pub(crate) struct Work {
     /// Below `base`, if that is given.
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) grace: Duration,
+    /// What it reads. Without it, standard input is empty, or ours.
+    pub(crate) input: Option<Arc<[u8]>>,
     /// Run one after the other when this has ended, in whatever way. Cleanup itself has none.
     pub(crate) cleanup: Vec<Work>,
     /// How long each step of cleanup may take.
@@ -231,6 +233,7 @@ impl Work {
             base: None,
             cwd: None,
             grace,
+            input: None,
             cleanup: Vec::new(),
             cleanup_timeout: grace,
         }
@@ -294,6 +297,9 @@ impl Work {
         }
         let cwd = self.cwd.as_ref().map(|cwd| cwd.as_os_str().as_bytes());
         hash.part(cwd.unwrap_or_default());
+        if let Some(input) = &self.input {
+            hash.part(input);
+        }
         format!("{:032x}", hash.0)
     }
 }
@@ -365,6 +371,9 @@ mod tests {
         patient.base = Some("/elsewhere".into());
         assert_eq!(patient.key(), plain.key());
         let mut by_bash = work("a b");
+        let mut fed = work("a b");
+        fed.input = Some(b"x"[..].into());
+        assert_ne!(fed.key(), plain.key());
         by_bash.shell = Shell::from_words(vec!["bash".into(), "-c".into()]).unwrap();
         assert_ne!(by_bash.key(), plain.key());
     }

@@ -162,8 +162,15 @@ pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
         separator: raw.colsep.clone(),
         batch: raw.max_args,
         shuffled: raw.shuf,
+        pipe: raw.pipe.then(|| {
+            let size = raw.block.unwrap_or(BLOCK).max(1);
+            usize::try_from(size).unwrap_or(usize::MAX)
+        }),
     })
 }
+
+/// The size of a block of `--pipe`.
+const BLOCK: u64 = 1 << 20;
 
 fn is_list(word: &OsStr) -> bool {
     [":::", "::::", ":::+", "::::+"]

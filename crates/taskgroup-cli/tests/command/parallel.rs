@@ -351,3 +351,60 @@ fn mistakes_are_told_with_the_way_out() {
         sandbox.verb("map", args).code(2).says(part);
     }
 }
+
+#[test]
+fn commands_can_read_blocks_of_the_input() {
+    let sandbox = Sandbox::new();
+    let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
+    // As much as it takes; the commands need not read all of it.
+    let ended = fed(
+        &sandbox,
+        &["-j2", "--pipe", "--block=1K", "cat"],
+        lines.as_bytes(),
+    );
+    ended.code(0);
+    let mut numbers: Vec<u32> = printed(&ended)
+        .iter()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..1000));
+    let ended = fed(
+        &sandbox,
+        &["-j1", "--pipe", "-n400", "wc -l"],
+        lines.as_bytes(),
+    );
+    assert_eq!(ended.out(), "1 | 400\n2 | 400\n3 | 200\n");
+    let long = "x".repeat(3 << 20) + "\n";
+    let ended = fed(
+        &sandbox,
+        &["--pipe", "head -c3; echo {#}"],
+        long.repeat(2).as_bytes(),
+    );
+    let mut parts = printed(&ended);
+    parts.sort_unstable();
+    assert_eq!(parts, ["xxx1", "xxx2"]);
+    let ended = fed(
+        &sandbox,
+        &["--pipe", "--keep-order", "-0", "-n1", "tr '\\0' .; echo"],
+        b"a\0b\0",
+    );
+    assert_eq!(printed(&ended), ["a.", "b."]);
+    // What was done is known by what was read.
+    let record = sandbox
+        .path("record")
+        .into_os_string()
+        .into_string()
+        .unwrap();
+    let args = ["-j1", "--pipe", "-n1", "--resume", &record, "cat"];
+    assert_eq!(printed(&fed(&sandbox, &args, b"a\nb\n")), ["a", "b"]);
+    assert_eq!(printed(&fed(&sandbox, &args, b"a\nc\nb\n")), ["c"]);
+    let wrong: [(&[&str], &str); 3] = [
+        (&["--pipe", "wc {}"], "it reads its standard input"),
+        (&["--pipe", "wc", ":::", "a"], "cannot be used with"),
+        (&["--block=1M", "wc"], "--pipe"),
+    ];
+    for (args, part) in wrong {
+        sandbox.verb("map", args).code(2).says(part);
+    }
+}

@@ -683,6 +683,7 @@ impl Inherited {
             env: self.env.clone(),
             cwd: self.cwd.clone(),
             grace: self.grace,
+            input: None,
             cleanup: Vec::new(),
             cleanup_timeout: self.cleanup_timeout.unwrap_or(self.grace),
         }
