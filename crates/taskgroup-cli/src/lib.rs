@@ -9,8 +9,11 @@
 //! commands. Each module imports only what is below it; ARCHITECTURE.md has the floors, and a test
 //! of the library holds the modules to them.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("the command `taskgroup` needs Linux: it is built on subreapers");
+#[cfg(not(unix))]
+compile_error!(
+    "the command `taskgroup` needs Linux, macOS or a BSD: it contains commands by process groups \
+     and signals, which Windows does not have; the library `taskgroup` works on Windows"
+);
 
 mod args;
 mod clock;

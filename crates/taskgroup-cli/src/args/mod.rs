@@ -298,7 +298,7 @@ pub(crate) struct Common {
     pub(crate) count_failures: bool,
 
     /// How commands are contained, so that nothing is left behind
-    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Guard)]
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
     #[arg(help_heading = FAILURES)]
     pub(crate) contain: Level,
 

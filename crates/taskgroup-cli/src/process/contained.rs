@@ -7,13 +7,12 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::limits;
 use super::pool::{Guard, Guards, gone};
 use super::terminal::{Feed, Size, Terminal};
-use super::wire::{Event, Process, Request, Start, Stdio, Stopped, StoppedBy};
+use super::wire::{Event, Process, Request, Start, Stdio, Stopped, StoppedBy, pipe};
 use crate::flag::Flag;
 
 /// How often a command is tried that a limit keeps from starting although no other one runs.
@@ -43,8 +42,8 @@ impl Pipes {
             };
             return Ok((pipes, vec![theirs]));
         }
-        let (out, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (err, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (out, stdout) = pipe()?;
+        let (err, stderr) = pipe()?;
         let mut pipes = Pipes {
             stdout: Receiver::from_owned_fd(out)?,
             stderr: Some(Receiver::from_owned_fd(err)?),
@@ -53,7 +52,7 @@ impl Pipes {
         };
         let mut theirs = vec![stdout, stderr];
         if stdio == Stdio::InputAndOutput {
-            let (stdin, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+            let (stdin, ours) = pipe()?;
             pipes.stdin = Some(Feed {
                 to: Sender::from_owned_fd(ours)?,
                 terminal: None,
@@ -157,7 +156,10 @@ impl Contained {
                 }
             };
             return match answer {
-                Ok(Event::Started) => Ok((Contained::new(guard, guards.clone()), pipes)),
+                Ok(Event::Started(leader)) => {
+                    guards.began(&mut guard, leader);
+                    Ok((Contained::new(guard, guards.clone()), pipes))
+                }
                 Ok(Event::NotStarted { code, text }) => {
                     guards.give_back(guard);
                     let code = code.map(io::Error::from_raw_os_error);
@@ -343,7 +345,7 @@ impl Contained {
             }
             // An answer that no caller waits for any more.
             Event::Living(_) => {}
-            Event::Ready | Event::Refused(_) | Event::Started | Event::NotStarted { .. } => {
+            Event::Ready | Event::Refused(_) | Event::Started(_) | Event::NotStarted { .. } => {
                 debug_assert!(false, "unexpected message from a guard: {event:?}");
             }
         }

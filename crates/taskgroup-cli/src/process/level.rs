@@ -3,15 +3,26 @@
 use clap::ValueEnum;
 
 /// How commands are contained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
     /// A guard process for each running command, which adopts what the command leaves behind
-    #[default]
     Guard,
     /// The same in a separate pid namespace: the kernel ends all of it, even without the guard
     Namespace,
     /// The same in a separate cgroup, which is killed in one step
     Cgroup,
+    /// A guard process and a process group, without adopting; the default outside of Linux
+    Group,
+}
+
+impl Default for Level {
+    fn default() -> Level {
+        if cfg!(target_os = "linux") {
+            Level::Guard
+        } else {
+            Level::Group
+        }
+    }
 }
 
 impl Level {
@@ -20,6 +31,7 @@ impl Level {
             Level::Guard => "guard",
             Level::Namespace => "namespace",
             Level::Cgroup => "cgroup",
+            Level::Group => "group",
         }
     }
 
@@ -29,6 +41,7 @@ impl Level {
             Level::Guard => "contained by guard processes",
             Level::Namespace => "contained by pid namespaces",
             Level::Cgroup => "contained by cgroups",
+            Level::Group => "contained by process groups",
         }
     }
 }

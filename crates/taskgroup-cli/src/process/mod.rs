@@ -23,25 +23,36 @@
 //! command as the rest of the program sees it, `wire` is the protocol between the two sides,
 //! `terminal` is the pseudo-terminal of a command, `children` lists the children of a process,
 //! `limits` are those of the machine, `sweep` handles what a killed guard leaves, `level`,
-//! `namespace` and `cgroup` are the stronger levels.
+//! `namespace` and `cgroup` are the stronger levels, `group` is the weaker one. `linux` and
+//! `elsewhere` are the differences between the systems.
 
+#[cfg(target_os = "linux")]
 mod cgroup;
+#[cfg(target_os = "linux")]
 mod children;
 mod contained;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+mod group;
 mod guard;
 mod level;
 mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
 mod namespace;
 mod pool;
+#[cfg(target_os = "linux")]
 mod sweep;
 mod terminal;
 mod wire;
 
-/// Lowers the priority of this process and of all that it starts, or raises it, as `nice` does.
-pub(crate) fn change_priority(by: i32) -> std::io::Result<()> {
-    rustix::process::nice(by)?;
-    Ok(())
-}
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{adopt, set_name};
+#[cfg(not(target_os = "linux"))]
+use elsewhere::{cgroup, children, namespace, sweep};
+#[cfg(target_os = "linux")]
+use linux::{adopt, set_name};
 
 pub(crate) use children::is_under_job_control;
 pub(crate) use contained::{Contained, Leader, Pipes};
@@ -51,3 +62,9 @@ pub(crate) use pool::Guards;
 pub(crate) use terminal::run_if_asked as become_command_if_asked;
 pub(crate) use terminal::{Feed, Keyboard, Size, Terminal};
 pub(crate) use wire::{Process, Start, Stdio, Stopped, StoppedBy};
+
+/// Lowers the priority of this process and of all that it starts, or raises it, as `nice` does.
+pub(crate) fn change_priority(by: i32) -> std::io::Result<()> {
+    rustix::process::nice(by)?;
+    Ok(())
+}

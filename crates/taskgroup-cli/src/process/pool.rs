@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, getpid, set_child_subreaper};
+use rustix::process::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use super::level::Level;
 use super::limits::Descriptors;
 use super::wire::{Event, Inbox, Process, Request, frame, send};
-use super::{cgroup, children, guard, sweep};
+use super::{adopt, cgroup, children, group, guard, sweep};
 
 /// How long a command that a limit keeps from starting waits for the next try, at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -57,17 +58,31 @@ pub(super) struct Guard {
     process: Child,
     socket: Arc<UnixStream>,
     inbox: Inbox,
+    /// The process group of its command, at a level at which the runner has to kill it itself.
+    group: Option<Pid>,
 }
 
 impl Guards {
     /// Makes the runner the subreaper of its guards. Needs a Tokio runtime.
     pub(crate) fn new(level: Level) -> io::Result<Guards> {
-        set_child_subreaper(Some(getpid()))?;
+        if level != Level::Group {
+            if cfg!(not(target_os = "linux")) {
+                let text = format!(
+                    "--contain={} needs Linux; this system has --contain=group",
+                    level.word()
+                );
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+            adopt()?;
+        }
         let state = State {
             idle: Vec::new(),
             active: HashMap::new(),
             leaving: Vec::new(),
-            ours: children::own()?.into_iter().collect(),
+            ours: match level {
+                Level::Group => HashSet::new(),
+                _ => children::own()?.into_iter().collect(),
+            },
             buried: Vec::new(),
         };
         let descriptors = Descriptors::raise();
@@ -118,6 +133,11 @@ impl Guards {
         self.turn.lock().await
     }
 
+    /// The command of this guard has begun, and this is its process group.
+    pub(super) fn began(&self, guard: &mut Guard, leader: i32) {
+        guard.group = Pid::from_raw(leader).filter(|_| self.level == Level::Group);
+    }
+
     /// Whether a command runs.
     pub(super) fn has_commands(&self) -> bool {
         !self.lock().active.is_empty()
@@ -154,7 +174,8 @@ impl Guards {
     }
 
     /// Takes back a guard whose command has ended.
-    pub(super) fn give_back(&self, guard: Guard) {
+    pub(super) fn give_back(&self, mut guard: Guard) {
+        guard.group = None;
         let mut state = self.lock();
         state.active.remove(&guard.process.id());
         state.idle.push(guard);
@@ -204,6 +225,9 @@ impl Guards {
         let _ = guard.process.kill();
         self.lock().active.remove(&guard.process.id());
         self.reap(&mut guard.process);
+        if let Some(group) = guard.group.take() {
+            group::kill(group);
+        }
         let left = self.sweep().await;
         self.forget(guard.process.id());
         self.lock().buried.push(guard.process.id());
@@ -235,13 +259,16 @@ impl Guards {
     }
 
     async fn sweep(&self) -> Vec<Process> {
+        if self.level == Level::Group {
+            return Vec::new();
+        }
         sweep::sweep(|| self.lock().ours.clone()).await
     }
 
     fn start(&self) -> io::Result<Guard> {
         let (socket, theirs) = std::os::unix::net::UnixStream::pair()?;
         socket.set_nonblocking(true)?;
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(this_program()?);
         command
             .arg0("taskgroup-guard")
             .args(guard::arguments(self.level, self.descriptors.before()))
@@ -258,6 +285,7 @@ impl Guards {
             process,
             socket: Arc::new(UnixStream::from_std(socket)?),
             inbox: Inbox::default(),
+            group: None,
         })
     }
 
@@ -341,6 +369,16 @@ fn dev_null() -> io::Result<File> {
     let path = "/dev/null";
     let file = File::options().write(true).open(path);
     file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+/// The path of this program. On Linux it leads to the file that runs now, even if another one has
+/// taken its place.
+pub(super) fn this_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok("/proc/self/exe".into())
+    } else {
+        std::env::current_exe()
+    }
 }
 
 fn no_guard(error: io::Error) -> io::Error {

@@ -79,7 +79,8 @@ pub(super) enum Event {
     Ready,
     /// The first and last event: this level of containment is unavailable.
     Refused(String),
-    Started,
+    /// With the pid of the leader, in the guard's own namespace.
+    Started(i32),
     /// The command could not be started. Has the number of the system's error, if there is one.
     NotStarted {
         code: Option<i32>,
@@ -150,13 +151,43 @@ pub(super) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> i
         let fits = control.push(SendAncillaryMessage::ScmRights(fds));
         assert!(fits, "the space is for three descriptors");
     }
-    let flags = SendFlags::NOSIGNAL;
+    let flags = quietly();
     Ok(sendmsg(
         socket,
         &[IoSlice::new(bytes)],
         &mut control,
         flags,
     )?)
+}
+
+/// A reader that has ended is an error, not a signal. This program ignores SIGPIPE, so that it does
+/// not matter where there is no such flag.
+fn quietly() -> SendFlags {
+    #[cfg(not(target_vendor = "apple"))]
+    return SendFlags::NOSIGNAL;
+    #[cfg(target_vendor = "apple")]
+    return SendFlags::empty();
+}
+
+fn closed_on_exec() -> RecvFlags {
+    #[cfg(not(target_vendor = "apple"))]
+    return RecvFlags::CMSG_CLOEXEC;
+    #[cfg(target_vendor = "apple")]
+    return RecvFlags::empty();
+}
+
+/// A pipe that no command inherits.
+pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_vendor = "apple"))]
+    return Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?);
+    #[cfg(target_vendor = "apple")]
+    {
+        let (read, write) = rustix::pipe::pipe()?;
+        for fd in [&read, &write] {
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+        }
+        Ok((read, write))
+    }
 }
 
 /// Assembles frames from the bytes of a socket.
@@ -176,11 +207,15 @@ impl Inbox {
             socket,
             &mut [IoSliceMut::new(&mut chunk)],
             &mut control,
-            RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+            closed_on_exec() | RecvFlags::DONTWAIT,
         )?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = message {
                 self.fds.extend(fds);
+                #[cfg(target_vendor = "apple")]
+                for fd in &self.fds {
+                    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+                }
             }
         }
         self.bytes.extend_from_slice(&chunk[..received.bytes]);

@@ -246,3 +246,34 @@ fn no_grace_is_an_immediate_end_and_no_false_report() {
         .says_not("background");
     assert_gone(sandbox.pid("deaf"));
 }
+
+#[test]
+fn a_process_group_without_its_leader_is_still_stopped() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.run(&[
+        "--contain=group",
+        "--names=forgetful",
+        NEVER,
+        "echo $$ > \"$DIR/pid\"; sleep 100 &",
+    ]);
+    ended
+        .code(0)
+        .says("contained by process groups")
+        .says("left in the background: sleep (pid ")
+        .says("); stopped by SIGTERM");
+    assert_gone(sandbox.pid("pid"));
+    // One that ignores SIGTERM, too.
+    let ended = sandbox.run(&[
+        "--contain=group",
+        "--names=deaf",
+        "--grace=600ms",
+        "echo $$ > \"$DIR/pid2\"; (trap '' TERM; exec sleep 100) &",
+    ]);
+    ended.code(0).says("stopped by SIGKILL after its grace");
+    assert_gone(sandbox.pid("pid2"));
+    // And one that ends by itself is no news.
+    sandbox
+        .run(&["--contain=group", "sleep 0.1 & true"])
+        .code(0)
+        .says_not("background");
+}

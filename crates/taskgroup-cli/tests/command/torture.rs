@@ -372,6 +372,32 @@ fn all_seven_on_terminals_whatever_happens() {
     }
 }
 
+/// What stays in its process group is held by that alone.
+#[test]
+fn a_process_group_holds_all_but_sessions_whatever_happens() {
+    let names = ["fails", "sleeps", "background", "trap", "deaf"];
+    for event in EVENTS {
+        check("group", &names, event, Shape::Plain);
+        check("group", &names, event, Shape::Terminals);
+    }
+}
+
+/// As the guide says. The test ends what is left.
+#[test]
+fn a_process_group_does_not_hold_a_session() {
+    for name in ["session", "daemon"] {
+        let (sandbox, ended) = run("group", &[name], Happens::Terminate, Shape::Plain);
+        ended.code(143);
+        let folder = sandbox.path("").components().as_path().to_owned();
+        assert!(!left_over(&folder).is_empty(), "{name} is held after all");
+        while !left_over(&folder).is_empty() {
+            for pid in left_over(&folder) {
+                let _ = kill(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
 /// With one slot only the first command is ever started.
 #[test]
 fn each_one_with_the_others_waiting() {

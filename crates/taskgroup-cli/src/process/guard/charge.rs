@@ -12,6 +12,7 @@ use rustix::process::{
 use super::spawn::spawn;
 use crate::process::cgroup::Cgroup;
 use crate::process::children::{self, Stat};
+use crate::process::group;
 use crate::process::wire::{Event, Process, Start, StoppedBy};
 
 /// The kernel does not notify a guard of a new child that it adopts. While a command is being
@@ -47,6 +48,16 @@ pub(super) struct Charge {
     /// The grace to use if the runner ends.
     grace: Duration,
     cgroup: Option<Cgroup>,
+    reach: Reach,
+}
+
+/// Which processes belong to the command, for its guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Its process group, and all that the guard adopts.
+    Adopted,
+    /// Its process group.
+    Group,
 }
 
 #[derive(Clone, Copy)]
@@ -74,6 +85,7 @@ impl Charge {
         start: &Start,
         given: Vec<OwnedFd>,
         cgroup: Option<Cgroup>,
+        reach: Reach,
     ) -> io::Result<Charge> {
         let started = Instant::now();
         // The handle adds nothing: the guard waits for the leader by its pid.
@@ -92,6 +104,7 @@ impl Charge {
             wants_terminal: false,
             grace: start.grace,
             cgroup,
+            reach,
         })
     }
 
@@ -99,6 +112,8 @@ impl Charge {
     pub(super) fn next_look(&self) -> Option<Duration> {
         let until = |then: Instant| then.saturating_duration_since(Instant::now());
         match self.phase {
+            // The end of a process that is no child wakes nothing.
+            Phase::Running if self.leader_reaped => Some(self.pause),
             Phase::Running => self.suspended.stop_at.map(until),
             Phase::Asked(None) => Some(self.pause),
             Phase::Asked(Some(then)) | Phase::Killed(then) => Some(self.pause.min(until(then))),
@@ -160,7 +175,14 @@ impl Charge {
         self.stop(self.grace, now);
     }
 
+    pub(super) fn leader(&self) -> i32 {
+        self.leader.as_raw_nonzero().get()
+    }
+
     pub(super) fn living(&self) -> Vec<Process> {
+        if self.reach == Reach::Group {
+            return group::members(self.leader);
+        }
         children::describe(&children::own().unwrap_or_default())
     }
 
@@ -190,6 +212,9 @@ impl Charge {
                 if self.suspended.stop_at.is_some_and(|then| now >= then) {
                     self.suspended.stop_at = None;
                     self.signal_all(Signal::STOP);
+                }
+                if self.leader_reaped {
+                    self.pause = LAST_LOOK.min(self.pause * 2);
                 }
                 return Ok(false);
             }
@@ -233,7 +258,7 @@ impl Charge {
     /// including a living leader.
     fn reap_others(&self) -> io::Result<Vec<Pid>> {
         let mut left = Vec::new();
-        for child in children::own()? {
+        for child in self.own()? {
             if child == self.leader {
                 if !self.leader_ended {
                     left.push(child);
@@ -254,6 +279,9 @@ impl Charge {
         if !self.leader_reaped {
             waitid(WaitId::Pid(self.leader), WaitIdOptions::EXITED)?;
             self.leader_reaped = true;
+        }
+        if self.reach == Reach::Group {
+            return Ok(group::is_empty(self.leader));
         }
         loop {
             match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
@@ -279,7 +307,7 @@ impl Charge {
         self.by = Some(by);
         self.phase = Phase::Killed(now + KILL_LIMIT);
         self.pause = FIRST_LOOK;
-        let left = children::own().unwrap_or_default();
+        let left = self.own().unwrap_or_default();
         self.send_kill(&left);
     }
 
@@ -293,21 +321,32 @@ impl Charge {
         }
     }
 
+    /// The processes that the guard may signal one by one.
+    fn own(&self) -> io::Result<Vec<Pid>> {
+        match self.reach {
+            Reach::Adopted => children::own(),
+            Reach::Group if self.leader_ended => Ok(Vec::new()),
+            Reach::Group => Ok(vec![self.leader]),
+        }
+    }
+
     fn is_reached_by_group(&self, child: Pid) -> bool {
-        let leader = self.leader.as_raw_nonzero().get();
+        let leader = self.leader();
         !self.leader_reaped && Stat::of(child).is_some_and(|stat| stat.group == leader)
     }
 
     /// Returns whether there was a process to take it. A process that cannot be signalled is
     /// reported as a survivor.
     fn signal_group(&self, signal: Signal) -> bool {
-        !self.leader_reaped && kill_process_group(self.leader, signal).is_ok()
+        // Without a subreaper, members of the group keep its number, as its leader did before.
+        let is_ours = !self.leader_reaped || self.reach == Reach::Group;
+        is_ours && kill_process_group(self.leader, signal).is_ok()
     }
 
     /// The group, and what the guard has adopted.
     fn signal_all(&self, signal: Signal) {
         self.signal_group(signal);
-        for child in children::own().unwrap_or_default() {
+        for child in self.own().unwrap_or_default() {
             if !self.is_reached_by_group(child) {
                 send(child, signal);
             }

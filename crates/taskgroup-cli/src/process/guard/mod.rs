@@ -16,17 +16,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{getpid, set_child_subreaper};
-use rustix::thread::set_name;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use self::charge::Charge;
+use self::charge::{Charge, Reach};
 use super::cgroup::Cgroup;
 use super::level::Level;
-use super::limits;
-use super::namespace;
 use super::wire::{Event, Inbox, Request, Start, frame};
+use super::{adopt, limits, namespace, set_name};
 use crate::signals::Ignored;
 
 /// The first argument of a guard. No user types it by accident.
@@ -57,8 +54,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 }
 
 fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
-    // The name that `ps` and `top` show.
-    set_name(c"taskgroup-guard")?;
+    set_name();
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let level = level.and_then(OsStr::to_str);
     if level == Some(Level::Namespace.word()) {
@@ -73,7 +69,11 @@ fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
         Some(word) if word == Level::Cgroup.word() => Cgroup::for_guard().map(Some),
         _ => Ok(None),
     };
-    let ready = prepared.and_then(|cgroup| Ok((cgroup, wakes_on_signals()?)));
+    let reach = match level {
+        Some(word) if word == Level::Group.word() => Reach::Group,
+        _ => Reach::Adopted,
+    };
+    let ready = prepared.and_then(|cgroup| Ok((cgroup, wakes_on_signals(reach)?)));
     match ready {
         Ok((cgroup, wakes)) => {
             send(&socket, &Event::Ready)?;
@@ -83,6 +83,7 @@ fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
                 inbox: Inbox::default(),
                 charge: None,
                 cgroup,
+                reach,
                 runner_gone: false,
             }))
         }
@@ -93,10 +94,12 @@ fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
     }
 }
 
-/// Becomes a subreaper and receives SIGCHLD. The other signals are caught, not ignored or blocked,
+/// Becomes a subreaper, if it is to adopt processes, and receives SIGCHLD. The other signals are caught, not ignored or blocked,
 /// because commands would inherit that. Signals that are ignored already stay so, for the commands.
-fn wakes_on_signals() -> io::Result<UnixStream> {
-    set_child_subreaper(Some(getpid()))?;
+fn wakes_on_signals(reach: Reach) -> io::Result<UnixStream> {
+    if reach == Reach::Adopted {
+        adopt()?;
+    }
     let (wakes, by_handler) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
     let ignored = Ignored::now();
@@ -119,6 +122,7 @@ struct Guard {
     inbox: Inbox,
     charge: Option<Charge>,
     cgroup: Option<Cgroup>,
+    reach: Reach,
     runner_gone: bool,
 }
 
@@ -221,8 +225,9 @@ impl Guard {
         }
         match self.spawn(start, given) {
             Ok(charge) => {
+                let leader = charge.leader();
                 self.charge = Some(charge);
-                self.report(&Event::Started);
+                self.report(&Event::Started(leader));
             }
             Err(error) => self.report(&not_started(&error)),
         }
@@ -230,11 +235,11 @@ impl Guard {
 
     fn spawn(&self, start: &Start, given: Vec<OwnedFd>) -> io::Result<Charge> {
         let Some(cgroup) = &self.cgroup else {
-            return Charge::spawn(start, given, None);
+            return Charge::spawn(start, given, None, self.reach);
         };
         // What starts in there stays in there. The guard itself leaves again.
         let inside = cgroup.visit()?;
-        let charge = Charge::spawn(start, given, Some(cgroup.clone()));
+        let charge = Charge::spawn(start, given, Some(cgroup.clone()), self.reach);
         inside.leave()?;
         charge
     }

@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 
 use rustix::io::Errno;
 
+use crate::process::pool::this_program;
 use crate::process::terminal;
 use crate::process::wire::{Start, Stdio};
 
@@ -76,7 +77,7 @@ fn on_a_terminal(
         return Err(explained(error, start, program, arguments));
     }
     let words = [&[terminal::MARK.as_bytes(), program][..], arguments].concat();
-    let mut command = command(start, OsStr::new("/proc/self/exe"), &words);
+    let mut command = command(start, this_program()?.as_os_str(), &words);
     let child = streams.attach(&mut command)?.spawn();
     child.map_err(|error| explained(error, start, program, arguments))
 }

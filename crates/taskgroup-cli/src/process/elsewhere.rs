@@ -1,0 +1,113 @@
+//! What only Linux has, for other systems: nothing. There the level is always
+//! [`Level::Group`](super::Level::Group), and none of this is reached.
+
+use std::collections::HashSet;
+use std::io;
+
+use rustix::process::Pid;
+
+use super::wire::Process;
+
+pub(super) mod children {
+    use std::io;
+
+    use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+
+    use super::super::{group, wire::Process};
+
+    pub(in crate::process) fn own() -> io::Result<Vec<Pid>> {
+        Ok(Vec::new())
+    }
+
+    pub(in crate::process) fn describe(_: &[Pid]) -> Vec<Process> {
+        Vec::new()
+    }
+
+    /// All that can be said without looking into the processes.
+    pub(in crate::process) fn who_asks_the_terminal(leader: Pid) -> String {
+        let members = group::members(leader);
+        let asks = members.last().map(|process| process.name.clone());
+        asks.unwrap_or_else(|| "it".to_owned())
+    }
+
+    /// Looks at the parent only: the parents of others are not known.
+    pub(crate) fn is_under_job_control() -> bool {
+        let Some(parent) = getppid() else {
+            return false;
+        };
+        let of_the_session = getsid(Some(parent)) == getsid(None);
+        of_the_session && getpgid(Some(parent)).is_ok_and(|group| group != getpgrp())
+    }
+
+    pub(in crate::process) struct Stat {
+        pub(in crate::process) group: i32,
+    }
+
+    impl Stat {
+        pub(in crate::process) fn of(pid: Pid) -> Option<Stat> {
+            let group = getpgid(Some(pid)).ok()?.as_raw_nonzero().get();
+            Some(Stat { group })
+        }
+    }
+}
+
+pub(super) mod cgroup {
+    use std::io;
+
+    /// There is none.
+    #[derive(Clone, Debug)]
+    pub(in crate::process) enum Cgroup {}
+
+    impl Cgroup {
+        pub(in crate::process) fn for_guard() -> io::Result<Cgroup> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(in crate::process) fn visit(&self) -> io::Result<Visit> {
+            match *self {}
+        }
+
+        pub(in crate::process) fn kill(&self) {
+            match *self {}
+        }
+    }
+
+    pub(in crate::process) enum Visit {}
+
+    impl Visit {
+        pub(in crate::process) fn leave(self) -> io::Result<()> {
+            match self {}
+        }
+    }
+
+    pub(in crate::process) fn remove_of(_: u32) {}
+}
+
+pub(super) mod namespace {
+    use std::io;
+
+    pub(in crate::process) fn enter_and_wait(_: &[&str]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(in crate::process) fn inside() -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+pub(super) mod sweep {
+    use super::{HashSet, Pid, Process};
+
+    /// Nothing becomes a child of the runner that it did not start.
+    #[expect(clippy::unused_async, reason = "on Linux it waits")]
+    pub(in crate::process) async fn sweep(_: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
+        Vec::new()
+    }
+}
+
+/// No process adopts those of others.
+pub(super) fn adopt() -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn set_name() {}
