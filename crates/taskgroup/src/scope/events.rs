@@ -18,6 +18,8 @@ use super::task::SHIELDED;
 use super::tree::FORCED;
 use super::tree::Scope;
 use crate::error::ErrorGroup;
+#[cfg(feature = "tracing")]
+use crate::error::TaskInfo;
 use crate::reason::CancelReason;
 
 /// The listener. The recorder is one. It is called outside all locks of the engine.
@@ -104,15 +106,15 @@ pub(crate) fn started(header: &Header) {
 #[inline]
 pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     #[cfg(feature = "tracing")]
-    super::spans::record(tracing::Level::DEBUG, || {
+    {
         // The one whose failure cancels all others is told as well.
-        if reason
-            .task()
-            .is_none_or(|culprit| culprit.id() != header.id())
-        {
-            tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
-        }
-    });
+        let is_culprit = |culprit: &TaskInfo| culprit.id() == header.id();
+        super::spans::record(tracing::Level::DEBUG, || {
+            if !reason.task().is_some_and(is_culprit) {
+                tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
+            }
+        });
+    }
     tell!(cancelled(header, reason));
 }
 

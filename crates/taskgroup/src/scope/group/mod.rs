@@ -24,8 +24,6 @@ use super::spans::{Sites, Span, Spans, Told};
 use super::task::TaskRef;
 use super::timer::SetAlarm;
 use super::tree::Scope;
-#[cfg(feature = "tracing")]
-use super::tree::span_around;
 use crate::clock::{self, Stamp};
 use crate::error::{Member, Seen, TaskError, TaskId, TaskInfo};
 use crate::policy::{Policy, Tally};
@@ -156,7 +154,7 @@ impl GroupState {
                 id: (number_of(&number), 0),
                 location,
             };
-            let about = || (span_around(around), told());
+            let about = || (around.span_around(), told());
             (spans, Span::of_group(spans, about))
         };
         let asked = options.settings.map(|settings| Asked::of(*settings));

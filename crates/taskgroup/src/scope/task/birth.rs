@@ -14,9 +14,9 @@ use crate::scope::group::GroupState;
 use crate::scope::meters::Meter;
 #[cfg(feature = "tracing")]
 use crate::scope::spans::{Span, Told};
-use crate::scope::tree::{NO_SLOT, Scope};
 #[cfg(feature = "tracing")]
-use crate::scope::tree::{span_around, spans_below};
+use crate::scope::tree::spans_below;
+use crate::scope::tree::{NO_SLOT, Scope};
 use crate::sync::AtomicU32;
 
 /// What a new task is given beside its future.
@@ -74,6 +74,6 @@ fn span_of(spec: &Spec, birth: Birth) -> Span {
             id: (group.map_or(0, GroupState::number), spec.index),
             location: spec.location,
         };
-        (span_around(&spec.owner), told)
+        (spec.owner.span_around(), told)
     })
 }

@@ -116,9 +116,9 @@ pub(crate) use flags::{CANCELLED, FORCED, NAMED, OWN};
 use links::Links;
 pub(super) use links::NO_SLOT;
 pub(crate) use spread::Dropping;
-pub(crate) use walk::{ancestors, inline_around, outward, task_around, task_of};
 #[cfg(feature = "tracing")]
-pub(super) use walk::{span_around, spans_below};
+pub(super) use walk::spans_below;
+pub(crate) use walk::{ancestors, inline_around, outward, task_around, task_of};
 pub(crate) use watch::Watch;
 
 /// What a scope is for, with what only that kind needs.

@@ -7,7 +7,7 @@ use super::flags::{CANCELLED, FORCED, Flags, NAMED, REPORTED};
 use super::links::{Links, NO_SLOT, place, take_at};
 use super::tokens::{NUMBER, TOKEN};
 #[cfg(feature = "tracing")]
-use super::walk::{span_around, spans_below};
+use super::walk::spans_below;
 use super::{Kind, Scope, ScopeData};
 use crate::scope::entrant::{Entrant, Inline};
 use crate::scope::events;
@@ -109,7 +109,7 @@ impl Scope {
                 id: (group.group().map_or(0, GroupState::number), who.index()),
                 location,
             };
-            (span_around(group), told)
+            (group.span_around(), told)
         });
         let inline = Inline::new(
             who,

@@ -55,14 +55,16 @@ pub(super) fn key_around(scope: &Arc<Scope>) -> Option<Key> {
     })
 }
 
-/// The span of whatever is nearest. What has none is passed over.
 #[cfg(feature = "tracing")]
-pub(in crate::scope) fn span_around(scope: &Arc<Scope>) -> Option<tracing::Id> {
-    ancestors(scope).find_map(|scope| match &scope.kind {
-        Kind::Group(group) => group.span.id(),
-        Kind::Inline(inline) => inline.span.id(),
-        _ => task_of(scope).and_then(|task| task.header().span.id()),
-    })
+impl Scope {
+    /// The span of whatever is nearest. What has none is passed over.
+    pub(in crate::scope) fn span_around(self: &Arc<Self>) -> Option<tracing::Id> {
+        ancestors(self).find_map(|scope| match &scope.kind {
+            Kind::Group(group) => group.span.id(),
+            Kind::Inline(inline) => inline.span.id(),
+            _ => task_of(scope).and_then(|task| task.header().span.id()),
+        })
+    }
 }
 
 /// Where the spans of the children of `scope` come from.
