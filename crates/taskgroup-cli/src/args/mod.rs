@@ -371,8 +371,8 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FILE", help_heading = REPORTS)]
     pub(crate) joblog: Option<PathBuf>,
 
-    /// Give each command, or those with these names, a terminal of its own; what is typed goes to the
-    /// first of them
+    /// Give each command, or those with these names, a terminal of its own; what is typed goes to
+    /// the first of them
     #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true)]
     #[arg(value_delimiter = ',', default_missing_value = "", help_heading = TERMINAL)]
     tty: Option<Vec<String>>,

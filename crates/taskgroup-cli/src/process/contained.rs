@@ -97,9 +97,9 @@ struct End {
 }
 
 impl Contained {
-    /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a limit of the
-    /// machine keeps it from starting. When it is `given_up` meanwhile, the error is of the kind
-    /// `Interrupted`. Not cancel safe.
+    /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a
+    /// limit of the machine keeps it from starting. When it is `given_up` meanwhile, the error is
+    /// of the kind `Interrupted`. Not cancel safe.
     pub(crate) async fn start(
         guards: &Guards,
         start: Start,

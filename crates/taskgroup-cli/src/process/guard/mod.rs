@@ -94,8 +94,9 @@ fn start(level: Option<&OsStr>, before: &str) -> io::Result<Option<Guard>> {
     }
 }
 
-/// Becomes a subreaper, if it is to adopt processes, and receives SIGCHLD. The other signals are caught, not ignored or blocked,
-/// because commands would inherit that. Signals that are ignored already stay so, for the commands.
+/// Becomes a subreaper, if it is to adopt processes, and receives SIGCHLD. The other signals are
+/// caught, not ignored or blocked, because commands would inherit that. Signals that are ignored
+/// already stay so, for the commands.
 fn wakes_on_signals(reach: Reach) -> io::Result<UnixStream> {
     if reach == Reach::Adopted {
         adopt()?;
