@@ -54,15 +54,14 @@ async fn careful(millis: u64) -> Result<(), taskgroup::Cancelled> {
     Err(cancelled)
 }
 
+type Job = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;
+
 // S34, S31: what is polled inside the task of its group is recorded as a task is.
 #[test]
 fn inline_children_are_recorded() {
     let recording = recorded(100, async |group| {
         let inner = TaskGroup::builder().name("mirrors");
-        let jobs: [(
-            _,
-            std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>>>>,
-        ); 3] = [
+        let jobs: [(_, Job); 3] = [
             (
                 "good",
                 Box::pin(async {
