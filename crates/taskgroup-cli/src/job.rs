@@ -45,6 +45,8 @@ pub(crate) struct Surroundings {
     /// Skip the grace.
     pub(crate) hurry: Flag,
     pub(crate) clock: Clock,
+    /// When the run began.
+    pub(crate) begin: Instant,
     pub(crate) typed: Typed,
     /// Variables for all commands.
     pub(crate) told: Vec<(&'static str, String)>,
@@ -71,7 +73,10 @@ pub(crate) struct With {
 pub(crate) struct Job {
     process: Contained,
     output: Output,
+    /// When this process learned that it had begun.
     started: Instant,
+    /// When it began.
+    began: Instant,
     timeout: Option<Duration>,
     grace: Duration,
     ending: Option<(Ending, Duration)>,
@@ -155,6 +160,7 @@ impl Job {
             around.order.show(place, outlet.clone(), heading).await;
         }
         let partials = around.partials.as_ref().filter(|_| !with.hidden);
+        let started = Instant::now();
         Ok(Job {
             process,
             output: Output::new(
@@ -166,7 +172,8 @@ impl Job {
                 with.copies,
                 with.sought.as_ref(),
             ),
-            started: Instant::now(),
+            started,
+            began: started,
             timeout: with.timeout,
             grace: work.grace,
             ending: None,
@@ -178,9 +185,17 @@ impl Job {
         matches!(self.ending, Some((Ending::TimedOut | Ending::NotReady, _)))
     }
 
+    /// The command began before this process learned of it, and not later than its end allows. So
+    /// what it causes by its end is never shown before that end.
+    fn end(&mut self, ending: Ending, ran: Duration) {
+        let latest = Instant::now().checked_sub(ran);
+        self.began = self.started.min(latest.unwrap_or(self.started));
+        self.ending = Some((ending, ran));
+    }
+
     /// Nothing more is waited for: [`Job::finish`] stops what is left.
     pub(crate) fn end_with(&mut self, ending: Ending) {
-        self.ending = Some((ending, self.started.elapsed()));
+        self.end(ending, self.started.elapsed());
     }
 
     /// The success of a command that was not to end.
@@ -216,7 +231,7 @@ impl Job {
         };
         let verdict = Verdict::of_success(ending.is_success());
         let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
-        self.ending = Some((ending, ran));
+        self.end(ending, ran);
         verdict
     }
 
@@ -228,13 +243,14 @@ impl Job {
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
                 let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
-                self.ending = Some((Ending::Exited(status), ran));
+                self.end(Ending::Exited(status), ran);
             }
         }
         let Job {
             mut process,
             mut output,
             started,
+            began,
             grace,
             ending,
             around,
@@ -260,7 +276,7 @@ impl Job {
             };
             (ending, asked)
         });
-        let gone = started.elapsed();
+        let gone = began.elapsed();
         let outlet = output.outlet.clone();
         let (mut out, mut err) = output.rest().await;
         let succeeded = ending.is_success();
@@ -269,7 +285,7 @@ impl Job {
         let copy_error = out.copy_error.or(err.copy_error);
         let record = Record {
             ending,
-            began: None,
+            began: Some(began.saturating_duration_since(around.begin)),
             ran,
             gone,
             stopped,

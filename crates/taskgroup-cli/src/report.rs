@@ -249,8 +249,7 @@ impl Report<'_> {
         };
         let failed = of(Record::is_failure);
         let cancelled = of(|r| matches!(r.ending, Ending::Cancelled(_)));
-        // `taskgroup … | head` has what it wanted. The first line says that the others were
-        // stopped.
+        // `taskgroup … | head` has what it wanted. The first line says that others were stopped.
         let has_reader = !matches!(
             &self.summary.cause,
             Some(Cause::Output(error)) if error.kind() == ErrorKind::BrokenPipe

@@ -180,6 +180,7 @@ impl Run {
             partials,
             hurry: stops.hurry.clone(),
             clock: stops.clock.clone(),
+            begin: tokio::time::Instant::now(),
         };
         let deadline = plan.groups[ROOT].deadline;
         let labels = Labels::fitting(plan.labels(), options.colour, options.prefix);

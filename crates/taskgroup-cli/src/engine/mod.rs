@@ -112,7 +112,7 @@ impl Engine {
             gate: Gate::default(),
             halted: Flag::new(),
             serve: plan.serve(),
-            begin: Instant::now(),
+            begin: around.begin,
             plan,
             labels,
             around,

@@ -304,7 +304,7 @@ impl Turn {
                         (Record::without_process(ending), None)
                     }
                 };
-                record.began = Some(began);
+                record.began.get_or_insert(began);
                 record.trouble = lost.or(record.trouble);
                 if let Some(outlet) = outlet {
                     let by_itself = record.is_failure() || record.ending.is_success();
@@ -400,6 +400,11 @@ impl Drop for Inner {
         let ignored = record.is_failure() && engine.on_failure(spec) == OnFailure::Ignore;
         let verdict = Verdict::of_success(record.ending.is_success() || ignored);
         let argument = spec.work.command.argument();
+        let first = match latest.earlier.first() {
+            Some((1, first)) => first.began,
+            Some(_) => None,
+            None => record.began,
+        };
         let entry = Entry {
             id: self.task.id,
             cleans_up: None,
@@ -411,7 +416,7 @@ impl Drop for Inner {
             attempts: latest.attempts,
             earlier: latest.earlier,
             known: self.known,
-            began: latest.began,
+            began: first.or(latest.began),
             ended: engine.elapsed(),
             because,
             ignored,
@@ -456,7 +461,7 @@ impl Engine {
                 }
                 Err(error) => Record::without_process(Ending::CouldNotStart(error)),
             };
-            record.began = Some(began);
+            record.began.get_or_insert(began);
             if !record.ending.is_success() {
                 verdict = Verdict::Failed;
             }

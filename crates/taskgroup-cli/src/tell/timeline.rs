@@ -244,9 +244,7 @@ fn attempt(entry: &Entry, task: usize, number: u32, record: &Record) -> TaskReco
         name: format!("{} (attempt {number})", entry.name),
         spawned_ns: began.unwrap_or_default(),
         started_ns: began,
-        ended_ns: record
-            .began
-            .map(|began| nanos(began + record.gone.max(record.ran))),
+        ended_ns: gone_of(record),
         outcome: Some(outcome(&record.ending)),
         error: record.is_failure().then(|| report::ended(record)),
         details: details.into_iter().flatten().collect(),
@@ -296,9 +294,16 @@ fn described(entry: &Entry) -> TaskRecord {
 
 /// When no process of its last attempt was left.
 fn gone(entry: &Entry) -> Option<u64> {
-    let record = &entry.record;
-    let began = record.began?;
-    Some(nanos(began + record.gone.max(record.ran)))
+    gone_of(&entry.record)
+}
+
+/// What it caused by its end came after that end, so the end must not seem to be later.
+fn gone_of(record: &Record) -> Option<u64> {
+    let lasted = match record.stopped {
+        Some(_) => record.gone.max(record.ran),
+        None => record.ran,
+    };
+    Some(nanos(record.began? + lasted))
 }
 
 fn outcome(ending: &Ending) -> Outcome {

@@ -510,6 +510,44 @@ fn chromium_opens_at_the_failure_and_takes_keys() {
 }
 
 #[test]
+fn a_cause_ends_before_what_it_causes() {
+    let sandbox = Sandbox::new();
+    let trace = path(&sandbox, "trace");
+    let names = "--names=culprit,victim";
+    let args = [
+        "--trace",
+        &trace,
+        names,
+        "sleep 0.05; exit 1",
+        "exec sleep 100",
+    ];
+    for _ in 0..5 {
+        sandbox.run(&args).code(1);
+        let trace: Value = serde_json::from_str(&sandbox.read("trace")).unwrap();
+        let events = trace["traceEvents"].as_array().unwrap();
+        let slice = |name: &str, lane: &Value| {
+            let of = |e: &&Value| e["ph"] == "X" && e["name"] == name;
+            let mut found = events
+                .iter()
+                .filter(of)
+                .filter(|e| *lane == Value::Null || e["tid"] == *lane);
+            let one = found.next().unwrap();
+            let (at, lasts) = (one["ts"].as_f64().unwrap(), one["dur"].as_f64().unwrap());
+            (at, at + lasts, one["tid"].clone())
+        };
+        let (_, ended, _) = slice("culprit", &Value::Null);
+        let (_, _, lane) = slice("victim", &Value::Null);
+        let victim = events
+            .iter()
+            .filter(|e| e["name"] == "cancelling" && e["tid"] == lane);
+        let cancelled = victim
+            .filter_map(|e| e["ts"].as_f64())
+            .fold(f64::MAX, f64::min);
+        assert!(ended <= cancelled + 0.001, "{ended} {cancelled}");
+    }
+}
+
+#[test]
 fn each_attempt_is_a_bar() {
     let sandbox = Sandbox::new();
     let (page, trace) = (path(&sandbox, "page"), path(&sandbox, "trace"));
@@ -546,7 +584,8 @@ fn each_attempt_is_a_bar() {
         slice("shaky (attempt 1)"),
         slice("shaky (attempt 2)"),
     );
-    assert!(whole.0 <= first.0 && first.1 < second.0 && second.1 <= whole.1);
+    // Sums of fractions are exact to a nanosecond.
+    assert!(whole.0 <= first.0 && first.1 < second.0 && second.1 <= whole.1 + 0.001);
     assert_eq!(
         (&first.2, &second.2),
         (&"failed".into(), &"succeeded".into())
