@@ -149,6 +149,14 @@ fn open_all(specs: &[FileSpec], reads: &[PathBuf]) -> Result<Files, Refused> {
             files.past = Past::read(&spec.path).map_err(unread)?;
         }
         let cannot = |error| cannot(spec, error);
+        if spec.path.as_os_str() == "-" && !spec.resumed {
+            let out = io::stdout().as_fd().try_clone_to_owned();
+            let out = File::from(out.map_err(cannot)?);
+            let is_regular = identity(&out).map_err(cannot)?.is_some();
+            let target = Target::new(spec.path.clone(), out, is_regular).map_err(cannot)?;
+            files.targets.insert(spec.flag, target);
+            return Ok(());
+        }
         let (file, created) = open(&spec.path, spec.resumed).map_err(cannot)?;
         let identity = identity(&file).map_err(cannot)?;
         if let Some(file) = identity.and_then(shared_with_output) {

@@ -733,6 +733,24 @@ fn a_pipe_without_a_reader_keeps_no_signal_out() {
     assert!(!sandbox.path("x").exists());
 }
 
+#[test]
+fn a_dash_is_the_standard_output() {
+    let sandbox = Sandbox::new();
+    for (flag, part) in [
+        ("--json", "\"event\":\"end\""),
+        ("--junit", "</testsuites>"),
+        ("--joblog", "Exitval"),
+        ("--report", "</html>"),
+    ] {
+        let ended = sandbox.run(&["-o", "quiet", flag, "-", "echo x"]);
+        ended.code(0);
+        assert!(ended.out().contains(part), "{flag}: {}", ended.out());
+    }
+    let both = sandbox.run(&["--json", "-", "--junit", "-", "true"]);
+    both.code(2)
+        .says("--json and --junit would write the same file");
+}
+
 /// The file is that of the standard output: neither may overwrite what the other has written.
 #[test]
 fn a_file_that_is_the_standard_output_is_shared() {
