@@ -126,29 +126,33 @@ impl Job {
             let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
             start.env.splice(0..0, told);
         }
-        let (process, mut pipes) = Contained::start(&around.guards, start, size, given_up)
-            .await
-            .map_err(|error| with_command(&error, work))?;
-        let terminal = pipes.terminal.take();
-        let mut feed = pipes.stdin.take();
-        let own = feed.is_some() || terminal.is_some();
-        let feeder = own.then(|| {
-            if let (Some(mut feed), Some(input)) = (feed.take(), work.input.clone()) {
-                return Box::pin(async move {
+        let mut feeder = None;
+        // What is typed from now on reaches the command, even before it runs.
+        let opened = |pipes: &mut Pipes| {
+            if let (Some(input), Some(mut feed)) = (work.input.clone(), pipes.stdin.take()) {
+                feeder = Some(Box::pin(async move {
                     // A command need not read all of it.
                     let _ = feed.write(&input).await;
                     drop(feed);
                     std::future::pending::<()>().await;
-                }) as Feeder;
+                }) as Feeder);
+                return;
+            }
+            let (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
+            if terminal.is_none() && feed.is_none() {
+                return;
             }
             let name = name.unwrap_or_default();
-            let (place, feeder) = around.typed.begin(name, label, feed, terminal.as_ref());
-            Box::pin(async move {
+            let (place, fed) = around.typed.begin(name, label, feed, terminal.as_ref());
+            feeder = Some(Box::pin(async move {
                 // The last one that holds the terminal hangs it up.
                 let _held = (place, terminal);
-                feeder.await;
-            }) as Feeder
-        });
+                fed.await;
+            }) as Feeder);
+        };
+        let (process, pipes) = Contained::start(&around.guards, start, size, given_up, opened)
+            .await
+            .map_err(|error| with_command(&error, work))?;
         let waits = around.order.is_kept() && with.place.is_some();
         let show = match with.hidden {
             true => Show::Quiet,

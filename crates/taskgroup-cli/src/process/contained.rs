@@ -99,17 +99,19 @@ struct End {
 impl Contained {
     /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a
     /// limit of the machine keeps it from starting. When it is `given_up` meanwhile, the error is
-    /// of the kind `Interrupted`. Not cancel safe.
+    /// of the kind `Interrupted`. Its streams are `opened` before anything of it runs. Not cancel
+    /// safe.
     pub(crate) async fn start(
         guards: &Guards,
         start: Start,
         size: Size,
         given_up: impl Fn() -> bool,
+        mut opened: impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         let stdio = start.stdio;
         let request = Request::Start(start);
-        let try_to_start = || Contained::try_to_start(guards, &request, stdio, size);
-        match try_to_start().await {
+        let streams = (stdio, size);
+        match Contained::try_to_start(guards, &request, streams, &mut opened).await {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
         }
@@ -117,7 +119,7 @@ impl Contained {
         let _turn = guards.turn().await;
         let mut tries = 0;
         while !given_up() {
-            match try_to_start().await {
+            match Contained::try_to_start(guards, &request, streams, &mut opened).await {
                 Err(error) if limits::is_reached(&error) && tries < TRIES => {}
                 result => return result,
             }
@@ -131,18 +133,19 @@ impl Contained {
     async fn try_to_start(
         guards: &Guards,
         request: &Request,
-        stdio: Stdio,
-        size: Size,
+        (stdio, size): (Stdio, Size),
+        opened: &mut impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         loop {
             let mut guard = guards.get()?;
-            let (pipes, theirs) = match Pipes::open(stdio, size) {
+            let (mut pipes, theirs) = match Pipes::open(stdio, size) {
                 Ok(pipes) => pipes,
                 Err(error) => {
                     guards.give_back(guard);
                     return Err(error);
                 }
             };
+            opened(&mut pipes);
             // The guard may have been killed while it was idle. Then try another one.
             if guard.ask_with(request, theirs).await.is_err() {
                 guards.bury(&mut guard).await;
