@@ -129,16 +129,19 @@ impl Job {
         let mut feeder = None;
         // What is typed from now on reaches the command, even before it runs.
         let opened = |pipes: &mut Pipes| {
-            if let (Some(input), Some(mut feed)) = (work.input.clone(), pipes.stdin.take()) {
-                feeder = Some(Box::pin(async move {
-                    // A command need not read all of it.
-                    let _ = feed.write(&input).await;
-                    drop(feed);
-                    std::future::pending::<()>().await;
-                }) as Feeder);
-                return;
-            }
             let (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
+            let feed = match (work.input.clone(), feed) {
+                (Some(input), Some(mut feed)) => {
+                    feeder = Some(Box::pin(async move {
+                        // A command need not read all of it.
+                        let _ = feed.write(&input).await;
+                        drop(feed);
+                        std::future::pending::<()>().await;
+                    }) as Feeder);
+                    return;
+                }
+                (_, feed) => feed,
+            };
             if terminal.is_none() && feed.is_none() {
                 return;
             }
