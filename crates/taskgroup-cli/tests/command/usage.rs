@@ -239,3 +239,41 @@ fn the_bare_command_and_an_unknown_verb_are_usage_errors() {
         .says("similar subcommand exists: 'run'")
         .says("Usage: taskgroup");
 }
+
+/// The page for those who come from other programs names no option that is not there.
+#[test]
+fn the_options_of_the_guide_are_there() {
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/guide/src/command-from.md"
+    );
+    let page = fs::read_to_string(page).unwrap();
+    let sandbox = Sandbox::new();
+    let help: String = ["run", "map", "race", "list"]
+        .map(|verb| sandbox.verb(verb, &["--help"]).out().to_owned())
+        .concat();
+    let known: Vec<&str> = help
+        .split(|c: char| c.is_whitespace() || ",[]=".contains(c))
+        .filter(|word| word.starts_with('-'))
+        .collect();
+    let mut checked = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        // A vertical bar in a cell has a backslash before it.
+        let row = row.replace("\\|", "");
+        let ours = row.split('|').nth(2).unwrap();
+        let codes = ours.split('`').skip(1).step_by(2);
+        // A key of a file may have options of a shell.
+        for code in codes.filter(|code| !code.contains(" = ")) {
+            // Options of the command that is run stand between quotation marks.
+            let outside: String = code.split('\'').step_by(2).collect();
+            for word in outside
+                .split_whitespace()
+                .filter(|word| word.starts_with('-'))
+            {
+                assert!(known.contains(&word), "{word} in {row}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 50, "{checked}");
+}

@@ -71,3 +71,6 @@ mod speed {}
 
 #[doc = include_str!("../../src/command.md")]
 mod command {}
+
+#[doc = include_str!("../../src/command-from.md")]
+mod command_from {}
