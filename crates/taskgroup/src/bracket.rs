@@ -227,7 +227,7 @@ where
         let polled = gate::call(|| {
             self.start();
             match &mut self.state {
-                Holding::Releasing(future) => future.as_mut().poll(cx),
+                Holding::Releasing(deferred) => deferred.future.as_mut().poll(cx),
                 Holding::Acquired(..) | Holding::Released => Poll::Ready(Ok(())),
             }
         });
@@ -270,7 +270,7 @@ where
 }
 
 fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred {
-    Box::pin(async move { converted(future.await).map(drop) })
+    Deferred::new(async move { converted(future.await).map(drop) })
 }
 
 /// Runs `future` when the current scope ends: after its code and its children, last deferred first.

@@ -44,14 +44,22 @@ const ALLOWED: &[(&str, &str)] = &[
         "scope/driver/light.rs: PumpCall::Wake(waker) => waker.wake(),",
         STORED,
     ),
-    ("scope/driver/queue.rs: waker.wake();", STORED),
+    ("scope/driver/light.rs: waker.wake();", STORED),
+    (
+        "scope/driver/tokio_task.rs: Self::Child(child) => child.poll(cx),",
+        "the driver, as Tokio polls it",
+    ),
+    (
+        "scope/driver/tokio_task.rs: Self::Other(other) => other.as_mut().as_mut().poll(cx),",
+        "a future of the engine, as Tokio polls it",
+    ),
     (
         "scope/task/kept.rs: match self.project().future.poll(cx) {",
         "an adaptor inside the future of a task, which is polled through the gate",
     ),
     (
-        "scope/task/stage.rs: future.poll(cx).map(converted)",
-        "the closure that `gate::call` calls a few lines below",
+        "scope/task/stage.rs: let value = match future.poll(cx) {",
+        "what `poll_future` calls by the table of the task, through `gate::call`",
     ),
     (
         "scope/dated.rs: let polled = self.project().future.poll(cx);",
@@ -63,7 +71,7 @@ const ALLOWED: &[(&str, &str)] = &[
         STORED,
     ),
     (
-        "scope/time/alarm.rs: Self::Wake(waker) => waker.wake(),",
+        "scope/time/alarm.rs: (Self::Wake(waker), _) => waker.wake(),",
         STORED,
     ),
     (

@@ -91,6 +91,13 @@ fn link_says(link: &(dyn Error + 'static)) -> Says {
     by_kind.max(text_says(&gate::text(&link)))
 }
 
+/// Whether `word`, which is not empty, is in `text`. The search of the standard library is fast in
+/// long texts, and is 9 KB of code that most programs have for nothing else.
+pub(crate) fn mentions(text: &str, word: &str) -> bool {
+    let mut parts = text.as_bytes().windows(word.len());
+    parts.any(|part| part == word.as_bytes())
+}
+
 /// The type of a channel's error depends on what is sent, so the error is recognised by its text.
 /// That also finds errors that other code has turned into text.
 fn text_says(text: &str) -> Says {
@@ -155,8 +162,8 @@ fn text_says(text: &str) -> Says {
         "upstream",
         "writer",
     ];
-    let lower = text.to_lowercase();
-    let is_in = |words: &[&str], text: &str| words.iter().any(|word| text.contains(word));
+    let lower = text.to_ascii_lowercase();
+    let is_in = |words: &[&str], text: &str| words.iter().any(|word| mentions(text, word));
     if is_in(&CHANNELS, &lower) || is_in(&CHANNELS_DEBUG, text) {
         Says::ChannelClosed
     } else if is_in(&PEERS, &lower) || is_in(&GONE, &lower) && is_in(&SIDES, &lower) {

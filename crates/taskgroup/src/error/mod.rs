@@ -52,6 +52,7 @@ pub(crate) use info::{TaskId, TaskInfo};
 pub(crate) use leaf::TaskError;
 pub(crate) use tree::ErrorGroup;
 
+pub(crate) use cause::mentions;
 pub(crate) use layout::OneLine;
 pub(crate) use order::{Began, Caught, Failed, Fault, Interval, is_through};
 pub(crate) use seen::Seen;

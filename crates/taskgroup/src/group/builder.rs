@@ -9,7 +9,8 @@ use super::spawn::TaskGroup;
 use crate::error::{BoxError, ErrorGroup};
 use crate::policy::Policy;
 use crate::progress::Progress;
-use crate::scope::group::GroupOptions;
+use crate::scope::driver::light_queue;
+use crate::scope::group::{Grace, GroupOptions, Limit};
 
 /// The settings of a group before it runs; made by [`TaskGroup::builder`].
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ impl GroupBuilder {
     /// [`WarningKind::NoClock`](crate::observe::WarningKind::NoClock) says that its cleanup is not
     /// bounded.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.options.settings().grace = Some(grace);
+        self.options.settings().grace = Some(Grace::new(grace));
         self
     }
 
@@ -58,7 +59,7 @@ impl GroupBuilder {
     #[doc(alias = "Semaphore")]
     #[doc(alias = "CapacityLimiter")]
     pub fn limit(mut self, limit: usize) -> Self {
-        self.options.settings().limit = Some(limit.max(1));
+        self.options.settings().limit = Some(Limit::new(limit.max(1)));
         self
     }
 
@@ -109,7 +110,7 @@ impl GroupBuilder {
     /// # }
     /// ```
     pub fn light_tasks(mut self) -> Self {
-        self.options.light = true;
+        self.options.light = Some(light_queue);
         self
     }
 

@@ -126,11 +126,7 @@ where
     F: Future<Output = Option<R>>,
 {
     cancel_point().await;
-    let around = current::scope();
-    let kind = Kind::Group(GroupState::new(options, location, &around));
-    let scope = Scope::open(kind, around, location);
-    // Children belong to the runtime of the body, whichever thread spawns the first of them.
-    scope.runtime_if_any();
+    let scope = open(options, location);
     let group = TaskGroup {
         scope: scope.clone(),
     };
@@ -149,15 +145,32 @@ where
         (ended, TaskGroup { scope })
     };
     if let Ended::Panicked(_) = ended {
-        // The panic goes on in the caller, and the failures of the children must not be lost.
-        let failure = group.in_tree().take_failure();
-        if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
-            home.adopt_failure(Member::Group(failure));
-        }
+        leave_failure(&group);
     }
     Ran {
         value: ended.value().flatten(),
         group,
         waited,
+    }
+}
+
+/// Not inlined into the code of users, as all that does not depend on the body.
+#[inline(never)]
+fn open(options: GroupOptions, location: &'static Location<'static>) -> Arc<Scope> {
+    let around = current::scope();
+    let kind = Kind::Group(GroupState::new(options, location, &around));
+    let scope = Scope::open(kind, around, location);
+    // Children belong to the runtime of the body, whichever thread spawns the first of them.
+    scope.runtime_if_any();
+    scope
+}
+
+/// The body has panicked. The panic goes on in the caller, and the failures of the children must
+/// not be lost.
+#[cold]
+fn leave_failure(group: &TaskGroup) {
+    let failure = group.in_tree().take_failure();
+    if let (Some(failure), Some(home)) = (failure, group.scope.home()) {
+        home.adopt_failure(Member::Group(failure));
     }
 }

@@ -1,16 +1,17 @@
 //! The group itself, and how a child gets into it, waits for a place, or is refused.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use crate::blocking::{self, BlockingToken};
-use crate::cancel::{CancelReason, Cancelled, cancel_point};
+use crate::cancel::{CancelReason, cancel_point};
 use crate::handle::TaskHandle;
 use crate::scope::driver;
 use crate::scope::group::{FreePlace, Group, GroupState};
-use crate::scope::task::{self, BACKGROUND, LIMITED, Spec, TaskOutput};
+use crate::scope::task::{self, BACKGROUND, Born, Joiner, LIMITED, Maker, Node, Spec, TaskOutput};
 use crate::scope::tree::{Refusal, Scope};
 
 /// A group of tasks that end together: no task outlives its group, no error is lost, no cleanup is
@@ -246,7 +247,7 @@ impl TaskGroup {
         }
     }
 
-    /// The identity of a new child, and whether it may start.
+    /// Takes a child in, or says why not.
     // Always inlined, as `Group::admit` is: a spawn pays for each copy of the result. See
     // decision 0015.
     #[inline(always)]
@@ -266,8 +267,8 @@ impl TaskGroup {
         let (index, admitted) = self.in_tree().admit(bits);
         if admitted.is_ok() {
             bits |= driver::settings(&self.scope);
+            std::mem::forget(given_back);
         }
-        std::mem::forget(given_back);
         let spec = Spec {
             owner: self.scope.clone(),
             index,
@@ -276,6 +277,49 @@ impl TaskGroup {
             bits,
         };
         (spec, admitted)
+    }
+
+    /// The node of a new child, which has ended if it was not taken in. It does not depend on the
+    /// future, so it is compiled once.
+    #[inline(never)]
+    fn node<'table>(
+        &self,
+        maker: Maker<'table>,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> Node<'table> {
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
+            Ok(()) => maker.node(spec),
+            Err(refusal) => {
+                if let Some(progress) = self.state().progress() {
+                    progress.refused();
+                }
+                maker.refused(spec, self.reason_of(refusal))
+            }
+        }
+    }
+
+    /// As [`node`](Self::node), or why it was not taken in.
+    #[inline(never)]
+    fn node_or_reason<'table>(
+        &self,
+        maker: Maker<'table>,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> Result<Node<'table>, CancelReason> {
+        let (spec, admitted) = self.admit(options, location);
+        match admitted {
+            Ok(()) => Ok(maker.node(spec)),
+            Err(refusal) => Err(self.reason_of(refusal)),
+        }
+    }
+
+    #[inline(never)]
+    fn start_born(&self, born: Born, placed: bool) {
+        if let Some(task) = born.begin() {
+            self.in_tree().start(task, placed);
+        }
     }
 
     #[inline]
@@ -288,59 +332,17 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
-        if const { task::is_large::<F>() } {
-            self.spawn_sized(Box::pin(future), options, location)
-        } else {
-            self.spawn_sized(future, options, location)
-        }
-    }
-
-    /// As [`spawn_with`](Self::spawn_with), for a future that is not large.
-    #[inline]
-    fn spawn_sized<F>(
-        &self,
-        future: F,
-        options: ChildOptions,
-        location: &'static Location<'static>,
-    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
-    where
-        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
-    {
         let placed = options.placed;
-        let (spec, admitted) = self.admit(options, location);
-        match admitted {
-            Ok(()) => {
-                let (task, joiner) = task::new(spec, future);
-                self.in_tree().start(task, placed);
-                TaskHandle::new(joiner)
-            }
-            Err(refusal) => {
-                if placed {
-                    self.state().place_free();
-                }
-                self.refuse(spec, future, refusal)
-            }
+        match task::new(future, |maker| Ok(self.node(maker, options, location))) {
+            Ok((born, joiner)) => self.begin(born, joiner, placed),
+            Err::<_, (Infallible, _)>((never, _)) => match never {},
         }
     }
 
-    /// The handle of a child that was not taken in.
-    #[cold]
-    #[inline(never)]
-    fn refuse<F>(
-        &self,
-        spec: Spec,
-        future: F,
-        refusal: Refusal,
-    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
-    where
-        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
-    {
-        if let Some(progress) = self.state().progress() {
-            progress.refused();
-        }
-        drop(future);
-        let cancelled = Cancelled::plain(self.reason_of(refusal));
-        TaskHandle::new(task::refused(spec, cancelled))
+    #[inline]
+    fn begin<V>(&self, born: Born, joiner: Joiner<V>, placed: bool) -> TaskHandle<V> {
+        self.start_born(born, placed);
+        TaskHandle::new(joiner)
     }
 
     /// As [`spawn_with`](Self::spawn_with), when there is room for another child.
@@ -386,23 +388,11 @@ impl TaskGroup {
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
         let placed = options.placed;
-        let (spec, admitted) = self.admit(options, location);
-        match admitted {
-            Ok(()) => {
-                let (task, joiner) = if const { task::is_large::<F>() } {
-                    task::new(spec, Box::pin(future))
-                } else {
-                    task::new(spec, future)
-                };
-                self.in_tree().start(task, placed);
-                Ok(TaskHandle::new(joiner))
-            }
-            Err(refusal) => {
-                if placed {
-                    self.state().place_free();
-                }
-                Err(SpawnRefused::new(future, self.reason_of(refusal)))
-            }
+        match task::new(future, |maker| {
+            self.node_or_reason(maker, options, location)
+        }) {
+            Ok((born, joiner)) => Ok(self.begin(born, joiner, placed)),
+            Err((reason, future)) => Err(SpawnRefused::new(future, reason)),
         }
     }
 

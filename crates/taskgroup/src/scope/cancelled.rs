@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::events;
+use super::rarely::{Rarely, rare};
 use super::tree::{self, Scope};
 use crate::reason::CancelReason;
 
@@ -52,7 +53,7 @@ use crate::reason::CancelReason;
 pub struct Cancelled {
     reason: CancelReason,
     // Boxed: each child that has a value keeps room for one of these, which most often is none.
-    guard: Option<Box<Guard>>,
+    guard: Option<Rarely<Guard>>,
 }
 
 /// Masks the scopes between the code that was told and the scope that was cancelled. So the task
@@ -60,6 +61,8 @@ pub struct Cancelled {
 /// is held. A hold goes outwards by itself, up to a section that is parked. There the cleanup
 /// stands still, so it must not keep what is around it.
 struct Guard(Vec<Arc<Scope>>);
+
+rare!(Guard);
 
 impl Guard {
     fn new(scope: &Arc<Scope>) -> Self {
@@ -100,7 +103,7 @@ impl Cancelled {
     pub(crate) fn guarding(scope: &Arc<Scope>, reason: CancelReason) -> Self {
         Self {
             reason,
-            guard: Some(Box::new(Guard::new(scope))),
+            guard: Some(Rarely::new(Guard::new(scope))),
         }
     }
 

@@ -28,6 +28,7 @@
 //! | `stop` | the request that a program should stop, and what waits for it |
 //! | `polling` | which thread polls what, as seen from another one |
 //! | `waiting` | reports of what does not end |
+//! | `rarely` | boxes for what few have |
 //! | `models/` | the models of the schedule checker |
 
 pub(crate) mod cancelled;
@@ -44,6 +45,7 @@ pub(crate) mod meters;
 #[allow(missing_docs)]
 pub mod models;
 pub(crate) mod polling;
+mod rarely;
 pub(crate) mod section;
 #[cfg(feature = "tracing")]
 pub(crate) mod spans;

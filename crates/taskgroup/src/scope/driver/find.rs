@@ -1,6 +1,5 @@
 //! How the runtime is found that drives what is spawned here.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use tokio::runtime::{Handle, Id};
@@ -9,8 +8,10 @@ use super::runtime::Runtime;
 use crate::scope::current;
 use crate::sync::Mutex;
 
-/// All runtimes that were looked up and are alive.
-static ALL: std::sync::OnceLock<Mutex<HashMap<Id, Weak<Runtime>>>> = std::sync::OnceLock::new();
+/// All runtimes that were looked up and are alive: a list, because a program has few.
+static ALL: std::sync::OnceLock<Mutex<Vec<Known>>> = std::sync::OnceLock::new();
+
+type Known = (Id, Weak<Runtime>);
 
 impl Runtime {
     /// The runtime that polls the current task, even if its code has entered another one. Outside
@@ -47,12 +48,13 @@ impl Runtime {
     fn of(handle: &Handle) -> Arc<Self> {
         let id = handle.id();
         let mut all = ALL.get_or_init(Mutex::default).lock();
-        if let Some(known) = all.get(&id).and_then(Weak::upgrade) {
+        let mut known = all.iter().filter(|(known, _)| *known == id);
+        if let Some(known) = known.find_map(|(_, runtime)| runtime.upgrade()) {
             return known;
         }
-        all.retain(|_, runtime| runtime.strong_count() > 0);
+        all.retain(|(_, runtime)| runtime.strong_count() > 0);
         let runtime = Arc::new(Self::new(handle));
-        all.insert(id, Arc::downgrade(&runtime));
+        all.push((id, Arc::downgrade(&runtime)));
         runtime
     }
 }
@@ -69,7 +71,10 @@ mod tests {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             builder.build().unwrap()
         };
-        let is_known = |id| ALL.get().unwrap().lock().contains_key(&id);
+        let is_known = |id| {
+            let all = ALL.get().unwrap().lock();
+            all.iter().any(|(known, _)| *known == id)
+        };
         let (one, two) = (tokio(), tokio());
         let (id, gone) = (one.handle().id(), two.handle().id());
         let first = Runtime::of(one.handle());

@@ -29,7 +29,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::queue::{PumpCall, QUOTA, Queue, Resident};
+use super::queue::{LightQueue, PumpCall, QUOTA, Queue, Resident};
 use super::{Runtime, dead};
 use crate::gate;
 use crate::scope::bell;
@@ -46,9 +46,12 @@ const SLICE: Duration = if cfg!(loom) {
     Duration::from_micros(10)
 };
 
-impl Queue<TaskRef> {
-    /// Puts a task behind the others.
-    pub(super) fn push(self: &Arc<Self>, owner: &Arc<Scope>, task: TaskRef) {
+pub(crate) fn light_queue() -> Arc<dyn LightQueue<Scope, TaskRef>> {
+    Queue::<TaskRef>::new()
+}
+
+impl LightQueue<Scope, TaskRef> for Queue<TaskRef> {
+    fn push(&self, owner: &Arc<Scope>, task: TaskRef) {
         let runtime = owner.runtime();
         let refused = {
             let mut inner = self.inner.lock();
@@ -60,17 +63,34 @@ impl Queue<TaskRef> {
         }
     }
 
-    fn carry_out(self: &Arc<Self>, call: PumpCall, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
+    fn close(&self) {
+        let resident = {
+            let mut inner = self.inner.lock();
+            std::mem::replace(&mut inner.resident, Resident::Closed)
+        };
+        if let Resident::Asleep(waker) = resident {
+            waker.wake();
+        }
+    }
+}
+
+impl Queue<TaskRef> {
+    fn carry_out(&self, call: PumpCall, owner: &Arc<Scope>, runtime: &Arc<Runtime>) {
         match call {
             PumpCall::NotNeeded => {}
             PumpCall::Wake(waker) => waker.wake(),
-            PumpCall::Spawn { resident } => runtime.spawn(Pump {
-                queue: self.clone(),
-                owner: Arc::downgrade(owner),
-                runtime: runtime.clone(),
-                resident,
-                has_ended: false,
-            }),
+            PumpCall::Spawn { resident } => {
+                let Some(queue) = self.own.upgrade() else {
+                    unreachable!("its group or a pump keeps it")
+                };
+                runtime.spawn(Pump {
+                    queue,
+                    owner: Arc::downgrade(owner),
+                    runtime: runtime.clone(),
+                    resident,
+                    has_ended: false,
+                });
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ mod runtime;
 mod submit;
 mod tokio_task;
 
-pub(crate) use queue::Queue;
+pub(crate) use light::light_queue;
+pub(crate) use queue::LightQueue;
 pub(crate) use runtime::Runtime;
 pub(crate) use submit::settings;

@@ -38,7 +38,7 @@ impl Runtime {
         Arc::new(runtime)
     }
 
-    pub(super) fn spawn(&self, driver: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_driver(&self, driver: super::tokio_task::Driver) {
         let waiting = {
             let mut inner = self.spawned.0.lock();
             inner.drivers.push_back(Box::pin(driver));

@@ -1,6 +1,7 @@
 //! The queue of light children, and when it needs one more pump (L1–L4).
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
 use crate::gate::StoredWaker;
 use crate::sync::Mutex;
@@ -8,9 +9,21 @@ use crate::sync::Mutex;
 /// How many children a pump polls at most before other Tokio tasks get their turn.
 pub(super) const QUOTA: usize = if cfg!(loom) { 2 } else { 32 };
 
+/// The queue of a group with light children, behind a table: only the builder's `light_tasks` names
+/// its type, so a program that never calls that does not contain the pumps.
+pub(crate) trait LightQueue<S, T>: Send + Sync {
+    /// Puts a task behind the others.
+    fn push(&self, owner: &Arc<S>, task: T);
+
+    /// The group has ended: so does its resident pump.
+    fn close(&self);
+}
+
 /// The queue of one group.
 pub(crate) struct Queue<T> {
     pub(super) inner: Mutex<QueueData<T>>,
+    /// For the pumps.
+    pub(super) own: Weak<Self>,
 }
 
 pub(super) struct QueueData<T> {
@@ -40,16 +53,17 @@ pub(super) enum PumpCall {
     Spawn { resident: bool },
 }
 
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self {
+impl<T> Queue<T> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|own| Self {
             inner: Mutex::new(QueueData {
                 tasks: VecDeque::new(),
                 coming: 0,
                 resident: Resident::default(),
                 is_dead: false,
             }),
-        }
+            own: own.clone(),
+        })
     }
 }
 
@@ -84,19 +98,6 @@ impl<T> QueueData<T> {
                 self.resident = Resident::Closed;
                 PumpCall::Spawn { resident: false }
             }
-        }
-    }
-}
-
-impl<T> Queue<T> {
-    /// The group has ended: so does its resident pump.
-    pub(crate) fn close(&self) {
-        let resident = {
-            let mut inner = self.inner.lock();
-            std::mem::replace(&mut inner.resident, Resident::Closed)
-        };
-        if let Resident::Asleep(waker) = resident {
-            waker.wake();
         }
     }
 }

@@ -51,11 +51,6 @@ impl Runtime {
         &self.timers
     }
 
-    #[cfg(not(loom))]
-    pub(super) fn spawn(&self, driver: impl Future<Output = ()> + Send + 'static) {
-        self.handle.spawn(driver);
-    }
-
     /// The queue of all tasks of this runtime, while it is explored.
     #[cfg(any(feature = "testing", loom))]
     pub(in crate::scope) fn explored(&self) -> Option<&Explored<TaskRef>> {

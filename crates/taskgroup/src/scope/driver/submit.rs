@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::dead;
-use super::tokio_task::Drive;
+use super::tokio_task::Driver;
 use crate::scope::group::GroupState;
 use crate::scope::task::{TOKIO, TaskRef, Woken};
 use crate::scope::tree::Scope;
@@ -30,7 +30,7 @@ impl TaskRef {
     #[inline]
     pub(crate) fn submit_below(self, owner: &Arc<Scope>) {
         if self.header().has(TOKIO) {
-            owner.runtime().spawn(Drive::new(self));
+            owner.runtime().spawn_driver(Driver::of_child(self));
         } else {
             self.enqueue(owner);
         }

@@ -1,15 +1,61 @@
 //! The default driver: each child is driven by a Tokio task of its own.
 //!
+//! All that the engine spawns has one type, [`Driver`]. Tokio's code for a task is compiled for
+//! each type, and for each of its schedulers.
+//!
 //! So children have what Tokio gives its tasks: its fairness, its work stealing, `block_in_place`,
 //! its metrics and its tools.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::dead;
+use super::{Runtime, dead};
 use crate::gate;
 use crate::scope::bell;
 use crate::scope::task::{Driven, TaskRef};
+
+/// What the engine gives to Tokio.
+pub(super) enum Driver {
+    Child(Drive),
+    /// What there are few of: pumps, the sleeper. Boxed twice, so that a child pays nothing for it.
+    Other(Box<Pin<Box<dyn Future<Output = ()> + Send>>>),
+}
+
+impl Driver {
+    /// A new task is `RUNNING`.
+    pub(super) fn of_child(task: TaskRef) -> Self {
+        Self::Child(Drive {
+            task: Some(task),
+            is_running: true,
+        })
+    }
+}
+
+impl Runtime {
+    /// Spawns what is no child.
+    pub(in crate::scope) fn spawn(&self, driver: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_driver(Driver::Other(Box::new(Box::pin(driver))));
+    }
+
+    /// Not generic, and not inlined into code of users: Tokio's part of it is compiled here.
+    #[cfg(not(loom))]
+    #[inline(never)]
+    pub(super) fn spawn_driver(&self, driver: Driver) {
+        self.handle.spawn(driver);
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Self::Child(child) => child.poll(cx),
+            Self::Other(other) => other.as_mut().as_mut().poll(cx),
+        }
+    }
+}
 
 /// Drives one child as a Tokio task.
 pub(super) struct Drive {
@@ -21,19 +67,7 @@ pub(super) struct Drive {
 }
 
 impl Drive {
-    /// A new task is `RUNNING`.
-    pub(super) fn new(task: TaskRef) -> Self {
-        Self {
-            task: Some(task),
-            is_running: true,
-        }
-    }
-}
-
-impl Future for Drive {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(task) = &self.task else {
             return Poll::Ready(());
         };

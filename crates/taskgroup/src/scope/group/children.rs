@@ -59,18 +59,9 @@ impl Group<'_> {
     fn start_asked(self, task: TaskRef, placed: bool) {
         self.count(task.header(), Progress::queued);
         let mut next = Some(task);
-        if let (Some(places), Some(task), false) = (self.places(), &next, placed) {
-            if task.header().has(LIMITED) {
-                let mut places = places.lock();
-                // A canceller sets the flag before it takes the queue, so nothing is left behind in
-                // it.
-                if places.placed >= places.limit && !self.scope.is_cancelled() {
-                    // Numbers wrap after 2^32 children. A child that has waited that long is
-                    // started, not lost.
-                    next = places.queued.insert(task.header().index, task.clone());
-                }
-                places.placed += usize::from(next.is_some());
-            }
+        if let Some(limiter) = self.limiter().filter(|_| !placed) {
+            let limited = next.take_if(|task| task.header().has(LIMITED));
+            next = next.or_else(|| limiter.start(self.scope, limited?));
         }
         if let Some(task) = next {
             self.count(task.header(), Progress::started);

@@ -4,19 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::GroupState;
 use super::view::Group;
+use super::{Grace, GroupState};
 use crate::error::{Interval, Member, Overrun, TaskInfo};
 use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::time::alarm;
 use crate::scope::tree::{Kind, Scope};
 use crate::scope::who::{body_info, info};
 
+impl Grace {
+    pub(crate) fn new(lasts: Duration) -> Self {
+        let arm = alarm::set_grace;
+        Self { lasts, arm }
+    }
+}
+
 impl Group<'_> {
     pub(in crate::scope) fn arm_grace(self) {
         let asked = self.asked.as_ref();
         if let Some((asked, grace)) = asked.and_then(|asked| Some((asked, asked.settings.grace?))) {
-            let alarm = alarm::set_grace(self.scope, grace);
+            let alarm = (grace.arm)(self.scope, grace.lasts);
             let before = std::mem::replace(&mut *asked.grace_timer.lock(), alarm);
             drop(before);
         }

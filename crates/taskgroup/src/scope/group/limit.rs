@@ -1,16 +1,112 @@
 //! The limit of a group: children that wait for a place, and places that are given back.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 
-use super::GroupState;
-use super::places::{PlaceGoesTo, Places, WaitsFor};
+use super::places::{Limiter, PlaceGoesTo, Places, WaitsFor};
 use super::view::Group;
+use super::{AnyLimiter, GroupState, Limit};
 use crate::gate::{self, StoredWaker};
 use crate::progress::Progress;
 use crate::scope::task::TaskRef;
+use crate::scope::tree::Scope;
 use crate::scope::waiters::{Key, Removed};
 use crate::sync::Mutex;
+
+impl Limit {
+    pub(crate) fn new(places: usize) -> Self {
+        let make = |places| -> Box<AnyLimiter> { Box::new(Limited::new(places)) };
+        Self { places, make }
+    }
+
+    pub(super) fn limiter(self) -> Box<AnyLimiter> {
+        (self.make)(self.places)
+    }
+}
+
+/// The places of a group with a limit.
+pub(super) struct Limited {
+    pub(super) places: Mutex<Places<TaskRef>>,
+    /// There are notes in `places` of what children wait for.
+    pub(super) has_notes: AtomicBool,
+}
+
+impl Limited {
+    fn new(limit: usize) -> Self {
+        Self {
+            places: Mutex::new(Places::new(limit)),
+            has_notes: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Limiter<Scope, GroupState, TaskRef> for Limited {
+    fn places(&self) -> &Mutex<Places<TaskRef>> {
+        &self.places
+    }
+
+    fn start(&self, scope: &Arc<Scope>, task: TaskRef) -> Option<TaskRef> {
+        let mut places = self.places.lock();
+        // A canceller sets the flag before it takes the queue, so nothing is left behind in it.
+        let next = if places.placed >= places.limit && !scope.is_cancelled() {
+            // Numbers wrap after 2^32 children. A child that has waited that long is started, not
+            // lost.
+            places.queued.insert(task.header().index, task)
+        } else {
+            Some(task)
+        };
+        places.placed += usize::from(next.is_some());
+        next
+    }
+
+    fn take_queued(&self, group: &GroupState) -> Vec<TaskRef> {
+        let (queued, waiting) = {
+            let mut places = self.places.lock();
+            let queued = std::mem::take(&mut places.queued);
+            // They have places of their own until they have ended.
+            places.placed += queued.len();
+            (queued, places.waiting.take_all())
+        };
+        waiting.into_iter().for_each(StoredWaker::wake);
+        for task in queued.values() {
+            group.count(task.header(), Progress::started);
+        }
+        queued.into_values().collect()
+    }
+
+    fn unqueue(&self, group: &GroupState, index: u32) {
+        let task = {
+            let mut places = self.places.lock();
+            let task = places.queued.remove(&index);
+            places.placed += usize::from(task.is_some());
+            task
+        };
+        if let Some(task) = task {
+            group.submit(task);
+        }
+    }
+
+    fn place_free(&self, group: &GroupState) {
+        let next = {
+            let mut places = self.places.lock();
+            places.placed -= 1;
+            places.next()
+        };
+        if let Some(next) = next {
+            group.hand_over(next);
+        }
+    }
+
+    fn stirs(&self, index: u32) {
+        self.forget_note(index);
+    }
+
+    fn waits_inside(&self, scope: &Arc<Scope>, what: WaitsFor) -> Option<u32> {
+        self.note_wait(scope, what)
+    }
+}
 
 impl GroupState {
     pub(crate) fn limit(&self) -> Option<usize> {
@@ -19,14 +115,17 @@ impl GroupState {
 
     #[inline]
     pub(crate) fn is_limited(&self) -> bool {
-        self.places().is_some()
+        self.limiter().is_some()
+    }
+
+    #[inline]
+    pub(super) fn limiter(&self) -> Option<&AnyLimiter> {
+        self.asked.as_deref()?.limiter.as_deref()
     }
 
     /// The places, if the group has a limit.
-    #[inline]
-    pub(super) fn places(&self) -> Option<&Mutex<Places<TaskRef>>> {
-        let asked = self.asked.as_deref()?;
-        asked.settings.limit.map(|_| &asked.places)
+    fn places(&self) -> Option<&Mutex<Places<TaskRef>>> {
+        self.limiter().map(Limiter::places)
     }
 
     /// Changes the limit. More places go to whose turn it is. Whether there is a limit to change.
@@ -115,52 +214,22 @@ impl GroupState {
     /// The group is cancelled, so each waiting child gets a place: a cancelled child only ends. The
     /// caller submits them.
     pub(in crate::scope) fn take_queued(&self) -> Vec<TaskRef> {
-        let Some(places) = self.places() else {
-            return Vec::new();
-        };
-        let (queued, waiting) = {
-            let mut places = places.lock();
-            let queued = std::mem::take(&mut places.queued);
-            // They have places of their own until they have ended.
-            places.placed += queued.len();
-            (queued, places.waiting.take_all())
-        };
-        waiting.into_iter().for_each(StoredWaker::wake);
-        for task in queued.values() {
-            self.count(task.header(), Progress::started);
-        }
-        queued.into_values().collect()
+        self.limiter()
+            .map_or_else(Vec::new, |limiter| limiter.take_queued(self))
     }
 
     /// A child was cancelled alone. It needs no place to end, so it does not wait for one.
     pub(crate) fn unqueue(&self, index: u32) {
-        let Some(places) = self.places() else {
-            return;
-        };
-        let task = {
-            let mut places = places.lock();
-            let task = places.queued.remove(&index);
-            places.placed += usize::from(task.is_some());
-            task
-        };
-        if let Some(task) = task {
-            self.submit(task);
+        if let Some(limiter) = self.limiter() {
+            limiter.unqueue(self, index);
         }
     }
 
     /// A place was given back. The next child starts, unless cancelled children still take more
     /// places than the limit allows.
     pub(crate) fn place_free(&self) {
-        let Some(places) = self.places() else {
-            return;
-        };
-        let next = {
-            let mut places = places.lock();
-            places.placed -= 1;
-            places.next()
-        };
-        if let Some(next) = next {
-            self.hand_over(next);
+        if let Some(limiter) = self.limiter() {
+            limiter.place_free(self);
         }
     }
 

@@ -17,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::hand::Hand;
-use self::places::Places;
-use super::driver::Queue;
+use self::places::Limiter;
+use super::driver::LightQueue;
+use super::rarely::{Rarely, rare};
 #[cfg(feature = "tracing")]
 use super::spans::{Sites, Span, Spans, Told};
 use super::task::TaskRef;
@@ -47,15 +48,15 @@ pub(crate) use view::Group;
 
 pub(crate) struct GroupState {
     /// Made on the first ask. In a box, as most groups have none.
-    findings: crate::sync::OnceLock<Box<Findings>>,
-    asked: Option<Box<Asked>>,
+    findings: crate::sync::OnceLock<Rarely<Findings>>,
+    asked: Option<Rarely<Asked>>,
     /// 0 until it is asked for.
     number: AtomicU32,
     /// When it was opened.
     pub(crate) since: Stamp,
     background: AtomicU32,
     /// Where its children wait, if they are light.
-    light: Option<Arc<Queue<TaskRef>>>,
+    light: Option<Arc<AnyQueue>>,
     /// Nothing was asked for that has to do with the end of a child.
     plain: bool,
     /// The body has ended, or its end was already reported.
@@ -73,6 +74,8 @@ struct Findings {
     identity: OnceLock<TaskInfo>,
     outcomes: Mutex<Outcomes>,
 }
+
+rare!(Findings);
 
 #[derive(Default)]
 struct Outcomes {
@@ -96,26 +99,27 @@ impl Outcomes {
 struct Asked {
     settings: Settings,
     grace_timer: Mutex<Option<SetAlarm>>,
-    places: Mutex<Places<TaskRef>>,
-    /// There are notes in `places` of what children wait for.
-    has_notes: std::sync::atomic::AtomicBool,
+    limiter: Option<Box<AnyLimiter>>,
     /// Of a group without a body.
     hand: Mutex<Hand>,
 }
+
+rare!(Asked);
 
 /// What the builder of a group decides. The future that runs a group carries it about: what few ask
 /// for is in a box.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GroupOptions {
-    pub(crate) light: bool,
-    settings: Option<Box<Settings>>,
+    /// Makes the queue of light children.
+    pub(crate) light: Option<fn() -> Arc<AnyQueue>>,
+    settings: Option<Rarely<Settings>>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) name: Option<Cow<'static, str>>,
-    pub(crate) grace: Option<Duration>,
-    pub(crate) limit: Option<usize>,
+    pub(crate) grace: Option<Grace>,
+    pub(crate) limit: Option<Limit>,
     /// As asked for; helpers have defaults of their own.
     pub(crate) policy: Option<Policy>,
     pub(crate) progress: Option<Progress>,
@@ -125,13 +129,35 @@ pub(crate) struct Settings {
     pub(crate) spans: Option<Spans>,
 }
 
+rare!(Settings);
+
+/// How long the cleanup in a group may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    lasts: Duration,
+    /// Sets the alarm. A program without a grace does not contain that code, nor what the alarm
+    /// does.
+    arm: fn(&Arc<Scope>, Duration) -> Option<SetAlarm>,
+}
+
+/// The most children of a group that run at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    places: usize,
+    make: fn(usize) -> Box<AnyLimiter>,
+}
+
+type AnyQueue = dyn LightQueue<Scope, TaskRef>;
+type AnyLimiter = dyn Limiter<Scope, GroupState, TaskRef>;
+
 impl GroupOptions {
     pub(crate) fn settings(&mut self) -> &mut Settings {
         self.settings.get_or_insert_default()
     }
 
     pub(crate) fn limit(&self) -> Option<usize> {
-        self.settings.as_ref()?.limit
+        let limit = self.settings.as_ref()?.limit?;
+        Some(limit.places)
     }
 }
 
@@ -157,7 +183,9 @@ impl GroupState {
             let about = || (around.span_around(), told());
             (spans, Span::of_group(spans, about))
         };
-        let asked = options.settings.map(|settings| Asked::of(*settings));
+        let asked = options
+            .settings
+            .map(|settings| Asked::of(settings.into_inner()));
         let by_hand = asked.as_ref().is_some_and(|asked| asked.settings.by_hand);
         Self {
             findings: crate::sync::OnceLock::new(),
@@ -166,7 +194,7 @@ impl GroupState {
             number,
             since: clock::stamp(),
             background: AtomicU32::new(0),
-            light: options.light.then(Arc::default),
+            light: options.light.map(|light| light()),
             body_over: std::sync::atomic::AtomicBool::new(by_hand),
             #[cfg(feature = "tracing")]
             span,
@@ -183,7 +211,7 @@ impl GroupState {
         TaskId::new(self.number(), 0)
     }
 
-    pub(super) fn light(&self) -> Option<&Arc<Queue<TaskRef>>> {
+    pub(super) fn light(&self) -> Option<&Arc<AnyQueue>> {
         self.light.as_ref()
     }
 
@@ -207,7 +235,7 @@ impl GroupState {
     }
 
     fn outcomes(&self) -> MutexGuard<'_, Outcomes> {
-        self.findings.get_or_init(Box::default).outcomes.lock()
+        self.findings.get_or_init(Rarely::default).outcomes.lock()
     }
 
     /// Its name and path, if they were found out.
@@ -222,16 +250,15 @@ impl GroupState {
 
     /// Its name and path: those that were found out before, or else `fresh`.
     pub(super) fn keep_info(&self, fresh: TaskInfo) -> TaskInfo {
-        let findings = self.findings.get_or_init(Box::default);
+        let findings = self.findings.get_or_init(Rarely::default);
         findings.identity.get_or_init(|| fresh).clone()
     }
 }
 
 impl Asked {
-    fn of(settings: Settings) -> Box<Self> {
-        Box::new(Self {
-            places: Mutex::new(Places::new(settings.limit.unwrap_or(usize::MAX))),
-            has_notes: std::sync::atomic::AtomicBool::new(false),
+    fn of(settings: Settings) -> Rarely<Self> {
+        Rarely::new(Self {
+            limiter: settings.limit.map(Limit::limiter),
             settings,
             grace_timer: Mutex::new(None),
             hand: Mutex::default(),

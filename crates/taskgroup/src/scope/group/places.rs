@@ -1,9 +1,35 @@
 //! The places of a group with a limit, and what waits for one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::gate::StoredWaker;
 use crate::scope::waiters::Waiters;
+use crate::sync::Mutex;
+
+/// What keeps a limit, behind a table: only `Limit::new` names the type, so a program that limits
+/// no group does not contain that code. `S` is the group's scope, `G` what a group has beside it.
+pub(super) trait Limiter<S, G, T>: Send + Sync {
+    fn places(&self) -> &Mutex<Places<T>>;
+
+    /// A child that is to start. It comes back if there is a place, and is in the queue otherwise.
+    fn start(&self, scope: &Arc<S>, task: T) -> Option<T>;
+
+    /// As `GroupState::take_queued`.
+    fn take_queued(&self, group: &G) -> Vec<T>;
+
+    /// As `GroupState::unqueue`.
+    fn unqueue(&self, group: &G, index: u32);
+
+    /// As `GroupState::place_free`.
+    fn place_free(&self, group: &G);
+
+    /// As `GroupState::stirs`.
+    fn stirs(&self, index: u32);
+
+    /// As `Group::waits_inside`.
+    fn waits_inside(&self, scope: &Arc<S>, what: WaitsFor) -> Option<u32>;
+}
 
 /// The children of a group with a limit.
 pub(super) struct Places<T> {

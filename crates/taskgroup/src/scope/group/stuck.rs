@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::GroupState;
+use super::limit::Limited;
 use super::places::WaitsFor;
 use super::view::Group;
 use crate::scope::current;
@@ -42,25 +43,40 @@ impl Group<'_> {
     /// number of the child that made a note of it.
     #[cold]
     pub(super) fn waits_inside(self, what: WaitsFor) -> Option<u32> {
-        let (asked, places) = (self.state.asked.as_deref()?, self.places()?);
-        if !places.lock().is_to_come(what) {
+        self.limiter()?.waits_inside(self.scope, what)
+    }
+}
+
+impl Limited {
+    /// [`Group::waits_inside`]
+    pub(super) fn note_wait(&self, scope: &Arc<Scope>, what: WaitsFor) -> Option<u32> {
+        if !self.places.lock().is_to_come(what) {
             return None;
         }
         let task = current::task()?;
         let header = task.header();
-        if !header.has(LIMITED) || !Arc::ptr_eq(&header.owner, self.scope) {
+        if !header.has(LIMITED) || !Arc::ptr_eq(&header.owner, scope) {
             return None;
         }
         let to_watch = {
-            let mut places = places.lock();
+            let mut places = self.places.lock();
             // Relaxed: a thread that polls a child has seen what its earlier polls did.
-            asked.has_notes.store(true, Ordering::Relaxed);
+            self.has_notes.store(true, Ordering::Relaxed);
             places.note(header.index, what)
         };
         if let Some(changes) = to_watch {
-            watch(self.scope, PATIENCE, changes, 0);
+            watch(scope, PATIENCE, changes, 0);
         }
         Some(header.index)
+    }
+
+    /// [`GroupState::stirs`]
+    pub(super) fn forget_note(&self, index: u32) {
+        if self.has_notes.load(Ordering::Relaxed) {
+            let mut places = self.places.lock();
+            let are_left = places.forget_note(index);
+            self.has_notes.store(are_left, Ordering::Relaxed);
+        }
     }
 }
 
@@ -68,12 +84,8 @@ impl GroupState {
     /// The child with this number is polled again, or has ended.
     #[inline]
     pub(super) fn stirs(&self, index: u32) {
-        if let Some(asked) = self.asked.as_deref() {
-            if asked.has_notes.load(Ordering::Relaxed) {
-                let mut places = asked.places.lock();
-                let are_left = places.forget_note(index);
-                asked.has_notes.store(are_left, Ordering::Relaxed);
-            }
+        if let Some(limiter) = self.limiter() {
+            limiter.stirs(index);
         }
     }
 }
@@ -101,7 +113,8 @@ impl Header {
 fn watch(scope: &Arc<Scope>, pause: Duration, changes: u64, confirmed: u32) {
     // In a model time stands still.
     if !cfg!(loom) {
-        let alarm = Alarm::Stuck(Arc::downgrade(scope), changes, confirmed);
+        let noted = (changes, confirmed);
+        let alarm = Alarm::Stuck(Arc::downgrade(scope), noted, Scope::look_if_stuck);
         alarm::ring(scope, pause, alarm);
     }
 }
@@ -110,9 +123,10 @@ impl Scope {
     /// Looks whether the group still waits for itself, as it did when its notes had changed
     /// `changes` times. The children have been asked `confirmed` times.
     pub(in crate::scope) fn look_if_stuck(self: &Arc<Self>, changes: u64, confirmed: u32) {
-        let Some(places) = self.group().and_then(GroupState::places) else {
+        let Some(limiter) = self.group().and_then(GroupState::limiter) else {
             return;
         };
+        let places = limiter.places();
         let (now, holders, stands) = {
             let mut places = places.lock();
             if self.is_cancelled() || !places.is_stuck() {
@@ -146,8 +160,8 @@ impl Scope {
 
     #[cold]
     fn waits_for_itself(self: &Arc<Self>) -> Warning {
-        let places = self.group().and_then(GroupState::places);
-        let notes = places.map_or_else(Vec::new, |places| places.lock().notes());
+        let limiter = self.group().and_then(GroupState::limiter);
+        let notes = limiter.map_or_else(Vec::new, |limiter| limiter.places().lock().notes());
         let (tasks, _) = self.children();
         let name = |header: &Header| {
             let info = header.info();

@@ -4,53 +4,57 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::{Began, Interval, Member};
+use crate::error::{Began, BoxError, Interval, Member};
 use crate::gate;
 use crate::scope::current;
 use crate::scope::driver;
-use crate::scope::task::{self, SHIELDED, Spec};
+use crate::scope::task::{self, SHIELDED, Spec, TaskRef};
 use crate::scope::tree::{Deferred, Kind, Scope, outward};
 
-impl Scope {
-    /// Has this scope run `deferred`, last in first out, and wait for it. A shielded task runs it,
-    /// after what was left there before. Without a runtime it is dropped.
-    pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
-        if deferred.is_empty() {
-            return;
+impl Deferred {
+    pub(crate) fn new(future: impl Future<Output = Result<(), BoxError>> + Send + 'static) -> Self {
+        Self {
+            future: Box::pin(future),
+            adopt,
         }
-        // A scope that has ended cannot run it. Then the work goes to the scope around it.
-        let mut homes = outward(self).filter(|scope| scope.enter_child().is_ok());
-        let Some(scope) = homes.next() else {
-            return drop_all(deferred);
-        };
-        if matches!(scope.kind, Kind::Root) {
-            scope.leave();
-            // The root belongs to no runtime. So one scope is opened for all of it, in which the
-            // cleanups run one after the other as well.
-            let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
-            orphan.adopt_cleanups(deferred);
-            return orphan.orphan();
-        }
-        if scope.runtime_if_any().is_none() {
-            scope.leave();
-            return drop_all(deferred);
-        }
-        if !scope.push_adopted(deferred.into_iter().rev()) {
-            return scope.leave();
-        }
-        let spec = Spec {
-            owner: scope.clone(),
-            index: scope.next_index(),
-            name: Some("cleanup".into()),
-            location: scope.location,
-            bits: SHIELDED | driver::settings(scope),
-        };
-        let cleanups = Cleanups {
-            scope: scope.clone(),
-            current: None,
-        };
-        let (task, _) = task::new(spec, cleanups);
-        task.submit();
+    }
+}
+
+/// [`Scope::adopt_cleanups`], where there are some.
+fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
+    // A scope that has ended cannot run it. Then the work goes to the scope around it.
+    let mut homes = outward(scope).filter(|scope| scope.enter_child().is_ok());
+    let Some(scope) = homes.next() else {
+        return drop_all(deferred);
+    };
+    if matches!(scope.kind, Kind::Root) {
+        scope.leave();
+        // The root belongs to no runtime. So one scope is opened for all of it, in which the
+        // cleanups run one after the other as well.
+        let orphan = Scope::open(Kind::Section, scope.clone(), scope.location);
+        orphan.adopt_cleanups(deferred);
+        return orphan.orphan();
+    }
+    if scope.runtime_if_any().is_none() {
+        scope.leave();
+        return drop_all(deferred);
+    }
+    if !scope.push_adopted(deferred.into_iter().rev()) {
+        return scope.leave();
+    }
+    let spec = Spec {
+        owner: scope.clone(),
+        index: scope.next_index(),
+        name: Some("cleanup".into()),
+        location: scope.location,
+        bits: SHIELDED | driver::settings(scope),
+    };
+    let cleanups = Cleanups {
+        scope: scope.clone(),
+        current: None,
+    };
+    if let Ok((born, _)) = task::new(cleanups, |maker| Ok::<_, ()>(maker.node(spec))) {
+        born.begin().into_iter().for_each(TaskRef::submit);
     }
 }
 
@@ -100,7 +104,7 @@ impl Future for Cleanups {
                 continue;
             };
             let began = Began::now();
-            let polled = gate::call(|| cleanup.as_mut().poll(cx)).map_err(|payload| {
+            let polled = gate::call(|| cleanup.future.as_mut().poll(cx)).map_err(|payload| {
                 if gate::is_cut_off(&payload) {
                     let cut = self.current.take();
                     self.drop_one(cut);

@@ -1,12 +1,16 @@
-//! How the header of a new task begins.
+//! How the header of a new task begins, and how a node ends.
+
+#![allow(unsafe_code)]
 
 use std::borrow::Cow;
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::extra::Extra;
 use super::header::{Header, Vtable};
 use super::label::Label;
+use super::pool;
 use super::state::StateWord;
 #[cfg(feature = "tracing")]
 use crate::scope::group::GroupState;
@@ -38,8 +42,29 @@ pub(super) enum Birth {
 }
 
 impl Header {
-    #[inline]
-    pub(super) fn new(spec: Spec, birth: Birth, vtable: &'static Vtable) -> Self {
+    /// A node for the type of this table, with a header and no stage.
+    #[inline(always)]
+    pub(super) fn born(spec: Spec, birth: Birth, vtable: &'static Vtable) -> NonNull<Self> {
+        let node = pool::place(&vtable.memory).cast();
+        // SAFETY: M2: the place is as large as a node, which begins with a header, and ours alone.
+        unsafe { node.write(Self::new(spec, birth, vtable)) };
+        node
+    }
+
+    /// # Safety
+    /// K4: the last reference to the node is gone.
+    pub(super) unsafe fn free(node: NonNull<Self>) {
+        // SAFETY: K4, K6: no reference to the node is left.
+        let vtable = unsafe { node.as_ref() }.vtable;
+        // The stage has nothing left to drop: the outcome was taken or dropped before (K2, K3).
+        // SAFETY: K4: as above.
+        unsafe { node.drop_in_place() };
+        // SAFETY: M1, M2: it is from `born`, and no code uses it any more.
+        unsafe { pool::free(node.cast(), &vtable.memory) };
+    }
+
+    #[inline(always)]
+    fn new(spec: Spec, birth: Birth, vtable: &'static Vtable) -> Self {
         let state = match birth {
             Birth::Spawned => StateWord::spawned(spec.bits),
             Birth::Refused => StateWord::refused(spec.bits),

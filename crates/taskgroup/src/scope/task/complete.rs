@@ -1,11 +1,8 @@
 //! The end of a task: its outcome is made, its failure is judged, its owner is told of it.
 
-use super::ended::{End, Judged};
-use super::header::Step;
-use super::kept::OutcomeCell;
-use super::outcome::{JoinError, classify};
-use super::output::TaskOutput;
-use super::stage::{Stage, Task};
+use super::ended::{End, Judged, NoValue};
+use super::header::{Change, Step, TaskRef};
+use super::outcome::classify;
 use super::state::OutcomeIs;
 use crate::error::{Failed, Fault, Interval, Member, TaskError};
 use crate::gate::{self, Payload};
@@ -14,23 +11,20 @@ use crate::scope::events;
 use crate::scope::group::pass_on;
 use crate::scope::how::Ending;
 
-impl<F> Task<F>
-where
-    F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
-{
+impl TaskRef {
     /// The caller has `RUNNING` (K1).
-    #[inline]
-    pub(super) fn complete(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
-        let header = &self.header;
+    #[inline(always)]
+    pub(super) fn complete(&self, end: End) -> Step {
+        let header = self.header();
         if header.scope().is_none_or(|inside| !inside.has_rare()) {
             match end {
-                End::Value(value) => {
+                End::Value => {
                     events::ended(header, || Ending::Value);
-                    return self.finish(Fate::Done, move || Ok(value));
+                    return self.finish(Judged::Value);
                 }
                 End::Cancelled => {
                     events::ended(header, || Ending::Cancelled);
-                    return self.finish(Fate::Cancelled, || Err(header.cancelled()));
+                    return self.finish(Judged::Cancelled);
                 }
                 End::Failed(_) => {}
             }
@@ -39,24 +33,29 @@ where
     }
 
     /// Puts the outcome into the stage, or drops it.
-    #[inline]
-    fn finish<R>(&self, fate: Fate, outcome: R) -> Step
-    where
-        R: FnOnce() -> Result<<F::Output as TaskOutput>::Value, JoinError>,
-    {
+    #[inline(always)]
+    fn finish(&self, ended: Judged) -> Step {
+        let header = self.header();
+        let fate = ended.fate();
         if fate == Fate::Cancelled {
-            self.header.ended_cancelled();
+            header.ended_cancelled();
         }
-        let outcome = if self.header.is_detached() {
-            if std::mem::needs_drop::<R>() {
-                // K3: the joiner is gone, so the outcome is dropped here.
-                self.drop_outcome(|| drop(outcome));
+        let outcome = if header.is_detached() {
+            // K3: the joiner is gone, so the outcome is dropped here.
+            match ended {
+                Judged::Cancelled => {}
+                Judged::Value if !header.vtable.drops_value => {}
+                Judged::Value => self.drop_outcome(),
+                Judged::Failed(..) => self.or_fail(gate::drop_value(ended)),
             }
             OutcomeIs::Dropped
         } else {
-            let outcome = Stage::Outcome(OutcomeCell::new(Some(outcome())));
-            // Empty: an assignment would look what there is to drop.
-            std::mem::forget(std::mem::replace(self.own_stage(), outcome));
+            // A value is there already.
+            match ended {
+                Judged::Value => {}
+                Judged::Cancelled => self.change(Change::Fail(NoValue::Cancelled(header.reason()))),
+                Judged::Failed(failed, _) => self.change(Change::Fail(NoValue::Failed(failed))),
+            }
             OutcomeIs::InStage
         };
         Step::Ended { fate, outcome }
@@ -64,10 +63,10 @@ where
 
     /// Where there may be something to tell.
     #[cold]
-    fn complete_with_care(&self, end: End<<F::Output as TaskOutput>::Value>) -> Step {
-        let header = &self.header;
+    fn complete_with_care(&self, end: End) -> Step {
+        let header = self.header();
         let mut ended = match end {
-            End::Value(value) => Judged::Value(value),
+            End::Value => Judged::Value,
             End::Cancelled => Judged::Cancelled,
             End::Failed(failed) => self.judge(*failed),
         };
@@ -80,12 +79,13 @@ where
             .filter(|_| !matches!(ended, Judged::Failed(..)));
         let failed_by_them = first_adopted.is_some();
         if let Some(member) = first_adopted {
-            let failed = Judged::Failed(member.to_task_error(), None);
-            let lost = std::mem::replace(&mut ended, failed);
-            gate::drop_or_report("the value of a task", lost);
+            if let Judged::Value = ended {
+                self.lose_value();
+            }
+            ended = Judged::Failed(member.to_task_error(), None);
         }
         events::ended(header, || match &ended {
-            Judged::Value(_) => Ending::Value,
+            Judged::Value => Ending::Value,
             Judged::Cancelled => Ending::Cancelled,
             Judged::Failed(failed, _) => Ending::Failed(failed.clone()),
         });
@@ -100,13 +100,12 @@ where
         for member in adopted {
             header.owner.adopt_failure(member);
         }
-        let fate = ended.fate();
-        self.finish(fate, move || ended.into_result(header))
+        self.finish(ended)
     }
 
     /// What it is that the task failed with.
-    fn judge(&self, failed: Failed) -> Judged<<F::Output as TaskOutput>::Value> {
-        let header = &self.header;
+    fn judge(&self, failed: Failed) -> Judged {
+        let header = self.header();
         let error = match failed.fault {
             Fault::Error(error) => error,
             Fault::Panic(_) => return Judged::failed(Member::failed(header.info(), failed)),
@@ -125,13 +124,18 @@ where
         }
     }
 
+    /// Drops the outcome. By K3.
     #[cold]
-    pub(super) fn drop_outcome(&self, drop_it: impl FnOnce()) {
-        if let Err(payload) = gate::call_apart(drop_it) {
-            let info = self.header.info();
-            self.header
-                .owner
-                .adopt_failure(Member::from_panic(info, payload, Interval::now()));
+    pub(super) fn drop_outcome(&self) {
+        self.or_fail(self.empty_stage());
+    }
+
+    /// A panic of that is a failure of the group.
+    fn or_fail(&self, dropped: Result<(), Payload>) {
+        if let Err(payload) = dropped {
+            let header = self.header();
+            let member = Member::from_panic(header.info(), payload, Interval::now());
+            header.owner.adopt_failure(member);
         }
     }
 
@@ -139,19 +143,10 @@ where
     /// (K1).
     #[cold]
     pub(super) fn fail(&self, payload: Payload) -> Step {
-        if matches!(self.own_stage(), Stage::Outcome(_)) {
-            // The outcome is there already, so what unwound came after it. The end of the task
-            // tells the others.
-            gate::report("the end of a task", payload);
-            return Step::Ended {
-                fate: Fate::Failed,
-                outcome: OutcomeIs::InStage,
-            };
-        }
-        if let Err(second) = gate::call_apart(|| *self.own_stage() = Stage::Empty) {
+        if let Err(second) = self.empty_stage() {
             gate::discard(second);
         }
-        let header = &self.header;
+        let header = self.header();
         let member = Member::from_panic(header.info(), payload, Interval::now());
         let failed = member.to_task_error();
         let told = gate::call(|| {
@@ -161,6 +156,6 @@ where
         if let Err(payload) = told {
             gate::report("the failure of a task", payload);
         }
-        self.finish(Fate::Failed, || Err(JoinError::Failed(failed)))
+        self.finish(Judged::Failed(failed, None))
     }
 }

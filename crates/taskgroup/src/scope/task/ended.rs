@@ -1,59 +1,49 @@
-//! How a task ended, before others are told: with a value, as cancelled, or with a failure.
+//! How a task ended, before others are told: with a value, as cancelled, or with a failure. The
+//! value itself is in the stage.
 
-use super::header::Header;
-use super::outcome::JoinError;
 use crate::error::{Began, Failed, Fault, Member, TaskError};
-use crate::gate::Payload;
 use crate::progress::Fate;
-use crate::scope::cancelled::Cancelled;
+use crate::reason::CancelReason;
 
 /// How the future of a task ended.
-pub(super) enum End<V> {
-    Value(V),
+pub(super) enum End {
+    Value,
     /// Boxed: a node is no larger for it.
     Failed(Box<Failed>),
     Cancelled,
 }
 
-impl<V> End<V> {
+impl End {
     #[cold]
-    pub(super) fn panic(payload: Payload, began: Began) -> Self {
-        Self::Failed(Box::new(Failed::new(Fault::Panic(payload), began)))
+    pub(super) fn failed(fault: Fault, began: Began) -> Self {
+        Self::Failed(Box::new(Failed::new(fault, began)))
     }
 }
 
 /// How a task ended.
-pub(super) enum Judged<V> {
-    Value(V),
+pub(super) enum Judged {
+    Value,
     Cancelled,
     /// And the failure that its owner has to be told of, unless it has it already.
     Failed(TaskError, Option<Member>),
 }
 
-impl<V> Judged<V> {
+impl Judged {
     pub(super) fn failed(member: Member) -> Self {
         Self::Failed(member.to_task_error(), Some(member))
     }
 
     pub(super) fn fate(&self) -> Fate {
         match self {
-            Self::Value(_) => Fate::Done,
+            Self::Value => Fate::Done,
             Self::Cancelled => Fate::Cancelled,
             Self::Failed(..) => Fate::Failed,
         }
     }
-
-    pub(super) fn into_result(self, header: &Header) -> Result<V, JoinError> {
-        match self {
-            Self::Value(value) => Ok(value),
-            Self::Cancelled => Err(header.cancelled()),
-            Self::Failed(failed, _) => Err(JoinError::Failed(failed)),
-        }
-    }
 }
 
-impl Header {
-    pub(super) fn cancelled(&self) -> JoinError {
-        JoinError::Cancelled(Cancelled::plain(self.reason()))
-    }
+/// Why a task has no value: what becomes of it is in its outcome.
+pub(super) enum NoValue {
+    Cancelled(CancelReason),
+    Failed(TaskError),
 }

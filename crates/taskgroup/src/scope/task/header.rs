@@ -24,9 +24,9 @@
 //!
 //! # What the pointers are good for
 //!
-//! - **K6** A pointer to a node is the one that `Task::allocate` got. So it is valid for the
-//!   whole node. The header is the node's first field. The table in the header is the one made for
-//!   the type of the node, and its functions are called in no other way.
+//! - **K6** A pointer to a node is the one that `Header::born` got. So it is valid for the whole
+//!   node. The header is the node's first field. The table in the header is the one made for the
+//!   type of the node, and its functions are called in no other way.
 //! - **K7** A borrow of the stage ends before the next one begins. A poll and the drop of a future
 //!   or of an outcome keep theirs while foreign code runs. That code finds the bits of K1–K3 as
 //!   they were, so it has no way to the stage. A future is dropped where it was written, and
@@ -37,10 +37,14 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::task::Context;
 
+use super::ended::{End, NoValue};
 use super::extra::{Extra, Inside};
 use super::label::Label;
+use super::pool::Memory;
 use super::state::{OutcomeIs, SHIELDED, Snapshot, StateWord};
+use crate::error::BoxError;
 use crate::gate::Payload;
 use crate::progress::Fate;
 use crate::reason::CancelReason;
@@ -67,20 +71,49 @@ pub(crate) struct Header {
 
 /// What depends on the future.
 pub(super) struct Vtable {
-    /// One step, for the thread that has `RUNNING`.
-    pub(super) step: fn(&TaskRef, Allowed) -> Step,
-    /// Ends the task as panicked, for the thread that has `RUNNING`: code unwound that no part of
-    /// the step caught.
-    pub(super) fail: fn(&TaskRef, Payload) -> Step,
-    /// Drops the outcome. By K3.
-    pub(super) drop_outcome: fn(&TaskRef),
-    /// Whether the future has not ended. For the thread that has `RUNNING`.
-    pub(super) has_future: fn(&TaskRef) -> bool,
-    /// Where the outcome is: an `UnsafeCell<Option<Result<V, JoinError>>>`. By K2 for the joiner
-    /// after `DONE`.
-    pub(super) outcome: unsafe fn(&TaskRef) -> NonNull<()>,
-    /// Frees a node to which there is no reference.
-    pub(super) free: unsafe fn(NonNull<Header>),
+    /// Polls the future, for the thread that has `RUNNING`.
+    pub(super) poll: fn(&TaskRef, &mut Context<'_>) -> Polled,
+    /// By K1 or by K3.
+    pub(super) change: fn(&TaskRef, Change<'_>),
+    /// What the stage is. By K1, or by K2 for the joiner after `DONE`.
+    pub(super) look: unsafe fn(&TaskRef) -> StageIs,
+    /// The memory of the node.
+    pub(super) memory: Memory,
+    /// Whether a value does something when it is dropped.
+    pub(super) drops_value: bool,
+}
+
+/// What came of a poll.
+pub(super) enum Polled {
+    Pending,
+    /// The value is the outcome in the stage, and the future is gone.
+    Value,
+    /// As `Value`, and the drop of the future has panicked.
+    DropPanicked(Payload),
+    /// The future is still there.
+    Failed(BoxError),
+}
+
+/// A change of the stage.
+pub(super) enum Change<'a> {
+    /// Drops what is there.
+    Empty,
+    /// Keeps how the future ended, if that was without a value. The stage is empty.
+    Keep(End),
+    /// Takes that out; leaves a value where it is.
+    Take(&'a mut End),
+    /// This becomes the outcome. The stage is empty.
+    Fail(NoValue),
+}
+
+/// What is in the stage.
+pub(super) enum StageIs {
+    Future,
+    /// The future has ended without a value.
+    Ended,
+    /// It is an `UnsafeCell<Option<Result<V, JoinError>>>`.
+    Outcome(NonNull<()>),
+    Empty,
 }
 
 /// What a step may do with the future.
@@ -239,10 +272,9 @@ impl Clone for TaskRef {
 impl Drop for TaskRef {
     fn drop(&mut self) {
         if self.header().state.drop_reference() {
-            let free = self.header().vtable.free;
             // SAFETY: K4: that was the last reference. What others did with theirs happened before
             // (Z1).
-            unsafe { free(self.0) };
+            unsafe { Header::free(self.0) };
         }
     }
 }

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::header::{Header, TaskRef};
+use super::header::{Header, StageIs, TaskRef};
 use super::kept::{Place, is_large};
 use super::outcome::JoinError;
 use crate::error::{Interval, Member};
@@ -152,6 +152,9 @@ impl TaskRef {
     /// K2: the task has ended, and the caller acts for its joiner.
     unsafe fn outcome(&self) -> NonNull<()> {
         // SAFETY: K2: the caller promises it.
-        unsafe { (self.header().vtable.outcome)(self) }
+        match unsafe { (self.header().vtable.look)(self) } {
+            StageIs::Outcome(outcome) => outcome,
+            _ => unreachable!("K2: the outcome is there until the joiner goes"),
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | `state` | the state word, by named transitions |
 //! | `birth` | how a header begins |
 //! | `stage` | one future, later its outcome, behind the header |
+//! | `step` | how it is polled or dropped, whatever its type |
 //! | `complete` | how its outcome is made and told |
 //! | `ended` | how the future ended, before others are told |
 //! | `reference` | polling, cancelling, linking and ending a task by a reference to it |
@@ -36,6 +37,7 @@ mod pool;
 mod reference;
 mod stage;
 mod state;
+mod step;
 mod waiting;
 mod waker;
 
@@ -43,11 +45,10 @@ pub(crate) use birth::Spec;
 pub(super) use header::Allowed;
 pub(crate) use header::{Header, TaskLink, TaskRef};
 pub(crate) use joiner::Joiner;
-pub(crate) use kept::is_large;
 pub use output::TaskOutput;
 pub(crate) use output::converted;
 pub(super) use reference::Driven;
-pub(crate) use stage::{new, refused};
+pub(crate) use stage::{Born, Maker, Node, new};
 pub(super) use state::Woken;
 pub(crate) use state::{BACKGROUND, LIMITED, SHIELDED, TOKIO};
 pub(crate) use waiting::WaitDone;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{BoxError, ErrorGroup, TaskError};
+use crate::error::{BoxError, ErrorGroup, TaskError, mentions};
 use crate::gate;
 use crate::progress::Fate;
 use crate::reason::CancelReason;
@@ -203,8 +203,8 @@ fn open_up(error: BoxError, scope: &Arc<Scope>) -> Result<(), BoxError> {
         text.push_str(&gate::text(&source));
         link = gate::source(source);
     }
-    let mentions = |reason: CancelReason| text.contains(&reason.to_string());
-    if !scope.reason().is_some_and(mentions) {
+    let is_mentioned = |reason: CancelReason| mentions(&text, &reason.to_string());
+    if !scope.reason().is_some_and(is_mentioned) {
         return Err(error);
     }
     let before = scope.masks();

@@ -51,53 +51,59 @@ thread_local! {
     };
 }
 
-/// The class of a type, if it has one, and the layout that its blocks have.
-const fn class_of<T>() -> (Option<usize>, Layout) {
-    let plain = Layout::new::<T>();
-    let class = plain.size().div_ceil(STEP);
-    if class == 0 || class > CLASSES || plain.align() > STEP {
-        return (None, plain);
-    }
-    match Layout::from_size_align(class * STEP, STEP) {
-        Ok(layout) => (Some(class - 1), layout),
-        Err(_) => (None, plain),
+/// The memory that a type takes.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    class: Option<usize>,
+    /// Of its class, or of the type.
+    layout: Layout,
+}
+
+impl Memory {
+    pub(super) const fn of<T>() -> Self {
+        const { assert!(size_of::<T>() > 0) };
+        let layout = Layout::new::<T>();
+        let class = layout.size().div_ceil(STEP);
+        if class <= CLASSES && layout.align() <= STEP {
+            if let Ok(layout) = Layout::from_size_align(class * STEP, STEP) {
+                let class = Some(class - 1);
+                return Self { class, layout };
+            }
+        }
+        let class = None;
+        Self { class, layout }
     }
 }
 
-/// A place for a value, to be written by the caller, for [`free`].
+/// A place for a value, to be written by the caller, for [`free`]. It is as large as its layout,
+/// and no one else's (M2).
 #[inline]
-pub(super) fn place<T>() -> NonNull<T> {
-    const { assert!(size_of::<T>() > 0) };
-    let (class, layout) = const { class_of::<T>() };
-    let kept = class.and_then(|class| POOL.try_with(|pool| pool.take(class)).ok()?);
+pub(super) fn place(memory: &Memory) -> NonNull<()> {
+    let kept = memory
+        .class
+        .and_then(|class| POOL.try_with(|pool| pool.take(class)).ok()?);
     let block = kept.unwrap_or_else(|| {
-        // SAFETY: M1: the layout is that of a class, or of a `T`, whose size is not zero.
-        let block = unsafe { alloc(layout) };
-        NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+        // SAFETY: M1: the layout is that of a class, or of a type whose size is not zero.
+        let block = unsafe { alloc(memory.layout) };
+        NonNull::new(block.cast()).unwrap_or_else(|| handle_alloc_error(memory.layout))
     });
-    // The block is as large as its layout, which is that of `T` or rounded up from it, and no one
-    // else else's (M2).
     block.cast()
 }
 
-/// Drops the value and takes its memory back.
+/// Takes memory back.
 ///
 /// # Safety
-/// M1: `place` is from [`place()`] of the same type. M2: a value was written there, and no code
-/// uses it any more.
+/// M1: `place` is from [`place()`] for the same memory. M2: no code uses it any more.
 #[inline]
-pub(super) unsafe fn free<T>(place: NonNull<T>) {
-    // SAFETY: M2: there is a value, and it is ours alone.
-    unsafe { place.drop_in_place() };
-    let (class, layout) = const { class_of::<T>() };
+pub(super) unsafe fn free(place: NonNull<()>, memory: &Memory) {
     let block = place.cast::<Block>();
-    let kept = class.is_some_and(|class| {
+    let kept = memory.class.is_some_and(|class| {
         let keep = |pool: &Pool| pool.put(class, block);
         POOL.try_with(keep).unwrap_or(false)
     });
     if !kept {
         // SAFETY: M1: it was allocated with this layout.
-        unsafe { dealloc(block.as_ptr().cast(), layout) };
+        unsafe { dealloc(block.as_ptr().cast(), memory.layout) };
     }
 }
 
@@ -167,7 +173,7 @@ mod tests {
     use super::*;
 
     fn leak<T>(value: T) -> NonNull<T> {
-        let place = place();
+        let place = place(&Memory::of::<T>()).cast();
         // SAFETY: M2: it is a place for such a value, and ours alone.
         unsafe {
             place.write(value);
@@ -180,7 +186,7 @@ mod tests {
         for place in places {
             // SAFETY: M1, M2: each is from `leak`, and is freed once.
             unsafe {
-                free(place);
+                free(place.cast(), &Memory::of::<T>());
             }
         }
     }

@@ -6,7 +6,6 @@ use std::task::Waker;
 
 use super::header::{Allowed, Header, STARTED, Step, TaskRef};
 use super::state::{GivenUp, OutcomeIs, TOKIO, Woken};
-use crate::gate;
 use crate::progress::Fate;
 use crate::scope::events;
 use crate::scope::tree::{CANCELLED, Dropping, Scope};
@@ -32,14 +31,6 @@ impl TaskRef {
     pub(in crate::scope) fn poll_once(self) -> Option<Self> {
         self.header().state.begin();
         self.take_step(Allowed::Poll)
-    }
-
-    /// One step, as the thread that has `RUNNING`. Nothing unwinds out of it (G2).
-    #[inline]
-    fn step(&self, allowed: Allowed) -> Step {
-        let vtable = self.header().vtable;
-        gate::call(|| (vtable.step)(self, allowed))
-            .unwrap_or_else(|payload| (vtable.fail)(self, payload))
     }
 
     /// Takes one step. The caller has `RUNNING`.
@@ -108,7 +99,7 @@ impl TaskRef {
     /// that it may not.
     fn drop_in_place(self) {
         let header = self.header();
-        if (header.vtable.has_future)(&self) && header.holds() == 0 {
+        if self.has_future() && header.holds() == 0 {
             self.drive(Allowed::Drop);
         } else {
             // A guard came to life meanwhile, or the task is winding up: its driver has to poll it.
@@ -227,7 +218,7 @@ impl TaskRef {
         }
         if todo.drop_outcome {
             // K3: the joiner went meanwhile.
-            (header.vtable.drop_outcome)(self);
+            self.drop_outcome();
         }
         header.tell_owner(fate);
     }

@@ -2,37 +2,38 @@
 //!
 //! The invariants K1–K7 stand in [`header`](super::header): which thread may touch the stage, and
 //! what keeps the node. The future is never moved: it is polled and dropped where it was built.
+//!
+//! All that depends on the type of the future is here, and it is little: a program contains it once
+//! for each kind of child. What is the same for all children is in `step` and `complete`, which
+//! reach the stage through the [`Vtable`].
 
 #![allow(unsafe_code)]
 
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use super::birth::{Birth, Spec};
-use super::ended::End;
-use super::extra::Inside;
-use super::header::{Allowed, Header, Step, TaskRef, Vtable};
+use super::ended::{End, NoValue};
+use super::header::{Change, Header, Polled, StageIs, TaskRef, Vtable};
 use super::joiner::Joiner;
 use super::kept::{Boxing, OutcomeCell, is_large};
 use super::outcome::JoinError;
 use super::output::{TaskOutput, converted};
-use super::pool;
-use super::state::LIMITED;
-use crate::error::{Began, BoxError};
-use crate::gate::{self, Payload};
+use super::pool::Memory;
+use crate::gate;
+use crate::reason::CancelReason;
 use crate::scope::cancelled::Cancelled;
-use crate::scope::current;
 use crate::scope::events;
-use crate::scope::section::poll_winding;
-use crate::scope::tree::{self, Scope};
 use crate::sync::UnsafeCell;
 
-pub(super) enum Stage<F: Future<Output: TaskOutput>> {
+enum Stage<F: Future<Output: TaskOutput>> {
     Future(F),
-    /// The future has ended; what it left inside the task has not.
-    Winding(End<<F::Output as TaskOutput>::Value>),
-    /// Until the joiner takes it.
+    /// The future has ended without a value; what it left inside the task has not.
+    NoValue(End),
+    /// Until the joiner takes it. A value is here as soon as the future has ended.
     Outcome(OutcomeCell<<F::Output as TaskOutput>::Value>),
     Empty,
 }
@@ -40,49 +41,130 @@ pub(super) enum Stage<F: Future<Output: TaskOutput>> {
 /// The node of a task.
 // The header comes first: a pointer to it is one to the node.
 #[repr(C)]
-pub(super) struct Task<F: Future<Output: TaskOutput>> {
-    pub(super) header: Header,
+struct Task<F: Future<Output: TaskOutput>> {
+    header: Header,
     stage: UnsafeCell<Stage<F>>,
 }
 
-/// A new task, which the caller submits to its driver, and its joiner. The token of its owner has
-/// been taken. The future is not large.
+/// Makes a node. `'table` stands for the type of its future: no other node has the same lifetime.
+#[derive(Clone, Copy)]
+pub(crate) struct Maker<'table> {
+    table: &'static Vtable,
+    of_type: PhantomData<fn(&'table ()) -> &'table ()>,
+}
+
+/// A new node that has a header and no stage yet.
+pub(crate) struct Node<'table> {
+    born: Born,
+    of_type: PhantomData<fn(&'table ()) -> &'table ()>,
+}
+
+/// A new task, with its future.
+pub(crate) struct Born {
+    node: NonNull<Header>,
+    /// It was refused, and has ended.
+    refused: Option<CancelReason>,
+}
+
+impl<'table> Maker<'table> {
+    /// The node of a task whose token has been taken.
+    #[inline(always)]
+    pub(crate) fn node(self, spec: Spec) -> Node<'table> {
+        let node = Header::born(spec, Birth::Spawned, self.table);
+        self.born(node, None)
+    }
+
+    /// The node of a task that has ended before it began.
+    pub(crate) fn refused(self, spec: Spec, reason: CancelReason) -> Node<'table> {
+        let node = Header::born(spec, Birth::Refused, self.table);
+        self.born(node, Some(reason))
+    }
+
+    #[inline]
+    fn born(self, node: NonNull<Header>, refused: Option<CancelReason>) -> Node<'table> {
+        Node {
+            born: Born { node, refused },
+            of_type: PhantomData,
+        }
+    }
+}
+
+impl Born {
+    /// The task, which the caller submits to its driver, unless it was refused. Then its future is
+    /// dropped; a panic of that goes to the caller.
+    #[inline]
+    pub(crate) fn begin(self) -> Option<TaskRef> {
+        // SAFETY: K4, K6: it is a new node, born with a reference for its driver. If it was
+        // refused, there is none, and this one is not dropped.
+        let task = ManuallyDrop::new(unsafe { TaskRef::from_raw(self.node) });
+        let Some(reason) = self.refused else {
+            events::spawned(task.header());
+            return Some(ManuallyDrop::into_inner(task));
+        };
+        // K2: the caller has its joiner.
+        let dropped = gate::call(|| task.change(Change::Empty));
+        task.change(Change::Fail(NoValue::Cancelled(reason)));
+        if let Err(payload) = dropped {
+            gate::resume(payload);
+        }
+        None
+    }
+}
+
+/// A new task and its joiner, unless `make` gives none.
 #[inline]
-pub(crate) fn new<F, V>(spec: Spec, future: F) -> (TaskRef, Joiner<V>)
+pub(crate) fn new<F, V, R>(
+    future: F,
+    make: impl for<'table> FnOnce(Maker<'table>) -> Result<Node<'table>, R>,
+) -> Result<(Born, Joiner<V>), (R, F)>
 where
     F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
     V: Send + 'static,
 {
-    let node = if const { is_large::<V>() } {
-        Task::allocate(spec, Birth::Spawned, || Stage::Future(Boxing { future }))
+    if const { is_large::<F>() } {
+        new_as(future, make, Box::pin)
     } else {
-        Task::allocate(spec, Birth::Spawned, || Stage::Future(future))
+        new_as(future, make, |future| future)
+    }
+}
+
+/// As [`new`]. `kept` is the form in which the task has its future: that is not large.
+#[inline]
+fn new_as<G, F, V, R>(
+    future: G,
+    make: impl for<'table> FnOnce(Maker<'table>) -> Result<Node<'table>, R>,
+    kept: impl FnOnce(G) -> F,
+) -> Result<(Born, Joiner<V>), (R, G)>
+where
+    F: Future<Output: TaskOutput<Value = V>> + Send + 'static,
+    V: Send + 'static,
+{
+    let table = if const { is_large::<V>() } {
+        &Task::<Boxing<F>>::VTABLE
+    } else {
+        &Task::<F>::VTABLE
     };
-    // SAFETY: K4, K6: it is a new node, born with a reference for its driver.
-    let task = unsafe { TaskRef::from_raw(node) };
+    let maker = Maker {
+        table,
+        of_type: PhantomData,
+    };
+    let born = match make(maker) {
+        Ok(node) => node.born,
+        Err(refused) => return Err((refused, future)),
+    };
+    let future = kept(future);
+    if const { is_large::<V>() } {
+        // SAFETY: K6: the node is of this type: only the maker with its table gives out a `Node` of
+        // this lifetime. It is new, and has no stage.
+        unsafe { Task::set_stage(born.node, Stage::Future(Boxing { future })) };
+    } else {
+        // SAFETY: K6: as above.
+        unsafe { Task::set_stage(born.node, Stage::Future(future)) };
+    }
     // SAFETY: K2, K4, K6: it is born with a reference for its one joiner. It keeps values as the
     // joiner looks for them: of type `V`, or of type `Box<V>` if they are large.
-    let joiner = unsafe { Joiner::from_raw(node) };
-    events::spawned(task.header());
-    (task, joiner)
-}
-
-/// The joiner of a task that was refused: it has ended before it began.
-pub(crate) fn refused<V: Send + 'static>(spec: Spec, cancelled: Cancelled) -> Joiner<V> {
-    let node = if const { is_large::<V>() } {
-        refused_node::<Box<V>>(spec, cancelled)
-    } else {
-        refused_node::<V>(spec, cancelled)
-    };
-    // SAFETY: K2, K4, K6: it is a new node, born with a reference for its one joiner. It keeps
-    // values as in `new`.
-    unsafe { Joiner::from_raw(node) }
-}
-
-fn refused_node<K: Send + 'static>(spec: Spec, cancelled: Cancelled) -> NonNull<Header> {
-    let outcome = || Stage::Outcome(OutcomeCell::new(Some(Err(JoinError::Cancelled(cancelled)))));
-    // There never was a future.
-    Task::<std::future::Pending<Result<K, BoxError>>>::allocate(spec, Birth::Refused, outcome)
+    let joiner = unsafe { Joiner::from_raw(born.node) };
+    Ok((born, joiner))
 }
 
 impl<F> Task<F>
@@ -90,30 +172,22 @@ where
     F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
 {
     const VTABLE: Vtable = Vtable {
-        step: |task, allowed| Self::of(task).step(task, allowed),
-        fail: |task, payload| Self::of(task).fail(payload),
-        has_future: |task| Self::of(task).has_future(),
-        drop_outcome: |task| {
-            let task = Self::of(task);
-            task.drop_outcome(|| *task.own_stage() = Stage::Empty);
-        },
-        outcome: Self::outcome,
-        free: Self::free,
+        poll: Self::poll,
+        change: |task, change| Self::of(task).change(change),
+        look: Self::look,
+        memory: Memory::of::<Self>(),
+        drops_value: std::mem::needs_drop::<<F::Output as TaskOutput>::Value>(),
     };
 
+    /// # Safety
+    /// K6: it is a new node of this type, without a stage.
     #[inline]
-    fn allocate(spec: Spec, birth: Birth, stage: impl FnOnce() -> Stage<F>) -> NonNull<Header> {
-        // First: so the node is written where it stays. If making it panics (the name) the place is
-        // lost.
-        let node = pool::place::<Self>();
-        // SAFETY: M2: the place is as large as a node, and ours alone.
-        unsafe {
-            node.write(Self {
-                header: Header::new(spec, birth, &Self::VTABLE),
-                stage: UnsafeCell::new(stage()),
-            });
-        }
-        node.cast()
+    unsafe fn set_stage(node: NonNull<Header>, stage: Stage<F>) {
+        let node: NonNull<Self> = node.cast();
+        // SAFETY: K6: the pointer is valid for the whole node.
+        let place = unsafe { &raw mut (*node.as_ptr()).stage };
+        // SAFETY: K6: as above, and nothing else has the node yet.
+        unsafe { place.write(UnsafeCell::new(stage)) };
     }
 
     fn of(task: &TaskRef) -> &Self {
@@ -122,162 +196,80 @@ where
         unsafe { task.as_raw().cast::<Self>().as_ref() }
     }
 
-    /// # Safety
-    /// K4: the last reference to the node is gone.
-    unsafe fn free(node: NonNull<Header>) {
-        // SAFETY: K4, K6: no reference to the node is left, and `allocate` wrote it for this table.
-        unsafe { pool::free(node.cast::<Self>()) };
-    }
-
-    /// # Safety
-    /// K2: the task has ended, and the caller acts for its joiner.
-    unsafe fn outcome(task: &TaskRef) -> NonNull<()> {
-        // SAFETY: K2: the caller acts for the joiner, so nothing is written to the stage but
-        // through the cell in it.
-        match unsafe { &*Self::of(task).stage.get() } {
-            Stage::Outcome(outcome) => NonNull::from(outcome).cast(),
-            _ => unreachable!("K2: the outcome is there until the joiner goes"),
-        }
-    }
-
-    /// The caller has `RUNNING` (K1).
-    fn step(&self, task: &TaskRef, allowed: Allowed) -> Step {
-        let waker = task.waker();
-        let mut cx = Context::from_waker(&waker);
-        if self.header.has(LIMITED) {
-            self.header.stirs();
-        }
-        let _ambient = current::enter_task(task);
-        #[cfg(feature = "tracing")]
-        let _span = self.header.span.enter();
-        if self.has_future() {
-            let Some(end) = self.poll_future(task, &mut cx, allowed) else {
-                return Step::Pending;
-            };
-            let inside = self.header.scope();
-            if inside.is_none_or(|inside| inside.try_close_at_once()) {
-                return self.complete(end);
-            }
-            *self.own_stage() = Stage::Winding(end);
-        }
-        if let Some(inside) = self.header.scope() {
-            if poll_winding(&inside, &mut cx).is_pending() {
-                if self.header.is_cancelled() {
-                    events::cleaning(&self.header);
-                }
-                return Step::Pending;
-            }
-        }
-        let Stage::Winding(end) = std::mem::replace(self.own_stage(), Stage::Empty) else {
-            unreachable!("K1: a task is completed once, after its future has ended");
-        };
-        self.complete(end)
-    }
-
     /// The stage, for as long as one statement needs it. The caller has it by K1 or by K3.
     #[allow(clippy::mut_from_ref)]
-    pub(super) fn own_stage(&self) -> &mut Stage<F> {
+    fn own_stage(&self) -> &mut Stage<F> {
         // SAFETY: K1, K3: the stage is the caller's alone. K7: no other borrow of it is alive.
         unsafe { &mut *self.stage.get() }
     }
 
-    /// In place; the stage is empty even if that panics.
-    fn drop_future(&self) -> Result<(), Payload> {
-        if std::mem::needs_drop::<F>() {
-            gate::call_apart(|| *self.own_stage() = Stage::Empty)
+    /// The caller has `RUNNING` (K1).
+    fn poll(task: &TaskRef, cx: &mut Context<'_>) -> Polled {
+        let own = Self::of(task);
+        let Stage::Future(future) = own.own_stage() else {
+            unreachable!("the stage was looked at by the caller")
+        };
+        // SAFETY: K7: the future is not moved before it is dropped in place.
+        let future = unsafe { Pin::new_unchecked(future) };
+        let value = match future.poll(cx) {
+            Poll::Pending => return Polled::Pending,
+            Poll::Ready(output) => match converted(output) {
+                Ok(value) => value,
+                Err(error) => return Polled::Failed(error),
+            },
+        };
+        // The value takes the place of the future, so the drop of that comes first.
+        let dropped = if std::mem::needs_drop::<F>() {
+            gate::call_apart(|| *own.own_stage() = Stage::Empty)
         } else {
-            *self.own_stage() = Stage::Empty;
             Ok(())
+        };
+        own.replace(Stage::Outcome(OutcomeCell::new(Some(Ok(value)))));
+        match dropped {
+            Ok(()) => Polled::Value,
+            Err(payload) => Polled::DropPanicked(payload),
         }
     }
 
-    pub(super) fn has_future(&self) -> bool {
-        matches!(self.own_stage(), Stage::Future(_))
-    }
-
-    /// Polls the future, or drops it by the guard rule. Once it has ended the stage is empty. The
-    /// caller has `RUNNING` (K1).
-    fn poll_future(
-        &self,
-        task: &TaskRef,
-        cx: &mut Context<'_>,
-        allowed: Allowed,
-    ) -> Option<End<<F::Output as TaskOutput>::Value>> {
-        let header = &self.header;
-        let began = Began::now();
-        let first = header.is_new();
-        let mut may_poll = allowed == Allowed::Poll;
-        if !header.is_linked() {
-            // No canceller finds it, so it asks.
-            let flags = header.owner.flags();
-            header.inherit(flags);
-            if flags & tree::NAMED != 0 {
-                task.link();
-            }
-            // S16: a task that was cancelled before its first poll never runs.
-            may_poll &= !(first && header.is_cancelled());
-        }
-        let mut end = None;
-        if may_poll {
-            if first {
-                header.set_started();
-                events::started(header);
-            }
-            let stage = self.own_stage();
-            let poll = || {
-                let Stage::Future(future) = stage else {
-                    unreachable!("the stage was looked at by the caller")
+    /// The caller has the stage by K1 or by K3.
+    fn change(&self, change: Change<'_>) {
+        let new = match change {
+            Change::Empty => return *self.own_stage() = Stage::Empty,
+            Change::Keep(end) => Stage::NoValue(end),
+            Change::Take(end) => match self.own_stage() {
+                Stage::NoValue(kept) => {
+                    *end = std::mem::replace(kept, End::Cancelled);
+                    Stage::Empty
+                }
+                _ => return,
+            },
+            Change::Fail(why) => {
+                let error = match why {
+                    NoValue::Cancelled(reason) => JoinError::Cancelled(Cancelled::plain(reason)),
+                    NoValue::Failed(failed) => JoinError::Failed(failed),
                 };
-                // SAFETY: K7: the future is not moved before it is dropped in place.
-                let future = unsafe { Pin::new_unchecked(future) };
-                future.poll(cx).map(converted)
-            };
-            // S43: dated before the drop of the future tells others.
-            let polled = gate::call(poll);
-            end = if polled.as_ref().is_err_and(gate::is_cut_off) && header.is_to_end() {
-                Some(End::Cancelled)
-            } else {
-                match began.polled(polled) {
-                    Poll::Ready(Ok(value)) => Some(End::Value(value)),
-                    Poll::Ready(Err(failed)) => Some(End::Failed(Box::new(failed))),
-                    Poll::Pending => None,
-                }
-            };
-        }
-        if end.is_none() {
-            let to_drop = || {
-                allowed == Allowed::Drop
-                    || header.is_forced()
-                    || header.is_to_end() && header.holds() == 0
-            };
-            if !to_drop() {
-                // A task that only yields is polled again at once and asks then, so it need not be
-                // found. But one that keeps yielding has to show in the tree.
-                if first && header.is_scheduled() && !header.sees_cancel() {
-                    return None;
-                }
-                task.link();
-                if !to_drop() {
-                    let asks = |inside: Inside<'_, Scope>| inside.ask();
-                    if header.is_to_end() && header.scope().is_some_and(asks) {
-                        gate::wake_by_ref(cx.waker());
-                    }
-                    return None;
-                }
+                Stage::Outcome(OutcomeCell::new(Some(Err(error))))
             }
-            end = Some(End::Cancelled);
+        };
+        self.replace(new);
+    }
+
+    /// What is there has nothing to drop: an assignment would look what there is.
+    #[inline]
+    fn replace(&self, new: Stage<F>) {
+        std::mem::forget(std::mem::replace(self.own_stage(), new));
+    }
+
+    /// # Safety
+    /// The caller has the stage by K1, or acts for the joiner of a task that has ended (K2).
+    unsafe fn look(task: &TaskRef) -> StageIs {
+        // SAFETY: K1, K2: nothing is written to the stage meanwhile, but by the caller through the
+        // cell in it.
+        match unsafe { &*Self::of(task).stage.get() } {
+            Stage::Future(_) => StageIs::Future,
+            Stage::NoValue(_) => StageIs::Ended,
+            Stage::Outcome(outcome) => StageIs::Outcome(NonNull::from(outcome).cast()),
+            Stage::Empty => StageIs::Empty,
         }
-        if self.has_future() {
-            // A panic of that is no worse than an error.
-            if let Err(payload) = self.drop_future() {
-                if matches!(end, Some(End::Failed(_))) {
-                    gate::discard(payload);
-                } else {
-                    let lost = end.replace(End::panic(payload, began));
-                    gate::drop_or_report("the value of a task", lost);
-                }
-            }
-        }
-        end
     }
 }

@@ -18,20 +18,14 @@ impl Alarm {
     /// An alarm that will not ring, because its runtime has been shut down. What is polled is woken
     /// to find another clock.
     pub(super) fn silence(self, at: Instant) {
-        match self {
-            Self::Wake(waker) => waker.wake(),
-            Self::Deadline(scope) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.wake();
-                }
-            }
-            Self::Grace(ref scope, _)
-            | Self::Watch(ref scope, _)
-            | Self::Ask(ref scope)
-            | Self::Stuck(ref scope, ..) => {
-                let scope = scope.upgrade();
-                if let Some(runtime) = scope.and_then(|scope| Runtime::with_clock_for(&scope)) {
-                    runtime.timers().arm(&runtime, at, self);
+        let scope = self.scope();
+        match (self, scope) {
+            (Self::Wake(waker), _) => waker.wake(),
+            (_, None) => {}
+            (Self::Deadline(..), Some(scope)) => scope.wake(),
+            (alarm, Some(scope)) => {
+                if let Some(runtime) = Runtime::with_clock_for(&scope) {
+                    runtime.timers().arm(&runtime, at, alarm);
                 }
             }
         }
@@ -39,35 +33,28 @@ impl Alarm {
 
     /// The time has come.
     pub(super) fn fire(self) {
+        let scope = self.scope();
+        match (self, scope) {
+            (Self::Wake(waker), _) => waker.wake(),
+            (_, None) => {}
+            (Self::Deadline(_, ring) | Self::Ask(_, ring), Some(scope)) => ring(&scope),
+            (Self::Grace(_, grace, ring), Some(scope)) => ring(&scope, grace),
+            (Self::Watch(_, since, ring), Some(scope)) => ring(&scope, since),
+            (Self::Stuck(_, (changes, confirmed), ring), Some(scope)) => {
+                ring(&scope, changes, confirmed);
+            }
+        }
+    }
+
+    /// The scope that it rings for, if it is still there.
+    fn scope(&self) -> Option<Arc<Scope>> {
         match self {
-            Self::Wake(waker) => waker.wake(),
-            Self::Deadline(scope) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.expire_deadline();
-                }
-            }
-            Self::Grace(scope, grace) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.grace_over(grace);
-                }
-            }
-            Self::Ask(scope) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.look_again();
-                }
-            }
-            Self::Stuck(scope, changes, confirmed) => {
-                if let Some(scope) = scope.upgrade() {
-                    scope.look_if_stuck(changes, confirmed);
-                }
-            }
-            Self::Watch(scope, since) => {
-                if let Some(scope) = scope.upgrade() {
-                    // First, as what tells of it may panic.
-                    watch_since(&scope, since);
-                    waiting::still_waiting(&scope, since.elapsed());
-                }
-            }
+            Self::Wake(_) => None,
+            Self::Deadline(scope, _)
+            | Self::Grace(scope, ..)
+            | Self::Watch(scope, ..)
+            | Self::Ask(scope, _)
+            | Self::Stuck(scope, ..) => scope.upgrade(),
         }
     }
 }
@@ -78,7 +65,7 @@ impl Alarm {
 pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm> {
     let at = Instant::now().checked_add(grace)?;
     let runtime = runtime_of_grace(scope, grace)?;
-    let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+    let alarm = Alarm::Grace(Arc::downgrade(scope), grace, Scope::grace_over);
     Some(SetAlarm::new(&runtime, at, alarm))
 }
 
@@ -86,7 +73,7 @@ pub(crate) fn set_grace(scope: &Arc<Scope>, grace: Duration) -> Option<SetAlarm>
 #[cfg(feature = "runner")]
 pub(crate) fn ring_grace(scope: &Arc<Scope>, grace: Duration) {
     if let Some(runtime) = runtime_of_grace(scope, grace) {
-        let alarm = Alarm::Grace(Arc::downgrade(scope), grace);
+        let alarm = Alarm::Grace(Arc::downgrade(scope), grace, Scope::grace_over);
         ring_in(&runtime, grace, alarm);
     }
 }
@@ -109,7 +96,14 @@ fn watch_since(scope: &Arc<Scope>, since: Instant) {
     if scope.is_closed() {
         return;
     }
-    ring(scope, WATCH, Alarm::Watch(Arc::downgrade(scope), since));
+    let alarm = Alarm::Watch(Arc::downgrade(scope), since, still_waits);
+    ring(scope, WATCH, alarm);
+}
+
+fn still_waits(scope: &Arc<Scope>, since: Instant) {
+    // First, as what tells of it may panic.
+    watch_since(scope, since);
+    waiting::still_waiting(scope, since.elapsed());
 }
 
 /// Rings after `pause` where `scope` has a clock, and is not taken back.

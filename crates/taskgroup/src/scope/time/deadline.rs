@@ -64,7 +64,7 @@ impl Scope {
         let Some(runtime) = runtime() else {
             return self.wake();
         };
-        let alarm = Alarm::Deadline(Arc::downgrade(self));
+        let alarm = Alarm::Deadline(Arc::downgrade(self), Self::expire_deadline);
         let mut alarm = Some(SetAlarm::new(&runtime, at, alarm));
         {
             let mut state = state.lock();

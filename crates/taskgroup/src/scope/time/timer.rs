@@ -5,15 +5,19 @@
 //! taken away again leaves it as it is (it wakes, finds nothing due, and sleeps on), so a deadline
 //! that is met touches no timer.
 //!
-//! Nor is it sorted. Alarms are *young* until the sleeper wakes: they lie in a slab, in and out in
-//! constant time. What the sleeper then still finds there it sorts by time, once. So only an alarm
-//! that outlives another one pays for an order.
+//! Nor is it sorted. Alarms lie in a slab, in and out in constant time, and are *young* until the
+//! sleeper wakes. What the sleeper then still finds it sorts by time, once. So only an alarm that
+//! outlives another one pays for an order.
+//!
+//! What an alarm does is a function that comes along with it. So a program that sets no deadline,
+//! for example, does not contain the code for one that has passed.
 //!
 //! - **Y1** `is_silent` is set once, under the lock under which the alarms are taken away. So an
 //!   alarm that is armed under the lock either is among those or finds the flag. If a thread reads
 //!   the flag without the lock and misses it, its alarm is silenced.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::mem::take;
 use std::sync::atomic::AtomicBool;
@@ -32,14 +36,14 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 pub(crate) enum Alarm {
     /// A deadline without a scope: its next poll looks at the clock.
     Wake(StoredWaker),
-    Deadline(Weak<Scope>),
-    Grace(Weak<Scope>, Duration),
+    Deadline(Weak<Scope>, fn(&Arc<Scope>)),
+    Grace(Weak<Scope>, Duration, fn(&Arc<Scope>, Duration)),
     /// The grace was over at this instant and the group has not ended.
-    Watch(Weak<Scope>, Instant),
+    Watch(Weak<Scope>, Instant, fn(&Arc<Scope>, Instant)),
     /// A scope that was told to end is kept by sections, and looks again whether they are in use.
-    Ask(Weak<Scope>),
+    Ask(Weak<Scope>, fn(&Arc<Scope>)),
     /// A group with a limit waited for itself, after so many changes and confirmations.
-    Stuck(Weak<Scope>, u64, u32),
+    Stuck(Weak<Scope>, (u64, u32), fn(&Arc<Scope>, u64, u32)),
 }
 
 /// Names an alarm, to disarm it.
@@ -48,7 +52,6 @@ pub(crate) struct TimerKey {
     at: Instant,
     /// In the order of their arming: alarms that are due at the same instant ring in that order.
     number: u64,
-    /// Its place while it is young.
     place: u32,
 }
 
@@ -67,14 +70,25 @@ pub(crate) struct Timers {
 
 #[derive(Default)]
 struct Alarms {
-    young: Vec<Option<(TimerKey, Alarm)>>,
-    /// Places in `young` that are free, unless one was taken since or is gone.
+    places: Vec<Place>,
+    /// Places that are free, unless one was taken since or is gone.
     free: Vec<u32>,
-    /// In the order of their ringing.
-    sorted: BTreeMap<TimerKey, Alarm>,
+    /// Places of young alarms. A place stays here when its alarm goes.
+    young: Vec<u32>,
+    /// The keys of all others, and of some that have gone. The earliest is on top.
+    sorted: BinaryHeap<Reverse<TimerKey>>,
+    /// How many keys of alarms that have gone are in `sorted`.
+    gone: usize,
     numbers: u64,
     /// When the sleeper will wake; `None` while there is no sleeper.
     sleeper: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Place {
+    alarm: Option<(TimerKey, Alarm)>,
+    /// It is in the list of young ones.
+    is_young: bool,
 }
 
 pub(super) const NO_CLOCK: &str =
@@ -91,41 +105,79 @@ impl Alarms {
             number: self.numbers,
             place: 0,
         };
-        while let Some(place) = self.free.pop() {
-            if let Some(slot @ None) = self.young.get_mut(place as usize) {
-                key.place = place;
-                *slot = Some((key, alarm));
-                return key;
-            }
+        let is_free = |place: &u32| {
+            let place = self.places.get(*place as usize);
+            place.is_some_and(|place| place.alarm.is_none())
+        };
+        let free = std::iter::from_fn(|| self.free.pop()).find(is_free);
+        key.place = free.unwrap_or_else(|| {
+            self.places.push(Place::default());
+            u32::try_from(self.places.len() - 1).expect("fewer than 2^32 alarms")
+        });
+        let place = &mut self.places[key.place as usize];
+        place.alarm = Some((key, alarm));
+        if !place.is_young {
+            place.is_young = true;
+            self.young.push(key.place);
         }
-        key.place = u32::try_from(self.young.len()).expect("fewer than 2^32 alarms");
-        self.young.push(Some((key, alarm)));
         key
     }
 
     fn take(&mut self, key: TimerKey) -> Option<Alarm> {
-        let slot = self.young.get_mut(key.place as usize);
-        let own = slot.filter(|slot| matches!(slot, Some((known, _)) if *known == key));
-        match own {
-            Some(slot) => {
-                let (_, alarm) = slot.take()?;
-                self.free.push(key.place);
-                Some(alarm)
+        let place = self.places.get_mut(key.place as usize)?;
+        let (_, alarm) = place.alarm.take_if(|(known, _)| *known == key)?;
+        self.gone += usize::from(!place.is_young);
+        self.free.push(key.place);
+        Some(alarm)
+    }
+
+    /// The key on top, unless its alarm has gone.
+    fn first(&mut self) -> Option<TimerKey> {
+        while let Some(Reverse(key)) = self.sorted.peek().copied() {
+            let place = self.places.get(key.place as usize);
+            let alarm = place.and_then(|place| place.alarm.as_ref());
+            if alarm.is_some_and(|(known, _)| *known == key) {
+                return Some(key);
             }
-            None => self.sorted.remove(&key),
+            self.sorted.pop();
+            self.gone -= 1;
         }
+        None
     }
 
     /// Sorts some of the young ones; whether that was all of them.
     fn sort(&mut self) -> bool {
         let rest = self.young.len().saturating_sub(BATCH);
-        self.sorted.extend(self.young.drain(rest..).flatten());
+        for place in self.young.drain(rest..) {
+            if let Some(place) = self.places.get_mut(place as usize) {
+                place.is_young = false;
+                let key = place.alarm.as_ref().map(|(key, _)| Reverse(*key));
+                self.sorted.extend(key);
+            }
+        }
         if rest == 0 {
-            // The memory of a wide moment goes.
-            self.young.shrink_to(BATCH);
-            self.free = Vec::new();
+            self.tidy();
         }
         rest == 0
+    }
+
+    /// The memory of a wide moment goes. None of the alarms is young.
+    fn tidy(&mut self) {
+        if self.gone > BATCH.max(self.sorted.len() / 2) {
+            let places = &self.places;
+            self.sorted.retain(|Reverse(key)| {
+                let alarm = places.get(key.place as usize);
+                let alarm = alarm.and_then(|place| place.alarm.as_ref());
+                alarm.is_some_and(|(known, _)| known == key)
+            });
+            self.sorted.shrink_to(BATCH);
+            self.gone = 0;
+        }
+        let used = self.places.iter().rposition(|place| place.alarm.is_some());
+        self.places.truncate(used.map_or(0, |last| last + 1));
+        self.places.shrink_to(BATCH);
+        self.young.shrink_to(BATCH);
+        self.free.shrink_to(BATCH);
     }
 }
 
@@ -193,9 +245,7 @@ impl Timers {
             None => {
                 inner.sleeper = Some(at);
                 drop(inner);
-                runtime
-                    .handle()
-                    .spawn(sleeper(runtime.clone(), Silencing(Some(runtime.clone()))));
+                runtime.spawn(sleeper(runtime.clone(), Silencing(Some(runtime.clone()))));
             }
             Some(wakes) if at < wakes => {
                 inner.sleeper = Some(at);
@@ -251,11 +301,8 @@ impl Timers {
             inner = self.inner.lock();
         }
         let mut due = Vec::new();
-        while let Some(entry) = inner.sorted.first_entry() {
-            if entry.key().at > now {
-                break;
-            }
-            due.push(entry.remove());
+        while let Some(key) = inner.first().filter(|key| key.at <= now) {
+            due.extend(inner.take(key));
         }
         if !due.is_empty() {
             // AcqRel: BE1, with `rings`. A thread that reuses the memory of a waker that is gone
@@ -263,7 +310,7 @@ impl Timers {
             self.rings.fetch_add(1, Ordering::AcqRel);
             return Ok(due);
         }
-        let next = inner.sorted.first_key_value().map(|(key, _)| key.at);
+        let next = inner.first().map(|key| key.at);
         inner.sleeper = next;
         Err(next)
     }
@@ -305,13 +352,15 @@ impl Drop for Silencing {
             let mut inner = timers.inner.lock();
             // Release: Y1, with `is_silent`.
             timers.is_silent.store(true, Ordering::Release);
-            (take(&mut inner.young), take(&mut inner.sorted))
+            inner.sorted.clear();
+            take(&mut inner.places)
         };
         // AcqRel: BE1, as in `due`.
         timers.rings.fetch_add(1, Ordering::AcqRel);
-        let (young, sorted) = silenced;
-        for (key, alarm) in young.into_iter().flatten().chain(sorted) {
-            alarm.silence(key.at);
+        for place in silenced {
+            if let Some((key, alarm)) = place.alarm {
+                alarm.silence(key.at);
+            }
         }
     }
 }

@@ -134,9 +134,9 @@ impl SeenSection {
     }
 }
 
-/// Their addresses.
-fn sorted<'a>(seen: impl Iterator<Item = &'a SeenSection>) -> Vec<*const Scope> {
-    let mut addresses: Vec<_> = seen.map(|seen| seen.0.as_ptr()).collect();
+/// Their addresses, as numbers of the type that other lists are sorted by.
+fn sorted<'a>(seen: impl Iterator<Item = &'a SeenSection>) -> Vec<u64> {
+    let mut addresses: Vec<_> = seen.map(|seen| seen.0.as_ptr().addr() as u64).collect();
     addresses.sort_unstable();
     addresses
 }
@@ -173,8 +173,8 @@ impl Asking {
         let due = self.is_due();
         let known = sorted(self.known.iter());
         let to_ask = holding.iter().filter(|section| {
-            let section = Arc::as_ptr(section);
-            let is_in = |list: &[*const Scope]| list.binary_search(&section).is_ok();
+            let section = Arc::as_ptr(section).addr() as u64;
+            let is_in = |list: &[u64]| list.binary_search(&section).is_ok();
             !is_in(&known) || (due && is_in(&silent))
         });
         self.asked = to_ask.map(SeenSection::new).collect();
@@ -206,7 +206,8 @@ impl Asking {
         self.next = Some(next);
         // In a model time stands still, and without a clock it looks again when it is polled.
         if !cfg!(loom) {
-            alarm::ring(scope, self.pause, Alarm::Ask(Arc::downgrade(scope)));
+            let alarm = Alarm::Ask(Arc::downgrade(scope), Scope::look_again);
+            alarm::ring(scope, self.pause, alarm);
         }
     }
 

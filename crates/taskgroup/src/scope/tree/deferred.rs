@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::flags::{Flags, RARE};
 use super::{Deferred, Kind, Rare, Scope, ScopeData};
+use crate::scope::rarely::Rarely;
 
 impl Scope {
     pub(crate) fn defer(&self, future: Deferred) {
@@ -21,6 +22,14 @@ impl Scope {
         self.defer(future);
         self.leave();
         Ok(())
+    }
+
+    /// Has this scope run `deferred`, last in first out, and wait for it. A shielded task runs it,
+    /// after what was left there before. Without a runtime it is dropped.
+    pub(crate) fn adopt_cleanups(self: &Arc<Self>, deferred: Vec<Deferred>) {
+        if let Some(first) = deferred.first() {
+            (first.adopt)(self, deferred);
+        }
     }
 
     pub(in crate::scope) fn has_deferred(&self) -> bool {
@@ -83,7 +92,7 @@ impl ScopeData {
     pub(super) fn rare(&mut self, flags: &Flags) -> &mut Rare {
         self.rare.get_or_insert_with(|| {
             flags.set(RARE);
-            Box::default()
+            Rarely::default()
         })
     }
 

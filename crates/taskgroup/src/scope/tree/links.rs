@@ -34,3 +34,53 @@ pub(super) fn take_at<T>(
     }
     Some(taken)
 }
+
+/// Sorts by `index`; equals keep their order. What is sorted are numbers, so the sort of the
+/// standard library is compiled once for all lists.
+pub(super) fn sort_by_index<T>(list: &mut [T], index: impl Fn(&T) -> u32) {
+    if list.is_sorted_by_key(&index) {
+        return;
+    }
+    let numbered = (0_u64..).zip(&*list);
+    let mut places: Vec<u64> = numbered
+        .map(|(place, item)| u64::from(index(item)) << 32 | place)
+        .collect();
+    places.sort_unstable();
+    let from = |places: &[u64], to: usize| (places[to] & u64::from(u32::MAX)) as usize;
+    for first in 0..list.len() {
+        // One round of items that take each other's places.
+        let mut to = first;
+        while from(&places, to) != first {
+            let next = from(&places, to);
+            list.swap(to, next);
+            places[to] = to as u64;
+            to = next;
+        }
+        places[to] = to as u64;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    // S16: tasks come in spawn order, and those with equal numbers as they are linked.
+    #[test]
+    fn a_list_is_sorted_and_equals_keep_their_order() {
+        let mut state = 7_u64;
+        for len in (0..40).chain([1000]) {
+            let mut list: Vec<(u32, usize)> = (0..len)
+                .map(|place| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    (((state >> 40) % 50) as u32, place)
+                })
+                .collect();
+            let mut expected = list.clone();
+            expected.sort_by_key(|item| item.0);
+            sort_by_index(&mut list, |item| item.0);
+            assert_eq!(list, expected);
+        }
+    }
+}

@@ -80,6 +80,7 @@ use tokio::time::Instant;
 use super::driver::Runtime;
 use super::entrant::Inline;
 use super::group::GroupState;
+use super::rarely::{Rarely, rare};
 #[cfg(feature = "tracing")]
 use super::spans::Span;
 #[cfg(feature = "runner")]
@@ -190,7 +191,12 @@ impl Kind {
 }
 
 /// A future that was deferred to the end of a scope.
-pub(crate) type Deferred = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+pub(crate) struct Deferred {
+    pub(crate) future: std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>,
+    /// Has a scope run such futures. It comes along with what is deferred, so that a program that
+    /// defers nothing does not contain that code.
+    pub(in crate::scope) adopt: fn(&Arc<Scope>, Vec<Deferred>),
+}
 
 // In this order: what each child changes (the count of the `Arc`, then the tokens) is in another
 // cache line than what each child reads (all below `inner`).
@@ -226,7 +232,7 @@ struct ScopeData {
     /// Live [`Cancelled`](crate::Cancelled) values of this scope: while there are any, scopes
     /// opened below are born uncancelled.
     masks: u32,
-    rare: Option<Box<Rare>>,
+    rare: Option<Rarely<Rare>>,
 }
 
 /// What few scopes ever have.
@@ -264,6 +270,8 @@ struct Rare {
     cuts: u32,
     asking: Asking,
 }
+
+rare!(Rare);
 
 /// What a scope that was told to end has found out about the sections that keep it. Only the code
 /// that polls the scope uses it.

@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
 use super::flags::{CANCELLED, FORCED, Flags, NAMED, REPORTED};
-use super::links::{Links, NO_SLOT, place, take_at};
+use super::links::{Links, NO_SLOT, place, sort_by_index, take_at};
 use super::tokens::{NUMBER, TOKEN};
 #[cfg(feature = "tracing")]
 use super::walk::spans_below;
@@ -153,7 +153,7 @@ impl Scope {
             let inner = self.inner.lock();
             (inner.tasks.to_vec(), inner.scopes.to_vec())
         };
-        tasks.sort_by_key(|task| task.header().index);
+        sort_by_index(&mut tasks, |task| task.header().index);
         (tasks, scopes)
     }
 

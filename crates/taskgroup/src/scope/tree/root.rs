@@ -13,6 +13,8 @@ use super::{Kind, Scope};
 #[cfg(not(loom))]
 use crate::error::Member;
 use crate::gate::{self, StoredWaker};
+#[cfg(not(loom))]
+use crate::scope::driver::Runtime;
 use crate::scope::waiters::Key;
 #[cfg(not(loom))]
 use crate::warning;
@@ -70,7 +72,7 @@ impl Scope {
     /// The runtime says so when it shuts down before that (S46).
     pub(super) fn watch_what_is_left(&self) {
         #[cfg(not(loom))]
-        if let Ok(handle) = tokio::runtime::Handle::try_current() {
+        if let Some(runtime) = Runtime::entered() {
             let watched = self.rare(|rare| {
                 rare.left.is_none().then(|| {
                     let (sender, receiver) = oneshot::channel();
@@ -79,7 +81,7 @@ impl Scope {
                 })
             });
             if let Some(mut left) = watched {
-                handle.spawn(async move {
+                runtime.spawn(async move {
                     let _ = (&mut left.0).await;
                 });
             }

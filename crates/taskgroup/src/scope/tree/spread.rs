@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::flags::{CANCELLED, FORCED, NAMED, OWN};
-use super::links::place;
+use super::links::{place, sort_by_index};
 use super::walk::{Key, inline_key, key_around};
 use super::{Scope, ScopeData};
 use crate::error::TaskInfo;
@@ -160,7 +160,7 @@ fn spread(
             tasks.extend(queued.iter().map(Marked::in_place));
             unqueued.extend(queued);
         }
-        tasks[first_task..].sort_by_key(|marked| marked.index);
+        sort_by_index(&mut tasks[first_task..], |marked| marked.index);
         let mut kept = first_task;
         for at in first_task..tasks.len() {
             let marked = &tasks[at];
