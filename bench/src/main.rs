@@ -16,6 +16,7 @@ mod peers;
 mod plot;
 mod report;
 mod row;
+mod size;
 mod stats;
 mod table;
 mod targets;
@@ -47,6 +48,8 @@ enum What {
     Instructions,
     /// Measure how long tasks wait for their turn; succeeds only if no wait is too long
     Fairness,
+    /// Build small programs, and print what the library adds to them; succeeds only within limits
+    Size,
 }
 
 /// Measure taskgroup side by side with its peers
@@ -139,6 +142,9 @@ fn or_all<T: ValueEnum>(given: &[T]) -> Vec<T> {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = size::as_wrapper() {
+        return code;
+    }
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -171,6 +177,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
             guide::write(&Report::read(path)?).map(|()| true)
         }
         What::Instructions => instructions::run(arguments.write).map(|()| true),
+        What::Size => size::run(arguments.quick),
         What::Fairness => {
             let repetitions = if arguments.quick { 1 } else { 3 };
             Ok(fairness::run_all(arguments.reps.unwrap_or(repetitions)))
