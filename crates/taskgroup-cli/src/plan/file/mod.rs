@@ -262,6 +262,28 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_many_large_matrices_is_refused() {
+        let values = |count: usize| (0..count).map(|n| format!("{n},")).collect::<String>();
+        let matrix = format!("{{ a = [{0}], b = [{0}] }}", values(64));
+        let tasks = (0..6).map(|n| format!("[tasks.t{n}]\nrun='x'\nmatrix={matrix}\n"));
+        let told = faults(&tasks.collect::<String>());
+        assert!(
+            told.contains("more than 16384 combinations"),
+            "{}",
+            &told[..200]
+        );
+        let told = faults(&format!(
+            "[tasks.t]\nrun='x'\nmatrix={{ a = [{}] }}\n",
+            values(5000)
+        ));
+        assert!(
+            told.contains("at most 4096 combinations"),
+            "{}",
+            &told[..200]
+        );
+    }
+
+    #[test]
     fn groups_may_be_deep_and_too_deep_ones_are_told_so() {
         let deep = |depth: usize| {
             let groups: String = (0..depth).map(|id| format!("groups.g{id}.")).collect();

@@ -68,6 +68,8 @@ pub(super) struct Around<'a> {
 struct Reader<'f> {
     raw: Raw,
     around: &'f Around<'f>,
+    /// The tasks that matrices have made.
+    combined: usize,
     faults: &'f mut Vec<Fault>,
 }
 
@@ -88,6 +90,7 @@ pub(super) fn read(
             names: HashMap::new(),
         },
         around,
+        combined: 0,
         faults,
     };
     let inherited = Inherited {
@@ -254,6 +257,13 @@ impl Reader<'_> {
             self.faults.push(Fault::new(matrix.span(), title, label));
             vec![Combination::default()]
         });
+        self.combined += all.len();
+        if self.combined > MOST_COMBINED {
+            let title = format!("all matrices have more than {MOST_COMBINED} combinations");
+            let label = "these are too many";
+            self.faults.push(Fault::new(matrix.span(), title, label));
+            return;
+        }
         // A group in place of the task.
         let mut table_of_group = Table::new(table);
         let given = self.faults.len();
@@ -634,6 +644,9 @@ impl Reader<'_> {
         table
     }
 }
+
+/// More tasks than this, of all matrices together, come from a mistake.
+const MOST_COMBINED: usize = 1 << 14;
 
 /// What a task has that no group passes down.
 struct Written {
