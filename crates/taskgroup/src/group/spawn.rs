@@ -332,6 +332,25 @@ impl TaskGroup {
     where
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
+        // A large future is in its box before further calls move it about on the stack.
+        if const { task::is_large::<F>() } {
+            self.spawn_sized(Box::pin(future), options, location)
+        } else {
+            self.spawn_sized(future, options, location)
+        }
+    }
+
+    /// As [`spawn_with`](Self::spawn_with), for a future that is not large.
+    #[inline]
+    fn spawn_sized<F>(
+        &self,
+        future: F,
+        options: ChildOptions,
+        location: &'static Location<'static>,
+    ) -> TaskHandle<<F::Output as TaskOutput>::Value>
+    where
+        F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
+    {
         let placed = options.placed;
         match task::new(future, |maker| Ok(self.node(maker, options, location))) {
             Ok((born, joiner)) => self.begin(born, joiner, placed),

@@ -45,6 +45,7 @@ pub(crate) use birth::Spec;
 pub(super) use header::Allowed;
 pub(crate) use header::{Header, TaskLink, TaskRef};
 pub(crate) use joiner::Joiner;
+pub(crate) use kept::is_large;
 pub use output::TaskOutput;
 pub(crate) use output::converted;
 pub(super) use reference::Driven;
