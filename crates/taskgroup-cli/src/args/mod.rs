@@ -594,7 +594,7 @@ pub(crate) const RUNNING: [&str; 2] = [
      and SIGKILL to those that remain after the grace. A command has ended when none of its \
      processes is left: taskgroup stops what it left in the background, even a daemon, and reports \
      it. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
-     signal skips the grace.",
+     signal skips the grace. Ctrl-Z suspends the commands as well, and timeouts stand still.",
     "Each line of output starts with the name of its command. The report of failures goes to \
      standard error.",
 ];

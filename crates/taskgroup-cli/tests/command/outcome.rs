@@ -278,3 +278,27 @@ fn the_slowest_are_named() {
         .says("s slow\n")
         .says_not(" quick");
 }
+
+/// The guard measures from the start of the command to its end. What the runner does meanwhile, and
+/// when it hears of both, does not count.
+#[test]
+fn a_command_is_not_said_to_have_run_shorter_than_it_did() {
+    let sandbox = Sandbox::new();
+    let journal = sandbox.path("ran.jsonl");
+    let mut command = sandbox.command();
+    command.args(["run", "-j8", "--json"]).arg(&journal);
+    let ended = Running::of(command.args(["sleep 0.1"; 40])).ended();
+    ended.code(0);
+    let text = sandbox.read("ran.jsonl");
+    let ended = text
+        .lines()
+        .filter(|line| line.contains("\"event\":\"ended\""));
+    let ran = ended.map(|line| {
+        let (_, rest) = line.split_once("\"ran\":").unwrap();
+        let number = rest.split([',', '}']).next().unwrap();
+        number.parse::<f64>().unwrap()
+    });
+    let ran: Vec<f64> = ran.collect();
+    assert_eq!(ran.len(), 40);
+    assert!(ran.iter().all(|ran| *ran >= 0.1), "{ran:?}");
+}

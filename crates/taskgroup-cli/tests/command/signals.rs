@@ -329,3 +329,31 @@ fn an_ignored_sigchld_hides_no_exit_code() {
         .code(1)
         .says("exit code 3");
 }
+
+/// Ctrl-S, or a terminal on the other side of a network that has gone. The progress line is written
+/// there, too.
+#[test]
+fn a_terminal_that_takes_nothing_keeps_no_signal_out() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    let (ours, theirs) = crate::support::terminal();
+    let mut command = sandbox.command();
+    command.env("TERM", "xterm").args([
+        "run",
+        "echo $$ > \"$DIR/ready\"; yes >&2",
+        "sleep 0.5",
+        "sleep 0.6",
+    ]);
+    let running = Running::of(command.stderr(theirs));
+    drop(command);
+    let pgid = sandbox.pid("ready");
+    let full = ours.try_clone().unwrap();
+    wait_for("the terminal is never full", move || {
+        rustix::io::ioctl_fionread(&full).unwrap() >= 3000
+    });
+    running.signal(Signal::TERM);
+    running.ended().code(143);
+    // The guards may have to stop them.
+    wait_for("a command stays", move || living(pgid).is_empty());
+    drop(ours);
+}
