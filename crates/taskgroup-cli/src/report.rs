@@ -1,5 +1,6 @@
 //! The report at the end: every failure, and which command was cancelled because of which.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -356,15 +357,20 @@ impl Report<'_> {
     /// Entries with the same cause, together.
     fn not_started(&mut self) {
         let mut by_cause: Vec<(String, Vec<&Entry>)> = Vec::new();
+        // Each task of a chain has a cause of its own, and a chain may be long.
+        let mut places: HashMap<String, usize> = HashMap::new();
         for entry in &self.summary.entries {
             if !matches!(entry.record.ending, Ending::NotStarted) {
                 continue;
             }
             let because = entry.because.as_ref();
             let because = because.map_or("cause unknown".to_owned(), ToString::to_string);
-            match by_cause.iter_mut().find(|(cause, _)| *cause == because) {
-                Some((_, entries)) => entries.push(entry),
-                None => by_cause.push((because, vec![entry])),
+            match places.get(&because) {
+                Some(&place) => by_cause[place].1.push(entry),
+                None => {
+                    places.insert(because.clone(), by_cause.len());
+                    by_cause.push((because, vec![entry]));
+                }
             }
         }
         for (because, entries) in by_cause {
