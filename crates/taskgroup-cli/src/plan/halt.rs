@@ -129,7 +129,7 @@ mod tests {
             "now,fail",
             "now,fail=0",
             "later,fail=1",
-            "now,fial=1",
+            "now,lost=1",
             "now,fail=0%",
             "now,fail=101%",
             "now,fail=-1",
