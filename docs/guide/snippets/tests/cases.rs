@@ -1,4 +1,4 @@
-//! docs/proof/cases.md names tests that exist.
+//! docs/proof/cases.md and docs/proof/command.md name tests that exist.
 
 use std::fs;
 use std::path::Path;
@@ -45,4 +45,29 @@ fn each_test_of_the_table_is_in_its_file() {
         }
     }
     assert!(tests > 100, "only {tests} tests are named");
+}
+
+#[test]
+fn each_test_of_a_fault_of_the_command_is_in_its_file() {
+    let page = read("docs/proof/command.md");
+    let (mut tests, mut wrong) = (0, Vec::new());
+    for row in page.lines().filter(|line| line.ends_with(" |")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        for cited in names(cell) {
+            let (file, test) = match cited.split_once(": ") {
+                Some((file, test)) => (file.to_owned(), test),
+                None => {
+                    let (module, test) = cited.split_once("::").expect(cited);
+                    (format!("tests/command/{module}.rs"), test)
+                }
+            };
+            tests += 1;
+            let source = read(&format!("crates/taskgroup-cli/{file}"));
+            if !source.contains(&format!("fn {test}() {{")) {
+                wrong.push(cited.to_owned());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "there is no such test: {wrong:#?}");
+    assert!(tests > 50, "only {tests} tests are named");
 }
