@@ -170,6 +170,7 @@ pub(crate) fn inline_ended(scope: &Arc<Scope>, how: impl Fn() -> Ending) {
                 How::of_task(&how(), forced, reason)
             });
             failed(inline.span.id(), &how);
+            inline.span.close();
         }
         #[cfg(feature = "metrics")]
         inline
@@ -201,6 +202,7 @@ pub(crate) fn group_ended(scope: &Arc<Scope>, failure: Option<&ErrorGroup>) {
             let reason = scope.reason().filter(|_| scope.is_cancelled());
             How::of_group(failure, reason)
         });
+        group.span.close();
     }
 }
 

@@ -23,6 +23,8 @@ struct Collected {
     spans: Vec<Seen>,
     entered: Vec<u64>,
     events: Vec<(String, String)>,
+    /// By name.
+    closed: Vec<String>,
 }
 
 struct Seen {
@@ -142,6 +144,14 @@ impl Subscriber for Collect {
     }
     fn exit(&self, span: &Id) {
         assert_eq!(self.0.lock().unwrap().entered.pop(), Some(span.into_u64()));
+    }
+    fn try_close(&self, span: Id) -> bool {
+        let mut collected = self.0.lock().unwrap();
+        assert!(!collected.entered.contains(&span.into_u64()));
+        let at = usize::try_from(span.into_u64()).unwrap() - 1;
+        let name = collected.spans[at].name.clone();
+        collected.closed.push(name);
+        true
     }
 }
 
@@ -495,4 +505,81 @@ fn level_and_target_can_be_chosen() {
     assert_eq!(listed.get("loc.file"), file!());
     assert_eq!(listed.get("kind"), "taskgroup");
     assert_eq!(listed.get("outcome"), "succeeded");
+}
+
+// S34: a subscriber takes the close of a span for the end of its task or group, so it comes then,
+// although a handle, the group or a canceller of it is kept.
+#[test]
+fn a_span_closes_when_what_it_is_about_ends() {
+    let collect = Collect::default();
+    let seen = collect.clone();
+    let closed = move || std::mem::take(&mut seen.0.lock().unwrap().closed);
+    paused(async {
+        let _default = tracing::subscriber::set_default(collect);
+        let run = TaskGroup::builder().name("kept").run(async |group| {
+            let handle = group.task("task").spawn(async {});
+            let failed = group.task("failed").spawn(forever());
+            failed.cancel();
+            settled().await;
+            assert_eq!(closed(), ["task task", "task failed"]);
+            handle.await?;
+            let local = TaskGroup::builder().name("local").local();
+            let run = local.run(async |group| {
+                let handle = group.task("child").spawn(async {});
+                settled().await;
+                assert_eq!(closed(), ["task child"]);
+                Ok(handle.await?)
+            });
+            run.await?;
+            assert_eq!(closed(), ["group local"]);
+            Ok((group.canceller(), group))
+        });
+        let kept = run.await.unwrap();
+        assert_eq!(closed(), ["group kept"]);
+        drop(kept);
+
+        let open = TaskGroup::builder().name("open").open();
+        open.close().await.unwrap();
+        assert_eq!(closed(), ["group open"]);
+        drop(open);
+
+        let mut half = Box::pin(race([forever()]));
+        std::future::poll_fn(|cx| {
+            assert!(half.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(half);
+        assert_eq!(closed(), ["task ", "group "]);
+    });
+    assert!(closed().is_empty());
+}
+
+// S34: a subscriber knows nothing of the spans of another one. What is spawned where another one is
+// the default has its span where the span of its group is.
+#[test]
+fn a_span_is_where_the_span_around_it_is() {
+    let other = Collect::default();
+    let default = other.clone();
+    let collected = collected(async {
+        let run = TaskGroup::builder().name("outer").run(async |group| {
+            let elsewhere = group.clone();
+            let thread = std::thread::spawn(move || {
+                let _default = tracing::subscriber::set_default(default);
+                elsewhere.task("elsewhere").spawn(async {});
+                let own = TaskGroup::builder().name("own").open();
+                drop(own);
+            });
+            thread.join().unwrap();
+            Ok(())
+        });
+        run.await.unwrap();
+    });
+    let collected = collected.lock().unwrap();
+    let task = collected.span("task elsewhere");
+    assert_eq!(collected.path(task.parent), "group outer");
+    assert_eq!(task.get("outcome"), "succeeded");
+    let other = other.0.lock().unwrap();
+    let names: Vec<_> = other.spans.iter().map(|span| &span.name).collect();
+    assert_eq!(names, ["group own"]);
 }

@@ -180,8 +180,8 @@ impl GroupState {
                 id: (number_of(&number), 0),
                 location,
             };
-            let about = || (around.span_around(), told());
-            (spans, Span::of_group(spans, about))
+            let span = Span::of_group(spans, || around.span_around(), told);
+            (spans, span)
         };
         let asked = options
             .settings

@@ -14,11 +14,13 @@
 use std::panic::Location;
 
 use tracing::level_filters::LevelFilter;
-use tracing::{Id, Level};
+use tracing::span::Record;
+use tracing::{Dispatch, Id, Level, Metadata, dispatcher};
 
 use crate::gate;
 use crate::reason::CancelReason;
 use crate::scope::how::How;
+use crate::sync::Mutex;
 
 mod site;
 
@@ -28,13 +30,25 @@ pub use site::Spans;
 /// The subject of the report, if one panics.
 const SUBSCRIBER: &str = "a `tracing` subscriber";
 
-/// A span whose every operation goes through the gate.
-pub(crate) struct Span(tracing::Span);
+/// The span of a task or a group. It closes when that has ended, whichever handles are kept: a
+/// subscriber takes that for the end of what the span is about. There is none where no subscriber
+/// wants it.
+pub(crate) struct Span(Option<Box<Mutex<Option<Opened>>>>);
+
+/// A span that has not closed. A clone of it closes nothing.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    id: Id,
+    /// The subscriber that has it. Another one knows nothing of its id.
+    to: Dispatch,
+    metadata: &'static Metadata<'static>,
+}
 
 /// Until it is dropped, the span is the current one.
-pub(crate) struct EnteredSpan<'a>(Option<tracing::span::Entered<'a>>);
+pub(crate) struct EnteredSpan(Option<Opened>);
 
 /// What a span says from the start.
+#[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
     pub(crate) name: Option<&'a str>,
     /// The number of the group and that of the child, 0 for the group itself.
@@ -43,74 +57,103 @@ pub(crate) struct Told<'a> {
 }
 
 impl Span {
-    /// A span of a task or an inline child. `about` says what its parent is, and what it tells.
+    /// A span of a task or an inline child, below the span that `around` finds.
     pub(crate) fn of_task<'a>(
         sites: Sites,
-        about: impl FnOnce() -> (Option<Id>, Told<'a>),
+        around: impl Fn() -> Option<Opened>,
+        told: impl Fn() -> Told<'a>,
     ) -> Self {
-        Self::at(sites.of_tasks(), about)
+        Self::at(sites.of_tasks(), |_| around(), told)
     }
 
-    /// A span of a group. It is below the current one, and below the parent that `about` gives
-    /// where there is none.
+    /// A span of a group. It is below the current one, and below the one that `around` finds where
+    /// there is none.
     pub(crate) fn of_group<'a>(
         sites: Sites,
-        about: impl FnOnce() -> (Option<Id>, Told<'a>),
+        around: impl Fn() -> Option<Opened>,
+        told: impl Fn() -> Told<'a>,
     ) -> Self {
-        Self::at(sites.of_groups(), || {
-            let (around, told) = about();
-            (around.filter(|_| is_outside()), told)
-        })
+        let unless_inside = |current: &Dispatch| {
+            let is_inside = current.current_span().id().is_some();
+            if is_inside { None } else { around() }
+        };
+        Self::at(sites.of_groups(), unless_inside, told)
     }
 
     pub(crate) fn none() -> Self {
-        Self(tracing::Span::none())
+        Self(None)
     }
 
     #[inline]
     fn at<'a>(
         site: Option<&'static site::Site>,
-        about: impl FnOnce() -> (Option<Id>, Told<'a>),
+        around: impl Fn(&Dispatch) -> Option<Opened>,
+        told: impl Fn() -> Told<'a>,
     ) -> Self {
         let make = |site: &'static site::Site| {
-            record(site.level(), || {
-                site.is_enabled().then(|| make(site, about()))
+            record(site.level, || {
+                site.register();
+                dispatcher::get_default(|current| {
+                    // First, because the way to the span around may be long.
+                    if !site.is_enabled(current) {
+                        return None;
+                    }
+                    let Some(around) = around(current) else {
+                        return Some(make(site, current, None, told()));
+                    };
+                    let to = &around.to;
+                    let is_wanted = site.is_enabled(to);
+                    is_wanted.then(|| make(site, to, Some(around.id.clone()), told()))
+                })
             })
         };
-        let span = site.and_then(make).flatten();
-        Self(span.unwrap_or_else(tracing::Span::none))
+        let opened = site.and_then(make).flatten();
+        Self(opened.map(|opened| Box::new(Mutex::new(Some(opened)))))
     }
 
     #[inline]
-    pub(crate) fn enter(&self) -> EnteredSpan<'_> {
-        if self.0.is_disabled() {
-            return EnteredSpan(None);
-        }
-        EnteredSpan(gate::call_or_report(SUBSCRIBER, || self.0.enter()))
+    pub(crate) fn enter(&self) -> EnteredSpan {
+        let enter = |opened: Opened| {
+            gate::call_or_report(SUBSCRIBER, || {
+                opened.to.enter(&opened.id);
+                opened
+            })
+        };
+        EnteredSpan(self.opened().and_then(enter))
+    }
+
+    /// What children are below, until it closes. Asks no subscriber.
+    #[inline]
+    pub(crate) fn opened(&self) -> Option<Opened> {
+        self.0.as_ref()?.lock().clone()
     }
 
     /// Asks no subscriber.
     pub(crate) fn id(&self) -> Option<Id> {
-        self.0.id()
+        Some(self.0.as_ref()?.lock().as_ref()?.id.clone())
     }
 
     /// Adds how the task or the group has ended, if a subscriber has the span.
     #[inline]
     pub(crate) fn ended(&self, how: impl FnOnce() -> How) {
-        if !self.0.is_disabled() {
+        if let Some(opened) = self.opened() {
             let how = how();
-            gate::call_or_report(SUBSCRIBER, || at_last(&how, &self.0));
+            gate::call_or_report(SUBSCRIBER, move || at_last(&how, &opened));
+        }
+    }
+
+    /// What it is about has ended, and the span is not entered.
+    #[inline]
+    pub(crate) fn close(&self) {
+        let opened = self.0.as_ref().and_then(|opened| opened.lock().take());
+        if let Some(opened) = opened {
+            gate::call_or_report(SUBSCRIBER, move || opened.to.try_close(opened.id));
         }
     }
 }
 
-/// Whether no span is current. Calls the subscriber.
-fn is_outside() -> bool {
-    tracing::Span::current().is_none()
-}
-
 /// Calls the subscriber.
-fn make(site: &'static site::Site, (parent, told): (Option<Id>, Told<'_>)) -> tracing::Span {
+fn make(site: &'static site::Site, to: &Dispatch, parent: Option<Id>, told: Told<'_>) -> Opened {
     let Told { name, id, location } = told;
     let id = format!("{}.{}", id.0, id.1);
     let id = tracing::field::display(&id);
@@ -129,7 +172,7 @@ fn make(site: &'static site::Site, (parent, told): (Option<Id>, Told<'_>)) -> tr
             Some(&line),
             Some(&column),
         ];
-        return site.span(parent, values);
+        return site.span(to, parent, values);
     }
     let name = name.map(|name| name as &dyn tracing::Value);
     // OpenTelemetry knows signed numbers only.
@@ -146,11 +189,11 @@ fn make(site: &'static site::Site, (parent, told): (Option<Id>, Told<'_>)) -> tr
         None,
         None,
     ];
-    site.span(parent, values)
+    site.span(to, parent, values)
 }
 
 /// Calls the subscriber.
-fn at_last(how: &How, span: &tracing::Span) {
+fn at_last(how: &How, span: &Opened) {
     let reason = how.reason.as_ref().map(CancelReason::to_string);
     let by = how.reason.as_ref().and_then(CancelReason::task);
     let by = by.map(|task| task.path().to_string());
@@ -166,24 +209,24 @@ fn at_last(how: &How, span: &tracing::Span) {
         is_error.then_some(&"ERROR" as _),
         error.filter(|_| is_error),
     ];
-    site::at_last(span, values);
+    let values = site::named(span.metadata, site::AT_FIRST, values);
+    let values = values.each_ref().map(|(field, value)| (field, *value));
+    let values = span.metadata.fields().value_set(&values);
+    span.to.record(&span.id, &Record::new(&values));
 }
 
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if !self.0.is_disabled() {
-            let span = std::mem::replace(&mut self.0, tracing::Span::none());
-            gate::call_or_report(SUBSCRIBER, || drop(span));
-        }
+        self.close();
     }
 }
 
-impl Drop for EnteredSpan<'_> {
+impl Drop for EnteredSpan {
     #[inline]
     fn drop(&mut self) {
-        if let Some(entered) = self.0.take() {
-            gate::call_or_report(SUBSCRIBER, || drop(entered));
+        if let Some(opened) = self.0.take() {
+            gate::call_or_report(SUBSCRIBER, move || opened.to.exit(&opened.id));
         }
     }
 }

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tracing::field::{Field, Value};
 use tracing::metadata::Kind;
-use tracing::subscriber::Interest;
-use tracing::{Id, Level, Metadata, Span};
+use tracing::span::Attributes;
+use tracing::subscriber::{Interest, NoSubscriber};
+use tracing::{Dispatch, Id, Level, Metadata};
 use tracing_core::callsite::{self, Callsite};
 use tracing_core::field::FieldSet;
 use tracing_core::identify_callsite;
 
+use super::Opened;
 use crate::sync::Mutex;
 
 /// How the spans of groups and of their children are made: their level and their target.
@@ -76,6 +78,10 @@ use crate::sync::Mutex;
 /// Children that are polled inside the task of their group (those of a
 /// [`LocalGroup`](crate::LocalGroup), and the futures of `gather`, `race` and the like) have spans
 /// as tasks do. A child that the group refuses has none.
+///
+/// A span closes when its task or group has ended, also if a handle of it is kept. If a task is
+/// spawned where another subscriber is the default, its span goes to the one that has the span of
+/// its group.
 ///
 /// The idea of a level that can be set comes from `TraceLayer` in `tower-http`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -270,7 +276,7 @@ pub(super) type Values<'a, const N: usize> = [Option<&'a dyn Value>; N];
 
 /// A place where spans come from, as a `span!` would be.
 pub(super) struct Site {
-    level: Level,
+    pub(super) level: Level,
     pub(super) console: bool,
     /// There from the start; it refers to the site itself.
     metadata: OnceLock<Metadata<'static>>,
@@ -313,19 +319,19 @@ impl Site {
         });
     }
 
-    pub(super) fn level(&self) -> Level {
-        self.level
-    }
-
-    /// Whether a subscriber wants these spans. Calls subscribers.
-    pub(super) fn is_enabled(&'static self) -> bool {
+    /// Tells `tracing` of the site, once. Calls subscribers.
+    pub(super) fn register(&'static self) {
         if self.state.load(Ordering::Relaxed) == UNKNOWN && self.begin_to_ask() {
             callsite::register(self);
         }
+    }
+
+    /// Whether the subscriber wants these spans. Calls it.
+    pub(super) fn is_enabled(&'static self, to: &Dispatch) -> bool {
         match self.state.load(Ordering::Relaxed) {
             NEVER => false,
-            ALWAYS => true,
-            _ => tracing::dispatcher::get_default(|to| to.enabled(Callsite::metadata(self))),
+            ALWAYS => !to.is::<NoSubscriber>(),
+            _ => to.enabled(Callsite::metadata(self)),
         }
     }
 
@@ -337,29 +343,30 @@ impl Site {
         asks.is_ok()
     }
 
-    /// A span, which is below the current one if it has no other `parent`. Calls subscribers.
-    pub(super) fn span(&'static self, parent: Option<Id>, values: Values<'_, AT_FIRST>) -> Span {
+    /// A span, which is below the current one if it has no other `parent`. Calls the subscriber.
+    pub(super) fn span(
+        &'static self,
+        to: &Dispatch,
+        parent: Option<Id>,
+        values: Values<'_, AT_FIRST>,
+    ) -> Opened {
         let metadata = Callsite::metadata(self);
         let values = named(metadata, 0, values);
         let values = values.each_ref().map(|(field, value)| (field, *value));
         let values = metadata.fields().value_set(&values);
-        match parent {
-            Some(parent) => Span::child_of(parent, metadata, &values),
-            None => Span::new(metadata, &values),
+        let span = match parent {
+            Some(parent) => Attributes::child_of(parent, metadata, &values),
+            None => Attributes::new(metadata, &values),
+        };
+        Opened {
+            id: to.new_span(&span),
+            to: to.clone(),
+            metadata,
         }
     }
 }
 
-/// Adds to a span what is known at its end. Calls subscribers.
-pub(super) fn at_last(span: &Span, values: Values<'_, AT_LAST>) {
-    if let Some(metadata) = span.metadata() {
-        let values = named(metadata, AT_FIRST, values);
-        let values = values.each_ref().map(|(field, value)| (field, *value));
-        span.record_all(&metadata.fields().value_set(&values));
-    }
-}
-
-fn named<'a, const N: usize>(
+pub(super) fn named<'a, const N: usize>(
     metadata: &Metadata<'_>,
     first: usize,
     values: Values<'a, N>,

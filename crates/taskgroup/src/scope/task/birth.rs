@@ -93,12 +93,11 @@ fn span_of(spec: &Spec, birth: Birth) -> Span {
         return Span::none();
     }
     let group = spec.owner.group();
-    Span::of_task(spans_below(&spec.owner), || {
-        let told = Told {
-            name: spec.name.as_deref(),
-            id: (group.map_or(0, GroupState::number), spec.index),
-            location: spec.location,
-        };
-        (spec.owner.span_around(), told)
-    })
+    let told = || Told {
+        name: spec.name.as_deref(),
+        id: (group.map_or(0, GroupState::number), spec.index),
+        location: spec.location,
+    };
+    let around = || spec.owner.span_around();
+    Span::of_task(spans_below(&spec.owner), around, told)
 }

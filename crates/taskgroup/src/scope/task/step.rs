@@ -33,7 +33,7 @@ impl TaskRef {
             let _span = header.span.enter();
             step = self.take_turn(&mut cx, allowed);
         });
-        match (unwound, &step) {
+        let step = match (unwound, &step) {
             (Ok(()), _) => step,
             (Err(payload), Step::Pending) => self.fail(payload),
             (Err(payload), Step::Ended { .. }) => {
@@ -42,7 +42,12 @@ impl TaskRef {
                 gate::report("the end of a task", payload);
                 step
             }
+        };
+        #[cfg(feature = "tracing")]
+        if let Step::Ended { .. } = step {
+            self.header().span.close();
         }
+        step
     }
 
     // Always inlined, as the other parts of a step: each passes on what is kept in registers then.

@@ -103,14 +103,14 @@ impl Scope {
         location: &'static Location<'static>,
     ) -> Arc<Self> {
         #[cfg(feature = "tracing")]
-        let span = Span::of_task(spans_below(group), || {
-            let told = Told {
+        let span = {
+            let told = || Told {
                 name: who.name().map(|name| &**name),
                 id: (group.group().map_or(0, GroupState::number), who.index()),
                 location,
             };
-            (group.span_around(), told)
-        });
+            Span::of_task(spans_below(group), || group.span_around(), told)
+        };
         let inline = Inline::new(
             who,
             #[cfg(feature = "tracing")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Kind, Scope};
 #[cfg(feature = "tracing")]
-use crate::scope::spans::Sites;
+use crate::scope::spans::{Opened, Sites};
 use crate::scope::task::TaskRef;
 
 /// The task whose inside `scope` is, if it is the inside of a task.
@@ -58,11 +58,11 @@ pub(super) fn key_around(scope: &Arc<Scope>) -> Option<Key> {
 #[cfg(feature = "tracing")]
 impl Scope {
     /// The span of whatever is nearest. What has none is passed over.
-    pub(in crate::scope) fn span_around(self: &Arc<Self>) -> Option<tracing::Id> {
+    pub(in crate::scope) fn span_around(self: &Arc<Self>) -> Option<Opened> {
         ancestors(self).find_map(|scope| match &scope.kind {
-            Kind::Group(group) => group.span.id(),
-            Kind::Inline(inline) => inline.span.id(),
-            _ => task_of(scope).and_then(|task| task.header().span.id()),
+            Kind::Group(group) => group.span.opened(),
+            Kind::Inline(inline) => inline.span.opened(),
+            _ => task_of(scope).and_then(|task| task.header().span.opened()),
         })
     }
 }
