@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::cancel::CancelReason;
+use crate::cancel::{CancelReason, ReasonKind};
 use crate::group::TaskGroup;
 use crate::scope::current;
 use crate::scope::tree::Scope;
@@ -22,7 +22,8 @@ pub(crate) fn reason(location: &'static Location<'static>) -> CancelReason {
 /// It is for code that takes a [`CancellationToken`]. The scope is the innermost one around the
 /// call, as with [`when_cancelled`](crate::when_cancelled). The token is a child token: a
 /// cancellation of it reaches neither the scope nor the tokens that other calls returned. When the
-/// scope ends without a cancellation, its tokens stay as they are.
+/// scope ends without a cancellation, its tokens stay as they are, also if its end cancels
+/// background children.
 ///
 /// ```
 /// use taskgroup::{TaskGroup, cancellation_token};
@@ -114,16 +115,27 @@ impl ToToken {
     /// Registers first, and then looks (WT1). Other events of the scope wake it as well.
     fn look(self: Arc<Self>, scope: &Arc<Scope>) {
         scope.put_watcher(&mut None, &Waker::from(self.clone()));
-        if scope.is_cancelled() {
+        if cancels_tokens(scope) {
             self.token.cancel();
         }
     }
 }
 
+/// Whether the scope was cancelled other than by its normal end. With that a group cancels its
+/// background children, and a run what was left behind.
+fn cancels_tokens(scope: &Scope) -> bool {
+    let has_served = || {
+        let reason = scope.reason();
+        let by_its_end = reason.is_some_and(|reason| reason.kind() == ReasonKind::GroupEnded);
+        by_its_end && scope.is_origin()
+    };
+    scope.is_cancelled() && !has_served()
+}
+
 impl Wake for ToToken {
     fn wake(self: Arc<Self>) {
         match self.scope.upgrade() {
-            Some(scope) if scope.is_cancelled() => self.token.cancel(),
+            Some(scope) if cancels_tokens(&scope) => self.token.cancel(),
             Some(scope) if !scope.has_ended() => self.look(&scope),
             _ => {}
         }

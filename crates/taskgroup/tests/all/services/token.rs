@@ -147,13 +147,29 @@ fn each_end_has_its_tokens() {
         let token = empty.await.unwrap();
         assert!(!token.is_cancelled());
 
+        // What its end cancels is cancelled with its own tokens.
         let late = CancellationToken::new();
         let ended = builder().run(async |group: TaskGroup| {
             group.cancel_on(&late);
-            Ok(7)
+            let (give, taken) = tokio::sync::oneshot::channel();
+            let served = group.task("service").background();
+            served.spawn(async move {
+                let below = builder().run(async |below: TaskGroup| {
+                    let _ = give.send([cancellation_token(), below.cancellation_token()]);
+                    forever().await;
+                    Ok(())
+                });
+                below.await
+            });
+            let of_service: [CancellationToken; 2] = taken.await?;
+            let own = [cancellation_token(), group.cancellation_token()];
+            Ok((own, of_service))
         });
-        assert_eq!(ended.await.unwrap(), 7);
+        let (own, of_service) = ended.await.unwrap();
         late.cancel();
+        turns(2).await;
+        assert!(own.iter().all(|token| !token.is_cancelled()));
+        assert!(of_service.iter().all(CancellationToken::is_cancelled));
 
         let mut tokens = Vec::new();
         for panics in [false, true] {
