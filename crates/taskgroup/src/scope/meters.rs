@@ -41,8 +41,9 @@ impl Meter {
         self.began.store(clock::nanos(), Ordering::Relaxed);
         let name = label(name);
         tell_recorder(|| {
-            metrics::counter!(STARTED, "name" => name).increment(1);
+            // First, because the end takes it back whether or not the counter panics.
             metrics::gauge!(RUNNING, "name" => name).increment(1.0);
+            metrics::counter!(STARTED, "name" => name).increment(1);
         });
     }
 

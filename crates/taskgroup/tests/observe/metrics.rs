@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshot};
 use taskgroup::{BoxError, LocalGroup, Policy, TaskGroup, defer, settle_by_key, shield};
@@ -212,4 +213,50 @@ fn inline_children_count() {
     assert_eq!(count(&metrics, FINISHED, &made), 1);
     assert_eq!(running(&metrics, "(made at run time)"), 0.0);
     assert_eq!(seconds(&metrics, "borrows", "succeeded"), [0.04]);
+}
+
+/// A recorder whose counters panic.
+struct NoCounters(DebuggingRecorder);
+
+impl metrics::Recorder for NoCounters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        panic!("no counters")
+    }
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.0.register_gauge(key, metadata)
+    }
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.0.register_histogram(key, metadata)
+    }
+}
+
+// S39: how many run is right although a counter panics.
+#[test]
+fn a_counter_that_panics_spoils_no_gauge() {
+    let recorder = NoCounters(DebuggingRecorder::new());
+    let snapshotter = recorder.0.snapshotter();
+    // What it has changed by since the last look.
+    let change = || {
+        let all = snapshotter.snapshot().into_vec();
+        all.into_iter().find_map(|(.., value)| match value {
+            DebugValue::Gauge(count) => Some(count.0),
+            _ => None,
+        })
+    };
+    metrics::with_local_recorder(&recorder, || {
+        paused(async {
+            let run = TaskGroup::run(async |group| {
+                group.task("child").spawn(forever());
+                settled().await;
+                assert_eq!(change(), Some(1.0));
+                group.cancel();
+                Ok(())
+            });
+            run.await.unwrap();
+        });
+    });
+    assert_eq!(change(), Some(-1.0));
 }

@@ -31,8 +31,9 @@ pub(super) const CUT: u32 = 1 << 11;
 pub(super) const OVER: u32 = 1 << 12;
 /// The section was polled last by code that is not the code of its home (T15).
 pub(super) const AWAY: u32 = 1 << 13;
-/// One of the threads that have taken the waker of the section and not yet called it (T13). There
-/// are never 256 of them: the next one needs a poll of the section in between.
+/// One of the threads that have taken the waker of the section and not yet called it (T13). Each
+/// but the first needs a poll of the section before it. 256 of them at once count as none, and
+/// touch no other bit.
 pub(super) const CALLER: u32 = 1 << 24;
 /// How many there are, in units of `CALLER`.
 pub(super) const CALLERS: u32 = 0xff << 24;
