@@ -56,6 +56,7 @@ impl Pipes {
             pipes.stdin = Some(Feed {
                 to: Sender::from_owned_fd(ours)?,
                 terminal: None,
+                in_line: false,
             });
             theirs.insert(0, stdin);
         }

@@ -121,7 +121,11 @@ impl Terminal {
     pub(super) fn input(self: &Arc<Terminal>) -> io::Result<Feed> {
         let to = Sender::from_owned_fd_unchecked(self.0.try_clone()?)?;
         let terminal = Some(Arc::clone(self));
-        Ok(Feed { to, terminal })
+        Ok(Feed {
+            to,
+            terminal,
+            in_line: false,
+        })
     }
 }
 
@@ -129,18 +133,26 @@ impl Terminal {
 pub(crate) struct Feed {
     pub(super) to: Sender,
     pub(super) terminal: Option<Arc<Terminal>>,
+    /// The last byte did not end a line.
+    pub(super) in_line: bool,
 }
 
 impl Feed {
     /// Fails when the command does not read any more.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(last) = bytes.last() {
+            self.in_line = *last != b'\n';
+        }
         self.to.write_all(bytes).await
     }
 
     /// The end of the input. A terminal may get more after it.
     pub(crate) async fn end(mut self) -> Option<Feed> {
         self.terminal.as_ref()?;
-        self.to.write_all(&[END]).await.ok()?;
+        // Within a line, the first one only passes on what there is of it.
+        let ends = if self.in_line { 2 } else { 1 };
+        self.to.write_all(&[END; 2][..ends]).await.ok()?;
+        self.in_line = false;
         Some(self)
     }
 }

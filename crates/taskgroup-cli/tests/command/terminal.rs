@@ -256,6 +256,18 @@ fn a_pipe_goes_to_one_command_unchanged() {
     assert_eq!(ended.code(0).out(), "a | 0\na | yes\n");
 }
 
+/// A terminal takes one sign of the end for that of a line which has begun.
+#[test]
+fn the_end_of_the_input_is_seen_at_a_terminal_even_within_a_line() {
+    for input in ["", "line\n", "no line", "line\nno line"] {
+        let count = format!("stty -echo; echo ready; wc -c >&2; echo {}", input.len());
+        let args = ["--tty", "--stdin=first", "--names=a", &count];
+        let ended = with_input(&args, input.as_bytes());
+        let last = format!("a | {0}\na | {0}\n", input.len());
+        assert!(ended.code(0).out().ends_with(&last), "{}", ended.out());
+    }
+}
+
 /// More than all buffers hold, for a command that reads late, and for one that never does.
 #[test]
 fn a_long_input_waits_for_its_reader() {
