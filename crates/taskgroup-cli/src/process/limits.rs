@@ -78,3 +78,15 @@ pub(super) fn is_reached(error: &io::Error) -> bool {
         Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM | Errno::NOBUFS)
     )
 }
+
+/// The error with another text. One that says that a limit is reached stays as it is: [`is_reached`]
+/// would not know it again.
+pub(super) fn unless_reached(
+    error: io::Error,
+    text: impl FnOnce(&io::Error) -> String,
+) -> io::Error {
+    if is_reached(&error) {
+        return error;
+    }
+    io::Error::new(error.kind(), text(&error))
+}

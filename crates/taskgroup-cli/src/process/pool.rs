@@ -17,7 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::level::Level;
-use super::limits::Descriptors;
+use super::limits::{self, Descriptors};
 use super::wire::{Event, Inbox, Process, Request, frame, send};
 use super::{adopt, cgroup, children, group, guard, sweep};
 
@@ -368,7 +368,7 @@ impl Guard {
 fn dev_null() -> io::Result<File> {
     let path = "/dev/null";
     let file = File::options().write(true).open(path);
-    file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    file.map_err(|error| limits::unless_reached(error, |error| format!("{path}: {error}")))
 }
 
 /// The path of this program. On Linux it leads to the file that runs now, even if another one has

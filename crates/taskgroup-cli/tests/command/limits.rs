@@ -14,6 +14,18 @@ fn commands_wait_when_there_are_no_more_descriptors() {
     assert_eq!(ended.out().lines().count(), 100);
 }
 
+/// So few that the guards have not enough for each command either.
+#[test]
+fn commands_wait_when_there_are_hardly_any_descriptors() {
+    let sandbox = Sandbox::new();
+    let mut shell = sandbox.by_shell("ulimit -n 24; exec \"$@\"");
+    let mut words = vec!["run"];
+    words.extend(["sleep 0.05; echo x"; 20]);
+    let ended = Running::of(shell.args(words)).ended();
+    ended.code(0);
+    assert_eq!(ended.out().lines().count(), 20);
+}
+
 /// All of them at the same time, and none sees that the limit was raised.
 #[test]
 fn the_soft_limit_of_descriptors_is_raised_for_the_runner_alone() {

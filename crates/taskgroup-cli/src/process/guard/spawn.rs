@@ -11,6 +11,7 @@ use std::process::{Child, Command};
 
 use rustix::io::Errno;
 
+use crate::process::limits;
 use crate::process::pool::this_program;
 use crate::process::terminal;
 use crate::process::wire::{Start, Stdio};
@@ -169,7 +170,8 @@ fn script(argv: &[&[u8]]) -> Option<usize> {
 /// An empty standard input.
 fn null() -> io::Result<File> {
     let path = "/dev/null";
-    File::open(path).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    let file = File::open(path);
+    file.map_err(|error| limits::unless_reached(error, |error| format!("{path}: {error}")))
 }
 
 /// An unnamed file with this text, at its beginning.
