@@ -400,6 +400,28 @@ tasks.pipe = "false | cat; echo reached"
         .says("could not be started: `/nowhere`");
 }
 
+/// The group that it makes is written nowhere.
+#[test]
+fn a_matrix_does_after_a_failure_what_the_group_around_does() {
+    let file = |around: &str, own: &str| {
+        format!(
+            "jobs = 1\non-failure = '{around}'\n[tasks.t]\nrun = 'echo $n; [ $n != 1 ]'\n\
+             matrix = {{ n = [1, 2] }}\n{own}"
+        )
+    };
+    let run = |around, own, args: &[&str]| {
+        let sandbox = below(&file(around, own));
+        deep(&sandbox, &[&["run"], args].concat())
+    };
+    let both = "t/1 | 1\nt/2 | 2\n";
+    assert_eq!(run("wait", "", &[]).code(1).out(), both);
+    assert_eq!(run("ignore", "", &[]).code(0).out(), both);
+    assert_eq!(run("cancel", "", &[]).code(1).out(), "t/1 | 1\n");
+    assert_eq!(run("cancel", "", &["-k"]).code(1).out(), both);
+    let own = "on-failure = 'cancel'\n";
+    assert_eq!(run("wait", own, &[]).code(1).out(), "t/1 | 1\n");
+}
+
 #[test]
 fn a_matrix_runs_each_combination() {
     let file = r#"

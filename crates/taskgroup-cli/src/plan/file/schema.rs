@@ -271,7 +271,7 @@ impl Reader<'_> {
         let spec = GroupSpec {
             name: name.clone(),
             parent: Some(group),
-            on_failure: self.on_failure_of_group(&mut table_of_group),
+            on_failure: self.on_failure_of_matrix(&mut table_of_group, group),
             description: table_of_group.read("description", self.faults, line),
             ..GroupSpec::root()
         };
@@ -496,6 +496,15 @@ impl Reader<'_> {
     fn on_failure_of_group(&mut self, table: &mut Table<'_>) -> OnFailure {
         let written = table.read("on-failure", self.faults, one_of);
         self.obeyed(written.unwrap_or_default())
+    }
+
+    /// The group of a matrix is in no file, so it does what the group around does.
+    fn on_failure_of_matrix(&mut self, table: &mut Table<'_>, around: usize) -> OnFailure {
+        let written = table.read("on-failure", self.faults, one_of);
+        match written {
+            Some(written) => self.obeyed(written),
+            None => self.raw.plan.groups[around].on_failure,
+        }
     }
 
     /// What the command line asks for counts before the file. But it is a wish for the run as a
