@@ -314,7 +314,7 @@ cleanup = ['touch "$DIR/cleaned"']
 
 #[test]
 fn faults_are_shown_where_they_are() {
-    let cases: [(&str, &[&str]); 24] = [
+    let cases: [(&str, &[&str]); 25] = [
         ("[tasks.a\n", &["tasks.toml:1:9", "not valid TOML"]),
         (
             "[tasks.a]\nrn = 'x'\nrun = 'x'",
@@ -405,6 +405,16 @@ fn faults_are_shown_where_they_are() {
         (
             "[tasks.a]\nrun='x'\nshell = ''",
             &["expected a shell and its options"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\ntimeout='1s'\nretries=2\nbackoff='1s'",
+            &[
+                "a service has no `timeout`",
+                "`ready-timeout` limits the time",
+                "a service has no `retries`",
+                "a service has no `backoff`",
+                "write `restart = { on = \"failure\" }`",
+            ],
         ),
     ];
     for (text, parts) in cases {

@@ -318,6 +318,8 @@ impl Reader<'_> {
             self.faults.push(fault.help(Some(help.to_owned())));
         }
         table.take("matrix");
+        let about_its_end = ["timeout", "retries", "backoff"];
+        let about_its_end = about_its_end.map(|key| (key, table.span(key)));
         self.inheritable(&mut table, &mut inherited);
         if let Some(cwd) = &mut inherited.cwd {
             *cwd = combination.fill(&cwd.to_string_lossy()).into();
@@ -337,6 +339,9 @@ impl Reader<'_> {
         let on_failure = on_failure.map(|written| self.obeyed(written));
         let description: Option<String> = table.read("description", self.faults, line);
         let (service, restart) = self.service(&mut table, &inherited);
+        if service.is_some() {
+            self.not_of_services(about_its_end);
+        }
         let work = Work {
             cleanup,
             ..inherited.work(command)
@@ -403,6 +408,24 @@ impl Reader<'_> {
                 .push(Fault::new(span, title, "").help(Some(help.to_owned())));
         }
         (None, None)
+    }
+
+    /// A service is not to end. It passes over what a group says about that, but not what it says
+    /// itself.
+    fn not_of_services(&mut self, given: [(&str, Option<Range<usize>>); 3]) {
+        for (key, span) in given {
+            let Some(span) = span else { continue };
+            let title = format!("a service has no `{key}`");
+            let help = match key {
+                "timeout" => {
+                    "it runs until nothing needs it; `ready-timeout` limits the time until it is \
+                     ready"
+                }
+                _ => "write `restart = { on = \"failure\" }`, with `backoff` and `limit`",
+            };
+            let fault = Fault::new(span, title, "");
+            self.faults.push(fault.help(Some(help.to_owned())));
+        }
     }
 
     fn ready(&mut self, value: &Spanned<DeValue<'_>>, inherited: &Inherited) -> Ready {
