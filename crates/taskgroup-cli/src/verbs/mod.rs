@@ -86,6 +86,9 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
             Err(exit) => return exit,
         }
     } else {
+        if policy == Policy::All {
+            point_at_tasks(&raw);
+        }
         words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error))
     };
     words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
@@ -112,6 +115,37 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         },
         common.nice,
     )
+}
+
+/// Says so if a command is no program, but the name of a task in the file that would be found.
+fn point_at_tasks(raw: &RunArgs) {
+    let is_program = |name: &Path| {
+        let path = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    };
+    let commands = raw.commands.iter().filter_map(|command| command.to_str());
+    let mut unknown = commands
+        .filter(|command| !command.contains(char::is_whitespace) && !is_program(command.as_ref()))
+        .peekable();
+    let (Some(_), Ok(place)) = (unknown.peek(), Place::found()) else {
+        return;
+    };
+    let (Some(path), Ok(plan)) = (
+        place.path(),
+        file::read(&place, Work::GRACE, &Overrides::default(), false),
+    ) else {
+        return;
+    };
+    for name in unknown {
+        let mut tasks = plan.tasks.iter().map(|task| &task.name);
+        let mut groups = plan.groups[ROOT + 1..].iter().map(|group| &group.name);
+        if tasks.any(|task| task == name) || groups.any(|group| group == name) {
+            let path = path.display();
+            let text = format!("taskgroup: {path} has `{name}`; run it with -t {name}\n");
+            // If standard error is closed, there is no place left to report to.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    }
 }
 
 /// The plan of a file: all of it, or what is named. Without a file, that of the one found.

@@ -52,6 +52,25 @@ fn the_file_is_found_above() {
 }
 
 #[test]
+fn the_name_of_a_task_in_place_of_a_command_gets_a_hint() {
+    let sandbox =
+        below("tasks.lint = 'echo lint'\ngroups.a.tasks.b = 'echo b'\ntasks.true = 'x'\n");
+    let ended = deep(&sandbox, &["run", "-k", "lint", "a/b", "other"]);
+    ended
+        .code(1)
+        .says("taskgroup: ../../taskgroup.toml has `lint`; run it with -t lint\n")
+        .says("has `a/b`; run it with -t a/b\n")
+        .says_not("has `other`");
+    // A program is meant, or a name is given as one.
+    deep(&sandbox, &["run", "true"])
+        .code(0)
+        .says_not("has `true`");
+    deep(&sandbox, &["run", "-t", "lint"])
+        .code(0)
+        .says_not("has `lint`");
+}
+
+#[test]
 fn without_a_file_the_search_is_told() {
     let ended = deep(
         &{
