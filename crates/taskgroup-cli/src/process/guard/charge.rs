@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, kill_process_group, waitid,
 };
@@ -241,8 +242,11 @@ impl Charge {
             return Ok(());
         }
         let observe = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
-        let Some(status) = waitid(WaitId::Pid(self.leader), observe)? else {
-            return Ok(());
+        let status = match waitid(WaitId::Pid(self.leader), observe) {
+            Ok(Some(status)) => status,
+            // It has ended since it was looked at, so it cannot stop. The next look finds the end.
+            Ok(None) | Err(Errno::CHILD) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         let by = status.stopping_signal();
         let terminal = [Signal::TTIN, Signal::TTOU].map(Signal::as_raw);
@@ -287,7 +291,7 @@ impl Charge {
             match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Ok(false),
-                Err(rustix::io::Errno::CHILD) => return Ok(true),
+                Err(Errno::CHILD) => return Ok(true),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -364,5 +368,31 @@ fn raw(status: &WaitIdStatus) -> i32 {
         (Some(code), _) => (code & 0xff) << 8,
         (None, Some(signal)) => signal | if status.dumped() { 0x80 } else { 0 },
         (None, None) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::wire::Stdio;
+
+    #[test]
+    fn a_command_may_end_between_two_looks() {
+        let start = Start {
+            argv: vec![b"true".to_vec()],
+            env: Vec::new(),
+            cwd: None,
+            grace: Duration::ZERO,
+            stdio: Stdio::Output,
+        };
+        let null = || OwnedFd::from(std::fs::File::create("/dev/null").unwrap());
+        let given = vec![null(), null()];
+        let mut charge = Charge::spawn(&start, given, None, Reach::Group).unwrap();
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(charge.leader), ended).unwrap();
+        let mut events = Vec::new();
+        charge.look_for_a_stop(&mut events).unwrap();
+        assert!(charge.look(&mut events).unwrap());
+        assert!(matches!(events[0], Event::LeaderEnded { status: 0, .. }));
     }
 }
