@@ -58,7 +58,7 @@ pub(crate) struct Record {
     pub(crate) stopped: Option<Stopped>,
     /// The processes that were left when the command itself had ended.
     pub(crate) left_in_background: Vec<Process>,
-    /// A process that the command did not start still held its output.
+    /// A process that is not among those of the command still held its output.
     pub(crate) output_held: bool,
     /// What went wrong with its output.
     pub(crate) trouble: Option<Trouble>,
@@ -160,9 +160,15 @@ pub(crate) struct Summary {
 }
 
 impl Entry {
-    /// It succeeded, but not at its first attempt.
+    /// It succeeded, but an attempt before had failed.
     pub(crate) fn is_flaky(&self) -> bool {
-        self.attempts > 1 && self.record.ending.is_success()
+        self.record.ending.is_success() && self.failed_before().next().is_some()
+    }
+
+    /// The attempts before the last one that failed, with their numbers, as far as they are kept.
+    pub(crate) fn failed_before(&self) -> impl DoubleEndedIterator<Item = &(u32, Record)> {
+        let earlier = self.earlier.iter();
+        earlier.filter(|(_, record)| record.is_failure())
     }
 
     /// There is something to report.

@@ -20,6 +20,9 @@ const NAMED: usize = 10;
 /// How many lines of a stream are repeated.
 pub(crate) const LINES: usize = 10;
 
+/// How many failed attempts are shown of a task that has not failed in the end.
+const ATTEMPTS: usize = 5;
+
 /// The report, or a line if every command succeeded and left nothing behind.
 pub(crate) fn render(summary: &Summary, contain: Level, coloured: bool) -> String {
     let mut report = Report {
@@ -296,10 +299,8 @@ impl Report<'_> {
         let word = self.paint(style, word);
         let name = self.name(entry);
         let _ = writeln!(self.text, "{word} {name}: {}", what(entry));
-        if entry.is_flaky() {
-            for (number, record) in &entry.earlier {
-                self.note(&format!("attempt {number}: {}", ended(record)));
-            }
+        if !record.is_failure() {
+            self.failed_before(entry);
         }
         if !record.left_in_background.is_empty() {
             let how = record.stopped.as_ref().map_or("", how);
@@ -308,7 +309,13 @@ impl Report<'_> {
         }
         // A survivor holds the output, too, and is reported below.
         if record.output_held && record.survivors().is_empty() {
-            self.note("a process that the command did not start still held its output");
+            self.note(match (&record.ending, self.contain) {
+                (Ending::Lost(_), _) => {
+                    "its output was still open, so the end of it may be missing"
+                }
+                (_, Level::Group) => "a process that is not in its group still held its output",
+                _ => "a process that the command did not start still held its output",
+            });
         }
         if !record.survivors().is_empty() {
             let who = list(record.survivors());
@@ -323,6 +330,18 @@ impl Report<'_> {
         }
         if record.is_failure() {
             self.said(record);
+        }
+    }
+
+    /// The last attempts that failed, of a task that has not failed in the end.
+    fn failed_before(&mut self, entry: &Entry) {
+        let all = entry.failed_before().count();
+        let left_out = all.saturating_sub(ATTEMPTS);
+        if left_out > 0 {
+            self.note(&format!("{left_out} failed attempts left out"));
+        }
+        for (number, record) in entry.failed_before().skip(left_out) {
+            self.note(&format!("attempt {number}: {}", ended(record)));
         }
     }
 
@@ -554,6 +573,31 @@ mod tests {
              OK two: succeeded at attempt 2, after 0.00s\n    \
              attempt 1: exit code 3, after 0.00s\n\
              slowest:\n      1.00s one\n"
+        );
+    }
+
+    #[test]
+    fn what_holds_the_output_of_a_command_is_told_as_far_as_it_is_known() {
+        let failed = || Ending::Exited(ExitStatus::from_raw(3 << 8));
+        let note = |ending, level| {
+            let mut summary = summary(vec![entry(0, "one", ending, None)], None);
+            summary.entries[0].record.output_held = true;
+            let report = render(&summary, level, false);
+            report.lines().nth(2).unwrap().trim().to_owned()
+        };
+        assert_eq!(
+            note(failed(), Level::Guard),
+            "a process that the command did not start still held its output"
+        );
+        // There it may have started that process.
+        assert_eq!(
+            note(failed(), Level::Group),
+            "a process that is not in its group still held its output"
+        );
+        let lost = Ending::Lost(std::io::Error::other("killed"));
+        assert_eq!(
+            note(lost, Level::Guard),
+            "its output was still open, so the end of it may be missing"
         );
     }
 

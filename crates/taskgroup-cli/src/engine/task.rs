@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::group::Failed;
 use super::numbers::Number;
 use super::{Engine, Slot, service};
+use crate::duration::Human;
 use crate::flag::Flag;
 use crate::job::{Job, With};
 use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
@@ -204,9 +205,28 @@ impl Turn {
             if began.elapsed() > LONGEST_PAUSE {
                 pause = endless();
             }
-            sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
+            let pause = pause.next().unwrap_or(LONGEST_PAUSE);
+            self.tell_of_restart(pause).await;
+            sleep(pause).await;
         }
         Err(Failed.into())
+    }
+
+    /// Says that the attempt has ended and that another one follows. Elsewhere a heading says so.
+    async fn tell_of_restart(&self, pause: Duration) {
+        let around = &self.engine().around;
+        if around.show != Show::Stream || around.hide.contains(self.name()) {
+            return;
+        }
+        let how = self.latest(|latest| latest.record.as_ref().map(report::ended));
+        let how = how.unwrap_or_default();
+        let name = self.name();
+        let line = format!(
+            "taskgroup: {name}: {how}; starts again in {}\n",
+            Human(pause)
+        );
+        let _turn = around.sink.turn().await;
+        around.sink.send(Stream::Err, line.into_bytes()).await;
     }
 
     /// Whether there is another attempt after this one, which has ended so.

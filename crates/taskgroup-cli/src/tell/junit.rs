@@ -61,7 +61,7 @@ fn case(entry: &Entry, name: &str) -> TestCase {
             status.set_description(text(&said));
         }
     }
-    status.add_reruns(entry.earlier.iter().map(rerun));
+    status.add_reruns(entry.failed_before().map(rerun));
     let mut case = TestCase::new(name, status);
     case.set_classname(match &*entry.group {
         "" => SUITE.to_owned(),

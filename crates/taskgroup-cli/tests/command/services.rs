@@ -254,7 +254,14 @@ after = ["db"]
         (ended, sandbox.read("log").lines().count())
     };
     let (always, starts) = ended("{ on = 'always', backoff = '0s' }");
-    always.code(0);
+    // Each time it is told at once. The report has the failures again.
+    always
+        .code(0)
+        .says("taskgroup: db: exit code 1, after ")
+        .says("taskgroup: db: exit code 0, after ")
+        .says("; starts again in 0.00s\n")
+        .says("    attempt 2: exit code 1, after ")
+        .says_not("    attempt 3");
     assert_eq!(starts, 4);
     let (on_failure, starts) = ended("{ on = 'failure', backoff = '0s' }");
     on_failure
@@ -402,7 +409,25 @@ fn a_command_of_the_line_can_be_restarted() {
         sandbox.hear("again");
     }
     running.signal(Signal::TERM);
-    running.ended().code(143);
+    // What ended well is no failure, though it began again.
+    let ended = running.ended();
+    ended
+        .code(143)
+        .says_not("attempt 1:")
+        .says_not("not at the");
+    sandbox.fifo("second");
+    let running = sandbox.start(&[
+        "--restart=failure",
+        "--backoff=0s",
+        "[ $TASKGROUP_ATTEMPT = 1 ] && exit 7; echo x > \"$DIR/second\"; exec sleep 100",
+    ]);
+    sandbox.hear("second");
+    running.signal(Signal::TERM);
+    let ended = running.ended();
+    ended
+        .code(143)
+        .says("CANCELLED")
+        .says("attempt 1: exit code 7");
     sandbox
         .run(&["--restart=always", "--retries=1", "true"])
         .code(2)
