@@ -118,6 +118,7 @@ pub(crate) enum Place {
     BackquotesInDouble,
     ParameterInDouble,
     AfterDollar,
+    InnerScript,
 }
 
 /// What a template ends with that nothing can be appended to.
@@ -209,6 +210,9 @@ impl fmt::Display for TemplateError {
                     Place::ParameterInDouble =>
                         "in a ${…} that is quoted itself; put it into a variable first: x={}",
                     Place::AfterDollar => "directly after a $; quote the $: '$'{}",
+                    Place::InnerScript =>
+                        "in a script for another shell, which would run parts of the argument as \
+                         code; hand it over instead: sh -c 'echo \"$1\"' sh {}",
                 }
             ),
             TemplateError::NoEnd(ending) => write!(
@@ -345,6 +349,7 @@ fn read(
         ending: None,
         documents: Vec::new(),
         depth: 0,
+        inner: false,
     };
     reader.commands(Until::End)?;
     if !reader.replaced && columns != Columns::None {
@@ -407,6 +412,8 @@ struct Reader<'a> {
     /// Here-documents that begin on the next line.
     documents: Vec<Document>,
     depth: usize,
+    /// Within a word that is the script of another shell.
+    inner: bool,
 }
 
 struct Document {
@@ -438,6 +445,28 @@ enum As {
 const BEFORE_COMMAND: [&[u8]; 10] = [
     b"if", b"then", b"elif", b"else", b"while", b"until", b"do", b"!", b"{", b"time",
 ];
+
+/// Programs that run a text as a script.
+const SHELLS: [&[u8]; 6] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh"];
+
+/// Whether the word after this text is a script, as in `sudo bash -ec '…'` and `eval "…"`.
+fn is_before_script(text: &[u8]) -> bool {
+    let begins = text.iter().rposition(|byte| b"\n;&|(`".contains(byte));
+    let command = &text[begins.map_or(0, |at| at + 1)..];
+    let words: Vec<&[u8]> = command
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let Some((last, before)) = words.split_last() else {
+        return false;
+    };
+    let is_shell = |word: &&[u8]| {
+        let name = word.rsplit(|byte| *byte == b'/').next();
+        name.is_some_and(|name| SHELLS.contains(&name))
+    };
+    let takes_script = last.starts_with(b"-") && last.ends_with(b"c") && last[1] != b'-';
+    *last == b"eval" || (takes_script && before.iter().any(is_shell))
+}
 
 impl Reader<'_> {
     fn rest(&self) -> &[u8] {
@@ -492,6 +521,10 @@ impl Reader<'_> {
                     _ => format!("${{{name}}}"),
                 };
                 self.script.extend_from_slice(name.as_bytes());
+            }
+            Placeholder::Value(_) if self.inner => {
+                let place = Place::InnerScript;
+                return Err(TemplateError::Misplaced { place, position });
             }
             Placeholder::Value(value) => {
                 self.check(value, length, becomes)?;
@@ -623,7 +656,9 @@ impl Reader<'_> {
             return Err(TemplateError::TooDeep);
         }
         self.depth += 1;
+        let inner = self.inner;
         let read = read(self);
+        self.inner = inner;
         self.depth -= 1;
         read
     }
@@ -633,8 +668,15 @@ impl Reader<'_> {
         // Open parentheses and `case … esac`, in which a parenthesis closes nothing.
         let (mut parentheses, mut cases) = (0, 0);
         let (mut word_begins, mut command_begins) = (true, true);
+        let outer = self.inner;
         while let Some(&byte) = self.bytes.get(self.at) {
             let (word_began, command_began) = (word_begins, command_begins);
+            if word_began {
+                // A script that is all of an argument is meant as one.
+                let is_written = byte == b'\'' || byte == b'"';
+                let is_script = is_written && is_before_script(&self.bytes[..self.at]);
+                self.inner = outer || is_script;
+            }
             (word_begins, command_begins) = (false, false);
             match byte {
                 b'`' if matches!(until, Until::Backquote(_)) => {
@@ -998,6 +1040,38 @@ mod tests {
         ] {
             assert_eq!(printed(template, NASTY), expected, "{template}");
         }
+    }
+
+    /// There the argument would be code after all, though not for the shell that gets it.
+    #[test]
+    fn the_script_of_another_shell_is_no_place_for_an_argument() {
+        for (template, position) in [
+            ("sh -c 'echo {}'", 13),
+            ("sh -c \"echo {}\"", 13),
+            ("x | sudo /bin/bash -o pipefail -ec 'echo {}'", 42),
+            ("sh -c 'echo '{}", 14),
+            ("sh -c \"echo $(basename {})\"", 24),
+            ("eval \"echo {}\"", 12),
+            ("y=$(sh -c 'echo {}'); echo $y", 17),
+        ] {
+            let place = Place::InnerScript;
+            let expected = TemplateError::Misplaced { place, position };
+            assert_eq!(script(template).unwrap_err(), expected, "{template}");
+        }
+        // The argument is an argument, a number, or all of the script; or there is no shell.
+        for template in [
+            "sh -c 'printf %s \"$1\"' sh {}",
+            "sh -c 'printf %s \"$1\"' sh",
+            "sh -c 'echo {#} {%}'",
+            "sh -c {}",
+            "sh -c 'true'; printf %s '{}'",
+            "grep -c '{}' sh",
+            "python3 -c 'print(\"{}\")'",
+        ] {
+            assert!(script(template).is_ok(), "{template}");
+        }
+        let template = "sh -c 'printf %s \"$1\"' sh {}";
+        assert_eq!(printed(template, NASTY), NASTY);
     }
 
     /// Each place in which the shell can take an argument as it is.
