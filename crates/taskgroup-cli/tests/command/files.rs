@@ -454,6 +454,7 @@ const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("key
 mark.size = innerWidth + "x" + innerHeight;
 mark.sideways = document.documentElement.scrollWidth > innerWidth;
 mark.opened = opened();
+mark.apart = ticks().every((at, n, all) => n === 0 || x(at) - x(all[n - 1]) > 54);
 document.activeElement.blur();
 press("End"); mark.end = opened();
 press("f"); mark.next = opened();
@@ -494,6 +495,7 @@ fn chromium_opens_at_the_failure_and_takes_keys() {
         for part in [
             &*size,
             "data-sideways=\"false\"",
+            "data-apart=\"true\"",
             "data-opened=\"task item-120 [120], in sight\"",
             "data-end=\"task item-199 [199], in sight\"",
             "data-next=\"task item-120 [120], in sight\"",
