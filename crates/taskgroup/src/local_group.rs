@@ -249,6 +249,7 @@ impl<'env> LocalGroup<'env> {
             reason: CancelReason::dropped(location),
         };
         if let Some(reason) = refused {
+            entry.refuse();
             end.reason = reason;
             return handle;
         }

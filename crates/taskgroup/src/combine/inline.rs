@@ -186,6 +186,7 @@ impl Inline<'_> {
             return Err(self.never_runs(&entry.who, future, group.reason_or_dropped()));
         }
         entry.progress.start();
+        entry.waits = false;
         let scope = Scope::open_inline(entry.who.clone(), group, self.location);
         opened(&scope);
         let here = scope.clone();
@@ -304,6 +305,8 @@ impl Inline<'_> {
 pub(crate) struct Entry {
     who: Entrant,
     progress: Tracked,
+    /// It is a child, and has not begun.
+    waits: bool,
 }
 
 impl Entry {
@@ -312,11 +315,25 @@ impl Entry {
         Self {
             who: Entrant::new(group.scope().next_index(), name),
             progress: Tracked::new(group),
+            waits: true,
         }
+    }
+
+    /// The group does not take it, so it never was a child.
+    pub(crate) fn refuse(mut self) {
+        self.waits = false;
     }
 
     pub(crate) fn who(&self) -> &Entrant {
         &self.who
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.waits {
+            events::inline_never_began(&self.who);
+        }
     }
 }
 

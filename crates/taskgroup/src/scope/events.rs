@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::entrant::Entrant;
 use super::how::Ending;
 #[cfg(feature = "tracing")]
 use super::how::How;
@@ -155,6 +156,14 @@ pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
         header.meter.ended(header.label.name().as_ref(), outcome);
     }
     tell!(ended(header, &how()));
+}
+
+/// An inline child was cancelled before it began.
+#[inline]
+#[cfg_attr(not(feature = "metrics"), allow(unused_variables))]
+pub(crate) fn inline_never_began(who: &Entrant) {
+    #[cfg(feature = "metrics")]
+    super::meters::Meter::default().ended(who.name(), super::how::Outcome::Cancelled);
 }
 
 /// An inline child has ended, or what it left behind has.

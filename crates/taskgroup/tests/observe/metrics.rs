@@ -215,6 +215,39 @@ fn inline_children_count() {
     assert_eq!(seconds(&metrics, "borrows", "succeeded"), [0.04]);
 }
 
+// S34, S16: so does what never begins, and what is refused does not, as with tasks.
+#[test]
+fn inline_children_that_never_begin_count() {
+    let metrics = recorded(async {
+        let run = LocalGroup::run(async |group| {
+            group.task("cut").spawn(forever()).cancel();
+            settled().await;
+            group.task("queued").spawn(forever());
+            group.cancel();
+            group.task("refused").spawn(forever());
+            Ok(())
+        });
+        run.await.unwrap();
+        let mut half = Box::pin(LocalGroup::run(async |group| {
+            group.task("dropped").spawn(forever());
+            // Its children are polled after it.
+            forever().await;
+            Ok(())
+        }));
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        assert!(half.as_mut().poll(&mut context).is_pending());
+        drop(half);
+    });
+    for name in ["cut", "queued"] {
+        assert_eq!(count(&metrics, NOT_STARTED, &[name]), 1, "{name}");
+        assert_eq!(count(&metrics, STARTED, &[name]), 0, "{name}");
+    }
+    let dropped = [NOT_STARTED, STARTED].map(|metric| count(&metrics, metric, &["dropped"]));
+    assert_eq!(dropped.iter().sum::<u64>(), 1);
+    assert_eq!(count(&metrics, NOT_STARTED, &["refused"]), 0);
+}
+
 /// A recorder whose counters panic.
 struct NoCounters(DebuggingRecorder);
 

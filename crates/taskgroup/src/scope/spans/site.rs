@@ -77,7 +77,7 @@ use crate::sync::Mutex;
 ///
 /// Children that are polled inside the task of their group (those of a
 /// [`LocalGroup`](crate::LocalGroup), and the futures of `gather`, `race` and the like) have spans
-/// as tasks do. A child that the group refuses has none.
+/// as tasks do, from their first poll on. A child that the group refuses has none.
 ///
 /// A span closes when its task or group has ended, also if a handle of it is kept. If a task is
 /// spawned where another subscriber is the default, its span goes to the one that has the span of
