@@ -498,7 +498,10 @@ impl Engine {
                 known: began,
                 began: Some(began),
                 ended: self.elapsed(),
-                because: None,
+                // Nothing but a signal stops it.
+                because: self
+                    .cause()
+                    .filter(|cause| matches!(cause, Cause::Signal(_))),
                 ignored: false,
             };
             self.ledger.cleaned_up(entry, work);

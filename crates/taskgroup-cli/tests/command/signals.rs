@@ -357,3 +357,30 @@ fn a_terminal_that_takes_nothing_keeps_no_signal_out() {
     wait_for("a command stays", move || living(pgid).is_empty());
     drop(ours);
 }
+
+/// Only a second signal stops it.
+#[test]
+fn a_cleanup_that_is_stopped_says_by_which_signal() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("runs");
+    sandbox.fifo("cleans");
+    sandbox.file(
+        "tasks.toml",
+        r#"
+cleanup = ['echo x > "$DIR/cleans"; exec sleep 100']
+tasks.a = 'echo x > "$DIR/runs"; exec sleep 100'
+"#,
+    );
+    let file = sandbox.path("tasks.toml");
+    let running = sandbox.start(&["-f", file.to_str().unwrap()]);
+    sandbox.hear("runs");
+    running.signal(Signal::INT);
+    sandbox.hear("cleans");
+    running.signal(Signal::INT);
+    let ended = running.ended();
+    ended
+        .code(130)
+        .says("CANCELLED run (cleanup 1): after ")
+        .says("stopped by SIGKILL at once, because of SIGINT")
+        .says_not("cause unknown");
+}
