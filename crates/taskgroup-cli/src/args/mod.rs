@@ -184,7 +184,7 @@ pub(crate) struct MapArgs {
 
     /// Give each command up to this many arguments or lines
     #[arg(short = 'n', long, value_name = "N", visible_short_alias = 'L')]
-    #[arg(visible_alias = "max-lines")]
+    #[arg(visible_alias = "max-lines", value_parser = values::count)]
     pub(crate) max_args: Option<NonZeroUsize>,
 
     /// Split each line or argument at this text into several arguments, `{1}` `{2}` and so on;
@@ -290,7 +290,7 @@ pub(crate) struct Common {
 
     /// Add this to the niceness of everything
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(i32).range(-20..20))]
+    #[arg(value_parser = values::niceness)]
     pub(crate) nice: Option<i32>,
 
     /// Exit with the number of failed commands, at most 101, in place of 1 and 124

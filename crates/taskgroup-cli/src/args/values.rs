@@ -75,6 +75,19 @@ pub(super) fn separator(text: &str) -> Result<OsString, String> {
     }
 }
 
+/// How many arguments a command gets.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    let wrong = || "expected a whole number, 1 or more".to_owned();
+    text.parse().map_err(|_| wrong())
+}
+
+/// What is added to the niceness.
+pub(super) fn niceness(text: &str) -> Result<i32, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (-20..20).contains(number));
+    number.ok_or_else(|| "expected a whole number from -20 to 19".to_owned())
+}
+
 /// A number of commands, or a share of the processors.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     let wrong = || "expected a number like 4, or a share of the processors like 50%".to_owned();

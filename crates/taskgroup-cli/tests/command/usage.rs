@@ -46,7 +46,9 @@ fn a_wrong_command_line_is_told_where_and_why() {
 
 #[test]
 fn flags_that_do_not_go_together_or_have_no_such_value_are_told() {
-    let cases: [(&[&str], &[&str]); 10] = [
+    let cases: [(&[&str], &[&str]); 12] = [
+        (&["--nice=x", "true"], &["from -20 to 19"]),
+        (&["--nice=20", "true"], &["from -20 to 19"]),
         (
             &["--on-failure=maybe", "true"],
             &["--on-failure", "maybe", "cancel, wait, ignore"],
@@ -88,8 +90,9 @@ fn flags_that_do_not_go_together_or_have_no_such_value_are_told() {
 #[test]
 fn other_verbs_tell_their_usage_errors() {
     let sandbox = Sandbox::new();
-    let cases: [(&str, &[&str], &str); 8] = [
+    let cases: [(&str, &[&str], &str); 9] = [
         ("race", &[], "<COMMAND>"),
+        ("map", &["-n0", "echo", ":::", "a"], "1 or more"),
         ("race", &["-k", "true"], "unexpected argument '-k'"),
         (
             "race",
