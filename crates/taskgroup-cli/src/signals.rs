@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXFSZ};
 use signal_hook::low_level::{emulate_default_handler, pipe};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -95,6 +95,10 @@ impl Signals {
         let stops = [SIGHUP, SIGINT, SIGQUIT].into_iter();
         let stops = stops.filter(|&number| !ignored.contains(number));
         watch(stops.chain([SIGTERM]), beats)?;
+        if !ignored.contains(SIGXFSZ) {
+            // A write that would make a file too large fails then, and does not end this process.
+            signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+        }
         Ok(signals)
     }
 

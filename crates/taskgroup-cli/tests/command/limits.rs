@@ -114,3 +114,20 @@ fn what_waits_for_a_process_is_not_started_after_a_failure() {
         "{err}"
     );
 }
+
+/// The commands have the default of the signal, which ends them.
+#[test]
+fn a_file_that_would_be_too_large_is_an_error_of_its_own() {
+    let sandbox = Sandbox::new();
+    let limited = |args: &[&str]| {
+        let mut shell = sandbox.by_shell("ulimit -f 1; exec \"$@\"");
+        Running::of(shell.args(args)).ended()
+    };
+    let journal = sandbox.path("journal");
+    let long = format!("true {}", "x".repeat(2000));
+    limited(&["run", "--json", journal.to_str().unwrap(), &long])
+        .code(74)
+        .says("File too large");
+    let ended = limited(&["run", "seq 10000 > \"$DIR/large\""]);
+    ended.code(1).says("exit code 153 (128 + SIGXFSZ)");
+}
