@@ -79,8 +79,8 @@ pub(super) fn is_reached(error: &io::Error) -> bool {
     )
 }
 
-/// The error with another text. One that says that a limit is reached stays as it is: [`is_reached`]
-/// would not know it again.
+/// The error with another text. One that says that a limit is reached stays as it is: otherwise
+/// [`is_reached`] would not find it.
 pub(super) fn unless_reached(
     error: io::Error,
     text: impl FnOnce(&io::Error) -> String,
