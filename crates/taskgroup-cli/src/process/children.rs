@@ -131,6 +131,18 @@ impl Stat {
     }
 }
 
+/// Whether a process of the group lives: one that has not ended. True if that cannot be found out.
+pub(super) fn is_group_alive(group: Pid) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return true;
+    };
+    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut members = numbers
+        .filter_map(|number| Stat::of(Pid::from_raw(number)?))
+        .filter(|stat| stat.group == group.as_raw_nonzero().get());
+    members.any(|stat| !matches!(stat.state, b'Z' | b'X'))
+}
+
 /// `pid (name) state ppid pgrp …`, where the name may hold anything, parentheses included.
 fn parse(stat: &[u8]) -> Option<Stat> {
     let open = stat.iter().position(|&byte| byte == b'(')?;

@@ -8,12 +8,25 @@ use std::process::Command;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+use super::children;
 use super::wire::Process;
 
-/// Whether a process is left in the group. Its leader must have been reaped.
+/// Whether no process is left in the group. Its leader must have been reaped.
+///
+/// A zombie of the group keeps its number, and an orphan is a zombie until the first process of the
+/// system reaps it. In a container that may be never, so zombies do not count.
 pub(super) fn is_empty(group: Pid) -> bool {
     // A process of another user counts, although it cannot be signalled.
-    test_kill_process_group(group) == Err(Errno::SRCH)
+    if test_kill_process_group(group) == Err(Errno::SRCH) {
+        return true;
+    }
+    if children::is_group_alive(group) {
+        return false;
+    }
+    // A process that was made during that look may have been overlooked. After this there are no
+    // new ones: the kernel lets no process fork that has a SIGKILL.
+    kill(group);
+    !children::is_group_alive(group)
 }
 
 /// Kills what a killed guard has left of its group.
@@ -54,6 +67,10 @@ fn parse(text: &str, group: i32) -> Vec<Process> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     #[test]
@@ -62,5 +79,18 @@ mod tests {
         let found = parse(text, 7);
         let found: Vec<_> = found.iter().map(|p| (p.pid, p.name.as_str())).collect();
         assert_eq!(found, [(9, "my sh"), (12, "sleep")]);
+    }
+
+    #[test]
+    fn a_group_of_zombies_is_empty() {
+        let mut child = Command::new("sleep").arg("100").process_group(0).spawn();
+        let child = child.as_mut().unwrap();
+        let group = Pid::from_child(child);
+        assert!(!is_empty(group));
+        child.kill().unwrap();
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(group), ended).unwrap();
+        assert!(is_empty(group));
+        child.wait().unwrap();
     }
 }
