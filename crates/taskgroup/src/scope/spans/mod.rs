@@ -201,8 +201,9 @@ fn at_last(how: &How, span: &Opened) {
     let error = value(how.error.as_ref());
     // The code comes before the description, which has the last word.
     let is_error = how.outcome.is_error();
+    let outcome = how.outcome.word();
     let values: site::Values<'_, { site::AT_LAST }> = [
-        Some(&how.outcome.word()),
+        Some(&outcome),
         error,
         value(reason.as_ref()),
         value(by.as_ref()),
