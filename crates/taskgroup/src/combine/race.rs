@@ -266,7 +266,9 @@ impl GroupBuilder {
     /// let addresses = ["::1", "127.0.0.1"].map(|address| (address, connect(address)));
     /// let race = TaskGroup::builder().name("connect");
     /// let (address, socket) =
-    ///     race.race_staggered_by_key(Duration::from_millis(250), addresses).await.unwrap();
+    ///     race.race_staggered_by_key(Duration::from_millis(250), addresses)
+    ///         .await
+    ///         .unwrap();
     /// assert_eq!((address, socket), ("127.0.0.1", 7));
     /// # }
     /// ```

@@ -37,7 +37,8 @@ use crate::scope::meters;
 /// TaskGroup::run(async |group| {
 ///     for page in 1..=3 {
 ///         group.task("fetch").spawn(fetch(page)); // a label
-///         group.task(format!("fetch {page}")).spawn(fetch(page)); // "(made at run time)"
+///         // Its label is "(made at run time)".
+///         group.task(format!("fetch {page}")).spawn(fetch(page));
 ///     }
 ///     Ok(())
 /// })
