@@ -24,6 +24,8 @@ impl Program {
     pub(crate) fn start(name: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(crate::PROGRAM, name)
+            // Standard error is read at the end, and backtraces would fill the pipe.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
