@@ -17,7 +17,7 @@ fn every_stop_signal_stops_all_commands_with_sigterm() {
     for (signal, code) in signals {
         let sandbox = Sandbox::new();
         sandbox.fifo("ready");
-        let running = Running::of(sandbox.hears_hangups().args([
+        let running = Running::of(sandbox.command().args([
             "run",
             "--names=one",
             NEVER,

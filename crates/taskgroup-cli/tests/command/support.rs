@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -64,11 +64,27 @@ pub(crate) fn terminal() -> (File, File) {
     (File::from(ours), File::from(theirs))
 }
 
+/// Lets programs receive the signals that end a run, although these tests may run under `nohup` or
+/// in the background of a script. A program inherits that a signal is ignored. It does not inherit
+/// that one is caught.
+fn receive_signals() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT].map(Signal::as_raw) {
+        if ignored & 1 << (signal - 1) != 0 {
+            signal_hook::flag::register(signal, Arc::default()).unwrap();
+        }
+    }
+}
+
 /// A folder that the commands see as `$DIR`.
 pub(crate) struct Sandbox(TempDir);
 
 impl Sandbox {
     pub(crate) fn new() -> Sandbox {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(receive_signals);
         Sandbox(TempDir::new().unwrap())
     }
 
@@ -113,13 +129,6 @@ impl Sandbox {
         let mut shell = Command::new("sh");
         shell.args(["-c", text, "sh", env!("CARGO_BIN_EXE_taskgroup")]);
         self.through(shell)
-    }
-
-    /// A `taskgroup` that receives SIGHUP, even if these tests run under `nohup`.
-    pub(crate) fn hears_hangups(&self) -> Command {
-        let mut env = Command::new("env");
-        env.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_taskgroup")]);
-        self.through(env)
     }
 
     pub(crate) fn through(&self, mut command: Command) -> Command {

@@ -1,8 +1,9 @@
 //! A program of `programs`, running.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Killed when it is dropped before its end.
@@ -10,7 +11,7 @@ pub(crate) struct Program {
     child: Child,
     lines: Receiver<String>,
     input: Option<ChildStdin>,
-    errors: ChildStderr,
+    errors: Option<JoinHandle<String>>,
 }
 
 /// What a program has left: the rest of its output, its standard error and its status.
@@ -24,8 +25,6 @@ impl Program {
     pub(crate) fn start(name: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .env(crate::PROGRAM, name)
-            // Standard error is read at the end, and backtraces would fill the pipe.
-            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -38,9 +37,16 @@ impl Program {
                 let _ = sender.send(line.unwrap());
             }
         });
+        // Read at once: a program whose pipe is full waits.
+        let mut errors = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).unwrap();
+            text
+        });
         Self {
             input: child.stdin.take(),
-            errors: child.stderr.take().unwrap(),
+            errors: Some(errors),
             child,
             lines,
         }
@@ -77,12 +83,11 @@ impl Program {
 
     pub(crate) fn end(mut self) -> End {
         let lines = std::iter::from_fn(|| self.line()).collect();
-        let mut errors = String::new();
-        self.errors.read_to_string(&mut errors).unwrap();
+        let status = self.child.wait().unwrap();
         End {
             lines,
-            errors,
-            status: self.child.wait().unwrap(),
+            errors: self.errors.take().unwrap().join().unwrap(),
+            status,
         }
     }
 }
