@@ -31,6 +31,14 @@ impl Clock {
         }
     }
 
+    /// As [`after`](Self::after). Without a limit it never resolves.
+    pub(crate) async fn after_any(&self, limit: Option<Duration>) {
+        match limit {
+            Some(limit) => self.after(limit).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The run was suspended for this time, until now.
     pub(crate) fn stood_still(&self, time: Duration) {
         *self

@@ -85,7 +85,8 @@ impl Exit {
         }
     }
 
-    /// The number of failures in place of [`Failed`](Exit::Failed) and [`TimedOut`](Exit::TimedOut).
+    /// The number of failures in place of [`Failed`](Exit::Failed) and
+    /// [`TimedOut`](Exit::TimedOut).
     pub(crate) fn counted(self, summary: &Summary) -> Exit {
         let failed = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
         match (self, summary.entries.iter().filter(failed).count()) {

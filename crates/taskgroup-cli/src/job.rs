@@ -189,7 +189,9 @@ impl Job {
     }
 
     pub(crate) fn timed_out(&self) -> bool {
-        matches!(self.ending, Some((Ending::TimedOut | Ending::NotReady, _)))
+        self.ending
+            .as_ref()
+            .is_some_and(|(ending, _)| ending.is_timeout())
     }
 
     /// The command began before this process learned of it, and not later than its end allows. So
@@ -217,12 +219,7 @@ impl Job {
     /// Resolves when the command's leader has exited or its timeout has expired. Cancel safe:
     /// [`Job::finish`] continues what was dropped here.
     pub(crate) async fn watch(&mut self) -> Verdict {
-        let expires = async {
-            match self.timeout {
-                Some(limit) => self.around.clock.after(limit).await,
-                None => std::future::pending().await,
-            }
-        };
+        let expires = self.around.clock.after_any(self.timeout);
         let ended = async {
             tokio::select! {
                 biased;
@@ -298,7 +295,7 @@ impl Job {
             stopped,
             left_in_background,
             output_held: out.held_open || err.held_open,
-            trouble: copy_error.map(Trouble::Lost).or(outlet.trouble()),
+            trouble: copy_error.map(Trouble::Lost).or(outlet.take_trouble()),
             stdout: out.tail,
             stderr: err.tail,
         };

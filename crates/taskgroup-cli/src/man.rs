@@ -71,9 +71,9 @@ pub(crate) fn write(command: Command, out: &mut impl Write) -> io::Result<()> {
 fn keys_of_files(roff: &mut Roff) {
     roff.control("SH", ["FILES OF TASKS"]);
     roff.text([roman(
-        "A file of tasks is TOML. A task is a table [tasks.NAME], a group a table [groups.NAME] with \
-         tasks and groups of its own, and the file itself is a group. Where a key may stand is said \
-         in brackets. What is \"passed down\" counts for everything in the group.",
+        "A file of tasks is TOML. A task is a table [tasks.NAME], a group a table [groups.NAME] \
+         with tasks and groups of its own, and the file itself is a group. Where a key may stand is \
+         said in brackets. What is \"passed down\" counts for everything in the group.",
     )]);
     for key in KEYS {
         roff.control("TP", ["6"]);

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use taskgroup::ErrorGroup;
 
 use crate::output::{Tail, Trouble};
@@ -50,7 +51,8 @@ pub(crate) struct Record {
     pub(crate) ending: Ending,
     /// From the start of the run to the start of the attempt; none if it was not started.
     pub(crate) began: Option<Duration>,
-    /// From the start to the end, or to the request to end; zero if it was not started.
+    /// From the start to the end, or to the request to end, apart from the time in which it was
+    /// suspended; zero if it was not started.
     pub(crate) ran: Duration,
     /// From the start until no process of it was left.
     pub(crate) gone: Duration,
@@ -123,7 +125,8 @@ pub(crate) enum Cause {
     Output(Arc<io::Error>),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// In the journal, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
@@ -131,6 +134,7 @@ pub(crate) struct Counts {
     pub(crate) not_started: u64,
     pub(crate) done_before: u64,
     /// Of those that succeeded: not at the first attempt.
+    #[serde(skip)]
     pub(crate) flaky: u64,
 }
 
@@ -201,6 +205,10 @@ impl Ending {
         }
     }
 
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Ending::TimedOut | Ending::NotReady)
+    }
+
     pub(crate) fn is_success(&self) -> bool {
         match self {
             Ending::Exited(status) => status.success(),
@@ -241,7 +249,7 @@ impl Record {
     }
 
     pub(crate) fn timed_out(&self) -> bool {
-        matches!(self.ending, Ending::TimedOut | Ending::NotReady)
+        self.ending.is_timeout()
     }
 
     /// Processes that are still there after SIGKILL.

@@ -95,6 +95,25 @@ pub(crate) fn named(entry: &Entry) -> String {
     }
 }
 
+/// The ends of both streams.
+pub(crate) fn ends(record: &Record) -> String {
+    let ends = [&record.stdout, &record.stderr].map(|tail| tail.last(LINES).1);
+    ends.concat().join("\n")
+}
+
+/// What follows the first names of a list, if there are more.
+pub(crate) fn and_more(all: usize, named: usize) -> String {
+    match all.saturating_sub(named) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
+/// Only after a failure of the runner itself is there no cause.
+fn because(cause: Option<&Cause>) -> String {
+    cause.map_or_else(|| "cause unknown".to_owned(), ToString::to_string)
+}
+
 /// In a few words, how a task ended.
 pub(crate) fn what(entry: &Entry) -> String {
     how_it_ended(&entry.record, entry.attempts, entry.because.as_ref())
@@ -103,8 +122,7 @@ pub(crate) fn what(entry: &Entry) -> String {
 pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Cause>) -> String {
     let ran = Human(record.ran);
     let how = record.stopped.as_ref().map_or("", how);
-    // Only after a failure of the runner itself is there no cause.
-    let because = || because.map_or_else(|| "cause unknown".to_owned(), ToString::to_string);
+    let because = || self::because(because);
     let attempt = match attempts {
         0 | 1 => String::new(),
         attempts => format!(", attempt {attempts}"),
@@ -163,11 +181,7 @@ pub(crate) fn ended(record: &Record) -> String {
 
 /// Reports what kept `taskgroup` itself from working.
 pub(crate) fn internal(error: &std::io::Error) {
-    // If standard error is closed, there is no place left to report to.
-    let _ = std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("taskgroup: cannot run: {error}\n"),
-    );
+    remark(&format!("cannot run: {error}"));
 }
 
 /// Reports why nothing was started.
@@ -382,8 +396,7 @@ impl Report<'_> {
             if !matches!(entry.record.ending, Ending::NotStarted) {
                 continue;
             }
-            let because = entry.because.as_ref();
-            let because = because.map_or("cause unknown".to_owned(), ToString::to_string);
+            let because = because(entry.because.as_ref());
             match places.get(&because) {
                 Some(&place) => by_cause[place].1.push(entry),
                 None => {
@@ -393,10 +406,7 @@ impl Report<'_> {
             }
         }
         for (because, entries) in by_cause {
-            let more = match entries.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let more = and_more(entries.len(), NAMED);
             let name = |entry: &&Entry| self.paint(task_style(entry.id), &entry.name);
             let names = entries.iter().take(NAMED).map(name);
             let names = names.collect::<Vec<_>>().join(", ");
@@ -469,10 +479,7 @@ fn list(processes: &[Process]) -> String {
         .take(NAMED)
         .map(ToString::to_string)
         .collect();
-    match processes.len().saturating_sub(NAMED) {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
+    named.join(", ") + &and_more(processes.len(), NAMED)
 }
 
 #[cfg(test)]

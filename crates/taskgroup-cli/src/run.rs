@@ -477,12 +477,7 @@ async fn flush(
     let blocked = writer.blocked();
     let finished = writer.finished();
     let clock = stops.clock.clone();
-    let expires = async {
-        match deadline {
-            Some(rest) => clock.after(rest).await,
-            None => std::future::pending().await,
-        }
-    };
+    let expires = clock.after_any(deadline);
     tokio::pin!(finished, expires);
     loop {
         let loses_patience = Stops::loses_patience(stops.begun.clone(), blocked.clone());

@@ -92,9 +92,7 @@ impl Signals {
             beats: Arc::clone(&beats),
             beating: false,
         };
-        let stops = [SIGHUP, SIGINT, SIGQUIT].into_iter();
-        let stops = stops.filter(|&number| !ignored.contains(number));
-        watch(stops.chain([SIGTERM]), beats)?;
+        watch(ignored.stops_left(), beats)?;
         if !ignored.contains(SIGXFSZ) {
             // A write that would make a file too large fails then, and does not end this process.
             signal_hook::flag::register(SIGXFSZ, Arc::default())?;
@@ -197,6 +195,13 @@ impl Ignored {
     pub(crate) fn now() -> Ignored {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         Ignored(mask(&status))
+    }
+
+    /// The signals that end a run and are to be received. SIGTERM always is.
+    pub(crate) fn stops_left(&self) -> impl Iterator<Item = i32> + use<'_> {
+        let inherited = [SIGHUP, SIGINT, SIGQUIT].into_iter();
+        let received = inherited.filter(|&signal| !self.contains(signal));
+        received.chain([SIGTERM])
     }
 
     pub(crate) fn contains(&self, signal: i32) -> bool {

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Tty {
     #[default]
-    Nobody,
+    Off,
     All,
     /// Those with these names.
     Named(Vec<String>),
@@ -37,13 +37,13 @@ pub(crate) enum Tty {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reader {
     #[default]
-    Nobody,
+    Off,
     Named(String),
     /// The first one that has a terminal and runs.
     WithTerminal,
 }
 
-/// Clones are the same.
+/// Clones share one state.
 #[derive(Clone)]
 pub(crate) struct Typed(Arc<Inner>);
 
@@ -112,12 +112,12 @@ impl Typed {
     /// What the command with this name has as its standard streams.
     pub(crate) fn stdio(&self, name: &str) -> Stdio {
         let has_terminal = match &self.0.tty {
-            Tty::Nobody => false,
+            Tty::Off => false,
             Tty::All => true,
             Tty::Named(names) => names.iter().any(|known| known == name),
         };
         let input = match &self.0.reader {
-            Reader::Nobody => false,
+            Reader::Off => false,
             // A line may go to any of them.
             _ if self.0.is_typed && has_terminal => true,
             Reader::Named(_) if self.0.is_typed => true,
@@ -186,7 +186,7 @@ impl Typed {
 
     /// Passes the input on. Does nothing if no command gets any. Never resolves.
     pub(crate) async fn pass_on(self) {
-        if self.0.reader == Reader::Nobody
+        if self.0.reader == Reader::Off
             || (self.0.reader == Reader::WithTerminal && !self.0.is_typed)
         {
             return std::future::pending().await;
@@ -273,7 +273,7 @@ impl Typed {
 
     fn is_chosen(&self, command: &Command) -> bool {
         match &self.0.reader {
-            Reader::Nobody => false,
+            Reader::Off => false,
             Reader::Named(name) => command.name == *name,
             Reader::WithTerminal => command.terminal.is_some(),
         }

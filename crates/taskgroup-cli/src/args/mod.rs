@@ -422,7 +422,7 @@ impl Failure {
 impl Common {
     pub(crate) fn tty(&self) -> Tty {
         match &self.tty {
-            None => Tty::Nobody,
+            None => Tty::Off,
             Some(names) if names.iter().all(String::is_empty) => Tty::All,
             Some(names) => Tty::Named(names.clone()),
         }
@@ -432,7 +432,7 @@ impl Common {
         match &self.stdin {
             Some(name) => Reader::Named(name.clone()),
             None if self.tty.is_some() => Reader::WithTerminal,
-            None => Reader::Nobody,
+            None => Reader::Off,
         }
     }
 
@@ -590,8 +590,8 @@ Examples:
 /// How a run works, for the help and the manual.
 pub(crate) const RUNNING: [&str; 2] = [
     "Each command runs in its own process group, under a guard process that adopts the processes \
-     that the command leaves behind. To stop a command, taskgroup sends SIGTERM to all its processes, \
-     and SIGKILL to those that remain after the grace. A command has ended when none of its \
+     that the command leaves behind. To stop a command, taskgroup sends SIGTERM to all its \
+     processes, and SIGKILL to those that remain after the grace. A command has ended when none of its \
      processes is left: taskgroup stops what it left in the background, even a daemon, and reports \
      it. Ctrl-C, SIGTERM, SIGHUP and SIGQUIT stop everything in the same way; a second \
      signal skips the grace. Ctrl-Z suspends the commands as well, and timeouts stand still.",

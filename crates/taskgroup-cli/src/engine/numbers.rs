@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Clones are the same.
+/// Clones share one state.
 #[derive(Clone, Default)]
 pub(super) struct Numbers(Arc<Mutex<State>>);
 

@@ -157,8 +157,8 @@ impl Turn {
             }
         };
         let ended = bracket(nothing, attempts, clean_up).await;
-        // The failure has been told to the group. Its policy must not see a failure that does not
-        // stop the others, though that of the whole group would.
+        // The group has recorded the failure. If this failure stops no other task, the policy must
+        // not see it: the `on-failure` of the whole group may be another one.
         match engine.on_failure(spec) {
             OnFailure::Wait | OnFailure::Ignore if !engine.is_race(spec.group) => Ok(()),
             _ => ended,
@@ -530,7 +530,7 @@ impl Engine {
             (_, None) => outlet.release(heading).await,
         }
         if record.trouble.is_none() {
-            record.trouble = outlet.trouble();
+            record.trouble = outlet.take_trouble();
         }
     }
 }

@@ -28,7 +28,7 @@ impl Default for Typical {
 }
 
 impl Typical {
-    /// A command has succeeded, and took so long.
+    /// Adds how long a command took that succeeded.
     pub(super) fn add(&self, took: Duration) {
         let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == MOST {
@@ -47,12 +47,13 @@ impl Typical {
         loop {
             let now = *median.borrow_and_update();
             let limit = now.map(|median| began + median * percent / 100);
+            let overdue = async { sleep_until(limit.unwrap_or(began)).await };
             tokio::select! {
                 // A longer median may have come at the same moment.
                 biased;
                 // The sender is there: `self` has it.
                 _ = median.changed() => {}
-                () = async { sleep_until(limit.unwrap_or(began)).await }, if limit.is_some() => return,
+                () = overdue, if limit.is_some() => return,
             }
         }
     }

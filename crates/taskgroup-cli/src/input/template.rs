@@ -149,9 +149,9 @@ impl fmt::Display for TemplateError {
             } => write!(
                 f,
                 "the command has {placeholder} at character {position}, but the placeholders are \
-                 {{}} {{.}} {{/}} {{//}} {{/.}} {{#}} {{%}} and {{1}} {{1.}} {{1/}} and so on; let the \
-                 shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" (in single quotes only {{}} \
-                 is replaced)"
+                 {{}} {{.}} {{/}} {{//}} {{/.}} {{#}} {{%}} and {{1}} {{1.}} {{1/}} and so on; \
+                 let the shell do the rest: x={{}}; mv \"$x\" \"${{x%.*}}.bak\" \
+                 (in single quotes only {{}} is replaced)"
             ),
             TemplateError::NoColumn {
                 number,

@@ -94,7 +94,7 @@ impl Conveyor {
 
     async fn release(&mut self, outlet: &Outlet, heading: Heading) {
         outlet.release(heading).await;
-        if let Some(Trouble::Lost(error)) = outlet.trouble() {
+        if let Some(Trouble::Lost(error)) = outlet.take_trouble() {
             self.lost.get_or_insert(error);
         }
     }

@@ -103,7 +103,8 @@ impl Outlet {
         inner.sink.send_some(Stream::Err, heading.after).await;
     }
 
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
+    /// What went wrong with the output, once.
+    pub(crate) fn take_trouble(&self) -> Option<Trouble> {
         self.0.trouble().take()
     }
 }

@@ -13,7 +13,7 @@ const SHOWN: usize = 4;
 /// How many bytes of a line are looked at.
 const LONGEST: usize = 400;
 
-/// Clones are the same.
+/// Clones share one state.
 #[derive(Clone, Default)]
 pub(crate) struct Partials(Arc<Mutex<State>>);
 

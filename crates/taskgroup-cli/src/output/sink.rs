@@ -54,7 +54,7 @@ pub(crate) struct Writer {
     blocked: Blocked,
 }
 
-/// Whether the writer waits for a reader, and what came of it. Clones are the same.
+/// Whether the writer waits for a reader, and what came of it. Clones share one state.
 #[derive(Clone, Default)]
 pub(crate) struct Blocked(Arc<Mutex<Waiting>>);
 
@@ -207,6 +207,10 @@ fn write_all_pieces(
     let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
     let mut modes = Modes::default();
     let mut write = |stream, lines: &[u8]| {
+        // Nothing came while the bar, if there is one, would be drawn anew.
+        if lines.is_empty() {
+            return;
+        }
         modes.follow(stream, lines);
         let target = match stream {
             Stream::Out => &mut out,

@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<GroupSpec>,
 }
 
-/// How many tasks a run has, once that is known. Clones are the same.
+/// How many tasks a run has, once that is known. Clones share it.
 pub(crate) type Total = Arc<OnceLock<u64>>;
 
 /// The root of every plan.

@@ -50,10 +50,10 @@ pub(crate) fn is_under_job_control() -> bool {
 /// else the leader.
 pub(super) fn who_asks_the_terminal(leader: Pid) -> String {
     let group = leader.as_raw_nonzero().get();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids: Vec<Pid> = entries
-        .filter_map(|entry| entry.file_name().to_str().and_then(pid))
-        .filter(|&pid| Stat::of(pid).is_some_and(|stat| stat.group == group))
+    let processes = fs::read_dir("/proc").into_iter().flat_map(all);
+    let mut pids: Vec<Pid> = processes
+        .filter(|(_, stat)| stat.group == group)
+        .map(|(pid, _)| pid)
         .collect();
     // The latest first: what the others wait for.
     pids.sort_by_key(|pid| std::cmp::Reverse(pid.as_raw_nonzero()));
@@ -87,14 +87,19 @@ fn listed_in(folder: &str) -> io::Result<fs::ReadDir> {
 
 fn by_their_parent() -> io::Result<Vec<Pid>> {
     let me = i32::try_from(std::process::id()).ok();
-    let entries = listed_in("/proc")?.flatten();
-    Ok(entries
-        .filter_map(|entry| {
-            let child = entry.file_name().to_str().and_then(pid)?;
-            let stat = Stat::of(child)?;
-            (Some(stat.parent) == me).then_some(child)
-        })
+    let processes = all(listed_in("/proc")?);
+    Ok(processes
+        .filter(|(_, stat)| Some(stat.parent) == me)
+        .map(|(child, _)| child)
         .collect())
+}
+
+/// The processes of the system, from `/proc`.
+fn all(proc: fs::ReadDir) -> impl Iterator<Item = (Pid, Stat)> {
+    proc.flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str().and_then(pid)?;
+        Some((pid, Stat::of(pid)?))
+    })
 }
 
 fn pid(text: &str) -> Option<Pid> {
@@ -107,7 +112,7 @@ pub(super) fn describe(children: &[Pid]) -> Vec<Process> {
         .iter()
         .filter_map(|&child| {
             let stat = Stat::of(child)?;
-            (!matches!(stat.state, b'Z' | b'X')).then(|| Process {
+            stat.is_living().then(|| Process {
                 pid: child.as_raw_nonzero().get(),
                 name: stat.name,
             })
@@ -129,6 +134,11 @@ impl Stat {
         let raw = pid.as_raw_nonzero();
         parse(&fs::read(format!("/proc/{raw}/stat")).ok()?)
     }
+
+    /// It has not ended. A zombie has.
+    fn is_living(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X')
+    }
 }
 
 /// Whether a process of the group lives: one that has not ended. True if that cannot be found out.
@@ -136,11 +146,8 @@ pub(super) fn is_group_alive(group: Pid) -> bool {
     let Ok(processes) = fs::read_dir("/proc") else {
         return true;
     };
-    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut members = numbers
-        .filter_map(|number| Stat::of(Pid::from_raw(number)?))
-        .filter(|stat| stat.group == group.as_raw_nonzero().get());
-    members.any(|stat| !matches!(stat.state, b'Z' | b'X'))
+    let group = group.as_raw_nonzero().get();
+    all(processes).any(|(_, stat)| stat.group == group && stat.is_living())
 }
 
 /// `pid (name) state ppid pgrp …`, where the name may hold anything, parentheses included.

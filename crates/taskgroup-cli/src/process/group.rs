@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn members_are_told_from_others_and_from_zombies() {
-        let text = "  12   7 S    sleep\n   9   7 Ss   /bin/my sh\n  13   7 Z    gone\n  14   8 S    x\n\nodd\n";
+        let text = "  12   7 S    sleep\n   9   7 Ss   /bin/my sh\n  13   7 Z    gone\n\
+                    \x20 14   8 S    x\n\nodd\n";
         let found = parse(text, 7);
         let found: Vec<_> = found.iter().map(|p| (p.pid, p.name.as_str())).collect();
         assert_eq!(found, [(9, "my sh"), (12, "sleep")]);

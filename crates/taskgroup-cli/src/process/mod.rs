@@ -13,6 +13,9 @@
 //! 3. Only the guard sends signals: to its own children that it has not reaped, and to the group
 //!    whose leader it has not reaped. No other process can have those numbers. No process is looked
 //!    up by name or through the parents of others.
+//!    At the level `group` there is no subreaper: the end is the end of the process group. It is
+//!    signalled even after its leader was reaped, because its members keep its number. The runner
+//!    kills the group of a guard that was killed.
 //! 4. The runner communicates with its guards through sockets. It reaps its guards, and what a
 //!    killed guard left to it, one by one. There is no `waitpid(-1)` besides Tokio's own waiting.
 //! 5. A guard whose runner has ended stops its command as the runner would have, and ends. A runner

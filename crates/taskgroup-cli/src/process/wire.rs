@@ -29,7 +29,8 @@ pub(crate) struct Start {
     pub(crate) stdio: Stdio,
 }
 
-/// What a command has as its standard input, output and error. Each comes as a descriptor.
+/// What a command has as its standard input, output and error. Pipes and terminals come as
+/// descriptors, a terminal as one. The guard opens an empty input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stdio {
     /// Two pipes for its output, and an empty input.

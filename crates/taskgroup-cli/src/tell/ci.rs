@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::duration::Human;
-use crate::output::{Ci, Heading, Tail};
+use crate::output::{Ci, Heading};
 use crate::record::{Ending, Entry, Summary};
 use crate::report;
 
@@ -22,11 +22,9 @@ pub(crate) fn fold(ci: Ci, id: usize, title: &str, failed: bool, ran: Duration) 
             let began = now.saturating_sub(ran).as_secs();
             let now = now.as_secs();
             let section = format!("taskgroup_{}_{id}", std::process::id());
-            let collapsed = !failed;
+            let options = format!("[collapsed={}]", !failed);
             (
-                format!(
-                    "\x1b[0Ksection_start:{began}:{section}[collapsed={collapsed}]\r\x1b[0K{title}\n"
-                ),
+                format!("\x1b[0Ksection_start:{began}:{section}{options}\r\x1b[0K{title}\n"),
                 format!("\x1b[0Ksection_end:{now}:{section}\r\x1b[0K\n"),
             )
         }
@@ -53,7 +51,7 @@ pub(crate) fn test(entry: &Entry) -> String {
     let what = teamcity(&report::what(entry));
     match &entry.record.ending {
         ending if ending.is_failure() => {
-            let details = teamcity(&said(entry));
+            let details = teamcity(&report::ends(&entry.record));
             let _ = writeln!(
                 text,
                 "##teamcity[testFailed name='{name}' message='{what}' details='{details}' {flow}]"
@@ -88,7 +86,7 @@ pub(crate) fn annotations(summary: &Summary) -> String {
         let title = github(&report::named(entry)).replace(':', "%3A");
         let title = title.replace(',', "%2C");
         let mut message = report::what(entry);
-        let said = said(entry);
+        let said = report::ends(&entry.record);
         if !said.is_empty() {
             message = format!("{message}\n{said}");
         }
@@ -135,14 +133,6 @@ pub(crate) fn table(summary: &Summary, headline: &str) -> String {
     }
     text.push('\n');
     text
-}
-
-/// The ends of both streams.
-fn said(entry: &Entry) -> String {
-    let lines = |tail: &Tail| tail.last(report::LINES).1;
-    let mut all = lines(&entry.record.stdout);
-    all.extend(lines(&entry.record.stderr));
-    all.join("\n")
 }
 
 fn github(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Writes lines of JSON as things happen: one object a line, its kind in `event`.
 //!
-//! A whole line is written before the run continues, so everything recorded before a SIGKILL is in
-//! the file. The schema is in the README. `version` changes when a field changes its meaning.
+//! In a regular file, a whole line is written before the run continues, so everything recorded
+//! before a SIGKILL is in it. A thread writes to anything else, such as a pipe. The schema is in the README. `version` changes when a field changes its meaning.
 
 use std::time::{Duration, SystemTime};
 
@@ -47,17 +47,8 @@ enum Line<'a> {
         at: f64,
         code: u8,
         #[serde(flatten)]
-        counts: Totals,
+        counts: Counts,
     },
-}
-
-#[derive(Serialize)]
-struct Totals {
-    succeeded: u64,
-    failed: u64,
-    cancelled: u64,
-    not_started: u64,
-    done_before: u64,
 }
 
 #[derive(Serialize)]
@@ -158,13 +149,7 @@ impl Journal {
         self.write(&Line::End {
             at: at.as_secs_f64(),
             code,
-            counts: Totals {
-                succeeded: counts.succeeded,
-                failed: counts.failed,
-                cancelled: counts.cancelled,
-                not_started: counts.not_started,
-                done_before: counts.done_before,
-            },
+            counts,
         });
         self.target.map(Target::finish)
     }

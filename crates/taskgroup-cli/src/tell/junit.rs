@@ -55,8 +55,7 @@ fn case(entry: &Entry, name: &str) -> TestCase {
     }
     if record.is_failure() {
         // What a reader sees first: many show nothing else of a case.
-        let said = [&record.stdout, &record.stderr].map(|tail| tail.last(report::LINES).1);
-        let said = said.concat().join("\n");
+        let said = report::ends(record);
         if !said.is_empty() {
             status.set_description(text(&said));
         }
@@ -132,8 +131,10 @@ mod tests {
     #[test]
     fn no_character_is_written_that_xml_has_not() {
         for c in (0..=0x0010_ffff).filter_map(char::from_u32) {
-            let allowed = matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
-                || c >= '\u{10000}';
+            let allowed = matches!(
+                c,
+                '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..
+            );
             let written = text(&format!("a{c}b"));
             assert!(allowed || !written.contains(c), "{c:?}");
             assert!(

@@ -14,7 +14,7 @@ use super::terminal::{Terminal, is_unicode};
 use crate::output::{Ci, Heading, Partials, Ticker};
 use crate::plan::Total;
 use crate::record::{Counts, Entry, Record};
-use crate::report::{self, BAD};
+use crate::report::{self, BAD, and_more};
 
 /// How many commands have to end before the remaining time is worth a guess.
 const SAMPLES: u32 = 3;
@@ -216,10 +216,7 @@ impl State {
         }
         if self.stopping {
             let names: Vec<&str> = self.running.values().map(|(name, _)| &**name).collect();
-            let more = match names.len().saturating_sub(NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let more = and_more(names.len(), NAMED);
             let names = names[..names.len().min(NAMED)].join(", ");
             line = match running {
                 0 => "stopping".to_owned(),

@@ -144,8 +144,8 @@ impl Drawing {
         });
         let index = self.tasks.len() - 1;
         if parent != RUN && entry.because.is_some() {
+            let asked = self.tasks[index].cancelled_ns;
             let group = &mut self.tasks[parent].cancelled_ns;
-            let asked = described(entry).cancelled_ns;
             *group = group.iter().copied().chain(asked).min();
         }
         self.widen(parent, index);
@@ -211,15 +211,17 @@ impl Drawing {
     /// A group lasts from the first start in it to the last end. It failed if something in it
     /// failed, and was cancelled if everything in it was.
     fn widen(&mut self, mut group: usize, by: usize) {
-        let member = self.tasks[by].clone();
+        let member = &self.tasks[by];
+        let (started_ns, ended_ns) = (member.started_ns, member.ended_ns);
+        let outcome = member.outcome;
         while group != RUN {
             let widened = &mut self.tasks[group];
-            widened.started_ns = match (widened.started_ns, member.started_ns) {
+            widened.started_ns = match (widened.started_ns, started_ns) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-            widened.ended_ns = widened.ended_ns.max(member.ended_ns);
-            match member.outcome {
+            widened.ended_ns = widened.ended_ns.max(ended_ns);
+            match outcome {
                 Some(Outcome::Failed) => widened.outcome = Some(Outcome::Failed),
                 Some(Outcome::Succeeded) if widened.outcome == Some(Outcome::Cancelled) => {
                     widened.outcome = Some(Outcome::Succeeded);

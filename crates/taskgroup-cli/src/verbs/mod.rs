@@ -224,7 +224,7 @@ fn map(raw: &MapArgs) -> Exit {
         );
     }
     if items.reads_stdin() {
-        options.reader = Reader::Nobody;
+        options.reader = Reader::Off;
     }
     let script = Script::from_template(&raw.command, items.columns())
         .unwrap_or_else(|error| usage_error("map", &error));

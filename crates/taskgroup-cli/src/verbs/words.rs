@@ -248,13 +248,13 @@ pub(super) fn check_names(options: &mut RunOptions, plan: &Plan) -> Result<(), U
     match &options.reader {
         // Checked after names that could be these words.
         Reader::Named(name) if known("--stdin", name).is_ok() => {}
-        Reader::Named(name) if name == "none" => options.reader = Reader::Nobody,
+        Reader::Named(name) if name == "none" => options.reader = Reader::Off,
         Reader::Named(name) if name == "first" => {
             let first = plan.tasks.first().map(|task| task.name.clone());
-            options.reader = first.map_or(Reader::Nobody, Reader::Named);
+            options.reader = first.map_or(Reader::Off, Reader::Named);
         }
         Reader::Named(name) => known("--stdin", name)?,
-        Reader::Nobody | Reader::WithTerminal => {}
+        Reader::Off | Reader::WithTerminal => {}
     }
     Ok(())
 }

@@ -449,8 +449,10 @@ fn chromium_draws_the_page_of_a_run() {
 /// Presses keys wherever the focus is, and shows what came of it.
 const PRESS: &str = r#"<script>
 const mark = document.documentElement.dataset;
-const opened = () => get("details").querySelector("h2")?.textContent + (window.inSight ? ", in sight" : ", hidden");
-const press = key => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+const opened = () =>
+  get("details").querySelector("h2")?.textContent + (window.inSight ? ", in sight" : ", hidden");
+const pressed = key => new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
+const press = key => document.activeElement.dispatchEvent(pressed(key));
 mark.size = innerWidth + "x" + innerHeight;
 mark.sideways = document.documentElement.scrollWidth > innerWidth;
 mark.opened = opened();

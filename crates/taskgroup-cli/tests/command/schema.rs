@@ -123,8 +123,8 @@ const FILES: &[(&str, bool)] = &[
     ("[tasks.a]\nrun = 'x'\n", true),
     ("tasks.a = 'x'\ntasks.b = ['x', 'y']\n", true),
     (
-        "jobs = 1\ndeadline = '1h 30m'\npolicy = 'race'\non-failure = 'wait'\ncleanup = ['x', ['y']]\n\
-         cleanup-timeout = '2s'\nshell = 'bash -c'\ncwd = 'x'\nenv = { A = 'x', B = false }\n\
+        "jobs = 1\ndeadline = '1h 30m'\npolicy = 'race'\non-failure = 'wait'\n\
+         cleanup = ['x', ['y']]\ncleanup-timeout = '2s'\nshell = 'bash -c'\ncwd = 'x'\nenv = { A = 'x', B = false }\n\
          timeout = '500ms'\nretries = 0\nbackoff = '0s'\ngrace = '0s'\ntasks.a = 'x'\n",
         true,
     ),

@@ -69,7 +69,9 @@ where
 /// ```
 /// use taskgroup::race_by_key;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// # async fn fetch(mirror: &str) -> Result<String, String> { if mirror == "c" { Ok("page".into()) } else { Err(format!("{mirror} is down")) } }
+/// # async fn fetch(mirror: &str) -> Result<String, String> {
+/// #     if mirror == "c" { Ok("page".into()) } else { Err(format!("{mirror} is down")) }
+/// # }
 /// let mirrors = ["a", "b", "c"].map(|mirror| (mirror, fetch(mirror)));
 /// let (mirror, page) = race_by_key(mirrors).await.unwrap();
 /// assert_eq!((mirror, &*page), ("c", "page"));
@@ -262,7 +264,9 @@ impl GroupBuilder {
     /// use std::time::Duration;
     /// use taskgroup::TaskGroup;
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-    /// # async fn connect(address: &str) -> Result<u32, String> { if address == "::1" { Err("no route".into()) } else { Ok(7) } }
+    /// # async fn connect(address: &str) -> Result<u32, String> {
+    /// #     if address == "::1" { Err("no route".into()) } else { Ok(7) }
+    /// # }
     /// let addresses = ["::1", "127.0.0.1"].map(|address| (address, connect(address)));
     /// let race = TaskGroup::builder().name("connect");
     /// let (address, socket) =

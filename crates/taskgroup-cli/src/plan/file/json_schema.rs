@@ -44,8 +44,8 @@ pub(crate) fn json_schema() -> String {
 }
 
 /// The units of the crate `humantime`.
-const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micros?|millis|msec|ms|seconds?|\
-    secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|wk|w|months?|M|years?|yrs?|y)\\s*)+$|\
+const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micros?|millis|msec|ms|\
+    seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|wk|w|months?|M|years?|yrs?|y)\\s*)+$|\
     ^\\s*0\\s*$";
 
 fn properties(has: impl Fn(&Key) -> bool) -> Map<String, Value> {

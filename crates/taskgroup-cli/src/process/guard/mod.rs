@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::SIGCHLD;
 use signal_hook::low_level::pipe;
 
 use self::charge::{Charge, Reach};
@@ -103,10 +103,7 @@ fn wakes_on_signals(reach: Reach) -> io::Result<UnixStream> {
     }
     let (wakes, by_handler) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
-    let ignored = Ignored::now();
-    let inherited = [SIGHUP, SIGINT, SIGQUIT].into_iter();
-    let caught = inherited.filter(|&signal| !ignored.contains(signal));
-    for signal in caught.chain([SIGCHLD, SIGTERM]) {
+    for signal in Ignored::now().stops_left().chain([SIGCHLD]) {
         pipe::register(signal, by_handler.try_clone()?)?;
     }
     Ok(wakes)

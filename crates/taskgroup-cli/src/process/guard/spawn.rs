@@ -69,11 +69,8 @@ fn on_a_terminal(
     arguments: &[&[u8]],
     streams: &Streams,
 ) -> io::Result<Child> {
-    let Some(path) = found(start, program) else {
-        let error = io::Error::from(Errno::NOENT);
-        return Err(explained(error, start, program, arguments));
-    };
-    if interpreter(&path).is_some_and(|interpreter| !interpreter.exists()) {
+    let runs = |path: PathBuf| interpreter(&path).is_none_or(|interpreter| interpreter.exists());
+    if !found(start, program).is_some_and(runs) {
         let error = io::Error::from(Errno::NOENT);
         return Err(explained(error, start, program, arguments));
     }
@@ -207,11 +204,7 @@ fn too_big(arguments: &[&[u8]]) -> String {
 }
 
 fn what_is_missing(start: &Start, program: &[u8]) -> Option<String> {
-    let folder = start
-        .cwd
-        .as_deref()
-        .map(|cwd| Path::new(OsStr::from_bytes(cwd)));
-    if folder.is_some_and(|folder| !folder.is_dir()) {
+    if folder(start).is_some_and(|folder| !folder.is_dir()) {
         return Some("there is no such folder".to_owned());
     }
     let Some(path) = found(start, program) else {
@@ -231,13 +224,16 @@ fn what_is_missing(start: &Start, program: &[u8]) -> Option<String> {
     }
 }
 
+/// Where the command runs, if that is not where the guard runs.
+fn folder(start: &Start) -> Option<&Path> {
+    let cwd = start.cwd.as_deref()?;
+    Some(Path::new(OsStr::from_bytes(cwd)))
+}
+
 /// The file that would be executed.
 fn found(start: &Start, program: &[u8]) -> Option<PathBuf> {
     let program = Path::new(OsStr::from_bytes(program));
-    let folder = start
-        .cwd
-        .as_deref()
-        .map_or(Path::new(""), |cwd| Path::new(OsStr::from_bytes(cwd)));
+    let folder = folder(start).unwrap_or(Path::new(""));
     if program.as_os_str().as_bytes().contains(&b'/') {
         let path = folder.join(program);
         return path.is_file().then_some(path);
