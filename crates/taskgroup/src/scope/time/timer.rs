@@ -134,9 +134,7 @@ impl Alarms {
     /// The key on top, unless its alarm has gone.
     fn first(&mut self) -> Option<TimerKey> {
         while let Some(Reverse(key)) = self.sorted.peek().copied() {
-            let place = self.places.get(key.place as usize);
-            let alarm = place.and_then(|place| place.alarm.as_ref());
-            if alarm.is_some_and(|(known, _)| *known == key) {
+            if is_set(&self.places, key) {
                 return Some(key);
             }
             self.sorted.pop();
@@ -161,24 +159,44 @@ impl Alarms {
         rest == 0
     }
 
-    /// The memory of a wide moment goes. None of the alarms is young.
+    /// Gives back the memory of a wide moment. None of the alarms is young.
     fn tidy(&mut self) {
         if self.gone > BATCH.max(self.sorted.len() / 2) {
             let places = &self.places;
-            self.sorted.retain(|Reverse(key)| {
-                let alarm = places.get(key.place as usize);
-                let alarm = alarm.and_then(|place| place.alarm.as_ref());
-                alarm.is_some_and(|(known, _)| known == key)
-            });
-            self.sorted.shrink_to(BATCH);
+            self.sorted.retain(|Reverse(key)| is_set(places, *key));
             self.gone = 0;
         }
         let used = self.places.iter().rposition(|place| place.alarm.is_some());
         self.places.truncate(used.map_or(0, |last| last + 1));
-        self.places.shrink_to(BATCH);
-        self.young.shrink_to(BATCH);
-        self.free.shrink_to(BATCH);
+        if self.places.is_empty() {
+            self.free.clear();
+        }
+        if let Some(capacity) = after_wide_moment(self.sorted.len(), self.sorted.capacity()) {
+            self.sorted.shrink_to(capacity);
+        }
+        give_back(&mut self.places);
+        give_back(&mut self.young);
+        give_back(&mut self.free);
     }
+}
+
+/// Whether the alarm of this key is still in its place.
+fn is_set(places: &[Place], key: TimerKey) -> bool {
+    let alarm = places.get(key.place as usize).map(|place| &place.alarm);
+    alarm.is_some_and(|alarm| alarm.as_ref().is_some_and(|(known, _)| *known == key))
+}
+
+fn give_back<T>(list: &mut Vec<T>) {
+    if let Some(capacity) = after_wide_moment(list.len(), list.capacity()) {
+        list.shrink_to(capacity);
+    }
+}
+
+/// The capacity to shrink to, if most of the present one is unused. A list that holds about as much
+/// at each wake keeps its memory.
+fn after_wide_moment(len: usize, capacity: usize) -> Option<usize> {
+    let enough = 2 * len.max(BATCH);
+    (capacity > 2 * enough).then_some(enough)
 }
 
 /// An alarm that is set. Dropped, it is taken back.
@@ -362,5 +380,84 @@ impl Drop for Silencing {
                 alarm.silence(key.at);
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const MANY: usize = 100 * BATCH;
+
+    impl Alarms {
+        fn put_many(&mut self, count: usize) -> Vec<TimerKey> {
+            let at = Instant::now();
+            let put = |_| self.put(at, Alarm::Deadline(Weak::new(), |_| ()));
+            let keys = (0..count).map(put).collect();
+            while !self.sort() {}
+            keys
+        }
+
+        fn take_all(&mut self, keys: impl IntoIterator<Item = TimerKey>) {
+            for key in keys {
+                assert!(self.take(key).is_some());
+            }
+        }
+
+        fn capacities(&self) -> [usize; 4] {
+            [
+                self.places.capacity(),
+                self.free.capacity(),
+                self.young.capacity(),
+                self.sorted.capacity(),
+            ]
+        }
+    }
+
+    #[test]
+    fn alarms_that_rang_leave_no_memory() {
+        let mut alarms = Alarms::default();
+        alarms.put_many(MANY);
+        assert!(alarms.capacities().iter().sum::<usize>() > MANY);
+        while let Some(first) = alarms.first() {
+            assert!(alarms.take(first).is_some());
+        }
+        assert!(alarms.sort());
+        let left = alarms.capacities();
+        assert!(
+            left.iter().all(|capacity| *capacity <= 4 * BATCH),
+            "{left:?}"
+        );
+        assert!(alarms.free.is_empty());
+    }
+
+    #[test]
+    fn alarms_that_were_taken_back_leave_no_memory() {
+        let mut alarms = Alarms::default();
+        let keys = alarms.put_many(MANY);
+        alarms.take_all(keys);
+        assert!(alarms.sort());
+        let left = alarms.capacities();
+        assert!(
+            left.iter().all(|capacity| *capacity <= 4 * BATCH),
+            "{left:?}"
+        );
+    }
+
+    #[test]
+    fn a_steady_number_of_alarms_keeps_its_memory() {
+        let mut alarms = Alarms::default();
+        alarms.put_many(MANY);
+        let mut capacities = Vec::new();
+        for _ in 0..8 {
+            let wide_moment = alarms.put_many(MANY);
+            alarms.take_all(wide_moment);
+            assert!(alarms.sort());
+            capacities.push(alarms.capacities());
+        }
+        // The first rounds show how much there is at once.
+        let rest = &capacities[4..];
+        assert!(rest.iter().all(|round| *round == rest[0]), "{capacities:?}");
+        assert!(rest[0][0] >= 2 * MANY, "{capacities:?}");
     }
 }
