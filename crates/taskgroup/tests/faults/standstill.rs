@@ -1611,3 +1611,38 @@ fn fault_c14_deadline_moved_inside_a_runtime_that_then_stands_still() {
         drop(kept);
     });
 }
+
+/// Its destructor blocks the thread until work of its own is done, and says so.
+struct BlocksOnDrop(mpsc::Sender<()>);
+
+impl Drop for BlocksOnDrop {
+    fn drop(&mut self) {
+        by_hand(async {
+            let work = TaskGroup::run(async |_| {
+                again().await;
+                Ok(())
+            });
+            work.await.unwrap();
+        });
+        self.0.send(()).unwrap();
+    }
+}
+
+// S37, S39: the destructor of a child that is refused is no code of the cancelled group, so an
+// await inside is not cut off.
+#[test]
+fn refused_child_whose_destructor_blocks() {
+    isolated_with_drivers(|builder| {
+        let (done, is_done) = mpsc::channel();
+        let run = builder.run_cancellable(async move |group: TaskGroup| {
+            group.cancel();
+            let held = BlocksOnDrop(done);
+            drop(group.spawn(async move {
+                let _held = held;
+            }));
+            Ok(())
+        });
+        on_one_thread().block_on(run).unwrap();
+        is_done.recv().unwrap();
+    });
+}

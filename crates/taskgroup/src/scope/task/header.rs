@@ -73,7 +73,7 @@ pub(crate) struct Header {
 pub(super) struct Vtable {
     /// Polls the future, for the thread that has `RUNNING`.
     pub(super) poll: fn(&TaskRef, &mut Context<'_>) -> Polled,
-    /// By K1 or by K3.
+    /// By K1, by K2 for a task that was refused, or by K3.
     pub(super) change: fn(&TaskRef, Change<'_>),
     /// What the stage is. By K1, or by K2 for the joiner after `DONE`.
     pub(super) look: unsafe fn(&TaskRef) -> StageIs,
@@ -109,11 +109,10 @@ pub(super) enum Change<'a> {
 /// What is in the stage.
 pub(super) enum StageIs {
     Future,
-    /// The future has ended without a value.
-    Ended,
     /// It is an `UnsafeCell<Option<Result<V, JoinError>>>`.
     Outcome(NonNull<()>),
-    Empty,
+    /// The future has ended, and its outcome is not there yet or was dropped.
+    Neither,
 }
 
 /// What a step may do with the future.

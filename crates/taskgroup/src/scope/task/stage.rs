@@ -102,7 +102,7 @@ impl Born {
             return Some(ManuallyDrop::into_inner(task));
         };
         // K2: the caller has its joiner.
-        let dropped = gate::call(|| task.change(Change::Empty));
+        let dropped = task.empty_stage();
         task.change(Change::Fail(NoValue::Cancelled(reason)));
         if let Err(payload) = dropped {
             gate::resume(payload);
@@ -196,10 +196,11 @@ where
         unsafe { task.as_raw().cast::<Self>().as_ref() }
     }
 
-    /// The stage, for as long as one statement needs it. The caller has it by K1 or by K3.
+    /// The stage, for as long as one statement needs it. The caller has it by K1, by K2 for a task
+    /// that was refused, or by K3.
     #[allow(clippy::mut_from_ref)]
     fn own_stage(&self) -> &mut Stage<F> {
-        // SAFETY: K1, K3: the stage is the caller's alone. K7: no other borrow of it is alive.
+        // SAFETY: K1, K2, K3: the stage is the caller's alone. K7: no other borrow of it is alive.
         unsafe { &mut *self.stage.get() }
     }
 
@@ -207,7 +208,7 @@ where
     fn poll(task: &TaskRef, cx: &mut Context<'_>) -> Polled {
         let own = Self::of(task);
         let Stage::Future(future) = own.own_stage() else {
-            unreachable!("the stage was looked at by the caller")
+            unreachable!("K1: the future is there until it ends or winds up")
         };
         // SAFETY: K7: the future is not moved before it is dropped in place.
         let future = unsafe { Pin::new_unchecked(future) };
@@ -231,7 +232,7 @@ where
         }
     }
 
-    /// The caller has the stage by K1 or by K3.
+    /// The caller has the stage as [`own_stage`](Self::own_stage) says.
     fn change(&self, change: Change<'_>) {
         let new = match change {
             Change::Empty => return *self.own_stage() = Stage::Empty,
@@ -267,9 +268,8 @@ where
         // cell in it.
         match unsafe { &*Self::of(task).stage.get() } {
             Stage::Future(_) => StageIs::Future,
-            Stage::NoValue(_) => StageIs::Ended,
             Stage::Outcome(outcome) => StageIs::Outcome(NonNull::from(outcome).cast()),
-            Stage::Empty => StageIs::Empty,
+            Stage::NoValue(_) | Stage::Empty => StageIs::Neither,
         }
     }
 }
