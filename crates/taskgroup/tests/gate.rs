@@ -36,6 +36,10 @@ const ALLOWED: &[(&str, &str)] = &[
         "in what `at` hands to the gate by `record`",
     ),
     (
+        "scope/spans/mod.rs: Some(opened) => dispatcher::with_default(&opened.to, || tell(Some(opened.id))),",
+        "in what `event` hands to the gate by `record`",
+    ),
+    (
         "scope/spans/mod.rs: let is_inside = current.current_span().id().is_some();",
         "called by `at`, in what it hands to the gate",
     ),
@@ -165,7 +169,10 @@ fn bypasses(source: &str, is_engine: bool) -> Vec<Found> {
         }
         let code = code_of(line);
         // What is handed to the gate most often begins some lines before.
-        gated = if has(&code, &["gate::call", "spans::record(", "tell_recorder(||"]) {
+        gated = if has(
+            &code,
+            &["gate::call", "span.event(|span|", "tell_recorder(||"],
+        ) {
             6
         } else {
             gated.saturating_sub(1)
@@ -331,6 +338,7 @@ const RULES: &[Rule] = &[
                 "tracing::Span,",
                 "Dispatch::",
                 "dispatcher::get_default(",
+                "dispatcher::with_default(",
                 "callsite::register(",
                 "Span::child_of(",
                 "Span::new(metadata",
@@ -354,6 +362,7 @@ const RULES: &[Rule] = &[
             "let span = info_span!(target: \"taskgroup\", \"task\");",
             "pub(crate) span: tracing::Span,",
             "tracing::dispatcher::get_default(|to| to.enabled(metadata))",
+            "dispatcher::with_default(&to, || tell());",
             "callsite::register(site);",
             "let span = Span::child_of(parent, metadata, &values);",
             "None => Span::new(metadata, &values),",
@@ -363,7 +372,7 @@ const RULES: &[Rule] = &[
             "opened.to.try_close(opened.id)",
         ],
         harmless: &[
-            "spans::record(Level::DEBUG, || tell());",
+            "header.span.event(|span| tell(span));",
             "let _entered = header.span.enter();",
             "pub(crate) span: spans::Span,",
         ],

@@ -12,11 +12,11 @@ use super::entrant::Entrant;
 use super::how::Ending;
 #[cfg(feature = "tracing")]
 use super::how::How;
+#[cfg(feature = "tracing")]
+use super::spans::Span;
 use super::task::Header;
 #[cfg(feature = "metrics")]
 use super::task::SHIELDED;
-#[cfg(any(feature = "tracing", feature = "metrics"))]
-use super::tree::FORCED;
 use super::tree::Scope;
 use crate::error::ErrorGroup;
 #[cfg(feature = "tracing")]
@@ -110,9 +110,9 @@ pub(crate) fn cancelled(header: &Header, reason: &CancelReason) {
     {
         // The one whose failure cancels all others is told as well.
         let is_culprit = |culprit: &TaskInfo| culprit.id() == header.id();
-        super::spans::record(tracing::Level::DEBUG, || {
+        header.span.event(|span| {
             if !reason.task().is_some_and(is_culprit) {
-                tracing::debug!(target: "taskgroup", parent: header.span.id(), %reason, "cancelled");
+                tracing::debug!(target: "taskgroup", parent: span, %reason, "cancelled");
             }
         });
     }
@@ -147,7 +147,7 @@ pub(crate) fn ended(header: &Header, how: impl Fn() -> Ending) {
             let reason = header.is_to_end().then(|| header.reason());
             How::of_task(&how(), header.is_forced(), reason)
         });
-        failed(header.span.id(), &how);
+        failed(&header.span, &how);
     }
     // A cleanup is no child (S42).
     #[cfg(feature = "metrics")]
@@ -171,14 +171,13 @@ pub(crate) fn inline_never_began(who: &Entrant) {
 pub(crate) fn inline_ended(scope: &Arc<Scope>, how: impl Fn() -> Ending) {
     #[cfg(any(feature = "tracing", feature = "metrics"))]
     if let Some(inline) = scope.inline() {
-        let forced = scope.flags() & FORCED != 0;
+        let forced = scope.is_forced();
         #[cfg(feature = "tracing")]
         {
-            inline.span.ended(|| {
-                let reason = scope.reason().filter(|_| scope.is_cancelled());
-                How::of_task(&how(), forced, reason)
-            });
-            failed(inline.span.id(), &how);
+            inline
+                .span
+                .ended(|| How::of_task(&how(), forced, reason_to_end(scope)));
+            failed(&inline.span, &how);
             inline.span.close();
         }
         #[cfg(feature = "metrics")]
@@ -191,8 +190,8 @@ pub(crate) fn inline_ended(scope: &Arc<Scope>, how: impl Fn() -> Ending) {
 
 /// The failure of a task as an event in its span.
 #[cfg(feature = "tracing")]
-fn failed(span: Option<tracing::Id>, how: impl Fn() -> Ending) {
-    super::spans::record(tracing::Level::DEBUG, || {
+fn failed(span: &Span, how: impl Fn() -> Ending) {
+    span.event(|span| {
         if tracing::enabled!(target: "taskgroup", tracing::Level::DEBUG) {
             if let Ending::Failed(failure) = how() {
                 tracing::debug!(target: "taskgroup", parent: span, "{failure}");
@@ -201,18 +200,27 @@ fn failed(span: Option<tracing::Id>, how: impl Fn() -> Ending) {
     });
 }
 
-/// A group has ended, with this failure if its policy makes one of what happened.
+/// A group has ended, with this failure if its policy makes one of what happened. It is asked for
+/// only if a span wants it.
 #[inline]
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
-pub(crate) fn group_ended(scope: &Arc<Scope>, failure: Option<&ErrorGroup>) {
+pub(crate) fn group_ended<'a>(
+    scope: &Arc<Scope>,
+    failure: impl FnOnce() -> Option<&'a ErrorGroup>,
+) {
     #[cfg(feature = "tracing")]
     if let Some(group) = scope.group() {
-        group.span.ended(|| {
-            let reason = scope.reason().filter(|_| scope.is_cancelled());
-            How::of_group(failure, reason)
-        });
+        group
+            .span
+            .ended(|| How::of_group(failure(), reason_to_end(scope)));
         group.span.close();
     }
+}
+
+/// Why the scope is cancelled, if it is.
+#[cfg(feature = "tracing")]
+fn reason_to_end(scope: &Scope) -> Option<CancelReason> {
+    scope.reason().filter(|_| scope.is_cancelled())
 }
 
 /// A scope was opened.

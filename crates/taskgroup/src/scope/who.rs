@@ -36,8 +36,12 @@ fn task_info(header: &Header) -> TaskInfo {
 }
 
 pub(crate) fn task_id(header: &Header) -> TaskId {
-    let number = header.owner.group().map_or(0, GroupState::number);
-    TaskId::new(number, header.index)
+    child_id(&header.owner, header.index)
+}
+
+/// The id of the child of `owner` with this number.
+pub(crate) fn child_id(owner: &Scope, index: u32) -> TaskId {
+    TaskId::new(owner.group().map_or(0, GroupState::number), index)
 }
 
 /// As [`task_info`], if it is known what is above.
@@ -50,12 +54,24 @@ fn task_info_at(header: &Header, parent: Option<&TaskInfo>) -> TaskInfo {
     TaskInfo::new(name, task_id(header), parent, header.label.location())
 }
 
+/// The id of the inline child that is `scope`.
+pub(crate) fn inline_id(scope: &Scope, inline: &Inline) -> TaskId {
+    let number = scope
+        .parent()
+        .and_then(|parent| parent.group())
+        .map_or(0, GroupState::number);
+    TaskId::new(number, inline.who().index())
+}
+
 /// The inline child that is `scope`.
 fn inline_info(scope: &Scope, inline: &Inline, parent: Option<&TaskInfo>) -> TaskInfo {
     let who = inline.who();
-    let group = scope.parent().and_then(|parent| parent.group());
-    let id = TaskId::new(group.map_or(0, GroupState::number), who.index());
-    TaskInfo::new(who.display_name(), id, parent, scope.location)
+    TaskInfo::new(
+        who.display_name(),
+        inline_id(scope, inline),
+        parent,
+        scope.location,
+    )
 }
 
 /// The run that is `scope`.

@@ -583,3 +583,29 @@ fn a_span_is_where_the_span_around_it_is() {
     let names: Vec<_> = other.spans.iter().map(|span| &span.name).collect();
     assert_eq!(names, ["group own"]);
 }
+
+// S34: the events of a task go to the subscriber that has its span, whichever thread they come
+// from. Another one would take the id for a span of its own.
+#[test]
+fn an_event_is_where_its_span_is() {
+    let other = Collect::default();
+    let default = other.clone();
+    let collected = collected(async {
+        let run = TaskGroup::builder().name("outer").run(async |group| {
+            let child = group.task("child").spawn(forever());
+            settled().await;
+            let thread = std::thread::spawn(move || {
+                let _default = tracing::subscriber::set_default(default);
+                child.cancel_with("from afar");
+                drop(child);
+            });
+            thread.join().unwrap();
+            Ok(())
+        });
+        run.await.unwrap();
+    });
+    let collected = collected.lock().unwrap();
+    let paths: Vec<_> = collected.events.iter().map(|(path, _)| &**path).collect();
+    assert_eq!(paths, ["group outer/task child"]);
+    assert!(other.0.lock().unwrap().events.is_empty());
+}

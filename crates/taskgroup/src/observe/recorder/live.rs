@@ -20,7 +20,7 @@ use crate::reason::{CancelReason, ReasonKind};
 use crate::scope::events::{self, Listener};
 use crate::scope::how::Ending;
 use crate::scope::task::Header;
-use crate::scope::tree::{self, FORCED, Kind, Scope};
+use crate::scope::tree::{self, Kind, Scope};
 use crate::scope::who;
 use crate::sync::Mutex;
 
@@ -167,7 +167,11 @@ impl Listener for Recorders {
         let (kind, name, id) = match &scope.kind {
             Kind::Group(group) => ("group", who::group_name(group), group.id()),
             Kind::Run => ("run", "main".into(), TaskId::new(0, 0)),
-            Kind::Inline(child) => ("task", child.who().display_name(), who::info(scope).id()),
+            Kind::Inline(child) => (
+                "task",
+                child.who().display_name(),
+                who::inline_id(scope, child),
+            ),
             _ => return,
         };
         let record = TaskRecord {
@@ -217,7 +221,7 @@ impl Listener for Recorders {
 
     fn inline_ended(&self, scope: &Arc<Scope>, how: &Ending) {
         let key = LiveKey::of_scope(scope);
-        if scope.flags() & FORCED != 0 {
+        if scope.is_forced() {
             change(key, |record, now, _| {
                 record.killed_ns.get_or_insert(now);
             });

@@ -177,7 +177,7 @@ impl GroupState {
             let spans = spans.map_or_else(Sites::by_default, Spans::sites);
             let told = || Told {
                 name: settings.and_then(|settings| settings.name.as_deref()),
-                id: (number_of(&number), 0),
+                id: TaskId::new(number_of(&number), 0),
                 location,
             };
             let span = Span::of_group(spans, || around.span_around(), told);

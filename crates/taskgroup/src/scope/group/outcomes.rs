@@ -159,15 +159,16 @@ impl Group<'_> {
     /// What the group fails with by its policy. The group has ended.
     pub(crate) fn take_failure(self) -> Option<ErrorGroup> {
         let failure = self.all_failures().filter(|_| !self.is_satisfied());
-        events::group_ended(self.scope, failure.as_ref());
+        events::group_ended(self.scope, || failure.as_ref());
         failure
     }
 
     /// All failures as one error, also those that the policy tolerates. The group has ended.
     pub(crate) fn take_failures(self) -> Option<ErrorGroup> {
         let failures = self.all_failures();
-        let failed = failures.as_ref().filter(|_| !self.is_satisfied());
-        events::group_ended(self.scope, failed);
+        events::group_ended(self.scope, || {
+            failures.as_ref().filter(|_| !self.is_satisfied())
+        });
         failures
     }
 

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use super::current::{self, Lazy, Unopened};
 #[cfg(feature = "tracing")]
 use super::spans::Span;
-use super::tree::{CANCELLED, FORCED, Kind, OWN, Scope};
+use super::tree::{CANCELLED, Kind, OWN, Scope};
 use crate::error::{Began, Caught};
 use crate::gate;
 
@@ -365,7 +365,7 @@ fn drop_future<F: Future>(
 /// N1. Reads the flags after the waker was stored: a canceller sets them before it looks for the
 /// waker.
 fn to_drop(scope: &Scope, ends: Ends) -> bool {
-    scope.flags() & FORCED != 0 || (is_to_end(scope, ends) && scope.holds() == 0)
+    scope.is_forced() || (is_to_end(scope, ends) && scope.holds() == 0)
 }
 
 /// Whether the scope is to end here, once nothing holds it.

@@ -17,6 +17,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::Record;
 use tracing::{Dispatch, Id, Level, Metadata, dispatcher};
 
+use crate::error::TaskId;
 use crate::gate;
 use crate::reason::CancelReason;
 use crate::scope::how::How;
@@ -51,8 +52,7 @@ pub(crate) struct EnteredSpan(Option<Opened>);
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
     pub(crate) name: Option<&'a str>,
-    /// The number of the group and that of the child, 0 for the group itself.
-    pub(crate) id: (u32, u32),
+    pub(crate) id: TaskId,
     pub(crate) location: &'static Location<'static>,
 }
 
@@ -128,9 +128,14 @@ impl Span {
         self.0.as_ref()?.lock().clone()
     }
 
-    /// Asks no subscriber.
-    pub(crate) fn id(&self) -> Option<Id> {
-        Some(self.0.as_ref()?.lock().as_ref()?.id.clone())
+    /// Calls `tell`, which makes an event of level DEBUG below the span that it is given. Where
+    /// there is a span, the event goes to the subscriber that has it.
+    #[inline]
+    pub(crate) fn event(&self, tell: impl FnOnce(Option<Id>)) {
+        record(Level::DEBUG, || match self.opened() {
+            Some(opened) => dispatcher::with_default(&opened.to, || tell(Some(opened.id))),
+            None => tell(None),
+        });
     }
 
     /// Adds how the task or the group has ended, if a subscriber has the span.
@@ -155,10 +160,9 @@ impl Span {
 /// Calls the subscriber.
 fn make(site: &'static site::Site, to: &Dispatch, parent: Option<Id>, told: Told<'_>) -> Opened {
     let Told { name, id, location } = told;
-    let id = format!("{}.{}", id.0, id.1);
     let id = tracing::field::display(&id);
     let (file, line, column) = (location.file(), location.line(), location.column());
-    let name = name.as_ref();
+    let name = name.as_ref().map(|name| name as &dyn tracing::Value);
     if site.console {
         let values: site::Values<'_, { site::AT_FIRST }> = [
             None,
@@ -166,7 +170,7 @@ fn make(site: &'static site::Site, to: &Dispatch, parent: Option<Id>, told: Told
             None,
             None,
             None,
-            name.map(|name| name as _),
+            name,
             Some(&"taskgroup"),
             Some(&file),
             Some(&line),
@@ -174,7 +178,6 @@ fn make(site: &'static site::Site, to: &Dispatch, parent: Option<Id>, told: Told
         ];
         return site.span(to, parent, values);
     }
-    let name = name.map(|name| name as &dyn tracing::Value);
     // OpenTelemetry knows signed numbers only.
     let line = i64::from(line);
     let values: site::Values<'_, { site::AT_FIRST }> = [
@@ -234,7 +237,7 @@ impl Drop for EnteredSpan {
 
 /// Calls `record`, which calls the subscriber, if there may be one that asks for this level.
 #[inline]
-pub(super) fn record<R>(level: Level, record: impl FnOnce() -> R) -> Option<R> {
+fn record<R>(level: Level, record: impl FnOnce() -> R) -> Option<R> {
     if level > LevelFilter::current() {
         return None;
     }

@@ -12,8 +12,6 @@ use super::header::{Header, Vtable};
 use super::label::Label;
 use super::pool;
 use super::state::StateWord;
-#[cfg(feature = "tracing")]
-use crate::scope::group::GroupState;
 #[cfg(feature = "metrics")]
 use crate::scope::meters::Meter;
 #[cfg(feature = "tracing")]
@@ -21,6 +19,8 @@ use crate::scope::spans::{Span, Told};
 #[cfg(feature = "tracing")]
 use crate::scope::tree::spans_below;
 use crate::scope::tree::{NO_SLOT, Scope};
+#[cfg(feature = "tracing")]
+use crate::scope::who::child_id;
 use crate::sync::AtomicU32;
 
 /// What a new task is given beside its future.
@@ -92,10 +92,9 @@ fn span_of(spec: &Spec, birth: Birth) -> Span {
     if matches!(birth, Birth::Refused) {
         return Span::none();
     }
-    let group = spec.owner.group();
     let told = || Told {
         name: spec.name.as_deref(),
-        id: (group.map_or(0, GroupState::number), spec.index),
+        id: child_id(&spec.owner, spec.index),
         location: spec.location,
     };
     let around = || spec.owner.span_around();

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use super::flags::{AWAY, FORCED};
+use super::flags::AWAY;
 use super::{Kind, Rare, Scope};
 use crate::gate;
 
@@ -50,7 +50,7 @@ impl Scope {
     fn poll_cut_off(self: &Arc<Self>, waker: &Waker, guards: Guards) -> Poll<()> {
         let mut is_away = false;
         for scope in self.in_the_same_task() {
-            let is_forced = scope.flags() & FORCED != 0;
+            let is_forced = scope.is_forced();
             // A deadline that is due fires where the code is suspended, which is not here yet
             // (S21).
             if is_forced || scope.is_to_drop_what_it_runs() {

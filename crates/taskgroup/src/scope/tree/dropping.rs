@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::flags::FORCED;
 use super::{Kind, Scope, outward};
 use crate::scope::current;
 use crate::scope::task::TaskRef;
@@ -39,7 +38,7 @@ impl Scope {
     pub(crate) fn is_about_to_drop(self: &Arc<Self>) -> bool {
         for scope in self.in_the_same_task() {
             let acts = scope.drops_what_it_runs();
-            if scope.flags() & FORCED != 0 || (acts && scope.holds() == 0) {
+            if scope.is_forced() || (acts && scope.holds() == 0) {
                 return true;
             }
             if matches!(scope.kind, Kind::Shield) {

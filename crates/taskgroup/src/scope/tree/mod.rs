@@ -319,6 +319,11 @@ impl Scope {
         self.flags() & CANCELLED != 0
     }
 
+    /// Whether the grace of something around it has ended.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.flags() & FORCED != 0
+    }
+
     pub(crate) fn reason(&self) -> Option<CancelReason> {
         self.inner.lock().reason.clone()
     }

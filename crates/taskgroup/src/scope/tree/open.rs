@@ -12,10 +12,10 @@ use super::{Kind, Scope, ScopeData};
 use crate::scope::entrant::{Entrant, Inline};
 use crate::scope::events;
 #[cfg(feature = "tracing")]
-use crate::scope::group::GroupState;
-#[cfg(feature = "tracing")]
 use crate::scope::spans::{Span, Told};
 use crate::scope::task::{Header, TaskLink, TaskRef};
+#[cfg(feature = "tracing")]
+use crate::scope::who::child_id;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Mutex, Ordering};
 
 impl Scope {
@@ -106,7 +106,7 @@ impl Scope {
         let span = {
             let told = || Told {
                 name: who.name().map(|name| &**name),
-                id: (group.group().map_or(0, GroupState::number), who.index()),
+                id: child_id(group, who.index()),
                 location,
             };
             Span::of_task(spans_below(group), || group.span_around(), told)

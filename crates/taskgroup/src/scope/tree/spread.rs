@@ -72,7 +72,7 @@ impl Scope {
         while let Some(scope) = queue.pop_front() {
             let (tasks, scopes) = scope.children();
             let lives = |scope: &&Arc<Scope>| {
-                scope.inline().is_some() && !scope.is_closed() && scope.flags() & FORCED == 0
+                scope.inline().is_some() && !scope.is_closed() && !scope.is_forced()
             };
             found.extend(scopes.iter().filter(lives).cloned());
             queue.extend(scopes);
