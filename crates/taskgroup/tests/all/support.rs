@@ -59,6 +59,15 @@ impl Drop for OnDrop {
     }
 }
 
+/// Polls `run`, which never ends, and drops it at the time of `when`.
+pub(crate) async fn dropped_when<T>(run: impl Future<Output = T>, when: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        _ = run => panic!("it never ends"),
+        () = when => {}
+    }
+}
+
 /// Counts up; lets the tasks of a test wait for each other without sleeping.
 #[derive(Clone)]
 pub(crate) struct Steps(Arc<tokio::sync::watch::Sender<usize>>);

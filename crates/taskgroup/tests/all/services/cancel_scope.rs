@@ -7,7 +7,8 @@ use taskgroup::{
 };
 
 use crate::support::{
-    Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, paused, turns,
+    Log, Outcome, Steps, builder, dropped_when, everywhere, forever, group, messages, ms, paused,
+    turns,
 };
 
 /// Cleans up when it is cancelled, and gives what the reason says.
@@ -300,11 +301,7 @@ fn dropped_half_way() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = section.run(work) => panic!("it never ends"),
-                () = log.started(1) => {}
-            }
+            dropped_when(section.run(work), log.started(1)).await;
             // Nothing is inside any more.
             section.cancel();
             Ok(())
@@ -449,11 +446,7 @@ fn a_canceller_comes_too_late() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = log.started(1) => {}
-            }
+            dropped_when(inner, log.started(1)).await;
             assert!(stops[0].is_cancelled());
             stops.iter().for_each(|stop| stop.cancel_with("too late"));
             let task = outer.spawn(forever());

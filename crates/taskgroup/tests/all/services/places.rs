@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use taskgroup::{NotSpawned, Policy, Progress, TaskGroup, TaskHandle, shield};
 
 use crate::support::{
-    Log, Outcome, Steps, builder, everywhere, forever, messages, paused, sleep, turns,
+    Log, Outcome, Steps, builder, dropped_when, everywhere, forever, messages, paused, sleep, turns,
 };
 
 /// Counts those that are inside, and the most there were.
@@ -365,11 +365,7 @@ fn a_higher_limit_starts_nothing_in_an_ended_group() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = log.started(2) => {}
-            }
+            dropped_when(inner, log.started(2)).await;
             let own = own.unwrap();
             own.set_limit(5);
             let refused = own.spawn_if_free(async {}).unwrap_err();

@@ -11,7 +11,7 @@ use taskgroup::{
 };
 
 use crate::support::{
-    Log, Outcome, Steps, builder, everywhere, forever, messages, ms, paused, turns,
+    Log, Outcome, Steps, builder, dropped_when, everywhere, forever, messages, ms, paused, turns,
 };
 
 /// Collects what the hook gets: the name of the task and the message.
@@ -372,11 +372,7 @@ fn dropped_half_way() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = steps.reached(1) => {}
-            }
+            dropped_when(inner, steps.reached(1)).await;
             Ok(())
         });
         ran.await.unwrap();
@@ -601,11 +597,7 @@ fn a_predicate_judges_failures_only() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = steps.reached(1) => {}
-            }
+            dropped_when(inner, steps.reached(1)).await;
             Ok(())
         });
         assert_eq!(messages(&ran.await.unwrap_err()), ["half done"]);

@@ -3,7 +3,7 @@
 use taskgroup::{CancelScope, ReasonKind, TaskGroup, cancellation_token};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Log, Outcome, builder, everywhere, forever, group, turns};
+use crate::support::{Log, Outcome, builder, dropped_when, everywhere, forever, group, turns};
 
 // S51: a token cancels a group, also one that was cancelled before.
 #[test]
@@ -209,11 +209,7 @@ fn each_end_has_its_tokens() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = log.started(2) => {}
-            }
+            dropped_when(inner, log.started(2)).await;
             Ok(())
         });
         ran.await.unwrap();

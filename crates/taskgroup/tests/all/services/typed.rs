@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, TaskHandle, until_cancelled};
 
-use crate::support::{Outcome, Steps, builder, everywhere, forever, turns};
+use crate::support::{Outcome, Steps, builder, dropped_when, everywhere, forever, turns};
 
 /// What a library has.
 #[derive(Debug)]
@@ -250,11 +250,7 @@ fn dropped_half_way() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = steps.reached(2) => {}
-            }
+            dropped_when(inner, steps.reached(2)).await;
             let plain: TaskHandle<i32> = kept.unwrap();
             assert!(plain.await.unwrap_err().is_cancelled());
             Ok(())

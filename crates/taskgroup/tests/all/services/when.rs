@@ -3,7 +3,9 @@
 use taskgroup::{Policy, TaskGroup, shield, until_cancelled, when_cancelled, when_ended};
 use tokio::task::JoinHandle;
 
-use crate::support::{Log, Outcome, Steps, builder, everywhere, forever, group, turns};
+use crate::support::{
+    Log, Outcome, Steps, builder, dropped_when, everywhere, forever, group, turns,
+};
 
 fn is_for_a_server<F: Future<Output = ()> + Send + 'static>(future: F) -> F {
     future
@@ -240,11 +242,7 @@ fn each_end_resolves_a_watch() {
                 forever().await;
                 Ok(())
             });
-            tokio::select! {
-                biased;
-                _ = inner => panic!("it never ends"),
-                () = log.started(2) => {}
-            }
+            dropped_when(inner, log.started(2)).await;
             Ok(())
         });
         ran.await.unwrap();
