@@ -6,7 +6,9 @@
 //! here.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -25,6 +27,13 @@ const LIMIT_OF_CHILD: u64 = 2_200;
 /// Where the wrapper of rustc writes the user time of the library's build.
 const TIME: &str = "TASKGROUP_BENCH_TIME";
 
+const PROGRAMS: [&str; 4] = [
+    "hello_taskgroup",
+    "hello_joinset",
+    "many_taskgroup",
+    "many_joinset",
+];
+
 /// Prints the sizes, and the time of the build unless it has to be quick; whether the sizes are
 /// within the limits.
 pub(crate) fn run(quick: bool) -> Result<bool, String> {
@@ -34,13 +43,7 @@ pub(crate) fn run(quick: bool) -> Result<bool, String> {
     let mut is_met = true;
     for (name, with_features, limit) in LIMITS {
         build(&folder, with_features, None)?;
-        let [hello, joinset, many, many_joinset] = [
-            "hello_taskgroup",
-            "hello_joinset",
-            "many_taskgroup",
-            "many_joinset",
-        ]
-        .map(|program| size(&folder, program));
+        let [hello, joinset, many, many_joinset] = PROGRAMS.map(|program| size(&folder, program));
         let (hello, joinset) = (hello?, joinset?);
         // A hello has two kinds of children of its own, which is a rounding error here.
         let each = many?.saturating_sub(hello) / 100;
@@ -63,21 +66,14 @@ pub(crate) fn run(quick: bool) -> Result<bool, String> {
     Ok(is_met)
 }
 
-fn write_package(folder: &Path) -> std::io::Result<()> {
+fn write_package(folder: &Path) -> io::Result<()> {
     let root = workspace();
     fs::create_dir_all(folder)?;
     let bin = |name: &str| {
         let path = root.join("bench/size").join(name).with_extension("rs");
         format!("[[bin]]\nname = {name:?}\npath = {path:?}\n\n")
     };
-    let bins: String = [
-        "hello_taskgroup",
-        "hello_joinset",
-        "many_taskgroup",
-        "many_joinset",
-    ]
-    .map(bin)
-    .concat();
+    let bins = PROGRAMS.map(bin).concat();
     let manifest = format!(
         "[package]\nname = \"size\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n{bins}\
          [features]\nfull = [\"taskgroup/default\"]\n\n\
@@ -127,21 +123,39 @@ fn size(folder: &Path, program: &str) -> Result<u64, String> {
     Ok(read.len())
 }
 
-/// This program is called as the wrapper of rustc: runs rustc, and writes the user time of the
-/// library's build.
+/// Where this program is called as the wrapper of rustc: runs rustc, and writes the user time of
+/// the library's build.
 pub(crate) fn as_wrapper() -> Option<ExitCode> {
     let time = PathBuf::from(env::var_os(TIME)?);
     let mut arguments = env::args_os().skip(1);
-    let rustc = arguments.next()?;
-    let arguments: Vec<_> = arguments.collect();
-    let status = Command::new(rustc).args(&arguments).status().ok()?;
-    let is_named = |pair: &[_]| pair[0] == "--crate-name" && pair[1] == "taskgroup";
+    let Some(rustc) = arguments.next() else {
+        eprintln!("{TIME} is set, so cargo calls this with the path of rustc; it got none");
+        return Some(ExitCode::FAILURE);
+    };
+    let ended = run_rustc(&rustc, &arguments.collect::<Vec<_>>(), &time);
+    let code = ended.unwrap_or_else(|error| {
+        eprintln!("{}: {error}", rustc.to_string_lossy());
+        ExitCode::FAILURE
+    });
+    Some(code)
+}
+
+fn run_rustc(rustc: &OsStr, arguments: &[OsString], time: &Path) -> io::Result<ExitCode> {
+    let status = Command::new(rustc).args(arguments).status()?;
+    let is_named = |pair: &[OsString]| pair[0] == "--crate-name" && pair[1] == "taskgroup";
     if arguments.windows(2).any(is_named) {
-        // The 16th field is the user time of the children that have ended, in ticks of 10 ms.
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let ticks = stat.rsplit(')').next()?.split_whitespace().nth(13)?;
-        let seconds = ticks.parse::<f64>().ok()? / 100.0;
-        fs::write(time, format!("{seconds:.1}")).ok()?;
+        fs::write(time, format!("{:.1}", user_seconds_of_children()?))?;
     }
-    Some(ExitCode::from(u8::from(!status.success())))
+    Ok(ExitCode::from(u8::from(!status.success())))
+}
+
+/// The user time of the children that have ended.
+fn user_seconds_of_children() -> io::Result<f64> {
+    // The 16th field, in ticks of 10 ms. The 2nd is a name in brackets, which may hold spaces.
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().nth(13);
+    let ticks = ticks.and_then(|ticks| ticks.parse::<f64>().ok());
+    let ticks = ticks.ok_or_else(|| io::Error::other(format!("/proc/self/stat says {stat:?}")))?;
+    Ok(ticks / 100.0)
 }

@@ -177,7 +177,7 @@ where
             future.await
         }
     });
-    raced(settings, location, &names, Source::of_results(in_turn)).await
+    raced(settings, location, names, Source::of_results(in_turn)).await
 }
 
 /// What the next runner waits for.
@@ -209,7 +209,8 @@ impl GroupBuilder {
         N: Iterator<Item = F>,
         F: Future<Output: TaskOutput<Value = T>>,
     {
-        value_of(raced(self, Location::caller(), &[], Source::new(futures)))
+        let futures = Source::new(futures);
+        value_of(raced(self, Location::caller(), Vec::new(), futures))
     }
 
     /// As [`race_staggered`], with these settings. The policy is [`Policy::first_success`].
@@ -254,7 +255,8 @@ impl GroupBuilder {
     {
         let (keys, futures) = unzipped(futures);
         let names = keys.iter().map(name_of).collect();
-        keyed(self, Location::caller(), keys, names, futures)
+        let futures = Source::of_results(futures.into_iter());
+        key_of(keys, raced(self, Location::caller(), names, futures))
     }
 
     /// As [`race_by_key`], with these settings, and the futures start one after the other as in
@@ -318,24 +320,10 @@ async fn key_of<K, V>(
     }
 }
 
-async fn keyed<K, F, V>(
-    settings: GroupBuilder,
-    location: &'static Location<'static>,
-    keys: Vec<K>,
-    names: Vec<Cow<'static, str>>,
-    futures: Vec<F>,
-) -> Result<(K, V), ErrorGroup>
-where
-    F: Future<Output = Result<V, BoxError>>,
-{
-    let futures = Source::of_results(futures.into_iter());
-    key_of(keys, raced(settings, location, &names, futures)).await
-}
-
 async fn raced<S, F, V>(
     settings: GroupBuilder,
     location: &'static Location<'static>,
-    names: &[Cow<'static, str>],
+    names: Vec<Cow<'static, str>>,
     futures: Source<S, F>,
 ) -> Result<Won<V>, ErrorGroup>
 where
@@ -348,7 +336,7 @@ where
             group: &group,
             limit,
             location,
-            names,
+            names: &names,
         };
         let mut winner = None;
         children

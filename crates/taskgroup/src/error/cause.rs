@@ -91,11 +91,11 @@ fn link_says(link: &(dyn Error + 'static)) -> Says {
     by_kind.max(text_says(&gate::text(&link)))
 }
 
-/// Whether `word`, which is not empty, is in `text`. The search of the standard library is fast in
-/// long texts, and is 9 KB of code that most programs have for nothing else.
+/// Whether `word` is in `text`. The search of the standard library is fast in long texts, and is
+/// 9 KB of code that most programs have for nothing else.
 pub(crate) fn mentions(text: &str, word: &str) -> bool {
-    let mut parts = text.as_bytes().windows(word.len());
-    parts.any(|part| part == word.as_bytes())
+    let mut parts = text.as_bytes().windows(word.len().max(1));
+    word.is_empty() || parts.any(|part| part == word.as_bytes())
 }
 
 /// The type of a channel's error depends on what is sent, so the error is recognised by its text.

@@ -352,10 +352,10 @@ impl TaskGroup {
         F: Future<Output: TaskOutput<Value: Send + 'static>> + Send + 'static,
     {
         let placed = options.placed;
-        match task::new(future, |maker| Ok(self.node(maker, options, location))) {
-            Ok((born, joiner)) => self.begin(born, joiner, placed),
-            Err::<_, (Infallible, _)>((never, _)) => match never {},
-        }
+        let Ok((born, joiner)) = task::new(future, |maker| {
+            Ok::<_, Infallible>(self.node(maker, options, location))
+        });
+        self.begin(born, joiner, placed)
     }
 
     #[inline]

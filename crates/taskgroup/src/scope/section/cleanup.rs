@@ -1,5 +1,6 @@
 //! Cleanups that were left to a scope: a shielded task works through them, one after the other.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -53,9 +54,8 @@ fn adopt(scope: &Arc<Scope>, deferred: Vec<Deferred>) {
         scope: scope.clone(),
         current: None,
     };
-    if let Ok((born, _)) = task::new(cleanups, |maker| Ok::<_, ()>(maker.node(spec))) {
-        born.begin().into_iter().for_each(TaskRef::submit);
-    }
+    let Ok((born, _)) = task::new(cleanups, |maker| Ok::<_, Infallible>(maker.node(spec)));
+    born.begin().into_iter().for_each(TaskRef::submit);
 }
 
 /// Nothing can run it.
