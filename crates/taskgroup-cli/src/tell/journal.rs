@@ -1,8 +1,8 @@
 //! Writes lines of JSON as things happen: one object a line, its kind in `event`.
 //!
 //! In a regular file, a whole line is written before the run continues, so everything recorded
-//! before a SIGKILL is in it. A thread writes to anything else, such as a pipe. The schema is in the
-//! README. `version` changes when a field changes its meaning.
+//! before a SIGKILL is in it. A thread writes to anything else, such as a pipe. The schema is in
+//! the README. `version` changes when a field changes its meaning.
 
 use std::time::{Duration, SystemTime};
 
