@@ -144,9 +144,10 @@ pub(crate) struct Retry {
 }
 
 /// When a group is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Policy {
     /// When all have ended.
+    #[default]
     All,
     /// When one has succeeded.
     Race,

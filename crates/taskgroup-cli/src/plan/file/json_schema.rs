@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Form, KEYS, Key};
-use crate::plan::{OnFailure, RestartOn, WhenOneEnds};
+use crate::plan::{OnFailure, Policy, RestartOn, WhenOneEnds};
 
 /// The schema as text. Draft 7, because editors of TOML files understand it.
 pub(crate) fn json_schema() -> String {
@@ -93,7 +93,7 @@ fn form(form: Form) -> Value {
             "additionalProperties": { "anyOf": [{ "type": "string" }, { "const": false }] },
         }),
         Form::OnFailure => json!({ "enum": words::<OnFailure>() }),
-        Form::Policy => json!({ "enum": ["all", "race"] }),
+        Form::Policy => json!({ "enum": words::<Policy>() }),
         Form::Matrix => json!({
             "type": "object",
             "minProperties": 1,

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,12 +13,12 @@ use super::expand::expand;
 use super::fault::Fault;
 use super::matrix::{Combination, combinations};
 use super::table::{
-    Table, command, count, describe, duration, flag, jobs, line, longer_than_zero, one_of, port,
-    shell, text, url, words,
+    Table, command, count, duration, flag, invalid, jobs, line, longer_than_zero, one_of, port,
+    shell, text, url, words, wrong,
 };
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
-    Retry, Service, Shell, TaskSpec, Work,
+    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Ready, Restart, RestartOn, Retry,
+    Service, Shell, TaskSpec, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -123,18 +122,14 @@ impl Reader<'_> {
         parent: Option<usize>,
         mut inherited: Inherited,
     ) {
-        let id = self.raw.plan.groups.len();
         let mut table = Table::new(table);
         self.inheritable(&mut table, &mut inherited);
         let spec = GroupSpec {
             name: name.to_owned(),
             parent,
             policy: table
-                .read("policy", self.faults, one_of::<Word>)
-                .map_or(Policy::All, |word| match word {
-                    Word::All => Policy::All,
-                    Word::Race => Policy::Race,
-                }),
+                .read("policy", self.faults, one_of)
+                .unwrap_or_default(),
             on_failure: self.on_failure_of_group(&mut table),
             halt: None,
             jobs: table.read("jobs", self.faults, jobs),
@@ -142,20 +137,12 @@ impl Reader<'_> {
                 .read("when-one-ends", self.faults, one_of)
                 .unwrap_or_default(),
             deadline: table.read("deadline", self.faults, longer_than_zero),
-            description: None,
+            // Nothing lists the file itself, and nothing precedes it.
+            description: parent.and_then(|_| table.read("description", self.faults, line)),
             after: Vec::new(),
-            cleanup: Vec::new(),
+            cleanup: self.cleanup(&mut table, &inherited),
         };
-        self.raw.plan.groups.push(spec);
-        self.raw.group_spans.push(span);
-        if id != ROOT {
-            let node = Node::Group(id);
-            self.raw.names.entry(name.to_owned()).or_insert(node);
-            self.waits(Node::Group(id), &mut table);
-            self.raw.plan.groups[id].description = table.read("description", self.faults, line);
-        }
-        let cleanup = self.cleanup(&mut table, &inherited);
-        self.raw.plan.groups[id].cleanup = cleanup;
+        let id = self.push_group(spec, span, &mut table);
         for (key, value) in [
             ("tasks", table.take("tasks")),
             ("groups", table.take("groups")),
@@ -229,11 +216,8 @@ impl Reader<'_> {
                 self.push_task(task, inherited.work(command), inherited);
             }
             Err(_) => {
-                let found = describe(value.get_ref());
-                let label =
-                    format!("expected a table with a key `run`, or a command, found {found}");
-                let title = format!("invalid value for `{name}`");
-                self.faults.push(Fault::new(value.span(), title, label));
+                let expected = "a table with a key `run`, or a command";
+                self.faults.push(wrong(&name, value, expected));
             }
         }
     }
@@ -253,8 +237,7 @@ impl Reader<'_> {
         };
         let all = combinations(matrix).unwrap_or_else(|expected| {
             let label = format!("expected {expected}");
-            let title = "invalid value for `matrix`";
-            self.faults.push(Fault::new(matrix.span(), title, label));
+            self.faults.push(invalid("matrix", matrix.span(), label));
             vec![Combination::default()]
         });
         self.combined += all.len();
@@ -267,7 +250,6 @@ impl Reader<'_> {
         // A group in place of the task.
         let mut table_of_group = Table::new(table);
         let given = self.faults.len();
-        let id = self.raw.plan.groups.len();
         let spec = GroupSpec {
             name: name.clone(),
             parent: Some(group),
@@ -275,11 +257,7 @@ impl Reader<'_> {
             description: table_of_group.read("description", self.faults, line),
             ..GroupSpec::root()
         };
-        self.raw.plan.groups.push(spec);
-        self.raw.group_spans.push(span.clone());
-        let node = Node::Group(id);
-        self.raw.names.entry(name.clone()).or_insert(node);
-        self.waits(Node::Group(id), &mut table_of_group);
+        let id = self.push_group(spec, span.clone(), &mut table_of_group);
         // The first combination tells these faults again.
         self.faults.truncate(given);
         inherited.prefix = format!("{name}/");
@@ -451,8 +429,7 @@ impl Reader<'_> {
             _ if self.faults.len() > given => {}
             _ => {
                 let label = "expected one of `command`, `port`, `http` and `line`";
-                let title = "invalid value for `ready`";
-                self.faults.push(Fault::new(value.span(), title, label));
+                self.faults.push(invalid("ready", value.span(), label));
             }
         }
         Ready::Started
@@ -468,10 +445,8 @@ impl Reader<'_> {
             return match one_of(value.get_ref()) {
                 Ok(on) => Some(restart(on)),
                 Err(expected) => {
-                    let found = describe(value.get_ref());
-                    let label = format!("expected {expected} or a table, found {found}");
-                    let title = "invalid value for `restart`";
-                    self.faults.push(Fault::new(value.span(), title, label));
+                    let expected = format!("{expected} or a table");
+                    self.faults.push(wrong("restart", value, &expected));
                     None
                 }
             };
@@ -481,8 +456,7 @@ impl Reader<'_> {
         let on = table.read("on", self.faults, one_of);
         if on.is_none() && self.faults.len() == given {
             let label = "needs `on`, which is \"failure\" or \"always\"";
-            let title = "invalid value for `restart`";
-            self.faults.push(Fault::new(value.span(), title, label));
+            self.faults.push(invalid("restart", value.span(), label));
         }
         let mut restart = restart(on.unwrap_or(RestartOn::Failure));
         if let Some(backoff) = table.read("backoff", self.faults, duration) {
@@ -491,6 +465,19 @@ impl Reader<'_> {
         restart.limit = table.read("limit", self.faults, count);
         table.finish("`restart`", self.faults);
         Some(restart)
+    }
+
+    /// Below the file itself, a group has a name and may wait for others.
+    fn push_group(&mut self, spec: GroupSpec, span: Range<usize>, table: &mut Table<'_>) -> usize {
+        let id = self.raw.plan.groups.len();
+        let node = Node::Group(id);
+        if spec.parent.is_some() {
+            self.raw.names.entry(spec.name.clone()).or_insert(node);
+            self.waits(node, table);
+        }
+        self.raw.plan.groups.push(spec);
+        self.raw.group_spans.push(span);
+        id
     }
 
     fn push_task(&mut self, task: Written, work: Work, inherited: &Inherited) -> Node {
@@ -590,7 +577,6 @@ impl Reader<'_> {
                     .push(Fault::new(span, "not a valid variable name", label));
                 continue;
             }
-            let title = || format!("invalid value for `{name}`");
             // `false` removes a variable.
             let content = match value.get_ref() {
                 DeValue::Boolean(false) => Ok(None),
@@ -598,12 +584,10 @@ impl Reader<'_> {
             };
             match content.map(|text| text.map(|text| expand(&text, lookup)).transpose()) {
                 Ok(Ok(content)) => to.set_env(name.into(), content),
-                Ok(Err(label)) => self.faults.push(Fault::new(value.span(), title(), label)),
+                Ok(Err(label)) => self.faults.push(invalid(name, value.span(), label)),
                 Err(expected) => {
-                    let found = describe(value.get_ref());
-                    let label =
-                        format!("expected {expected}, or `false` to remove it, found {found}");
-                    self.faults.push(Fault::new(value.span(), title(), label));
+                    let expected = format!("{expected}, or `false` to remove it");
+                    self.faults.push(wrong(name, value, &expected));
                 }
             }
         }
@@ -615,26 +599,14 @@ impl Reader<'_> {
             return steps;
         };
         let Some(list) = value.get_ref().as_array() else {
-            let found = describe(value.get_ref());
-            let label = format!("expected a list of commands, found {found}");
-            self.faults.push(Fault::new(
-                value.span(),
-                "invalid value for `cleanup`",
-                label,
-            ));
+            self.faults
+                .push(wrong("cleanup", value, "a list of commands"));
             return steps;
         };
         for step in list.iter() {
             match command(step.get_ref()) {
                 Ok(command) => steps.push(inherited.work(command)),
-                Err(expected) => {
-                    let label = format!("expected {expected}, found {}", describe(step.get_ref()));
-                    self.faults.push(Fault::new(
-                        step.span(),
-                        "invalid value for `cleanup`",
-                        label,
-                    ));
-                }
+                Err(expected) => self.faults.push(wrong("cleanup", step, &expected)),
             }
         }
         steps
@@ -651,10 +623,8 @@ impl Reader<'_> {
             .flat_map(|list| list.iter());
         let mut names = list.map(|name| (name.get_ref().as_str(), name.span()));
         if !value.get_ref().is_array() || names.clone().any(|(name, _)| name.is_none()) {
-            let found = describe(value.get_ref());
-            let label = format!("expected a list of names, like [\"build\"], found {found}");
-            self.faults
-                .push(Fault::new(value.span(), "invalid value for `after`", label));
+            let expected = "a list of names, like [\"build\"]";
+            self.faults.push(wrong("after", value, expected));
             return;
         }
         while let Some((Some(name), span)) = names.next() {
@@ -666,12 +636,7 @@ impl Reader<'_> {
     fn table<'t>(&mut self, key: &str, value: &'t Spanned<DeValue<'t>>) -> Option<&'t DeTable<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            let label = format!("expected a table, found {}", describe(value.get_ref()));
-            self.faults.push(Fault::new(
-                value.span(),
-                format!("invalid value for `{key}`"),
-                label,
-            ));
+            self.faults.push(wrong(key, value, "a table"));
         }
         table
     }
@@ -733,12 +698,6 @@ impl Inherited {
             cleanup_timeout: self.cleanup_timeout.unwrap_or(self.grace),
         }
     }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Word {
-    All,
-    Race,
 }
 
 fn wrong_name(name: &str) -> Option<&'static str> {

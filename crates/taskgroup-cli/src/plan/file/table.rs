@@ -13,7 +13,7 @@ use super::fault::{Fault, nearest};
 use super::keys::from_elsewhere;
 use crate::plan::{Command, Shell, Url};
 
-type Value<'t> = Spanned<DeValue<'t>>;
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
 pub(super) struct Table<'t> {
     /// In the order of the file.
@@ -58,13 +58,7 @@ impl<'t> Table<'t> {
         match read(value.get_ref()) {
             Ok(value) => Some(value),
             Err(expected) => {
-                let found = describe(value.get_ref());
-                let label = format!("expected {expected}, found {found}");
-                faults.push(Fault::new(
-                    value.span(),
-                    format!("invalid value for `{key}`"),
-                    label,
-                ));
+                faults.push(wrong(key, value, &expected));
                 None
             }
         }
@@ -93,7 +87,22 @@ impl<'t> Table<'t> {
     }
 }
 
-pub(super) fn describe(value: &DeValue<'_>) -> String {
+/// The value of the key is something else than was expected.
+pub(super) fn wrong(key: &str, value: &Value<'_>, expected: &str) -> Fault {
+    let found = describe(value.get_ref());
+    invalid(
+        key,
+        value.span(),
+        format!("expected {expected}, found {found}"),
+    )
+}
+
+/// The value of the key, which is there, cannot be used.
+pub(super) fn invalid(key: &str, there: Range<usize>, label: impl Into<String>) -> Fault {
+    Fault::new(there, format!("invalid value for `{key}`"), label)
+}
+
+fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {text:?}"),
         DeValue::Integer(number) => format!("the number {number}"),
