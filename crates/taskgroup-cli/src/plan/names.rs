@@ -20,14 +20,16 @@ pub(crate) fn derive(commands: &[OsString]) -> Vec<String> {
         .collect();
     let mut names: Vec<String> = words.iter().map(|words| joined(words, 1)).collect();
     for count in 2..=MAX_WORDS {
-        let uses = tally(&names);
-        for (name, words) in names.iter_mut().zip(&words) {
-            if uses[name.as_str()] > 1 {
-                *name = joined(words, count);
-            }
-        }
+        rename_the_alike(&mut names, |place, _| joined(&words[place], count));
     }
-    number_the_alike(names)
+    // No slug contains `#`, so a numbered name cannot equal another one.
+    let mut counters: HashMap<String, usize> = HashMap::new();
+    rename_the_alike(&mut names, |_, name| {
+        let counter = counters.entry(name.to_owned()).or_insert(0);
+        *counter += 1;
+        format!("{name}#{counter}")
+    });
+    names
 }
 
 /// The most folders in the name of a path.
@@ -51,24 +53,16 @@ pub(crate) struct Namer {
 impl Namer {
     /// The names of arguments that are all known.
     pub(crate) fn list(arguments: &[OsString]) -> Vec<String> {
-        let numbered = || (1..).zip(arguments);
-        let mut names: Vec<String> = numbered()
-            .map(|(number, argument)| of_argument(argument, number, 0))
-            .collect();
+        let named = |place: usize, folders| {
+            let number = place as u64 + 1;
+            of_argument(&arguments[place], number, folders)
+        };
+        let places = 0..arguments.len();
+        let mut names: Vec<String> = places.map(|place| named(place, 0)).collect();
         for folders in 1..=MAX_FOLDERS {
-            let uses = tally(&names);
-            for (name, (number, argument)) in names.iter_mut().zip(numbered()) {
-                if uses[name.as_str()] > 1 {
-                    *name = of_argument(argument, number, folders);
-                }
-            }
+            rename_the_alike(&mut names, |place, _| named(place, folders));
         }
-        let uses = tally(&names);
-        for (name, number) in names.iter_mut().zip(1_u64..) {
-            if uses[name.as_str()] > 1 {
-                *name = format!("{name}#{number}");
-            }
-        }
+        rename_the_alike(&mut names, |place, name| format!("{name}#{}", place + 1));
         names
     }
 
@@ -185,18 +179,14 @@ fn tally(names: &[String]) -> HashMap<String, usize> {
     uses
 }
 
-/// No slug contains `#`, so a numbered name cannot equal another one.
-fn number_the_alike(mut names: Vec<String>) -> Vec<String> {
-    let uses = tally(&names);
-    let mut counters: HashMap<String, usize> = HashMap::new();
-    for name in &mut names {
-        if uses[name.as_str()] > 1 {
-            let counter = counters.entry(name.clone()).or_insert(0);
-            *counter += 1;
-            *name = format!("{name}#{counter}");
+/// Gives another name to each of those that are not unique, by its place and its name so far.
+fn rename_the_alike(names: &mut [String], mut name: impl FnMut(usize, &str) -> String) {
+    let uses = tally(names);
+    for (place, alike) in names.iter_mut().enumerate() {
+        if uses[alike.as_str()] > 1 {
+            *alike = name(place, alike);
         }
     }
-    names
 }
 
 #[cfg(test)]
