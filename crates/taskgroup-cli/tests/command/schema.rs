@@ -52,6 +52,10 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 "minItems" => value
                     .as_array()
                     .is_none_or(|list| list.len() as u64 >= of.as_u64().unwrap()),
+                "uniqueItems" => value.as_array().is_none_or(|list| {
+                    assert_eq!(of, &Value::Bool(true));
+                    (1..list.len()).all(|at| !list[..at].contains(&list[at]))
+                }),
                 "items" => value
                     .as_array()
                     .is_none_or(|list| list.iter().all(|item| valid(root, of, item))),
@@ -202,6 +206,10 @@ const FILES: &[(&str, bool)] = &[
     ("tasks.a = { run = 'x', matrix = {} }\n", false),
     ("tasks.a = { run = 'x', matrix = { v = [] } }\n", false),
     ("tasks.a = { run = 'x', matrix = { 'v-w' = [1] } }\n", false),
+    (
+        "tasks.a = { run = 'x', matrix = { v = [1, 2, 1] } }\n",
+        false,
+    ),
     ("tasks.a = { run = 'x', jobs = 1 }\n", false),
 ];
 

@@ -314,7 +314,7 @@ cleanup = ['touch "$DIR/cleaned"']
 
 #[test]
 fn faults_are_shown_where_they_are() {
-    let cases: [(&str, &[&str]); 25] = [
+    let cases: &[(&str, &[&str])] = &[
         ("[tasks.a\n", &["tasks.toml:1:9", "not valid TOML"]),
         (
             "[tasks.a]\nrn = 'x'\nrun = 'x'",
@@ -396,7 +396,24 @@ fn faults_are_shown_where_they_are() {
         ),
         (
             "[tasks.a]\nrun='x'\nmatrix = { x = [] }",
-            &["at least one value for `x`"],
+            &["invalid value for `x`", "at least one value", ":3:16"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nmatrix = { x = ['1', 'z', 1] }",
+            &[
+                "the matrix of `a` has the value \"1\" of `x` twice",
+                "here first",
+                "tasks.toml:3:27",
+                "remove one of them",
+            ],
+        ),
+        (
+            "[groups.g.tasks.a]\nrun='x'\nmatrix = { x = [[1]] }",
+            &["expected a string, a number, `true` or `false`, found a list"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nmatrix = { 'x-y' = [1] }",
+            &["the name of a variable, with letters", "tasks.toml:3:12"],
         ),
         (
             "[tasks.a]\nrun='x'\nenv = { A = '$HOME' }",
@@ -421,7 +438,7 @@ fn faults_are_shown_where_they_are() {
         let sandbox = Sandbox::new();
         let ended = run(&sandbox, text);
         ended.code(2);
-        for part in parts {
+        for part in *parts {
             ended.says(part);
         }
         let path = sandbox.path("tasks.toml");

@@ -102,6 +102,7 @@ fn form(form: Form) -> Value {
                 "type": "array",
                 "items": { "type": ["string", "number", "boolean"] },
                 "minItems": 1,
+                "uniqueItems": true,
             },
         }),
         Form::WhenOneEnds => json!({ "enum": words::<WhenOneEnds>() }),

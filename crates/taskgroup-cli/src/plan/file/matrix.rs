@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::ops::Range;
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::expand::is_name;
-use super::table::{Table, text};
+use super::fault::Fault;
+use super::table::{Table, Value, invalid, text, wrong};
 
 /// More tasks than this come from a mistake.
 const MOST: usize = 4096;
@@ -35,25 +36,26 @@ impl Combination {
     }
 }
 
-/// All combinations, the last list first, as nested loops would go through them.
-pub(super) fn combinations(value: &Spanned<DeValue<'_>>) -> Result<Vec<Combination>, String> {
-    let expected = || r#"lists of values by name, like { target = ["x86", "arm"] }"#.to_owned();
-    let table = value.get_ref().as_table().ok_or_else(expected)?;
+/// All combinations, the last list first, as nested loops would go through them. `task` is for the
+/// message.
+pub(super) fn combinations(task: &str, value: &Value<'_>) -> Result<Vec<Combination>, Fault> {
+    let lists = r#"lists of values by name, like { target = ["x86", "arm"] }"#;
+    let table = value.get_ref().as_table();
+    let table = table.ok_or_else(|| wrong("matrix", value, lists))?;
+    if table.is_empty() {
+        let label = format!("expected {lists}");
+        return Err(invalid("matrix", value.span(), label));
+    }
     let mut all = vec![Combination::default()];
-    let mut empty = true;
-    for (name, _, value) in Table::new(table).entries() {
+    for (name, span, value) in Table::new(table).entries() {
         if !is_name(name) {
-            return Err("names of variables, with letters, digits and `_`".to_owned());
+            let label = "expected the name of a variable, with letters, digits and `_`";
+            return Err(invalid("matrix", span, label));
         }
-        let list = value.get_ref().as_array().ok_or_else(expected)?;
-        let values: Result<Vec<String>, String> =
-            list.iter().map(|v| scalar(v.get_ref())).collect();
-        let values = values.map_err(|_| expected())?;
-        if values.is_empty() {
-            return Err(format!("at least one value for `{name}`"));
-        }
+        let values = values(task, name, value)?;
         if all.len() * values.len() > MOST {
-            return Err(format!("at most {MOST} combinations"));
+            let label = format!("with this list, there are more than {MOST} combinations");
+            return Err(invalid("matrix", value.span(), label));
         }
         let with = |combination: &Combination, value: &String| {
             let mut values = combination.values.clone();
@@ -67,21 +69,43 @@ pub(super) fn combinations(value: &Spanned<DeValue<'_>>) -> Result<Vec<Combinati
             .iter()
             .flat_map(|one| values.iter().map(move |value| with(one, value)));
         all = longer.collect();
-        empty = false;
-    }
-    if empty {
-        return Err(expected());
     }
     name_all(&mut all);
     Ok(all)
 }
 
+/// The values of one name. Each is written once: two tasks that do the same come from a mistake.
+fn values(task: &str, name: &str, value: &Value<'_>) -> Result<Vec<String>, Fault> {
+    let list = value.get_ref().as_array();
+    let list =
+        list.ok_or_else(|| wrong(name, value, r#"a list of values, like ["x86", "arm"]"#))?;
+    if list.is_empty() {
+        let label = "expected at least one value";
+        return Err(invalid(name, value.span(), label));
+    }
+    let mut values = Vec::new();
+    let mut first: HashMap<String, Range<usize>> = HashMap::new();
+    for value in list.iter() {
+        let text = scalar(value.get_ref()).map_err(|expected| wrong(name, value, &expected))?;
+        if let Some(first) = first.insert(text.clone(), value.span()) {
+            let title = format!("the matrix of `{task}` has the value {text:?} of `{name}` twice");
+            let fault = Fault::new(value.span(), title, "here again").and(first, "here first");
+            let help = "remove one of them: the task runs once for each value";
+            return Err(fault.help(Some(help.to_owned())));
+        }
+        values.push(text);
+    }
+    Ok(values)
+}
+
+/// As the environment has it.
 fn scalar(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::Integer(number) => Ok(number.to_string()),
         DeValue::Float(number) => Ok(number.to_string()),
         DeValue::Boolean(value) => Ok(value.to_string()),
-        other => text(other),
+        DeValue::String(_) => text(value),
+        _ => Err("a string, a number, `true` or `false`".to_owned()),
     }
 }
 

@@ -235,9 +235,8 @@ impl Reader<'_> {
             self.combination(name, span, table, group, inherited, &alone);
             return;
         };
-        let all = combinations(matrix).unwrap_or_else(|expected| {
-            let label = format!("expected {expected}");
-            self.faults.push(invalid("matrix", matrix.span(), label));
+        let all = combinations(&name, matrix).unwrap_or_else(|fault| {
+            self.faults.push(fault);
             vec![Combination::default()]
         });
         self.combined += all.len();
