@@ -1,6 +1,6 @@
 //! The combinations of a matrix.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::ops::Range;
 
@@ -21,13 +21,25 @@ pub(super) struct Combination {
 }
 
 impl Combination {
-    /// Replaces `${name}` for the names of the matrix only.
+    /// Replaces `${name}` for the names of the matrix only. Values are data: nothing is replaced in
+    /// them.
     pub(super) fn fill(&self, text: &str) -> String {
-        let mut filled = text.to_owned();
-        for (name, value) in &self.values {
-            filled = filled.replace(&format!("${{{name}}}"), value);
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            filled += before;
+            let value = |(name, after)| Some((self.value(name)?, after));
+            let value = after.split_once('}').and_then(value);
+            let (part, after) = value.unwrap_or(("${", after));
+            filled += part;
+            rest = after;
         }
-        filled
+        filled + rest
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| &**value)
     }
 
     pub(super) fn env(&self) -> impl Iterator<Item = (OsString, Option<OsString>)> {
@@ -112,21 +124,68 @@ fn scalar(value: &DeValue<'_>) -> Result<String, String> {
 /// The values, in one line and without `/`. Those that stay alike are numbered.
 fn name_all(all: &mut [Combination]) {
     let mut uses: HashMap<String, usize> = HashMap::new();
+    let mut taken: HashSet<String> = HashSet::new();
     for combination in all {
         let values = combination
             .values
             .iter()
-            .map(|(name, value)| match &**value {
+            .map(|(name, value)| match value.trim() {
                 "" => format!("no-{name}"),
-                value => value.to_owned(),
+                _ => value.clone(),
             });
         let name = values.collect::<Vec<_>>().join(",");
         let name = name.replace(|c: char| c == '/' || c.is_control(), "-");
         let count = uses.entry(name.clone()).or_default();
-        *count += 1;
-        combination.name = match *count {
-            1 => name,
-            count => format!("{name}#{count}"),
-        };
+        // A value may look like a name with a number.
+        loop {
+            *count += 1;
+            combination.name = match *count {
+                1 => name.clone(),
+                count => format!("{name}#{count}"),
+            };
+            if taken.insert(combination.name.clone()) {
+                break;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn combination(values: &[(&str, &str)]) -> Combination {
+        let values = values
+            .iter()
+            .map(|&(name, value)| (name.into(), value.into()));
+        Combination {
+            name: String::new(),
+            values: values.collect(),
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_and_are_data() {
+        let combination = combination(&[("a", "${b}"), ("b", "x")]);
+        for (text, filled) in [
+            ("${a} ${b}", "${b} x"),
+            ("${c} ${ ${${b}}$b}", "${c} ${ ${x}$b}"),
+            ("${b", "${b"),
+            ("${}é", "${}é"),
+        ] {
+            assert_eq!(combination.fill(text), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_combinations_are_all_different() {
+        let values = ["a/b", "a-b", "a-b#2", "", " ", "no-v", "\n"];
+        let mut all = values.map(|value| combination(&[("v", value)]));
+        name_all(&mut all);
+        let names = all.map(|combination| combination.name);
+        let expected = [
+            "a-b", "a-b#2", "a-b#2#2", "no-v", "no-v#2", "no-v#3", "no-v#4",
+        ];
+        assert_eq!(names, expected);
     }
 }
