@@ -59,8 +59,6 @@ pub(crate) struct Items {
 
 pub(crate) enum From {
     Arguments(Vec<OsString>),
-    /// Arguments that have been put together before.
-    Rows(Vec<Vec<OsString>>),
     /// Opened, because a pipe can be opened only once.
     File(PathBuf, File),
     Stdin,
@@ -107,49 +105,42 @@ impl Source {
         let Source {
             template,
             script,
-            mut items,
+            items,
             total,
         } = self;
+        let mut number = 0;
+        let mut hand_out = |name: String, columns: Vec<OsString>, input: Option<Vec<u8>>| {
+            number += 1;
+            let mut task = template.clone();
+            task.name = name;
+            task.work.command = script.command(&Item { columns, number });
+            task.work.input = input.map(Into::into);
+            out(task)
+        };
+        let mut wanted = true;
         if let Some(size) = items.pipe {
-            let mut number = 0;
-            let read = each_block(io::stdin().lock(), &items, size, &mut |block| {
-                number += 1;
-                let columns = Vec::new();
-                let mut task = template.clone();
-                task.name = number.to_string();
-                task.work.command = script.command(&Item { columns, number });
-                task.work.input = Some(block.into());
-                Ok(out(task))
-            });
-            if read? {
-                let _ = total.set(number);
-            }
-            return Ok(());
-        }
-        let mut namer = Namer::default();
-        let mut names = Vec::new().into_iter();
-        if items.total().is_some_and(|total| total <= NAMED_TOGETHER) {
+            let mut blocks: u64 = 0;
+            each_block(io::stdin().lock(), &items, size, &mut |block| {
+                blocks += 1;
+                wanted = hand_out(blocks.to_string(), Vec::new(), Some(block));
+                Ok(wanted)
+            })?;
+        } else if items.total().is_some_and(|total| total <= NAMED_TOGETHER) {
             let mut rows = Vec::new();
             items.each(&mut |columns| {
                 rows.push(columns);
                 Ok(true)
             })?;
             let joined: Vec<OsString> = rows.iter().map(|row| joined(row)).collect();
-            names = Namer::list(&joined).into_iter();
-            items = Items::of_rows(rows);
+            let mut named = Namer::list(&joined).into_iter().zip(rows);
+            wanted = named.all(|(name, columns)| hand_out(name, columns, None));
+        } else {
+            let mut namer = Namer::default();
+            items.each(&mut |columns| {
+                wanted = hand_out(namer.next(&joined(&columns)), columns, None);
+                Ok(wanted)
+            })?;
         }
-        let mut number = 0;
-        let mut wanted = true;
-        items.each(&mut |columns| {
-            number += 1;
-            let item = Item { columns, number };
-            let mut task = template.clone();
-            let next = || namer.next(&joined(&item.columns), number);
-            task.name = names.next().unwrap_or_else(next);
-            task.work.command = script.command(&item);
-            wanted = out(task);
-            Ok(wanted)
-        })?;
         if wanted {
             let _ = total.set(number);
         }
@@ -163,25 +154,13 @@ fn joined(columns: &[OsString]) -> OsString {
 }
 
 impl Items {
-    /// What is known already: each row is for one command.
-    fn of_rows(rows: Vec<Vec<OsString>>) -> Items {
-        Items {
-            sources: vec![From::Rows(rows)],
-            end: b'\n',
-            separator: None,
-            batch: None,
-            shuffled: false,
-            pipe: None,
-        }
-    }
-
     /// How many tasks there will be, if that is known.
     pub(crate) fn total(&self) -> Option<usize> {
         let mut total: usize = 1;
         for source in &self.sources {
             match source {
                 From::Arguments(arguments) => total = total.checked_mul(arguments.len())?,
-                From::Rows(_) | From::File(..) | From::Stdin => return None,
+                From::File(..) | From::Stdin => return None,
             }
         }
         match (&self.separator, self.batch) {
@@ -204,7 +183,7 @@ impl Items {
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.sources.iter().filter_map(|source| match source {
             From::File(path, _) => Some(&**path),
-            From::Arguments(_) | From::Rows(_) | From::Stdin => None,
+            From::Arguments(_) | From::Stdin => None,
         })
     }
 
@@ -288,8 +267,6 @@ impl From {
                 })
             }
             From::Stdin => each_line(io::stdin().lock(), end, out),
-            // They stand alone, and are taken as a whole.
-            From::Rows(_) => Ok(()),
         }
     }
 }
@@ -298,17 +275,8 @@ impl From {
 /// source is read piece by piece.
 fn combined(sources: Vec<From>, end: u8, out: Take<'_, Vec<OsString>>) -> io::Result<()> {
     let mut sources = sources.into_iter();
-    let first = match sources.next() {
-        None => return Ok(()),
-        Some(From::Rows(rows)) => {
-            for row in rows {
-                if !out(row)? {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        Some(first) => first,
+    let Some(first) = sources.next() else {
+        return Ok(());
     };
     let mut others = vec![Vec::new()];
     for source in sources {
@@ -333,14 +301,13 @@ fn combined(sources: Vec<From>, end: u8, out: Take<'_, Vec<OsString>>) -> io::Re
     })
 }
 
-/// Whole lines, about so many bytes or exactly so many lines at a time. False if no more were
-/// wanted.
+/// Whole lines, about so many bytes or exactly so many lines at a time.
 fn each_block(
     mut input: impl BufRead,
     items: &Items,
     size: usize,
     each: Take<'_, Vec<u8>>,
-) -> io::Result<bool> {
+) -> io::Result<()> {
     loop {
         let mut block = Vec::new();
         match items.batch {
@@ -358,11 +325,8 @@ fn each_block(
                 }
             }
         }
-        if block.is_empty() {
-            return Ok(true);
-        }
-        if !each(block)? {
-            return Ok(false);
+        if block.is_empty() || !each(block)? {
+            return Ok(());
         }
     }
 }
@@ -469,7 +433,7 @@ mod tests {
                 blocks.push(String::from_utf8(block).unwrap());
                 Ok(true)
             });
-            assert!(read.unwrap());
+            read.unwrap();
             blocks
         };
         let text = b"a\nbb\n\nccc";

@@ -48,6 +48,8 @@ const MAX_COMPARED: usize = 100_000;
 pub(crate) struct Namer {
     /// Hashes, because an input may go on for long.
     seen: HashSet<u64>,
+    /// How many arguments there were.
+    number: u64,
 }
 
 impl Namer {
@@ -67,7 +69,9 @@ impl Namer {
     }
 
     /// The name of the next argument of an input, of which the rest is not known.
-    pub(crate) fn next(&mut self, argument: &OsStr, number: u64) -> String {
+    pub(crate) fn next(&mut self, argument: &OsStr) -> String {
+        self.number += 1;
+        let number = self.number;
         if self.seen.len() < MAX_COMPARED {
             for folders in 0..=MAX_FOLDERS {
                 let name = of_argument(argument, number, folders);
@@ -245,12 +249,12 @@ mod tests {
             "{name}"
         );
         let mut namer = Namer::default();
-        let mut next = |argument: &str, number| namer.next(OsStr::new(argument), number);
-        assert_eq!(next("a/Makefile", 1), "Makefile");
-        assert_eq!(next("b/Makefile", 2), "b/Makefile");
-        assert_eq!(next("b/Makefile", 3), "Makefile#3");
-        assert_eq!(next("x y", 4), "x-y");
-        assert_eq!(next("x y", 5), "x-y#5");
+        let mut next = |argument: &str| namer.next(OsStr::new(argument));
+        assert_eq!(next("a/Makefile"), "Makefile");
+        assert_eq!(next("b/Makefile"), "b/Makefile");
+        assert_eq!(next("b/Makefile"), "Makefile#3");
+        assert_eq!(next("x y"), "x-y");
+        assert_eq!(next("x y"), "x-y#5");
     }
 
     #[test]
