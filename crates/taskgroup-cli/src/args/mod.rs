@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
 use self::values::Timeout;
+pub(crate) use self::values::processors;
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::file::nearest;

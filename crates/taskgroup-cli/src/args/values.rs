@@ -7,6 +7,11 @@ use std::time::Duration;
 
 use crate::plan::Shell;
 
+/// How many commands can run at the same time, at full speed.
+pub(crate) fn processors() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 /// A duration with its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -40,11 +45,10 @@ pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
 
 /// A load, or a share of the processors.
 pub(super) fn load(text: &str) -> Result<f64, String> {
-    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let load = match text.strip_suffix('%') {
         Some(share) => share
             .parse::<f64>()
-            .map(|share| share / 100.0 * processors as f64),
+            .map(|share| share / 100.0 * processors().get() as f64),
         None => text.parse::<f64>(),
     };
     let load = load.ok().filter(|load| load.is_finite() && *load > 0.0);
@@ -100,8 +104,7 @@ pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
         return Err("nothing could ever run; a large number stands for no limit".to_owned());
     }
     let jobs = if share {
-        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        processors.saturating_mul(number) / 100
+        processors().get().saturating_mul(number) / 100
     } else {
         number
     };
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_share_of_the_processors_is_at_least_one() {
-        let all = thread::available_parallelism().unwrap();
+        let all = processors();
         assert_eq!(jobs("100%"), Ok(all));
         assert_eq!(jobs("1%"), Ok(NonZeroUsize::MIN));
         assert_eq!(jobs("200%").unwrap().get(), 2 * all.get());

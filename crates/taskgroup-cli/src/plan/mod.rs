@@ -204,6 +204,25 @@ pub(crate) fn cleanup_name(of: &str, step: usize) -> String {
     format!("{of} (cleanup {})", step + 1)
 }
 
+impl TaskSpec {
+    /// A task with nothing but this.
+    pub(crate) fn new(name: String, group: usize, work: Work) -> TaskSpec {
+        TaskSpec {
+            name,
+            group,
+            work,
+            timeout: None,
+            timeout_share: None,
+            retry: Retry::NEVER,
+            restart: None,
+            service: None,
+            on_failure: None,
+            description: None,
+            after: Vec::new(),
+        }
+    }
+}
+
 impl GroupSpec {
     pub(crate) fn root() -> GroupSpec {
         GroupSpec {

@@ -8,20 +8,18 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use self::words::{checked_options, is_blank, retry};
-use crate::args::{Args, CheckArgs, Failure, ListArgs, MapArgs, RunArgs, Verb};
+use self::words::{checked_options, is_blank};
+use crate::args::{Args, Failure, MapArgs, RunArgs, Verb, processors};
 use crate::exit::Exit;
 use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
-use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work};
+use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, Total, Work};
 use crate::run::Run;
 use crate::typed::Reader;
 use crate::{man, process, report};
@@ -55,8 +53,8 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             together("race", raw, Policy::Race)
         }
         Verb::Map(raw) => map(&raw),
-        Verb::Check(raw) => check(raw),
-        Verb::List(raw) => list(raw),
+        Verb::Check(raw) => show("check", raw.file, raw.color, file::tree),
+        Verb::List(raw) => show("list", raw.file, raw.color, file::list),
         Verb::Schema => print(file::json_schema().as_bytes()),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
@@ -76,10 +74,7 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let mut options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
     let from_file = raw.file.is_some() || !raw.tasks.is_empty() || raw.commands.is_empty();
     let mut plan = if from_file && policy == Policy::All {
-        let place = match &raw.file {
-            Some(path) => Place::named(path.clone()),
-            None => found(verb),
-        };
+        let place = place(verb, raw.file.clone());
         options.reads.extend(place.path().map(Path::to_owned));
         match of_file(verb, &raw, &place) {
             Ok(plan) => plan,
@@ -178,11 +173,8 @@ fn of_file(verb: &str, raw: &RunArgs, place: &Place) -> Result<Plan, Exit> {
 
 /// The file that `--file` or the only argument names, or else the one that is found.
 fn place(verb: &str, file: Option<PathBuf>) -> Place {
-    file.map_or_else(|| found(verb), Place::named)
-}
-
-fn found(verb: &str) -> Place {
-    Place::found().unwrap_or_else(|here| {
+    let found = file.map_or_else(Place::found, |path| Ok(Place::named(path)));
+    found.unwrap_or_else(|here| {
         let expected = match verb {
             "run" => "no command and no --file",
             _ => "no file",
@@ -231,29 +223,17 @@ fn map(raw: &MapArgs) -> Exit {
     let mut root = GroupSpec {
         halt: raw.failure.halt,
         on_failure: raw.failure.on_failure(),
-        jobs: common.jobs.or_else(processors),
+        jobs: common.jobs.or_else(|| Some(processors())),
         deadline: common.deadline,
         ..GroupSpec::root()
-    };
-    let template = TaskSpec {
-        name: String::new(),
-        group: ROOT,
-        work: Work::shell(OsString::new(), shell, common.grace()),
-        timeout: common.timeout(),
-        timeout_share: common.timeout_share(),
-        retry: retry(common),
-        restart: None,
-        service: None,
-        on_failure: None,
-        description: None,
-        after: Vec::new(),
     };
     let total = Total::default();
     if let Some(known) = items.total() {
         let _ = total.set(known as u64);
     }
     let source = Source {
-        template,
+        // The input gives it a name and a command.
+        template: words::task(String::new(), OsString::new(), common),
         script,
         items,
         total,
@@ -294,20 +274,10 @@ fn print_commands(source: Source) -> Exit {
     }
 }
 
-fn processors() -> Option<NonZeroUsize> {
-    Some(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
-}
-
-fn check(raw: CheckArgs) -> Exit {
-    match read(&place("check", raw.file), &Overrides::default(), raw.color) {
-        Ok(plan) => print(file::tree(&plan).as_bytes()),
-        Err(exit) => exit,
-    }
-}
-
-fn list(raw: ListArgs) -> Exit {
-    match read(&place("list", raw.file), &Overrides::default(), raw.color) {
-        Ok(plan) => print(file::list(&plan).as_bytes()),
+/// Shows the plan in a file.
+fn show(verb: &str, file: Option<PathBuf>, colour: Colour, text: fn(&Plan) -> String) -> Exit {
+    match read(&place(verb, file), &Overrides::default(), colour) {
+        Ok(plan) => print(text(&plan).as_bytes()),
         Err(exit) => exit,
     }
 }

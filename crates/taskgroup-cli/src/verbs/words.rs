@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
@@ -88,25 +88,14 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     };
     let commands = names.into_iter().zip(raw.commands);
     let common = &raw.common;
-    let retry = retry(common);
     let restart = raw.restart.map(|on| Restart {
         on,
-        backoff: retry.backoff,
+        backoff: retry(common).backoff,
         limit: None,
     });
-    let shell = common.shell.clone().unwrap_or_default();
     let tasks = commands.map(|(name, command)| TaskSpec {
-        name,
-        group: ROOT,
-        work: Work::shell(command, shell.clone(), common.grace()),
-        timeout: common.timeout(),
-        timeout_share: common.timeout_share(),
-        retry,
         restart,
-        service: None,
-        on_failure: None,
-        description: None,
-        after: Vec::new(),
+        ..task(name, command, common)
     });
     let root = GroupSpec {
         policy,
@@ -188,7 +177,19 @@ fn opened(path: PathBuf) -> Result<From, UsageError> {
     }
 }
 
-pub(super) fn retry(common: &Common) -> Retry {
+/// A task with one command of the command line.
+pub(super) fn task(name: String, command: OsString, common: &Common) -> TaskSpec {
+    let shell = common.shell.clone().unwrap_or_default();
+    let work = Work::shell(command, shell, common.grace());
+    TaskSpec {
+        timeout: common.timeout(),
+        timeout_share: common.timeout_share(),
+        retry: retry(common),
+        ..TaskSpec::new(name, ROOT, work)
+    }
+}
+
+fn retry(common: &Common) -> Retry {
     Retry {
         times: common.retries.unwrap_or(Retry::NEVER.times),
         backoff: common.backoff.unwrap_or(Retry::NEVER.backoff),

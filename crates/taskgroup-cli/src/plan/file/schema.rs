@@ -485,9 +485,6 @@ impl Reader<'_> {
         // A service is not to end, so what is passed down about its end is for others.
         let ends = task.service.is_none();
         self.raw.plan.tasks.push(TaskSpec {
-            name: task.name,
-            group: task.group,
-            work,
             timeout: inherited.timeout.filter(|_| ends),
             timeout_share: self.around.overrides.timeout_share.filter(|_| ends),
             retry: if ends { inherited.retry } else { Retry::NEVER },
@@ -495,7 +492,7 @@ impl Reader<'_> {
             service: task.service,
             on_failure: task.on_failure,
             description: task.description,
-            after: Vec::new(),
+            ..TaskSpec::new(task.name, task.group, work)
         });
         self.raw.task_spans.push(task.span);
         node
