@@ -44,8 +44,11 @@ pub(crate) struct Source {
 
 /// Where arguments come from, and how they become those of one command.
 pub(crate) struct Items {
-    /// With several, each argument of one is combined with each of the others.
-    pub(crate) sources: Vec<From>,
+    /// With several, each argument of one is combined with each of the others. Those that stand
+    /// together are linked: they are read side by side.
+    pub(crate) sources: Vec<Vec<From>>,
+    /// Linked sources that end early begin again. Without this, the shortest one counts.
+    pub(crate) repeat: bool,
     /// What ends a line.
     pub(crate) end: u8,
     /// What is between the columns of a line.
@@ -157,31 +160,41 @@ impl Items {
     /// How many tasks there will be, if that is known.
     pub(crate) fn total(&self) -> Option<usize> {
         let mut total: usize = 1;
-        for source in &self.sources {
-            match source {
-                From::Arguments(arguments) => total = total.checked_mul(arguments.len())?,
-                From::File(..) | From::Stdin => return None,
-            }
+        for linked in &self.sources {
+            let lengths = linked.iter().map(|source| match source {
+                From::Arguments(arguments) => Some(arguments.len()),
+                From::File(..) | From::Stdin => None,
+            });
+            let lengths: Vec<usize> = lengths.collect::<Option<_>>()?;
+            let (shortest, longest) = (lengths.iter().min()?, lengths.iter().max()?);
+            let rows = if self.repeat && *shortest > 0 {
+                longest
+            } else {
+                shortest
+            };
+            total = total.checked_mul(*rows)?;
         }
         match (&self.separator, self.batch) {
             (Some(_), Some(_)) => None,
             (None, Some(batch)) => {
-                let all = total.checked_mul(self.sources.len())?;
+                let all = total.checked_mul(self.every().count())?;
                 Some(all.div_ceil(batch.get()))
             }
             (_, None) => Some(total),
         }
     }
 
+    fn every(&self) -> impl Iterator<Item = &From> {
+        self.sources.iter().flatten()
+    }
+
     pub(crate) fn reads_stdin(&self) -> bool {
-        self.sources
-            .iter()
-            .any(|source| matches!(source, From::Stdin))
+        self.every().any(|source| matches!(source, From::Stdin))
     }
 
     /// The files that are read.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.sources.iter().filter_map(|source| match source {
+        self.every().filter_map(|source| match source {
             From::File(path, _) => Some(&**path),
             From::Arguments(_) | From::Stdin => None,
         })
@@ -192,7 +205,7 @@ impl Items {
         if self.pipe.is_some() {
             return Columns::None;
         }
-        match (&self.separator, self.batch, self.sources.len()) {
+        match (&self.separator, self.batch, self.every().count()) {
             (None, None, 1) => Columns::One,
             (None, None, sources) => Columns::Several(Some(sources)),
             (None, Some(batch), _) => Columns::Several(Some(batch.get())),
@@ -203,6 +216,7 @@ impl Items {
     fn each(self, out: Take<'_, Vec<OsString>>) -> io::Result<()> {
         let Items {
             sources,
+            repeat,
             end,
             separator,
             batch,
@@ -227,9 +241,11 @@ impl Items {
             }
             Ok(wanted)
         };
+        let sources = sources.into_iter();
+        let sources = sources.map(|linked| Linked::new(linked, end, repeat));
         if shuffled {
             let mut all = Vec::new();
-            combined(sources, end, &mut |row| {
+            combined(sources, &mut |row| {
                 all.push(row);
                 Ok(true)
             })?;
@@ -240,7 +256,7 @@ impl Items {
                 }
             }
         } else {
-            combined(sources, end, &mut rows)?;
+            combined(sources, &mut rows)?;
         }
         if wanted && !left.is_empty() {
             out(left)?;
@@ -249,56 +265,121 @@ impl Items {
     }
 }
 
+/// The arguments of one source, as they are read.
+type Values = Box<dyn Iterator<Item = io::Result<OsString>>>;
+
 impl From {
-    fn each(self, end: u8, out: Take<'_, OsString>) -> io::Result<()> {
+    fn values(self, end: u8) -> Values {
         match self {
-            From::Arguments(arguments) => {
-                for argument in arguments {
-                    if !out(argument)? {
-                        break;
-                    }
-                }
-                Ok(())
-            }
+            From::Arguments(arguments) => Box::new(arguments.into_iter().map(Ok)),
             From::File(path, file) => {
-                let read = each_line(BufReader::new(file), end, out);
-                read.map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                })
+                Box::new(Lines::new(BufReader::new(file), end).map(move |line| {
+                    line.map_err(|error| {
+                        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                    })
+                }))
             }
-            From::Stdin => each_line(io::stdin().lock(), end, out),
+            From::Stdin => Box::new(Lines::new(io::stdin().lock(), end)),
         }
+    }
+}
+
+/// Sources side by side: the first argument of each, then the second one of each, and so on.
+struct Linked {
+    sources: Vec<Values>,
+    /// For each source, whether it has ended.
+    ended: Vec<bool>,
+    /// For each source, what it begins again with when it has ended. Empty if none does.
+    kept: Vec<Vec<OsString>>,
+    repeat: bool,
+    /// How many rows there were.
+    rows: usize,
+}
+
+impl Linked {
+    fn new(sources: Vec<From>, end: u8, repeat: bool) -> Linked {
+        Linked {
+            ended: vec![false; sources.len()],
+            kept: vec![Vec::new(); sources.len()],
+            sources: sources
+                .into_iter()
+                .map(|source| source.values(end))
+                .collect(),
+            repeat,
+            rows: 0,
+        }
+    }
+
+    fn row(&mut self) -> io::Result<Option<Vec<OsString>>> {
+        // The last one that goes on never begins again.
+        let keep = self.repeat && self.ended.iter().filter(|&&ended| !ended).count() > 1;
+        let mut row = Vec::new();
+        for (place, source) in self.sources.iter_mut().enumerate() {
+            let kept = &mut self.kept[place];
+            if !self.ended[place] {
+                if let Some(value) = source.next().transpose()? {
+                    if keep {
+                        kept.push(value.clone());
+                    }
+                    row.push(value);
+                    continue;
+                }
+                self.ended[place] = true;
+            }
+            if !self.repeat || kept.is_empty() {
+                return Ok(None);
+            }
+            row.push(kept[self.rows % kept.len()].clone());
+        }
+        self.rows += 1;
+        Ok(self.ended.contains(&false).then_some(row))
+    }
+}
+
+impl Iterator for Linked {
+    type Item = io::Result<Vec<OsString>>;
+
+    fn next(&mut self) -> Option<io::Result<Vec<OsString>>> {
+        self.row().transpose()
     }
 }
 
 /// Each combination, the last source first, as nested loops would go through them. Only the first
 /// source is read piece by piece.
-fn combined(sources: Vec<From>, end: u8, out: Take<'_, Vec<OsString>>) -> io::Result<()> {
-    let mut sources = sources.into_iter();
+fn combined(
+    mut sources: impl Iterator<Item = Linked>,
+    out: Take<'_, Vec<OsString>>,
+) -> io::Result<()> {
     let Some(first) = sources.next() else {
         return Ok(());
     };
-    let mut others = vec![Vec::new()];
-    for source in sources {
-        let mut values = Vec::new();
-        source.each(end, &mut |value| {
-            values.push(value);
-            Ok(true)
-        })?;
-        let with = |row: &[OsString], value: &OsString| [row, std::slice::from_ref(value)].concat();
-        let longer = others
-            .iter()
-            .flat_map(|row| values.iter().map(move |value| with(row, value)));
-        others = longer.collect();
+    let others = sources.map(Iterator::collect);
+    let others: Vec<Vec<Vec<OsString>>> = others.collect::<io::Result<_>>()?;
+    if others.iter().any(Vec::is_empty) {
+        return Ok(());
     }
-    first.each(end, &mut |value| {
-        for rest in &others {
-            if !out([std::slice::from_ref(&value), rest].concat())? {
-                return Ok(false);
+    for row in first {
+        let mut row = row?;
+        let own = row.len();
+        let mut at = vec![0; others.len()];
+        loop {
+            row.truncate(own);
+            for (rows, at) in others.iter().zip(&at) {
+                row.extend_from_slice(&rows[*at]);
             }
+            if !out(row.clone())? {
+                return Ok(());
+            }
+            // The last one that has more goes on, and those after it begin again.
+            let goes_on = |&place: &usize| at[place] + 1 < others[place].len();
+            let Some(place) = (0..others.len()).rev().find(goes_on) else {
+                break;
+            };
+            at[place] += 1;
+            at[place + 1..].fill(0);
         }
-        Ok(true)
-    })
+    }
+    Ok(())
 }
 
 /// Whole lines, about so many bytes or exactly so many lines at a time.
@@ -346,33 +427,58 @@ fn split(text: &OsStr, separator: &OsStr) -> Vec<OsString> {
         .collect()
 }
 
-fn each_line(mut input: impl BufRead, end: u8, each: Take<'_, OsString>) -> io::Result<()> {
-    let invalid = |text| io::Error::new(io::ErrorKind::InvalidData, text);
-    let mut number: u64 = 0;
-    loop {
-        let mut line = Vec::new();
-        let mut limited = Read::take(&mut input, LONGEST);
-        if limited.read_until(end, &mut line)? == 0 {
-            return Ok(());
+/// The lines that are not empty, each one argument.
+struct Lines<R> {
+    input: R,
+    /// What ends a line.
+    end: u8,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn new(input: R, end: u8) -> Lines<R> {
+        Lines {
+            input,
+            end,
+            number: 0,
         }
-        if line.len() as u64 == LONGEST && line.last() != Some(&end) {
-            let text = format!("a line is longer than {LONGEST} bytes, the limit for an argument");
-            return Err(invalid(text));
+    }
+
+    fn line(&mut self) -> io::Result<Option<OsString>> {
+        let invalid = |text| Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        loop {
+            let mut line = Vec::new();
+            let mut limited = Read::take(&mut self.input, LONGEST);
+            if limited.read_until(self.end, &mut line)? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            let number = self.number;
+            if line.len() as u64 == LONGEST && line.last() != Some(&self.end) {
+                return invalid(format!(
+                    "line {number} is longer than {LONGEST} bytes, the limit for an argument"
+                ));
+            }
+            if line.last() == Some(&self.end) {
+                line.pop();
+            }
+            if line.contains(&0) {
+                return invalid(format!(
+                    "line {number} contains a NUL byte, which no argument can contain"
+                ));
+            }
+            if !line.is_empty() {
+                return Ok(Some(OsString::from_vec(line)));
+            }
         }
-        if line.last() == Some(&end) {
-            line.pop();
-        }
-        if line.is_empty() {
-            continue;
-        }
-        number += 1;
-        if line.contains(&0) {
-            let text = format!("line {number} contains a NUL byte, which no argument can contain");
-            return Err(invalid(text));
-        }
-        if !each(OsString::from_vec(line))? {
-            return Ok(());
-        }
+    }
+}
+
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = io::Result<OsString>;
+
+    fn next(&mut self) -> Option<io::Result<OsString>> {
+        self.line().transpose()
     }
 }
 
@@ -383,20 +489,24 @@ mod tests {
     #[test]
     fn lines_are_cut_at_the_separator_and_empty_ones_are_none() {
         let lines = |text: &[u8], end| {
-            let mut lines = Vec::new();
-            each_line(text, end, &mut |line| {
-                lines.push(line.into_vec());
-                Ok(lines.len() < 3)
-            })
-            .map(|()| lines)
+            let lines = Lines::new(text, end).map(|line| line.map(OsString::into_vec));
+            lines.collect::<io::Result<Vec<_>>>()
         };
         assert_eq!(
             lines(b"a\n\nb \xff\nc", b'\n').unwrap(),
             [&b"a"[..], b"b \xff", b"c"]
         );
         assert_eq!(lines(b"a\nb\0c", 0).unwrap(), [&b"a\nb"[..], b"c"]);
-        assert_eq!(lines(b"1\n2\n3\n4\n", b'\n').unwrap().len(), 3);
-        assert!(lines(&vec![b'x'; 200_000], b'\n').is_err());
+        for (text, part) in [
+            (&b"a\n\nb\0\n"[..], "line 3 contains a NUL byte"),
+            (
+                &[&b"a\n"[..], &[b'x'; 200_000]].concat(),
+                "line 2 is longer",
+            ),
+        ] {
+            let error = lines(text, b'\n').unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     fn rows(items: Items) -> Vec<String> {
@@ -412,7 +522,8 @@ mod tests {
     fn items(sources: &[&[&str]]) -> Items {
         let words = |words: &&[&str]| From::Arguments(words.iter().map(OsString::from).collect());
         Items {
-            sources: sources.iter().map(words).collect(),
+            sources: sources.iter().map(|source| vec![words(source)]).collect(),
+            repeat: false,
             end: b'\n',
             separator: None,
             batch: None,
@@ -451,6 +562,58 @@ mod tests {
         assert_eq!(all.columns(), Columns::Several(Some(3)));
         assert_eq!(rows(all), ["a|1|x", "a|2|x", "b|1|x", "b|2|x"]);
         assert!(rows(items(&[&["a"], &[]])).is_empty());
+    }
+
+    /// All in one, with how many there are.
+    fn linked(sources: &[&[&str]], repeat: bool) -> (Option<usize>, Vec<String>) {
+        let all = items(sources);
+        let all = Items {
+            sources: vec![all.sources.into_iter().flatten().collect()],
+            repeat,
+            ..all
+        };
+        assert_eq!(all.columns(), Columns::Several(Some(sources.len())));
+        (all.total(), rows(all))
+    }
+
+    #[test]
+    fn linked_sources_are_read_side_by_side() {
+        let sources: [&[&str]; 3] = [&["a", "b", "c"], &["1", "2"], &["x"]];
+        let (total, rows_of) = linked(&sources, false);
+        assert_eq!((total, &*rows_of.join(" ")), (Some(1), "a|1|x"));
+        let (total, rows_of) = linked(&sources, true);
+        assert_eq!((total, &*rows_of.join(" ")), (Some(3), "a|1|x b|2|x c|1|x"));
+        for repeat in [false, true] {
+            assert_eq!(linked(&[&["a"], &[]], repeat), (Some(0), vec![]));
+            assert_eq!(linked(&[&[], &["a"]], repeat), (Some(0), vec![]));
+        }
+        // Among others that are combined.
+        let mut all = items(&[&["X", "Y"], &["a", "b", "c"], &["1", "2"]]);
+        let last = all.sources.pop().unwrap();
+        all.sources[1].extend(last);
+        assert_eq!(all.total(), Some(4));
+        assert_eq!(rows(all), ["X|a|1", "X|b|2", "Y|a|1", "Y|b|2"]);
+    }
+
+    /// The end of an endless source is never looked for.
+    #[test]
+    fn what_is_read_of_linked_sources_is_what_is_used() {
+        let endless = || -> Values { Box::new(std::iter::repeat_with(|| Ok("x".into()))) };
+        let few = || From::Arguments(vec!["1".into(), "2".into()]).values(b'\n');
+        let nothing = || From::Arguments(Vec::new());
+        let linked = |sources, repeat| Linked {
+            sources,
+            repeat,
+            ..Linked::new(vec![nothing(), nothing()], b'\n', repeat)
+        };
+        assert_eq!(linked(vec![endless(), few()], false).count(), 2);
+        assert_eq!(linked(vec![few(), endless()], false).count(), 2);
+        let mut repeated = linked(vec![endless(), few()], true);
+        assert_eq!(repeated.by_ref().take(1000).count(), 1000);
+        assert!(
+            repeated.kept[0].len() < 5,
+            "it remembers what it does not need"
+        );
     }
 
     #[test]

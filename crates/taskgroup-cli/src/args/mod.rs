@@ -173,7 +173,8 @@ pub(crate) struct MapArgs {
     pub(crate) command: OsString,
 
     /// After `:::`, the arguments to run the command for; after `::::`, files with a line for each
-    /// argument, `-` is standard input; each of several such lists is combined with the others;
+    /// argument, `-` is standard input; each of several such lists is combined with the others,
+    /// and one after `:::+` or `::::+` linked with the one before it, as far as both reach;
     /// without any, the lines of standard input
     #[arg(value_name = "::: ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
@@ -195,13 +196,18 @@ pub(crate) struct MapArgs {
 
     /// Split standard input into blocks of whole lines and give each command one as its standard
     /// input; with --max-args, so many lines
-    #[arg(long, conflicts_with_all = ["arguments", "colsep", "shuf"])]
+    #[arg(long, conflicts_with_all = ["arguments", "colsep", "link", "shuf"])]
     pub(crate) pipe: bool,
 
     /// How large a block is [default: 1M]
     #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "pipe")]
     #[arg(conflicts_with = "max_args")]
     pub(crate) block: Option<u64>,
+
+    /// Link all lists: the first argument of each, then the second one of each, and so on; what is
+    /// shorter begins again
+    #[arg(long)]
+    pub(crate) link: bool,
 
     /// In random order, after all arguments have been read
     #[arg(long)]
@@ -532,6 +538,8 @@ Examples:
     taskgroup map --dry-run 'mv {} {//}/old-{/}' ::: *.log
   Each of two with each of two others, until two tenths have failed:
     taskgroup map --halt now,fail=20% './test {1} {2}' ::: x86 arm ::: dev release
+  Two lists side by side:
+    taskgroup map 'mv {1} {2}' ::: a.log b.log :::+ old.log older.log
   Parts of a large input, one for each command:
     taskgroup map --pipe --block 10M 'grep -c error' < a.log
   Retry failures, and after an interruption continue where the run stopped:
@@ -668,6 +676,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 + 6 + 6 + 3 + 2 + 2 + 1 + 3 + 3);
+        assert_eq!(count, 3 + 6 + 7 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

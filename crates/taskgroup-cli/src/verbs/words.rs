@@ -29,7 +29,13 @@ pub(super) enum UsageError {
     Stray {
         word: String,
     },
-    NoFile,
+    NoFile {
+        list: &'static str,
+    },
+    /// No list for this one to be linked with.
+    NothingBefore {
+        list: &'static str,
+    },
     TwoStdins,
     Unreadable {
         path: PathBuf,
@@ -111,42 +117,48 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
 
 /// What `map` runs its command for.
 pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
-    let mut sources = Vec::new();
+    let mut sources: Vec<Vec<From>> = Vec::new();
     let mut given = raw.arguments.iter().peekable();
     let mut reads_stdin = 0;
     while let Some(word) = given.next() {
-        let of_source = std::iter::from_fn(|| given.next_if(|word| !is_list(word)));
-        match word.as_encoded_bytes() {
-            b":::" => sources.push(From::Arguments(of_source.cloned().collect())),
-            b"::::" => {
-                let before = sources.len();
-                for path in of_source {
-                    sources.push(if path == "-" {
-                        reads_stdin += 1;
-                        From::Stdin
-                    } else {
-                        opened(path.into())?
-                    });
+        let Some(list) = List::of(word) else {
+            return Err(UsageError::Stray {
+                word: word.to_string_lossy().into_owned(),
+            });
+        };
+        let words = std::iter::from_fn(|| given.next_if(|word| List::of(word).is_none()));
+        let of_list = if list.of_files {
+            let files = words.map(|path| match path == "-" {
+                true => {
+                    reads_stdin += 1;
+                    Ok(From::Stdin)
                 }
-                if sources.len() == before {
-                    return Err(UsageError::NoFile);
-                }
-            }
-            _ => {
-                return Err(UsageError::Stray {
-                    word: word.to_string_lossy().into_owned(),
-                });
-            }
+                false => opened(path.into()),
+            });
+            files.collect::<Result<Vec<From>, UsageError>>()?
+        } else {
+            vec![From::Arguments(words.cloned().collect())]
+        };
+        if of_list.is_empty() {
+            return Err(UsageError::NoFile { list: list.word });
+        }
+        match sources.last_mut() {
+            Some(before) if list.is_linked || raw.link => before.extend(of_list),
+            None if list.is_linked => return Err(UsageError::NothingBefore { list: list.word }),
+            None if raw.link => sources.push(of_list),
+            // Each file is a list of its own.
+            _ => sources.extend(of_list.into_iter().map(|source| vec![source])),
         }
     }
     if reads_stdin > 1 {
         return Err(UsageError::TwoStdins);
     }
     if sources.is_empty() {
-        sources.push(From::Stdin);
+        sources.push(vec![From::Stdin]);
     }
     Ok(Items {
         sources,
+        repeat: raw.link,
         end: if raw.null { 0 } else { b'\n' },
         separator: raw.colsep.clone(),
         batch: raw.max_args,
@@ -161,10 +173,25 @@ pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
 /// The size of a block of `--pipe`.
 const BLOCK: u64 = 1 << 20;
 
-fn is_list(word: &OsStr) -> bool {
-    [":::", "::::", ":::+", "::::+"]
-        .iter()
-        .any(|list| word == *list)
+/// What a list of arguments begins with.
+#[derive(Clone, Copy)]
+struct List {
+    word: &'static str,
+    of_files: bool,
+    /// With the list before it.
+    is_linked: bool,
+}
+
+impl List {
+    fn of(word: &OsStr) -> Option<List> {
+        let all = [":::", "::::", ":::+", "::::+"];
+        let word = all.into_iter().find(|known| word == *known)?;
+        Some(List {
+            word,
+            of_files: word.starts_with("::::"),
+            is_linked: word.ends_with('+'),
+        })
+    }
 }
 
 fn opened(path: PathBuf) -> Result<From, UsageError> {
@@ -331,17 +358,19 @@ impl fmt::Display for UsageError {
             UsageError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
-            UsageError::Stray { word } if word.ends_with('+') => write!(
-                f,
-                "{word:?} is not known: lists after ':::' and '::::' are combined, not linked; a \
-                 file with columns and --colsep links them"
-            ),
             UsageError::Stray { word } => write!(
                 f,
                 "unexpected {word:?} after the command: arguments follow ':::', files follow \
                  '::::', and the command is one quoted argument"
             ),
-            UsageError::NoFile => f.write_str("no file follows '::::'; '-' is standard input"),
+            UsageError::NoFile { list } => {
+                write!(f, "no file follows '{list}'; '-' is standard input")
+            }
+            UsageError::NothingBefore { list } => write!(
+                f,
+                "'{list}' links its list with the one before it, and there is none: begin with \
+                 ':::' or '::::'"
+            ),
             UsageError::TwoStdins => f.write_str("'::::' has standard input '-' twice"),
             UsageError::Unreadable { path, error } => {
                 write!(f, "'::::': cannot read {}: {error}", path.display())

@@ -1,7 +1,7 @@
 //! What users of xargs and GNU parallel type.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{Ended, Running, Sandbox};
 
@@ -60,6 +60,89 @@ fn lists_are_combined() {
     // All of them, each a word of its own.
     let ended = map(&["-j1", "printf '<%s>' {}", ":::", "a b", ":::", "c"]);
     assert_eq!(printed(&ended), ["<a b><c>"]);
+}
+
+/// What GNU parallel makes of the same words, where it is installed; what it made of them here.
+#[test]
+fn lists_are_linked_as_by_gnu_parallel() {
+    let sandbox = Sandbox::new();
+    let numbers = sandbox.file("numbers", "1\n2\n3\n");
+    let letters = sandbox.file("letters", "x\ny\n");
+    let (numbers, letters) = (&*numbers, &*letters);
+    let cases: &[(&[&str], &str)] = &[
+        (&[":::", "a", "b", "c", ":::+", "1", "2"], "a-1 b-2"),
+        (
+            &[":::", "a", "b", ":::+", "1", "2", ":::", "X", "Y"],
+            "a-1-X a-1-Y b-2-X b-2-Y",
+        ),
+        (
+            &[":::", "X", "Y", ":::", "a", "b", ":::+", "1", "2"],
+            "X-a-1 X-b-2 Y-a-1 Y-b-2",
+        ),
+        (
+            &[
+                ":::", "a", "b", ":::+", "1", "2", ":::", "X", "Y", ":::+", "8", "9",
+            ],
+            "a-1-X-8 a-1-Y-9 b-2-X-8 b-2-Y-9",
+        ),
+        (
+            &[
+                ":::", "a", "b", "c", ":::+", "1", "2", "3", ":::+", "p", "q",
+            ],
+            "a-1-p b-2-q",
+        ),
+        (&[":::", "a", "b", "c", "::::+", numbers], "a-1 b-2 c-3"),
+        (
+            &[":::", "a", "b", "c", "::::+", numbers, letters],
+            "a-1-x b-2-y",
+        ),
+        (
+            &["--link", ":::", "a", "b", "c", ":::", "1", "2", ":::", "z"],
+            "a-1-z b-2-z c-1-z",
+        ),
+        (&["--link", "::::", letters, numbers], "x-1 y-2 x-3"),
+        (
+            &["--link", ":::", "a", "b", "c", ":::+", "1", "2", ":::", "X"],
+            "a-1-X b-2-X c-1-X",
+        ),
+        (&["--link", ":::", "a", "b"], "a b"),
+    ];
+    let parallel = |words: &[&str]| {
+        let mut parallel = Command::new("parallel");
+        parallel.args(["--will-cite", "-k", "-j1"]).args(words);
+        let parallel = parallel.env("HOME", sandbox.path("")).stdin(Stdio::null());
+        parallel.output().ok()
+    };
+    let is_gnu = |version: Output| version.stdout.starts_with(b"GNU parallel");
+    let is_here = parallel(&["--version"]).is_some_and(is_gnu);
+    for (words, expected) in cases {
+        let (options, lists): (Vec<&str>, Vec<&str>) =
+            words.iter().partition(|word| word.starts_with("--"));
+        let ended = sandbox.verb("map", &[&["-j1"], &*options, &["echo {}"], &lists].concat());
+        ended.code(0);
+        let ours = printed(&ended).join("\n").replace(' ', "-");
+        assert_eq!(ours.replace('\n', " "), *expected, "{words:?}");
+        if is_here {
+            let theirs = parallel(&[&*options, &["echo {}"], &lists].concat()).unwrap();
+            let theirs = String::from_utf8(theirs.stdout).unwrap();
+            assert_eq!(theirs.trim_end().replace(' ', "-"), ours, "{words:?}");
+        }
+    }
+}
+
+/// An endless list ends with a shorter one, and the other way round.
+#[test]
+fn an_endless_input_is_linked_as_far_as_the_other_reaches() {
+    for lists in ["::: 1 2 3 ::::+ -", ":::: - :::+ 1 2 3"] {
+        let sandbox = Sandbox::new();
+        let text = format!("yes y | \"$@\" map -j1 'echo {{1}}{{2}}' {lists}");
+        let ended = Running::of(&mut sandbox.by_shell(&text)).ended();
+        ended.code(0);
+        let mut all: Vec<String> = printed(&ended);
+        all.iter_mut()
+            .for_each(|line| *line = line.replace('y', ""));
+        assert_eq!(all, ["1", "2", "3"]);
+    }
 }
 
 #[test]
@@ -312,7 +395,7 @@ fn commands_can_be_nice() {
 #[test]
 fn mistakes_are_told_with_the_way_out() {
     let sandbox = Sandbox::new();
-    let cases: [(&[&str], &str); 12] = [
+    let cases: &[(&[&str], &str)] = &[
         (
             &["echo {2}", ":::", "a"],
             "each command has one argument; a second ':::'",
@@ -328,9 +411,22 @@ fn mistakes_are_told_with_the_way_out() {
         ),
         (&["echo {0}", ":::", "a"], "{0} at character 6"),
         (
-            &["echo {}", ":::", "a", ":::+", "b"],
-            "combined, not linked",
+            &["echo {}", ":::+", "a", ":::", "b"],
+            "begin with ':::' or '::::'",
         ),
+        (
+            &["echo {}", "::::+", "/dev/null"],
+            "'::::+' links its list with the one before it",
+        ),
+        (
+            &["echo {}", ":::", "a", "::::+"],
+            "no file follows '::::+'; '-' is standard input",
+        ),
+        (
+            &["echo {3}", ":::", "a", ":::+", "b"],
+            "each command has 2 arguments",
+        ),
+        (&["--link", "--pipe", "wc"], "cannot be used with"),
         (
             &["echo {}", "::::", "/nowhere"],
             "cannot read /nowhere: No such file",
