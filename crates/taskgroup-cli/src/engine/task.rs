@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use taskgroup::{BoxError, Retry, bracket, checkpoint};
+use taskgroup::{BoxError, Retry, bracket, checkpoint, is_cancelled};
 use tokio::time::{Instant, sleep};
 
 use super::group::Failed;
@@ -123,7 +123,11 @@ impl Turn {
         // As far as there are descriptors for more.
         let _place = engine.around.guards.place().await;
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
-        checkpoint().await;
+        // Others do not yield here: the last one that yields is the first one that goes on, and
+        // commands are started in the order given.
+        if is_cancelled() {
+            checkpoint().await;
+        }
         if engine.halted.is_set() {
             return Ok(());
         }
