@@ -295,6 +295,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     memfree: Option<u64>,
 
+    /// Start each command at least this long after the one before it: 500ms, 2s
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    delay: Option<Duration>,
+
     /// Add this to the niceness of everything
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[arg(value_parser = values::niceness)]
@@ -447,6 +451,7 @@ impl Common {
         Room {
             load: self.load,
             memory: self.memfree,
+            delay: self.delay,
         }
     }
 

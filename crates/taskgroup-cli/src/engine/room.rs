@@ -1,4 +1,5 @@
-//! Whether the machine has room for another command: `--load`, `--memfree`.
+//! Whether the machine has room for another command, and how long after the one before it a command
+//! may start: `--load`, `--memfree`, `--delay`.
 
 use std::fs;
 use std::io;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::plan::Room;
 
@@ -17,7 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// in any case: nothing that this run could wait for would make room.
 #[derive(Default)]
 pub(super) struct Gate {
-    one_by_one: Mutex<()>,
+    /// When the last one passed.
+    one_by_one: Mutex<Option<Instant>>,
     inside: AtomicUsize,
 }
 
@@ -35,10 +37,14 @@ impl Gate {
     /// Cancel safe.
     pub(super) async fn pass(&self, room: &Room) -> Passed<'_> {
         if room.is_limited() {
-            let _turn = self.one_by_one.lock().await;
+            let mut last = self.one_by_one.lock().await;
+            if let (Some(last), Some(delay)) = (*last, room.delay) {
+                sleep(delay.saturating_sub(last.elapsed())).await;
+            }
             while self.inside.load(Ordering::Relaxed) > 0 && !has_room(room) {
                 sleep(PAUSE).await;
             }
+            *last = Some(Instant::now());
         }
         self.inside.fetch_add(1, Ordering::Relaxed);
         Passed(self)
@@ -104,8 +110,8 @@ mod tests {
     async fn one_command_always_has_room_and_a_second_one_waits() {
         let gate = Gate::default();
         let never = Room {
-            load: None,
             memory: Some(u64::MAX),
+            ..Room::default()
         };
         let first = gate.pass(&never).await;
         let second = tokio::time::timeout(Duration::from_secs(60), gate.pass(&never)).await;
@@ -116,5 +122,26 @@ mod tests {
             gate.pass(&Room::default()).await,
             gate.pass(&Room::default()).await,
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_passes_so_long_after_the_one_before_it() {
+        let gate = Gate::default();
+        let delayed = Room {
+            delay: Some(Duration::from_secs(3)),
+            ..Room::default()
+        };
+        let begin = Instant::now();
+        let _first = gate.pass(&delayed).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        // One that has given up while it waited changes nothing.
+        let given_up = tokio::time::timeout(Duration::from_secs(1), gate.pass(&delayed)).await;
+        assert!(given_up.is_err());
+        drop(gate.pass(&delayed).await);
+        assert_eq!(begin.elapsed(), Duration::from_secs(3));
+        // However long that was ago, there is no second pause.
+        sleep(Duration::from_secs(10)).await;
+        gate.pass(&delayed).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(13));
     }
 }

@@ -142,6 +142,9 @@ impl Turn {
             return Ok(());
         }
         let _passed = engine.gate.pass(&engine.room).await;
+        if engine.halted.is_set() {
+            return Ok(());
+        }
         self.latest(|latest| latest.number = Some(engine.numbers.take()));
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };

@@ -38,18 +38,20 @@ pub(crate) struct RunOptions {
     pub(crate) reads: Vec<PathBuf>,
 }
 
-/// How much of the machine must be free before another command starts.
+/// When another command may start: how much of the machine must be free.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Room {
     /// The load must be below this.
     pub(crate) load: Option<f64>,
     /// So many bytes must be available.
     pub(crate) memory: Option<u64>,
+    /// So long after the command before it.
+    pub(crate) delay: Option<Duration>,
 }
 
 impl Room {
     pub(crate) fn is_limited(&self) -> bool {
-        self.load.is_some() || self.memory.is_some()
+        self.load.is_some() || self.memory.is_some() || self.delay.is_some()
     }
 }
 

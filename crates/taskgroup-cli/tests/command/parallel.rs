@@ -379,6 +379,51 @@ fn commands_wait_for_room() {
         .code(0);
 }
 
+/// In each verb, of a file, too. Before a command starts, the delay has passed once for each one
+/// before it; nothing is sooner, however slow the machine is.
+#[test]
+fn commands_are_started_with_a_delay() {
+    let sandbox = Sandbox::new();
+    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let file = sandbox.file(
+        "tasks.toml",
+        "tasks.a = ':'\ntasks.b = ':'\ntasks.c = ':'\n",
+    );
+    let verbs: [(&str, &[&str]); 4] = [
+        ("run", &["true", "true", "true"]),
+        ("run", &["-f", &file]),
+        ("map", &["-j3", "true", ":::", "a", "b", "c"]),
+        ("race", &["false", "false", "true"]),
+    ];
+    for (verb, args) in verbs {
+        let ended = sandbox.verb(verb, &[&["--delay=300ms", "--json", &json], args].concat());
+        ended.code(0);
+        let text = sandbox.read("json");
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let started = lines.filter(|line: &serde_json::Value| line["event"] == "started");
+        let starts: Vec<f64> = started.map(|line| line["at"].as_f64().unwrap()).collect();
+        assert_eq!(starts.len(), 3, "{text}");
+        for (before, at) in starts.iter().enumerate() {
+            assert!(*at >= 0.3 * before as f64, "{verb}: {starts:?}");
+        }
+    }
+    sandbox
+        .run(&["--delay=1", "true"])
+        .code(2)
+        .says("a unit is missing: 1s");
+    // What waits is not started when the run halts meanwhile.
+    let args = [
+        "--delay=1s",
+        "--halt=soon,fail=1",
+        "false",
+        "touch \"$DIR/late\"",
+    ];
+    sandbox.run(&args).code(1).says("because of --halt soon");
+    assert!(!sandbox.path("late").exists());
+    // Longer than any clock: a single command has none before it.
+    sandbox.run(&["--delay=500000000000years", "true"]).code(0);
+}
+
 #[test]
 fn commands_can_be_nice() {
     let here = Command::new("nice").output().unwrap();
