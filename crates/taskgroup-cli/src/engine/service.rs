@@ -26,6 +26,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long the look before the start may take. On this machine the answer comes at once.
+const EARLY_LOOK: Duration = Duration::from_secs(1);
+
 /// How much of an answer is taken after its first line, and for how long.
 const LONGEST_ANSWER: u64 = 1 << 20;
 const REST: Duration = Duration::from_secs(1);
@@ -119,6 +122,27 @@ impl Turn {
             Some(verdict) => verdict,
         }
     }
+}
+
+/// Fails if something else answers already. The service would be ready before it has begun, and
+/// often it could not have the port.
+pub(super) async fn is_free(service: &Service) -> io::Result<()> {
+    let (address, is_taken) = match &service.ready {
+        Ready::Started | Ready::Command(_) | Ready::Line(_) => return Ok(()),
+        Ready::Port(address) => {
+            let look = TcpStream::connect(&**address);
+            (address, answers(EARLY_LOOK, look).await)
+        }
+        Ready::Http(url) => (&url.host, answers(EARLY_LOOK, get(url)).await),
+    };
+    if !is_taken {
+        return Ok(());
+    }
+    let text = format!(
+        "another program answers at {address} already, so `ready` would be about that; stop it, or \
+         give the service another port"
+    );
+    Err(io::Error::new(io::ErrorKind::AddrInUse, text))
 }
 
 impl Engine {

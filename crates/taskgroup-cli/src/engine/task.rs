@@ -284,7 +284,16 @@ impl Turn {
                 place: Some(self.0.task.id),
             };
             let given_up = || engine.why(spec.group).is_some();
-            let job = Job::start(&spec.work, with, engine.around.clone(), given_up).await;
+            let free = match &spec.service {
+                Some(service) if !engine.nodes.is_settled(Node::Task(self.id())) => {
+                    service::is_free(service).await
+                }
+                _ => Ok(()),
+            };
+            let job = match free {
+                Ok(()) => Job::start(&spec.work, with, engine.around.clone(), given_up).await,
+                Err(error) => Err(error),
+            };
             Ok::<_, BoxError>((job, lost))
         };
         let turn = self.clone();

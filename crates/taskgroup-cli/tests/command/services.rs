@@ -6,6 +6,8 @@ use std::thread;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::net::TcpSocket;
+use tokio::runtime::Builder;
 
 use crate::support::{Ended, Running, Sandbox, assert_gone};
 
@@ -76,28 +78,76 @@ after = ["db"]
 
 #[test]
 fn a_port_is_ready_when_it_accepts() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let _context = runtime.enter();
     let file = |ready: &str| {
         format!(
-            "[tasks.db]\nrun = 'exec sleep 100'\nservice = true\nready = {{ {ready} }}\n\
-             [tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n"
+            "[tasks.db]\nrun = 'echo x > \"$DIR/up\"; exec sleep 100'\nservice = true\n\
+             ready = {{ {ready} }}\n[tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n"
         )
     };
-    for address in [
-        format!("port = {port}"),
-        format!("port = '127.0.0.1:{port}'"),
-    ] {
-        run(&Sandbox::new(), &file(&address)).code(0);
+    for (begin, end) in [("", ""), ("'127.0.0.1:", "'")] {
+        // The port is ours, and does not accept before the service is up.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let sandbox = Sandbox::new();
+        sandbox.fifo("up");
+        let running = start(&sandbox, &file(&format!("port = {begin}{port}{end}")));
+        sandbox.hear("up");
+        let _listener = socket.listen(8).unwrap();
+        assert_eq!(running.ended().code(0).out(), "e2e | e2e\n");
     }
-    // Nothing listens there any longer.
-    drop(listener);
-    let text =
-        file(&format!("port = {port}")).replace("service", "ready-timeout = '100ms'\nservice");
-    run(&Sandbox::new(), &text)
+    // Nothing listens there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let text = file(&format!("port = {port}"));
+    let text = text.replace("service", "ready-timeout = '100ms'\nservice");
+    run(&Sandbox::new(), &text.replace("$DIR/up", "/dev/null"))
         .code(124)
         .says("TIMED OUT db: not ready after")
         .says("NOT STARTED e2e: because db timed out");
+}
+
+/// What comes after the service would have used the other program.
+#[test]
+fn a_port_that_another_program_has_is_told_before_the_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        }
+    });
+    for (ready, address) in [
+        (format!("port = {port}"), format!("localhost:{port}")),
+        (
+            format!("port = '127.0.0.1:{port}'"),
+            format!("127.0.0.1:{port}"),
+        ),
+        (
+            format!("http = 'http://127.0.0.1:{port}/'"),
+            format!("127.0.0.1:{port}"),
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        let text = format!(
+            "[tasks.db]\nrun = 'touch \"$DIR/begun\"; exec sleep 100'\nservice = true\n\
+             ready = {{ {ready} }}\nrestart = {{ on = 'failure', backoff = '1ms', limit = 1 }}\n\
+             [tasks.e2e]\nrun = 'echo e2e'\nafter = ['db']\n"
+        );
+        let ended = run(&sandbox, &text);
+        ended
+            .code(1)
+            .says(&format!(
+                "FAILED db: could not be started: another program answers at {address} already"
+            ))
+            .says("stop it, or give the service another port")
+            .says("NOT STARTED e2e: because db failed");
+        assert_eq!(ended.out(), "");
+        assert!(!sandbox.path("begun").exists());
+    }
 }
 
 #[test]

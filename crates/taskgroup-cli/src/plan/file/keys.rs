@@ -100,7 +100,8 @@ pub(crate) const KEYS: [Key; 24] = [
         Form::Ready,
         "When a service is ready: `{ command = … }` has succeeded, `{ port = 5432 }` accepts a \
          connection, `{ http = \"http://localhost:8080/\" }` answers with success, or its output \
-         has a line with the text in `{ line = \"listening\" }`. Without it, once it is started.",
+         has a line with the text in `{ line = \"listening\" }`. Without it, once it is started. If \
+         another program answers at the port or URL before the start, the service has failed.",
     ),
     key(
         "ready-timeout",
