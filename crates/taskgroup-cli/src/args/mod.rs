@@ -46,6 +46,9 @@ pub(crate) enum Verb {
     #[command(after_help = RACE_EXAMPLES, after_long_help = long_help(RACE_EXAMPLES))]
     Race(RaceArgs),
     /// Validate a file of tasks and show its tree, without running it
+    ///
+    /// A `cwd` that does not exist is a warning, unless something that its task waits for could
+    /// make it.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
     /// List the tasks and groups of a file by the names that `run` takes

@@ -53,7 +53,7 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             together("race", raw, Policy::Race)
         }
         Verb::Map(raw) => map(&raw),
-        Verb::Check(raw) => show("check", raw.file, raw.color, file::tree),
+        Verb::Check(raw) => show("check", raw.file, raw.color, checked),
         Verb::List(raw) => show("list", raw.file, raw.color, file::list),
         Verb::Schema => print(file::json_schema().as_bytes()),
         Verb::Completions { shell } => {
@@ -280,6 +280,17 @@ fn show(verb: &str, file: Option<PathBuf>, colour: Colour, text: fn(&Plan) -> St
         Ok(plan) => print(text(&plan).as_bytes()),
         Err(exit) => exit,
     }
+}
+
+/// The tree of the plan. Warnings go to standard error and change nothing else.
+fn checked(plan: &Plan) -> String {
+    let mut warnings = file::missing(plan).join("\n");
+    if !warnings.is_empty() {
+        warnings.push('\n');
+        // If standard error is closed, there is no place left to report to.
+        let _ = io::stderr().write_all(warnings.as_bytes());
+    }
+    file::tree(plan)
 }
 
 /// The plan in the file. Prints the errors if there are any.

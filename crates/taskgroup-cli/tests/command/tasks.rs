@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, Sandbox, assert_gone};
+use crate::support::{Ended, Running, Sandbox, assert_gone};
 
 fn run(sandbox: &Sandbox, text: &str) -> Ended {
     let path = sandbox.file("tasks.toml", text);
@@ -445,6 +445,71 @@ fn faults_are_shown_where_they_are() {
         let checked = sandbox.verb("check", &[path]);
         assert_eq!(checked.err, ended.err);
     }
+}
+
+/// What a task before it could make may be missing.
+#[test]
+fn check_warns_of_a_folder_that_is_missing() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("files/here")).unwrap();
+    sandbox.file("files/plain", "");
+    let check = |text: &str| {
+        sandbox.file("files/tasks.toml", text);
+        let mut command = sandbox.command();
+        command.args(["check", "files/tasks.toml"]);
+        Running::of(command.current_dir(sandbox.path(""))).ended()
+    };
+    let ended = check(
+        r#"
+[tasks.a]
+run = "x"
+cwd = "nowhere"
+[groups.g]
+cwd = "nowhere"
+tasks.b = "x"
+tasks.c = { run = "x", matrix = { n = [1, 2] } }
+tasks.d = { run = "x", cwd = "../here" }
+[tasks.e]
+run = "x"
+cwd = "plain"
+[tasks.f]
+run = "x"
+cwd = "/nowhere"
+"#,
+    );
+    let folder = sandbox.path("files").canonicalize().unwrap();
+    let folder = folder.display();
+    ended
+        .code(0)
+        .says(&format!(
+            "warning: the `cwd` of `a`, `g/b`, `g/c/1` and 1 more does not exist: {folder}/nowhere; \
+             nothing that comes before could make it"
+        ))
+        .says(&format!("the `cwd` of `e` is no folder: {folder}/plain;"))
+        .says("the `cwd` of `f` does not exist: /nowhere;");
+    assert!(ended.out().starts_with("run\n"), "{}", ended.out());
+    // The task, a group around it, or nothing that has a folder of its own.
+    let ended = check(
+        r#"
+tasks.make = "mkdir made"
+tasks.use = { run = "x", cwd = "made", after = ["make"] }
+[groups.g]
+after = ["make"]
+cwd = "made"
+groups.h.tasks.b = "x"
+"#,
+    );
+    assert_eq!(ended.code(0).err, "");
+    check("cwd = 'here'\ntasks.a = 'x'\n")
+        .code(0)
+        .says_not("warning");
+    sandbox
+        .verb(
+            "list",
+            &["-f", &sandbox.file("t.toml", "cwd = 'no'\ntasks.a = 'x'\n")],
+        )
+        .code(0)
+        .says_not("warning");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! `table` reads values and reports what it expected instead, `schema` reads the keys that `keys`
 //! lists, `expand` and `matrix` fill in variables, `order` resolves dependencies, `fault` points at
-//! the place in the file, `tree` draws, `json_schema` describes files to other programs.
+//! the place in the file, `folders` looks for what is missing, `tree` draws, `json_schema`
+//! describes files to other programs.
 
 mod expand;
 mod fault;
+mod folders;
 mod json_schema;
 mod keys;
 mod matrix;
@@ -25,6 +27,7 @@ use fault::{Fault, render};
 use schema::Around;
 
 pub(crate) use fault::nearest;
+pub(crate) use folders::missing;
 pub(crate) use json_schema::json_schema;
 pub(crate) use keys::KEYS;
 pub(crate) use tree::{list, tree};
