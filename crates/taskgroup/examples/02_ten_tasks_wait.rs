@@ -3,8 +3,11 @@
 //!
 //! Under the policy `collect` a failure cancels no other task, so the body decides. It waits for
 //! the first failure, and then cancels the pending tasks. No second loop awaits them: the group
-//! ends when they have ended. Programs for `asyncio.wait` often call the first set "failed",
-//! although it may contain successes, too. This one counts the failures.
+//! ends when they have ended.
+//!
+//! Programs for `asyncio.wait` often call the first set "failed", although it may contain successes
+//! too, and take an empty second set for a success, although the last task to end may be the one
+//! that failed. This one counts the failures.
 
 use std::time::Duration;
 
@@ -34,11 +37,11 @@ async fn main() {
     let run = group.run_to_end(async |group| {
         let tasks: Vec<_> = (0..10).map(|number| group.spawn(task(number))).collect();
         let waited = wait(&tasks, Until::FirstFailure).await;
-        if waited.pending.is_empty() {
+        let failed = waited.done.iter().filter(|task| has_failed(task)).count();
+        if failed == 0 {
             println!("No tasks failed");
             return Ok(());
         }
-        let failed = waited.done.iter().filter(|task| has_failed(task)).count();
         println!("{failed} task(s) failed, cancelling the rest");
         for task in waited.pending {
             task.cancel();

@@ -1,8 +1,10 @@
-//! Three pages, each with its own retries, over HTTP: one is busy twice, one is refused for ever,
-//! one does not exist.
+//! All pages, each with its own retries, or none: one is busy twice and arrives, and one that does
+//! not exist ends the whole.
 //!
-//! A status `503` and a refused connection are worth another try, a `404` is not. With `settle`,
-//! one missing page does not affect the others.
+//! The pages are children of one group. A status `503` and a refused connection are worth another
+//! try; a `404` is not, so it fails its child at once. The group then cancels the other pages,
+//! whether they wait for an answer or for their next try. For the pages that did arrive in spite of
+//! the others, use `settle_by_key`, as in `12_process_batch`.
 
 mod common;
 
@@ -14,7 +16,7 @@ use backon::ExponentialBuilder;
 use common::{Answer, HttpError, Server, ok, serve};
 use hyper::StatusCode;
 use taskgroup::combine::RetryError;
-use taskgroup::{BoxError, Retry, settle_by_key};
+use taskgroup::{BoxError, ErrorGroup, Retry, TaskGroup};
 
 fn is_worth_it(error: &HttpError) -> bool {
     match error {
@@ -23,7 +25,7 @@ fn is_worth_it(error: &HttpError) -> bool {
     }
 }
 
-async fn fetch_with_retry(server: &Server, url: &str) -> Result<String, RetryError> {
+async fn fetch_with_retry(server: Server, url: &str) -> Result<String, RetryError> {
     let waits = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(1))
         .with_max_times(2);
@@ -33,12 +35,29 @@ async fn fetch_with_retry(server: &Server, url: &str) -> Result<String, RetryErr
     retry.run(async |_| server.get(url).await).await
 }
 
+async fn fetch_all(server: &Server, urls: &[&'static str]) -> Result<Vec<String>, ErrorGroup> {
+    TaskGroup::run(async |group| {
+        let fetch = |url: &'static str| {
+            let page = fetch_with_retry(server.clone(), url);
+            group.task(url).spawn(page)
+        };
+        let fetches: Vec<_> = urls.iter().copied().map(fetch).collect();
+        let mut pages = Vec::new();
+        for fetch in fetches {
+            pages.push(fetch.await?);
+        }
+        Ok(pages)
+    })
+    .await
+}
+
 async fn answer(path: &str, busy: &AtomicU32) -> Answer {
     match path {
         "/busy" if busy.fetch_add(1, Ordering::SeqCst) < 2 => {
             (StatusCode::SERVICE_UNAVAILABLE, String::new())
         }
         "/gone" => (StatusCode::NOT_FOUND, String::new()),
+        "/slow" => std::future::pending().await,
         _ => ok(format!("page {path}")),
     }
 }
@@ -51,23 +70,11 @@ async fn main() -> Result<(), BoxError> {
         async move { answer(&path, &busy).await }
     };
     serve(handler, async |server| {
-        let down = Server::refusing().await?;
-        let pages = [(&server, "/busy"), (&down, "/down"), (&server, "/gone")];
-        let pages = pages.map(|(server, url)| (url, fetch_with_retry(server, url)));
-        let settled = settle_by_key(pages).await;
-        for (url, page) in &settled.values {
-            println!("{url}: {page:?}");
-        }
-        for (url, error) in &settled.failed {
-            let retry = error
-                .downcast_ref::<RetryError>()
-                .expect("nothing else fails");
-            println!(
-                "{url}: {} ({:?} after {})",
-                retry.last(),
-                retry.gave_up(),
-                retry.tries()
-            );
+        println!("{:?}", fetch_all(&server, &["/busy", "/news"]).await?);
+
+        let failed = fetch_all(&server, &["/slow", "/gone", "/news"]).await;
+        for page in failed.unwrap_err().leaves() {
+            println!("{page}");
         }
         Ok(())
     })

@@ -1,8 +1,9 @@
 //! A task that holds a resource is cancelled because its sibling fails, and releases the resource
 //! first.
 //!
-//! `bracket` prints `Resource released` in whatever way the task ends. The second half of the
-//! program shows what a cleanup "on cancel" forgets.
+//! `bracket` releases the resource in whatever way the task ends. Here the task is cancelled first.
+//! Then it fails by itself, where a cleanup "on cancel" would release nothing. The other ways are
+//! in `52_acquire_process_release`.
 
 use std::time::Duration;
 

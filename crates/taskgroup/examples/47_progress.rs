@@ -1,14 +1,15 @@
 //! A hundred items, a line each second: how many are done, how many have failed.
 //!
-//! The group counts, not the tasks. Items that were cancelled or never started are in one of the
-//! five states, too, and the final line is printed however the run ends. The second half is stopped
-//! after two failures.
+//! The group counts, not the tasks. The reporter is a background child: the group does not wait for
+//! it, ends it, and does not count it. Items that were cancelled or never started are in one of the
+//! five states, too, so the counts add up however the run ends. The second half is stopped after
+//! two failures.
 
 use std::time::Duration;
 
 use taskgroup::observe::Counts;
-use taskgroup::{BoxError, Policy, Progress, TaskGroup, join};
-use tokio::time::{sleep, timeout};
+use taskgroup::{BoxError, Policy, Progress, TaskGroup};
+use tokio::time::sleep;
 
 async fn do_work(item: u32) -> Result<u32, BoxError> {
     sleep(Duration::from_millis(900)).await;
@@ -27,15 +28,11 @@ fn show(counts: Counts) {
     assert_eq!(total, 100);
 }
 
-/// A line each second, and one when the group has ended.
-async fn report(progress: &Progress) {
-    let mut events = progress.watch();
-    let mut finished = std::pin::pin!(async { while events.next().await.is_some() {} });
+/// Prints a line each second, for ever.
+async fn report(progress: Progress) {
     loop {
         show(progress.counts());
-        if timeout(Duration::from_secs(1), &mut finished).await.is_ok() {
-            return show(progress.counts());
-        }
+        sleep(Duration::from_secs(1)).await;
     }
 }
 
@@ -43,13 +40,16 @@ async fn process(policy: Policy) {
     let progress = Progress::expecting(100);
     let group = TaskGroup::builder().limit(20).policy(policy);
     let run = group.progress(&progress).run(async |group| {
+        let reporter = group.task("report").background();
+        reporter.spawn(report(progress.clone()));
         for item in 0..100 {
             group.spawn(do_work(item));
         }
         Ok(())
     });
-    let (outcome, ()) = join((run, report(&progress))).await;
+    let outcome = run.await;
     let last = progress.counts();
+    show(last);
     println!(
         "{} errors",
         outcome.map_or_else(|errors| errors.leaf_count(), |()| 0)

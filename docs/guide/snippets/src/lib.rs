@@ -48,6 +48,9 @@ mod introduction {}
 #[doc = include_str!("../../src/patterns.md")]
 mod patterns {}
 
+#[doc = include_str!("../../src/examples.md")]
+mod examples {}
+
 #[doc = include_str!("../../src/servers.md")]
 mod servers {}
 

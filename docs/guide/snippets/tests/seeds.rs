@@ -43,9 +43,13 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// What stands in backticks.
+/// What stands in backticks. An example is a link to its program.
 fn quoted(evidence: &str) -> Option<&str> {
-    evidence.strip_prefix('`')?.strip_suffix('`')
+    let Some(rest) = evidence.strip_prefix("[`") else {
+        return evidence.strip_prefix('`')?.strip_suffix('`');
+    };
+    let (name, target) = rest.split_once("`](")?;
+    (target == format!("examples.md#{name})")).then_some(name)
 }
 
 fn examples() -> BTreeSet<String> {
@@ -70,7 +74,8 @@ fn anchor(heading: &str) -> String {
 
 /// Whether the evidence exists; if not, what is missing.
 fn check(evidence: &str, examples: &BTreeSet<String>) -> Result<(), String> {
-    if let Some(link) = evidence.strip_prefix('[') {
+    let link = evidence.strip_prefix('[');
+    if let Some(link) = link.filter(|link| !link.starts_with('`')) {
         let target = link
             .split_once("](")
             .and_then(|(_, rest)| rest.strip_suffix(')'));
@@ -150,8 +155,11 @@ fn nothing_is_open() {
 fn what_is_missing_is_seen() {
     let examples = BTreeSet::from(["08_timeout".to_owned()]);
     assert!(check("`08_timeout`", &examples).is_ok());
+    assert!(check("[`08_timeout`](examples.md#08_timeout)", &examples).is_ok());
     for missing in [
         "`09_nothing`",
+        "[`09_nothing`](examples.md#09_nothing)",
+        "[`08_timeout`](examples.md#09_main)",
         "`tests/all/seeds.rs#no_such_test`",
         "`tests/all/nothing.rs#a_test`",
         "[Nothing](nothing.md)",

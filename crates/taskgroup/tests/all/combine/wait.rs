@@ -4,7 +4,7 @@ use taskgroup::combine::{Until, Waited};
 use taskgroup::{Policy, TaskGroup, TaskHandle, timeout, wait, wait_timeout};
 
 use super::{ZERO, fails, now, panics, works};
-use crate::support::{builder, everywhere, ms, paused, sleep, took, turns};
+use crate::support::{builder, everywhere, messages, ms, paused, sleep, took, turns};
 
 fn indices<T: 'static>(tasks: &[&TaskHandle<T>]) -> Vec<u32> {
     tasks.iter().map(|task| task.index()).collect()
@@ -171,5 +171,26 @@ fn duplicates() {
         })
         .await
         .unwrap();
+    });
+}
+
+// S31: `if pending: … else: print("No tasks failed")`, when the last task to end is the one that
+// failed. No task is pending then, and the outcomes say what happened.
+#[test]
+fn the_last_task_to_end_may_be_the_one_that_failed() {
+    paused(async {
+        let group = builder().policy(Policy::collect());
+        let run = group.run_to_end(async |group| {
+            let tasks = [group.spawn(works(1, ())), group.spawn(fails(2, "last"))];
+            let waited = wait(&tasks, Until::FirstFailure).await;
+            let failed = waited
+                .done
+                .iter()
+                .filter(|task| matches!(task.outcome(), Some(Err(_))));
+            Ok((waited.pending.len(), failed.count()))
+        });
+        let (counts, errors) = run.await;
+        assert_eq!(counts, Some((0, 1)));
+        assert_eq!(messages(&errors.unwrap()), ["last"]);
     });
 }
