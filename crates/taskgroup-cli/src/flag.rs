@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Any clone can set it, once. Waiters that come later do not wait. Clones are the same flag.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Flag(Arc<watch::Sender<bool>>);
 
 impl Flag {

@@ -93,11 +93,10 @@ impl Engine {
         let group = Arc::clone(self).group(id, None);
         tokio::pin!(group);
         if self.serve[id] {
-            let members = self.plan.inside().swap_remove(id);
             tokio::select! {
                 biased;
                 () = &mut group => return,
-                settled = self.nodes.wait(&members) => {
+                settled = self.nodes.wait(&self.inside[id]) => {
                     if settled.is_ok() && self.why(id).is_none() {
                         self.nodes.settle(Node::Group(id), Verdict::Succeeded);
                     }
@@ -109,7 +108,7 @@ impl Engine {
 
     /// A predecessor of the group did not succeed, so nothing in it is started.
     fn skip(&self, id: usize, before: Node) -> Result<(), BoxError> {
-        let name = self.name(before).to_owned();
+        let name = self.plan.name(before).to_owned();
         self.cancel_group(id, Cause::Before { name });
         let parent = self.plan.groups[id].parent.unwrap_or(ROOT);
         self.incomplete(parent, self.plan.groups[parent].on_failure)
@@ -117,18 +116,13 @@ impl Engine {
 
     /// Every task gets its entry, even in a group that never started.
     fn record_not_started(self: &Arc<Self>, id: usize) {
-        let below = |mut group: usize| loop {
-            if group == id {
-                return true;
-            }
-            match self.plan.groups[group].parent {
-                Some(parent) => group = parent,
-                None => return false,
-            }
-        };
-        for (task, spec) in self.plan.tasks.iter().enumerate() {
-            if below(spec.group) {
-                drop(Turn::new(self, self.planned(task)));
+        let mut open = vec![id];
+        while let Some(group) = open.pop() {
+            for &node in &self.inside[group] {
+                match node {
+                    Node::Task(task) => drop(Turn::new(self, self.planned(task))),
+                    Node::Group(group) => open.push(group),
+                }
             }
         }
     }
@@ -238,18 +232,21 @@ impl Engine {
     /// Spawns groups, services, and tasks that wait for others, at once. Spawns the other tasks in
     /// order, each when there is a slot for it, so a task that waits for a slot costs nothing.
     async fn spawn_planned(self: &Arc<Self>, id: usize, group: &TaskGroup) {
-        let of_group = |task: &usize| self.plan.tasks[*task].group == id;
-        let (waiting, ready): (Vec<usize>, Vec<usize>) = (0..self.plan.tasks.len())
-            .filter(of_group)
-            .partition(|&task| {
-                let spec = &self.plan.tasks[task];
-                !spec.after.is_empty() || spec.service.is_some()
-            });
-        for child in (0..self.plan.groups.len()).filter(|&g| self.plan.groups[g].parent == Some(id))
-        {
-            let child_group = Arc::clone(self).nested(child);
-            let name = self.plan.groups[child].name.clone();
-            group.task(name).spawn(child_group);
+        let (mut waiting, mut ready) = (Vec::new(), Vec::new());
+        for &node in &self.inside[id] {
+            match node {
+                Node::Task(task) => {
+                    let spec = &self.plan.tasks[task];
+                    match spec.after.is_empty() && spec.service.is_none() {
+                        true => ready.push(task),
+                        false => waiting.push(task),
+                    }
+                }
+                Node::Group(child) => {
+                    let name = self.plan.groups[child].name.clone();
+                    group.task(name).spawn(Arc::clone(self).nested(child));
+                }
+            }
         }
         for task in waiting {
             let turn = Turn::new(self, self.planned(task));

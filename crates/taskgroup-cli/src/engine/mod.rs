@@ -16,6 +16,7 @@ mod service;
 mod task;
 mod typical;
 
+use std::iter;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(crate) struct Engine {
     ledger: Arc<Ledger>,
     groups: Vec<Running>,
     nodes: Nodes,
+    /// The tasks and groups that are in each group.
+    inside: Vec<Vec<Node>>,
     numbers: Numbers,
     results: Option<Results>,
     /// Set when the whole run is being stopped by a signal or its deadline.
@@ -107,6 +110,7 @@ impl Engine {
         Arc::new(Engine {
             groups: plan.groups.iter().map(|spec| running(spec.jobs)).collect(),
             nodes: Nodes::of(&plan),
+            inside: plan.inside(),
             typical: Typical::default(),
             room,
             gate: Gate::default(),
@@ -169,14 +173,9 @@ impl Engine {
     /// Why the group is being cancelled: the cause of the group itself, or of the nearest enclosing
     /// group that has one.
     fn why(&self, id: usize) -> Option<&Cause> {
-        let mut next = Some(id);
-        while let Some(id) = next {
-            if let Some(cause) = self.groups[id].cause.get() {
-                return Some(cause);
-            }
-            next = self.plan.groups[id].parent;
-        }
-        None
+        let around = self.plan.around(Node::Group(id));
+        let mut groups = iter::once(id).chain(around);
+        groups.find_map(|group| self.groups[group].cause.get())
     }
 
     /// A task has failed. Its own rule counts before that of its group.
@@ -262,12 +261,5 @@ impl Engine {
 
     fn is_race(&self, group: usize) -> bool {
         self.plan.groups[group].policy == crate::plan::Policy::Race
-    }
-
-    fn name(&self, node: Node) -> &str {
-        match node {
-            Node::Task(id) => &self.plan.tasks[id].name,
-            Node::Group(id) => &self.plan.groups[id].name,
-        }
     }
 }

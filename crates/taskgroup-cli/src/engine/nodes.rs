@@ -11,30 +11,39 @@ use crate::verdict::Verdict;
 /// not tracked.
 pub(super) struct Nodes(HashMap<Node, End>);
 
+#[derive(Default)]
 struct End {
     /// The verdict is known. That of a service is, as soon as it is ready.
     settled: Flag,
     verdict: OnceLock<Verdict>,
     /// Nothing is left of it.
     over: Flag,
+    /// What comes after it.
+    waiters: Vec<Node>,
 }
 
 impl Nodes {
     pub(super) fn of(plan: &Plan) -> Nodes {
-        let tasks = plan.tasks.iter().flat_map(|task| &task.after);
-        let groups = plan.groups.iter().flat_map(|group| &group.after);
-        let end = || End {
-            settled: Flag::new(),
-            verdict: OnceLock::new(),
-            over: Flag::new(),
-        };
-        let waited_for = tasks.chain(groups).copied();
-        if plan.tasks.iter().all(|task| task.service.is_none()) {
-            return Nodes(waited_for.map(|node| (node, end())).collect());
+        let mut nodes: HashMap<Node, End> = HashMap::new();
+        let tasks = plan.tasks.iter().enumerate();
+        let tasks = tasks.map(|(id, task)| (Node::Task(id), &task.after));
+        let groups = plan.groups.iter().enumerate();
+        let groups = groups.map(|(id, group)| (Node::Group(id), &group.after));
+        let serves = plan.tasks.iter().any(|task| task.service.is_some());
+        for (node, after) in tasks.chain(groups) {
+            if serves {
+                nodes.entry(node).or_default();
+            }
+            for &before in after {
+                nodes.entry(before).or_default().waiters.push(node);
+            }
         }
-        let tasks = (0..plan.tasks.len()).map(Node::Task);
-        let groups = (0..plan.groups.len()).map(Node::Group);
-        Nodes(tasks.chain(groups).map(|node| (node, end())).collect())
+        Nodes(nodes)
+    }
+
+    /// What comes after the node.
+    pub(super) fn waiters(&self, node: Node) -> &[Node] {
+        self.0.get(&node).map_or(&[], |end| &end.waiters)
     }
 
     /// Only the first call counts.

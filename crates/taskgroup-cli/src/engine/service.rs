@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::iter;
 use std::time::Duration;
 
 use taskgroup::{BoxError, CancelScope, TaskGroup, bracket};
@@ -206,30 +207,30 @@ impl Engine {
     }
 
     /// What has to end before the service may: everything that comes after it, or after a group
-    /// that it is in, directly or not.
+    /// that it is in, directly or not. A plan has no cycles, so neither the service nor a group
+    /// around it is among these.
     fn needs(&self, service: usize) -> Vec<Node> {
-        let (plan, inside) = (&self.plan, self.plan.inside());
-        let service = Node::Task(service);
-        let own_groups: HashSet<usize> = plan.around(service).collect();
         let mut found: HashSet<Node> = HashSet::new();
-        let mut open = vec![service];
+        // What waits for these is known.
+        let mut provided: HashSet<Node> = HashSet::new();
+        let mut open = vec![Node::Task(service)];
         while let Some(node) = open.pop() {
-            let mut provided: HashSet<Node> = HashSet::from([node]);
-            provided.extend(plan.around(node).map(Node::Group));
-            for waiter in plan.waiters(&provided) {
-                // Those in a group that waits come later, too. A group that the service is in ends
-                // only after the service.
-                let mut all = vec![waiter];
-                while let Some(node) = all.pop() {
-                    if let Node::Group(id) = node {
-                        all.extend(&inside[id]);
-                        if own_groups.contains(&id) {
-                            continue;
-                        }
-                    }
-                    if node != service && found.insert(node) {
-                        open.push(node);
-                    }
+            let around = self.plan.around(node).map(Node::Group);
+            let provides = iter::once(node).chain(around);
+            // What is around a group was provided with it.
+            let provides = provides.take_while(|&node| provided.insert(node));
+            let mut later: Vec<Node> = provides
+                .flat_map(|node| self.nodes.waiters(node))
+                .copied()
+                .collect();
+            while let Some(node) = later.pop() {
+                if !found.insert(node) {
+                    continue;
+                }
+                open.push(node);
+                // What is in a group that waits comes later, too.
+                if let Node::Group(id) = node {
+                    later.extend(&self.inside[id]);
                 }
             }
         }
@@ -263,30 +264,6 @@ async fn get(url: &Url) -> io::Result<()> {
 }
 
 impl Plan {
-    /// The groups around a node, from the inside, without the root.
-    fn around(&self, node: Node) -> impl Iterator<Item = usize> {
-        let mut next = match node {
-            Node::Task(id) => Some(self.tasks[id].group),
-            Node::Group(id) => self.groups[id].parent,
-        };
-        std::iter::from_fn(move || {
-            let group = next?;
-            next = self.groups[group].parent;
-            next.map(|_| group)
-        })
-    }
-
-    /// The tasks and groups that wait for one of these.
-    fn waiters(&self, nodes: &HashSet<Node>) -> Vec<Node> {
-        let waits = |after: &[Node]| after.iter().any(|node| nodes.contains(node));
-        let tasks = (0..self.tasks.len()).filter(|&id| waits(&self.tasks[id].after));
-        let groups = (0..self.groups.len()).filter(|&id| waits(&self.groups[id].after));
-        tasks
-            .map(Node::Task)
-            .chain(groups.map(Node::Group))
-            .collect()
-    }
-
     /// For each group, whether there is a service in it, however deep.
     pub(super) fn serve(&self) -> Vec<bool> {
         let mut serve = vec![false; self.groups.len()];

@@ -92,7 +92,7 @@ impl Turn {
     pub(super) async fn run_when_ready(self) -> Result<(), BoxError> {
         let engine = self.engine();
         if let Err(before) = engine.nodes.wait(&self.spec().after).await {
-            let name = engine.name(before).to_owned();
+            let name = engine.plan.name(before).to_owned();
             self.latest(|latest| latest.because = Some(Cause::Before { name }));
             let spec = self.spec();
             return engine.incomplete(spec.group, engine.on_failure(spec));
@@ -110,10 +110,8 @@ impl Turn {
     pub(super) async fn run(self, slot: Slot) -> Result<(), BoxError> {
         let engine = Arc::clone(self.engine());
         let mut slots = vec![slot];
-        let mut around = engine.plan.groups[self.spec().group].parent;
-        while let Some(group) = around {
+        for group in engine.plan.around(Node::Group(self.spec().group)) {
             slots.push(engine.groups[group].slot().await);
-            around = engine.plan.groups[group].parent;
         }
         self.run_in(slots).await
     }

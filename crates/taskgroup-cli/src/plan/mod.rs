@@ -183,6 +183,22 @@ impl Retry {
 }
 
 impl Plan {
+    pub(crate) fn name(&self, node: Node) -> &str {
+        match node {
+            Node::Task(id) => &self.tasks[id].name,
+            Node::Group(id) => &self.groups[id].name,
+        }
+    }
+
+    /// The groups around a node, from the inside; the last one is the root.
+    pub(crate) fn around(&self, node: Node) -> impl Iterator<Item = usize> {
+        let innermost = match node {
+            Node::Task(id) => Some(self.tasks[id].group),
+            Node::Group(id) => self.groups[id].parent,
+        };
+        std::iter::successors(innermost, |&group| self.groups[group].parent)
+    }
+
     /// All names that may precede a line of output.
     pub(crate) fn labels(&self) -> impl Iterator<Item = String> {
         let tasks = self.tasks.iter();
