@@ -68,6 +68,25 @@ pub(crate) struct With {
     pub(crate) sought: Option<Sought>,
     /// Its place in the order of the output, if it has one.
     pub(crate) place: Option<usize>,
+    /// It does not end by itself.
+    pub(crate) lasts: bool,
+}
+
+impl With {
+    /// This label, and nothing else.
+    pub(crate) fn label(label: Label) -> With {
+        With {
+            name: None,
+            timeout: None,
+            label,
+            variables: Vec::new(),
+            copies: Default::default(),
+            hidden: false,
+            sought: None,
+            place: None,
+            lasts: false,
+        }
+    }
 }
 
 pub(crate) struct Job {
@@ -153,9 +172,10 @@ impl Job {
                 fed.await;
             }) as Feeder);
         };
-        let (process, pipes) = Contained::start(&around.guards, start, size, given_up, opened)
-            .await
-            .map_err(|error| with_command(&error, work))?;
+        let (process, pipes) =
+            Contained::start(&around.guards, start, size, with.lasts, given_up, opened)
+                .await
+                .map_err(|error| with_command(&error, work))?;
         let waits = around.order.is_kept() && with.place.is_some();
         let show = match with.hidden {
             true => Show::Quiet,

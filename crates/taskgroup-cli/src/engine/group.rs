@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use taskgroup::{BoxError, Policy, TaskGroup, bracket};
 
-use super::{Engine, Running, Slot, Turn};
+use super::{Engine, Running, Turn};
 use crate::input::Input;
 use crate::plan::{Node, OnFailure, ROOT, Task};
 use crate::record::Cause;
@@ -64,20 +64,19 @@ impl Engine {
         };
         Box::pin(async move {
             let spec = &self.plan.groups[id];
-            if let Err(before) = self.nodes.wait(&spec.after).await {
-                return self.skip(id, before);
+            let parent = spec.parent.unwrap_or(ROOT);
+            match self.unless_halted(self.nodes.wait(&spec.after)).await {
+                None => return self.leave_out(parent),
+                Some(Err(before)) => return self.skip(id, before),
+                Some(Ok(())) => {}
             }
             self.until_settled(id).await;
-            let failed = self.groups[id].failed.is_set();
-            let parent = spec.parent.unwrap_or(ROOT);
-            if failed {
-                let name = spec.name.clone();
-                let cause = match self.groups[id].cause.get() {
-                    Some(Cause::Deadline { .. }) => Cause::TimedOut { name },
-                    _ => Cause::Failed { name },
-                };
-                self.failed_in(parent, cause);
+            if self.groups[id].failed.is_set() {
+                self.group_failed(id);
                 return Err(Failed.into());
+            }
+            if self.groups[id].left_out.is_set() {
+                return self.leave_out(parent);
             }
             settles.succeed();
             if self.why(parent).is_none() {
@@ -88,7 +87,7 @@ impl Engine {
     }
 
     /// Runs the group. With a service in it, it is as good as done for those that wait for it when
-    /// its services are ready and everything else in it has succeeded.
+    /// its services are ready and everything else in it has ended.
     async fn until_settled(self: &Arc<Self>, id: usize) {
         let group = Arc::clone(self).group(id, None);
         tokio::pin!(group);
@@ -96,21 +95,45 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = &mut group => return,
-                settled = self.nodes.wait(&self.inside[id]) => {
-                    if settled.is_ok() && self.why(id).is_none() {
-                        self.nodes.settle(Node::Group(id), Verdict::Succeeded);
-                    }
-                }
+                () = self.nodes.settled(&self.inside[id]) => self.settle_early(id),
             }
         }
         group.await;
     }
 
+    /// Everything in the group is settled, and its services still run. Those that wait for the
+    /// group must learn it: the services may run until these have ended.
+    fn settle_early(&self, id: usize) {
+        let group = &self.groups[id];
+        if self.why(id).is_some() {
+            return;
+        }
+        if group.failed.is_set() {
+            self.group_failed(id);
+        }
+        let succeeded = !group.failed.is_set() && !group.left_out.is_set();
+        let verdict = Verdict::of_success(succeeded);
+        self.nodes.settle(Node::Group(id), verdict);
+    }
+
+    /// Tells the group around it, as often as it likes.
+    fn group_failed(&self, id: usize) {
+        let spec = &self.plan.groups[id];
+        let name = spec.name.clone();
+        let cause = match self.groups[id].cause.get() {
+            Some(Cause::Deadline { .. }) => Cause::TimedOut { name },
+            _ => Cause::Failed { name },
+        };
+        self.failed_in(spec.parent.unwrap_or(ROOT), cause);
+    }
+
     /// A predecessor of the group did not succeed, so nothing in it is started.
     fn skip(&self, id: usize, before: Node) -> Result<(), BoxError> {
-        let name = self.plan.name(before).to_owned();
-        self.cancel_group(id, Cause::Before { name });
         let parent = self.plan.groups[id].parent.unwrap_or(ROOT);
+        if self.why(parent).is_none() {
+            let name = self.plan.name(before).to_owned();
+            self.cancel_group(id, Cause::Before { name });
+        }
         self.incomplete(parent, self.plan.groups[parent].on_failure)
     }
 
@@ -129,12 +152,12 @@ impl Engine {
 
     /// Something in the group was not done because of a failure elsewhere. It cannot win a race,
     /// and it does not stop the others, because the failure elsewhere does that if the plan says
-    /// so.
+    /// so. In a group that is being cancelled, nothing was to be done any longer.
     pub(super) fn incomplete(&self, group: usize, on_failure: OnFailure) -> Result<(), BoxError> {
         if self.is_race(group) {
             return Err(Failed.into());
         }
-        if on_failure != OnFailure::Ignore {
+        if on_failure != OnFailure::Ignore && self.why(group).is_none() {
             self.groups[group].failed.set();
         }
         Ok(())
@@ -218,8 +241,15 @@ impl Engine {
             })
             .await;
         let Err(error) = ended else { return };
-        // A race without a winner. Other failures were reported when they happened.
-        if self.is_race(id) && self.why(id).is_none() && !self.ignores_failures(id) {
+        // A race without a winner. Other failures were reported when they happened. If the run
+        // halted before anything in it could lose, it was no race.
+        let Running {
+            has_loser,
+            left_out,
+            ..
+        } = &self.groups[id];
+        let was_run = has_loser.is_set() || !left_out.is_set();
+        if self.is_race(id) && was_run && self.why(id).is_none() && !self.ignores_failures(id) {
             self.groups[id].failed.set();
         }
         let (_in_the_ledger, ours) = error.split::<Failed>();
@@ -257,10 +287,10 @@ impl Engine {
         }
         let mut queue = Queue(self, ready.into_iter());
         while !queue.is_empty() {
-            let slot = self.groups[id].slot().await;
-            if self.halted.is_set() {
+            let Some(slot) = self.slot(id).await else {
+                let _ = self.leave_out(id);
                 return;
-            }
+            };
             let Some(turn) = queue.next() else { return };
             let name = turn.name().to_owned();
             group.task(name).spawn(turn.run(slot));
@@ -269,11 +299,11 @@ impl Engine {
 
     async fn spawn_input(self: &Arc<Self>, group: &TaskGroup, mut input: Input) {
         for id in self.plan.tasks.len().. {
-            let slot = self.groups[ROOT].slot().await;
-            if self.halted.is_set() {
+            let Some(slot) = self.slot(ROOT).await else {
                 return;
-            }
-            let Some(spec) = input.recv().await else {
+            };
+            // The input may never end.
+            let Some(Some(spec)) = self.unless_halted(input.recv()).await else {
                 return;
             };
             let turn = Turn::new(self, Task { id, spec });
@@ -300,16 +330,5 @@ impl Queue<'_> {
 impl Drop for Queue<'_> {
     fn drop(&mut self) {
         while self.next().is_some() {}
-    }
-}
-
-impl Running {
-    /// Takes one of the group's slots. Cancel safe.
-    pub(super) async fn slot(&self) -> Slot {
-        let slots = Arc::clone(&self.slots);
-        slots
-            .acquire_owned()
-            .await
-            .expect("the slots are never closed")
     }
 }

@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use taskgroup::{ErrorGroup, TaskGroup};
+use taskgroup::{BoxError, ErrorGroup, TaskGroup};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use crate::results::Results;
 pub(crate) use ledger::{Closed, Ledger, Memory, Records};
 pub(crate) use room::can_be_measured;
 
+use group::Failed;
 use nodes::Nodes;
 use numbers::Numbers;
 use room::Gate;
@@ -65,7 +66,7 @@ pub(crate) struct Engine {
     typical: Typical,
     room: Room,
     gate: Gate,
-    /// Nothing more is started.
+    /// Nothing more is started, for `--halt`. What runs goes on to its end, unless it is cancelled.
     halted: Flag,
     /// The groups with a service in them, however deep.
     serve: Vec<bool>,
@@ -84,6 +85,10 @@ struct Running {
     cause: OnceLock<Cause>,
     /// Something in it did not succeed, and the failure counts.
     failed: Flag,
+    /// It is a race, and something in it has failed.
+    has_loser: Flag,
+    /// Something in it was not started, because the run halted.
+    left_out: Flag,
 }
 
 impl Engine {
@@ -106,6 +111,8 @@ impl Engine {
             group: OnceLock::new(),
             cause: OnceLock::new(),
             failed: Flag::new(),
+            has_loser: Flag::new(),
+            left_out: Flag::new(),
         };
         Arc::new(Engine {
             groups: plan.groups.iter().map(|spec| running(spec.jobs)).collect(),
@@ -139,9 +146,9 @@ impl Engine {
         self.cancel_group(ROOT, cause);
     }
 
-    /// Why the whole run was cancelled.
+    /// Why the whole run was cancelled, or did not start everything.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        self.groups[ROOT].cause.get().cloned()
+        self.because(ROOT)
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -173,9 +180,53 @@ impl Engine {
     /// Why the group is being cancelled: the cause of the group itself, or of the nearest enclosing
     /// group that has one.
     fn why(&self, id: usize) -> Option<&Cause> {
-        let around = self.plan.around(Node::Group(id));
-        let mut groups = iter::once(id).chain(around);
+        let mut groups = self.from(id);
         groups.find_map(|group| self.groups[group].cause.get())
+    }
+
+    /// Why something in the group was cancelled, or not started.
+    fn because(&self, group: usize) -> Option<Cause> {
+        let halted = || {
+            let halt = self.plan.groups[ROOT].halt;
+            let halt = halt.filter(|_| self.halted.is_set())?;
+            Some(Cause::Halted { halt })
+        };
+        self.why(group).cloned().or_else(halted)
+    }
+
+    /// The group and those around it.
+    fn from(&self, group: usize) -> impl Iterator<Item = usize> {
+        iter::once(group).chain(self.plan.around(Node::Group(group)))
+    }
+
+    /// Waits before something is started. None if nothing more is.
+    async fn unless_halted<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        if self.plan.groups[ROOT].halt.is_none() {
+            return Some(wait.await);
+        }
+        tokio::select! {
+            biased;
+            () = self.halted.wait() => None,
+            waited = wait => Some(waited),
+        }
+    }
+
+    /// Takes one of the group's slots. None if nothing more is started. Cancel safe.
+    async fn slot(&self, group: usize) -> Option<Slot> {
+        let slots = Arc::clone(&self.groups[group].slots);
+        let slot = self.unless_halted(slots.acquire_owned()).await?;
+        Some(slot.expect("the slots are never closed"))
+    }
+
+    /// Something in the group is not started, because the run has halted. That is no failure. But
+    /// what lacks a part cannot be a success, nor win a race.
+    fn leave_out(&self, group: usize) -> Result<(), BoxError> {
+        let flags = self.from(group).map(|group| &self.groups[group].left_out);
+        flags.take_while(|flag| !flag.is_set()).for_each(Flag::set);
+        match self.is_race(group) {
+            true => Err(Failed.into()),
+            false => Ok(()),
+        }
     }
 
     /// A task has failed. Its own rule counts before that of its group.
@@ -202,7 +253,11 @@ impl Engine {
     }
 
     fn failed_by(&self, group: usize, on_failure: OnFailure, cause: Cause) {
-        if self.is_race(group) || on_failure == OnFailure::Ignore {
+        if self.is_race(group) {
+            self.groups[group].has_loser.set();
+            return;
+        }
+        if on_failure == OnFailure::Ignore {
             return;
         }
         if self.why(group).is_none() {
@@ -236,16 +291,15 @@ impl Engine {
             return;
         };
         let counts = self.ledger.counts();
-        if self.why(ROOT).is_some() || !halt.is_reached(counts.succeeded, counts.failed) {
+        if self.halted.is_set()
+            || self.why(ROOT).is_some()
+            || !halt.is_reached(counts.succeeded, counts.failed)
+        {
             return;
         }
         self.halted.set();
-        let cause = Cause::Halted { halt };
         if halt.now {
-            self.cancel_group(ROOT, cause);
-        } else {
-            // Nothing else can have set it: there is one thread.
-            let _ = self.groups[ROOT].cause.set(cause);
+            self.cancel_group(ROOT, Cause::Halted { halt });
         }
     }
 

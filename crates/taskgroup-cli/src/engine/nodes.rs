@@ -73,6 +73,13 @@ impl Nodes {
         }
     }
 
+    /// Resolves when the verdicts of all are known. Cancel safe.
+    pub(super) async fn settled(&self, nodes: &[Node]) {
+        for node in nodes {
+            self.0[node].settled.wait().await;
+        }
+    }
+
     /// Resolves when all have ended, with one that did not succeed, if any. Cancel safe.
     pub(super) async fn wait(&self, nodes: &[Node]) -> Result<(), Node> {
         for &node in nodes {

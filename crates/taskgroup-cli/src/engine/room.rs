@@ -14,28 +14,31 @@ use crate::plan::Room;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Lets one command after the other pass when there is room. With none running, the next one passes
-/// in any case: nothing that this run could wait for would make room.
+/// Lets one command after the other pass when there is room. With none running that will end, the
+/// next one passes in any case: nothing that this run could wait for would make room.
 #[derive(Default)]
 pub(super) struct Gate {
     /// When the last one passed.
     one_by_one: Mutex<Option<Instant>>,
+    /// How many have passed that will end by themselves.
     inside: AtomicUsize,
 }
 
 /// A command that has passed. Dropping it says that the command has ended.
-pub(super) struct Passed<'a>(&'a Gate);
+pub(super) struct Passed<'a>(Option<&'a Gate>);
 
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
-        // Relaxed: a number alone.
-        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+        if let Some(gate) = self.0 {
+            // Relaxed: a number alone.
+            gate.inside.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Gate {
-    /// Cancel safe.
-    pub(super) async fn pass(&self, room: &Room) -> Passed<'_> {
+    /// A command that `lasts` does not end by itself. Cancel safe.
+    pub(super) async fn pass(&self, room: &Room, lasts: bool) -> Passed<'_> {
         if room.is_limited() {
             let mut last = self.one_by_one.lock().await;
             if let (Some(last), Some(delay)) = (*last, room.delay) {
@@ -46,12 +49,15 @@ impl Gate {
             }
             *last = Some(Instant::now());
         }
-        self.inside.fetch_add(1, Ordering::Relaxed);
-        Passed(self)
+        let counted = (!lasts).then_some(self);
+        if let Some(gate) = counted {
+            gate.inside.fetch_add(1, Ordering::Relaxed);
+        }
+        Passed(counted)
     }
 }
 
-/// What cannot be read limits nothing: the start has made sure that it can be.
+/// The start has made sure that what is limited can be read. If it no longer can, there is no room.
 fn has_room(room: &Room) -> bool {
     let below = room
         .load
@@ -113,14 +119,14 @@ mod tests {
             memory: Some(u64::MAX),
             ..Room::default()
         };
-        let first = gate.pass(&never).await;
-        let second = tokio::time::timeout(Duration::from_secs(60), gate.pass(&never)).await;
+        let first = gate.pass(&never, false).await;
+        let second = tokio::time::timeout(Duration::from_secs(60), gate.pass(&never, false)).await;
         assert!(second.is_err());
         drop(first);
-        gate.pass(&never).await;
+        gate.pass(&never, false).await;
         let _others = (
-            gate.pass(&Room::default()).await,
-            gate.pass(&Room::default()).await,
+            gate.pass(&Room::default(), false).await,
+            gate.pass(&Room::default(), false).await,
         );
     }
 
@@ -132,16 +138,32 @@ mod tests {
             ..Room::default()
         };
         let begin = Instant::now();
-        let _first = gate.pass(&delayed).await;
+        let _first = gate.pass(&delayed, false).await;
         assert_eq!(begin.elapsed(), Duration::ZERO);
         // One that has given up while it waited changes nothing.
-        let given_up = tokio::time::timeout(Duration::from_secs(1), gate.pass(&delayed)).await;
+        let given_up =
+            tokio::time::timeout(Duration::from_secs(1), gate.pass(&delayed, false)).await;
         assert!(given_up.is_err());
-        drop(gate.pass(&delayed).await);
+        drop(gate.pass(&delayed, false).await);
         assert_eq!(begin.elapsed(), Duration::from_secs(3));
         // However long that was ago, there is no second pause.
         sleep(Duration::from_secs(10)).await;
-        gate.pass(&delayed).await;
+        gate.pass(&delayed, false).await;
         assert_eq!(begin.elapsed(), Duration::from_secs(13));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_command_waits_for_the_end_of_one_that_lasts() {
+        let gate = Gate::default();
+        let never = Room {
+            memory: Some(u64::MAX),
+            ..Room::default()
+        };
+        let _service = gate.pass(&never, true).await;
+        let first = gate.pass(&never, false).await;
+        let service = tokio::time::timeout(Duration::from_secs(60), gate.pass(&never, true)).await;
+        assert!(service.is_err(), "the first command will end");
+        drop(first);
+        gate.pass(&never, false).await;
     }
 }

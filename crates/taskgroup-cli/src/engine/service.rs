@@ -45,14 +45,11 @@ impl Turn {
         let served = TaskGroup::builder()
             .name(format!("service {}", self.name()))
             .run(async move |group| {
-                // Without anything that needs it, it runs until it is stopped.
-                if !needs.is_empty() {
-                    let until = async move {
-                        engine.nodes.over(&needs).await;
-                        stop.cancel_with("nothing needs the service any longer");
-                    };
-                    group.task("needed").background().spawn(until);
-                }
+                let until = async move {
+                    engine.not_needed(&needs).await;
+                    stop.cancel_with("nothing needs the service any longer");
+                };
+                group.task("needed").background().spawn(until);
                 // An error of the service is no error of this group, which has only its watcher.
                 Ok::<_, BoxError>(needed.run(turn.attempts()).await)
             })
@@ -178,13 +175,7 @@ impl Engine {
         let start = async {
             let with = With {
                 timeout: Some(LOOK),
-                label: self.labels.of_task(0, "", None),
-                variables: Vec::new(),
-                copies: Default::default(),
-                hidden: false,
-                sought: None,
-                name: None,
-                place: None,
+                ..With::label(self.labels.of_task(0, "", None))
             };
             Ok::<_, BoxError>(Job::start(work, with, around, || false).await)
         };
@@ -204,6 +195,19 @@ impl Engine {
             },
         );
         looked.await.unwrap_or(false)
+    }
+
+    /// Resolves when a service that is needed by these may end. A service that nothing needs runs
+    /// until it is stopped. If the run halts, that is when all other commands have ended.
+    async fn not_needed(&self, needs: &[Node]) {
+        if needs.is_empty() {
+            self.halted.wait().await;
+            let others = self.plan.tasks.iter().enumerate();
+            let others = others.filter(|(_, task)| task.service.is_none());
+            let others: Vec<Node> = others.map(|(id, _)| Node::Task(id)).collect();
+            self.nodes.over(&others).await;
+        }
+        self.nodes.over(needs).await;
     }
 
     /// What has to end before the service may: everything that comes after it, or after a group

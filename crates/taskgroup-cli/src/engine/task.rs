@@ -90,19 +90,26 @@ impl Turn {
 
     /// Runs a task that waits for others, and is therefore spawned before there is a slot for it.
     pub(super) async fn run_when_ready(self) -> Result<(), BoxError> {
-        let engine = self.engine();
-        if let Err(before) = engine.nodes.wait(&self.spec().after).await {
-            let name = engine.plan.name(before).to_owned();
-            self.latest(|latest| latest.because = Some(Cause::Before { name }));
-            let spec = self.spec();
-            return engine.incomplete(spec.group, engine.on_failure(spec));
+        let (engine, spec) = (self.engine(), self.spec());
+        match engine.unless_halted(engine.nodes.wait(&spec.after)).await {
+            None => return engine.leave_out(spec.group),
+            Some(Err(before)) => {
+                if engine.why(spec.group).is_none() {
+                    let name = engine.plan.name(before).to_owned();
+                    self.latest(|latest| latest.because = Some(Cause::Before { name }));
+                }
+                return engine.incomplete(spec.group, engine.on_failure(spec));
+            }
+            Some(Ok(())) => {}
         }
-        if self.spec().service.is_some() {
+        if spec.service.is_some() {
             // It takes no slot: what needs it must have one.
             return self.clone().run_in(Vec::new()).await;
         }
-        let slot = engine.groups[self.spec().group].slot().await;
-        self.clone().run(slot).await
+        match engine.slot(spec.group).await {
+            Some(slot) => self.clone().run(slot).await,
+            None => engine.leave_out(spec.group),
+        }
     }
 
     /// Runs the task from the slot in its own group to its end, which frees the slot. A task that
@@ -111,38 +118,47 @@ impl Turn {
         let engine = Arc::clone(self.engine());
         let mut slots = vec![slot];
         for group in engine.plan.around(Node::Group(self.spec().group)) {
-            slots.push(engine.groups[group].slot().await);
+            match engine.slot(group).await {
+                Some(slot) => slots.push(slot),
+                None => return engine.leave_out(self.spec().group),
+            }
         }
         self.run_in(slots).await
     }
 
     async fn run_in(self, _slots: Vec<Slot>) -> Result<(), BoxError> {
         let engine = Arc::clone(self.engine());
-        // As far as there are descriptors for more.
-        let _place = engine.around.guards.place().await;
+        let serves = self.spec().service.is_some();
+        // As far as there are descriptors for more. A service takes none of the places: what needs
+        // it must have one.
+        let place = async {
+            match serves {
+                true => None,
+                false => Some(engine.around.guards.place().await),
+            }
+        };
+        let Some(_place) = engine.unless_halted(place).await else {
+            return engine.leave_out(self.spec().group);
+        };
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
         // Others do not yield here: the last one that yields is the first one that goes on, and
         // commands are started in the order given.
         if is_cancelled() {
             checkpoint().await;
         }
-        if engine.halted.is_set() {
-            return Ok(());
-        }
         let spec = self.spec();
         let is_planned = self.0.task.id < engine.plan.tasks.len();
         let name = is_planned.then_some(&*spec.name);
-        let serves = spec.service.is_some();
         if !serves && engine.ledger.was_done(name, &spec.work) {
             let record = Record::without_process(Ending::DoneBefore);
             self.latest(|latest| latest.record = Some(record));
             engine.succeeded_in(spec.group, &spec.name);
             return Ok(());
         }
-        let _passed = engine.gate.pass(&engine.room).await;
-        if engine.halted.is_set() {
-            return Ok(());
-        }
+        let passes = engine.unless_halted(engine.gate.pass(&engine.room, serves));
+        let Some(_passed) = passes.await else {
+            return engine.leave_out(spec.group);
+        };
         self.latest(|latest| latest.number = Some(engine.numbers.take()));
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };
@@ -192,6 +208,7 @@ impl Turn {
 
     /// Attempts that begin again, as long as the plan says so.
     async fn restarts(&self, restart: plan::Restart) -> Result<(), BoxError> {
+        let (engine, spec) = (self.engine(), self.spec());
         let endless = || {
             let retry = plan::Retry {
                 times: u32::MAX,
@@ -212,7 +229,17 @@ impl Turn {
             }
             let pause = pause.next().unwrap_or(LONGEST_PAUSE);
             self.tell_of_restart(pause).await;
-            sleep(pause).await;
+            if spec.service.is_some() {
+                // What needs it may still run.
+                sleep(pause).await;
+            } else if engine.unless_halted(sleep(pause)).await.is_none() {
+                if ended.is_err() {
+                    let timed_out = |record: &Record| record.timed_out();
+                    let record = |latest: &mut Latest| latest.record.as_ref().map(timed_out);
+                    self.give_up(self.latest(record) == Some(true));
+                }
+                return ended;
+            }
         }
         Err(Failed.into())
     }
@@ -239,10 +266,24 @@ impl Turn {
         if self.latest(|latest| latest.gave_up) {
             return false;
         }
-        match &self.spec().restart {
+        let spec = self.spec();
+        match &spec.restart {
+            // Otherwise a run that has halted might go on without end.
+            Some(_) if spec.service.is_none() && self.engine().halted.is_set() => false,
             Some(restart) => restart.again(number, ended),
-            None => ended.is_failure() && number <= self.spec().retry.times,
+            None => ended.is_failure() && number <= spec.retry.times,
         }
+    }
+
+    /// The last attempt has failed.
+    fn give_up(&self, timed_out: bool) {
+        self.latest(|latest| latest.gave_up = true);
+        let name = self.name().to_owned();
+        let cause = match timed_out {
+            true => Cause::TimedOut { name },
+            false => Cause::Failed { name },
+        };
+        self.engine().task_failed(self.spec(), cause);
     }
 
     async fn attempt(&self, number: u32) -> Result<(), BoxError> {
@@ -274,12 +315,13 @@ impl Turn {
             let with = With {
                 name: Some(spec.name.clone()),
                 timeout: spec.timeout,
-                label: self.label(),
                 variables: self.variables(number),
                 copies,
                 hidden: engine.around.hide.contains(&spec.name),
                 sought,
                 place: Some(self.0.task.id),
+                lasts: spec.service.is_some(),
+                ..With::label(self.label())
             };
             let given_up = || engine.why(spec.group).is_some();
             let free = match &spec.service {
@@ -312,13 +354,7 @@ impl Turn {
                     return Ok(());
                 }
                 if !self.goes_on(number, verdict) {
-                    self.latest(|latest| latest.gave_up = true);
-                    let name = spec.name.clone();
-                    let cause = match job {
-                        Ok(job) if job.timed_out() => Cause::TimedOut { name },
-                        _ => Cause::Failed { name },
-                    };
-                    engine.task_failed(spec, cause);
+                    self.give_up(job.as_ref().is_ok_and(Job::timed_out));
                 }
                 Err(Failed.into())
             },
@@ -428,7 +464,7 @@ impl Drop for Inner {
             .unwrap_or_else(|| Record::without_process(Ending::NotStarted));
         let by_others = matches!(record.ending, Ending::NotStarted | Ending::Cancelled(_));
         let because = match latest.because {
-            None if by_others => engine.why(spec.group).cloned(),
+            None if by_others => engine.because(spec.group),
             because => because,
         };
         let ignored = record.is_failure() && engine.on_failure(spec) == OnFailure::Ignore;
@@ -473,14 +509,9 @@ impl Engine {
             let began = self.elapsed();
             let name = cleanup_name(of, index);
             let with = With {
-                name: None,
                 timeout: Some(work.cleanup_timeout),
-                label: self.labels.of_task(group, &name, None),
                 variables: vec![("TASKGROUP_NAME", name.clone())],
-                copies: Default::default(),
-                hidden: false,
-                sought: None,
-                place: None,
+                ..With::label(self.labels.of_task(group, &name, None))
             };
             let mut record = match Job::start(work, with, self.around.clone(), || false).await {
                 Ok(mut job) => {

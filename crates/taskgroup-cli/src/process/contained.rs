@@ -15,7 +15,7 @@ use super::terminal::{Feed, Size, Terminal};
 use super::wire::{Event, Process, Request, Start, Stdio, Stopped, StoppedBy, pipe};
 use crate::flag::Flag;
 
-/// How often a command is tried that a limit keeps from starting although no other one runs.
+/// How often a command is tried that a limit keeps from starting although no other one will end.
 const TRIES: u32 = 30;
 
 /// The runner's ends of what the command has as its standard streams.
@@ -99,20 +99,22 @@ struct End {
 
 impl Contained {
     /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a
-    /// limit of the machine keeps it from starting. When it is `given_up` meanwhile, the error is
-    /// of the kind `Interrupted`. Its streams are `opened` before anything of it runs. Not cancel
+    /// limit of the machine keeps it from starting. A command that `lasts` does not end by itself,
+    /// so no other one waits for its end. When it is `given_up` meanwhile, the error is of the kind
+    /// `Interrupted`. Its streams are `opened` before anything of it runs. Not cancel
     /// safe.
     pub(crate) async fn start(
         guards: &Guards,
         start: Start,
         size: Size,
+        lasts: bool,
         given_up: impl Fn() -> bool,
         mut opened: impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         let stdio = start.stdio;
         let request = Request::Start(start);
-        let streams = (stdio, size);
-        match Contained::try_to_start(guards, &request, streams, &mut opened).await {
+        let how = (stdio, size, lasts);
+        match Contained::try_to_start(guards, &request, how, &mut opened).await {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
         }
@@ -120,12 +122,12 @@ impl Contained {
         let _turn = guards.turn().await;
         let mut tries = 0;
         while !given_up() {
-            match Contained::try_to_start(guards, &request, streams, &mut opened).await {
+            match Contained::try_to_start(guards, &request, how, &mut opened).await {
                 Err(error) if limits::is_reached(&error) && tries < TRIES => {}
                 result => return result,
             }
             // While other commands run, one of them will end.
-            tries = if guards.has_commands() { 0 } else { tries + 1 };
+            tries = if guards.will_change() { 0 } else { tries + 1 };
             guards.changed().await;
         }
         Err(io::Error::from(io::ErrorKind::Interrupted))
@@ -134,7 +136,7 @@ impl Contained {
     async fn try_to_start(
         guards: &Guards,
         request: &Request,
-        (stdio, size): (Stdio, Size),
+        (stdio, size, lasts): (Stdio, Size, bool),
         opened: &mut impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         loop {
@@ -152,7 +154,7 @@ impl Contained {
                 guards.bury(&mut guard).await;
                 continue;
             }
-            guards.has_command(&guard);
+            guards.has_command(&guard, lasts);
             let answer = loop {
                 match guard.event().await {
                     Ok(Event::Ready) => {}

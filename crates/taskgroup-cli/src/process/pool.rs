@@ -42,8 +42,8 @@ pub(crate) type Place = OwnedSemaphorePermit;
 
 struct State {
     idle: Vec<Guard>,
-    /// The ways to the guards that have a command, by pid.
-    active: HashMap<u32, Arc<UnixStream>>,
+    /// The guards that have a command, by pid.
+    active: HashMap<u32, Active>,
     /// Guards that are about to end and are not reaped yet.
     leaving: Vec<Child>,
     /// Children that are not strays: guards that are not reaped, and children from before this
@@ -51,6 +51,13 @@ struct State {
     ours: HashSet<Pid>,
     /// Guards that were killed. The sweep of what they left may come after they are reaped.
     buried: Vec<u32>,
+}
+
+/// A guard that has a command.
+struct Active {
+    socket: Arc<UnixStream>,
+    /// The command does not end by itself.
+    lasts: bool,
 }
 
 /// The runner's end of one guard.
@@ -138,9 +145,9 @@ impl Guards {
         guard.group = Pid::from_raw(leader).filter(|_| self.level == Level::Group);
     }
 
-    /// Whether a command runs.
-    pub(super) fn has_commands(&self) -> bool {
-        !self.lock().active.is_empty()
+    /// Whether a command runs that will end by itself.
+    pub(super) fn will_change(&self) -> bool {
+        self.lock().active.values().any(|active| !active.lasts)
     }
 
     /// Resolves when it is worth trying again to start a command that a limit of the machine keeps
@@ -148,7 +155,7 @@ impl Guards {
     pub(super) async fn changed(&self) {
         let is_alone = {
             let mut state = self.lock();
-            let is_alone = state.active.is_empty();
+            let is_alone = state.active.values().all(|active| active.lasts);
             if is_alone {
                 // They are processes, too. One is left for the next try.
                 let kept = state.idle.len().min(1);
@@ -185,9 +192,10 @@ impl Guards {
 
     /// From now on, [`suspend`](Self::suspend) reaches the command of this guard. Its request to
     /// start must have been sent whole.
-    pub(super) fn has_command(&self, guard: &Guard) {
+    pub(super) fn has_command(&self, guard: &Guard, lasts: bool) {
         let socket = Arc::clone(&guard.socket);
-        self.lock().active.insert(guard.process.id(), socket);
+        let active = Active { socket, lasts };
+        self.lock().active.insert(guard.process.id(), active);
     }
 
     /// Suspends all commands. Those that are being ended go on.
@@ -203,8 +211,8 @@ impl Guards {
     /// Does not wait: a guard whose socket is full has ended or is stopped itself.
     fn tell_all(&self, request: &Request) {
         let frame = frame(request);
-        for socket in self.lock().active.values() {
-            let _ = send(&**socket, &frame, &[]);
+        for active in self.lock().active.values() {
+            let _ = send(&*active.socket, &frame, &[]);
         }
     }
 

@@ -26,6 +26,43 @@ fn commands_wait_when_there_are_hardly_any_descriptors() {
     assert_eq!(ended.out().lines().count(), 20);
 }
 
+/// With the fewest places that there are, and more services than that.
+#[test]
+fn services_take_no_place_for_a_command() {
+    let sandbox = Sandbox::new();
+    let mut file = String::new();
+    for number in 0..6 {
+        file += &format!("[tasks.s{number}]\nrun = 'exec sleep 100'\nservice = true\n");
+    }
+    file += "[tasks.a]\nrun = 'echo a'\nafter = ['s0', 's1', 's2', 's3', 's4', 's5']\n";
+    let path = sandbox.file("tasks.toml", &file);
+    let mut shell = sandbox.by_shell("ulimit -n 60; exec \"$@\"");
+    let ended = Running::of(shell.args(["run", "-f", &path])).ended();
+    ended.code(0);
+    assert_eq!(ended.out(), "a  | a\n");
+}
+
+/// With some of these limits there are enough descriptors for the service, and too few for the
+/// command beside it.
+#[test]
+fn what_a_limit_keeps_from_starting_beside_a_service_fails() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file(
+        "tasks.toml",
+        "[tasks.db]\nrun = 'exec sleep 100'\nservice = true\n\
+         [tasks.a]\nrun = 'true'\nafter = ['db']\n",
+    );
+    let start = |limit| {
+        let mut shell = sandbox.by_shell(&format!("ulimit -n {limit}; exec \"$@\""));
+        Running::of(shell.args(["run", "-f", &path]))
+    };
+    let running: Vec<Running> = (18..=26).map(start).collect();
+    let ended: Vec<_> = running.into_iter().map(Running::ended).collect();
+    let says = |text: &str| ended.iter().any(|ended| ended.err.contains(text));
+    assert!(says("FAILED a: could not be started"), "{ended:?}");
+    assert!(says("2 succeeded"), "{ended:?}");
+}
+
 /// All of them at the same time, and none sees that the limit was raised.
 #[test]
 fn the_soft_limit_of_descriptors_is_raised_for_the_runner_alone() {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Ended, Running, Sandbox};
+use crate::support::{Ended, NEVER, Running, Sandbox};
 
 fn map(args: &[&str]) -> Ended {
     Sandbox::new().verb("map", args)
@@ -306,6 +306,75 @@ fn a_run_can_halt_after_successes_and_shares() {
         "0",
     ]);
     ended.code(1).says("2 failed").says("1 succeeded");
+}
+
+/// A run that starts no more goes on, and so does what can happen in it.
+#[test]
+fn a_failure_after_the_halt_counts() {
+    let until = "until grep -q '\"result\":\"succeeded\"' \"$DIR/json\"; do sleep 0.01; done; ";
+    let halted = |halt: &str, more: &str, then: &str| {
+        let sandbox = Sandbox::new();
+        let json = sandbox.path("json").into_os_string().into_string().unwrap();
+        let late = format!("{until}{then}");
+        let args = [halt, more, "--json", &json, "-j2", "true", &late, "true"];
+        sandbox.run(&args)
+    };
+    for halt in ["--halt=soon,done=1", "--halt=soon,success=1"] {
+        halted(halt, NEVER, "exit 4")
+            .code(1)
+            .says("1 failed, 1 not started, 1 succeeded");
+        halted(halt, "--deadline=1s", "exec sleep 100")
+            .code(124)
+            .says("because the deadline expired");
+    }
+}
+
+#[test]
+fn a_run_that_halts_does_not_wait_for_its_input() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command();
+    command.args(["map", "--halt=soon,fail=1", "exit {}"]);
+    let mut running = Running::of(command.stdin(Stdio::piped()));
+    let mut input = running.child().stdin.take().unwrap();
+    input.write_all(b"3\n").unwrap();
+    running.ended().code(1).says("1 failed");
+    drop(input);
+}
+
+/// Otherwise the run might go on without end.
+#[test]
+fn a_command_is_not_restarted_after_the_halt() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("tried");
+    let ended = sandbox.run(&[
+        "--restart=failure",
+        "--backoff=1h",
+        "--halt=soon,success=1",
+        "--names=bad,good",
+        "echo x > \"$DIR/tried\"; exit 5",
+        "cat \"$DIR/tried\"",
+    ]);
+    ended.code(1).says("FAILED bad: exit code 5");
+}
+
+#[test]
+fn a_race_that_halts_without_a_winner_has_failed() {
+    let halted = |file: &str, halt: &str| {
+        let sandbox = Sandbox::new();
+        let path = sandbox.file("tasks.toml", file);
+        sandbox.run(&["-j1", "-f", &path, "--halt", halt])
+    };
+    let race = "[groups.r]\npolicy = 'race'\ntasks.a = 'exit 1'\ntasks.b = 'true'\n\
+                [tasks.next]\nrun = 'true'\nafter = ['r']\n";
+    halted(race, "soon,fail=1")
+        .code(1)
+        .says("NOT STARTED next, r/b: because of --halt soon,fail=1");
+    // Nothing of this one was run, so it has not failed. It has not succeeded either.
+    let late = race.replace("policy", "after = ['first']\npolicy");
+    let late = late + "[tasks.first]\nrun = 'true'\n";
+    halted(&late, "soon,success=1")
+        .code(0)
+        .says("3 not started, 1 succeeded");
 }
 
 #[test]

@@ -342,6 +342,104 @@ fn a_service_that_nothing_needs_runs_until_it_is_stopped() {
     assert_gone(pid);
 }
 
+/// A failure that stops nothing must not keep those waiting that a service waits for.
+#[test]
+fn a_group_with_services_settles_when_a_part_of_it_has_failed() {
+    let file = |more: &str, fill: &str| {
+        format!(
+            "[groups.infra]\n{more}\n{fill}\n\
+             [groups.infra.groups.inner.tasks.db]\nrun = 'exec sleep 100'\nservice = true\n\
+             [groups.test]\nafter = ['infra']\ntasks.one = 'echo test'\n"
+        )
+    };
+    let task = "tasks.fill = 'exit 3'";
+    let waits = "on-failure = 'wait'";
+    run(&Sandbox::new(), &format!("{waits}\n{}", file(waits, task)))
+        .code(1)
+        .says("NOT STARTED test/one: because infra did not succeed");
+    // The group around it is told at once, too.
+    run(&Sandbox::new(), &file(waits, task))
+        .code(1)
+        .says("NOT STARTED test/one: because infra failed");
+    // The verdict is that of the group, not that of its parts.
+    let group = "groups.fill.tasks.a = 'exit 3'";
+    let ended = run(&Sandbox::new(), &file("on-failure = 'ignore'", group));
+    ended.code(0).says("FAILED infra/fill/a");
+    assert_eq!(ended.out(), "test/one       | test\n");
+}
+
+#[test]
+fn a_run_that_halts_ends_its_services() {
+    let halted = |halt: &str, file: &str| {
+        let sandbox = Sandbox::new();
+        let path = sandbox.file("tasks.toml", file);
+        sandbox.run(&["-f", &path, "--halt", halt])
+    };
+    let service = "[tasks.web]\nrun = 'exec sleep 100'\nservice = true\n";
+    // One that nothing needs.
+    let failure = "[tasks.bad]\nrun = 'exit 3'\n";
+    halted("soon,fail=1", &format!("{service}{failure}"))
+        .code(1)
+        .says("1 failed, 1 succeeded")
+        .says_not("CANCELLED");
+    let success = "[tasks.good]\nrun = 'true'\n";
+    halted("soon,done=1", &format!("{service}{success}")).code(0);
+    // One that will never be ready, for what is not started any more.
+    let needed = "ready.line = 'up'\n[tasks.late]\nrun = 'true'\nafter = ['web']\n";
+    halted("soon,fail=1", &format!("{service}{needed}{failure}"))
+        .code(1)
+        .says("NOT STARTED late: because of --halt soon,fail=1");
+    // One in a group that is not complete.
+    let group = "[groups.infra]\ntasks.bad = 'exit 3'\n[groups.infra.tasks.db]\n\
+                 run = 'exec sleep 100'\nservice = true\n\
+                 [groups.test]\nafter = ['infra']\ntasks.one = 'echo test'\n";
+    halted("soon,fail=1", group)
+        .code(1)
+        .says("NOT STARTED test/one: because of --halt soon,fail=1");
+}
+
+/// What still runs when the run halts keeps its service.
+#[test]
+fn a_service_outlives_the_halt_for_what_needs_it() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file(
+        "tasks.toml",
+        r#"
+[tasks.db]
+run = 'echo $$ > "$DIR/db"; exec sleep 100'
+service = true
+ready.command = '[ -s "$DIR/db" ]'
+[tasks.e2e]
+run = '''
+echo x > "$DIR/up"
+until grep -q '"result":"failed"' "$DIR/json"; do sleep 0.01; done
+kill -0 "$(cat "$DIR/db")"; echo end'''
+after = ["db"]
+[tasks.bad]
+run = 'cat "$DIR/up"; exit 3'
+"#,
+    );
+    sandbox.fifo("up");
+    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let ended = sandbox.run(&["-f", &path, "--halt=soon,fail=1", "--json", &json]);
+    ended.code(1).says("1 failed, 2 succeeded");
+    assert!(ended.out().contains("e2e | end\n"), "{}", ended.out());
+    assert_gone(sandbox.pid("db"));
+}
+
+#[test]
+fn no_command_waits_for_room_that_a_service_would_have_to_make() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file(
+        "tasks.toml",
+        "[tasks.db]\nrun = 'exec sleep 100'\nservice = true\n\
+         [tasks.a]\nrun = 'true'\nafter = ['db']\n\
+         [tasks.b]\nrun = 'true'\nafter = ['db']\n",
+    );
+    let ended = sandbox.run(&["-f", &path, "--memfree=1000000G"]);
+    ended.code(0).says("3 succeeded");
+}
+
 #[test]
 fn what_is_named_brings_its_services() {
     let sandbox = Sandbox::new();
@@ -437,6 +535,30 @@ fn the_end_of_one_can_stop_the_others() {
     ended.code(0);
     assert_eq!(ended.out(), "next | next\n");
     ended.says("CANCELLED g/b").says("because g/a ended");
+}
+
+/// The others were not to be done any longer, so that is no failure.
+#[test]
+fn what_waits_is_no_failure_when_the_end_of_one_stops_it() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("go");
+    let ended = run(
+        &sandbox,
+        r#"
+when-one-ends = "stop"
+[tasks]
+first = 'cat "$DIR/go"'
+slow = 'echo x > "$DIR/go"; exec sleep 100'
+x = { run = "true", after = ["slow"] }
+y = { run = "true", after = ["x"] }
+[groups.z]
+after = ["y"]
+tasks.z = "true"
+"#,
+    );
+    ended
+        .code(0)
+        .says("NOT STARTED x, y, z/z: because first ended");
 }
 
 #[test]
