@@ -23,7 +23,7 @@ use crate::output::{
 use crate::plan::Work;
 use crate::process::{Contained, Guards, Leader, Pipes, Process, Size, Stdio, Stopped};
 use crate::record::{Ending, Record};
-use crate::typed::Typed;
+use crate::typed::{Place, Typed};
 use crate::verdict::Verdict;
 
 /// The rest of a command may end by itself within this time after its leader. A filter that the
@@ -145,37 +145,37 @@ impl Job {
             let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
             start.env.splice(0..0, told);
         }
-        let mut feeder = None;
+        // Of the try that starts the command.
+        let (mut terminal, mut feed) = (None, None);
+        let mut place: Option<Place> = None;
         // What is typed from now on reaches the command, even before it runs.
         let opened = |pipes: &mut Pipes| {
-            let (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
-            let feed = match (work.input.clone(), feed) {
-                (Some(input), Some(mut feed)) => {
-                    feeder = Some(Box::pin(async move {
-                        // A command need not read all of it.
-                        let _ = feed.write(&input).await;
-                        drop(feed);
-                        std::future::pending::<()>().await;
-                    }) as Feeder);
-                    return;
-                }
-                (_, feed) => feed,
-            };
-            if terminal.is_none() && feed.is_none() {
+            (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
+            if work.input.is_some() || (terminal.is_none() && feed.is_none()) {
                 return;
             }
             let name = name.unwrap_or_default();
-            let (place, fed) = around.typed.begin(name, label, feed, terminal.as_ref());
-            feeder = Some(Box::pin(async move {
-                // The last one that holds the terminal hangs it up.
-                let _held = (place, terminal);
-                fed.await;
-            }) as Feeder);
+            let begin = || around.typed.begin(name, label, feed.is_some());
+            place.get_or_insert_with(begin).opened(terminal.as_ref());
         };
         let (process, pipes) =
             Contained::start(&around.guards, start, size, with.lasts, given_up, opened)
                 .await
                 .map_err(|error| with_command(&error, work))?;
+        let feeder = match (work.input.clone(), feed, place) {
+            (Some(input), Some(mut feed), _) => Some(Box::pin(async move {
+                // A command need not read all of it.
+                let _ = feed.write(&input).await;
+                drop(feed);
+                std::future::pending::<()>().await;
+            }) as Feeder),
+            (_, feed, Some(mut place)) => Some(Box::pin(async move {
+                // The last one that holds the terminal hangs it up.
+                let _held = terminal;
+                place.feed(feed).await;
+            }) as Feeder),
+            (_, _, None) => None,
+        };
         let waits = around.order.is_kept() && with.place.is_some();
         let show = match with.hidden {
             true => Show::Quiet,

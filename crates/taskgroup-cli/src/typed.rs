@@ -4,7 +4,7 @@
 //! other line to the one that was chosen, or else to the first one that runs. From a pipe or a file
 //! every byte goes to one command, unchanged.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -69,9 +69,7 @@ struct State {
     commands: BTreeMap<Key, Command>,
     /// The end of the input has come.
     ended: bool,
-    /// The names of those that have begun.
-    begun: HashSet<String>,
-    /// Lines for commands that have not begun yet.
+    /// For commands that do not run yet, or not at the moment.
     held: Vec<(String, Vec<u8>)>,
 }
 
@@ -84,15 +82,63 @@ struct Command {
     label: usize,
 }
 
-/// A command that runs, until this is dropped.
+/// A command that runs or is being started, until this is dropped.
 pub(crate) struct Place {
     typed: Typed,
     key: Key,
+    /// What was typed for it before.
+    held: Vec<Vec<u8>>,
+    input: mpsc::Receiver<Option<Vec<u8>>>,
+    /// The end of the input had come before.
+    ended: bool,
+    has_run: bool,
+}
+
+impl Place {
+    /// The command is about to run with this terminal. If it cannot be started, it may be tried
+    /// again with another one.
+    pub(crate) fn opened(&self, terminal: Option<&Arc<Terminal>>) {
+        let mut state = self.typed.lock();
+        let Some(command) = state.commands.get_mut(&self.key) else {
+            return;
+        };
+        command.terminal = terminal.map(Arc::downgrade);
+        if let (Some(terminal), Some(ours)) = (terminal, Size::ours()) {
+            // Ours may have another size than when this one was opened.
+            terminal.resize(ours.beside(command.label));
+        }
+    }
+
+    /// The command runs. Writes what arrives for it. Never resolves.
+    pub(crate) async fn feed(&mut self, mut feed: Option<Feed>) {
+        self.has_run = true;
+        for piece in std::mem::take(&mut self.held) {
+            feed = write(feed, Some(piece)).await;
+        }
+        if self.ended {
+            feed = write(feed, None).await;
+        }
+        while let Some(piece) = self.input.recv().await {
+            feed = write(feed, piece).await;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.typed.lock().commands.remove(&self.key);
+        let mut state = self.typed.lock();
+        let Some(command) = state.commands.remove(&self.key) else {
+            return;
+        };
+        if self.has_run {
+            return;
+        }
+        // What no process could read is for the next attempt.
+        let later = std::iter::from_fn(|| self.input.try_recv().ok()).flatten();
+        let pieces = self.held.drain(..).chain(later);
+        let pieces = pieces.map(|piece| (command.name.clone(), piece));
+        state.held.extend(pieces);
     }
 }
 
@@ -131,47 +177,34 @@ impl Typed {
         }
     }
 
-    /// A command has begun. Its input arrives at the future, which never resolves.
-    pub(crate) fn begin(
-        &self,
-        name: &str,
-        label: usize,
-        feed: Option<Feed>,
-        terminal: Option<&Arc<Terminal>>,
-    ) -> (Place, impl Future<Output = ()> + Send + use<>) {
+    /// A command is being started. What is for it from now on waits for it.
+    pub(crate) fn begin(&self, name: &str, label: usize, takes_input: bool) -> Place {
         let (sender, input) = mpsc::channel(QUEUE);
         let mut state = self.lock();
         let index = self.0.names.iter().position(|known| known == name);
         let key = (index.unwrap_or(usize::MAX), state.next);
         state.next += 1;
-        if state.begun.insert(name.to_owned()) {
-            let held = std::mem::take(&mut state.held);
-            let (now, later) = held.into_iter().partition(|(to, _)| to == name);
-            state.held = later;
-            for (_, line) in now {
-                // More than fits was typed before anything could read it.
-                let _ = sender.try_send(Some(line));
-            }
-        }
+        let held = std::mem::take(&mut state.held);
+        let (now, later): (Vec<_>, _) = held.into_iter().partition(|(to, _)| to == name);
+        state.held = later;
         let command = Command {
             name: name.to_owned(),
-            to: feed.is_some().then_some(sender),
-            terminal: terminal.map(Arc::downgrade),
+            to: takes_input.then_some(sender),
+            terminal: None,
             label,
         };
-        if let (Some(terminal), Some(ours)) = (terminal, Size::ours()) {
-            // Ours may have another size than when this one was opened.
-            terminal.resize(ours.beside(label));
-        }
         let ended = state.ended;
         state.commands.insert(key, command);
         drop(state);
         self.0.begun.notify_waiters();
-        let place = Place {
+        Place {
             typed: self.clone(),
             key,
-        };
-        (place, deliver(feed, input, ended))
+            held: now.into_iter().map(|(_, piece)| piece).collect(),
+            input,
+            ended,
+            has_run: false,
+        }
     }
 
     /// Gives all terminals the size that ours has now.
@@ -232,7 +265,7 @@ impl Typed {
                 let mut commands = state.commands.values();
                 let named = commands.find(|command| command.name == *name);
                 let to = named.map(|command| command.to.clone());
-                if to.is_none() && !state.begun.contains(name) {
+                if to.is_none() {
                     state.held.push((name.clone(), text.clone()));
                 }
                 to.flatten()
@@ -293,23 +326,13 @@ impl Typed {
     }
 }
 
-/// Writes what arrives. Never resolves.
-async fn deliver(mut feed: Option<Feed>, mut input: mpsc::Receiver<Option<Vec<u8>>>, ended: bool) {
-    if ended {
-        feed = end(feed).await;
+/// Writes the piece, or the end of the input. None if the command reads no more.
+async fn write(feed: Option<Feed>, piece: Option<Vec<u8>>) -> Option<Feed> {
+    let mut feed = feed?;
+    match piece {
+        Some(bytes) => feed.write(&bytes).await.ok().map(|()| feed),
+        None => feed.end().await,
     }
-    while let Some(piece) = input.recv().await {
-        feed = match (feed, piece) {
-            (Some(mut feed), Some(bytes)) => feed.write(&bytes).await.ok().map(|()| feed),
-            (feed, None) => end(feed).await,
-            (None, Some(_)) => None,
-        };
-    }
-    std::future::pending::<()>().await;
-}
-
-async fn end(feed: Option<Feed>) -> Option<Feed> {
-    feed?.end().await
 }
 
 /// A read cannot be cancelled, so it has a thread, which is left behind at the end.
@@ -340,4 +363,31 @@ fn read_standard_input(is_typed: bool) -> io::Result<mpsc::Receiver<Vec<u8>>> {
             }
         })?;
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_no_process_could_read_is_for_the_next_attempt() {
+        let typed = Typed(Arc::new(Inner {
+            tty: Tty::Off,
+            reader: Reader::Named("b".to_owned()),
+            is_typed: true,
+            names: vec!["a".to_owned(), "b".to_owned()],
+            state: Mutex::default(),
+            begun: Notify::new(),
+            keyboard: Mutex::default(),
+        }));
+        let begin = || typed.begin("a", 0, true);
+        let types = async |text: &str| typed.route(format!("a: {text}").into_bytes()).await;
+        types("before").await;
+        let could_not_start = begin();
+        types("at the start").await;
+        drop(could_not_start);
+        types("in a pause").await;
+        let place = begin();
+        assert_eq!(place.held, [&b"before"[..], b"at the start", b"in a pause"]);
+    }
 }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::support::{Ended, Running, Sandbox, guarded, terminal};
+use crate::support::{Ended, Running, Sandbox, guarded, kill, terminal};
 
 /// `taskgroup` in the foreground of a terminal of its own, on which the test types.
 struct Session {
@@ -202,6 +203,45 @@ fn a_line_goes_to_the_command_that_it_names() {
             ended.out()
         );
     }
+}
+
+/// The first try of `b` is with the guard that `a` has left, which was killed meanwhile.
+#[test]
+fn what_is_typed_reaches_the_try_that_starts() {
+    let sandbox = Sandbox::new();
+    for fifo in ["guard", "go"] {
+        sandbox.fifo(fifo);
+    }
+    let file = sandbox.file(
+        "tasks.toml",
+        r#"
+[tasks.db]
+run = 'cat "$DIR/go"; echo up; exec sleep 100'
+service = true
+ready.line = "up"
+[tasks]
+a = 'echo $PPID > "$DIR/guard"'
+b = { run = 'read x; echo "got $x"', after = ["db"] }
+"#,
+    );
+    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let mut session = Session::start(&sandbox, &["-f", &file, "--stdin=b", "--json", &json]);
+    let guard = sandbox.pid("guard");
+    guarded("the end of a command and of its guard", move || {
+        let until = |path: &str, text: &str| {
+            while !std::fs::read_to_string(path).unwrap().contains(text) {
+                std::thread::yield_now();
+            }
+        };
+        until(&json, "\"event\":\"ended\"");
+        kill(guard, Signal::KILL).unwrap();
+        until(&format!("/proc/{guard}/stat"), ") Z ");
+    });
+    session.types("b: hello\n");
+    sandbox.tell("go");
+    let ended = session.ended();
+    ended.code(0);
+    assert!(ended.out().contains("b  | got hello\n"), "{}", ended.out());
 }
 
 #[test]
