@@ -26,4 +26,5 @@ mod support;
 mod tasks;
 mod terminal;
 mod torture;
+mod tutorial;
 mod usage;

@@ -77,3 +77,42 @@ mod command {}
 
 #[doc = include_str!("../../src/command-from.md")]
 mod command_from {}
+
+#[doc = include_str!("../../src/faq.md")]
+mod faq {}
+
+#[doc = include_str!("../../src/glossary.md")]
+mod glossary {}
+
+#[doc = include_str!("../../src/migrating.md")]
+mod migrating {}
+
+#[doc = include_str!("../../src/policies.md")]
+mod policies {}
+
+#[doc = include_str!("../../src/errors.md")]
+mod errors {}
+
+#[doc = include_str!("../../src/cleanup.md")]
+mod cleanup {}
+
+#[doc = include_str!("../../src/local.md")]
+mod local {}
+
+#[doc = include_str!("../../src/root.md")]
+mod root {}
+
+#[doc = include_str!("../../src/features.md")]
+mod features {}
+
+#[doc = include_str!("../../src/stability.md")]
+mod stability {}
+
+#[doc = include_str!("../../src/platforms.md")]
+mod platforms {}
+
+#[doc = include_str!("../../src/command-tutorial.md")]
+mod command_tutorial {}
+
+#[doc = include_str!("../../src/command-reference.md")]
+mod command_reference {}

@@ -1,4 +1,4 @@
-//! docs/proof/cases.md and docs/proof/command.md name tests that exist.
+//! docs/proof/cases.md, command.md and documents.md name tests that exist.
 
 use std::fs;
 use std::path::Path;
@@ -70,4 +70,32 @@ fn each_test_of_a_fault_of_the_command_is_in_its_file() {
     }
     assert!(wrong.is_empty(), "there is no such test: {wrong:#?}");
     assert!(tests > 50, "only {tests} tests are named");
+}
+
+#[test]
+fn each_check_of_a_fault_of_the_documents_is_there() {
+    let page = read("docs/proof/documents.md");
+    let steps = read(".ci/run");
+    let (mut checks, mut wrong) = (0, Vec::new());
+    for row in page.lines().filter(|line| line.ends_with(" |")) {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let cited = names(cell);
+        let is_head = cell == "check";
+        if cited.is_empty() && !is_head && !cell.starts_with("none: ") {
+            wrong.push(format!("no check: {row}"));
+        }
+        for cited in cited {
+            checks += 1;
+            let there = match (cited.strip_prefix(".ci/run "), cited.split_once(": ")) {
+                (Some(step), _) => steps.contains(&format!("step_{step}() {{")),
+                (None, Some((file, test))) => read(file).contains(&format!("fn {test}() {{")),
+                (None, None) => !read(cited).is_empty(),
+            };
+            if !there {
+                wrong.push(cited.to_owned());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "there is no such check: {wrong:#?}");
+    assert!(checks > 30, "only {checks} checks are named");
 }

@@ -68,24 +68,6 @@ fn no_code_is_skipped() {
     }
 }
 
-#[test]
-fn links_between_chapters_lead_somewhere() {
-    for chapter in chapters() {
-        for target in between(&read(&guide().join(&chapter)), "](", ")") {
-            let Some(file) = target
-                .split('#')
-                .next()
-                .filter(|file| file.ends_with(".md"))
-            else {
-                continue;
-            };
-            if !file.contains("://") {
-                assert!(guide().join(file).exists(), "{chapter} links to {target}");
-            }
-        }
-    }
-}
-
 /// The anchor that mdBook gives to a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().chars().filter_map(|c| match c {
@@ -117,29 +99,6 @@ fn section<'a>(page: &'a str, wanted: &str) -> Option<&'a str> {
         }
     }
     found.map(|(from, _)| &page[from..])
-}
-
-#[test]
-fn links_to_a_section_lead_to_a_heading() {
-    for chapter in chapters() {
-        let page = read(&guide().join(&chapter));
-        for target in between(&page, "](", ")") {
-            let Some((file, wanted)) = target.split_once('#') else {
-                continue;
-            };
-            if file.contains("://") || !(file.is_empty() || chapters().contains(file)) {
-                continue;
-            }
-            let there = match file {
-                "" => page.clone(),
-                file => read(&guide().join(file)),
-            };
-            assert!(
-                section(&there, wanted).is_some(),
-                "{chapter} links to {target}"
-            );
-        }
-    }
 }
 
 /// What the table of compared.md says of this library leads to code that is run.

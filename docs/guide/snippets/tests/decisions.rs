@@ -262,34 +262,6 @@ fn each_record_that_a_text_refers_to_exists() {
     assert!(references > 10, "only {references} references were found");
 }
 
-/// Links of the documents outside the guide lead to files that exist.
-#[test]
-fn links_lead_somewhere() {
-    let mut all = Vec::new();
-    texts(&root(), &mut all);
-    let mut links = 0;
-    for path in all
-        .iter()
-        .filter(|path| path.extension().is_some_and(|name| name == "md"))
-    {
-        let text = read(path);
-        for rest in text.split("](").skip(1) {
-            let Some((target, _)) = rest.split_once(')') else {
-                continue;
-            };
-            let file = target.split('#').next().unwrap_or_default();
-            let is_path = file.ends_with(".md") || file.ends_with('/') || file.ends_with(".toml");
-            if !is_path || file.contains("://") {
-                continue;
-            }
-            links += 1;
-            let there = path.parent().unwrap().join(file);
-            assert!(there.exists(), "{} links to {target}", path.display());
-        }
-    }
-    assert!(links > 50, "only {links} links were found");
-}
-
 #[test]
 fn the_checks_see_what_they_should() {
     let record = |head: &str| parse("0007-x.md", &format!("# 0007 X\n\n{head}\n\n## Context\n"));
