@@ -33,6 +33,10 @@ taskgroup-proof stress [--seconds S] [--seed N] [--only MODE] ...
 
 Everything at random from several threads and runtimes, with code that misbehaves; `stress --help` prints the options.
 
+taskgroup-proof prepare
+
+Installs what the oracles need: Trio, into a virtual environment below target/. The others do that on first use; tests do not.
+
 taskgroup-proof show JSON
 
 Runs one program, in the form that a difference is printed in, on the library and both oracles, and prints the traces.
@@ -65,6 +69,12 @@ fn run(args: &[String]) -> Result<bool, Error> {
             rules(&Options::parse(options)?).map(|()| true)
         }
         [command, options @ ..] if command == "soak" => soak(options),
+        [command] if command == "prepare" => {
+            for oracle in [Oracle::Trio, Oracle::Asyncio] {
+                println!("{oracle}: {}", version(oracle)?);
+            }
+            Ok(true)
+        }
         [command, json] if command == "show" => show(json).map(|()| true),
         [flag] if flag == "--help" || flag == "-h" => {
             println!("{USAGE}");

@@ -154,6 +154,17 @@ pub fn version(oracle: Oracle) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// What the oracle needs and this machine does not have yet. Installs nothing.
+pub fn missing(oracle: Oracle) -> Option<String> {
+    if let Err(error) = check_python() {
+        return Some(error.to_string());
+    }
+    (oracle == Oracle::Trio && !is_complete(&home())).then(|| {
+        "Trio is not installed: `cargo run -p taskgroup-proof -- prepare` puts it below target/"
+            .to_owned()
+    })
+}
+
 fn command(oracle: Oracle) -> Result<Command, Error> {
     let (python, script) = match oracle {
         Oracle::Trio => (environment()?, "trio_oracle.py"),
@@ -183,23 +194,31 @@ fn check_python() -> Result<(), Error> {
     }
 }
 
+/// The place of the virtual environment.
+fn home() -> PathBuf {
+    let root = here().parent().unwrap_or(here());
+    root.join("target").join("proof-python")
+}
+
+/// Whether the environment was made to its end, of the requirements of today.
+fn is_complete(home: &Path) -> bool {
+    std::fs::read_to_string(home.join(STAMP)).is_ok_and(|made_of| made_of == REQUIREMENTS)
+}
+
 /// The Python of a virtual environment under `target/` with the pinned Trio, created on first use.
 fn environment() -> Result<PathBuf, Error> {
     // The tests of one process wait here for the first one. If two processes create it, the last
     // rename counts.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let target = here().parent().unwrap_or(here()).join("target");
-    let home = target.join("proof-python");
+    let home = home();
     let python = home.join("bin").join("python");
-    let complete =
-        || std::fs::read_to_string(home.join(STAMP)).is_ok_and(|made_of| made_of == REQUIREMENTS);
-    if complete() {
+    if is_complete(&home) {
         return Ok(python);
     }
     check_python()?;
-    std::fs::create_dir_all(&target)?;
-    let fresh = target.join(format!("proof-python-{}", std::process::id()));
+    let fresh = home.with_file_name(format!("proof-python-{}", std::process::id()));
+    std::fs::create_dir_all(&fresh)?;
     step(
         "make a virtual environment",
         Command::new("python3")
@@ -223,13 +242,13 @@ fn environment() -> Result<PathBuf, Error> {
             .arg(requirements),
     )?;
     std::fs::write(fresh.join(STAMP), REQUIREMENTS)?;
-    if !complete() {
+    if !is_complete(&home) {
         // It has an older Trio, or is incomplete, or does not exist.
         let _ = std::fs::remove_dir_all(&home);
         let _ = std::fs::rename(&fresh, &home);
     }
     let _ = std::fs::remove_dir_all(&fresh);
-    if complete() {
+    if is_complete(&home) {
         Ok(python)
     } else {
         Err(format!("cannot put the Python environment at {}", home.display()).into())

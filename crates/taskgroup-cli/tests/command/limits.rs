@@ -1,6 +1,6 @@
 //! A run that reaches a limit of the machine goes on, with fewer commands at a time.
 
-use crate::support::{Running, Sandbox, guarded};
+use crate::support::{Running, Sandbox, guarded, skipped};
 
 /// Many more commands than fit below the hard limit.
 #[test]
@@ -121,7 +121,7 @@ fn with_few_processes(user: u32, commands: &[&str]) -> Option<std::process::Outp
     let output = command.args(commands).current_dir("/").output().ok()?;
     let err = String::from_utf8_lossy(&output.stderr);
     if err.contains("setpriv: ") || err.contains("prlimit: ") {
-        eprintln!("skipped: {err}");
+        skipped(&err);
         return None;
     }
     Some(output)

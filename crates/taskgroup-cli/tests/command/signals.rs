@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, kill, living, name};
+use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, kill, living, name, skipped};
 
 #[test]
 fn every_stop_signal_stops_all_commands_with_sigterm() {
@@ -157,7 +157,7 @@ fn signals_that_were_blocked_at_the_start_are_not() {
     for level in ["guard", "namespace", "cgroup"] {
         let sandbox = Sandbox::new();
         if sandbox.run(&["--contain", level, "true"]).code != Some(0) {
-            eprintln!("skipped: {level}");
+            skipped(level);
             continue;
         }
         sandbox.fifo("ready");
@@ -319,7 +319,7 @@ fn an_ignored_sigchld_hides_no_exit_code() {
         .stderr(Stdio::null())
         .status();
     if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this `env` has no --ignore-signal");
+        skipped("this `env` has no --ignore-signal");
         return;
     }
     let sandbox = Sandbox::new();

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Ended, Running, Sandbox};
+use crate::support::{Ended, Running, Sandbox, skipped};
 
 /// Runs a task that is a list of words, in the sandbox's folder.
 fn direct(sandbox: &Sandbox, words: &str, more: &str) -> Ended {
@@ -105,7 +105,7 @@ fn after(sandbox: &Sandbox, first: &str) -> Option<Ended> {
     let mut shell = sandbox.by_shell(&text);
     let ended = Running::of(shell.args(["run", "true"])).ended();
     if ended.err.contains("unshare failed") || ended.err.contains("permission denied") {
-        eprintln!("skipped: {}", ended.err);
+        skipped(&ended.err);
         return None;
     }
     Some(ended)

@@ -78,6 +78,13 @@ fn receive_signals() {
     }
 }
 
+/// Says that a test, or a part of it, is skipped because this machine lacks something. It goes past
+/// the capture of the test harness, which shows nothing of tests that pass.
+pub(crate) fn skipped(why: &str) {
+    let line = format!("skipped: {}\n", why.trim());
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// A folder that the commands see as `$DIR`.
 pub(crate) struct Sandbox(TempDir);
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::support::{Ended, Running, Sandbox, guarded, kill, terminal};
+use crate::support::{Ended, Running, Sandbox, guarded, kill, skipped, terminal};
 
 /// `taskgroup` in the foreground of a terminal of its own, on which the test types.
 struct Session {
@@ -75,7 +75,7 @@ fn a_command_that_asks_the_terminal_fails_at_once_and_is_named() {
     for level in ["guard", "namespace"] {
         let sandbox = Sandbox::new();
         if sandbox.run(&["--contain", level, "true"]).code != Some(0) {
-            eprintln!("skipped: {level}");
+            skipped(level);
             continue;
         }
         let args = ["--contain", level, "--names=ask,other", "--grace=1h"];

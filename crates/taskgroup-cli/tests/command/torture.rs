@@ -11,7 +11,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Ended, Running, Sandbox, guarded, kill};
+use crate::support::{Ended, Running, Sandbox, guarded, kill, skipped};
 
 /// Each reports through the FIFO of its name that it is running, and then does not end.
 const JOBS: [(&str, &str); 7] = [
@@ -335,7 +335,7 @@ fn levels() -> Vec<&'static str> {
     let allowed = |level: &&str| {
         let ended = Sandbox::new().run(&["--contain", level, "true"]);
         if ended.code != Some(0) {
-            eprintln!("skipped: {}", ended.err);
+            skipped(&ended.err);
         }
         ended.code == Some(0)
     };
@@ -556,6 +556,6 @@ fn a_level_that_is_not_to_be_had_is_refused() {
             assert!(err.contains("cgroup"), "{err}");
         }
         // Without root there are no privileges to drop, and nothing to refuse.
-        other => eprintln!("skipped: {other:?}"),
+        other => skipped(&format!("{other:?}")),
     }
 }
