@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use crate::support::{Ended, NEVER, Running, Sandbox, assert_gone, guarded, name, terminal};
+use crate::support::{
+    Ended, NEVER, Running, Sandbox, assert_gone, guarded, name, terminal, wait_for,
+};
 
 #[test]
 fn bytes_that_are_not_utf_8_pass_through() {
@@ -150,14 +152,9 @@ fn unread(args: &[&str], what: impl FnOnce(&Running)) -> Ended {
     command.args(["run", NEVER]).args(args);
     command.arg("echo $$ > \"$DIR/pid\"; exec yes");
     let running = Running::of(command.stdout(File::from(writer.try_clone().unwrap())));
-    guarded("a pipe that never fills", move || {
-        let writable = || {
-            let mut poll_fds = [PollFd::new(&writer, PollFlags::OUT)];
-            poll(&mut poll_fds, Some(&Timespec::default())).unwrap() > 0
-        };
-        while writable() {
-            std::thread::yield_now();
-        }
+    wait_for("a pipe that never fills", move || {
+        let mut poll_fds = [PollFd::new(&writer, PollFlags::OUT)];
+        poll(&mut poll_fds, Some(&Timespec::default())).unwrap() == 0
     });
     drop(command);
     let pgid = sandbox.pid("pid");

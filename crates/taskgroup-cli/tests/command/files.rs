@@ -5,24 +5,13 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Ended, NEVER, Running, Sandbox, guarded};
+use crate::support::{Ended, NEVER, Running, Sandbox, guarded, wait_for};
 use crate::{browser, chrome_trace};
-
-fn lines(sandbox: &Sandbox, name: &str) -> Vec<Value> {
-    let text = sandbox.read(name);
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn path(sandbox: &Sandbox, name: &str) -> String {
-    sandbox.path(name).into_os_string().into_string().unwrap()
-}
 
 #[test]
 fn json_tells_what_happens() {
     let sandbox = Sandbox::new();
-    let json = path(&sandbox, "json");
+    let json = sandbox.word("json");
     let ended = sandbox.run(&[
         "--json",
         &json,
@@ -33,7 +22,7 @@ fn json_tells_what_happens() {
         "true",
     ]);
     ended.code(1);
-    let lines = lines(&sandbox, "json");
+    let lines = sandbox.events("json");
     let events: Vec<&str> = lines
         .iter()
         .map(|line| line["event"].as_str().unwrap())
@@ -61,7 +50,7 @@ fn json_tells_what_happens() {
 #[test]
 fn junit_has_a_case_for_each_task() {
     let sandbox = Sandbox::new();
-    let junit = path(&sandbox, "junit.xml");
+    let junit = sandbox.word("junit.xml");
     sandbox
         .run(&[
             "--junit",
@@ -92,7 +81,7 @@ fn junit_has_a_case_for_each_task() {
 #[test]
 fn junit_has_both_streams_and_each_attempt() {
     let sandbox = Sandbox::new();
-    let junit = path(&sandbox, "junit.xml");
+    let junit = sandbox.word("junit.xml");
     let tasks = sandbox.file(
         "tasks.toml",
         r#"
@@ -147,7 +136,7 @@ backoff = "1ms"
 #[test]
 fn junit_is_xml_whatever_a_command_writes() {
     let sandbox = Sandbox::new();
-    let junit = path(&sandbox, "junit.xml");
+    let junit = sandbox.word("junit.xml");
     let text = r"printf 'x\357\277\276\357\277\277y\n' >&2; printf 'a\357\277\276b\n'; exit 1";
     let args = ["--junit", &junit, "--names=n\u{fffe}\u{ffff}", text];
     sandbox.run(&args).code(1);
@@ -161,12 +150,12 @@ fn junit_is_xml_whatever_a_command_writes() {
 #[test]
 fn json_has_the_attempts_and_both_streams() {
     let sandbox = Sandbox::new();
-    let json = path(&sandbox, "json");
+    let json = sandbox.word("json");
     let text = "echo out; echo err >&2; exit 3";
     sandbox
         .run(&["--json", &json, "--retries=1", "--backoff=1ms", text])
         .code(1);
-    let lines = lines(&sandbox, "json");
+    let lines = sandbox.events("json");
     let ended = lines.iter().find(|line| line["event"] == "ended").unwrap();
     for attempt in [ended, &ended["earlier"][0]] {
         assert_eq!(attempt["stdout"][0], "out");
@@ -179,7 +168,7 @@ fn json_has_the_attempts_and_both_streams() {
 #[test]
 fn a_joblog_has_the_columns_of_gnu_parallel() {
     let sandbox = Sandbox::new();
-    let log = path(&sandbox, "log");
+    let log = sandbox.word("log");
     let args = [
         "-k",
         "-j1",
@@ -212,7 +201,7 @@ fn a_joblog_has_the_columns_of_gnu_parallel() {
 #[test]
 fn results_are_in_a_folder() {
     let sandbox = Sandbox::new();
-    let folder = path(&sandbox, "results");
+    let folder = sandbox.word("results");
     let text = r#"printf 'a\000b'; echo "$TASKGROUP_ATTEMPT" >&2; [ "$TASKGROUP_ATTEMPT" = 2 ]"#;
     let args = [
         "--results",
@@ -255,7 +244,7 @@ fn results_are_in_a_folder() {
 }
 
 fn in_ci(sandbox: &Sandbox, name: &str, args: &[&str]) -> Ended {
-    let summary = path(sandbox, "summary");
+    let summary = sandbox.word("summary");
     let mut command = sandbox.command();
     command
         .env(name, "true")
@@ -386,7 +375,7 @@ fn colourful(sandbox: &Sandbox, flag: &str, file: &str) {
 #[test]
 fn a_trace_is_one() {
     let sandbox = Sandbox::new();
-    let file = path(&sandbox, "trace.json");
+    let file = sandbox.word("trace.json");
     colourful(&sandbox, "--trace", &file);
     let trace: Value = serde_json::from_str(&sandbox.read("trace.json")).unwrap();
     if let Err(fault) = chrome_trace::validate(&trace) {
@@ -516,7 +505,7 @@ fn chromium_opens_at_the_failure_and_takes_keys() {
 #[test]
 fn a_cause_ends_before_what_it_causes() {
     let sandbox = Sandbox::new();
-    let trace = path(&sandbox, "trace");
+    let trace = sandbox.word("trace");
     let names = "--names=culprit,victim";
     let args = [
         "--trace",
@@ -554,7 +543,7 @@ fn a_cause_ends_before_what_it_causes() {
 #[test]
 fn each_attempt_is_a_bar() {
     let sandbox = Sandbox::new();
-    let (page, trace) = (path(&sandbox, "page"), path(&sandbox, "trace"));
+    let (page, trace) = (sandbox.word("page"), sandbox.word("trace"));
     let args = [
         "--report",
         &page,
@@ -601,7 +590,7 @@ fn each_attempt_is_a_bar() {
 #[test]
 fn the_page_holds_everything_by_itself() {
     let sandbox = Sandbox::new();
-    let page = path(&sandbox, "page.html");
+    let page = sandbox.word("page.html");
     let tasks = r#"
 on-failure = "cancel"
 [groups.g.tasks.bad]
@@ -645,7 +634,7 @@ fn files_that_cannot_be_written_are_told_before_anything_runs() {
     sandbox.run(&["--results", "/dev/null/x", touch]).code(74);
     // Others are not touched by a run that is refused.
     let old = sandbox.file("old", "old\n");
-    let new = path(&sandbox, "new");
+    let new = sandbox.word("new");
     let args = [
         "--json",
         &old,
@@ -685,9 +674,9 @@ fn files_that_get_full_are_told_at_the_end() {
 fn one_file_under_two_names_is_refused() {
     let sandbox = Sandbox::new();
     let file = sandbox.file("file", "old\n");
-    let link = path(&sandbox, "link");
+    let link = sandbox.word("link");
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    let hard = path(&sandbox, "hard");
+    let hard = sandbox.word("hard");
     fs::hard_link(&file, &hard).unwrap();
     for other in [&link, &hard] {
         for flag in ["--junit", "--trace", "--report", "--joblog"] {
@@ -716,16 +705,14 @@ fn one_file_under_two_names_is_refused() {
 fn a_pipe_without_a_reader_keeps_no_signal_out() {
     let sandbox = Sandbox::new();
     sandbox.fifo("pipe");
-    let pipe = path(&sandbox, "pipe");
+    let pipe = sandbox.word("pipe");
     for flag in ["--json", "--junit", "--report", "--joblog"] {
         for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
             let mut running = sandbox.start(&[flag, &pipe, "touch \"$DIR/x\""]);
             let pid = running.child().id();
             // A thread of its own waits for the reader. By then the signals are caught.
-            guarded("opening in a thread", move || {
-                while !threads(pid).iter().any(|name| name == "open") {
-                    std::thread::yield_now();
-                }
+            wait_for("no thread opens it", move || {
+                threads(pid).iter().any(|name| name == "open")
             });
             running.signal(signal);
             running
@@ -786,7 +773,7 @@ fn a_pipe_gets_what_a_file_gets() {
     for flag in ["--json", "--junit", "--report", "--joblog"] {
         let name = &flag[2..];
         sandbox.fifo(name);
-        let pipe = path(&sandbox, name);
+        let pipe = sandbox.word(name);
         let running = sandbox.start(&[flag, &pipe, "--names=one", "true"]);
         let text = sandbox.hear(name);
         running.ended().code(0);
@@ -800,7 +787,7 @@ fn a_reader_that_reads_nothing_keeps_no_signal_out() {
     let sandbox = Sandbox::new();
     sandbox.fifo("pipe");
     sandbox.fifo("ready");
-    let pipe = path(&sandbox, "pipe");
+    let pipe = sandbox.word("pipe");
     // What is written when it ends is more than a pipe holds.
     let command = format!("{} echo x > \"$DIR/ready\"; sleep 100", ":;".repeat(50_000));
     let running = sandbox.start(&["--json", &pipe, NEVER, &command]);
@@ -816,7 +803,7 @@ fn a_reader_that_reads_nothing_keeps_no_signal_out() {
 #[test]
 fn a_resumed_run_does_what_was_not_done() {
     let sandbox = Sandbox::new();
-    let record = path(&sandbox, "record");
+    let record = sandbox.word("record");
     let commands = [
         "echo a >> \"$DIR/log\"",
         "[ -e \"$DIR/ok\" ]",

@@ -7,17 +7,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Ended, Running, Sandbox};
-
-fn map(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ended {
-    let mut command = sandbox.command();
-    let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
-    let mut stdin = running.child().stdin.take().unwrap();
-    // A reader that stops reading is no error.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    running.ended()
-}
+use crate::support::{Running, Sandbox};
 
 #[test]
 fn arguments_come_after_three_colons() {
@@ -31,25 +21,17 @@ fn arguments_come_after_three_colons() {
 
 #[test]
 fn lines_of_the_input_are_arguments_whatever_is_in_them() {
-    let ended = map(
-        &Sandbox::new(),
-        &["-j1", "printf '%s\\n'"],
-        b"a'b\n\n\xff $(x)\nlast",
-    );
+    let ended = Sandbox::new().map(&["-j1", "printf '%s\\n'"], b"a'b\n\n\xff $(x)\nlast");
     ended.code(0);
     assert_eq!(ended.out, b"a-b | a'b\nx | \xff $(x)\nlast | last\n");
-    let ended = map(
-        &Sandbox::new(),
-        &["-0", "-j1", "printf '%s.\\n' {}"],
-        b"two\nlines\0b\0",
-    );
+    let ended = Sandbox::new().map(&["-0", "-j1", "printf '%s.\\n' {}"], b"two\nlines\0b\0");
     ended.code(0);
     assert_eq!(ended.out(), "two-lines | two\ntwo-lines | lines.\nb | b.\n");
 }
 
 #[test]
 fn nothing_to_do_is_done() {
-    map(&Sandbox::new(), &["false"], b"").code(0);
+    Sandbox::new().map(&["false"], b"").code(0);
     Sandbox::new().verb("map", &["false", ":::"]).code(0);
 }
 
@@ -57,8 +39,7 @@ fn nothing_to_do_is_done() {
 fn a_failure_stops_the_reading_and_is_named() {
     let input: String = (0..100_000).map(|n| format!("{n}\n")).collect();
     let sandbox = Sandbox::new();
-    let ended = map(
-        &sandbox,
+    let ended = sandbox.map(
         &["-j2", "echo {} >> \"$DIR/log\"; [ {} != 5 ]"],
         input.as_bytes(),
     );
@@ -121,13 +102,14 @@ fn a_signal_ends_it_though_the_input_stays_open() {
 
 #[test]
 fn what_is_no_argument_is_told() {
-    let ended = map(&Sandbox::new(), &["-j1", "-k", "true"], b"a\nb\0c\nd\n");
+    let ended = Sandbox::new().map(&["-j1", "-k", "true"], b"a\nb\0c\nd\n");
     ended
         .code(1)
         .says("the input was not read to its end")
         .says("line 2 contains a NUL byte");
     let long = vec![b'x'; 1 << 20];
-    map(&Sandbox::new(), &["true"], &long)
+    Sandbox::new()
+        .map(&["true"], &long)
         .code(2)
         .says("nothing was run in")
         .says("longer than 131072 bytes");
@@ -168,7 +150,7 @@ fn a_here_document_gets_the_argument_or_is_refused() {
     map("echo $(( {} * 2 ))").code(2).says("as an expression");
     map("echo hi;").code(2).says("ends with an operator");
     // What is shown of the command has the argument, too.
-    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let json = sandbox.word("json");
     let args = ["--json", &json, "echo {} '{}' \"{}\"", ":::", "one two"];
     sandbox.verb("map", &args).code(0);
     let shown = r#""command":"echo 'one two' 'one two' \"one two\"""#;
@@ -202,11 +184,7 @@ fn a_killed_run_is_resumed_where_it_was() {
     sandbox.fifo("ready");
     let input: String = (1..=20).map(|n| format!("{n}\n")).collect();
     let input = sandbox.file("input", &input);
-    let record = sandbox
-        .path("record")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let record = sandbox.word("record");
     // The command is part of the comparison, so it stays the same: the gate is a file.
     let gated = "[ -e \"$DIR/open\" ] || [ {} != 8 ] || { echo x > \"$DIR/ready\"; sleep 100; }; echo {} >> \"$DIR/log\"";
     let begin = |flag: &str| {
@@ -237,8 +215,7 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
     let numbers = |range: &mut dyn Iterator<Item = u32>| range.collect::<Vec<u32>>();
     let input: String = (1..=20).map(|n| format!("{n}\n")).collect();
     let input = sandbox.file("input", &input);
-    let record = sandbox.path("record").into_os_string().into_string();
-    let record = record.unwrap();
+    let record = sandbox.word("record");
     // The text is the same in both runs. Otherwise it would be another command.
     let command = r#"cd "$DIR"; n={}
         gate() { [ ! -e open ]; }
@@ -257,11 +234,10 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
         logged
     };
     let recorded = || {
-        let text = sandbox.read("record");
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        let done = lines.filter(|line: &serde_json::Value| line["result"] == "succeeded");
+        let events = sandbox.events("record").into_iter();
+        let done = events.filter(|event| event["result"] == "succeeded");
         let mut done =
-            numbers(&mut done.map(|line| line["task"].as_str().unwrap().parse().unwrap()));
+            numbers(&mut done.map(|event| event["task"].as_str().unwrap().parse().unwrap()));
         done.sort_unstable();
         done
     };
@@ -287,7 +263,7 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
 
 #[test]
 fn the_input_of_a_command_is_not_the_input_of_map() {
-    let ended = map(&Sandbox::new(), &["-j1", "cat; echo {}"], b"1\n2\n");
+    let ended = Sandbox::new().map(&["-j1", "cat; echo {}"], b"1\n2\n");
     assert_eq!(ended.out(), "1 | 1\n2 | 2\n");
 }
 
@@ -295,11 +271,7 @@ fn the_input_of_a_command_is_not_the_input_of_map() {
 #[test]
 fn the_report_tells_for_which_argument_it_failed() {
     let sandbox = Sandbox::new();
-    let junit = sandbox
-        .path("junit")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let junit = sandbox.word("junit");
     let failing = "echo {}; case {} in b/*) exit 1 ;; esac";
     let flags = ["-k", "-j1", "--junit", &junit, failing];
     let files = ["a/Makefile", "b/Makefile", "c/Makefile"];
@@ -321,7 +293,7 @@ fn the_report_tells_for_which_argument_it_failed() {
         r#"<property name="argument" value="b/Makefile"/>"#,
         r#"<property name="command" value="echo b/Makefile; case b/Makefile"#,
     ]);
-    let ended = map(&sandbox, &flags, files.join("\n").as_bytes());
+    let ended = sandbox.map(&flags, files.join("\n").as_bytes());
     ended.code(1).says("FAILED b/Makefile: exit code 1");
     // A name is short, the argument is whole.
     let url = "https://example.com/a/b/c?and=on&and=on&and=on";
@@ -366,11 +338,7 @@ fn a_prefix_may_be_a_text() {
 #[test]
 fn a_resumed_map_may_have_other_arguments() {
     let sandbox = Sandbox::new();
-    let record = sandbox
-        .path("record")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let record = sandbox.word("record");
     let flags = ["-j1", "--resume", &record, "echo {}", ":::"];
     let run = |files: &[&str]| sandbox.verb("map", &[&flags[..], files].concat());
     assert_eq!(run(&["a/x"]).code(0).out(), "x | a/x\n");
@@ -380,7 +348,7 @@ fn a_resumed_map_may_have_other_arguments() {
 #[test]
 fn a_dry_run_shows_each_command() {
     let sandbox = Sandbox::new();
-    let ended = map(&sandbox, &["--dry-run", "touch \"$DIR/x\" {}"], b"a\nb\n");
+    let ended = sandbox.map(&["--dry-run", "touch \"$DIR/x\" {}"], b"a\nb\n");
     ended.code(0);
     assert_eq!(ended.out(), "touch \"$DIR/x\" a\ntouch \"$DIR/x\" b\n");
     assert!(!sandbox.path("x").exists());

@@ -1,21 +1,11 @@
 //! What users of xargs and GNU parallel type.
 
-use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Ended, NEVER, Running, Sandbox};
 
 fn map(args: &[&str]) -> Ended {
     Sandbox::new().verb("map", args)
-}
-
-fn fed(sandbox: &Sandbox, args: &[&str], input: &[u8]) -> Ended {
-    let mut command = sandbox.command();
-    let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
-    let mut stdin = running.child().stdin.take().unwrap();
-    stdin.write_all(input).unwrap();
-    drop(stdin);
-    running.ended()
 }
 
 /// What the commands printed, without their names.
@@ -159,8 +149,7 @@ fn files_have_a_line_for_each_argument() {
     assert_eq!(printed(&ended), ["x1", "x2"]);
     let ended = sandbox.verb("map", &["-j1", "echo {1} {2}", "::::", &one, &one]);
     assert_eq!(printed(&ended).len(), 4);
-    let ended = fed(
-        &sandbox,
+    let ended = sandbox.map(
         &["-j1", "echo {1}{2}", "::::", "-", ":::", "x", "y"],
         b"1\n2\n",
     );
@@ -175,11 +164,7 @@ fn files_have_a_line_for_each_argument() {
 #[test]
 fn lines_can_have_columns() {
     let sandbox = Sandbox::new();
-    let ended = fed(
-        &sandbox,
-        &["-j1", "--colsep=\\t", "echo {2} {1}"],
-        b"a b\tc\nd\n",
-    );
+    let ended = sandbox.map(&["-j1", "--colsep=\\t", "echo {2} {1}"], b"a b\tc\nd\n");
     assert_eq!(printed(&ended), ["c a b", " d"]);
     let ended = map(&["-j1", "--colsep=, ", "echo {1.} {2}", ":::", "x.y, z"]);
     assert_eq!(printed(&ended), ["x z"]);
@@ -234,7 +219,7 @@ fn a_run_can_halt_after_failures() {
         .says("because of --halt now,fail=2");
     // `soon` lets it end. The journal says when the failure is known.
     let sandbox = Sandbox::new();
-    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let json = sandbox.word("json");
     let command = "case {} in bad) exit 1 ;; late) echo late ;; good) \
                    until grep -q '\"result\":\"failed\"' \"$DIR/json\"; do sleep 0.01; done; \
                    echo end ;; esac";
@@ -453,7 +438,7 @@ fn commands_wait_for_room() {
 #[test]
 fn commands_are_started_with_a_delay() {
     let sandbox = Sandbox::new();
-    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let json = sandbox.word("json");
     let file = sandbox.file(
         "tasks.toml",
         "tasks.a = ':'\ntasks.b = ':'\ntasks.c = ':'\n",
@@ -467,11 +452,9 @@ fn commands_are_started_with_a_delay() {
     for (verb, args) in verbs {
         let ended = sandbox.verb(verb, &[&["--delay=300ms", "--json", &json], args].concat());
         ended.code(0);
-        let text = sandbox.read("json");
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        let started = lines.filter(|line: &serde_json::Value| line["event"] == "started");
+        let started = sandbox.events_of("json", "started").into_iter();
         let starts: Vec<f64> = started.map(|line| line["at"].as_f64().unwrap()).collect();
-        assert_eq!(starts.len(), 3, "{text}");
+        assert_eq!(starts.len(), 3, "{verb}");
         for (before, at) in starts.iter().enumerate() {
             assert!(*at >= 0.3 * before as f64, "{verb}: {starts:?}");
         }
@@ -567,11 +550,7 @@ fn commands_can_read_blocks_of_the_input() {
     let sandbox = Sandbox::new();
     let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
     // As much as it takes; the commands need not read all of it.
-    let ended = fed(
-        &sandbox,
-        &["-j2", "--pipe", "--block=1K", "cat"],
-        lines.as_bytes(),
-    );
+    let ended = sandbox.map(&["-j2", "--pipe", "--block=1K", "cat"], lines.as_bytes());
     ended.code(0);
     let mut numbers: Vec<u32> = printed(&ended)
         .iter()
@@ -579,36 +558,23 @@ fn commands_can_read_blocks_of_the_input() {
         .collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..1000));
-    let ended = fed(
-        &sandbox,
-        &["-j1", "--pipe", "-n400", "wc -l"],
-        lines.as_bytes(),
-    );
+    let ended = sandbox.map(&["-j1", "--pipe", "-n400", "wc -l"], lines.as_bytes());
     assert_eq!(ended.out(), "1 | 400\n2 | 400\n3 | 200\n");
     let long = "x".repeat(3 << 20) + "\n";
-    let ended = fed(
-        &sandbox,
-        &["--pipe", "head -c3; echo {#}"],
-        long.repeat(2).as_bytes(),
-    );
+    let ended = sandbox.map(&["--pipe", "head -c3; echo {#}"], long.repeat(2).as_bytes());
     let mut parts = printed(&ended);
     parts.sort_unstable();
     assert_eq!(parts, ["xxx1", "xxx2"]);
-    let ended = fed(
-        &sandbox,
+    let ended = sandbox.map(
         &["--pipe", "--keep-order", "-0", "-n1", "tr '\\0' .; echo"],
         b"a\0b\0",
     );
     assert_eq!(printed(&ended), ["a.", "b."]);
     // What was done is known by what was read.
-    let record = sandbox
-        .path("record")
-        .into_os_string()
-        .into_string()
-        .unwrap();
+    let record = sandbox.word("record");
     let args = ["-j1", "--pipe", "-n1", "--resume", &record, "cat"];
-    assert_eq!(printed(&fed(&sandbox, &args, b"a\nb\n")), ["a", "b"]);
-    assert_eq!(printed(&fed(&sandbox, &args, b"a\nc\nb\n")), ["c"]);
+    assert_eq!(printed(&sandbox.map(&args, b"a\nb\n")), ["a", "b"]);
+    assert_eq!(printed(&sandbox.map(&args, b"a\nc\nb\n")), ["c"]);
     let wrong: [(&[&str], &str); 3] = [
         (&["--pipe", "wc {}"], "it reads its standard input"),
         (&["--pipe", "wc", ":::", "a"], "cannot be used with"),

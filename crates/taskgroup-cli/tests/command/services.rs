@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::thread;
 
 use rustix::process::Signal;
-use serde_json::Value;
 use tokio::net::TcpSocket;
 use tokio::runtime::Builder;
 
@@ -460,20 +459,11 @@ fn what_is_named_brings_its_services() {
         json.to_str().unwrap(),
     ]);
     ended.code(0);
-    let events: Vec<Value> = sandbox
-        .read("json")
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let ready: Vec<&Value> = events
-        .iter()
-        .filter(|event| event["event"] == "ready")
-        .collect();
+    let ready = sandbox.events_of("json", "ready");
     assert_eq!(ready.len(), 1);
     assert_eq!(ready[0]["task"], "db");
-    let served = events
-        .iter()
-        .find(|event| event["event"] == "ended" && event["task"] == "db");
+    let mut ended = sandbox.events_of("json", "ended").into_iter();
+    let served = ended.find(|event| event["task"] == "db");
     assert_eq!(served.unwrap()["result"], "succeeded");
 }
 

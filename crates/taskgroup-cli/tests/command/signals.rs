@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone, guarded, kill, living, name, skipped};
+use crate::support::{NEVER, Running, Sandbox, assert_gone, kill, living, name, skipped, wait_for};
 
 #[test]
 fn every_stop_signal_stops_all_commands_with_sigterm() {
@@ -183,14 +183,6 @@ fn state(pid: i32) -> char {
     stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
 }
 
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool + Send + 'static) {
-    guarded(what, move || {
-        while !holds() {
-            std::thread::yield_now();
-        }
-    });
-}
-
 /// Ctrl-Z and `fg`, as a shell with job control brings them about.
 #[test]
 fn a_suspended_run_suspends_its_commands_and_its_clocks() {
@@ -258,27 +250,6 @@ fn a_run_that_could_not_be_continued_is_not_suspended() {
     kill(runner, Signal::TSTP).unwrap();
     sandbox.tell("go");
     running.ended().code(0);
-}
-
-#[test]
-fn a_file_that_is_a_fifo_without_a_reader_keeps_no_signal_out() {
-    let sandbox = Sandbox::new();
-    sandbox.fifo("journal");
-    let journal = sandbox.path("journal");
-    let mut command = sandbox.command();
-    command.arg("run").arg("--json").arg(&journal).arg("true");
-    let mut running = Running::of(&mut command);
-    let threads = format!("/proc/{}/task", running.child().id());
-    // Some systems do not show where a thread waits. Then the signal comes earlier.
-    if std::fs::read_to_string("/proc/self/wchan").is_ok_and(|wait| wait != "0") {
-        wait_for("the FIFO is not opened", move || {
-            let threads = std::fs::read_dir(&threads).unwrap().flatten();
-            let mut waits = threads.map(|thread| thread.path().join("wchan"));
-            waits.any(|path| std::fs::read_to_string(path).is_ok_and(|w| w.contains("partner")))
-        });
-    }
-    running.signal(Signal::TERM);
-    running.ended().code(143);
 }
 
 #[test]

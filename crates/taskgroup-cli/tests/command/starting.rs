@@ -129,7 +129,7 @@ fn a_missing_proc_or_dev_null_is_named() {
 #[test]
 fn commands_are_started_in_the_order_given() {
     let sandbox = Sandbox::new();
-    let json = sandbox.path("json").into_os_string().into_string().unwrap();
+    let json = sandbox.word("json");
     let file: String = (0..20).map(|n| format!("tasks.t{n} = 'true'\n")).collect();
     let file = sandbox.file("tasks.toml", &file);
     let verbs: [(&str, &[&str]); 4] = [
@@ -141,9 +141,7 @@ fn commands_are_started_in_the_order_given() {
     for (verb, args) in verbs {
         let args = [&["--json", &json], args].concat();
         sandbox.verb(verb, &args).code(0);
-        let text = sandbox.read("json");
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        let started = lines.filter(|line: &serde_json::Value| line["event"] == "started");
+        let started = sandbox.events_of("json", "started").into_iter();
         let ids: Vec<u64> = started.map(|line| line["id"].as_u64().unwrap()).collect();
         assert!(ids.iter().copied().eq(0..20), "{args:?}: {ids:?}");
     }

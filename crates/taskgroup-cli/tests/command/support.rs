@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Nothing here takes this long unless it hangs.
@@ -34,6 +35,15 @@ pub(crate) fn guarded<T: Send + 'static>(
     result
         .recv_timeout(HANG)
         .unwrap_or_else(|_| panic!("hangs: {what}"))
+}
+
+/// Waits until `holds` returns true, and panics when that never happens.
+pub(crate) fn wait_for(never: &str, mut holds: impl FnMut() -> bool + Send + 'static) {
+    guarded(never, move || {
+        while !holds() {
+            thread::yield_now();
+        }
+    });
 }
 
 pub(crate) fn kill(pid: i32, signal: Signal) -> rustix::io::Result<()> {
@@ -166,7 +176,38 @@ impl Sandbox {
     /// Writes a file of the sandbox, and returns its path.
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).unwrap();
+        self.word(name)
+    }
+
+    /// A path as a word of a command line.
+    pub(crate) fn word(&self, name: &str) -> String {
         self.path(name).into_os_string().into_string().unwrap()
+    }
+
+    /// `taskgroup map args…`, which reads the input, from start to end.
+    pub(crate) fn map(&self, args: &[&str], input: &[u8]) -> Ended {
+        let mut command = self.command();
+        let mut running = Running::of(command.arg("map").args(args).stdin(Stdio::piped()));
+        let mut stdin = running.child().stdin.take().unwrap();
+        // A reader that stops reading is no error.
+        let _ = stdin.write_all(input);
+        drop(stdin);
+        running.ended()
+    }
+
+    /// The lines of a file of events.
+    pub(crate) fn events(&self, name: &str) -> Vec<Value> {
+        let text = self.read(name);
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The events of that kind.
+    pub(crate) fn events_of(&self, name: &str, kind: &str) -> Vec<Value> {
+        let mut events = self.events(name);
+        events.retain(|line| line["event"] == kind);
+        events
     }
 
     pub(crate) fn read(&self, name: &str) -> String {

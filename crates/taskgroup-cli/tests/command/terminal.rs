@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::support::{Ended, Running, Sandbox, guarded, kill, skipped, terminal};
+use crate::support::{Ended, Running, Sandbox, guarded, kill, skipped, terminal, wait_for};
 
 /// `taskgroup` in the foreground of a terminal of its own, on which the test types.
 struct Session {
@@ -40,16 +40,9 @@ impl Session {
     /// Waits until what is typed is shown, or not.
     fn shows_what_is_typed(&self, shown: bool) {
         let terminal = self.terminal.try_clone().unwrap();
-        guarded("the settings of the terminal", move || {
-            let shows = || {
-                tcgetattr(&terminal)
-                    .unwrap()
-                    .local_modes
-                    .contains(LocalModes::ECHO)
-            };
-            while shows() != shown {
-                std::thread::yield_now();
-            }
+        wait_for("the settings of the terminal", move || {
+            let modes = tcgetattr(&terminal).unwrap().local_modes;
+            modes.contains(LocalModes::ECHO) == shown
         });
     }
 

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Ended, Running, Sandbox, guarded, kill, skipped};
+use crate::support::{Ended, Running, Sandbox, kill, skipped, wait_for};
 
 /// Each reports through the FIFO of its name that it is running, and then does not end.
 const JOBS: [(&str, &str); 7] = [
@@ -296,10 +296,8 @@ fn assert_nobody_is_left(what: &str, sandbox: &Sandbox, runner_was_killed: bool)
     if runner_was_killed {
         // The guards have the grace to end them.
         let folder = folder.clone();
-        guarded(&format!("{what}: a process stays"), move || {
-            while !left_over(&folder).is_empty() {
-                std::thread::yield_now();
-            }
+        wait_for(&format!("{what}: a process stays"), move || {
+            left_over(&folder).is_empty()
         });
     }
     assert_eq!(left_over(&folder), [0; 0], "{what}");
@@ -320,12 +318,13 @@ fn check(level: &str, names: &[&str], event: Happens, shape: Shape) -> Ended {
     assert_nobody_is_left(&what, &sandbox, killed);
     if level == "cgroup" && !event.by_the_clock() {
         let cgroups = sandbox.read("cgroups");
-        guarded(&format!("{what}: a cgroup stays"), move || {
-            while killed && !cgroups_of(&cgroups).is_empty() {
-                std::thread::yield_now();
-            }
-            assert_eq!(cgroups_of(&cgroups), [""; 0], "{event:?}");
-        });
+        if killed {
+            let cgroups = cgroups.clone();
+            wait_for(&format!("{what}: a cgroup stays"), move || {
+                cgroups_of(&cgroups).is_empty()
+            });
+        }
+        assert_eq!(cgroups_of(&cgroups), [""; 0], "{event:?}");
     }
     ended
 }
@@ -510,10 +509,8 @@ fn cgroups_of(names: &str) -> Vec<String> {
 fn remove_cgroups(names: &str) {
     for path in cgroups_of(names) {
         // Killed processes take a while to end.
-        guarded("a cgroup stays in use", move || {
-            while fs::remove_dir(&path).is_err() {
-                std::thread::yield_now();
-            }
+        wait_for("a cgroup stays in use", move || {
+            fs::remove_dir(&path).is_ok()
         });
     }
 }
