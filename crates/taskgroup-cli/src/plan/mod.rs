@@ -349,16 +349,16 @@ impl Command {
         }
     }
 
-    /// In one line, for people.
+    /// For people, who can read all of it.
     pub(crate) fn shown(&self) -> String {
+        self.text().to_string_lossy().into_owned()
+    }
+
+    /// As one would type it.
+    pub(crate) fn text(&self) -> OsString {
         match self {
-            Command::Shell(shown) | Command::Filled { shown, .. } => {
-                shown.to_string_lossy().into_owned()
-            }
-            Command::Direct(argv) => {
-                let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
-                words.join(" ")
-            }
+            Command::Shell(text) | Command::Filled { shown: text, .. } => text.clone(),
+            Command::Direct(argv) => argv.join(OsStr::new(" ")),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
@@ -19,7 +20,7 @@ use crate::exit::Exit;
 use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
-use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, Total, Work};
+use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work};
 use crate::run::Run;
 use crate::typed::Reader;
 use crate::{man, process, report};
@@ -94,13 +95,10 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let total = Some(plan.tasks.len() as u64);
     root.halt = halt.map(|halt| Halt { total, ..halt });
     if common.dry_run {
-        return print(
-            match from_file {
-                true => file::tree(&plan),
-                false => commands(&plan),
-            }
-            .as_bytes(),
-        );
+        return print(&match from_file {
+            true => file::tree(&plan).into_bytes(),
+            false => commands(&plan),
+        });
     }
     execute(
         Run {
@@ -189,12 +187,14 @@ fn place(verb: &str, file: Option<PathBuf>) -> Place {
 }
 
 /// The commands, one to a line, as a shell takes them.
-fn commands(plan: &Plan) -> String {
-    let commands = plan
-        .tasks
-        .iter()
-        .map(|task| task.work.command.shown() + "\n");
-    commands.collect()
+fn commands(plan: &Plan) -> Vec<u8> {
+    plan.tasks.iter().flat_map(line).collect()
+}
+
+fn line(task: &TaskSpec) -> Vec<u8> {
+    let mut line = task.work.command.text().into_vec();
+    line.push(b'\n');
+    line
 }
 
 fn map(raw: &MapArgs) -> Exit {
@@ -262,7 +262,7 @@ fn map(raw: &MapArgs) -> Exit {
 fn print_commands(source: Source) -> Exit {
     let mut ended = Exit::Success;
     let read = source.each(&mut |task| {
-        ended = print((task.work.command.shown() + "\n").as_bytes());
+        ended = print(&line(&task));
         ended == Exit::Success
     });
     match read {

@@ -176,6 +176,10 @@ fn arguments_need_not_be_utf_8() {
     let ended = Sandbox::new().verb("map", &[&args[..], &[argument]].concat());
     ended.code(0);
     assert_eq!(ended.out, b"a | <\xff a>\n");
+    let args = ["--dry-run", "printf '<%s>' {}", ":::"].map(OsString::from);
+    let argument = OsString::from_vec(b"\xff a".to_vec());
+    let ended = Sandbox::new().verb("map", &[&args[..], &[argument]].concat());
+    assert_eq!(ended.code(0).out, b"printf '<%s>' '\xff a'\n");
 }
 
 #[test]

@@ -447,6 +447,28 @@ fn faults_are_shown_where_they_are() {
     }
 }
 
+#[test]
+fn what_a_file_says_is_shown_without_control_characters() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file(
+        "t.toml",
+        "tasks.a = { run = [\"\\u001b[31m\", \"x\"], cwd = \"\\u001b\", shell = \"\\u0007\" }\n\
+         tasks.b = { run = \"\\u0007\\ny\", shell = \"\\u001b -c\", after = [\"a\"] }\n",
+    );
+    for args in [&["check", &file][..], &["list", "-f", &file]] {
+        let ended = sandbox.verb(args[0], &args[1..]);
+        let all = format!("{}{}", ended.code(0).out(), ended.err);
+        assert!(
+            all.contains("\\u{1b}[31m x") && all.contains("\\u{7} y"),
+            "{all}"
+        );
+        assert!(
+            !all.contains(|c: char| c.is_control() && c != '\n'),
+            "{all}"
+        );
+    }
+}
+
 /// What a task before it could make may be missing.
 #[test]
 fn check_warns_of_a_folder_that_is_missing() {

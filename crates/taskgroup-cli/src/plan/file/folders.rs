@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::{self, PathBuf};
 
+use crate::output::one_line;
 use crate::plan::{Plan, TaskSpec};
 
 /// The most names in one warning.
@@ -55,7 +56,7 @@ fn warning(folder: &PathBuf, tasks: &[&str]) -> String {
     let shown = path::absolute(folder).unwrap_or_else(|_| folder.clone());
     format!(
         "warning: the `cwd` of {names} {what}: {}; nothing that comes before could make it",
-        shown.display()
+        one_line(&shown.to_string_lossy())
     )
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use humantime::format_duration;
 
+use crate::output::one_line;
 use crate::plan::{
     Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, WhenOneEnds, Work,
 };
@@ -43,7 +44,7 @@ pub(crate) fn list(plan: &Plan) -> String {
         rows.push(match node {
             Node::Task(id) => {
                 let task = &plan.tasks[id];
-                let command = || task.work.command.shown().replace('\n', " ");
+                let command = || command(task);
                 let about = task.description.clone().unwrap_or_else(command);
                 (task.name.clone(), about)
             }
@@ -123,14 +124,19 @@ fn of_task(plan: &Plan, task: &TaskSpec) -> String {
         Some(OnFailure::Ignore) => words.push("on failure ignore".to_owned()),
     }
     if task.work.shell != Shell::default() && matches!(task.work.command, Command::Shell(..)) {
-        words.push(format!("by {}", task.work.shell.shown()));
+        words.push(format!("by {}", one_line(&task.work.shell.shown())));
     }
     if let Some(cwd) = &task.work.cwd {
-        words.push(format!("in {}", cwd.display()));
+        words.push(format!("in {}", one_line(&cwd.to_string_lossy())));
     }
     words.extend(cleanup(&task.work.cleanup));
-    let command = task.work.command.shown().replace('\n', " ");
-    format!("{}: {command}{}", short(&task.name), bracketed(&words))
+    let name = short(&task.name);
+    format!("{name}: {}{}", command(task), bracketed(&words))
+}
+
+/// In one line, without what a terminal would obey.
+fn command(task: &TaskSpec) -> String {
+    one_line(&task.work.command.shown().replace('\n', " "))
 }
 
 fn after(plan: &Plan, after: &[Node]) -> Option<String> {
