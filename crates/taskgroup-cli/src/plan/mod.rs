@@ -25,7 +25,7 @@ use crate::process::{Start, Stdio};
 pub(crate) use halt::Halt;
 pub(crate) use options::{FileSpec, Overrides, Room, RunOptions};
 pub(crate) use select::Unknown;
-pub(crate) use service::{Ready, Restart, RestartOn, Service, Url};
+pub(crate) use service::{Ready, Restart, RestartOn, Service, Url, is_host};
 pub(crate) use shell::Shell;
 
 /// The work: a tree of groups with tasks as its leaves.
@@ -304,9 +304,11 @@ impl Work {
 
     /// Where it runs, if not in the folder of the runner.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
-        match (&self.base, &self.cwd) {
+        // A matrix may have filled in nothing.
+        let cwd = self.cwd.as_ref().filter(|cwd| !cwd.as_os_str().is_empty());
+        match (&self.base, cwd) {
             (Some(base), Some(cwd)) => Some(base.join(cwd)),
-            (one, other) => one.as_ref().or(other.as_ref()).cloned(),
+            (base, cwd) => base.as_ref().or(cwd).cloned(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Services: commands that run until nothing needs them any longer.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -82,20 +83,37 @@ impl Url {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
         };
-        if host.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(expected());
         }
         // `[::1]` has colons, too.
-        let end = host.rfind(']').map_or(host, |end| &host[end..]);
-        let host = match end.rsplit_once(':') {
-            Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
-            Some(_) => return Err(expected()),
-            None => format!("{host}:80"),
+        let name = host.rfind(']').map_or(0, |end| end + 1);
+        let (name, port) = match host[name..].find(':') {
+            Some(colon) => (&host[..name + colon], &host[name + colon + 1..]),
+            None => (host, "80"),
         };
+        if !is_host(name) || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err(expected());
+        }
         Ok(Url {
-            host,
+            host: format!("{name}:{port}"),
             path: path.to_owned(),
         })
+    }
+}
+
+/// Whether this can be the name or the address of a host. An address with colons is in brackets in
+/// a URL.
+pub(crate) fn is_host(text: &str) -> bool {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match inner.unwrap_or(text) {
+        address if address.contains(':') => address.parse::<Ipv6Addr>().is_ok(),
+        name => {
+            let is_odd = |c: char| c.is_whitespace() || c.is_control() || "[]/?#@".contains(c);
+            inner.is_none() && !name.is_empty() && !name.contains(is_odd)
+        }
     }
 }
 
@@ -121,6 +139,17 @@ mod tests {
             "http:///x",
             "http://a b/",
             "http://a:x/",
+            "http://a:0/",
+            "http://a:1:2/",
+            "http://:80/",
+            "http://[::1",
+            "http://[::1/",
+            "http://]:80/",
+            "http://[a]/",
+            "http://::1/x",
+            "http://[::1]x/",
+            "http://user@a/",
+            "http://a?x=1",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }

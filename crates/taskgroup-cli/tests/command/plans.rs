@@ -478,6 +478,16 @@ after = ["build"]
     let ended = deep(&sandbox, &["run", "-t", "build/x,no-b"]);
     assert!(ended.out().starts_with("build/x,no-b "), "{}", ended.out());
     assert_eq!(ended.out().lines().count(), 2);
+    // A folder that a value leaves out is the one around.
+    sandbox.file(
+        "taskgroup.toml",
+        "[tasks.t]\nrun = 'pwd'\ncwd = '${d}'\nmatrix.d = ['', '/']\n",
+    );
+    let mut command = sandbox.command();
+    let ended = Running::of(command.arg("run").current_dir(sandbox.path(""))).ended();
+    let here = sandbox.path("").canonicalize().unwrap();
+    let out = ended.code(0).out();
+    assert!(out.contains(&format!("| {}\n", here.display())), "{out}");
     // A fault is told once, though there are four tasks.
     sandbox.file("taskgroup.toml", &file.replace("cleanup", "cleenup"));
     let ended = deep(&sandbox, &["run"]);

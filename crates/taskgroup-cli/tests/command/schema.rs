@@ -211,6 +211,11 @@ const FILES: &[(&str, bool)] = &[
         false,
     ),
     ("tasks.a = { run = 'x', jobs = 1 }\n", false),
+    ("cwd = ''\ntasks.a = 'x'\n", false),
+    (
+        "tasks.a = { run = 'x', service = true, ready.port = 'x y:5' }\n",
+        false,
+    ),
 ];
 
 #[test]

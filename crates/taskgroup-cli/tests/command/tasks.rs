@@ -409,11 +409,36 @@ fn faults_are_shown_where_they_are() {
         ),
         (
             "[groups.g.tasks.a]\nrun='x'\nmatrix = { x = [[1]] }",
-            &["expected a string, a number, `true` or `false`, found a list"],
+            &["expected a string, a number, `true` or `false`, found the list [1]"],
         ),
         (
             "[tasks.a]\nrun='x'\nmatrix = { 'x-y' = [1] }",
             &["the name of a variable, with letters", "tasks.toml:3:12"],
+        ),
+        (
+            "depth = 1\ntasks.a='x'",
+            &["valid keys of the file: `shell`"],
+        ),
+        (
+            "jobs = 4294967296\ntasks.a='x'",
+            &["expected a whole number from 1 to 4294967295"],
+        ),
+        (
+            "tasks.a = { run = 'x', retries = -1 }",
+            &["expected a whole number, 0 or more, found the number -1"],
+        ),
+        (
+            "tasks.a = ['x', 1, \"\\u0000\", [], {}, 5]",
+            &["found the list [\"x\", 1, \"\\0\", […], …]"],
+        ),
+        ("tasks.a.run = []", &["found an empty list"]),
+        (
+            "[tasks.a]\nrun='x'\nenv = { \"A\\u0000\" = '' }",
+            &["a name must not be empty or contain `=` or NUL"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\ncwd = ''",
+            &["expected the path of a folder; \".\" is the one around"],
         ),
         (
             "[tasks.a]\nrun='x'\nenv = { A = '$HOME' }",
@@ -544,9 +569,30 @@ fn all_faults_are_told_at_once() {
         .says("invalid value for `run`");
 }
 
+/// A generator may repeat a mistake many times.
+#[test]
+fn many_faults_are_counted() {
+    let many = |line: fn(usize) -> String| (0..2000).map(line).collect::<String>();
+    let texts = [
+        many(|n| format!("tasks.t{n} = {{ run = 'x', after = ['{n}'] }}\n")),
+        many(|n| format!("tasks.t{n} = {{ run = 'x', x = 1 }}\n")),
+    ];
+    for text in texts {
+        let ended = run(&Sandbox::new(), &text);
+        ended.code(2).says("error: 1900 more errors in ");
+        assert_eq!(ended.err.matches("error: ").count(), 101, "{}", ended.err);
+    }
+}
+
 #[test]
 fn unreadable_files_are_told() {
     let sandbox = Sandbox::new();
+    let file = std::fs::File::create(sandbox.path("large")).unwrap();
+    file.set_len((16 << 20) + 1).unwrap();
+    sandbox
+        .run(&["-f", &sandbox.word("large")])
+        .code(2)
+        .says("it is larger than 16 MiB");
     sandbox
         .run(&["-f", "/nowhere.toml"])
         .code(2)

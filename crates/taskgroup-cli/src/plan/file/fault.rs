@@ -47,6 +47,9 @@ pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     (distance <= 1 + nearest.chars().count() / 3).then_some(nearest)
 }
 
+/// The most errors of a file that are shown. More come from one mistake, or from a generator.
+pub(super) const MOST: usize = 100;
+
 pub(super) fn render(path: &str, text: &str, faults: &[Fault], coloured: bool) -> String {
     let renderer = if coloured {
         Renderer::styled()
@@ -54,7 +57,7 @@ pub(super) fn render(path: &str, text: &str, faults: &[Fault], coloured: bool) -
         Renderer::plain()
     };
     let mut out = String::new();
-    for fault in faults {
+    for fault in faults.iter().take(MOST) {
         let marks = std::iter::once(
             AnnotationKind::Primary
                 .span(within(text, &fault.span))
@@ -74,6 +77,9 @@ pub(super) fn render(path: &str, text: &str, faults: &[Fault], coloured: bool) -
         }
         out.push_str(&renderer.render(&groups));
         out.push_str("\n\n");
+    }
+    if let Some(more @ 1..) = faults.len().checked_sub(MOST) {
+        out.push_str(&format!("error: {more} more errors in {path}\n"));
     }
     out
 }

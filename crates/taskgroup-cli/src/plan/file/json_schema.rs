@@ -86,6 +86,7 @@ fn form(form: Form) -> Value {
         Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
         Form::Jobs => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         Form::Text => json!({ "type": "string" }),
+        Form::Folder => json!({ "type": "string", "pattern": "." }),
         Form::Shell => json!({ "allOf": [{ "$ref": "#/definitions/command" }] }),
         Form::Env => json!({
             "type": "object",

@@ -27,6 +27,8 @@ pub(crate) enum Form {
     /// One or more.
     Jobs,
     Text,
+    /// A path that is not empty.
+    Folder,
     Shell,
     Env,
     OnFailure,
@@ -159,7 +161,7 @@ pub(crate) const KEYS: [Key; 24] = [
     key(
         "cwd",
         Of::Both,
-        Form::Text,
+        Form::Folder,
         "The folder in which commands run, below that of the enclosing group. The file's own \
          folder is the first one.",
     ),

@@ -84,7 +84,7 @@ impl Place {
     }
 
     fn bytes(&self) -> io::Result<Vec<u8>> {
-        let too_large = || io::Error::other("it is too large");
+        let too_large = || io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20));
         let mut bytes = Vec::new();
         match self {
             Place::Stdin => io::stdin()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fault::{Fault, nearest};
+use super::fault::{Fault, MOST, nearest};
 use super::schema::{Raw, Wait};
 use crate::plan::{Node, Plan, Policy};
 
@@ -43,6 +43,8 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
                 }
                 edges[number(&plan, wait.waiter)].push((node, index));
             }
+            // To look for a near name takes long.
+            None if faults.len() >= MOST => faults.push(Fault::new(wait.span.clone(), "", "")),
             None => faults.push(unknown(&plan, wait)),
         }
     }

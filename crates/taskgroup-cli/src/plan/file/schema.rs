@@ -13,11 +13,11 @@ use super::expand::expand;
 use super::fault::Fault;
 use super::matrix::{Combination, combinations};
 use super::table::{
-    Table, command, count, duration, flag, invalid, jobs, line, longer_than_zero, one_of, port,
-    shell, text, url, words, wrong,
+    Table, command, count, duration, flag, folder, invalid, jobs, line, longer_than_zero, one_of,
+    port, shell, text, url, words, wrong,
 };
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Ready, Restart, RestartOn, Retry,
+    Command, GroupSpec, Node, OnFailure, Overrides, Plan, ROOT, Ready, Restart, RestartOn, Retry,
     Service, Shell, TaskSpec, Work,
 };
 
@@ -155,7 +155,8 @@ impl Reader<'_> {
                 self.child(key, id, child, span, value, &inherited);
             }
         }
-        table.finish("a group", self.faults);
+        let what = if id == ROOT { "the file" } else { "a group" };
+        table.finish(what, self.faults);
     }
 
     fn child(
@@ -544,7 +545,7 @@ impl Reader<'_> {
             to.cleanup_timeout = Some(limit);
         }
         to.obey(self.around.overrides);
-        if let Some(cwd) = table.read("cwd", faults, text) {
+        if let Some(cwd) = table.read("cwd", faults, folder) {
             to.cwd = Some(match &to.cwd {
                 Some(around) => around.join(cwd),
                 None => PathBuf::from(cwd),
@@ -568,7 +569,7 @@ impl Reader<'_> {
         };
         for (name, span, value) in Table::new(table).entries() {
             if name.is_empty() || name.contains(['=', '\0']) {
-                let label = "a name must not be empty or contain `=`";
+                let label = "a name must not be empty or contain `=` or NUL";
                 self.faults
                     .push(Fault::new(span, "not a valid variable name", label));
                 continue;

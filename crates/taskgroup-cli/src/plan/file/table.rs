@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
 use super::keys::from_elsewhere;
-use crate::plan::{Command, Shell, Url};
+use crate::plan::{Command, Shell, Url, is_host};
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -102,15 +102,43 @@ pub(super) fn invalid(key: &str, there: Range<usize>, label: impl Into<String>) 
     Fault::new(there, format!("invalid value for `{key}`"), label)
 }
 
+/// The most characters of a string, and values of a list, that a message shows.
+const SHOWN_OF_TEXT: usize = 60;
+const SHOWN_OF_LIST: usize = 4;
+
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("the string {text:?}"),
+        DeValue::String(_) => format!("the string {}", brief(value)),
         DeValue::Integer(number) => format!("the number {number}"),
         DeValue::Float(number) => format!("the number {number}"),
         DeValue::Boolean(value) => format!("`{value}`"),
         DeValue::Datetime(_) => "a date".to_owned(),
-        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Array(list) if list.is_empty() => "an empty list".to_owned(),
+        DeValue::Array(list) => {
+            let values = list.iter().take(SHOWN_OF_LIST);
+            let mut values: Vec<String> = values.map(|value| brief(value.get_ref())).collect();
+            if list.len() > SHOWN_OF_LIST {
+                values.push("…".to_owned());
+            }
+            format!("the list [{}]", values.join(", "))
+        }
         DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// As it is written, but not all of it.
+fn brief(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => match text.char_indices().nth(SHOWN_OF_TEXT) {
+            Some((cut, _)) => format!("{:?}…", &text[..cut]),
+            None => format!("{text:?}"),
+        },
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(date) => date.to_string(),
+        DeValue::Array(_) => "[…]".to_owned(),
+        DeValue::Table(_) => "{…}".to_owned(),
     }
 }
 
@@ -131,16 +159,34 @@ pub(super) fn longer_than_zero(value: &DeValue<'_>) -> Result<Duration, String> 
 }
 
 pub(super) fn count(value: &DeValue<'_>) -> Result<u32, String> {
-    let expected = || "a whole number, 0 or more".to_owned();
-    let number = value.as_integer().ok_or_else(expected)?;
-    u32::from_str_radix(number.as_str(), number.radix()).map_err(|_| expected())
+    from(0, value)
 }
 
 pub(super) fn jobs(value: &DeValue<'_>) -> Result<NonZeroUsize, String> {
-    let number = count(value)
-        .ok()
-        .and_then(|n| NonZeroUsize::new(n as usize));
-    number.ok_or_else(|| "a whole number, 1 or more".to_owned())
+    let number = from(1, value)?;
+    Ok(NonZeroUsize::new(number as usize).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// A whole number from this one on.
+fn from(least: u32, value: &DeValue<'_>) -> Result<u32, String> {
+    let expected = || format!("a whole number, {least} or more");
+    let number = value.as_integer().ok_or_else(expected)?;
+    match u32::from_str_radix(number.as_str(), number.radix()) {
+        Ok(number) if number >= least => Ok(number),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+            Err(format!("a whole number from {least} to {}", u32::MAX))
+        }
+        _ => Err(expected()),
+    }
+}
+
+/// The path of a folder.
+pub(super) fn folder(value: &DeValue<'_>) -> Result<String, String> {
+    match text(value) {
+        Ok(text) if !text.is_empty() => Ok(text),
+        Ok(_) => Err("the path of a folder; \".\" is the one around".to_owned()),
+        expected => expected,
+    }
 }
 
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
@@ -172,7 +218,7 @@ pub(super) fn port(value: &DeValue<'_>) -> Result<String, String> {
     }
     let address = line(value).map_err(|_| expected())?;
     match address.rsplit_once(':') {
-        Some((host, number)) if !host.is_empty() && number.parse().is_ok_and(|n| port(&n)) => {
+        Some((host, number)) if is_host(host) && number.parse().is_ok_and(|n| port(&n)) => {
             Ok(address)
         }
         _ => Err(expected()),
