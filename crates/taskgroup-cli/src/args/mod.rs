@@ -1,4 +1,4 @@
-//! The command line as it was typed. [`crate::plan`] checks whether it makes sense.
+//! The command line as it was typed. [`crate::verbs`] checks whether it makes sense.
 
 mod values;
 

@@ -71,10 +71,7 @@ pub(crate) enum Refused {
         second: &'static str,
     },
     /// The file would be overwritten before it is read.
-    IsRead {
-        flag: &'static str,
-        read: &'static str,
-    },
+    IsRead { flag: &'static str, read: String },
 }
 
 impl fmt::Display for Refused {
@@ -253,11 +250,13 @@ fn cannot(spec: &FileSpec, error: io::Error) -> Refused {
 
 /// The files that the run reads, the standard input among them, must not be emptied.
 fn not_among(opened: &[Opened], reads: &[PathBuf]) -> Result<(), Refused> {
-    let named = reads.iter().filter_map(|path| fs::metadata(path).ok());
-    let named = named.map(|metadata| ("the file of tasks", metadata));
+    let named = reads.iter().filter_map(|path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((format!("{}, which the run reads", path.display()), metadata))
+    });
     let stdin = io::stdin().as_fd().try_clone_to_owned().ok();
     let stdin = stdin.and_then(|stdin| File::from(stdin).metadata().ok());
-    let stdin = stdin.map(|metadata| ("the standard input", metadata));
+    let stdin = stdin.map(|metadata| ("the standard input".to_owned(), metadata));
     for (read, metadata) in named.chain(stdin) {
         let identity = Some((metadata.dev(), metadata.ino()));
         if let Some(file) = opened.iter().find(|file| file.identity == identity) {

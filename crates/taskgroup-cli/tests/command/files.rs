@@ -691,7 +691,18 @@ fn one_file_under_two_names_is_refused() {
     sandbox
         .run(&["-f", &tasks, "--junit", &tasks])
         .code(2)
-        .says("--junit would overwrite the file of tasks");
+        .says(&format!(
+            "--junit would overwrite {tasks}, which the run reads"
+        ));
+    sandbox
+        .verb(
+            "map",
+            &["--json", &file, "touch \"$DIR/x\" {}", "::::", &link],
+        )
+        .code(2)
+        .says(&format!(
+            "--json would overwrite {link}, which the run reads"
+        ));
     let mut shell = sandbox.by_shell(&format!("exec \"$@\" < '{file}'"));
     Running::of(shell.args(["map", "--json", &link, "touch \"$DIR/x\" {}"]))
         .ended()
