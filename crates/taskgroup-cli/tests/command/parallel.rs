@@ -1,5 +1,6 @@
 //! What users of xargs and GNU parallel type.
 
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Ended, NEVER, Running, Sandbox};
