@@ -71,7 +71,8 @@ enum Placeholder {
     Variable(&'static str),
 }
 
-/// An error in a template, and its byte, counted from 1.
+/// An error in a template, and its place, counted from 1: a byte for the reader, a character for
+/// people.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TemplateError {
     /// The template ends inside something that was opened here.
@@ -234,6 +235,23 @@ impl fmt::Display for TemplateError {
 
 impl Error for TemplateError {}
 
+impl TemplateError {
+    /// With the place of the character in place of that of the byte.
+    fn by_characters(mut self, template: &OsStr) -> TemplateError {
+        if let TemplateError::Unclosed { position, .. }
+        | TemplateError::Foreign { position, .. }
+        | TemplateError::Misplaced { position, .. }
+        | TemplateError::NoColumn { position, .. }
+        | TemplateError::NoArgument { position }
+        | TemplateError::Joined { position, .. } = &mut self
+        {
+            let before = template.as_bytes().get(..*position - 1).unwrap_or_default();
+            *position = String::from_utf8_lossy(before).chars().count() + 1;
+        }
+        self
+    }
+}
+
 impl Script {
     /// Replaces placeholders, inside and outside of quotations, by what the shell takes as exactly
     /// one word, or as a part of one. A template without any gets the arguments at its end.
@@ -241,7 +259,8 @@ impl Script {
         template: &OsStr,
         columns: Columns,
     ) -> Result<Script, TemplateError> {
-        let (mut text, values) = read(template, columns, None)?;
+        let read = read(template, columns, None);
+        let (mut text, values) = read.map_err(|error| error.by_characters(template))?;
         if columns != Columns::One && !values.is_empty() {
             // The arguments themselves stay `$1` and so on.
             let names = (1..=values.len()).map(|n| format!("{VARIABLE}{n}=${{{n}}} "));

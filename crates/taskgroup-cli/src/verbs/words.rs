@@ -25,6 +25,10 @@ pub(super) enum UsageError {
     BlankCommand {
         position: usize,
     },
+    /// `map` has only lists.
+    NoCommand {
+        list: &'static str,
+    },
     /// Between the command of `map` and `:::`.
     Stray {
         word: String,
@@ -117,6 +121,9 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
 
 /// What `map` runs its command for.
 pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
+    if let Some(List { word: list, .. }) = List::of(&raw.command) {
+        return Err(UsageError::NoCommand { list });
+    }
     let mut sources: Vec<Vec<From>> = Vec::new();
     let mut given = raw.arguments.iter().peekable();
     let mut reads_stdin = 0;
@@ -358,6 +365,10 @@ impl fmt::Display for UsageError {
             UsageError::BlankCommand { position } => {
                 write!(f, "command {position} is empty")
             }
+            UsageError::NoCommand { list } => write!(
+                f,
+                "there is no command before '{list}'; `taskgroup run` runs commands themselves"
+            ),
             UsageError::Stray { word } => write!(
                 f,
                 "unexpected {word:?} after the command: arguments follow ':::', files follow \

@@ -135,6 +135,19 @@ fn bad_templates_and_bad_lists_are_usage_errors() {
         .verb("map", &["gzip {0}.gz", ":::", "a"])
         .code(2)
         .says("the command has {0} at character 6, but the placeholders are {} {.}");
+    // A character may have several bytes.
+    sandbox
+        .verb("map", &["ä → '{}' {0}", ":::", "a"])
+        .code(2)
+        .says("the command has {0} at character 10,");
+    sandbox
+        .verb("map", &["→ 'x", ":::", "a"])
+        .code(2)
+        .says("opening ' at character 3 ");
+    sandbox
+        .verb("map", &[":::", "echo a", "echo b"])
+        .code(2)
+        .says("there is no command before ':::'; `taskgroup run` runs commands themselves");
 }
 
 #[test]
