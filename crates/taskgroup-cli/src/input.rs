@@ -53,7 +53,7 @@ pub(crate) struct Items {
     pub(crate) end: u8,
     /// What is between the columns of a line.
     pub(crate) separator: Option<OsString>,
-    /// So many arguments for a command.
+    /// So many rows for a command: arguments, or what belongs to one in several lists or columns.
     pub(crate) batch: Option<NonZeroUsize>,
     pub(crate) shuffled: bool,
     /// The lines are what commands read, in blocks of about so many bytes.
@@ -174,14 +174,8 @@ impl Items {
             };
             total = total.checked_mul(*rows)?;
         }
-        match (&self.separator, self.batch) {
-            (Some(_), Some(_)) => None,
-            (None, Some(batch)) => {
-                let all = total.checked_mul(self.every().count())?;
-                Some(all.div_ceil(batch.get()))
-            }
-            (_, None) => Some(total),
-        }
+        let batch = self.batch.map_or(1, NonZeroUsize::get);
+        Some(total.div_ceil(batch))
     }
 
     fn every(&self) -> impl Iterator<Item = &From> {
@@ -208,7 +202,7 @@ impl Items {
         match (&self.separator, self.batch, self.every().count()) {
             (None, None, 1) => Columns::One,
             (None, None, sources) => Columns::Several(Some(sources)),
-            (None, Some(batch), _) => Columns::Several(Some(batch.get())),
+            (None, Some(batch), sources) => Columns::Several(batch.get().checked_mul(sources)),
             (Some(_), ..) => Columns::Several(None),
         }
     }
@@ -223,21 +217,20 @@ impl Items {
             shuffled,
             pipe: _,
         } = self;
+        let batch = batch.map_or(1, NonZeroUsize::get);
         let mut left: Vec<OsString> = Vec::new();
+        let mut rows_left = 0;
         let mut wanted = true;
         let mut rows = |row: Vec<OsString>| -> io::Result<bool> {
             let columns = match &separator {
                 Some(separator) => row.iter().flat_map(|text| split(text, separator)).collect(),
                 None => row,
             };
-            let Some(batch) = batch else {
-                wanted = out(columns)?;
-                return Ok(wanted);
-            };
             left.extend(columns);
-            while wanted && left.len() >= batch.get() {
-                let rest = left.split_off(batch.get());
-                wanted = out(std::mem::replace(&mut left, rest))?;
+            rows_left += 1;
+            if rows_left == batch {
+                rows_left = 0;
+                wanted = out(std::mem::take(&mut left))?;
             }
             Ok(wanted)
         };
@@ -258,7 +251,7 @@ impl Items {
         } else {
             combined(sources, &mut rows)?;
         }
-        if wanted && !left.is_empty() {
+        if wanted && rows_left > 0 {
             out(left)?;
         }
         Ok(())
@@ -629,6 +622,21 @@ mod tests {
         };
         assert_eq!(rows(batches(2)), ["1|2", "3|4", "5"]);
         assert_eq!(rows(batches(9)), ["1|2|3|4|5"]);
+        // Rows stay whole.
+        let all = || Items {
+            batch: NonZeroUsize::new(2),
+            ..items(&[&["a", "b", "c"], &["1"]])
+        };
+        assert_eq!(all().columns(), Columns::Several(Some(4)));
+        assert_eq!(all().total(), Some(2));
+        assert_eq!(rows(all()), ["a|1|b|1", "c|1"]);
+        let split = || Items {
+            separator: Some(",".into()),
+            batch: NonZeroUsize::new(2),
+            ..items(&[&["a,b", "c", "d,e,f"]])
+        };
+        assert_eq!(split().total(), Some(2));
+        assert_eq!(rows(split()), ["a|b|c", "d|e|f"]);
         let mut shuffled = rows(Items {
             shuffled: true,
             ..batches(1)

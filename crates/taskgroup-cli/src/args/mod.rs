@@ -187,7 +187,8 @@ pub(crate) struct MapArgs {
     #[arg(short = '0', long)]
     pub(crate) null: bool,
 
-    /// Give each command up to this many arguments or lines
+    /// Give each command up to this many arguments or lines; with several lists or columns, so
+    /// many rows of them
     #[arg(short = 'n', long, value_name = "N", visible_short_alias = 'L')]
     #[arg(visible_alias = "max-lines", value_parser = values::count)]
     pub(crate) max_args: Option<NonZeroUsize>,

@@ -97,6 +97,22 @@ fn lists_are_linked_as_by_gnu_parallel() {
             "a-1-X b-2-X c-1-X",
         ),
         (&["--link", ":::", "a", "b"], "a b"),
+        (
+            &["-n2", ":::", "a", "b", "c", ":::+", "1", "2", "3"],
+            "a-1-b-2 c-3",
+        ),
+        (
+            &["-n3", ":::", "a", "b", ":::", "1", "2"],
+            "a-1-a-2-b-1 b-2",
+        ),
+        (
+            &["-n2", "--colsep=,", ":::", "a,b", "c", "d,e"],
+            "a-b-c d-e",
+        ),
+        (
+            &["-n2", "--link", ":::", "a", "b", "c", ":::", "1"],
+            "a-1-b-1 c-1",
+        ),
     ];
     let parallel = |words: &[&str]| {
         let mut parallel = Command::new("parallel");
@@ -108,7 +124,7 @@ fn lists_are_linked_as_by_gnu_parallel() {
     let is_here = parallel(&["--version"]).is_some_and(is_gnu);
     for (words, expected) in cases {
         let (options, lists): (Vec<&str>, Vec<&str>) =
-            words.iter().partition(|word| word.starts_with("--"));
+            words.iter().partition(|word| word.starts_with('-'));
         let ended = sandbox.verb("map", &[&["-j1"], &*options, &["echo {}"], &lists].concat());
         ended.code(0);
         let ours = printed(&ended).join("\n").replace(' ', "-");
