@@ -50,10 +50,10 @@ pub(crate) enum Verb {
     /// A `cwd` that does not exist is a warning, unless something that its task waits for could
     /// make it.
     #[command(after_help = CHECK_EXAMPLES)]
-    Check(CheckArgs),
+    Check(ShowArgs),
     /// List the tasks and groups of a file by the names that `run` takes
     #[command(after_help = LIST_EXAMPLES)]
-    List(ListArgs),
+    List(ShowArgs),
     /// Print the JSON schema of files of tasks, for editors
     #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
@@ -225,26 +225,25 @@ pub(crate) struct MapArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct CheckArgs {
+pub(crate) struct ShowArgs {
     /// The file of tasks; `-` is standard input [default: the `taskgroup.toml` in this folder or
     /// the nearest one above]
-    pub(crate) file: Option<PathBuf>,
+    #[arg(value_name = "FILE", conflicts_with = "file")]
+    path: Option<PathBuf>,
+
+    /// The file, named as for `run`
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
 
     /// When to colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub(crate) color: Colour,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
-    /// The file of tasks; `-` is standard input [default: the `taskgroup.toml` in this folder or
-    /// the nearest one above]
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-
-    /// When to colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
-    pub(crate) color: Colour,
+impl ShowArgs {
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.file.clone().or_else(|| self.path.clone())
+    }
 }
 
 const FAILURES: &str = "Failure handling";

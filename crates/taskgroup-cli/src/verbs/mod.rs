@@ -54,8 +54,8 @@ pub(crate) fn carry_out(args: Args) -> Exit {
             together("race", raw, Policy::Race)
         }
         Verb::Map(raw) => map(&raw),
-        Verb::Check(raw) => show("check", raw.file, raw.color, checked),
-        Verb::List(raw) => show("list", raw.file, raw.color, file::list),
+        Verb::Check(raw) => show("check", raw.file(), raw.color, checked),
+        Verb::List(raw) => show("list", raw.file(), raw.color, file::list),
         Verb::Schema => print(file::json_schema().as_bytes()),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
@@ -156,6 +156,10 @@ fn of_file(verb: &str, raw: &RunArgs, place: &Place) -> Result<Plan, Exit> {
             &"--restart is for commands; in a file, services have a key `restart`",
         );
     }
+    if raw.names.is_some() {
+        let text = "--names is for commands; tasks of a file have names, which --task chooses from";
+        usage_error(verb, &text);
+    }
     let overrides = raw.common.overrides(&raw.failure);
     let plan = read(place, &overrides, raw.common.color)?;
     let names = raw.commands.iter().chain(&raw.tasks);
@@ -209,11 +213,13 @@ fn map(raw: &MapArgs) -> Exit {
     }
     let items = words::items(raw).unwrap_or_else(|error| usage_error("map", &error));
     options.reads.extend(items.files().map(Path::to_owned));
-    if let Reader::Named(_) = options.reader {
-        usage_error(
+    match &options.reader {
+        Reader::Named(name) if name == "none" => options.reader = Reader::Off,
+        Reader::Named(_) => usage_error(
             "map",
             &"--stdin cannot be used with map: its commands have no names yet",
-        );
+        ),
+        Reader::Off | Reader::WithTerminal => {}
     }
     if items.reads_stdin() {
         options.reader = Reader::Off;

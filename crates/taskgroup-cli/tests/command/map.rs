@@ -282,6 +282,8 @@ fn several_at_a_time_are_resumed_by_what_was_recorded() {
 fn the_input_of_a_command_is_not_the_input_of_map() {
     let ended = Sandbox::new().map(&["-j1", "cat; echo {}"], b"1\n2\n");
     assert_eq!(ended.out(), "1 | 1\n2 | 2\n");
+    let ended = Sandbox::new().map(&["-j1", "--stdin=none", "cat; echo {}"], b"1\n");
+    assert_eq!(ended.out(), "1 | 1\n");
 }
 
 /// Files of the same name in several folders, as arguments and as lines.

@@ -44,8 +44,16 @@ fn the_file_is_found_above() {
     ended.code(0);
     assert_eq!(ended.out().lines().count(), 5, "{}", ended.out());
     for verb in ["check", "list"] {
-        deep(&sandbox, &[verb]).code(0);
+        let found = deep(&sandbox, &[verb]);
+        found.code(0);
+        let file = sandbox.word("taskgroup.toml");
+        for named in [&[verb, &file][..], &[verb, "-f", &file]] {
+            assert_eq!(deep(&sandbox, named).out(), found.out());
+        }
     }
+    deep(&sandbox, &["run", "--names=a"])
+        .code(2)
+        .says("--names is for commands; tasks of a file have names");
     // The nearest one counts.
     sandbox.file("sub/taskgroup.toml", "tasks.near = 'echo near'\n");
     assert_eq!(deep(&sandbox, &["run"]).out(), "near | near\n");

@@ -90,7 +90,7 @@ fn flags_that_do_not_go_together_or_have_no_such_value_are_told() {
 #[test]
 fn other_verbs_tell_their_usage_errors() {
     let sandbox = Sandbox::new();
-    let cases: [(&str, &[&str], &str); 9] = [
+    let cases: [(&str, &[&str], &str); 11] = [
         ("race", &[], "<COMMAND>"),
         ("map", &["-n0", "echo", ":::", "a"], "1 or more"),
         ("race", &["-k", "true"], "unexpected argument '-k'"),
@@ -101,6 +101,12 @@ fn other_verbs_tell_their_usage_errors() {
         ),
         ("race", &["true", ""], "command 2 is empty"),
         ("check", &["a", "b"], "unexpected argument 'b'"),
+        ("list", &["a", "-f", "b"], "cannot be used with"),
+        (
+            "map",
+            &["--stdin=a", "echo", ":::", "a"],
+            "its commands have no names yet",
+        ),
         (
             "map",
             &["--shell=fish -c", "echo", ":::", "a"],
