@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::plan::fingerprint;
+
 /// No part of a path may be longer, on most systems.
 const LONGEST: usize = 200;
 
@@ -40,8 +42,13 @@ fn folder_of(name: &str) -> PathBuf {
             "" | "." | ".." => format!("_{part}"),
             part => part.to_owned(),
         };
-        while part.len() > LONGEST {
-            part.pop();
+        if part.len() > LONGEST {
+            // What is cut off may be all that distinguishes it.
+            let hash = fingerprint(&part);
+            while part.len() + hash.len() > LONGEST {
+                part.pop();
+            }
+            part += &hash;
         }
         folder.push(Path::new(&part));
     }
@@ -56,6 +63,9 @@ mod tests {
     fn no_name_leads_out_of_the_folder() {
         assert_eq!(folder_of("a/b"), Path::new("a/b"));
         assert_eq!(folder_of("/../."), Path::new("_/_../_."));
-        assert_eq!(folder_of(&"é".repeat(300)).as_os_str().len(), LONGEST);
+        let long = "é".repeat(300);
+        assert_eq!(folder_of(&long).as_os_str().len(), LONGEST);
+        assert_eq!(folder_of(&long), folder_of(&long));
+        assert_ne!(folder_of(&long), folder_of(&format!("{long}e")));
     }
 }

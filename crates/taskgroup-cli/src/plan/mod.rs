@@ -338,8 +338,15 @@ impl Work {
         if let Some(input) = &self.input {
             hash.part(input);
         }
-        format!("{:032x}", hash.0)
+        hash.text()
     }
+}
+
+/// A short text that is another one for another text, in all probability, and the same in each run.
+pub(crate) fn fingerprint(text: &str) -> String {
+    let mut hash = Fnv::new();
+    hash.part(text.as_bytes());
+    hash.text()
 }
 
 impl Command {
@@ -371,6 +378,10 @@ struct Fnv(u128);
 impl Fnv {
     fn new() -> Fnv {
         Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
+    }
+
+    fn text(&self) -> String {
+        format!("{:032x}", self.0)
     }
 
     fn part(&mut self, bytes: &[u8]) {
