@@ -480,9 +480,9 @@ fn commands_are_started_with_a_delay() {
         .run(&["--delay=1", "true"])
         .code(2)
         .says("a unit is missing: 1s");
-    // What waits is not started when the run halts meanwhile.
+    // What waits is not started when the run halts meanwhile, and the run does not wait for it.
     let args = [
-        "--delay=1s",
+        "--delay=1h",
         "--halt=soon,fail=1",
         "false",
         "touch \"$DIR/late\"",
