@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use memchr::memmem;
+use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, read};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -79,10 +80,12 @@ where
         to,
     };
     let all_gone = flow.to.all_gone.clone();
-    let mut chunk = vec![0; CHUNK];
+    // Most commands write little. Memory that nothing was read into is never touched.
+    let mut chunk = Vec::with_capacity(CHUNK);
     loop {
+        chunk.clear();
         let read = tokio::select! {
-            read = pipe.read(&mut chunk) => read,
+            read = pipe.read_buf(&mut chunk) => read,
             () = all_gone.wait() => {
                 flow.pumped.held_open = flow.take_the_rest(&pipe, &mut chunk).await;
                 break;
@@ -90,7 +93,7 @@ where
         };
         match read {
             Ok(0) => break,
-            Ok(count) => flow.take(&chunk[..count]).await,
+            Ok(_) => flow.take(&chunk).await,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // A pipe has no other errors; if it had one, there would be nothing more to read.
             Err(_) => break,
@@ -146,14 +149,15 @@ impl Flow {
     ///
     /// Reads the descriptor directly: Tokio's readiness may not show yet that bytes are there, and
     /// waiting for it would need a time limit.
-    async fn take_the_rest(&mut self, pipe: &impl AsFd, chunk: &mut [u8]) -> bool {
+    async fn take_the_rest(&mut self, pipe: &impl AsFd, chunk: &mut Vec<u8>) -> bool {
         let mut taken = 0;
         while taken < PIPE {
-            match read(pipe, &mut *chunk) {
+            chunk.clear();
+            match read(pipe, spare_capacity(chunk)) {
                 Ok(0) => return false,
                 Ok(count) => {
                     taken += count;
-                    self.take(&chunk[..count]).await;
+                    self.take(chunk).await;
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => return error == Errno::AGAIN,
