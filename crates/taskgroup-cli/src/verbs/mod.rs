@@ -4,6 +4,7 @@
 
 mod words;
 
+use std::collections::HashSet;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -112,24 +113,27 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
 
 /// Says so if a command is no program, but the name of a task in the file that would be found.
 fn point_at_tasks(raw: &RunArgs) {
-    let is_program = |name: &Path| {
-        let path = env::var_os("PATH").unwrap_or_default();
-        env::split_paths(&path).any(|folder| folder.join(name).is_file())
-    };
+    // Without a file, nothing is looked up for each command.
+    let Ok(place) = Place::found() else { return };
+    let folders: Vec<PathBuf> =
+        env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    let is_program = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
     let commands = raw.commands.iter().filter_map(|command| command.to_str());
-    let mut unknown = commands
-        .filter(|command| !command.contains(char::is_whitespace) && !is_program(command.as_ref()))
-        .peekable();
-    let (Some(_), Ok(place)) = (unknown.peek(), Place::found()) else {
+    let words: HashSet<&str> = commands
+        .clone()
+        .filter(|command| !command.contains(char::is_whitespace))
+        .collect();
+    let unknown: HashSet<&str> = words.into_iter().filter(|word| !is_program(word)).collect();
+    if unknown.is_empty() {
         return;
-    };
+    }
     let (Some(path), Ok(plan)) = (
         place.path(),
         file::read(&place, Work::GRACE, &Overrides::default(), false),
     ) else {
         return;
     };
-    for name in unknown {
+    for name in commands.filter(|command| unknown.contains(command)) {
         let mut tasks = plan.tasks.iter().map(|task| &task.name);
         let mut groups = plan.groups[ROOT + 1..].iter().map(|group| &group.name);
         if tasks.any(|task| task == name) || groups.any(|group| group == name) {
