@@ -5,6 +5,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
+
 use crate::cancel::{cancel_point, cut_off};
 use crate::error::{BoxError, Caught, Failed, Fault, Interval, Member, TaskInfo};
 use crate::gate::{self, Payload};
@@ -270,7 +272,9 @@ where
 }
 
 fn boxed<F: Future<Output: TaskOutput> + Send + 'static>(future: F) -> Deferred {
-    Deferred::new(async move { converted(future.await).map(drop) })
+    // An `async` block would have room for the future twice: where it is kept, and where it is
+    // awaited.
+    Deferred::new(future.map(|output| converted(output).map(drop)))
 }
 
 /// Runs `future` when the current scope ends: after its code and its children, last deferred first.
