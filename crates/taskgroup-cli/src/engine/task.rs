@@ -114,6 +114,9 @@ impl Turn {
 
     /// Runs the task from the slot in its own group to its end, which frees the slot. A task that
     /// is cancelled before its turn is not started.
+    ///
+    /// A future is as large as the largest one that it awaits, or twice that. So what few tasks
+    /// need is boxed here and below, and so is each attempt.
     pub(super) async fn run(self, slot: Slot) -> Result<(), BoxError> {
         let engine = Arc::clone(self.engine());
         let mut slots = vec![slot];
@@ -163,15 +166,17 @@ impl Turn {
         let turn = self.clone();
         let nothing = async { Ok::<_, BoxError>(()) };
         let attempts = async |(): &mut ()| match serves {
-            // Boxed, because a future in a future in a future grows.
             true => Box::pin(self.serve()).await,
             false => self.attempts().await,
         };
         let clean_up = move |()| async move {
             let (engine, spec) = (turn.engine(), turn.spec());
-            let verdict = engine
-                .clean_up(&spec.name, spec.group, &spec.work.cleanup)
-                .await;
+            let steps = &spec.work.cleanup;
+            if steps.is_empty() {
+                return;
+            }
+            let cleaned_up = engine.clean_up(&spec.name, spec.group, steps);
+            let verdict = Box::pin(cleaned_up).await;
             if verdict.is_failure() {
                 let name = format!("the cleanup of {}", spec.name);
                 engine.task_failed(spec, Cause::Failed { name });
@@ -189,7 +194,7 @@ impl Turn {
     pub(super) async fn attempts(&self) -> Result<(), BoxError> {
         let spec = self.spec();
         if let Some(restart) = spec.restart {
-            self.restarts(restart).await?;
+            Box::pin(self.restarts(restart)).await?;
             self.engine().succeeded_in(spec.group, &spec.name);
             return Ok(());
         }
@@ -199,7 +204,7 @@ impl Turn {
         let turn = self.clone();
         let attempt = move |number| {
             let turn = turn.clone();
-            async move { turn.attempt(number).await }
+            Box::pin(async move { turn.attempt(number).await })
         };
         attempts.run(attempt).await.map_err(|_| Failed)?;
         self.engine().succeeded_in(spec.group, &spec.name);
@@ -343,10 +348,11 @@ impl Turn {
                 let verdict = match (&mut *job, &spec.service) {
                     (Ok(job), None) => match spec.timeout_share {
                         None => job.watch().await,
-                        Some(share) => self.watch_against_others(job, share).await,
+                        Some(share) => Box::pin(self.watch_against_others(job, share)).await,
                     },
                     (Ok(job), Some(service)) => {
-                        self.serve_once(service, number, job, &line_seen).await
+                        let served = self.serve_once(service, number, job, &line_seen);
+                        Box::pin(served).await
                     }
                     (Err(_), _) => Verdict::Failed,
                 };
