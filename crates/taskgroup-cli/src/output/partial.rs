@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tail::{last_frame, printable};
+use memchr::memrchr;
+
+use super::tail::printable;
 
 /// A line that ends sooner is not shown before its end.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -34,6 +36,34 @@ pub(crate) struct Place {
     partials: Partials,
     id: u64,
     label: String,
+    frame: Frame,
+}
+
+/// Where the last state of a line is that overwrites itself. A line may be long and come in many
+/// pieces, so each byte is looked at once.
+#[derive(Default)]
+struct Frame {
+    begin: usize,
+    /// What follows up to the end of the line is `\r`.
+    end: usize,
+}
+
+impl Frame {
+    /// Follows the line, of which at most `new` bytes are new.
+    fn of<'a>(&mut self, line: &'a [u8], new: usize) -> &'a [u8] {
+        if line.len() <= new {
+            *self = Frame::default();
+        }
+        let looked_at = self.end;
+        let rest = &line[looked_at..];
+        if let Some(last) = rest.iter().rposition(|byte| *byte != b'\r') {
+            self.end = looked_at + last + 1;
+            if let Some(before) = memrchr(b'\r', &line[looked_at..self.end]) {
+                self.begin = looked_at + before + 1;
+            }
+        }
+        &line[self.begin..self.end]
+    }
 }
 
 impl Partials {
@@ -44,6 +74,7 @@ impl Partials {
             partials: self.clone(),
             id: state.next,
             label,
+            frame: Frame::default(),
         }
     }
 
@@ -63,9 +94,10 @@ impl Partials {
 }
 
 impl Place {
-    /// What has come of a line up to now; empty at its end.
-    pub(super) fn set(&self, line: &[u8]) {
-        let frame = last_frame(line);
+    /// What has come of a line up to now; empty at its end. `new` is how many bytes came since the
+    /// last call, of this line and of lines before it.
+    pub(super) fn set(&mut self, line: &[u8], new: usize) {
+        let frame = self.frame.of(line, new);
         let mut state = self.partials.lock();
         if frame.is_empty() {
             state.lines.remove(&self.id);
@@ -90,19 +122,35 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tail::last_frame;
     use super::*;
 
     #[test]
     fn a_line_without_an_end_is_shown_after_a_while() {
         let partials = Partials::default();
-        let (one, two) = (partials.place("one".into()), partials.place("two".into()));
-        two.set(b"Password: ");
-        one.set(b"\r 1%\r\x1b[2K 50%\r");
+        let (mut one, mut two) = (partials.place("one".into()), partials.place("two".into()));
+        two.set(b"Password: ", 10);
+        one.set(b"\r 1%\r\x1b[2K 50%\r", 14);
         let later = Instant::now() + PATIENCE;
         assert_eq!(partials.lines(later), ["one |  50%", "two | Password: "]);
         assert!(partials.lines(later - 2 * PATIENCE).is_empty());
-        one.set(b"");
+        one.set(b"", 1);
         drop(two);
         assert!(partials.lines(later).is_empty());
+    }
+
+    #[test]
+    fn the_last_frame_does_not_depend_on_how_the_bytes_arrive() {
+        let text = b"\r\r10%\r50%\r\r100%\r\r";
+        for size in 1..=text.len() {
+            let (mut frame, mut came) = (Frame::default(), 0);
+            for chunk in text.chunks(size) {
+                came += chunk.len();
+                let line = &text[..came];
+                assert_eq!(frame.of(line, chunk.len()), last_frame(line), "{size}");
+            }
+            // The same line goes on after another one has ended.
+            assert_eq!(frame.of(b"a\rb", 9), b"b");
+        }
     }
 }

@@ -125,8 +125,8 @@ impl Flow {
             }
             label.write(line, &mut named);
         });
-        if let Some(place) = &self.place {
-            place.set(self.lines.partial());
+        if let Some(place) = &mut self.place {
+            place.set(self.lines.partial(), bytes.len());
         }
         self.send(named).await;
     }
