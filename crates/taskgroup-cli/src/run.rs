@@ -251,10 +251,12 @@ impl Run {
         Ok(Some((summary, files)))
     }
 
-    /// The files that are written at the end need every entry. Without them, only the report needs
-    /// entries, and an input may go on without end.
+    /// The files that are written at the end need every entry. So does the table for GitHub, which
+    /// lists successes as well, but not for an input, which may go on without end. Without them,
+    /// only the report needs entries, and a plain success is no more than a number there.
     fn memory(&self) -> Memory {
-        if self.source.is_none() || self.options.reports_all() {
+        let has_table = self.options.ci == Ci::Github && self.source.is_none();
+        if has_table || self.options.reports_all() {
             Memory::Everything
         } else {
             Memory::Notable

@@ -13,7 +13,8 @@ use crate::tell::{JobLog, Journal, Past, Progress};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     Everything,
-    /// Only what the report needs: an endless `map` must not fill the memory.
+    /// Only what the report needs: neither an endless `map` nor the output of many commands must
+    /// fill the memory.
     Notable,
 }
 
