@@ -208,3 +208,31 @@ fn a_paused_clock_is_explained() {
     let faq = read("docs/guide/src/faq.md");
     assert!(faq.contains("cargo add tokio --features full,test-util"));
 }
+
+/// What crates.io asks of the keywords and categories of a crate. It refuses others.
+#[test]
+fn keywords_are_within_the_limits_of_the_registry() {
+    let manifests = ["taskgroup", "taskgroup-macros", "taskgroup-cli"]
+        .map(|name| format!("crates/{name}/Cargo.toml"));
+    let mut found = 0;
+    for path in manifests.iter().map(String::as_str).chain(["Cargo.toml"]) {
+        for (name, most, longest) in [("keywords", 5, 20), ("categories", 5, 64)] {
+            let manifest = read(path);
+            let line = manifest
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} = [")));
+            let Some(line) = line else { continue };
+            let words: Vec<_> = line.split('"').skip(1).step_by(2).collect();
+            found += 1;
+            assert!(words.len() <= most, "{path}: more than {most} {name}");
+            for word in words {
+                let letters = word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_+:".contains(&byte));
+                let fits = word.len() <= longest && letters;
+                assert!(fits, "{path}: {word} is no word for {name}");
+            }
+        }
+    }
+    assert!(found >= 4, "only {found} lists were found");
+}
