@@ -4,13 +4,15 @@
 //! the next `<!-- end -->` is replaced. An order that the report cannot fill is an error, so the
 //! page never has a gap or an old figure.
 //!
-//! Orders: `machine`; `left out`; `sizes ROW FLAVOUR`; `row ROW FLAVOUR N`; `languages`.
+//! Orders: `machine`; `left out`; `sizes ROW FLAVOUR`; `row ROW FLAVOUR N`; `languages`; `plot ROW`
+//! and what the plot shows, in words.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use crate::machine::workspace;
+use crate::measure::Flavour;
 use crate::plot::{self, grouped};
 use crate::report::{Report, Series};
 use crate::row::Row;
@@ -83,6 +85,9 @@ fn figures(order: &str, report: &Report) -> Result<String, String> {
         ["machine"] => machine(report),
         ["left", "out"] => left_out(report),
         ["languages"] => languages(report),
+        ["plot", row, ref shows @ ..] => of(report, row, Flavour::Multi.name())
+            .first()
+            .map(|_| format!("![{}](speed/{row}.svg)", shows.join(" "))),
         ["sizes", row, flavour] => sizes(report, row, flavour),
         ["row", row, flavour, n] => {
             let n: usize = n.parse().map_err(|_| format!("'{n}' is not a size"))?;
@@ -349,6 +354,18 @@ mod tests {
             error,
             "the report has no figures for 'row spawn_join multi 11'"
         );
+    }
+
+    #[test]
+    fn a_plot_is_a_picture_of_what_was_measured() {
+        let page = "<!-- figures: plot spawn_join Time per child --><!-- end -->";
+        let filled = fill(page, &report()).unwrap();
+        assert!(
+            filled.contains("\n![Time per child](speed/spawn_join.svg)\n"),
+            "{filled}"
+        );
+        let page = "<!-- figures: plot nested Time per group --><!-- end -->";
+        assert!(fill(page, &report()).is_err());
     }
 
     #[test]

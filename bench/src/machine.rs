@@ -64,6 +64,11 @@ impl Machine {
     pub(crate) fn was_loaded(&self) -> bool {
         self.load_before.is_none_or(|load| load > IDLE)
     }
+
+    /// Whether the guide may show the figures.
+    pub(crate) fn counts(&self) -> bool {
+        !self.was_loaded() && self.repetitions >= 7
+    }
 }
 
 /// The processes that want a core, averaged over a minute.

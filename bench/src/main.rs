@@ -214,7 +214,11 @@ fn compare(arguments: &Arguments) -> Result<(), String> {
     report.write(&path)?;
     println!("\nwritten to {}", path.display());
     if arguments.is_whole() && arguments.json.is_none() && machine::ALLOCATOR == "system" {
-        guide::write(&report)?;
+        if report.machine.counts() {
+            guide::write(&report)?;
+        } else {
+            println!("the guide stays as it is: its figures are from an idle machine, seven times");
+        }
     }
     Ok(())
 }

@@ -17,20 +17,20 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 /// contenders in one plot.
 const OURS: [RGBColor; 2] = [RGBColor(200, 40, 40), RGBColor(235, 140, 110)];
 const OTHERS: [RGBColor; 14] = [
-    RGBColor(30, 80, 160),
-    RGBColor(90, 150, 210),
-    RGBColor(20, 130, 120),
-    RGBColor(110, 110, 110),
-    RGBColor(60, 150, 60),
-    RGBColor(150, 190, 60),
-    RGBColor(190, 160, 40),
-    RGBColor(130, 80, 170),
-    RGBColor(190, 100, 180),
-    RGBColor(120, 80, 50),
+    RGBColor(0, 90, 181),
+    RGBColor(26, 160, 70),
+    RGBColor(140, 80, 190),
+    RGBColor(0, 160, 190),
+    RGBColor(150, 110, 0),
+    RGBColor(230, 110, 200),
+    RGBColor(90, 90, 90),
+    RGBColor(110, 170, 240),
+    RGBColor(120, 180, 30),
+    RGBColor(100, 50, 20),
     RGBColor(0, 0, 0),
-    RGBColor(0, 190, 200),
-    RGBColor(240, 120, 180),
-    RGBColor(160, 160, 60),
+    RGBColor(235, 160, 0),
+    RGBColor(0, 100, 90),
+    RGBColor(190, 150, 230),
 ];
 
 fn is_ours(peer: &str) -> bool {
@@ -94,7 +94,17 @@ pub(crate) fn growth(report: &Report, row: Row, title: &str, path: &Path) -> Dra
         .y_label_formatter(&|value| grouped(*value))
         .light_line_style(RGBColor(240, 240, 240))
         .draw()?;
-    for (place, (peer, colour)) in colours(&peers).into_iter().enumerate() {
+    // The legend has the order of the lines at their ends, from the top.
+    let mut drawn = colours(&peers);
+    let end = |peer: &str| {
+        let last = series
+            .iter()
+            .filter(|one| one.peer == peer)
+            .max_by_key(|one| one.n);
+        last.map_or(0.0, |one| one.median)
+    };
+    drawn.sort_by(|(one, _), (other, _)| end(other).total_cmp(&end(one)));
+    for (place, (peer, colour)) in drawn.into_iter().enumerate() {
         let own = series.iter().filter(|one| one.peer == peer);
         let points = own.map(|one| (one.n as f64, one.median));
         let width = if is_ours(peer) { 3 } else { 1 };
