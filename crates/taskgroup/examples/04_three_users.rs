@@ -22,7 +22,7 @@ async fn fetch_user(id: u32) -> Result<User, BoxError> {
     Ok(User { id, name })
 }
 
-#[tokio::main(flavor = "current_thread", start_paused = true)]
+#[tokio::main]
 async fn main() -> Result<(), ErrorGroup> {
     let users = TaskGroup::run(async |group| {
         let first = group.spawn(fetch_user(1));

@@ -62,7 +62,7 @@ async fn handler(path: String) -> Answer {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), BoxError> {
     serve(handler, async |server| {
         println!("{:?}", fetch_record(&server, 1).await?);

@@ -38,7 +38,7 @@ async fn handler(path: String) -> Answer {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), BoxError> {
     serve(handler, async |server| {
         let pages = fetch_with_timeout(&server, &["/a", "/b", "/c"], Duration::from_secs(30));

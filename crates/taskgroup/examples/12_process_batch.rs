@@ -57,7 +57,7 @@ async fn process_in_tasks(items: &[&'static str]) -> (Vec<usize>, usize) {
     )
 }
 
-#[tokio::main(flavor = "current_thread", start_paused = true)]
+#[tokio::main]
 async fn main() {
     for items in [&["one", "", "three", "stop"][..], &["one", "two"], &[]] {
         let (results, errors) = process_batch(items).await;

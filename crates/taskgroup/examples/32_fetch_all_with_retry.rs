@@ -62,7 +62,7 @@ async fn answer(path: &str, busy: &AtomicU32) -> Answer {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let busy = Arc::new(AtomicU32::new(0));
     let handler = move |path: String| {

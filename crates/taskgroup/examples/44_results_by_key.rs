@@ -29,7 +29,7 @@ async fn handler(path: String) -> Answer {
     ok(format!("User {}", number(&path)))
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), BoxError> {
     serve(handler, async |server| {
         println!("{:?}", fetch_all_users(&server, &[7, 3, 5]).await?);

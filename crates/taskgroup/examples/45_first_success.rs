@@ -23,7 +23,7 @@ async fn asleep(_path: String) -> Answer {
     std::future::pending().await
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let down = Server::refusing().await?;
     serve(healthy, async |healthy| {

@@ -24,7 +24,7 @@ fn endless(token: &BlockingToken, begun: &mpsc::Sender<()>) -> Result<(), BoxErr
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> Result<(), ErrorGroup> {
     let sum = TaskGroup::run(async |group| {
         let (sender, numbers) = mpsc::channel();

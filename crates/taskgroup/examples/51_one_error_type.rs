@@ -29,7 +29,7 @@ async fn passed_on() -> Result<(), BoxError> {
     Ok(())
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() {
     if let Err(error) = group().await {
         println!("match: {error}");
