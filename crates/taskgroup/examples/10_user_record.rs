@@ -38,10 +38,10 @@ async fn fetch_record(server: &Server, id: u32) -> Result<Record, ErrorGroup> {
     let group = TaskGroup::builder().name(format!("user_{id}"));
     let fetch = group.run(async |group| {
         let user = group.task("user").spawn(fetch_user(server.clone(), id));
-        let orders = group.task("orders");
-        let orders = orders.spawn(fetch_orders(server.clone(), id));
-        let newsletter = group.task("newsletter");
-        let newsletter = newsletter.spawn(fetch_newsletter(server.clone(), id));
+        let orders = group.task("orders").spawn(fetch_orders(server.clone(), id));
+        let newsletter = group
+            .task("newsletter")
+            .spawn(fetch_newsletter(server.clone(), id));
         Ok(Record {
             user: user.await?,
             orders: orders.await?,

@@ -24,8 +24,10 @@ async fn prepare(nodes: &[(&'static str, Server)]) -> Result<(), ErrorGroup> {
 async fn change(nodes: &[(&'static str, Server)]) -> Result<(), BoxError> {
     if let Err(errors) = prepare(nodes).await {
         println!("{errors}");
-        // The nodes that may have promised. The one that is down has nothing to undo.
-        let aborts = nodes[..2].iter().map(|(_, node)| node.get("/abort"));
+        // The nodes that may have promised. One that is down has nothing to undo.
+        let is_down = |name: &str| errors.leaves().any(|leaf| leaf.name() == name);
+        let promised = nodes.iter().filter(|(name, _)| !is_down(name));
+        let aborts = promised.map(|(_, node)| node.get("/abort"));
         let aborted = shield(gather(aborts)).await?;
         println!("aborted: {aborted:?}");
         return Err(errors.into());

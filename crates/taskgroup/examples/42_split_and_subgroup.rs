@@ -69,7 +69,7 @@ async fn main() {
     );
     print_paths(&deep);
     println!(
-        "a subgroup of a missing type: {}",
-        errors.subgroup::<std::num::ParseIntError>().is_some()
+        "none of them is a ParseIntError: {}",
+        errors.subgroup::<std::num::ParseIntError>().is_none()
     );
 }

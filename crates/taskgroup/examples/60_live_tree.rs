@@ -44,6 +44,8 @@ async fn main() -> Result<(), BoxError> {
     let once = Once::new();
     set_warning_hook(move |warning| {
         if warning.task().name() == "thumbnail" {
+            // The task blocks until the report is there, so one report is enough. It comes from a
+            // thread outside the runtime, whose paused clock the ages in the tree are measured by.
             once.call_once(|| {
                 let _virtual_time = clock.enter();
                 println!("{}", taskgroup::observe::tree());

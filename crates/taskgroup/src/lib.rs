@@ -25,8 +25,9 @@
 //! [`until_cancelled`].
 //!
 //! The contract, `docs/contract.md` in the repository, says what that means: in numbered rules,
-//! each with tests that cite its number. The guide, `docs/guide`, has patterns, pitfalls and
-//! comparisons with other libraries.
+//! each with tests that cite its number. The guide, `docs/guide`, begins with a first hour. It has
+//! a chapter each on policies, errors, cleanup, servers and testing, questions with answers, all
+//! examples by topic, and comparisons with other libraries.
 //!
 //! # Which one do I use?
 //!
