@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use crate::record::{Cause, Entry, Summary};
+use crate::record::{Cause, Summary};
 use crate::signals::Stop;
 
 /// How the command ends. If several apply, the first of these counts: internal, a signal, output,
@@ -88,8 +88,11 @@ impl Exit {
     /// The number of failures in place of [`Failed`](Exit::Failed) and
     /// [`TimedOut`](Exit::TimedOut).
     pub(crate) fn counted(self, summary: &Summary) -> Exit {
-        let failed = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
-        match (self, summary.entries.iter().filter(failed).count()) {
+        let failed = summary
+            .entries
+            .iter()
+            .filter(|entry| entry.counts_as_failure());
+        match (self, failed.count()) {
             (Exit::Failed | Exit::TimedOut, failures) if failures > 0 => {
                 let failures = u8::try_from(failures.min(MOST_COUNTED));
                 Exit::Counted(failures.unwrap_or(u8::MAX))
@@ -128,8 +131,11 @@ impl Exit {
         if summary.input_error.is_some() && summary.counts.ended() == 0 {
             return Exit::Usage;
         }
-        let counted = |entry: &&Entry| entry.record.is_failure() && !entry.ignored;
-        let mut failures = summary.entries.iter().filter(counted).peekable();
+        let failures = summary
+            .entries
+            .iter()
+            .filter(|entry| entry.counts_as_failure());
+        let mut failures = failures.peekable();
         let too_late = matches!(summary.cause, Some(Cause::Deadline { .. }));
         let any = failures.peek().is_some() || too_late;
         if any && summary.input_error.is_none() && failures.all(|entry| entry.record.timed_out()) {
@@ -168,7 +174,7 @@ mod tests {
     use super::*;
     use crate::output::Trouble;
     use crate::process::{Process, Stopped, StoppedBy};
-    use crate::record::{Counts, Ending, Record};
+    use crate::record::{Counts, Ending, Entry, Record};
 
     fn exited(code: i32) -> Record {
         Record::without_process(Ending::Exited(ExitStatus::from_raw(code << 8)))

@@ -136,6 +136,9 @@ pub(crate) struct Counts {
     /// Of those that succeeded: not at the first attempt.
     #[serde(skip)]
     pub(crate) flaky: u64,
+    /// Of those that failed: those whose failure is ignored, or has not decided a race.
+    #[serde(skip)]
+    pub(crate) forgiven: u64,
 }
 
 #[derive(Debug)]
@@ -164,6 +167,11 @@ pub(crate) struct Summary {
 }
 
 impl Entry {
+    /// It failed, and the failure counts.
+    pub(crate) fn counts_as_failure(&self) -> bool {
+        self.record.is_failure() && !self.ignored
+    }
+
     /// It succeeded, but an attempt before had failed.
     pub(crate) fn is_flaky(&self) -> bool {
         self.record.ending.is_success() && self.failed_before().next().is_some()

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use taskgroup::{BoxError, Policy, TaskGroup, bracket};
@@ -125,6 +126,8 @@ impl Engine {
             _ => Cause::Failed { name },
         };
         self.failed_in(spec.parent.unwrap_or(ROOT), cause);
+        // A race may have been lost. The halt comes second: what it stops can no longer fail.
+        self.consider_halt();
     }
 
     /// A predecessor of the group did not succeed, so nothing in it is started.
@@ -158,7 +161,7 @@ impl Engine {
             return Err(Failed.into());
         }
         if on_failure != OnFailure::Ignore && self.why(group).is_none() {
-            self.groups[group].failed.set();
+            self.mark_failed(group);
         }
         Ok(())
     }
@@ -192,9 +195,11 @@ impl Engine {
         let clean_up = move |()| async move {
             let spec = &engine.plan.groups[id];
             let name = if id == ROOT { "" } else { &spec.name };
-            let verdict = engine.clean_up(name, id, &spec.cleanup).await;
+            let ignored = engine.is_ignored(id, OnFailure::Cancel);
+            let cleaned_up = engine.clean_up(name, (id, ignored), &spec.cleanup);
+            let verdict = cleaned_up.await;
             if verdict.is_failure() {
-                engine.groups[id].failed.set();
+                engine.mark_failed(id);
             }
         };
         let ended = bracket(nothing, members, clean_up).await;
@@ -212,7 +217,7 @@ impl Engine {
                 () = self.around.clock.after(deadline) => {
                     let group = spec.name.clone();
                     if self.why(id).is_none() {
-                        self.groups[id].failed.set();
+                        self.mark_failed(id);
                     }
                     self.cancel_group(id, Cause::Deadline { group });
                 }
@@ -244,13 +249,11 @@ impl Engine {
         // A race without a winner. Other failures were reported when they happened. If the run
         // halted before anything in it could lose, it was no race.
         let Running {
-            has_loser,
-            left_out,
-            ..
+            losers, left_out, ..
         } = &self.groups[id];
-        let was_run = has_loser.is_set() || !left_out.is_set();
+        let was_run = losers.load(Ordering::Relaxed) > 0 || !left_out.is_set();
         if self.is_race(id) && was_run && self.why(id).is_none() && !self.ignores_failures(id) {
-            self.groups[id].failed.set();
+            self.race_is_lost(id);
         }
         let (_in_the_ledger, ours) = error.split::<Failed>();
         if let Some(ours) = ours {

@@ -107,23 +107,26 @@ impl Ledger {
         self.lock().files.journal.ready(task, at);
     }
 
-    /// `headed` says that the output of the task has had a heading.
-    pub(super) fn ended(&self, entry: Entry, work: &Work, headed: bool) {
+    /// `headed` says that the output of the task has had a heading, `forgiven` that a failure of it
+    /// is one of those that do not count for now.
+    pub(super) fn ended(&self, entry: Entry, work: &Work, headed: bool, forgiven: bool) {
         let mut state = self.lock();
         state.files.journal.ended(&entry, work);
         state.files.joblog.ended(&entry, self.date);
         state.counts.add(&entry.record.ending);
         state.counts.flaky += u64::from(entry.is_flaky());
+        state.counts.forgiven += u64::from(forgiven && entry.record.is_failure());
         state.slowest.add(&entry);
         self.progress.ended(&entry, &state.counts, headed);
         self.keep(&mut state, entry);
     }
 
-    pub(super) fn cleaned_up(&self, entry: Entry, work: &Work) {
+    pub(super) fn cleaned_up(&self, entry: Entry, work: &Work, forgiven: bool) {
         let mut state = self.lock();
         state.files.journal.ended(&entry, work);
         if entry.record.is_failure() {
             state.counts.failed += 1;
+            state.counts.forgiven += u64::from(forgiven);
         }
         self.keep(&mut state, entry);
     }
@@ -132,6 +135,11 @@ impl Ledger {
         if self.memory == Memory::Everything || entry.is_notable() {
             state.entries.push(entry);
         }
+    }
+
+    /// So many failures that were forgiven count after all.
+    pub(super) fn count_after_all(&self, failures: u64) {
+        self.lock().counts.forgiven -= failures;
     }
 
     pub(super) fn counts(&self) -> Counts {

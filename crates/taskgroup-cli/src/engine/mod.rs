@@ -18,6 +18,7 @@ mod typical;
 
 use std::iter;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -85,8 +86,8 @@ struct Running {
     cause: OnceLock<Cause>,
     /// Something in it did not succeed, and the failure counts.
     failed: Flag,
-    /// It is a race, and something in it has failed.
-    has_loser: Flag,
+    /// If it is a race: how many commands in it have failed, and would count.
+    losers: AtomicU64,
     /// Something in it was not started, because the run halted.
     left_out: Flag,
 }
@@ -111,7 +112,7 @@ impl Engine {
             group: OnceLock::new(),
             cause: OnceLock::new(),
             failed: Flag::new(),
-            has_loser: Flag::new(),
+            losers: AtomicU64::new(0),
             left_out: Flag::new(),
         };
         Arc::new(Engine {
@@ -253,18 +254,35 @@ impl Engine {
     }
 
     fn failed_by(&self, group: usize, on_failure: OnFailure, cause: Cause) {
-        if self.is_race(group) {
-            self.groups[group].has_loser.set();
-            return;
-        }
-        if on_failure == OnFailure::Ignore {
+        if self.is_race(group) || on_failure == OnFailure::Ignore {
             return;
         }
         if self.why(group).is_none() {
-            self.groups[group].failed.set();
+            self.mark_failed(group);
         }
         if on_failure == OnFailure::Cancel {
             self.cancel_group(group, cause);
+        }
+    }
+
+    /// A cleanup in the group has failed. That counts even if the group is being cancelled: cleanup
+    /// is not.
+    fn cleanup_failed(&self, group: usize, on_failure: OnFailure) {
+        if !self.is_race(group) && on_failure != OnFailure::Ignore {
+            self.mark_failed(group);
+        }
+    }
+
+    /// The group has failed, and so have the groups around it, up to one that ignores that or may
+    /// still be won. They must know at once: something that is no failure may cancel them before
+    /// this group has ended.
+    fn mark_failed(&self, group: usize) {
+        self.groups[group].failed.set();
+        for group in self.plan.around(Node::Group(group)) {
+            if self.is_race(group) || self.ignores_failures(group) {
+                return;
+            }
+            self.groups[group].failed.set();
         }
     }
 
@@ -285,6 +303,40 @@ impl Engine {
         }
     }
 
+    /// A failure of something in the group is reported and does not count: it is ignored itself, or
+    /// as a failure of a group.
+    fn is_ignored(&self, group: usize, on_failure: OnFailure) -> bool {
+        let mut around = self.plan.around(Node::Group(group));
+        on_failure == OnFailure::Ignore || around.any(|group| self.ignores_failures(group))
+    }
+
+    /// So many commands in the group have failed. Does this not count for now? In a race it counts
+    /// when nothing wins.
+    fn forgives(&self, group: usize, on_failure: OnFailure, failures: u64) -> bool {
+        if self.is_ignored(group, on_failure) {
+            return true;
+        }
+        let race = self.from(group).find(|&group| self.is_race(group));
+        if let Some(race) = race {
+            // Relaxed: a number alone.
+            self.groups[race]
+                .losers
+                .fetch_add(failures, Ordering::Relaxed);
+        }
+        race.is_some()
+    }
+
+    /// Nothing has won the race.
+    fn race_is_lost(&self, id: usize) {
+        self.mark_failed(id);
+        let losers = self.groups[id].losers.load(Ordering::Relaxed);
+        let parent = self.plan.groups[id].parent;
+        let on_failure = |parent: usize| self.plan.groups[parent].on_failure;
+        if !parent.is_some_and(|parent| self.forgives(parent, on_failure(parent), losers)) {
+            self.ledger.count_after_all(losers);
+        }
+    }
+
     /// A task has ended, and is counted.
     fn consider_halt(&self) {
         let Some(halt) = self.plan.groups[ROOT].halt else {
@@ -293,7 +345,7 @@ impl Engine {
         let counts = self.ledger.counts();
         if self.halted.is_set()
             || self.why(ROOT).is_some()
-            || !halt.is_reached(counts.succeeded, counts.failed)
+            || !halt.is_reached(counts.succeeded, counts.failed, counts.forgiven)
         {
             return;
         }

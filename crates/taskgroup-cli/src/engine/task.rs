@@ -175,9 +175,11 @@ impl Turn {
             if steps.is_empty() {
                 return;
             }
-            let cleaned_up = engine.clean_up(&spec.name, spec.group, steps);
+            let ignored = engine.is_ignored(spec.group, engine.on_failure(spec));
+            let cleaned_up = engine.clean_up(&spec.name, (spec.group, ignored), steps);
             let verdict = Box::pin(cleaned_up).await;
             if verdict.is_failure() {
+                engine.cleanup_failed(spec.group, engine.on_failure(spec));
                 let name = format!("the cleanup of {}", spec.name);
                 engine.task_failed(spec, Cause::Failed { name });
             }
@@ -473,8 +475,10 @@ impl Drop for Inner {
             None if by_others => engine.because(spec.group),
             because => because,
         };
-        let ignored = record.is_failure() && engine.on_failure(spec) == OnFailure::Ignore;
-        let verdict = Verdict::of_success(record.ending.is_success() || ignored);
+        let (failed, on_failure) = (record.is_failure(), engine.on_failure(spec));
+        let forgiven = failed && engine.forgives(spec.group, on_failure, 1);
+        let as_good_as_done = failed && on_failure == OnFailure::Ignore;
+        let verdict = Verdict::of_success(record.ending.is_success() || as_good_as_done);
         let argument = spec.work.command.argument();
         let first = match latest.earlier.first() {
             Some((1, first)) => first.began,
@@ -495,9 +499,10 @@ impl Drop for Inner {
             began: first.or(latest.began),
             ended: engine.elapsed(),
             because,
-            ignored,
+            ignored: failed && engine.is_ignored(spec.group, on_failure),
         };
-        engine.ledger.ended(entry, &spec.work, latest.headed);
+        let headed = latest.headed;
+        engine.ledger.ended(entry, &spec.work, headed, forgiven);
         engine.around.order.ended(self.task.id);
         engine.consider_halt();
         engine.nodes.end(Node::Task(self.task.id), verdict);
@@ -508,8 +513,14 @@ impl Engine {
     /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
     /// The steps run one after the other, each within its time, even after a failure. One failure
-    /// is a failure of all. Must not be cancelled: call it where no cancellation can arrive.
-    pub(super) async fn clean_up(&self, of: &str, group: usize, steps: &[Work]) -> Verdict {
+    /// is a failure of all, which may be `ignored`. Must not be cancelled: call it where no
+    /// cancellation can arrive.
+    pub(super) async fn clean_up(
+        &self,
+        of: &str,
+        (group, ignored): (usize, bool),
+        steps: &[Work],
+    ) -> Verdict {
         let mut verdict = Verdict::Succeeded;
         for (index, work) in steps.iter().enumerate() {
             let began = self.elapsed();
@@ -533,6 +544,7 @@ impl Engine {
                 Err(error) => Record::without_process(Ending::CouldNotStart(error)),
             };
             record.began.get_or_insert(began);
+            let ignored = ignored && record.is_failure();
             if !record.ending.is_success() {
                 verdict = Verdict::Failed;
             }
@@ -553,9 +565,9 @@ impl Engine {
                 because: self
                     .cause()
                     .filter(|cause| matches!(cause, Cause::Signal(_))),
-                ignored: false,
+                ignored,
             };
-            self.ledger.cleaned_up(entry, work);
+            self.ledger.cleaned_up(entry, work, ignored);
         }
         verdict
     }

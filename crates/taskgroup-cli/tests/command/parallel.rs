@@ -368,15 +368,51 @@ fn a_race_that_halts_without_a_winner_has_failed() {
     };
     let race = "[groups.r]\npolicy = 'race'\ntasks.a = 'exit 1'\ntasks.b = 'true'\n\
                 [tasks.next]\nrun = 'true'\nafter = ['r']\n";
-    halted(race, "soon,fail=1")
+    halted(race, "soon,done=1")
         .code(1)
-        .says("NOT STARTED next, r/b: because of --halt soon,fail=1");
+        .says("NOT STARTED next, r/b: because of --halt soon,done=1");
     // Nothing of this one was run, so it has not failed. It has not succeeded either.
     let late = race.replace("policy", "after = ['first']\npolicy");
     let late = late + "[tasks.first]\nrun = 'true'\n";
     halted(&late, "soon,success=1")
         .code(0)
         .says("3 not started, 1 succeeded");
+}
+
+/// Otherwise a run would stop because of it, and end with success.
+#[test]
+fn a_failure_that_does_not_count_is_no_reason_to_halt() {
+    let run = |file: &str, before: &str, halt: &str| {
+        let sandbox = Sandbox::new();
+        let next = format!("[tasks.next]\nrun = 'true'\nafter = ['{before}']\n");
+        let path = sandbox.file("tasks.toml", &format!("{file}{next}"));
+        sandbox.run(&["-j1", "-f", &path, "--halt", halt])
+    };
+    let race = "[groups.r]\npolicy = 'race'\ntasks.a = 'exit 1'\ntasks.b = 'true'\n";
+    for (file, before) in [
+        ("tasks.a = { run = 'exit 1', on-failure = 'ignore' }\n", "a"),
+        (
+            "tasks.a = { run = 'true', cleanup = ['exit 1'], on-failure = 'ignore' }\n",
+            "a",
+        ),
+        (
+            "[groups.g]\non-failure = 'ignore'\ngroups.h.tasks.a = 'exit 1'\n",
+            "g",
+        ),
+        (race, "r"),
+    ] {
+        let ended = run(file, before, "now,fail=1");
+        ended.code(0).says("1 failed, ").says_not("NOT STARTED");
+        assert_eq!(ended.err.contains("(ignored)"), before != "r");
+    }
+    // A race without a winner has failed with all that is in it.
+    let lost = race.replace("true", "exit 2") + "[tasks.x]\nrun = 'true'\n";
+    run(&lost, "x", "now,fail=2")
+        .code(1)
+        .says("because of --halt now,fail=2");
+    run(&lost, "x", "now,fail=3")
+        .code(1)
+        .says("2 failed, 2 succeeded");
 }
 
 #[test]

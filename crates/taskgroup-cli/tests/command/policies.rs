@@ -21,6 +21,46 @@ fn waiting_is_the_long_form_of_keep_going() {
         .says("cannot be used with");
 }
 
+/// What stops the others is no failure, and comes before the group of the failure has ended.
+#[test]
+fn a_failure_in_a_group_is_not_lost_when_the_run_is_stopped() {
+    let run = |file: &str, more: &[&str]| {
+        let sandbox = Sandbox::new();
+        sandbox.fifo("go");
+        let path = sandbox.file("tasks.toml", file);
+        let json = sandbox.path("json").into_os_string().into_string().unwrap();
+        sandbox.run(&[&["-f", &path, "--json", &json][..], more].concat())
+    };
+    let deep = "[groups.g.groups.h]\ntasks.a = 'exit 1'\n\
+                [tasks.other]\nrun = 'exec sleep 100'\n";
+    for halt in ["--halt=now,fail=1", "--halt=now,done=1"] {
+        run(deep, &[halt])
+            .code(1)
+            .says("CANCELLED other")
+            .says("because of --halt now,");
+    }
+    let waits = "when-one-ends = 'stop'\n[groups.g]\non-failure = 'wait'\n\
+                 tasks.a = 'exit 1'\ntasks.b = 'exec sleep 100'\n[tasks.other]\nrun = '''\n\
+                 until grep -q '\"result\":\"failed\"' \"$DIR/json\"; do sleep 0.01; done'''\n";
+    run(waits, &[])
+        .code(1)
+        .says("CANCELLED g/b")
+        .says("because other ended");
+    // One that ignores it does.
+    let ignored = waits.replace(
+        "[groups.g]",
+        "[groups.f]\non-failure = 'ignore'\n[groups.f.groups.g]",
+    );
+    run(&ignored, &[])
+        .code(0)
+        .says("FAILED (ignored) f/g/a")
+        .says("because other ended");
+    // Cleanup is not stopped with its command, so its failure is one.
+    let cleanup = "when-one-ends = 'stop'\n[tasks]\nfirst = 'cat \"$DIR/go\"'\n[tasks.b]\n\
+                   run = 'echo x > \"$DIR/go\"; exec sleep 100'\ncleanup = ['exit 4']\n";
+    run(cleanup, &[]).code(1).says("FAILED b (cleanup 1)");
+}
+
 #[test]
 fn a_retry_that_succeeds_is_a_success() {
     let sandbox = Sandbox::new();

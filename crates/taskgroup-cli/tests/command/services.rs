@@ -363,7 +363,7 @@ fn a_group_with_services_settles_when_a_part_of_it_has_failed() {
     // The verdict is that of the group, not that of its parts.
     let group = "groups.fill.tasks.a = 'exit 3'";
     let ended = run(&Sandbox::new(), &file("on-failure = 'ignore'", group));
-    ended.code(0).says("FAILED infra/fill/a");
+    ended.code(0).says("FAILED (ignored) infra/fill/a");
     assert_eq!(ended.out(), "test/one       | test\n");
 }
 
