@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use taskgroup::error::QuorumMissed;
 use taskgroup::{BoxError, Policy, TaskGroup, bracket};
 
 use super::{Engine, Running, Turn};
@@ -256,6 +257,8 @@ impl Engine {
             self.race_is_lost(id);
         }
         let (_in_the_ledger, ours) = error.split::<Failed>();
+        // The run may halt before anything of a race is started.
+        let ours = ours.and_then(|ours| ours.split::<QuorumMissed>().1);
         if let Some(ours) = ours {
             let mut internal = self.internal.lock().unwrap_or_else(PoisonError::into_inner);
             internal.get_or_insert(ours);

@@ -171,6 +171,26 @@ fn a_race_without_a_winner_has_failed() {
 }
 
 #[test]
+fn nothing_can_win_a_race_without_commands() {
+    let run = |file: &str, more: &[&str]| {
+        let sandbox = Sandbox::new();
+        let path = sandbox.file("tasks.toml", file);
+        sandbox.run(&[&["-f", &path][..], more].concat())
+    };
+    run(
+        "[groups.r]\npolicy = 'race'\n[tasks.a]\nrun = 'true'\n",
+        &[],
+    )
+    .code(2)
+    .says("nothing can win the race `r`");
+    // One of which nothing is started is no fault of the runner either.
+    let file = "[tasks.a]\nrun = 'true'\n[groups.r]\npolicy = 'race'\ntasks.b = 'true'\n";
+    run(file, &["-j1", "--halt=soon,success=1"])
+        .code(0)
+        .says("1 not started, 1 succeeded");
+}
+
+#[test]
 fn a_race_that_is_stopped_is_no_fault_of_the_runner() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");

@@ -17,8 +17,8 @@ use super::table::{
     port, shell, text, url, words, wrong,
 };
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Overrides, Plan, ROOT, Ready, Restart, RestartOn, Retry,
-    Service, Shell, TaskSpec, Work,
+    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
+    Retry, Service, Shell, TaskSpec, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -142,7 +142,9 @@ impl Reader<'_> {
             after: Vec::new(),
             cleanup: self.cleanup(&mut table, &inherited),
         };
-        let id = self.push_group(spec, span, &mut table);
+        let is_race = spec.policy == Policy::Race;
+        let id = self.push_group(spec, span.clone(), &mut table);
+        let before = self.faults.len();
         for (key, value) in [
             ("tasks", table.take("tasks")),
             ("groups", table.take("groups")),
@@ -154,6 +156,16 @@ impl Reader<'_> {
             for (child, span, value) in Table::new(children).entries() {
                 self.child(key, id, child, span, value, &inherited);
             }
+        }
+        let plan = &self.raw.plan;
+        let is_empty = plan.tasks.last().is_none_or(|task| task.group != id)
+            && plan.groups[id + 1..]
+                .iter()
+                .all(|group| group.parent != Some(id));
+        if is_race && is_empty && self.faults.len() == before && id != ROOT {
+            let title = format!("nothing can win the race `{name}`");
+            let fault = Fault::new(span, title, "needs a task or a group in it");
+            self.faults.push(fault);
         }
         let what = if id == ROOT { "the file" } else { "a group" };
         table.finish(what, self.faults);
