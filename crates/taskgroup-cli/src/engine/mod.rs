@@ -3,8 +3,9 @@
 //! Invariants
 //! 1. Every task gets exactly one entry in the ledger, when its [`Turn`] is dropped: after its last
 //!    process and its cleanup, whether it was run, cancelled or never polled.
-//! 2. The cause of a group is set before the group is cancelled, and only once; a failure below a
-//!    group that is being cancelled changes nothing.
+//! 2. The cause of a group is set before the group is cancelled, and only once. A failure below a
+//!    group that is being cancelled cancels nothing. A run with a command that has failed, and
+//!    whose failure counts, has failed.
 //! 3. A group or task that others wait for is settled on every exit path.
 
 mod group;

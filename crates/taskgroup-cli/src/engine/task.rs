@@ -477,6 +477,10 @@ impl Drop for Inner {
         };
         let (failed, on_failure) = (record.is_failure(), engine.on_failure(spec));
         let forgiven = failed && engine.forgives(spec.group, on_failure, 1);
+        if failed && !forgiven {
+            // It may have failed by itself at the moment at which the group was cancelled.
+            engine.mark_failed(spec.group);
+        }
         let as_good_as_done = failed && on_failure == OnFailure::Ignore;
         let verdict = Verdict::of_success(record.ending.is_success() || as_good_as_done);
         let argument = spec.work.command.argument();

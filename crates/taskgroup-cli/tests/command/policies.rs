@@ -61,6 +61,20 @@ fn a_failure_in_a_group_is_not_lost_when_the_run_is_stopped() {
     run(cleanup, &[]).code(1).says("FAILED b (cleanup 1)");
 }
 
+/// The report says that it has failed, and so does the exit code.
+#[test]
+fn a_failure_counts_although_the_command_is_stopped_before_it_is_tried_again() {
+    let sandbox = Sandbox::new();
+    let mut shell = sandbox.by_shell("\"$@\" 2> \"$DIR/err\"");
+    let args = ["run", "--when-one-ends=stop", "-o", "group", "--retries=1"];
+    let fails = "exit 3";
+    let ends = "until grep -q 'fails: attempt 1: exit code 3' \"$DIR/err\"; do sleep 0.01; done";
+    let names = ["--backoff=1h", "--names=fails,ends"];
+    let ended = Running::of(shell.args(args).args(names).args([fails, ends])).ended();
+    assert!(sandbox.read("err").contains("FAILED fails: exit code 3"));
+    ended.code(1);
+}
+
 #[test]
 fn a_retry_that_succeeds_is_a_success() {
     let sandbox = Sandbox::new();
