@@ -384,8 +384,17 @@ impl Turn {
                 };
                 record.began.get_or_insert(began);
                 record.trouble = lost.or(record.trouble);
+                if let Ending::Cancelled(status) = record.ending {
+                    // If nothing has cancelled it, nothing needs it any longer.
+                    let (engine, spec) = (turn.engine(), turn.spec());
+                    if spec.service.is_some() && engine.why(spec.group).is_none() {
+                        record.ending = Ending::Served(status);
+                    }
+                }
                 if let Some(outlet) = outlet {
+                    let was_served = matches!(record.ending, Ending::Served(_));
                     let by_itself = record.is_failure() || record.ending.is_success();
+                    let by_itself = by_itself && !was_served;
                     let verdict = Verdict::of_success(record.ending.is_success());
                     let ends = !by_itself || !turn.goes_on(number, verdict);
                     turn.show(&mut record, outlet, number, ends).await;

@@ -217,6 +217,33 @@ after = ["web"]
     assert_gone(sandbox.pid("db"));
 }
 
+/// Also above its output, and if it would begin again.
+#[test]
+fn a_service_that_nothing_needs_any_longer_is_no_riddle() {
+    for restart in ["", "restart = 'always'\n"] {
+        let sandbox = Sandbox::new();
+        let path = sandbox.file(
+            "tasks.toml",
+            &format!(
+                "[tasks.db]\nrun = 'echo up; exec sleep 100'\nservice = true\nready.line = 'up'\n\
+                 {restart}[tasks.e2e]\nrun = 'true'\nafter = ['db']\n"
+            ),
+        );
+        let ended = sandbox.run(&["-f", &path, "-o", "group"]);
+        ended.code(0).says_not("cause unknown");
+        let headings = ended
+            .err
+            .lines()
+            .filter(|line| line.contains(" db: after "));
+        let headings: Vec<&str> = headings.collect();
+        assert!(
+            headings.len() == 1 && headings[0].ends_with(", stopped by SIGTERM"),
+            "{}",
+            ended.err
+        );
+    }
+}
+
 #[test]
 fn a_group_with_services_is_done_when_they_are_ready() {
     let sandbox = Sandbox::new();
