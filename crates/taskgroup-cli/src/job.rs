@@ -126,9 +126,6 @@ impl Job {
         given_up: impl Fn() -> bool,
     ) -> io::Result<Job> {
         let mut start = work.start();
-        let told = with.variables.into_iter();
-        let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
-        start.env.splice(0..0, told);
         let name = with.name.as_deref();
         start.stdio = match (&work.input, name) {
             (Some(_), _) => Stdio::InputAndOutput,
@@ -137,17 +134,19 @@ impl Job {
         };
         let (ours, label) = (Size::ours(), with.label.columns());
         let size = ours.unwrap_or_default().beside(label);
+        let mut told = with.variables;
         if !matches!(start.stdio, Stdio::Terminal { .. }) {
             let width = ours.map(|_| ("COLUMNS", size.columns().to_string()));
-            let told = around.told.iter().cloned();
             let width = width.filter(|(name, _)| !around.told.is_empty() && is_unset(name));
-            let told = told.chain(width);
-            let told = told.map(|(name, value)| (name.into(), Some(value.into_bytes())));
-            start.env.splice(0..0, told);
+            told.splice(0..0, around.told.iter().cloned().chain(width));
         }
+        let told = told
+            .into_iter()
+            .map(|(name, value)| (name.into(), Some(value.into_bytes())));
+        start.env.splice(0..0, told);
         // Of the try that starts the command.
         let (mut terminal, mut feed) = (None, None);
-        let mut place: Option<Place> = None;
+        let mut typed: Option<Place> = None;
         // What is typed from now on reaches the command, even before it runs.
         let opened = |pipes: &mut Pipes| {
             (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
@@ -156,33 +155,33 @@ impl Job {
             }
             let name = name.unwrap_or_default();
             let begin = || around.typed.begin(name, label, feed.is_some());
-            place.get_or_insert_with(begin).opened(terminal.as_ref());
+            typed.get_or_insert_with(begin).opened(terminal.as_ref());
         };
         let (process, pipes) =
             Contained::start(&around.guards, start, size, with.lasts, given_up, opened)
                 .await
                 .map_err(|error| with_command(&error, work))?;
-        let feeder = match (work.input.clone(), feed, place) {
+        let feeder = match (work.input.clone(), feed, typed) {
             (Some(input), Some(mut feed), _) => Some(Box::pin(async move {
                 // A command need not read all of it.
                 let _ = feed.write(&input).await;
                 drop(feed);
                 std::future::pending::<()>().await;
             }) as Feeder),
-            (_, feed, Some(mut place)) => Some(Box::pin(async move {
+            (_, feed, Some(mut typed)) => Some(Box::pin(async move {
                 // The last one that holds the terminal hangs it up.
                 let _held = terminal;
-                place.feed(feed).await;
+                typed.feed(feed).await;
             }) as Feeder),
             (_, _, None) => None,
         };
-        let waits = around.order.is_kept() && with.place.is_some();
+        let place = with.place.filter(|_| around.order.is_kept());
         let show = match with.hidden {
             true => Show::Quiet,
             false => around.show,
         };
-        let outlet = Outlet::new(show, waits, around.sink.clone());
-        if let (true, Show::Stream, Some(place)) = (waits, show, with.place) {
+        let outlet = Outlet::new(show, place.is_some(), around.sink.clone());
+        if let (Show::Stream, Some(place)) = (show, place) {
             let heading = Heading::default();
             around.order.show(place, outlet.clone(), heading).await;
         }
@@ -222,6 +221,11 @@ impl Job {
         self.ending = Some((ending, ran));
     }
 
+    /// How long it ran, or has run so far.
+    fn ran(&self) -> Duration {
+        self.process.ran().unwrap_or_else(|| self.started.elapsed())
+    }
+
     /// Nothing more is waited for: [`Job::finish`] stops what is left.
     pub(crate) fn end_with(&mut self, ending: Ending) {
         self.end(ending, self.started.elapsed());
@@ -254,8 +258,7 @@ impl Job {
             None => Ending::TimedOut,
         };
         let verdict = Verdict::of_success(ending.is_success());
-        let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
-        self.end(ending, ran);
+        self.end(ending, self.ran());
         verdict
     }
 
@@ -266,8 +269,7 @@ impl Job {
         // counts.
         if self.ending.is_none() {
             if let Some(status) = self.process.ended_by_itself() {
-                let ran = self.process.ran().unwrap_or_else(|| self.started.elapsed());
-                self.end(Ending::Exited(status), ran);
+                self.end(Ending::Exited(status), self.ran());
             }
         }
         let Job {
@@ -293,12 +295,9 @@ impl Job {
                 clear(&mut process, ended_by_itself, grace, &around.hurry).await
             })
             .await;
-        let (ending, ran) = ending.unwrap_or_else(|| {
-            let ending = match process.ended_by_itself() {
-                Some(status) => Ending::Exited(status),
-                None => Ending::Cancelled(process.leader_status()),
-            };
-            (ending, asked)
+        let (ending, ran) = ending.unwrap_or_else(|| match process.ended_by_itself() {
+            Some(status) => (Ending::Exited(status), process.ran().unwrap_or(asked)),
+            None => (Ending::Cancelled(process.leader_status()), asked),
         });
         let gone = began.elapsed();
         let outlet = output.outlet.clone();
