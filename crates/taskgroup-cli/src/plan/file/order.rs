@@ -56,25 +56,13 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
 
 /// Looks for the name in the waiter's group, then in the enclosing groups. The nearest counts.
 fn find(plan: &Plan, by_name: &HashMap<&str, Node>, wait: &Wait) -> Option<Node> {
-    let mut around = group_around(plan, wait.waiter);
-    while let Some(group) = around {
+    plan.around(wait.waiter).find_map(|group| {
         let found = match &*plan.groups[group].name {
             "" => by_name.get(&*wait.name),
             prefix => by_name.get(&*format!("{prefix}/{}", wait.name)),
         };
-        if let Some(&node) = found {
-            return Some(node);
-        }
-        around = plan.groups[group].parent;
-    }
-    None
-}
-
-fn group_around(plan: &Plan, node: Node) -> Option<usize> {
-    match node {
-        Node::Task(id) => Some(plan.tasks[id].group),
-        Node::Group(id) => plan.groups[id].parent,
-    }
+        found.copied()
+    })
 }
 
 fn unknown(plan: &Plan, wait: &Wait) -> Fault {
@@ -113,13 +101,6 @@ fn number(plan: &Plan, node: Node) -> usize {
     }
 }
 
-fn name(plan: &Plan, node: Node) -> &str {
-    match node {
-        Node::Task(id) => &plan.tasks[id].name,
-        Node::Group(id) => &plan.groups[id].name,
-    }
-}
-
 /// A step from the end of one node to an end that has to come before it.
 #[derive(Clone, Copy)]
 struct Step {
@@ -149,10 +130,8 @@ fn before(
     if let Node::Group(id) = node {
         steps.extend(inside[id].iter().map(|&node| Step { node, by: None }));
     }
-    let mut around = group_around(plan, node);
-    while let Some(group) = around {
+    for group in plan.around(node) {
         steps.extend(waits(Node::Group(group)));
-        around = plan.groups[group].parent;
     }
     steps.extend(waits(node));
     steps
@@ -208,7 +187,7 @@ fn cycle(plan: &Plan, edges: &[Vec<(Node, usize)>]) -> Option<Vec<Step>> {
 const SHOWN: usize = 12;
 
 fn cycle_fault(plan: &Plan, waits: &[Wait], cycle: &[Step]) -> Fault {
-    let shown = |node| match name(plan, node) {
+    let shown = |node| match plan.name(node) {
         "" => "the whole",
         name => name,
     };

@@ -140,13 +140,7 @@ fn command(task: &TaskSpec) -> String {
 }
 
 fn after(plan: &Plan, after: &[Node]) -> Option<String> {
-    let names: Vec<&str> = after
-        .iter()
-        .map(|node| match node {
-            Node::Task(id) => &*plan.tasks[*id].name,
-            Node::Group(id) => &plan.groups[*id].name,
-        })
-        .collect();
+    let names: Vec<&str> = after.iter().map(|&node| plan.name(node)).collect();
     (!names.is_empty()).then(|| format!("after {}", names.join(", ")))
 }
 
