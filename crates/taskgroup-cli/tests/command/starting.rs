@@ -146,3 +146,17 @@ fn commands_are_started_in_the_order_given() {
         assert!(ids.iter().copied().eq(0..20), "{args:?}: {ids:?}");
     }
 }
+
+/// Those that wait for the same.
+#[test]
+fn tasks_that_come_after_another_one_are_started_in_the_order_given() {
+    let sandbox = Sandbox::new();
+    let mut file = "jobs = 1\n[tasks.first]\nrun = 'true'\n".to_owned();
+    let numbers: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    for number in &numbers {
+        file += &format!("[tasks.t{number}]\nrun = 'echo {number}'\nafter = ['first']\n");
+    }
+    let path = sandbox.file("tasks.toml", &file);
+    let ended = sandbox.run(&["-f", &path, "--prefix=none"]);
+    assert_eq!(ended.code(0).out(), numbers.join("\n") + "\n");
+}
