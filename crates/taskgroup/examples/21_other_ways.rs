@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use taskgroup::combine::Until;
 use taskgroup::observe::live_tasks;
-use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, TaskHandle, as_completed};
+use taskgroup::{BoxError, ErrorGroup, Policy, TaskGroup, TaskHandle, as_completed, wait_timeout};
 use tokio::time::sleep;
 
 async fn task(number: u64) -> Result<u64, BoxError> {
@@ -30,14 +31,14 @@ async fn in_order_of_completion() -> Result<(), ErrorGroup> {
     .await
 }
 
-/// Looks at the handles every two seconds. The policy lets the body decide.
+/// Waits for two seconds at a time, and looks at the handles. The policy lets the body decide.
 async fn by_asking() -> Result<(), ErrorGroup> {
     let group = TaskGroup::builder().policy(Policy::collect());
     group
         .run(async |group| {
             let tasks: Vec<_> = (0..10).map(|number| group.spawn(task(number))).collect();
             loop {
-                sleep(Duration::from_secs(2)).await;
+                wait_timeout(Duration::from_secs(2), &tasks, Until::All).await;
                 let outcomes: Vec<_> = tasks.iter().filter_map(TaskHandle::outcome).collect();
                 println!("  {} have ended", outcomes.len());
                 if outcomes.iter().any(Result::is_err) {

@@ -41,4 +41,12 @@ async fn main() {
         let kind = leaf.find::<io::Error>().map(io::Error::kind);
         println!("{}: panic {}, {kind:?}", leaf.name(), leaf.is_panic());
     }
+
+    // Clauses: what is caused by an I/O error, below whatever context, and panics.
+    let rest = errors
+        .clone()
+        .on_caused_by::<io::Error>(|part| println!("caused by I/O: {}", part.cause().name()))
+        .on_panic(|part| println!("panicked: {}", part.cause().name()))
+        .rest();
+    println!("everything is handled: {}", rest.is_ok());
 }

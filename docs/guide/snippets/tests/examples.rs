@@ -73,6 +73,7 @@ fn each_example_names_the_features_that_it_needs() {
         ("Retry", "retry"),
         ("observe::recorder", "recorder"),
         ("taskgroup::main", "macros"),
+        ("Runner", "runner"),
         ("taskgroup::testing", "testing"),
         ("cancellation_token", "tokio-util"),
     ];
@@ -96,4 +97,26 @@ fn each_example_names_the_features_that_it_needs() {
             .unwrap_or_default();
         assert_eq!(named, needed, "required-features of {name}");
     }
+}
+
+/// Each function at the root of the library is called in an example.
+#[test]
+fn each_function_of_the_library_is_in_an_example() {
+    let library = read("crates/taskgroup/src/lib.rs");
+    let mut functions = BTreeSet::new();
+    for item in library.split("\npub use ").skip(1) {
+        let names = item.split(';').next().unwrap();
+        let names = names.rsplit("::").next().unwrap();
+        let names = names.trim_matches(['{', '}']).split(',').map(str::trim);
+        functions.extend(names.filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase())));
+    }
+    // A bridge to another crate, and the entrance of the models, which is no part of the interface.
+    functions.retain(|name| !["cancellation_token", "models"].contains(name));
+    assert!(functions.len() > 25, "{functions:?}");
+    let sources: String = examples().iter().map(|name| source(name)).collect();
+    let words: BTreeSet<_> = sources
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let missing: Vec<_> = functions.difference(&words).collect();
+    assert!(missing.is_empty(), "in no example: {missing:?}");
 }
