@@ -1,6 +1,6 @@
 //! S34: `tracing` spans follow the tree.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use taskgroup::observe::Spans;
@@ -608,4 +608,73 @@ fn an_event_is_where_its_span_is() {
     let paths: Vec<_> = collected.events.iter().map(|(path, _)| &**path).collect();
     assert_eq!(paths, ["group outer/task child"]);
     assert!(other.0.lock().unwrap().events.is_empty());
+}
+
+/// As [`Collect`]; its first event takes until it is let on.
+struct SlowEvent(
+    Collect,
+    Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+);
+
+impl Subscriber for SlowEvent {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.0.new_span(span)
+    }
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        self.0.record(span, values);
+    }
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let first = self.1.lock().unwrap().take();
+        if let Some((begun, go_on)) = first {
+            begun.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        self.0.event(event);
+    }
+    fn enter(&self, span: &Id) {
+        self.0.enter(span);
+    }
+    fn exit(&self, span: &Id) {
+        self.0.exit(span);
+    }
+    fn try_close(&self, span: Id) -> bool {
+        self.0.try_close(span)
+    }
+}
+
+// S34: a thread tells of a cancellation while the task ends on another one. The span stays open
+// until the event has been told.
+#[test]
+fn a_span_is_open_while_an_event_is_told() {
+    let collect = Collect::default();
+    let seen = collect.clone();
+    let closed = move || std::mem::take(&mut seen.0.lock().unwrap().closed);
+    let (begun, has_begun) = mpsc::channel();
+    let (let_on, go_on) = mpsc::channel();
+    let slow = SlowEvent(collect, Mutex::new(Some((begun, go_on))));
+    paused(async {
+        let _default = tracing::subscriber::set_default(slow);
+        let run = TaskGroup::builder().name("outer").run(async |group| {
+            let (end, is_to_end) = tokio::sync::oneshot::channel::<()>();
+            let child = group.task("child").spawn(async move {
+                let _ = is_to_end.await;
+            });
+            settled().await;
+            let canceller = child.canceller();
+            let thread = std::thread::spawn(move || canceller.cancel());
+            has_begun.recv()?;
+            let _ = end.send(());
+            child.ended().await;
+            assert!(closed().is_empty());
+            let_on.send(())?;
+            thread.join().unwrap();
+            assert_eq!(closed(), ["task child"]);
+            Ok(())
+        });
+        run.await.unwrap();
+    });
 }

@@ -34,7 +34,23 @@ const SUBSCRIBER: &str = "a `tracing` subscriber";
 /// The span of a task or a group. It closes when that has ended, whichever handles are kept: a
 /// subscriber takes that for the end of what the span is about. There is none where no subscriber
 /// wants it.
-pub(crate) struct Span(Option<Box<Mutex<Option<Opened>>>>);
+pub(crate) struct Span(Option<Box<Mutex<Open>>>);
+
+/// A span until it closes.
+struct Open {
+    opened: Option<Opened>,
+    /// How many threads make an event in it. The last one closes it, if it was to close meanwhile.
+    events: u32,
+    is_to_close: bool,
+}
+
+impl Open {
+    /// Takes the span out, when nothing uses it any more.
+    fn take_to_close(&mut self) -> Option<Opened> {
+        let closes = self.is_to_close && self.events == 0;
+        self.opened.take_if(|_| closes)
+    }
+}
 
 /// A span that has not closed. A clone of it closes nothing.
 #[derive(Clone)]
@@ -59,11 +75,15 @@ pub(crate) struct Told<'a> {
 impl Span {
     /// A span of a task or an inline child, below the span that `around` finds.
     pub(crate) fn of_task<'a>(
-        sites: Sites,
+        sites: impl FnOnce() -> Sites,
         around: impl Fn() -> Option<Opened>,
         told: impl Fn() -> Told<'a>,
     ) -> Self {
-        Self::at(sites.of_tasks(), |_| around(), told)
+        // First, because the way to the group that has the sites may be long.
+        if LevelFilter::current() == LevelFilter::OFF {
+            return Self::none();
+        }
+        Self::at(sites().of_tasks(), |_| around(), told)
     }
 
     /// A span of a group. It is below the current one, and below the one that `around` finds where
@@ -108,7 +128,12 @@ impl Span {
             })
         };
         let opened = site.and_then(make).flatten();
-        Self(opened.map(|opened| Box::new(Mutex::new(Some(opened)))))
+        let open = |opened| Open {
+            opened: Some(opened),
+            events: 0,
+            is_to_close: false,
+        };
+        Self(opened.map(|opened| Box::new(Mutex::new(open(opened)))))
     }
 
     #[inline]
@@ -125,17 +150,29 @@ impl Span {
     /// What children are below, until it closes. Asks no subscriber.
     #[inline]
     pub(crate) fn opened(&self) -> Option<Opened> {
-        self.0.as_ref()?.lock().clone()
+        let open = self.0.as_ref()?.lock();
+        open.opened.clone().filter(|_| !open.is_to_close)
     }
 
     /// Calls `tell`, which makes an event of level DEBUG below the span that it is given. Where
-    /// there is a span, the event goes to the subscriber that has it.
-    #[inline]
+    /// there is a span, the event goes to the subscriber that has it. Another thread may close the
+    /// span meanwhile, so it stays open for the event.
     pub(crate) fn event(&self, tell: impl FnOnce(Option<Id>)) {
-        record(Level::DEBUG, || match self.opened() {
+        if Level::DEBUG > LevelFilter::current() {
+            return;
+        }
+        let opened = self.opened_for_event();
+        record(Level::DEBUG, || match opened {
             Some(opened) => dispatcher::with_default(&opened.to, || tell(Some(opened.id))),
             None => tell(None),
         });
+        self.close_if(|open| open.events = open.events.saturating_sub(1));
+    }
+
+    fn opened_for_event(&self) -> Option<Opened> {
+        let mut open = self.0.as_ref()?.lock();
+        open.events += 1;
+        open.opened.clone()
     }
 
     /// Adds how the task or the group has ended, if a subscriber has the span.
@@ -150,7 +187,17 @@ impl Span {
     /// What it is about has ended, and the span is not entered.
     #[inline]
     pub(crate) fn close(&self) {
-        let opened = self.0.as_ref().and_then(|opened| opened.lock().take());
+        self.close_if(|open| open.is_to_close = true);
+    }
+
+    /// Changes what is known of the span, and closes it if nothing uses it then.
+    fn close_if(&self, change: impl FnOnce(&mut Open)) {
+        let Some(open) = &self.0 else { return };
+        let opened = {
+            let mut open = open.lock();
+            change(&mut open);
+            open.take_to_close()
+        };
         if let Some(opened) = opened {
             gate::call_or_report(SUBSCRIBER, move || opened.to.try_close(opened.id));
         }

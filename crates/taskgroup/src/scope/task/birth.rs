@@ -98,5 +98,5 @@ fn span_of(spec: &Spec, birth: Birth) -> Span {
         location: spec.location,
     };
     let around = || spec.owner.span_around();
-    Span::of_task(spans_below(&spec.owner), around, told)
+    Span::of_task(|| spans_below(&spec.owner), around, told)
 }

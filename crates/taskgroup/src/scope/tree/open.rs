@@ -109,7 +109,7 @@ impl Scope {
                 id: child_id(group, who.index()),
                 location,
             };
-            Span::of_task(spans_below(group), || group.span_around(), told)
+            Span::of_task(|| spans_below(group), || group.span_around(), told)
         };
         let inline = Inline::new(
             who,
