@@ -6,8 +6,9 @@
 //!   back, but only at its next poll; a thread that gets to it first asks before it begins.
 //! - **BL3** The captures of a closure are gone before its token is, also when it never runs.
 //! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what
-//!   the task sees, and what it opens belongs below the task. Nothing can drop it: what it awaits
-//!   (in a `block_on`) returns, cancelled or not.
+//!   the task sees, and what it opens belongs below the task. Nothing can drop it, so no await in it
+//!   (in a `block_on`) is suspended for good by a cancellation: it goes on, or it unwinds if its
+//!   work was cut off and there is nothing to return (G5).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -137,7 +138,7 @@ struct Job<W> {
     stay: Stay,
 }
 
-/// The outcome of the closure. Without an outcome it has not begun.
+/// The outcome of the closure. There is none if the closure has not begun, or was cut off.
 struct Returned<V> {
     outcome: Option<Result<V, Failed>>,
     stay: Stay,
@@ -158,7 +159,11 @@ impl<W> Job<W> {
         let outcome = if reached {
             gate::drop_value(work).err().map(Err)
         } else {
-            Some(gate::call(|| converted(work(token))))
+            match gate::call(|| converted(work(token))) {
+                // It was cancelled, and had nothing to return (G5).
+                Err(payload) if gate::is_cut_off(&payload) => None,
+                returned => Some(returned),
+            }
         };
         drop(ambient);
         Returned {

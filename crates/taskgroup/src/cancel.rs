@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::task::{Context, Poll};
 
+use crate::gate;
 pub use crate::reason::{CancelReason, ReasonKind};
 pub use crate::scope::cancelled::Cancelled;
 use crate::scope::current::{self, Lazy};
@@ -33,22 +34,28 @@ pub(crate) fn cancel_point() -> impl Future<Output = ()> {
 
 /// Never resolves: the code around it was cancelled and there is nothing to return. That code is
 /// dropped here.
+///
+/// # Panics
+/// With a `CutOff`, in code that blocks on this await (decision 0018). A blocking closure is such
+/// code from the start: nothing would ever drop it.
 pub(crate) async fn cut_off<T>() -> T {
     poll_fn(|cx| {
-        let _ = poll_over(cx);
+        if poll_over(cx).is_ready() {
+            gate::cut_off();
+        }
         Poll::Pending
     })
     .await
 }
 
 /// As [`poll_cancel_point`], where the code around is about to be dropped. A guard changes nothing.
+/// Ready where nothing drops that code.
 pub(crate) fn poll_over(cx: &Context<'_>) -> Poll<()> {
     if std::thread::panicking() {
         // It cannot be dropped before the destructor that blocks on it has returned.
         return Poll::Ready(());
     }
-    current::scope().poll_over(cx.waker());
-    Poll::Pending
+    current::scope().poll_over(cx.waker())
 }
 
 /// As [`poll_cancel_point`], once the cancellation has been reported to the code.

@@ -205,8 +205,12 @@ impl TaskGroup {
     /// The closure sees what a child sees: [`Local`](crate::Local)s,
     /// [`current_task`](crate::observe::current_task) and [`is_cancelled`](crate::is_cancelled). A
     /// group that it runs in a `Handle::block_on` belongs to this child and is cancelled with it.
-    /// Nothing drops the closure, so an await in that `block_on` always returns, even in a
-    /// cancelled scope.
+    ///
+    /// Nothing drops the closure. In a cancelled closure, an await in that `block_on` is not
+    /// suspended as it would be in a task: a group ends with its error, and what waits for
+    /// something else goes on waiting. An await that has nothing to return unwinds, and the child
+    /// ends as cancelled: a [`bracket`](crate::bracket) whose work was cut off, once it has
+    /// released, and a [`shield`](crate::shield) at the end of a grace.
     ///
     /// Even the end of a [grace](crate::GroupBuilder::grace) does not end the closure. A warning
     /// every few seconds names what still blocks.

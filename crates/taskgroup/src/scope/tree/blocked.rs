@@ -43,8 +43,8 @@ impl Scope {
 
     /// As [`poll_may_go_on`](Self::poll_may_go_on), for code that has nothing to go on with.
     #[cold]
-    pub(crate) fn poll_over(self: &Arc<Self>, waker: &Waker) {
-        let _ = self.poll_cut_off(waker, Guards::DoNotCount);
+    pub(crate) fn poll_over(self: &Arc<Self>, waker: &Waker) -> Poll<()> {
+        self.poll_cut_off(waker, Guards::DoNotCount)
     }
 
     fn poll_cut_off(self: &Arc<Self>, waker: &Waker, guards: Guards) -> Poll<()> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::flags::ORPHAN;
 use super::{Kind, Scope, outward};
 use crate::scope::current;
 use crate::scope::task::TaskRef;
@@ -56,6 +57,13 @@ impl Scope {
             _ => None,
         });
         around.take_while(|scope| !matches!(scope.kind, Kind::Blocking | Kind::Call))
+    }
+
+    /// Whether the end of a grace stops here. Foreign code that has not returned cannot be dropped,
+    /// so what it opens and waits for must be able to end (G4). What it leaves behind is cut off
+    /// like anything else.
+    pub(super) fn keeps_force_out(&self) -> bool {
+        matches!(self.kind, Kind::Call) && self.flags() & ORPHAN == 0
     }
 
     /// Whether the guard rule makes this very scope drop its future, as soon as nothing holds it. A

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::flags::ORPHAN;
+use super::flags::{CANCELLED, FORCED, ORPHAN};
 use super::{Dropping, Kind, Scope};
 use crate::error::Member;
 use crate::reason::CancelReason;
@@ -64,6 +64,18 @@ impl Scope {
     /// deferred, and its home waits for that. Gives the section's token back.
     pub(crate) fn orphan(self: &Arc<Self>) {
         self.set_orphan();
+        self.hand_on();
+        self.leave();
+    }
+
+    /// The foreign code of this scope has returned. If a grace around it has ended meanwhile, what
+    /// is left is cut off now: `ORPHAN` is set under the lock of the home. So a thread that spreads
+    /// the end of the grace either finds it, or has marked the home before.
+    pub(crate) fn call_returned(self: &Arc<Self>) {
+        self.set_orphan();
+        if let Some(home) = self.home().filter(|home| home.is_forced()) {
+            self.cancel_from_above(CANCELLED | FORCED, &home.reason_or_dropped());
+        }
         self.hand_on();
         self.leave();
     }

@@ -169,7 +169,8 @@ pub(crate) struct DeadlineState {
 }
 
 impl Kind {
-    /// Whether a cancellation from above stops here, unless it is forced.
+    /// Whether a cancellation from above stops here. The end of a grace does not, but at a call:
+    /// see [`Scope::keeps_force_out`].
     pub(crate) fn keeps_cancel_out(&self) -> bool {
         matches!(self, Self::Shield | Self::Run | Self::Call)
     }

@@ -80,7 +80,8 @@ impl Scope {
             inner.scopes.push(scope.clone());
             let flags = parent.flags();
             let barrier = scope.kind.keeps_cancel_out();
-            let mut inherited = flags & FORCED;
+            let keeps_out = scope.keeps_force_out();
+            let mut inherited = if keeps_out { 0 } else { flags & FORCED };
             if flags & CANCELLED != 0 && inner.masks == 0 && !barrier {
                 inherited |= CANCELLED | flags & REPORTED;
             }

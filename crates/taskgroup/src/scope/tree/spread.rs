@@ -144,7 +144,12 @@ fn spread(
             }
             tasks.extend(inner.tasks.iter().map(Marked::in_place));
             for below in inner.scopes.iter() {
-                if force || !below.kind.keeps_cancel_out() {
+                let passes = if force {
+                    !below.keeps_force_out()
+                } else {
+                    !below.kind.keeps_cancel_out()
+                };
+                if passes {
                     queue.push_back((below.clone(), inherited));
                 }
             }
