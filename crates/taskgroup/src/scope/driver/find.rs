@@ -28,14 +28,6 @@ impl Runtime {
         Handle::try_current().ok().map(|handle| Self::of(&handle))
     }
 
-    /// Whether this is the current runtime.
-    pub(in crate::scope) fn is_current(id: Id) -> bool {
-        match Self::of_task() {
-            Some(runtime) => runtime.handle.id() == id,
-            None => Handle::try_current().is_ok_and(|handle| handle.id() == id),
-        }
-    }
-
     pub(crate) fn try_current() -> Option<Arc<Self>> {
         Self::of_task().or_else(Self::entered)
     }

@@ -7,8 +7,8 @@
 //!
 //! - **BE1** An alarm has its waker until it rings. If no alarm of its runtime has rung since a
 //!   bell was armed, an equal waker means the same task. That task may be in another runtime by
-//!   now. A multi-thread runtime rings all the same, and its clock is the common one. For any other
-//!   runtime it is checked that it is the current one.
+//!   now. A multi-thread runtime rings all the same, and its clock is the common one. Of any other
+//!   runtime it is checked that this thread is inside it.
 //! - **BE2** A bell that was left keeps the task's memory. It does so until another bell is left on
 //!   the thread, it rings, or its runtime goes. If a driver of the engine polls the task, the bell
 //!   goes with the driver's turn at the latest.
@@ -16,7 +16,6 @@
 use std::cell::RefCell;
 use std::task::{RawWakerVTable, Waker};
 
-use tokio::runtime::{Id, RuntimeFlavor};
 use tokio::time::Instant;
 
 use super::timer::{Alarm, SetAlarm};
@@ -29,15 +28,8 @@ pub(crate) struct Bell {
     waker: (usize, &'static RawWakerVTable),
     /// How often anything had rung when it was armed.
     rings: u64,
-    left: ReusableBy,
-}
-
-/// Which task may use a bell that was left.
-enum ReusableBy {
-    NoTask,
-    /// A task that is polled in this runtime.
-    Inside(Id),
-    AnyTask,
+    /// Not in a model, where each run begins without what another one has left.
+    is_reusable: bool,
 }
 
 std::thread_local! {
@@ -62,11 +54,7 @@ impl Bell {
             alarm: SetAlarm::new(&runtime, at, Alarm::Wake(gate::clone_waker(waker))),
             waker: (waker.data().addr(), waker.vtable()),
             rings,
-            left: match runtime.handle().runtime_flavor() {
-                _ if runtime.is_explored() => ReusableBy::NoTask,
-                RuntimeFlavor::MultiThread => ReusableBy::AnyTask,
-                _ => ReusableBy::Inside(runtime.handle().id()),
-            },
+            is_reusable: !runtime.is_explored(),
         }
     }
 
@@ -80,22 +68,18 @@ impl Bell {
         self.wakes(waker)
             && self.alarm.at() <= at
             && self.alarm.rings() == self.rings
-            && !self.alarm.is_silent()
-            && match self.left {
-                ReusableBy::NoTask => false,
-                ReusableBy::Inside(runtime) => Runtime::is_current(runtime),
-                ReusableBy::AnyTask => true,
-            }
+            && self.is_reusable
+            && self.alarm.rings_here()
     }
 
     /// Whether it will still ring for the task that has it.
     pub(crate) fn is_set(&self, now: Instant, waker: &Waker) -> bool {
-        self.wakes(waker) && now < self.alarm.at() && !self.alarm.is_silent()
+        self.wakes(waker) && now < self.alarm.at() && self.alarm.rings_here()
     }
 
     /// The deadline has not come; maybe there is another one.
     pub(crate) fn leave(self) {
-        if !matches!(self.left, ReusableBy::NoTask) {
+        if self.is_reusable {
             let mut next = Some(self);
             let _ = LEFT.try_with(|left| std::mem::swap(&mut *left.borrow_mut(), &mut next));
             drop(next);
@@ -206,13 +190,9 @@ mod tests {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let at = Instant::now() + 60 * SECOND;
-        let id_of = |bell: &Bell| match bell.left {
-            ReusableBy::Inside(id) => Some(id),
-            _ => None,
-        };
         one.block_on(async { Bell::for_deadline(at, &waker).leave() });
         let other = two.block_on(async { Bell::for_deadline(at, &waker) });
-        assert_eq!(id_of(&other), Some(two.handle().id()));
+        assert_eq!(other.alarm.only_in, Some(two.handle().id()));
         drop(other);
         assert_eq!(Arc::strong_count(&woken), 3, "ours, and that of the first");
         drop(one);
@@ -270,7 +250,7 @@ mod tests {
         let at = Instant::now() + 60 * SECOND;
         many.block_on(async { Bell::for_deadline(at, &waker).leave() });
         let bell = one.block_on(async { Bell::for_deadline(at, &waker) });
-        assert!(matches!(bell.left, ReusableBy::AnyTask));
+        assert_eq!(bell.alarm.only_in, None);
     }
 
     // BE1: in a turn of a driver it serves the next deadline of the child.

@@ -40,19 +40,20 @@ impl Scope {
 
     /// Sets the alarm for where the deadline stands now, unless one is set that rings. What is due
     /// already fires on the spot. Without a runtime the next poll of the work sets it.
-    ///
     pub(crate) fn arm_deadline(
         self: &Arc<Self>,
         by: ArmedBy,
         runtime: impl FnOnce() -> Option<Arc<Runtime>>,
     ) {
         let Some(state) = self.deadline() else { return };
+        let rings = |alarm: &SetAlarm| match by {
+            ArmedBy::Poll => alarm.rings_here(),
+            ArmedBy::Move => !alarm.is_silent(),
+        };
         let (to_come, stale) = {
             let mut state = state.lock();
             let moved_inside = by == ArmedBy::Poll && std::mem::take(&mut state.moved_inside);
-            let stale = state
-                .timer
-                .take_if(|alarm| moved_inside || alarm.is_silent());
+            let stale = state.timer.take_if(|alarm| moved_inside || !rings(alarm));
             let is_set = state.timer.is_some() || state.expired;
             (state.at.filter(|_| !is_set), stale)
         };

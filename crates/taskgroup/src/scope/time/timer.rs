@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -203,16 +204,29 @@ fn after_wide_moment(len: usize, capacity: usize) -> Option<usize> {
 pub(crate) struct SetAlarm {
     timers: Arc<Timers>,
     key: TimerKey,
+    /// The runtime, if it rings only while a thread is inside it.
+    pub(super) only_in: Option<Id>,
 }
 
 impl SetAlarm {
     /// # Panics
     /// Where the runtime has no clock.
     pub(crate) fn new(runtime: &Arc<Runtime>, at: Instant, alarm: Alarm) -> Self {
+        let handle = runtime.handle();
+        let rings_anyway = matches!(handle.runtime_flavor(), RuntimeFlavor::MultiThread);
         Self {
             key: runtime.timers().arm(runtime, at, alarm),
             timers: runtime.timers().clone(),
+            only_in: (!rings_anyway && !runtime.is_explored()).then(|| handle.id()),
         }
+    }
+
+    /// Whether it rings for what this thread polls. A runtime with threads of its own rings
+    /// anyway. Any other one rings while a thread drives it, and a future may have been moved away
+    /// from it.
+    pub(super) fn rings_here(&self) -> bool {
+        let is_here = |id| Handle::try_current().is_ok_and(|here| here.id() == id);
+        !self.is_silent() && self.only_in.is_none_or(is_here)
     }
 
     pub(super) fn at(&self) -> Instant {
