@@ -116,6 +116,8 @@ mod reason;
 mod runner;
 mod scope;
 mod shield;
+#[cfg(feature = "runner")]
+mod signals;
 mod start;
 #[cfg(feature = "runner")]
 mod stop;

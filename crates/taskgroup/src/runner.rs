@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::cancel::{CancelReason, Cancelled, ReasonKind};
 use crate::error::{BoxError, ErrorGroup};
 use crate::gate;
@@ -14,6 +16,7 @@ use crate::scope::stop::Stop;
 use crate::scope::time::alarm::ring_grace;
 use crate::scope::tree::{Dropping, Kind, Scope};
 use crate::scope::who;
+use crate::signals::SignalThread;
 
 /// Runs `main` as the root of the program's scope tree, on a multi-thread runtime. As
 /// [`Runner::run`] with its defaults.
@@ -203,7 +206,8 @@ impl Runner {
     /// - Once the [`grace`](Self::grace) has passed since the signal, all that is left is dropped,
     ///   `main` as well. Standard error names what was cut off. Without a grace the run waits
     ///   without a limit.
-    /// - A second signal ends the process at once, and standard error shows what was alive.
+    /// - A second signal ends the process at once, also when every thread is blocked. Standard error
+    ///   shows what was alive.
     /// - A signal that comes before `main` has first waited for a stop cancels `main`. It may still
     ///   be starting, or it may never wait for one.
     #[doc(alias = "graceful_shutdown")]
@@ -280,7 +284,7 @@ impl Runner {
         let location = Location::caller();
         let runtime = self.build();
         #[cfg(unix)]
-        let _printer = crate::observe::TreeOnSignal::start(&self.tree_on);
+        let _printer = crate::observe::tree_on_signal(&self.tree_on);
         let stop = Arc::new(Stop::new());
         let ended = runtime.block_on(self.root(main, &stop, location));
         // Everything in the tree has ended. What the program gave to Tokio directly gets a moment
@@ -316,17 +320,17 @@ impl Runner {
         if self.grace.is_some() {
             scope.name_all_below();
         }
-        // Registered here and not in a task: `main` may run first and keep the thread.
-        let signals = self.signals.then(Signals::new).and_then(Result::ok);
-        let watch = signals.map(|signals| {
-            let stopped = Stopped {
-                scope: scope.clone(),
-                stop: stop.clone(),
-                grace: self.grace,
-                graceful: self.graceful,
-                location,
-            };
-            tokio::spawn(watch_signals(signals, stopped))
+        let stopped = || Stopped {
+            program: Handle::current(),
+            scope: scope.clone(),
+            stop: stop.clone(),
+            grace: self.grace,
+            graceful: self.graceful,
+            location,
+        };
+        let watch = self.signals.then(|| {
+            let stopped = stopped();
+            SignalThread::start(|| Ok(watch_signals(Signals::new()?, stopped)))
         });
         let below = scope.clone();
         let grace = self.grace;
@@ -339,9 +343,7 @@ impl Runner {
         };
         let mut section = std::pin::pin!(Section::new(scope.clone(), Ends::Any, body));
         let ended = section.as_mut().ended().await;
-        if let Some(watch) = watch {
-            watch.abort();
-        }
+        drop(watch);
         (ended, scope)
     }
 
@@ -464,6 +466,8 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
 
 /// What the first signal stops.
 struct Stopped {
+    /// The runtime of the program, whose clock rings for a grace.
+    program: Handle,
     scope: Arc<Scope>,
     stop: Arc<Stop>,
     grace: Option<Duration>,
@@ -473,6 +477,7 @@ struct Stopped {
 
 impl Stopped {
     fn by(&self, name: &str, number: u8) {
+        let _inside = self.program.enter();
         let reason = CancelReason::shutdown(name, number, self.location);
         if !self.graceful || !self.stop.was_awaited() {
             // Before the request: code that waits for the stop is cancelled and does not go on.
@@ -484,7 +489,8 @@ impl Stopped {
     }
 }
 
-/// The first signal stops the run, the second ends the process.
+/// The first signal stops the run, the second ends the process, also when all threads of the
+/// program are blocked.
 async fn watch_signals(mut signals: Signals, stopped: Stopped) {
     let (name, number) = signals.next().await;
     stopped.by(name, number);

@@ -41,7 +41,7 @@ pub use crate::scope::spans::Spans;
 #[cfg(feature = "metrics")]
 pub use metrics::describe_metrics;
 #[cfg(all(feature = "runner", unix))]
-pub(crate) use signal::TreeOnSignal;
+pub(crate) use signal::tree_on_signal;
 pub use stall::report_blocking;
 pub use tree::{Node, NodeKind, NodeState, Tree, current_task, live_tasks, tree};
 

@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use taskgroup::{BoxError, Cancelled, Runner, TaskGroup, until_cancelled};
@@ -15,6 +16,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         "cleanup" => Runner::new().run_main(cleanup),
         "main_cleans_up" => Runner::new().run_main(main_cleans_up),
         "busy_from_the_start" => Runner::new().current_thread().run_main(busy_from_the_start),
+        "blocked_on_one_thread" => Runner::new().current_thread().run_main(|| blocked(1)),
+        "blocked_on_two" => Runner::new().worker_threads(1).run_main(|| blocked(2)),
         "without_signals" => Runner::new().signals(false).run_main(cleanup),
         "grace" => Runner::new().current_thread().grace(HOUR).run_main(grace),
         "stopped_run" => stopped_run(),
@@ -73,6 +76,39 @@ async fn busy_from_the_start() {
     assert_eq!(read.unwrap(), 0);
     println!("suspends");
     std::future::pending::<()>().await;
+}
+
+/// Blocks each thread of the runtime: the one of `main`, and the workers.
+async fn blocked(threads: usize) -> Result<(), BoxError> {
+    fn block(cancelled: &Mutex<bool>) {
+        let mut told = cancelled.lock().unwrap();
+        while !taskgroup::is_cancelled() {
+            std::thread::yield_now();
+        }
+        if !std::mem::replace(&mut told, true) {
+            println!("cancelled");
+        }
+        drop(told);
+        loop {
+            std::thread::park();
+        }
+    }
+    TaskGroup::run(async |group| {
+        let cancelled = Arc::new(Mutex::new(false));
+        for _ in 1..threads {
+            let (cancelled, (begun, has_begun)) = (cancelled.clone(), mpsc::channel());
+            group.spawn(async move {
+                begun.send(()).unwrap();
+                block(&cancelled);
+            });
+            has_begun.recv()?;
+        }
+        println!("started");
+        block(&cancelled);
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 /// Two tasks, of which one takes less than the grace for its cleanup, and one more. The clock jumps

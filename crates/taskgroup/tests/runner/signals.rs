@@ -21,6 +21,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "the_second_signal_ends_the_process",
             the_second_signal_ends_the_process,
         ),
+        trial(
+            "the_second_signal_ends_a_process_whose_threads_are_blocked",
+            the_second_signal_ends_a_process_whose_threads_are_blocked,
+        ),
         trial("signals_count_from_the_start", signals_count_from_the_start),
         trial(
             "without_signals_the_system_decides",
@@ -89,6 +93,21 @@ fn the_second_signal_ends_the_process() {
         let end = program.end();
         assert_eq!(end.lines, [""; 0]);
         assert_eq!(end.status.code(), Some(128 + number));
+    }
+}
+
+// The first signal is taken although no thread is left to poll anything, and so is the second.
+fn the_second_signal_ends_a_process_whose_threads_are_blocked() {
+    for program in ["blocked_on_one_thread", "blocked_on_two"] {
+        let program = Program::start(program);
+        program.says("started");
+        program.signal("INT");
+        program.says("cancelled");
+        program.signal("TERM");
+        let end = program.end();
+        assert_eq!(end.status.code(), Some(143), "{}", end.errors);
+        let told = "Error: a second signal, SIGTERM, cut this off:";
+        assert!(end.errors.contains(told), "{}", end.errors);
     }
 }
 
