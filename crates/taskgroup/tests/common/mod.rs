@@ -249,7 +249,9 @@ pub(crate) fn ms(millis: u64) -> Duration {
 }
 
 /// Polls `future` once, with a waker that does nothing.
-pub(crate) fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+pub(crate) fn poll_once<F: Future + ?Sized>(
+    future: std::pin::Pin<&mut F>,
+) -> std::task::Poll<F::Output> {
     let waker = std::task::Waker::noop();
     future.poll(&mut std::task::Context::from_waker(waker))
 }

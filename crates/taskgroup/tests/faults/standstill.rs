@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use taskgroup::{
-    BoxError, GroupBuilder, Policy, TaskGroup, checkpoint, settle, shield, timeout, until_cancelled,
+    BoxError, GroupBuilder, Local, OpenGroup, Policy, Started, TaskGroup, bracket, checkpoint,
+    defer, settle, shield, timeout, until_cancelled,
 };
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -1613,18 +1614,12 @@ fn fault_c14_deadline_moved_inside_a_runtime_that_then_stands_still() {
 }
 
 /// Its destructor blocks the thread until work of its own is done, and says so.
-struct BlocksOnDrop(mpsc::Sender<()>);
+struct BlocksOnDrop<W: FnOnce()>(Option<W>, mpsc::Sender<()>);
 
-impl Drop for BlocksOnDrop {
+impl<W: FnOnce()> Drop for BlocksOnDrop<W> {
     fn drop(&mut self) {
-        by_hand(async {
-            let work = TaskGroup::run(async |_| {
-                again().await;
-                Ok(())
-            });
-            work.await.unwrap();
-        });
-        self.0.send(()).unwrap();
+        self.0.take().unwrap()();
+        self.1.send(()).unwrap();
     }
 }
 
@@ -1636,10 +1631,174 @@ fn refused_child_whose_destructor_blocks() {
         let (done, is_done) = mpsc::channel();
         let run = builder.run_cancellable(async move |group: TaskGroup| {
             group.cancel();
-            let held = BlocksOnDrop(done);
+            let work = || {
+                let run = TaskGroup::run(async |_| {
+                    again().await;
+                    Ok(())
+                });
+                by_hand(run).unwrap();
+            };
+            let held = BlocksOnDrop(Some(work), done);
             drop(group.spawn(async move {
                 let _held = held;
             }));
+            Ok(())
+        });
+        on_one_thread().block_on(run).unwrap();
+        is_done.recv().unwrap();
+    });
+}
+
+// S10, S39: the end of a grace does not reach what a destructor waits for, because it cannot drop
+// the destructor.
+#[test]
+fn destructor_that_blocks_on_a_shield_when_a_grace_ends() {
+    isolated_with_drivers(|builder| {
+        let (saved, is_saved) = mpsc::channel();
+        let run = builder.grace(ms(1)).run(async move |group: TaskGroup| {
+            let (ended, has_ended) = oneshot::channel::<()>();
+            group.spawn(async move {
+                // Dropped at the end of the grace.
+                let _ended = ended;
+                let _guard = until_cancelled(forever()).await;
+                forever().await;
+            });
+            let work = || {
+                by_hand(shield(async {
+                    has_ended.await.unwrap_err();
+                    again().await;
+                }));
+            };
+            let held = BlocksOnDrop(Some(work), saved);
+            group.spawn(async move {
+                let _held = held;
+                forever().await;
+            });
+            turns(3).await;
+            group.cancel();
+            Ok(())
+        });
+        let failed = on_threads(2).block_on(async { tokio::spawn(run).await.unwrap() });
+        assert!(failed.is_err());
+        is_saved.recv().unwrap();
+    });
+}
+
+/// What a blocking closure waits for, and which says when it has begun.
+type Await = fn(mpsc::Sender<()>) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Where nothing can be returned once the work is cut off.
+const AWAITS: [(&str, Await); 4] = [
+    ("bracket", |begun| {
+        Box::pin(async move {
+            let work = async |_: &mut ()| {
+                begun.send(()).unwrap();
+                forever().await;
+                Outcome::Ok(())
+            };
+            let release = |()| async { turns(2).await };
+            let _ = bracket(async { Outcome::Ok(()) }, work, release).await;
+        })
+    }),
+    ("start", |begun| {
+        Box::pin(async move {
+            let group = OpenGroup::new();
+            let child = |_: Started<()>| async move {
+                begun.send(()).unwrap();
+                forever().await;
+            };
+            let _ = group.group().start(child).await;
+        })
+    }),
+    ("shield", |begun| {
+        Box::pin(shield(async move {
+            begun.send(()).unwrap();
+            forever().await;
+        }))
+    }),
+    ("Local", |begun| {
+        static NUMBER: Local<u32> = Local::new();
+        Box::pin(NUMBER.scope(7, async move {
+            begun.send(()).unwrap();
+            forever().await;
+        }))
+    }),
+];
+
+// S8, S10: nothing drops a blocking closure. An await in it that is cut off and has nothing to
+// return unwinds, and the child ends as cancelled.
+#[test]
+fn blocking_closure_that_waits_for_what_is_cut_off() {
+    isolated_everywhere(|builder| async move {
+        for (name, wait) in AWAITS {
+            println!("-- {name}");
+            let (begun, has_begun) = mpsc::channel();
+            let (over, is_over) = mpsc::channel::<()>();
+            let builder = builder.clone().grace(ms(1));
+            let run = builder.run_cancellable(async |group: TaskGroup| {
+                let child = group.spawn_blocking(move |_| {
+                    let _over = over;
+                    tokio::runtime::Handle::current().block_on(wait(begun));
+                    unreachable!("it has nothing to return");
+                });
+                while has_begun.try_recv().is_err() {
+                    turns(1).await;
+                }
+                child.cancel();
+                // Its thread ends, and so does the child.
+                group.cancel();
+                Ok(())
+            });
+            let _ = run.await;
+            assert!(is_over.recv().is_err());
+        }
+    });
+}
+
+// S20: a deadline rings in the runtime that polls it, also if it was first polled in another one
+// that is alive and that no thread drives.
+#[test]
+fn deadline_that_is_polled_in_two_runtimes() {
+    type Limited = Pin<Box<dyn Future<Output = bool>>>;
+    let all: [fn() -> Limited; 4] = [
+        || Box::pin(async { timeout(HOUR, forever()).await.is_err() }),
+        || Box::pin(async { taskgroup::timeout_with(HOUR, |_| forever()).await.is_err() }),
+        || {
+            Box::pin(async {
+                let run = TaskGroup::run(async |_| {
+                    forever().await;
+                    Ok(())
+                });
+                timeout(HOUR, run).await.is_err()
+            })
+        },
+        || Box::pin(async { timeout(HOUR, until_cancelled(forever())).await.is_err() }),
+    ];
+    isolated(|| {
+        for make in all {
+            let (first, second) = (with_a_clock_that_jumps(), with_a_clock_that_jumps());
+            let mut limited = make();
+            first.block_on(async { assert!(poll_once(limited.as_mut()).is_pending()) });
+            assert!(second.block_on(limited));
+            drop(first);
+        }
+    });
+}
+
+// S3: each cleanup defers the next one, so each is one scope deeper than the one before it. To name
+// where it is takes a step, not a walk. By walks this test would take minutes.
+#[test]
+fn chain_of_deferred_cleanups() {
+    fn again(left: usize, done: mpsc::Sender<()>) {
+        if left == 0 {
+            return done.send(()).unwrap();
+        }
+        defer(async move { again(left - 1, done) });
+    }
+    isolated(|| {
+        let (done, is_done) = mpsc::channel();
+        let run = TaskGroup::run(async move |group| {
+            group.spawn(async move { again(40_000, done) });
             Ok(())
         });
         on_one_thread().block_on(run).unwrap();
