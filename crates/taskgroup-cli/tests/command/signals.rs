@@ -189,13 +189,14 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     let sandbox = Sandbox::new();
     sandbox.fifo("ready");
     sandbox.fifo("go");
-    // An inner runner has to suspend what it runs itself.
+    // An inner runner has to suspend what it runs itself. `cat` takes the place of the shell: a
+    // shell that starts a program waits for it in a way in which it does not count as stopped.
     let inner = format!(
-        "exec {} run 'echo $$ > \"$DIR/inner\"; echo x > \"$DIR/ready\"; cat \"$DIR/go\"'",
+        "exec {} run 'echo $$ > \"$DIR/inner\"; echo x > \"$DIR/ready\"; exec cat \"$DIR/go\"'",
         env!("CARGO_BIN_EXE_taskgroup")
     );
     let mut command = sandbox.command();
-    command.args(["run", "--timeout=3s", "--deadline=3s", &inner]);
+    command.args(["run", "--timeout=5s", "--deadline=5s", &inner]);
     // Otherwise there may be no process that could continue it.
     let mut running = Running::of(command.process_group(0));
     sandbox.hear("ready");
@@ -205,7 +206,7 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     wait_for("the runner is not suspended", move || state(runner) == 'T');
     wait_for("the command is not suspended", move || state(inner) == 'T');
     // Longer than the timeout. Nothing else shows that its clock stands still.
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(std::time::Duration::from_secs(6));
     running.signal(Signal::CONT);
     sandbox.tell("go");
     let ended = running.ended();
