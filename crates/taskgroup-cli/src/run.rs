@@ -20,7 +20,7 @@ use crate::process::{Guards, Level, is_under_job_control};
 use crate::record::{Cause, Summary};
 use crate::report;
 use crate::results::Results;
-use crate::signals::{self, Asked, Signals, Stop};
+use crate::signals::{Asked, Signals, Stop};
 use crate::tell::{self, Files, Finishing, JobLog, Journal, Past, Progress, Refused, ci};
 use crate::typed::Typed;
 
@@ -315,11 +315,11 @@ impl<'a> Stops<'a> {
     /// Suspends the run, this process last. Returns when it was continued.
     fn suspend(&self, commands: impl FnOnce(), continue_commands: impl FnOnce()) {
         if !is_under_job_control() {
-            return;
+            return self.signals.go_on();
         }
         let begin = Instant::now();
         commands();
-        signals::stop_here();
+        self.signals.stop_here();
         self.clock.stood_still(begin.elapsed());
         continue_commands();
     }

@@ -21,8 +21,10 @@ use std::time::Duration;
 
 use nix::sys::signal::SigSet;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXFSZ};
-use signal_hook::low_level::{emulate_default_handler, pipe};
+use signal_hook::low_level::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::suspension::Suspension;
 
 /// How often the runner shows that it acts on signals, once one has come.
 const BEAT: Duration = Duration::from_millis(50);
@@ -66,7 +68,7 @@ pub(crate) struct Signals {
     interrupt: Option<Signal>,
     quit: Option<Signal>,
     terminate: Signal,
-    suspend: Option<Signal>,
+    suspension: Option<Suspension>,
     resize: Signal,
     beats: Arc<AtomicUsize>,
     beating: bool,
@@ -81,13 +83,16 @@ impl Signals {
                 .then(|| signal(SignalKind::from_raw(number)))
                 .transpose()
         };
+        // Before there is a second thread.
+        let suspension = (!ignored.contains(SIGTSTP)).then(Suspension::catch);
+        let suspension = suspension.transpose()?;
         let beats = Arc::new(AtomicUsize::new(0));
         let signals = Signals {
             hangup: unless_ignored(SIGHUP)?,
             interrupt: unless_ignored(SIGINT)?,
             quit: unless_ignored(SIGQUIT)?,
             terminate: signal(SignalKind::terminate())?,
-            suspend: unless_ignored(SIGTSTP)?,
+            suspension,
             resize: signal(SignalKind::window_change())?,
             beats: Arc::clone(&beats),
             beating: false,
@@ -107,7 +112,7 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Stop(Stop::Terminate),
             () = arrival(&mut self.quit) => Asked::Stop(Stop::Quit),
             () = arrival(&mut self.hangup) => Asked::Stop(Stop::Hangup),
-            () = arrival(&mut self.suspend) => Asked::Suspend,
+            () = asked_to_suspend(&mut self.suspension) => Asked::Suspend,
             _ = self.resize.recv() => Asked::Resize,
         };
         if let (Asked::Stop(_), false) = (asked, self.beating) {
@@ -123,12 +128,127 @@ impl Signals {
         }
         asked
     }
+
+    /// Stops this process, as Ctrl-Z stops one that does not catch it. Returns when it is
+    /// continued, or at once if it was continued since it was asked to stop.
+    pub(crate) fn stop_here(&self) {
+        if let Some(suspension) = &self.suspension {
+            suspension.stop_here();
+        }
+    }
+
+    /// Does not stop this process, although it was asked to.
+    pub(crate) fn go_on(&self) {
+        if let Some(suspension) = &self.suspension {
+            suspension.go_on();
+        }
+    }
+}
+
+async fn asked_to_suspend(suspension: &mut Option<Suspension>) {
+    match suspension {
+        Some(suspension) => suspension.asked().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn arrival(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
+    }
+}
+
+/// Here SIGTSTP is blocked, so it stays pending until this process acts on it. If SIGCONT comes
+/// first, the kernel discards it. A handler would make the process stop itself after that, and
+/// nothing would continue it again.
+#[cfg(target_os = "linux")]
+mod suspension {
+    use std::io;
+
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use nix::sys::signal::{SigSet, Signal};
+    use nix::sys::signalfd::{SfdFlags, SignalFd};
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use tokio::io::Interest;
+
+    /// A descriptor that is readable while SIGTSTP is pending. It is no socket, but as one it can
+    /// be registered with Tokio without unsafe code. Tokio reads nothing from it.
+    pub(super) struct Suspension(tokio::net::UnixStream);
+
+    impl Suspension {
+        /// The threads that are started later block the signal as this one does.
+        pub(super) fn catch() -> io::Result<Suspension> {
+            the_signal().thread_block()?;
+            let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+            let fd = SignalFd::with_flags(&the_signal(), flags)?;
+            let fd = UnixStream::from(OwnedFd::from(fd));
+            tokio::net::UnixStream::from_std(fd).map(Suspension)
+        }
+
+        pub(super) async fn asked(&mut self) {
+            let fd = &self.0;
+            let is_pending = || {
+                let mut fds = [PollFd::new(fd, PollFlags::IN)];
+                match poll(&mut fds, Some(&Timespec::default()))? {
+                    0 => Err(io::ErrorKind::WouldBlock.into()),
+                    _ => Ok(()),
+                }
+            };
+            // It fails only when the runtime ends.
+            if fd.async_io(Interest::READABLE, is_pending).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+
+        pub(super) fn stop_here(&self) {
+            // The signal acts now, before the first call returns, unless SIGCONT has come.
+            let _ = the_signal().thread_unblock();
+            let _ = the_signal().thread_block();
+        }
+
+        pub(super) fn go_on(&self) {
+            // It takes the signal. If SIGCONT has done so, there is nothing to read.
+            let _ = rustix::io::read(&self.0, &mut [0; 128]);
+        }
+    }
+
+    fn the_signal() -> SigSet {
+        SigSet::from(Signal::SIGTSTP)
+    }
+}
+
+/// Without a way to wait for a signal that stays pending. A SIGCONT that follows at once may be
+/// lost.
+#[cfg(not(target_os = "linux"))]
+mod suspension {
+    use std::io;
+
+    use signal_hook::consts::SIGTSTP;
+    use signal_hook::low_level::emulate_default_handler;
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    pub(super) struct Suspension(Signal);
+
+    impl Suspension {
+        pub(super) fn catch() -> io::Result<Suspension> {
+            signal(SignalKind::from_raw(SIGTSTP)).map(Suspension)
+        }
+
+        pub(super) async fn asked(&mut self) {
+            drop(self.0.recv().await);
+        }
+
+        #[expect(clippy::unused_self, reason = "elsewhere it has a use")]
+        pub(super) fn stop_here(&self) {
+            // It cannot fail: the signal exists, and it is sent to this process.
+            let _ = emulate_default_handler(SIGTSTP);
+        }
+
+        #[expect(clippy::unused_self, reason = "elsewhere it has a use")]
+        pub(super) fn go_on(&self) {}
     }
 }
 
@@ -166,12 +286,6 @@ fn watch(signals: impl Iterator<Item = i32>, beats: Arc<AtomicUsize>) -> io::Res
             std::process::exit(128 + number);
         })?;
     Ok(())
-}
-
-/// Stops this process, as Ctrl-Z stops one that does not catch it. Returns when it is continued.
-pub(crate) fn stop_here() {
-    // It cannot fail: the signal exists, and it is sent to this process.
-    let _ = emulate_default_handler(SIGTSTP);
 }
 
 /// Unblocks all signals. The program that started this process may have blocked some, and `exec`

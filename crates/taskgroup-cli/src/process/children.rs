@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid};
 
 use super::wire::Process;
 
@@ -148,6 +148,24 @@ pub(super) fn is_group_alive(group: Pid) -> bool {
     };
     let group = group.as_raw_nonzero().get();
     all(processes).any(|(_, stat)| stat.group == group && stat.is_living())
+}
+
+/// Whether the signal is pending for a process of the group, which blocks it.
+pub(super) fn has_pending(group: Pid, signal: Signal) -> bool {
+    let group = group.as_raw_nonzero().get();
+    let processes = fs::read_dir("/proc").into_iter().flat_map(all);
+    let mut members = processes.filter(|(_, stat)| stat.group == group);
+    members.any(|(pid, _)| {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        is_in(&status.unwrap_or_default(), "ShdPnd:", signal)
+    })
+}
+
+/// Whether that mask of a `/proc/…/status` has the signal.
+fn is_in(status: &str, mask: &str, signal: Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix(mask));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
 }
 
 /// `pid (name) state ppid pgrp …`, where the name may hold anything, parentheses included.

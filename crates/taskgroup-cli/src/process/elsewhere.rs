@@ -11,7 +11,7 @@ use super::wire::Process;
 pub(super) mod children {
     use std::io;
 
-    use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
+    use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid};
 
     use super::super::{group, wire::Process};
 
@@ -26,6 +26,11 @@ pub(super) mod children {
     /// The first process of these systems reaps orphans at once, so they are no zombies for long.
     pub(in crate::process) fn is_group_alive(_: Pid) -> bool {
         true
+    }
+
+    /// Nothing here keeps SIGTSTP pending on purpose.
+    pub(in crate::process) fn has_pending(_: Pid, _: Signal) -> bool {
+        false
     }
 
     /// All that can be said without looking into the processes.

@@ -178,6 +178,14 @@ fn signals_that_were_blocked_at_the_start_are_not() {
     }
 }
 
+/// Whether the process blocks the signal, or has it pending, as that mask of `/proc` says.
+fn has(pid: i32, mask: &str, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut masks = status.lines().filter_map(|line| line.strip_prefix(mask));
+    let mask = u64::from_str_radix(masks.next().unwrap().trim(), 16).unwrap();
+    mask & 1 << (signal.as_raw() - 1) != 0
+}
+
 fn state(pid: i32) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
@@ -212,6 +220,32 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     let ended = running.ended();
     ended.code(0);
     assert!(ended.out().ends_with("go\n"), "{}", ended.out());
+}
+
+/// A script may do that, or a guard whose command acts late.
+#[test]
+fn a_run_that_is_continued_before_it_stops_goes_on() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("t.toml", "tasks.t.run = 'echo done'");
+    std::fs::create_dir_all(sandbox.path("results/t")).unwrap();
+    sandbox.fifo("results/t/stdout");
+    let mut command = sandbox.command();
+    command.args(["run", "-f", &file, "--results", &sandbox.word("results")]);
+    let mut running = Running::of(command.process_group(0));
+    let runner = i32::try_from(running.child().id()).unwrap();
+    // There is no reader. Until one comes, the runner acts on no signal.
+    wait_for("the runner does not wait for a reader", move || {
+        let call = std::fs::read_to_string(format!("/proc/{runner}/wchan")).unwrap();
+        call.contains("partner") || call.contains("fifo")
+    });
+    running.signal(Signal::TSTP);
+    // A runner that has a handler has called it by then.
+    wait_for("the runner does not receive the signal", move || {
+        has(runner, "SigBlk:", Signal::TSTP) || !has(runner, "ShdPnd:", Signal::TSTP)
+    });
+    running.signal(Signal::CONT);
+    assert_eq!(sandbox.hear("results/t/stdout"), "done");
+    running.ended().code(0);
 }
 
 #[test]

@@ -25,6 +25,10 @@ const LAST_LOOK: Duration = Duration::from_millis(64);
 /// A program may suspend itself in its own way on SIGTSTP within this time. Then comes SIGSTOP.
 const SUSPEND_LIMIT: Duration = Duration::from_millis(100);
 
+/// A program that keeps SIGTSTP pending will act on it, as a runner inside does, which suspends its
+/// own commands first. It has more time: on a busy machine it may get no processor for a while.
+const PENDING_LIMIT: Duration = Duration::from_secs(10);
+
 /// SIGKILL acts at once, unless a process hangs inside the kernel or belongs to another user. A
 /// process that is left after this time is reported as a survivor.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
@@ -154,6 +158,18 @@ impl Charge {
         self.signal_group(Signal::TSTP);
     }
 
+    /// The time to act on SIGTSTP has passed.
+    fn stop_what_goes_on(&mut self, now: Instant) {
+        let since = self.suspended.since;
+        let in_time = since.is_some_and(|since| now < since + PENDING_LIMIT);
+        if in_time && !self.leader_reaped && children::has_pending(self.leader, Signal::TSTP) {
+            self.suspended.stop_at = Some(now + SUSPEND_LIMIT);
+            return;
+        }
+        self.suspended.stop_at = None;
+        self.signal_all(Signal::STOP);
+    }
+
     pub(super) fn resume(&mut self, now: Instant) {
         let Some(since) = self.suspended.since.take() else {
             return;
@@ -211,8 +227,7 @@ impl Charge {
         match self.phase {
             Phase::Running => {
                 if self.suspended.stop_at.is_some_and(|then| now >= then) {
-                    self.suspended.stop_at = None;
-                    self.signal_all(Signal::STOP);
+                    self.stop_what_goes_on(now);
                 }
                 if self.leader_reaped {
                     self.pause = LAST_LOOK.min(self.pause * 2);
@@ -394,5 +409,42 @@ mod tests {
         charge.look_for_a_stop(&mut events).unwrap();
         assert!(charge.look(&mut events).unwrap());
         assert!(matches!(events[0], Event::LeaderEnded { status: 0, .. }));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_keeps_sigtstp_pending_has_more_time() {
+        use nix::sys::signal::{SigSet, Signal as Number};
+
+        // The command inherits that. A runner that is busy looks the same.
+        let pending = SigSet::from(Number::SIGTSTP);
+        pending.thread_block().unwrap();
+        let start = Start {
+            argv: vec![b"sleep".to_vec(), b"100".to_vec()],
+            env: Vec::new(),
+            cwd: None,
+            grace: Duration::ZERO,
+            stdio: Stdio::Output,
+        };
+        let null = || OwnedFd::from(std::fs::File::create("/dev/null").unwrap());
+        let mut charge = Charge::spawn(&start, vec![null(), null()], None, Reach::Group).unwrap();
+        pending.thread_unblock().unwrap();
+        let now = Instant::now();
+        charge.suspend(now);
+        let in_time = now + PENDING_LIMIT / 2;
+        charge.stop_what_goes_on(in_time);
+        assert_eq!(charge.suspended.stop_at, Some(in_time + SUSPEND_LIMIT));
+        charge.stop_what_goes_on(now + PENDING_LIMIT);
+        assert_eq!(charge.suspended.stop_at, None);
+        let stopped = waitid(WaitId::Pid(charge.leader), WaitIdOptions::STOPPED).unwrap();
+        let by = stopped.and_then(|status| status.stopping_signal());
+        assert_eq!(by, Some(Signal::STOP.as_raw()));
+        // Without a signal that is pending, there is no more time.
+        charge.resume(now);
+        charge.suspended.since = Some(now);
+        charge.stop_what_goes_on(in_time);
+        assert_eq!(charge.suspended.stop_at, None);
+        charge.begin_to_kill(StoppedBy::KillAtOnce, now);
+        waitid(WaitId::Pid(charge.leader), WaitIdOptions::EXITED).unwrap();
     }
 }
