@@ -139,6 +139,9 @@ pub(crate) struct Counts {
     /// Of those that failed: those whose failure is ignored, or has not decided a race.
     #[serde(skip)]
     pub(crate) forgiven: u64,
+    /// Of those that succeeded: services that were ended because nothing needed them any longer.
+    #[serde(skip)]
+    pub(crate) served: u64,
 }
 
 #[derive(Debug)]
@@ -293,6 +296,7 @@ impl Record {
 
 impl Counts {
     pub(crate) fn add(&mut self, ending: &Ending) {
+        self.served += u64::from(matches!(ending, Ending::Served(_)));
         *match ending {
             Ending::NotStarted => &mut self.not_started,
             Ending::DoneBefore => &mut self.done_before,

@@ -344,10 +344,9 @@ impl Engine {
             return;
         };
         let counts = self.ledger.counts();
-        if self.halted.is_set()
-            || self.why(ROOT).is_some()
-            || !halt.is_reached(counts.succeeded, counts.failed, counts.forgiven)
-        {
+        let succeeded = (counts.succeeded, counts.served);
+        let failed = (counts.failed, counts.forgiven);
+        if self.halted.is_set() || self.why(ROOT).is_some() || !halt.is_reached(succeeded, failed) {
             return;
         }
         self.halted.set();

@@ -30,12 +30,16 @@ pub(crate) enum Limit {
 const FEWEST: u64 = 3;
 
 impl Halt {
-    /// Whether it has come to that, with so many successes and failures. Of the failures, so many
-    /// do not count.
-    pub(crate) fn is_reached(&self, succeeded: u64, failed: u64, forgiven: u64) -> bool {
+    /// Whether it has come to that, with so many successes and failures. Of the successes, so many
+    /// are services that nothing needs any longer; of the failures, so many do not count.
+    pub(crate) fn is_reached(
+        &self,
+        (succeeded, served): (u64, u64),
+        (failed, forgiven): (u64, u64),
+    ) -> bool {
         let count = match self.on {
             HaltOn::Fail => failed - forgiven,
-            HaltOn::Success => succeeded,
+            HaltOn::Success => succeeded - served,
             HaltOn::Done => succeeded + failed,
         };
         match self.limit {
@@ -147,16 +151,18 @@ mod tests {
             ..text.parse().unwrap()
         };
         let known = halt("now,fail=10%", Some(30));
-        assert!(!known.is_reached(20, 2, 0) && known.is_reached(0, 3, 0));
+        assert!(!known.is_reached((20, 0), (2, 0)) && known.is_reached((0, 0), (3, 0)));
         let unknown = halt("now,fail=10%", None);
-        assert!(!unknown.is_reached(1, 1, 0) && unknown.is_reached(2, 1, 0));
-        assert!(!unknown.is_reached(28, 2, 0) && unknown.is_reached(27, 3, 0));
+        assert!(!unknown.is_reached((1, 0), (1, 0)) && unknown.is_reached((2, 0), (1, 0)));
+        assert!(!unknown.is_reached((28, 0), (2, 0)) && unknown.is_reached((27, 0), (3, 0)));
         let done = halt("soon,done=3", None);
-        assert!(!done.is_reached(1, 1, 0) && done.is_reached(1, 2, 0));
+        assert!(!done.is_reached((1, 0), (1, 0)) && done.is_reached((1, 0), (2, 0)));
         let fail = halt("now,fail=2", None);
-        assert!(!fail.is_reached(0, 3, 2) && fail.is_reached(0, 3, 1));
-        assert!(done.is_reached(0, 3, 3));
+        assert!(!fail.is_reached((0, 0), (3, 2)) && fail.is_reached((0, 0), (3, 1)));
+        assert!(done.is_reached((0, 0), (3, 3)));
         let success = halt("soon,success=1", None);
-        assert!(!success.is_reached(0, 9, 0) && success.is_reached(1, 0, 0));
+        assert!(!success.is_reached((0, 0), (9, 0)) && success.is_reached((1, 0), (0, 0)));
+        assert!(!success.is_reached((1, 1), (0, 0)) && success.is_reached((2, 1), (0, 0)));
+        assert!(done.is_reached((3, 3), (0, 0)));
     }
 }

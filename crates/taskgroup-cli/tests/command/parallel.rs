@@ -1,9 +1,10 @@
 //! What users of xargs and GNU parallel type.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Ended, NEVER, Running, Sandbox};
+use crate::support::{Ended, NEVER, Running, Sandbox, guarded};
 
 fn map(args: &[&str]) -> Ended {
     Sandbox::new().verb("map", args)
@@ -413,6 +414,37 @@ fn a_failure_that_does_not_count_is_no_reason_to_halt() {
     run(&lost, "r", "now,fail=3")
         .code(1)
         .says("NOT STARTED next: because r did not succeed");
+}
+
+/// It ends because the others have ended. That is not what a user waits for.
+#[test]
+fn a_service_that_nothing_needs_any_longer_is_no_success_to_halt_for() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("journal");
+    sandbox.fifo("go");
+    let tasks = sandbox.file(
+        "tasks.toml",
+        r#"
+        jobs = 4
+        tasks.db = { run = "exec sleep 100", service = true }
+        tasks.user = { run = "true", after = ["db"] }
+        tasks.late = 'cat "$DIR/go"'
+        tasks.last = { run = "true", after = ["late"] }
+        "#,
+    );
+    let journal = sandbox.word("journal");
+    let running = sandbox.start(&["-f", &tasks, "--halt=soon,success=3", "--json", &journal]);
+    let lines = guarded("the service", move || {
+        let mut lines = BufReader::new(File::open(journal).unwrap()).lines();
+        let is_end =
+            |line: &str| line.contains(r#""event":"ended""#) && line.contains(r#""task":"db""#);
+        assert!(lines.any(|line| is_end(&line.unwrap())));
+        lines
+    });
+    sandbox.tell("go");
+    running.ended().code(0).says_not("NOT STARTED");
+    // There was a reader to the end.
+    drop(lines);
 }
 
 #[test]
