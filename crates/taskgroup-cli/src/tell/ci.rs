@@ -50,6 +50,13 @@ pub(crate) fn test(entry: &Entry) -> String {
     let mut text = format!("##teamcity[testStarted name='{name}' {flow}]\n");
     let what = teamcity(&report::what(entry));
     match &entry.record.ending {
+        // A failed test fails the build.
+        _ if entry.ignored => {
+            let _ = writeln!(
+                text,
+                "##teamcity[testIgnored name='{name}' message='{what} (ignored)' {flow}]"
+            );
+        }
         ending if ending.is_failure() => {
             let details = teamcity(&report::ends(&entry.record));
             let _ = writeln!(

@@ -46,12 +46,15 @@ fn case(entry: &Entry, name: &str) -> TestCase {
     let record = &entry.record;
     let mut status = match &record.ending {
         ending if ending.is_success() => TestCaseStatus::success(),
+        // What reads the file would call the run a failure. A skipped case is shown, with its text.
+        _ if entry.ignored => TestCaseStatus::skipped(),
         ending if ending.is_failure() => TestCaseStatus::non_success(kind(ending)),
         _ => TestCaseStatus::skipped(),
     };
     if !record.ending.is_success() {
         status.set_type(result(&record.ending));
-        status.set_message(text(&report::what(entry)));
+        let ignored = if entry.ignored { " (ignored)" } else { "" };
+        status.set_message(text(&format!("{}{ignored}", report::what(entry))));
     }
     if record.is_failure() {
         // What a reader sees first: many show nothing else of a case.

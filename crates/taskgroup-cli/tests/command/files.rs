@@ -133,6 +133,29 @@ backoff = "1ms"
     );
 }
 
+/// What reads the file calls a build with a failure a failed one, and the run has succeeded.
+#[test]
+fn an_ignored_failure_fails_no_build() {
+    let sandbox = Sandbox::new();
+    let junit = sandbox.word("junit.xml");
+    let tasks = sandbox.file(
+        "tasks.toml",
+        "tasks.lint = { run = 'echo why; exit 3', retries = 1, on-failure = 'ignore' }\n",
+    );
+    let ended = sandbox.run(&["-f", &tasks, "--junit", &junit, "--ci=teamcity"]);
+    ended.code(0).says_not("testFailed");
+    ended.says("##teamcity[testIgnored name='lint' message='exit code 3, after");
+    ended.says("(ignored)' flowId=");
+    let text = sandbox.read("junit.xml");
+    assert!(text.contains(r#"failures="0" errors="0""#), "{text}");
+    let (_, skipped) = text.split_once("<skipped ").unwrap();
+    let (skipped, _) = skipped.split_once("</skipped>").unwrap();
+    assert!(skipped.contains("exit code 3, after"), "{skipped}");
+    assert!(skipped.contains("(ignored)"), "{skipped}");
+    assert!(skipped.contains("why"), "{skipped}");
+    assert!(!text.contains("<failure"), "{text}");
+}
+
 #[test]
 fn junit_is_xml_whatever_a_command_writes() {
     let sandbox = Sandbox::new();
