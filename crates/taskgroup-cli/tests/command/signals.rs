@@ -4,7 +4,9 @@ use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
-use crate::support::{NEVER, Running, Sandbox, assert_gone, kill, living, name, skipped, wait_for};
+use crate::support::{
+    NEVER, Running, Sandbox, assert_gone, kill, living, name, skipped, state, wait_for,
+};
 
 #[test]
 fn every_stop_signal_stops_all_commands_with_sigterm() {
@@ -184,11 +186,6 @@ fn has(pid: i32, mask: &str, signal: Signal) -> bool {
     let mut masks = status.lines().filter_map(|line| line.strip_prefix(mask));
     let mask = u64::from_str_radix(masks.next().unwrap().trim(), 16).unwrap();
     mask & 1 << (signal.as_raw() - 1) != 0
-}
-
-fn state(pid: i32) -> char {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
 }
 
 /// Ctrl-Z and `fg`, as a shell with job control brings them about.

@@ -46,6 +46,12 @@ pub(crate) fn wait_for(never: &str, mut holds: impl FnMut() -> bool + Send + 'st
     });
 }
 
+/// The letter of a process's state.
+pub(crate) fn state(pid: i32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat[stat.rfind(')').unwrap() + 2..].chars().next().unwrap()
+}
+
 pub(crate) fn kill(pid: i32, signal: Signal) -> rustix::io::Result<()> {
     kill_process(Pid::from_raw(pid).unwrap(), signal)
 }

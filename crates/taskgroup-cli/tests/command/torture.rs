@@ -11,7 +11,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::{Ended, Running, Sandbox, kill, skipped, wait_for};
+use crate::support::{Ended, Running, Sandbox, kill, skipped, state, wait_for};
 
 /// Each reports through the FIFO of its name that it is running, and then does not end.
 const JOBS: [(&str, &str); 7] = [
@@ -187,6 +187,13 @@ fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, E
             .into_iter()
             .map(|pid| format!("taskgroup-{pid}\n"));
         sandbox.file("cgroups", &names.collect::<String>());
+    }
+    if event == Happens::GuardsKilled {
+        // A command runs a moment before its guard tells the runner so, and then waits. A guard that
+        // is killed in between leaves a process group that the runner does not know.
+        wait_for("a guard is busy", move || {
+            guards(runner).into_iter().all(|guard| state(guard) == 'S')
+        });
     }
     let signal = |signal| kill(target, signal).unwrap();
     match event {
