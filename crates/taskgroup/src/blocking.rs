@@ -6,9 +6,9 @@
 //!   back, but only at its next poll; a thread that gets to it first asks before it begins.
 //! - **BL3** The captures of a closure are gone before its token is, also when it never runs.
 //! - **BL4** The closure runs as the code of a scope of its own, below the task. So it sees what
-//!   the task sees, and what it opens belongs below the task. Nothing can drop it, so no await in it
-//!   (in a `block_on`) is suspended for good by a cancellation: it goes on, or it unwinds if its
-//!   work was cut off and there is nothing to return (G5).
+//!   the task sees, and what it opens belongs below the task. Nothing can drop it. So a
+//!   cancellation suspends no await in it (in a `block_on`) for good: the await goes on, or it
+//!   unwinds if its work was cut off and there is nothing to return (G5).
 
 use std::convert::Infallible;
 use std::fmt;

@@ -206,7 +206,7 @@ impl Runner {
     /// - Once the [`grace`](Self::grace) has passed since the signal, all that is left is dropped,
     ///   `main` as well. Standard error names what was cut off. Without a grace the run waits
     ///   without a limit.
-    /// - A second signal ends the process at once, also when every thread is blocked. Standard error
+    /// - A second signal ends the process at once, even if every thread is blocked. Standard error
     ///   shows what was alive.
     /// - A signal that comes before `main` has first waited for a stop cancels `main`. It may still
     ///   be starting, or it may never wait for one.

@@ -189,8 +189,8 @@ fn run(level: &str, names: &[&str], event: Happens, shape: Shape) -> (Sandbox, E
         sandbox.file("cgroups", &names.collect::<String>());
     }
     if event == Happens::GuardsKilled {
-        // A command runs a moment before its guard tells the runner so, and then waits. A guard that
-        // is killed in between leaves a process group that the runner does not know.
+        // A command runs a moment before its guard tells the runner so, and then waits. A guard
+        // that is killed in between leaves a process group that the runner does not know.
         wait_for("a guard is busy", move || {
             guards(runner).into_iter().all(|guard| state(guard) == 'S')
         });
