@@ -320,17 +320,16 @@ impl Runner {
         if self.grace.is_some() {
             scope.name_all_below();
         }
-        let stopped = || Stopped {
-            program: Handle::current(),
-            scope: scope.clone(),
-            stop: stop.clone(),
-            grace: self.grace,
-            graceful: self.graceful,
-            location,
-        };
         let watch = self.signals.then(|| {
-            let stopped = stopped();
-            SignalThread::start(|| Ok(watch_signals(Signals::new()?, stopped)))
+            let stopped = Stopped {
+                scope: scope.clone(),
+                stop: stop.clone(),
+                grace: self.grace,
+                graceful: self.graceful,
+                location,
+            };
+            let program = Handle::current();
+            SignalThread::start(|| Ok(watch_signals(Signals::new()?, program, stopped)))
         });
         let below = scope.clone();
         let grace = self.grace;
@@ -466,8 +465,6 @@ impl<T: MainOutput, E: Into<BoxError>> MainOutput for Result<T, E> {
 
 /// What the first signal stops.
 struct Stopped {
-    /// The runtime of the program, whose clock rings for a grace.
-    program: Handle,
     scope: Arc<Scope>,
     stop: Arc<Stop>,
     grace: Option<Duration>,
@@ -477,7 +474,6 @@ struct Stopped {
 
 impl Stopped {
     fn by(&self, name: &str, number: u8) {
-        let _inside = self.program.enter();
         let reason = CancelReason::shutdown(name, number, self.location);
         if !self.graceful || !self.stop.was_awaited() {
             // Before the request: code that waits for the stop is cancelled and does not go on.
@@ -491,9 +487,11 @@ impl Stopped {
 
 /// The first signal stops the run, the second ends the process, also when all threads of the
 /// program are blocked.
-async fn watch_signals(mut signals: Signals, stopped: Stopped) {
+async fn watch_signals(mut signals: Signals, program: Handle, stopped: Stopped) {
     let (name, number) = signals.next().await;
-    stopped.by(name, number);
+    // In the runtime of the program, because its clock rings for a grace. A worker may be blocked,
+    // and a clock that is paused does not jump while a blocking thread works.
+    program.spawn_blocking(move || stopped.by(name, number));
     let (name, number) = signals.next().await;
     let tree = crate::observe::tree();
     // The process has to end, even if standard error is closed.
