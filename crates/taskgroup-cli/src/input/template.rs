@@ -236,7 +236,7 @@ impl fmt::Display for TemplateError {
 impl Error for TemplateError {}
 
 impl TemplateError {
-    /// With the place of the character in place of that of the byte.
+    /// Counts the place in characters instead of bytes.
     fn by_characters(mut self, template: &OsStr) -> TemplateError {
         if let TemplateError::Unclosed { position, .. }
         | TemplateError::Foreign { position, .. }

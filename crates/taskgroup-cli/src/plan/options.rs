@@ -43,9 +43,9 @@ pub(crate) struct RunOptions {
 pub(crate) struct Room {
     /// The load must be below this.
     pub(crate) load: Option<f64>,
-    /// So many bytes must be available.
+    /// At least this many bytes must be available.
     pub(crate) memory: Option<u64>,
-    /// So long after the command before it.
+    /// The least time between the start of one command and the start of the next.
     pub(crate) delay: Option<Duration>,
 }
 

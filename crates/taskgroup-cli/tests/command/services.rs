@@ -387,7 +387,7 @@ fn a_group_with_services_settles_when_a_part_of_it_has_failed() {
     run(&Sandbox::new(), &file(waits, task))
         .code(1)
         .says("NOT STARTED test/one: because infra failed");
-    // The verdict is that of the group, not that of its parts.
+    // The group ignores its failures, so it succeeds although a task in it has failed.
     let group = "groups.fill.tasks.a = 'exit 3'";
     let ended = run(&Sandbox::new(), &file("on-failure = 'ignore'", group));
     ended.code(0).says("FAILED (ignored) infra/fill/a");
