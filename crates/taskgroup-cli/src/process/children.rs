@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid};
+use rustix::process::{Pid, Signal};
 
 use super::wire::Process;
 
@@ -27,23 +27,9 @@ pub(super) fn own() -> io::Result<Vec<Pid>> {
     }
 }
 
-/// Whether another process could continue this one after Ctrl-Z, such as a shell with job control.
-/// Otherwise the kernel would not stop it either. The first process of a container is an example.
-pub(crate) fn is_under_job_control() -> bool {
-    let (Ok(session), group) = (getsid(None), getpgrp()) else {
-        return false;
-    };
-    let mut next = getppid();
-    while let Some(parent) = next {
-        if getsid(Some(parent)) != Ok(session) {
-            return false;
-        }
-        if getpgid(Some(parent)).is_ok_and(|of| of != group) {
-            return true;
-        }
-        next = Stat::of(parent).and_then(|stat| Pid::from_raw(stat.parent));
-    }
-    false
+/// The parent of a process, 0 if it is outside of the namespace.
+pub(super) fn parent_of(pid: i32) -> Option<i32> {
+    Some(Stat::of(Pid::from_raw(pid)?)?.parent)
 }
 
 /// The name of the process that asks the terminal: one in the leader's group that has it open, or

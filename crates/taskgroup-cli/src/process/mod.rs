@@ -25,9 +25,9 @@
 //! `guard` is that process, `pool` starts guards and communicates with them, `contained` is one
 //! command as the rest of the program sees it, `wire` is the protocol between the two sides,
 //! `terminal` is the pseudo-terminal of a command, `children` lists the children of a process,
-//! `limits` are those of the machine, `sweep` handles what a killed guard leaves, `level`,
-//! `namespace` and `cgroup` are the stronger levels, `group` is the weaker one. `linux` and
-//! `elsewhere` are the differences between the systems.
+//! `jobs` asks about job control, `limits` are those of the machine, `sweep` handles what a killed
+//! guard leaves, `level`, `namespace` and `cgroup` are the stronger levels, `group` is the weaker
+//! one. `linux` and `elsewhere` are the differences between the systems.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
@@ -38,6 +38,7 @@ mod contained;
 mod elsewhere;
 mod group;
 mod guard;
+mod jobs;
 mod level;
 mod limits;
 #[cfg(target_os = "linux")]
@@ -57,9 +58,9 @@ use elsewhere::{cgroup, children, namespace, sweep};
 #[cfg(target_os = "linux")]
 use linux::{adopt, set_name};
 
-pub(crate) use children::is_under_job_control;
 pub(crate) use contained::{Contained, Leader, Pipes};
 pub(crate) use guard::run_if_asked as guard_if_asked;
+pub(crate) use jobs::{is_in_front, is_under_job_control};
 pub(crate) use level::Level;
 pub(crate) use pool::Guards;
 pub(crate) use terminal::run_if_asked as become_command_if_asked;

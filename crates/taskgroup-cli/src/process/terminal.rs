@@ -202,8 +202,7 @@ impl Keyboard {
 
     /// Whether this process may read it now. A process in the background would be stopped for it.
     pub(crate) fn is_in_front() -> bool {
-        rustix::termios::tcgetpgrp(io::stdin())
-            .is_ok_and(|group| group == rustix::process::getpgrp())
+        super::is_in_front(io::stdin()).unwrap_or(false)
     }
 
     /// Shows what is typed, or not.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
 use indicatif::TermLike;
-use rustix::process::getpgrp;
-use rustix::termios::tcgetpgrp;
+
+use crate::process::is_in_front;
 
 /// A terminal that leaves the cursor directly after the text. By default the line would be filled
 /// with blanks. Then the `^C` that the terminal echoes has no room, wraps, and leaves the line
@@ -86,18 +86,12 @@ impl TermLike for Terminal {
 
 impl Terminal {
     fn draw(&self, draw: impl FnOnce(&Term) -> io::Result<()>) -> io::Result<()> {
-        match is_in_background() {
-            true => Ok(()),
-            false => draw(&self.term),
+        // If standard error is not the terminal that controls this process, no group has it.
+        match is_in_front(io::stderr()).unwrap_or(true) {
+            true => draw(&self.term),
+            false => Ok(()),
         }
     }
-}
-
-/// Whether another process group has the terminal. If it is not the one that controls this process,
-/// none has.
-fn is_in_background() -> bool {
-    let foreground = tcgetpgrp(io::stderr());
-    foreground.is_ok_and(|foreground| foreground != getpgrp())
 }
 
 /// Whether the terminal can erase a line.

@@ -245,6 +245,29 @@ fn a_run_that_is_continued_before_it_stops_goes_on() {
     running.ended().code(0);
 }
 
+/// As in some containers: the leaders of the session and of the first group are outside of the
+/// namespace, where the kernel calls both of them 0.
+#[test]
+fn a_run_in_a_namespace_of_its_own_can_be_suspended() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("ready");
+    sandbox.fifo("go");
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--fork", "--pid", "--mount-proc", "bash", "-c"]);
+    let shell = "set -m; \"$@\" & read -r _ < \"$DIR/ready\"; kill -TSTP $!
+                 until grep -q '^State:.T' /proc/$!/status; do :; done
+                 kill -CONT $!; echo x > \"$DIR/go\"; wait $!";
+    let text = "echo x > \"$DIR/ready\"; cat \"$DIR/go\"";
+    unshare.args([shell, "bash", env!("CARGO_BIN_EXE_taskgroup"), "run", text]);
+    let ended = Running::of(&mut sandbox.through(unshare)).ended();
+    if ended.err.contains("unshare failed") || ended.err.contains("permission denied") {
+        skipped(&ended.err);
+        return;
+    }
+    ended.code(0);
+    assert!(ended.out().ends_with("x\n"), "{}", ended.out());
+}
+
 #[test]
 fn a_suspended_run_can_be_stopped() {
     let sandbox = Sandbox::new();
