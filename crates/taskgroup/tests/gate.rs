@@ -36,10 +36,6 @@ const ALLOWED: &[(&str, &str)] = &[
         "in what `at` hands to the gate by `record`",
     ),
     (
-        "scope/spans/mod.rs: Some(opened) => dispatcher::with_default(&opened.to, || tell(Some(opened.id))),",
-        "in what `event` hands to the gate by `record`",
-    ),
-    (
         "scope/spans/mod.rs: let is_inside = current.current_span().id().is_some();",
         "called by `at`, in what it hands to the gate",
     ),

@@ -100,7 +100,7 @@ impl Opened for Arc<Scope> {
     }
 
     fn returned(self: Box<Self>) {
-        self.call_returned();
+        self.orphan();
     }
 }
 

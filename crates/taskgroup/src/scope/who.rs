@@ -56,11 +56,9 @@ fn task_info_at(header: &Header, parent: Option<&TaskInfo>) -> TaskInfo {
 
 /// The id of the inline child that is `scope`.
 pub(crate) fn inline_id(scope: &Scope, inline: &Inline) -> TaskId {
-    let number = scope
-        .parent()
-        .and_then(|parent| parent.group())
-        .map_or(0, GroupState::number);
-    TaskId::new(number, inline.who().index())
+    let index = inline.who().index();
+    let group = scope.parent();
+    group.map_or(TaskId::new(0, index), |group| child_id(group, index))
 }
 
 /// The inline child that is `scope`.

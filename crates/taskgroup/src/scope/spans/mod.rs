@@ -162,7 +162,7 @@ impl Span {
             return;
         }
         let opened = self.opened_for_event();
-        record(Level::DEBUG, || match opened {
+        gate::call_or_report(SUBSCRIBER, || match opened {
             Some(opened) => dispatcher::with_default(&opened.to, || tell(Some(opened.id))),
             None => tell(None),
         });

@@ -64,20 +64,20 @@ impl Scope {
     /// deferred, and its home waits for that. Gives the section's token back.
     pub(crate) fn orphan(self: &Arc<Self>) {
         self.set_orphan();
+        self.let_force_in();
         self.hand_on();
         self.leave();
     }
 
-    /// The foreign code of this scope has returned. If a grace around it has ended meanwhile, what
-    /// is left is cut off now: `ORPHAN` is set under the lock of the home. So a thread that spreads
-    /// the end of the grace either finds it, or has marked the home before.
-    pub(crate) fn call_returned(self: &Arc<Self>) {
-        self.set_orphan();
-        if let Some(home) = self.home().filter(|home| home.is_forced()) {
+    /// The end of a grace stops at a call that has not returned. What that has left behind is cut
+    /// off now, if a grace around it has ended meanwhile. `ORPHAN` is set under the lock of the
+    /// home. So a thread that spreads the end of the grace either finds it, or has marked the home
+    /// before.
+    fn let_force_in(self: &Arc<Self>) {
+        let Some(home) = self.home() else { return };
+        if home.is_forced() && !self.is_forced() {
             self.cancel_from_above(CANCELLED | FORCED, &home.reason_or_dropped());
         }
-        self.hand_on();
-        self.leave();
     }
 
     fn take_orphan_failure(self: &Arc<Self>) -> Option<Member> {
