@@ -88,8 +88,8 @@ impl Engine {
         })
     }
 
-    /// Runs the group. With a service in it, it is as good as done for those that wait for it when
-    /// its services are ready and everything else in it has ended.
+    /// Runs the group. What waits for a group with a service need not wait for its end: the group
+    /// is settled when its services are ready and everything else in it has ended.
     async fn until_settled(self: &Arc<Self>, id: usize) {
         let group = Arc::clone(self).group(id, None);
         tokio::pin!(group);
@@ -118,7 +118,7 @@ impl Engine {
         self.nodes.settle(Node::Group(id), verdict);
     }
 
-    /// Tells the group around it, as often as it likes.
+    /// Tells the group around it. A second call changes nothing.
     fn group_failed(&self, id: usize) {
         let spec = &self.plan.groups[id];
         let name = spec.name.clone();
@@ -196,8 +196,12 @@ impl Engine {
         let clean_up = move |()| async move {
             let spec = &engine.plan.groups[id];
             let name = if id == ROOT { "" } else { &spec.name };
-            let ignored = engine.is_ignored(id, OnFailure::Cancel);
-            let cleaned_up = engine.clean_up(name, (id, ignored), &spec.cleanup);
+            // A failure of it is one of the group around it.
+            let counts_in = spec.parent.map(|parent| {
+                let rule = engine.plan.groups[parent].on_failure;
+                (parent, rule)
+            });
+            let cleaned_up = engine.clean_up(name, id, counts_in, &spec.cleanup);
             let verdict = cleaned_up.await;
             if verdict.is_failure() {
                 engine.mark_failed(id);
@@ -211,17 +215,15 @@ impl Engine {
         let members = self.members(id, input);
         tokio::pin!(members);
         let spec = &self.plan.groups[id];
-        if let Some(deadline) = spec.deadline {
-            tokio::select! {
-                biased;
-                () = &mut members => return,
-                () = self.around.clock.after(deadline) => {
-                    let group = spec.name.clone();
-                    if self.why(id).is_none() {
-                        self.mark_failed(id);
-                    }
-                    self.cancel_group(id, Cause::Deadline { group });
+        tokio::select! {
+            biased;
+            () = &mut members => return,
+            () = self.around.clock.after_any(spec.deadline) => {
+                let group = spec.name.clone();
+                if self.why(id).is_none() {
+                    self.mark_failed(id);
                 }
+                self.cancel_group(id, Cause::Deadline { group });
             }
         }
         members.await;

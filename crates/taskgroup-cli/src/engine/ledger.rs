@@ -115,7 +115,7 @@ impl Ledger {
         state.files.joblog.ended(&entry, self.date);
         state.counts.add(&entry.record.ending);
         state.counts.flaky += u64::from(entry.is_flaky());
-        state.counts.forgiven += u64::from(forgiven && entry.record.is_failure());
+        state.counts.forgiven += u64::from(forgiven);
         state.slowest.add(&entry);
         self.progress.ended(&entry, &state.counts, headed);
         self.keep(&mut state, entry);
@@ -124,10 +124,8 @@ impl Ledger {
     pub(super) fn cleaned_up(&self, entry: Entry, work: &Work, forgiven: bool) {
         let mut state = self.lock();
         state.files.journal.ended(&entry, work);
-        if entry.record.is_failure() {
-            state.counts.failed += 1;
-            state.counts.forgiven += u64::from(forgiven);
-        }
+        state.counts.failed += u64::from(entry.record.is_failure());
+        state.counts.forgiven += u64::from(forgiven);
         self.keep(&mut state, entry);
     }
 
@@ -137,7 +135,7 @@ impl Ledger {
         }
     }
 
-    /// So many failures that were forgiven count after all.
+    /// This many failures that were forgiven count after all.
     pub(super) fn count_after_all(&self, failures: u64) {
         self.lock().counts.forgiven -= failures;
     }

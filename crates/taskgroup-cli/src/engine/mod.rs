@@ -274,9 +274,9 @@ impl Engine {
         }
     }
 
-    /// The group has failed, and so have the groups around it, up to one that ignores that or may
-    /// still be won. They must know at once: something that is no failure may cancel them before
-    /// this group has ended.
+    /// The group has failed, and so have the groups around it, up to one that ignores failures or a
+    /// race that may still be won. They are marked at once: something that is no failure may cancel
+    /// them before this group has ended.
     fn mark_failed(&self, group: usize) {
         self.groups[group].failed.set();
         for group in self.plan.around(Node::Group(group)) {
@@ -311,8 +311,8 @@ impl Engine {
         on_failure == OnFailure::Ignore || around.any(|group| self.ignores_failures(group))
     }
 
-    /// So many commands in the group have failed. Does this not count for now? In a race it counts
-    /// when nothing wins.
+    /// Notes this many failures in the group. Returns whether they do not count, at least for now:
+    /// failures in a race count when nothing wins it.
     fn forgives(&self, group: usize, on_failure: OnFailure, failures: u64) -> bool {
         if self.is_ignored(group, on_failure) {
             return true;

@@ -13,7 +13,7 @@ pub(super) struct Nodes(HashMap<Node, End>);
 
 #[derive(Default)]
 struct End {
-    /// The verdict is known. That of a service is, as soon as it is ready.
+    /// The verdict is known. The verdict of a service is known as soon as the service is ready.
     settled: Flag,
     verdict: OnceLock<Verdict>,
     /// Nothing is left of it.

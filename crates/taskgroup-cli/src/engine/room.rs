@@ -24,21 +24,19 @@ pub(super) struct Gate {
     inside: AtomicUsize,
 }
 
-/// A command that has passed. Dropping it says that the command has ended.
-pub(super) struct Passed<'a>(Option<&'a Gate>);
+/// A command that has passed and will end. Dropping it says that the command has ended.
+pub(super) struct Passed<'a>(&'a Gate);
 
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
-        if let Some(gate) = self.0 {
-            // Relaxed: a number alone.
-            gate.inside.fetch_sub(1, Ordering::Relaxed);
-        }
+        // Relaxed: a number alone.
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Gate {
-    /// A command that `lasts` does not end by itself. Cancel safe.
-    pub(super) async fn pass(&self, room: &Room, lasts: bool) -> Passed<'_> {
+    /// A command that `lasts` does not end by itself, so it is not counted. Cancel safe.
+    pub(super) async fn pass(&self, room: &Room, lasts: bool) -> Option<Passed<'_>> {
         if room.is_limited() {
             let mut last = self.one_by_one.lock().await;
             if let (Some(last), Some(delay)) = (*last, room.delay) {
@@ -49,11 +47,10 @@ impl Gate {
             }
             *last = Some(Instant::now());
         }
-        let counted = (!lasts).then_some(self);
-        if let Some(gate) = counted {
-            gate.inside.fetch_add(1, Ordering::Relaxed);
-        }
-        Passed(counted)
+        (!lasts).then(|| {
+            self.inside.fetch_add(1, Ordering::Relaxed);
+            Passed(self)
+        })
     }
 }
 

@@ -221,7 +221,7 @@ impl Engine {
         while let Some(node) = open.pop() {
             let around = self.plan.around(node).map(Node::Group);
             let provides = iter::once(node).chain(around);
-            // What is around a group was provided with it.
+            // Once a group is in the set, the groups around it are, too.
             let provides = provides.take_while(|&node| provided.insert(node));
             let mut later: Vec<Node> = provides
                 .flat_map(|node| self.nodes.waiters(node))

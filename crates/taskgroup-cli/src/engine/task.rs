@@ -144,8 +144,8 @@ impl Turn {
             return engine.leave_out(self.spec().group);
         };
         // A cancelled task passes its turn on while it is still being stopped; no task takes it.
-        // Others do not yield here: the last one that yields is the first one that goes on, and
-        // commands are started in the order given.
+        // Other tasks must not yield here. Of several that yield, the last one would go on first,
+        // and commands are started in the order given.
         if is_cancelled() {
             checkpoint().await;
         }
@@ -175,8 +175,8 @@ impl Turn {
             if steps.is_empty() {
                 return;
             }
-            let ignored = engine.is_ignored(spec.group, engine.on_failure(spec));
-            let cleaned_up = engine.clean_up(&spec.name, (spec.group, ignored), steps);
+            let counts_in = Some((spec.group, engine.on_failure(spec)));
+            let cleaned_up = engine.clean_up(&spec.name, spec.group, counts_in, steps);
             let verdict = Box::pin(cleaned_up).await;
             if verdict.is_failure() {
                 engine.cleanup_failed(spec.group, engine.on_failure(spec));
@@ -241,9 +241,9 @@ impl Turn {
                 sleep(pause).await;
             } else if engine.unless_halted(sleep(pause)).await.is_none() {
                 if ended.is_err() {
-                    let timed_out = |record: &Record| record.timed_out();
-                    let record = |latest: &mut Latest| latest.record.as_ref().map(timed_out);
-                    self.give_up(self.latest(record) == Some(true));
+                    let timed_out =
+                        self.latest(|latest| latest.record.as_ref().is_some_and(Record::timed_out));
+                    self.give_up(timed_out);
                 }
                 return ended;
             }
@@ -275,7 +275,7 @@ impl Turn {
         }
         let spec = self.spec();
         match &spec.restart {
-            // Otherwise a run that has halted might go on without end.
+            // Otherwise a run that has halted might never end.
             Some(_) if spec.service.is_none() && self.engine().halted.is_set() => false,
             Some(restart) => restart.again(number, ended),
             None => ended.is_failure() && number <= spec.retry.times,
@@ -526,12 +526,13 @@ impl Engine {
     /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
     /// The steps run one after the other, each within its time, even after a failure. One failure
-    /// is a failure of all, which may be `ignored`. Must not be cancelled: call it where no
-    /// cancellation can arrive.
+    /// is a failure of all. It `counts_in` this group, with this rule; that of the run counts in
+    /// none. Must not be cancelled: call it where no cancellation can arrive.
     pub(super) async fn clean_up(
         &self,
         of: &str,
-        (group, ignored): (usize, bool),
+        group: usize,
+        counts_in: Option<(usize, OnFailure)>,
         steps: &[Work],
     ) -> Verdict {
         let mut verdict = Verdict::Succeeded;
@@ -557,7 +558,9 @@ impl Engine {
                 Err(error) => Record::without_process(Ending::CouldNotStart(error)),
             };
             record.began.get_or_insert(began);
-            let ignored = ignored && record.is_failure();
+            let counts_in = counts_in.filter(|_| record.is_failure());
+            let ignored = counts_in.is_some_and(|(group, rule)| self.is_ignored(group, rule));
+            let forgiven = counts_in.is_some_and(|(group, rule)| self.forgives(group, rule, 1));
             if !record.ending.is_success() {
                 verdict = Verdict::Failed;
             }
@@ -580,7 +583,7 @@ impl Engine {
                     .filter(|cause| matches!(cause, Cause::Signal(_))),
                 ignored,
             };
-            self.ledger.cleaned_up(entry, work, ignored);
+            self.ledger.cleaned_up(entry, work, forgiven);
         }
         verdict
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Ended, NEVER, Running, Sandbox, guarded};
+use crate::support::{Ended, NEVER, Running, Sandbox, guarded, wait_for};
 
 fn map(args: &[&str]) -> Ended {
     Sandbox::new().verb("map", args)
@@ -414,6 +414,38 @@ fn a_failure_that_does_not_count_is_no_reason_to_halt() {
     run(&lost, "r", "now,fail=3")
         .code(1)
         .says("NOT STARTED next: because r did not succeed");
+}
+
+/// The cleanup of a group in a race fails while the race is still open. What wins it goes on.
+#[test]
+fn a_cleanup_that_fails_in_an_open_race_is_no_reason_to_halt() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("go");
+    let tasks = sandbox.file(
+        "tasks.toml",
+        r#"
+        [groups.r]
+        policy = "race"
+        tasks.winner = 'cat "$DIR/go"'
+        [groups.r.groups.loser]
+        on-failure = "wait"
+        cleanup = ["exit 1"]
+        tasks.a = "true"
+        [groups.r.groups.late]
+        after = ["loser"]
+        on-failure = "ignore"
+        tasks.b = "true"
+        "#,
+    );
+    let journal = sandbox.word("journal");
+    let running = sandbox.start(&["-f", &tasks, "--halt=now,fail=1", "--json", &journal]);
+    // The group has ended when what waits for it is decided.
+    wait_for("the group does not end", move || {
+        let lines = std::fs::read_to_string(&journal).unwrap_or_default();
+        lines.contains(r#""task":"r/late/b""#)
+    });
+    sandbox.tell("go");
+    running.ended().code(0).says_not("--halt");
 }
 
 /// It ends because the others have ended. That is not what a user waits for.
