@@ -88,11 +88,7 @@ impl Exit {
     /// The number of failures in place of [`Failed`](Exit::Failed) and
     /// [`TimedOut`](Exit::TimedOut).
     pub(crate) fn counted(self, summary: &Summary) -> Exit {
-        let failed = summary
-            .entries
-            .iter()
-            .filter(|entry| entry.counts_as_failure());
-        match (self, failed.count()) {
+        match (self, summary.failures().count()) {
             (Exit::Failed | Exit::TimedOut, failures) if failures > 0 => {
                 let failures = u8::try_from(failures.min(MOST_COUNTED));
                 Exit::Counted(failures.unwrap_or(u8::MAX))
@@ -131,11 +127,7 @@ impl Exit {
         if summary.input_error.is_some() && summary.counts.ended() == 0 {
             return Exit::Usage;
         }
-        let failures = summary
-            .entries
-            .iter()
-            .filter(|entry| entry.counts_as_failure());
-        let mut failures = failures.peekable();
+        let mut failures = summary.failures().peekable();
         let too_late = matches!(summary.cause, Some(Cause::Deadline { .. }));
         let any = failures.peek().is_some() || too_late;
         if any && summary.input_error.is_none() && failures.all(|entry| entry.record.timed_out()) {

@@ -53,7 +53,8 @@ pub(crate) struct Items {
     pub(crate) end: u8,
     /// What is between the columns of a line.
     pub(crate) separator: Option<OsString>,
-    /// So many rows for a command: arguments, or what belongs to one in several lists or columns.
+    /// How many rows a command gets. A row is an argument, or the arguments that belong together in
+    /// several lists or columns.
     pub(crate) batch: Option<NonZeroUsize>,
     pub(crate) shuffled: bool,
     /// The lines are what commands read, in blocks of about so many bytes.

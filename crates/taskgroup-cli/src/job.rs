@@ -144,7 +144,7 @@ impl Job {
             .into_iter()
             .map(|(name, value)| (name.into(), Some(value.into_bytes())));
         start.env.splice(0..0, told);
-        // Of the try that starts the command.
+        // They belong to the try that starts the command. Earlier tries may fail.
         let (mut terminal, mut feed) = (None, None);
         let mut typed: Option<Place> = None;
         // What is typed from now on reaches the command, even before it runs.

@@ -169,9 +169,18 @@ pub(crate) struct Summary {
     pub(crate) slowest: Vec<(Duration, String)>,
 }
 
+impl Summary {
+    /// What failed, and counts.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.counts_as_failure())
+    }
+}
+
 impl Entry {
     /// It failed, and the failure counts.
-    pub(crate) fn counts_as_failure(&self) -> bool {
+    fn counts_as_failure(&self) -> bool {
         self.record.is_failure() && !self.ignored
     }
 

@@ -9,7 +9,7 @@ use std::process::ExitStatus;
 use anstyle::{AnsiColor, Style};
 
 use crate::duration::Human;
-use crate::output::{Tail, Trouble, task_style};
+use crate::output::{Tail, Trouble, and_more, task_style};
 use crate::process::{Level, Process, Stopped, StoppedBy};
 use crate::record::{Cause, Ending, Entry, Record, Summary};
 use crate::signals;
@@ -99,14 +99,6 @@ pub(crate) fn named(entry: &Entry) -> String {
 pub(crate) fn ends(record: &Record) -> String {
     let ends = [&record.stdout, &record.stderr].map(|tail| tail.last(LINES).1);
     ends.concat().join("\n")
-}
-
-/// What follows the first names of a list, if there are more.
-pub(crate) fn and_more(all: usize, named: usize) -> String {
-    match all.saturating_sub(named) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    }
 }
 
 /// Only after a failure of the runner itself is there no cause.

@@ -176,9 +176,9 @@ pub(crate) struct MapArgs {
     pub(crate) command: OsString,
 
     /// After `:::`, the arguments to run the command for; after `::::`, files with a line for each
-    /// argument, `-` is standard input; each of several such lists is combined with the others,
-    /// and one after `:::+` or `::::+` linked with the one before it, as far as both reach;
-    /// without any, the lines of standard input
+    /// argument, `-` is standard input; each of several such lists is combined with the others; a
+    /// list after `:::+` or `::::+` is linked with the one before it, up to the end of the shorter
+    /// one; without any list, the lines of standard input
     #[arg(value_name = "::: ARGUMENT", num_args = 0.., allow_hyphen_values = true)]
     #[arg(trailing_var_arg = true)]
     pub(crate) arguments: Vec<OsString>,
@@ -187,7 +187,7 @@ pub(crate) struct MapArgs {
     #[arg(short = '0', long)]
     pub(crate) null: bool,
 
-    /// Give each command up to this many arguments or lines; with several lists or columns, so
+    /// Give each command up to this many arguments or lines; with several lists or columns, this
     /// many rows of them
     #[arg(short = 'n', long, value_name = "N", visible_short_alias = 'L')]
     #[arg(visible_alias = "max-lines", value_parser = values::count)]
@@ -199,7 +199,7 @@ pub(crate) struct MapArgs {
     pub(crate) colsep: Option<OsString>,
 
     /// Split standard input into blocks of whole lines and give each command one as its standard
-    /// input; with --max-args, so many lines
+    /// input; with --max-args, this many lines
     #[arg(long, conflicts_with_all = ["arguments", "colsep", "link", "shuf"])]
     pub(crate) pipe: bool,
 
@@ -208,8 +208,8 @@ pub(crate) struct MapArgs {
     #[arg(conflicts_with = "max_args")]
     pub(crate) block: Option<u64>,
 
-    /// Link all lists: the first argument of each, then the second one of each, and so on; what is
-    /// shorter begins again
+    /// Link all lists: the first argument of each, then the second one of each, and so on; shorter
+    /// lists begin again
     #[arg(long)]
     pub(crate) link: bool,
 
@@ -413,8 +413,8 @@ pub(crate) struct Failure {
     #[arg(short, long, conflicts_with = "on_failure", help_heading = FAILURES)]
     keep_going: bool,
 
-    /// Stop after so many failures, successes or ends, or a share of them: `now` stops the others,
-    /// `soon` starts no more; like soon,fail=3 or now,fail=10%
+    /// Stop after this many failures, successes or ends, or a share of them: `now` stops the
+    /// others, `soon` starts no more; like soon,fail=3 or now,fail=10%
     #[arg(long, value_name = "WHEN", conflicts_with_all = ["on_failure", "keep_going"])]
     #[arg(help_heading = FAILURES)]
     pub(crate) halt: Option<Halt>,

@@ -25,7 +25,7 @@ pub(crate) use partial::Partials;
 pub(crate) use prefix::Prefixed;
 pub(crate) use pump::{Pump, Pumped, Sought, pump};
 pub(crate) use sink::{Blocked, Sink, Stream, Ticker, Writer};
-pub(crate) use tail::{Tail, one_line, printable};
+pub(crate) use tail::{Tail, and_more, one_line, printable};
 
 use clap::ValueEnum;
 

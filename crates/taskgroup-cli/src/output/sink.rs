@@ -207,7 +207,7 @@ fn write_all_pieces(
     let (mut out, mut err) = (Some(stdout.as_fd()), Some(stderr.as_fd()));
     let mut modes = Modes::default();
     let mut write = |stream, lines: &[u8]| {
-        // Nothing came while the bar, if there is one, would be drawn anew.
+        // Often nothing has come. Then the bar need not be drawn again.
         if lines.is_empty() {
             return;
         }

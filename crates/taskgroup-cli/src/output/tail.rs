@@ -136,6 +136,14 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
+/// What follows the first names of a list, if there are more.
+pub(crate) fn and_more(all: usize, named: usize) -> String {
+    match all.saturating_sub(named) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    }
+}
+
 /// Code points that Unicode will never give to a character. XML does not even allow U+FFFE and
 /// U+FFFF.
 fn is_noncharacter(c: char) -> bool {

@@ -30,8 +30,8 @@ pub(crate) enum Limit {
 const FEWEST: u64 = 3;
 
 impl Halt {
-    /// Whether it has come to that, with so many successes and failures. Of the successes, so many
-    /// are services that nothing needs any longer; of the failures, so many do not count.
+    /// Whether the limit is reached. `served` of the successes are services that nothing needs any
+    /// longer, and `forgiven` of the failures do not count.
     pub(crate) fn is_reached(
         &self,
         (succeeded, served): (u64, u64),

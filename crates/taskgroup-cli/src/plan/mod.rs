@@ -342,7 +342,8 @@ impl Work {
     }
 }
 
-/// A short text that is another one for another text, in all probability, and the same in each run.
+/// A short text in place of this one. It is the same in each run and, in all probability, differs
+/// from that for any other text.
 pub(crate) fn fingerprint(text: &str) -> String {
     let mut hash = Fnv::new();
     hash.part(text.as_bytes());

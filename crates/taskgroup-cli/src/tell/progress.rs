@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, T
 
 use super::ci;
 use super::terminal::{Terminal, is_unicode};
-use crate::output::{Ci, Heading, Partials, Ticker};
+use crate::output::{Ci, Heading, Partials, Ticker, and_more};
 use crate::plan::Total;
 use crate::record::{Counts, Entry, Record};
-use crate::report::{self, BAD, and_more};
+use crate::report::{self, BAD};
 
 /// How many commands have to end before the remaining time is worth a guess.
 const SAMPLES: u32 = 3;

@@ -133,19 +133,18 @@ fn point_at_tasks(raw: &RunArgs) {
     ) else {
         return;
     };
-    for name in commands.filter(|command| unknown.contains(command)) {
-        let mut tasks = plan.tasks.iter().map(|task| &task.name);
-        let mut groups = plan.groups[ROOT + 1..].iter().map(|group| &group.name);
-        if tasks.any(|task| task == name) || groups.any(|group| group == name) {
-            let path = path.display();
-            let text = format!("taskgroup: {path} has `{name}`; run it with -t {name}\n");
-            // If standard error is closed, there is no place left to report to.
-            let _ = io::stderr().write_all(text.as_bytes());
-        }
+    let known = plan.by_name();
+    let is_meant = |name: &&str| unknown.contains(name) && known.contains_key(name);
+    for name in commands.filter(is_meant) {
+        let path = path.display();
+        let text = format!("taskgroup: {path} has `{name}`; run it with -t {name}\n");
+        // If standard error is closed, there is no place left to report to.
+        let _ = io::stderr().write_all(text.as_bytes());
     }
 }
 
-/// The plan of a file: all of it, or what is named. Without a file, that of the one found.
+/// The plan of a file: all of it, or what is named. Without a file, the plan of the file that is
+/// found.
 fn of_file(verb: &str, raw: &RunArgs, place: &Place) -> Result<Plan, Exit> {
     if raw.file.is_none() && !raw.commands.is_empty() {
         usage_error(

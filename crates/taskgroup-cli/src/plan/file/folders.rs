@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::path::{self, PathBuf};
 
-use crate::output::one_line;
-use crate::plan::{Plan, TaskSpec};
+use crate::output::{and_more, one_line};
+use crate::plan::{Node, Plan};
 
 /// The most names in one warning.
 const SHOWN: usize = 3;
@@ -17,13 +17,14 @@ pub(crate) fn missing(plan: &Plan) -> Vec<String> {
     // In the order of the tasks.
     let mut folders: Vec<(PathBuf, Vec<&str>)> = Vec::new();
     let mut seen: HashMap<PathBuf, Option<usize>> = HashMap::new();
-    for task in &plan.tasks {
+    for (id, task) in plan.tasks.iter().enumerate() {
+        // The folder of the file exists.
+        if task.work.cwd.is_none() || is_preceded(plan, id) {
+            continue;
+        }
         let Some(folder) = task.work.folder() else {
             continue;
         };
-        if task.work.cwd.is_none() || plan.is_preceded(task) {
-            continue;
-        }
         let place = *seen.entry(folder).or_insert_with_key(|folder| {
             if folder.is_dir() {
                 return None;
@@ -43,16 +44,13 @@ pub(crate) fn missing(plan: &Plan) -> Vec<String> {
 
 fn warning(folder: &PathBuf, tasks: &[&str]) -> String {
     let names = tasks.iter().take(SHOWN).map(|name| format!("`{name}`"));
-    let mut names = names.collect::<Vec<_>>().join(", ");
-    if let Some(more @ 1..) = tasks.len().checked_sub(SHOWN) {
-        names += &format!(" and {more} more");
-    }
+    let names = names.collect::<Vec<_>>().join(", ") + &and_more(tasks.len(), SHOWN);
     let what = if folder.exists() {
         "is no folder"
     } else {
         "does not exist"
     };
-    // From where it was looked for does not matter then.
+    // An absolute path is right wherever the reader is.
     let shown = path::absolute(folder).unwrap_or_else(|_| folder.clone());
     format!(
         "warning: the `cwd` of {names} {what}: {}; nothing that comes before could make it",
@@ -60,11 +58,8 @@ fn warning(folder: &PathBuf, tasks: &[&str]) -> String {
     )
 }
 
-impl Plan {
-    /// Whether the task, or a group around it, waits for something.
-    fn is_preceded(&self, task: &TaskSpec) -> bool {
-        let around = std::iter::successors(Some(task.group), |&id| self.groups[id].parent);
-        let mut groups = around.map(|id| &self.groups[id]);
-        !task.after.is_empty() || groups.any(|group| !group.after.is_empty())
-    }
+/// Whether the task, or a group around it, waits for something.
+fn is_preceded(plan: &Plan, task: usize) -> bool {
+    let mut around = plan.around(Node::Task(task));
+    !plan.tasks[task].after.is_empty() || around.any(|group| !plan.groups[group].after.is_empty())
 }

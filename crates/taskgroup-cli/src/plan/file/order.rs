@@ -43,7 +43,7 @@ pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
                 }
                 edges[number(&plan, wait.waiter)].push((node, index));
             }
-            // To look for a near name takes long.
+            // The search for a near name takes long, and this error is only counted.
             None if faults.len() >= MOST => faults.push(Fault::new(wait.span.clone(), "", "")),
             None => faults.push(unknown(&plan, wait)),
         }

@@ -144,7 +144,7 @@ impl Reader<'_> {
         };
         let is_race = spec.policy == Policy::Race;
         let id = self.push_group(spec, span.clone(), &mut table);
-        let before = self.faults.len();
+        let (faults, tasks) = (self.faults.len(), self.raw.plan.tasks.len());
         for (key, value) in [
             ("tasks", table.take("tasks")),
             ("groups", table.take("groups")),
@@ -158,11 +158,8 @@ impl Reader<'_> {
             }
         }
         let plan = &self.raw.plan;
-        let is_empty = plan.tasks.last().is_none_or(|task| task.group != id)
-            && plan.groups[id + 1..]
-                .iter()
-                .all(|group| group.parent != Some(id));
-        if is_race && is_empty && self.faults.len() == before && id != ROOT {
+        let is_empty = plan.tasks.len() == tasks && plan.groups.len() == id + 1;
+        if is_race && is_empty && self.faults.len() == faults && id != ROOT {
             let title = format!("nothing can win the race `{name}`");
             let fault = Fault::new(span, title, "needs a task or a group in it");
             self.faults.push(fault);
