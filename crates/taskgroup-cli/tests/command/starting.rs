@@ -114,7 +114,7 @@ fn after(sandbox: &Sandbox, first: &str) -> Option<Ended> {
 #[test]
 fn a_missing_proc_or_dev_null_is_named() {
     let sandbox = Sandbox::new();
-    if let Some(ended) = after(&sandbox, "umount -l /proc") {
+    if let Some(ended) = after(&sandbox, "mount -t tmpfs none /proc") {
         ended
             .code(125)
             .says("/proc/self/task: ")
