@@ -473,7 +473,9 @@ fn what_is_passed_on_is_judged_once() {
             let ran = builder().policy(policy).run(async |group: TaskGroup| {
                 for _ in 0..3 {
                     let passed = elsewhere.clone();
-                    group.spawn(async move { Err::<(), _>(passed) });
+                    let child = group.spawn(async move { Err::<(), _>(passed) });
+                    // Otherwise the failure of the body could drop it unpolled.
+                    assert!(child.await.is_err());
                 }
                 let failing = group.spawn(async { Err::<(), _>("here") });
                 let passes = group.spawn(async move { Outcome::Ok(failing.await?) });
