@@ -10,13 +10,11 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
-use self::values::Timeout;
-pub(crate) use self::values::processors;
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::file::nearest;
 use crate::plan::{
-    FileSpec, Halt, OnFailure, Overrides, RestartOn, Room, Shell, WhenOneEnds, Work,
+    FileSpec, Halt, OnFailure, Overrides, RestartOn, Room, Shell, Timeout, WhenOneEnds, Work,
 };
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
@@ -458,22 +456,6 @@ impl Common {
         }
     }
 
-    /// The same for each command.
-    pub(crate) fn timeout(&self) -> Option<Duration> {
-        match self.timeout {
-            Some(Timeout::After(limit)) => Some(limit),
-            Some(Timeout::Share(_)) | None => None,
-        }
-    }
-
-    /// In percent of what others take.
-    pub(crate) fn timeout_share(&self) -> Option<u32> {
-        match self.timeout {
-            Some(Timeout::Share(percent)) => Some(percent),
-            Some(Timeout::After(_)) | None => None,
-        }
-    }
-
     pub(crate) fn grace(&self) -> Duration {
         self.grace.unwrap_or(Work::GRACE)
     }
@@ -502,8 +484,7 @@ impl Common {
     pub(crate) fn overrides(&self, failure: &Failure) -> Overrides {
         Overrides {
             on_failure: failure.given(),
-            timeout: self.timeout(),
-            timeout_share: self.timeout_share(),
+            timeout: self.timeout,
             grace: self.grace,
             retries: self.retries,
             backoff: self.backoff,

@@ -2,15 +2,9 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::thread;
 use std::time::Duration;
 
-use crate::plan::Shell;
-
-/// How many commands can run at the same time, at full speed.
-pub(crate) fn processors() -> NonZeroUsize {
-    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
+use crate::plan::{Shell, Timeout, of_processors, processors};
 
 /// A duration with its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -24,23 +18,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// How long a command may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timeout {
-    After(Duration),
-    /// In percent of what others take.
-    Share(u32),
-}
-
 /// A duration, or a share of what others take.
 pub(super) fn timeout(text: &str) -> Result<Timeout, String> {
-    match text.strip_suffix('%') {
-        None => duration(text).map(Timeout::After),
-        Some(percent) => match percent.parse() {
-            Ok(percent) if percent > 100 => Ok(Timeout::Share(percent)),
-            _ => Err("a share must be above 100%, or half of the commands would fail".to_owned()),
-        },
+    if text.ends_with('%') {
+        return Timeout::share(text).ok_or_else(|| format!("{}; like 300%", Timeout::SHARE));
     }
+    duration(text).map(Timeout::After)
 }
 
 /// A load, or a share of the processors.
@@ -95,20 +78,16 @@ pub(super) fn niceness(text: &str) -> Result<i32, String> {
 /// A number of commands, or a share of the processors.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     let wrong = || "expected a number like 4, or a share of the processors like 50%".to_owned();
-    let (number, share) = match text.strip_suffix('%') {
-        Some(number) => (number, true),
-        None => (text, false),
-    };
-    let number: usize = number.parse().map_err(|_| wrong())?;
-    if number == 0 {
-        return Err("nothing could ever run; a large number stands for no limit".to_owned());
+    if let Some(jobs) = of_processors(text) {
+        return Ok(jobs);
     }
-    let jobs = if share {
-        processors().get().saturating_mul(number) / 100
-    } else {
-        number
-    };
-    Ok(NonZeroUsize::new(jobs).unwrap_or(NonZeroUsize::MIN))
+    let number: usize = text
+        .strip_suffix('%')
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| wrong())?;
+    let none = "nothing could ever run; a large number stands for no limit";
+    NonZeroUsize::new(number).ok_or_else(|| none.to_owned())
 }
 
 /// A shell and its options, separated by spaces.
@@ -121,15 +100,6 @@ pub(super) fn shell(text: &str) -> Result<Shell, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_of_the_processors_is_at_least_one() {
-        let all = processors();
-        assert_eq!(jobs("100%"), Ok(all));
-        assert_eq!(jobs("1%"), Ok(NonZeroUsize::MIN));
-        assert_eq!(jobs("200%").unwrap().get(), 2 * all.get());
-        assert_eq!(jobs("3").unwrap().get(), 3);
-    }
 
     #[test]
     fn wrong_values_are_told_how_to_be_right() {
@@ -154,6 +124,8 @@ mod tests {
 
     #[test]
     fn right_values_are_taken() {
+        assert_eq!(jobs("3").unwrap().get(), 3);
+        assert_eq!(jobs("100%"), Ok(processors()));
         assert_eq!(timeout("2s"), Ok(Timeout::After(Duration::from_secs(2))));
         assert_eq!(timeout("300%"), Ok(Timeout::Share(300)));
         assert_eq!(size("2G"), Ok(2 << 30));

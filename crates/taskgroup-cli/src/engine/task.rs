@@ -15,7 +15,7 @@ use crate::duration::Human;
 use crate::flag::Flag;
 use crate::job::{Job, With};
 use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
-use crate::plan::{self, Node, OnFailure, Task, TaskSpec, Work, cleanup_name};
+use crate::plan::{self, Node, OnFailure, Task, TaskSpec, Timeout, Work, cleanup_name};
 use crate::record::{Cause, Ending, Entry, Record};
 use crate::report;
 use crate::verdict::Verdict;
@@ -321,7 +321,7 @@ impl Turn {
             };
             let with = With {
                 name: Some(spec.name.clone()),
-                timeout: spec.timeout,
+                timeout: spec.timeout.and_then(Timeout::fixed),
                 variables: self.variables(number),
                 copies,
                 hidden: engine.around.hide.contains(&spec.name),
@@ -348,9 +348,11 @@ impl Turn {
             start,
             async |(job, _)| {
                 let verdict = match (&mut *job, &spec.service) {
-                    (Ok(job), None) => match spec.timeout_share {
-                        None => job.watch().await,
-                        Some(share) => Box::pin(self.watch_against_others(job, share)).await,
+                    (Ok(job), None) => match spec.timeout {
+                        Some(Timeout::Share(share)) => {
+                            Box::pin(self.watch_against_others(job, share)).await
+                        }
+                        Some(Timeout::After(_)) | None => job.watch().await,
                     },
                     (Ok(job), Some(service)) => {
                         let served = self.serve_once(service, number, job, &line_seen);

@@ -9,6 +9,7 @@ pub(crate) mod names;
 mod options;
 mod select;
 mod service;
+mod share;
 mod shell;
 
 use std::ffi::{OsStr, OsString};
@@ -26,6 +27,7 @@ pub(crate) use halt::Halt;
 pub(crate) use options::{FileSpec, Overrides, Room, RunOptions};
 pub(crate) use select::Unknown;
 pub(crate) use service::{Ready, Restart, RestartOn, Service, Url, is_host};
+pub(crate) use share::{Timeout, of_processors, processors};
 pub(crate) use shell::Shell;
 
 /// The work: a tree of groups with tasks as its leaves.
@@ -56,9 +58,7 @@ pub(crate) struct TaskSpec {
     pub(crate) name: String,
     pub(crate) group: usize,
     pub(crate) work: Work,
-    pub(crate) timeout: Option<Duration>,
-    /// In percent of what others take.
-    pub(crate) timeout_share: Option<u32>,
+    pub(crate) timeout: Option<Timeout>,
     pub(crate) retry: Retry,
     pub(crate) restart: Option<Restart>,
     /// Runs until nothing needs it.
@@ -228,7 +228,6 @@ impl TaskSpec {
             group,
             work,
             timeout: None,
-            timeout_share: None,
             retry: Retry::NEVER,
             restart: None,
             service: None,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{OnFailure, Shell};
+use super::{OnFailure, Shell, Timeout};
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
@@ -59,8 +59,7 @@ impl Room {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) on_failure: Option<OnFailure>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) timeout_share: Option<u32>,
+    pub(crate) timeout: Option<Timeout>,
     pub(crate) grace: Option<Duration>,
     pub(crate) retries: Option<u32>,
     pub(crate) backoff: Option<Duration>,

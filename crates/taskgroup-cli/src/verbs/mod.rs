@@ -16,12 +16,14 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use self::words::{checked_options, is_blank};
-use crate::args::{Args, Failure, MapArgs, RunArgs, Verb, processors};
+use crate::args::{Args, Failure, MapArgs, RunArgs, Verb};
 use crate::exit::Exit;
 use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
-use crate::plan::{GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work};
+use crate::plan::{
+    GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work, processors,
+};
 use crate::run::Run;
 use crate::typed::Reader;
 use crate::{man, process, report};

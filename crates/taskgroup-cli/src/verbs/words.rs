@@ -14,8 +14,8 @@ use crate::input::{From, Items};
 use crate::output::{Ci, Prefixed, Show};
 use crate::plan::file::Place;
 use crate::plan::{
-    GroupSpec, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec, Unknown, Work,
-    names,
+    GroupSpec, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec, Timeout, Unknown,
+    Work, names,
 };
 use crate::typed::{Reader, Tty};
 
@@ -216,8 +216,7 @@ pub(super) fn task(name: String, command: OsString, common: &Common) -> TaskSpec
     let shell = common.shell.clone().unwrap_or_default();
     let work = Work::shell(command, shell, common.grace());
     TaskSpec {
-        timeout: common.timeout(),
-        timeout_share: common.timeout_share(),
+        timeout: common.timeout,
         retry: retry(common),
         ..TaskSpec::new(name, ROOT, work)
     }
@@ -296,7 +295,7 @@ pub(super) fn check_names(options: &mut RunOptions, plan: &Plan) -> Result<(), U
 
 fn check(common: &Common) -> Result<(), UsageError> {
     for (flag, value) in [
-        ("--timeout", common.timeout()),
+        ("--timeout", common.timeout.and_then(Timeout::fixed)),
         ("--deadline", common.deadline),
     ] {
         if value == Some(Duration::ZERO) {

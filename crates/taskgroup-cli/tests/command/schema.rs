@@ -149,6 +149,16 @@ const FILES: &[(&str, bool)] = &[
          [tasks.e]\nrun = 'x'\nservice = true\nready.port = 'db.local:5432'\n",
         true,
     ),
+    (
+        "jobs = '50%'\ntimeout = '300%'\ntasks.a = { run = 'x', timeout = '101%' }\n\
+         tasks.b = { run = 'x', timeout = '1000%' }\n",
+        true,
+    ),
+    ("jobs = '0%'\ntasks.a = 'x'\n", false),
+    ("jobs = '50'\ntasks.a = 'x'\n", false),
+    ("timeout = '100%'\ntasks.a = 'x'\n", false),
+    ("timeout = '99%'\ntasks.a = 'x'\n", false),
+    ("deadline = '300%'\ntasks.a = 'x'\n", false),
     ("tasks.a = { run = 'x', service = 'yes' }\n", false),
     (
         "tasks.a = { run = 'x', service = true, ready = {} }\n",

@@ -56,6 +56,28 @@ run  [4 at a time; 1 step of cleanup]
 }
 
 #[test]
+fn a_share_is_taken_as_the_options_take_it() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.file(
+        "tasks.toml",
+        "jobs = '1%'\ntimeout = '300%'\ntasks.a = 'true'\n\
+         tasks.b = { run = 'true', timeout = '1s' }\n",
+    );
+    let tree = |args: &[&str]| {
+        let args = [&["--dry-run", "-f", &path], args].concat();
+        sandbox.run(&args).code(0).out().to_owned()
+    };
+    assert_eq!(
+        tree(&[]),
+        "run  [1 at a time]\n├─ a: true  [timeout 300%]\n└─ b: true  [timeout 1s]\n"
+    );
+    assert_eq!(
+        tree(&["--timeout=200%"]),
+        "run  [1 at a time]\n├─ a: true  [timeout 200%]\n└─ b: true  [timeout 200%]\n"
+    );
+}
+
+#[test]
 fn the_file_of_the_guide_is_right() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -326,7 +348,10 @@ fn faults_are_shown_where_they_are() {
         ),
         (
             "jobs = 0\n[tasks.a]\nrun='x'",
-            &["tasks.toml:1:8", "1 or more, found the number 0"],
+            &[
+                "tasks.toml:1:8",
+                "1 or more, or a share of the processors like \"50%\", found the number 0",
+            ],
         ),
         (
             "deadline = 5\n[tasks.a]\nrun='x'",

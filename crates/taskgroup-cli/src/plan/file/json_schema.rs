@@ -48,6 +48,17 @@ const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micr
     seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|wk|w|months?|M|years?|yrs?|y)\\s*)+$|\
     ^\\s*0\\s*$";
 
+/// A share above 100%.
+const MORE_THAN_ALL: &str = "^0*([1-9][0-9]{3,}|[2-9][0-9][0-9]|1[1-9][0-9]|1[0-9][1-9])%$";
+
+/// A duration longer than zero.
+fn span() -> Value {
+    json!({
+        "allOf": [{ "$ref": "#/definitions/duration" }],
+        "not": { "pattern": "^[^1-9]*$" },
+    })
+}
+
 fn properties(has: impl Fn(&Key) -> bool) -> Map<String, Value> {
     let keys = KEYS.iter().filter(|key| has(key));
     keys.map(|key| {
@@ -79,12 +90,17 @@ fn form(form: Form) -> Value {
         }
         Form::Names => json!({ "type": "array", "items": { "type": "string" } }),
         Form::Duration => json!({ "allOf": [{ "$ref": "#/definitions/duration" }] }),
-        Form::Span => json!({
-            "allOf": [{ "$ref": "#/definitions/duration" }],
-            "not": { "pattern": "^[^1-9]*$" },
+        Form::Span => span(),
+        Form::Timeout => json!({
+            "anyOf": [span(), { "type": "string", "pattern": MORE_THAN_ALL }],
         }),
         Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
-        Form::Jobs => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        Form::Jobs => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                { "type": "string", "pattern": "^0*[1-9][0-9]*%$" },
+            ],
+        }),
         Form::Text => json!({ "type": "string" }),
         Form::Folder => json!({ "type": "string", "pattern": "." }),
         Form::Shell => json!({ "allOf": [{ "$ref": "#/definitions/command" }] }),

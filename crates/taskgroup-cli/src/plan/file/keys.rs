@@ -22,9 +22,11 @@ pub(crate) enum Form {
     Duration,
     /// A duration longer than zero.
     Span,
+    /// The same, or a share of what others take.
+    Timeout,
     /// Zero or more.
     Count,
-    /// One or more.
+    /// One or more, or a share of the processors.
     Jobs,
     Text,
     /// A path that is not empty.
@@ -122,8 +124,9 @@ pub(crate) const KEYS: [Key; 24] = [
     key(
         "timeout",
         Of::Both,
-        Form::Span,
-        "A command (each attempt) that runs longer is stopped, as a failure. Passed down.",
+        Form::Timeout,
+        "A command (each attempt) that runs longer is stopped, as a failure; `300%`: longer than \
+         three times the median of those that have succeeded. Passed down.",
     ),
     key(
         "retries",
@@ -190,7 +193,7 @@ pub(crate) const KEYS: [Key; 24] = [
         "jobs",
         Of::Groups,
         Form::Jobs,
-        "At most this many commands of the group run at a time.",
+        "At most this many commands of the group run at a time; `50%` is half of the processors.",
     ),
     key(
         "deadline",

@@ -14,11 +14,11 @@ use super::fault::Fault;
 use super::matrix::{Combination, combinations};
 use super::table::{
     Table, command, count, duration, flag, folder, invalid, jobs, line, longer_than_zero, one_of,
-    port, shell, text, url, words, wrong,
+    port, shell, text, timeout, url, words, wrong,
 };
 use crate::plan::{
     Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
-    Retry, Service, Shell, TaskSpec, Work,
+    Retry, Service, Shell, TaskSpec, Timeout, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -45,7 +45,7 @@ struct Inherited {
     prefix: String,
     env: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
-    timeout: Option<Duration>,
+    timeout: Option<Timeout>,
     grace: Duration,
     retry: Retry,
     cleanup_timeout: Option<Duration>,
@@ -496,7 +496,6 @@ impl Reader<'_> {
         let ends = task.service.is_none();
         self.raw.plan.tasks.push(TaskSpec {
             timeout: inherited.timeout.filter(|_| ends),
-            timeout_share: self.around.overrides.timeout_share.filter(|_| ends),
             retry: if ends { inherited.retry } else { Retry::NEVER },
             restart: task.restart,
             service: task.service,
@@ -538,7 +537,7 @@ impl Reader<'_> {
         if let Some(shell) = table.read("shell", faults, shell) {
             to.shell = shell;
         }
-        if let Some(timeout) = table.read("timeout", faults, longer_than_zero) {
+        if let Some(timeout) = table.read("timeout", faults, timeout) {
             to.timeout = Some(timeout);
         }
         if let Some(grace) = table.read("grace", faults, duration) {
@@ -680,9 +679,6 @@ impl Inherited {
     /// The command line counts before the file.
     fn obey(&mut self, overrides: &Overrides) {
         self.timeout = overrides.timeout.or(self.timeout);
-        if overrides.timeout_share.is_some() {
-            self.timeout = None;
-        }
         self.grace = overrides.grace.unwrap_or(self.grace);
         self.retry.times = overrides.retries.unwrap_or(self.retry.times);
         self.retry.backoff = overrides.backoff.unwrap_or(self.retry.backoff);

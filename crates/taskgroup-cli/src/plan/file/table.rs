@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
 use super::keys::from_elsewhere;
-use crate::plan::{Command, Shell, Url, is_host};
+use crate::plan::{Command, Shell, Timeout, Url, is_host, of_processors};
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -162,8 +162,22 @@ pub(super) fn count(value: &DeValue<'_>) -> Result<u32, String> {
     from(0, value)
 }
 
+/// A duration, or a share of what others take.
+pub(super) fn timeout(value: &DeValue<'_>) -> Result<Timeout, String> {
+    match value.as_str() {
+        Some(text) if text.ends_with('%') => Timeout::share(text)
+            .ok_or_else(|| r#"a share of the median above 100%, like "300%""#.to_owned()),
+        _ => longer_than_zero(value).map(Timeout::After),
+    }
+}
+
+/// A number of commands, or a share of the processors.
 pub(super) fn jobs(value: &DeValue<'_>) -> Result<NonZeroUsize, String> {
-    let number = from(1, value)?;
+    if let Some(jobs) = value.as_str().and_then(of_processors) {
+        return Ok(jobs);
+    }
+    let or = |expected| format!(r#"{expected}, or a share of the processors like "50%""#);
+    let number = from(1, value).map_err(or)?;
     Ok(NonZeroUsize::new(number as usize).unwrap_or(NonZeroUsize::MIN))
 }
 

@@ -6,7 +6,8 @@ use humantime::format_duration;
 
 use crate::output::one_line;
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, WhenOneEnds, Work,
+    Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, Timeout, WhenOneEnds,
+    Work,
 };
 
 pub(crate) fn tree(plan: &Plan) -> String {
@@ -108,8 +109,10 @@ fn of_group(plan: &Plan, group: &GroupSpec) -> String {
 fn of_task(plan: &Plan, task: &TaskSpec) -> String {
     let mut words = Vec::new();
     words.extend(after(plan, &task.after));
-    if let Some(timeout) = task.timeout {
-        words.push(format!("timeout {}", format_duration(timeout)));
+    match task.timeout {
+        None => {}
+        Some(Timeout::After(limit)) => words.push(format!("timeout {}", format_duration(limit))),
+        Some(Timeout::Share(percent)) => words.push(format!("timeout {percent}%")),
     }
     if task.service.is_some() {
         words.push("service".to_owned());
