@@ -139,7 +139,8 @@ pub(crate) enum Command {
 pub(crate) struct Retry {
     /// Attempts after the first one.
     pub(crate) times: u32,
-    /// The pause before the second attempt. It doubles with each attempt and is randomised.
+    /// The pause before the second attempt. It doubles with each attempt, and a random time of up
+    /// to the same length is added.
     pub(crate) backoff: Duration,
 }
 

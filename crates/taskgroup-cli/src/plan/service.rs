@@ -41,7 +41,8 @@ pub(crate) struct Url {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Restart {
     pub(crate) on: RestartOn,
-    /// The pause before the first restart. It doubles with each one and is randomised.
+    /// The pause before the first restart. It doubles with each one, and a random time of up to the
+    /// same length is added.
     pub(crate) backoff: Duration,
     pub(crate) limit: Option<u32>,
 }

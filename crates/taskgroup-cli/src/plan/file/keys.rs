@@ -118,8 +118,8 @@ pub(crate) const KEYS: [Key; 24] = [
         Of::Tasks,
         Form::Restart,
         "When a service that has ended is started again: `{ on = \"failure\" }` or \
-         `{ on = \"always\" }`, with a `backoff` before the first restart (one second; it doubles) \
-         and a `limit` of restarts. The word alone stands for a table with nothing but `on`.",
+         `{ on = \"always\" }`, with a `backoff` before the first restart (one second; it doubles, \
+         and a random time of up to the same length is added) and a `limit` of restarts. The word alone stands for a table with nothing but `on`.",
     ),
     key(
         "timeout",
@@ -138,7 +138,8 @@ pub(crate) const KEYS: [Key; 24] = [
         "backoff",
         Of::Both,
         Form::Duration,
-        "The pause before the first retry. It doubles each time and is randomised. Passed down.",
+        "The pause before the first retry. It doubles each time, and a random time of up to the \
+         same length is added. Passed down.",
     ),
     key(
         "grace",
