@@ -27,6 +27,7 @@ mod man;
 mod output;
 mod plan;
 mod process;
+mod reason;
 mod record;
 mod report;
 mod results;

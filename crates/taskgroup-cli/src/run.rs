@@ -17,6 +17,7 @@ use crate::job::Surroundings;
 use crate::output::{self, Blocked, Ci, Labels, Order, Partials, Show, Sink, Stream, Writer};
 use crate::plan::{FileSpec, Plan, ROOT, RunOptions, Total};
 use crate::process::{Guards, Level, is_under_job_control};
+use crate::reason::reason;
 use crate::record::{Cause, Summary};
 use crate::report;
 use crate::results::Results;
@@ -142,8 +143,9 @@ impl Run {
             Ok(results) => results,
             Err(error) => {
                 let folder = options.results.unwrap_or_default();
+                let why = reason(&folder, &error);
                 let folder = folder.display();
-                report::refused(&format!("--results {folder} cannot be written: {error}"));
+                report::refused(&format!("--results {folder} cannot be written: {why}"));
                 return Ok(None);
             }
         };

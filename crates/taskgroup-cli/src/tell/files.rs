@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::past::Past;
 use crate::flag::Flag;
 use crate::plan::FileSpec;
+use crate::reason::reason;
 
 /// A file that is open for writing.
 pub(crate) struct Target {
@@ -78,11 +79,16 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::CannotWrite { flag, path, error } => {
-                let path = path.display();
-                write!(f, "{flag} {path} cannot be written: {error}")
+                let shown = path.display();
+                write!(
+                    f,
+                    "{flag} {shown} cannot be written: {}",
+                    reason(path, error)
+                )
             }
             Refused::CannotResume { path, error } => {
-                write!(f, "--resume {} cannot be read: {error}", path.display())
+                let why = reason(path, error);
+                write!(f, "--resume {} cannot be read: {why}", path.display())
             }
             Refused::SameFile { first, second } => {
                 write!(f, "{first} and {second} would write the same file")

@@ -17,6 +17,7 @@ use crate::plan::{
     GroupSpec, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec, Timeout, Unknown,
     Work, names,
 };
+use crate::reason::reason;
 use crate::typed::{Reader, Tty};
 
 /// Errors in the command line, and where they are.
@@ -205,8 +206,8 @@ fn opened(path: PathBuf) -> Result<From, UsageError> {
     match File::open(&path) {
         Ok(file) => Ok(From::File(path, file)),
         Err(error) => Err(UsageError::Unreadable {
+            error: reason(&path, &error),
             path,
-            error: error.to_string(),
         }),
     }
 }

@@ -651,10 +651,22 @@ fn files_that_cannot_be_written_are_told_before_anything_runs() {
             .code(74)
             .says("nothing was started: ")
             .says(&format!(
-                "{flag} /nowhere/x cannot be written: No such file"
+                "{flag} /nowhere/x cannot be written: there is no folder /nowhere"
             ));
     }
-    sandbox.run(&["--results", "/dev/null/x", touch]).code(74);
+    sandbox
+        .run(&["--results", "/dev/null/x", touch])
+        .code(74)
+        .says("--results /dev/null/x cannot be written: /dev/null is no folder");
+    let file = sandbox.file("plain", "");
+    sandbox
+        .run(&["--results", &file, touch])
+        .code(74)
+        .says(&format!("{file} is no folder, and a folder is needed"));
+    sandbox
+        .run(&["--json", &sandbox.word("."), touch])
+        .code(74)
+        .says("it is a folder, and a file is needed");
     // Others are not touched by a run that is refused.
     let old = sandbox.file("old", "old\n");
     let new = sandbox.word("new");

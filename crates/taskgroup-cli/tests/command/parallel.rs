@@ -643,7 +643,7 @@ fn mistakes_are_told_with_the_way_out() {
         (&["--link", "--pipe", "wc"], "cannot be used with"),
         (
             &["echo {}", "::::", "/nowhere"],
-            "cannot read /nowhere: No such file",
+            "cannot read /nowhere: there is no such file or folder in /",
         ),
         (&["echo {}", "::::"], "no file follows '::::'"),
         (&["echo {}", "::::", "-", "-"], "standard input '-' twice"),

@@ -622,13 +622,26 @@ fn unreadable_files_are_told() {
         .run(&["-f", "/nowhere.toml"])
         .code(2)
         .says("cannot read /nowhere.toml");
-    sandbox.run(&["-f", "/"]).code(2).says("cannot read /");
+    sandbox
+        .run(&["-f", "/nowhere/x.toml"])
+        .code(2)
+        .says("cannot read /nowhere/x.toml: there is no folder /nowhere");
+    sandbox
+        .run(&["-f", "/"])
+        .code(2)
+        .says("cannot read /: it is a folder, and a file is needed\n");
+    fs::create_dir(sandbox.path("sub")).unwrap();
+    let inside = sandbox.file("sub/taskgroup.toml", "tasks.a = 'true'\n");
+    sandbox
+        .run(&["-f", &sandbox.word("sub")])
+        .code(2)
+        .says(&format!("did you mean {inside}?"));
     fs::write(sandbox.path("bad.toml"), b"a = 1\nb = '\xff'\n").unwrap();
     let bad = sandbox.path("bad.toml");
     sandbox
         .verb("check", &[bad])
         .code(2)
-        .says("line 2 is not UTF-8");
+        .says("line 2 is not UTF-8; save the file as UTF-8");
 }
 
 #[test]

@@ -23,6 +23,7 @@ use std::time::Duration;
 use std::{env, fmt, fs, io};
 
 use super::{Overrides, Plan};
+use crate::reason::reason;
 use fault::{Fault, render};
 use schema::Around;
 
@@ -83,6 +84,19 @@ impl Place {
         (!folder.as_os_str().is_empty()).then(|| folder.to_owned())
     }
 
+    /// Why it cannot be read.
+    fn reason(&self, error: &io::Error) -> String {
+        let Place::Path(path) = self else {
+            return error.to_string();
+        };
+        let reason = reason(path, error);
+        let inside = path.join(NAME);
+        match path.is_dir() && inside.is_file() {
+            true => format!("{reason}; did you mean {}?", inside.display()),
+            false => reason,
+        }
+    }
+
     fn bytes(&self) -> io::Result<Vec<u8>> {
         let too_large = || io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20));
         let mut bytes = Vec::new();
@@ -121,7 +135,8 @@ pub(crate) fn read(
 ) -> Result<Plan, String> {
     let shown = place.to_string();
     let unreadable = |what: &dyn std::fmt::Display| format!("error: cannot read {shown}: {what}\n");
-    let bytes = place.bytes().map_err(|error| unreadable(&error))?;
+    let bytes = place.bytes();
+    let bytes = bytes.map_err(|error| unreadable(&place.reason(&error)))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid]
@@ -129,7 +144,7 @@ pub(crate) fn read(
             .filter(|&&b| b == b'\n')
             .count()
             + 1;
-        unreadable(&format!("line {line} is not UTF-8"))
+        unreadable(&format!("line {line} is not UTF-8; save the file as UTF-8"))
     })?;
     // TOML leaves it to the reader which ends of lines a string of several lines has. Shells need
     // these.
