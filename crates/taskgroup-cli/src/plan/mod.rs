@@ -28,7 +28,7 @@ pub(crate) use options::{FileSpec, Overrides, Room, RunOptions};
 pub(crate) use select::Unknown;
 pub(crate) use service::{Ready, Restart, RestartOn, Service, Url, is_host};
 pub(crate) use share::{Timeout, of_processors, processors};
-pub(crate) use shell::Shell;
+pub(crate) use shell::{Shell, is_in_path};
 
 /// The work: a tree of groups with tasks as its leaves.
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,8 @@
 //! The shell that runs commands.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 /// A program and its options. The command is the argument after them.
@@ -15,6 +16,21 @@ const POSIX: [&str; 9] = [
     "sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox", "yash",
 ];
 
+fn is_posix(word: &OsString) -> bool {
+    let name = Path::new(word).file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| POSIX.contains(&name))
+}
+
+/// Whether a folder of PATH has a file of this name.
+pub(crate) fn is_in_path(program: &OsStr) -> bool {
+    static FOLDERS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
+        let path = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&path).collect()
+    });
+    let is_path = program.as_encoded_bytes().contains(&b'/');
+    !is_path && FOLDERS.iter().any(|folder| folder.join(program).is_file())
+}
+
 impl Default for Shell {
     fn default() -> Shell {
         DEFAULT.clone()
@@ -22,10 +38,12 @@ impl Default for Shell {
 }
 
 impl Shell {
-    /// None if there is no program.
+    /// None if there is no program, or a shell without `-c`, which would take the command for the
+    /// name of a file.
     pub(crate) fn from_words(words: Vec<OsString>) -> Option<Shell> {
-        let program = words.first()?;
-        (!program.is_empty()).then(|| Shell(words.into()))
+        let is_bare = words.len() == 1 && words.iter().any(is_posix);
+        let is_empty = words.first().is_none_or(|program| program.is_empty());
+        (!is_empty && !is_bare).then(|| Shell(words.into()))
     }
 
     pub(crate) fn words(&self) -> &[OsString] {
@@ -38,10 +56,6 @@ impl Shell {
 
     /// Whether the script finds its arguments in `$1` and so on. Also in `env bash -c`.
     pub(crate) fn takes_arguments(&self) -> bool {
-        let is_posix = |word: &OsString| {
-            let name = Path::new(word).file_name().and_then(OsStr::to_str);
-            name.is_some_and(|name| POSIX.contains(&name))
-        };
         self.0.iter().any(is_posix)
     }
 

@@ -516,7 +516,7 @@ fn faults_of_services_are_told() {
         ),
         (
             "[tasks.a]\nrun='x'\nservice=true\nready.port=0",
-            "a port like 5432",
+            "a port from 1 to 65535, like 5432",
         ),
         (
             "[tasks.a]\nrun='x'\nservice=true\nready.http='https://x'",

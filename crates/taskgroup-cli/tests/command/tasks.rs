@@ -261,6 +261,10 @@ fn a_program_or_folder_that_is_not_there_is_named() {
     ended
         .code(1)
         .says("could not be started: `no-such-program`: no such program in PATH");
+    let ended = run(&Sandbox::new(), "tasks.t = ['./run --fast']\n");
+    ended
+        .code(1)
+        .says("`./run --fast`: nothing has this name, which has a space");
     let ended = run(
         &Sandbox::new(),
         "[tasks.t]\nrun = \"true\"\ncwd = \"/nowhere\"\n",
@@ -465,6 +469,168 @@ fn faults_are_shown_where_they_are() {
             "[tasks.a]\nrun='x'\ncwd = ''",
             &["expected the path of a folder; \".\" is the one around"],
         ),
+        // A key at a place where it does not belong.
+        (
+            "[tasks.a]\nrun='x'\njobs=2",
+            &[
+                "`jobs` is no key of a task",
+                "tasks.toml:3:1",
+                "`jobs` belongs to a group, below `[groups.NAME]`, or the file, above all tables",
+            ],
+        ),
+        (
+            "after=['a']\ntasks.a='x'",
+            &[
+                "`after` is no key of the file",
+                "`after` belongs to a task, below `[tasks.NAME]`, or a group",
+            ],
+        ),
+        (
+            "[groups.g]\nrun='x'",
+            &["`run` is no key of a group", "belongs to a task, below"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready={ port=1, cwd='x' }",
+            &["`cwd` is no key of `ready`", "belongs to a task, a group"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nrestart={ on='always', retries=1 }",
+            &["`retries` is no key of `restart`", "did you mean `limit`?"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nport=5432",
+            &["`port` belongs to `ready`: `ready = { port = … }`"],
+        ),
+        (
+            "halt='now,fail=1'\ntasks.a='x'",
+            &[
+                "unknown key `halt`",
+                "an option only: `taskgroup run --halt`",
+            ],
+        ),
+        (
+            "[lint]\nrun='x'",
+            &["a task is written as `[tasks.lint]`, a group as `[groups.lint]`"],
+        ),
+        (
+            "[tasks]\ncwd = 'x'\na = 'x'",
+            &[
+                "`cwd` is among the names of tasks",
+                "tasks.toml:2:1",
+                "`cwd` belongs to a task, a group, or the file, above all tables",
+            ],
+        ),
+        (
+            "[tasks]\ntimeout='5m'\njobs=2\non-failure='wait'\nafter=['a']\nenv={A='x'}\na='x'",
+            &[
+                "`timeout` is among the names",
+                "`jobs` is among the names",
+                "`on-failure` is among the names",
+                "`after` is among the names",
+                "`env` is among the names",
+            ],
+        ),
+        (
+            "tasks.a='x'\n[groups]\njobs=2\nenv={A='x'}",
+            &["`jobs` is among the names of groups", "`env` is among"],
+        ),
+        // Something like it is right.
+        (
+            "tasks.a = ['echo hello']",
+            &["invalid value for `a`", "a word for each argument, like"],
+        ),
+        (
+            "[tasks.a]\nrun = ['echo hello']",
+            &[
+                "tasks.toml:2:7",
+                "a word for each argument, like [\"echo\", \"hello\"], or a string for the shell, \
+                 like \"echo hello\", found",
+            ],
+        ),
+        (
+            "[tasks.a]\nrun = ['cargo test', '--all']",
+            &["like [\"cargo\", \"test\", \"--all\"], or a string"],
+        ),
+        (
+            "[tasks.a]\nrun = ['echo a', 'echo b']",
+            &["expected one command, like \"echo a && echo b\" for the shell"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready=5432",
+            &[
+                "a table, like { port = 5432 }, found the number 5432",
+                ":4:7",
+            ],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready='http://localhost/x'",
+            &["a table, like { http = \"http://localhost/x\" }"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready=['pg_isready', '-q']",
+            &["a table, like { command = [\"pg_isready\", \"-q\"] }"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready='pg_isready'",
+            &["a table, like { command = \"pg_isready\" }"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nservice=true\nready={ port=80000 }",
+            &["a port from 1 to 65535", "found the number 80000", ":4:14"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nafter='b'\ncleanup='rm x'\nenv=['A']\ncwd=5",
+            &[
+                "a list of names, like [\"b\"]",
+                "a list of commands, like [\"rm x\"]",
+                "a table, like { LEVEL = \"debug\" }",
+                "the path of a folder",
+            ],
+        ),
+        (
+            "[tasks.a]\nrun='x'\ntimeout='50%'",
+            &["a share of the median above 100%, like \"300%\""],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nshell='bash'",
+            &["like \"bash -euo pipefail -c\", found the string \"bash\""],
+        ),
+        (
+            "[tasks.a]\nrun='x'\ncwd='${target}'\nmatrix={ tarjet=[1] }",
+            &[
+                "invalid value for `cwd`",
+                "the matrix has no `target`; did you mean `${tarjet}`?",
+                ":3:5",
+            ],
+        ),
+        (
+            "cwd='${HOME}'\ntasks.a='x'\ntasks.b='x'",
+            &["`${HOME}` would need a `matrix` with `HOME`", ":1:5"],
+        ),
+        (
+            "[tasks.a]\nrun='x'\nafter=['entirely-other']",
+            &["nothing is named `entirely-other`", "the names are: `a`"],
+        ),
+        (
+            "tasks.a='x'\ngroups.a.tasks.b='x'",
+            &["both named `a`", "give one of them another name"],
+        ),
+        // What TOML does not allow.
+        (
+            "[tasks.a]\nrun='x'\nrun='y'",
+            &["duplicate key", "tasks.toml:3:1", "remove one of the two"],
+        ),
+        ("[tasks.a]\nrun: x", &["a line is `key = value`", ":2:6"]),
+        (
+            "{\"tasks\":1}",
+            &["a table begins with a line like `[tasks.lint]`"],
+        ),
+        ("tasks.a = { run = 'x'\nb = 1", &["commas stand between"]),
+        ("tasks.a = 'it's'", &["a string with `'` in it"]),
+        ("[tasks.a]\nrun = x", &["put it into quotation marks"]),
+        ("[tasks.a:b]\nrun='x'", &["`[tasks.\"build:all\"]`"]),
+        ("[tasks.a]\nrun = \"x", &["is for several lines"]),
+        ("[tasks.a]\nrun = \"\\d\"", &["`'grep \\d'`"]),
         (
             "[tasks.a]\nrun='x'\nenv = { A = '$HOME' }",
             &["`$HOME` is not replaced: write `${HOME}`"],

@@ -224,8 +224,52 @@ pub(crate) const KEYS: [Key; 24] = [
     key("groups", Of::Groups, Form::Groups, "Groups by name."),
 ];
 
+/// The keys in the tables `ready` and `restart`.
+const INNER: [(&str, &str); 7] = [
+    ("command", "ready"),
+    ("port", "ready"),
+    ("http", "ready"),
+    ("line", "ready"),
+    ("on", "restart"),
+    ("backoff", "restart"),
+    ("limit", "restart"),
+];
+
+/// Options of `run` that no key stands for.
+const OPTIONS: [&str; 29] = [
+    "bar",
+    "ci",
+    "color",
+    "contain",
+    "count-failures",
+    "delay",
+    "dry-run",
+    "halt",
+    "hide",
+    "joblog",
+    "json",
+    "junit",
+    "keep-going",
+    "keep-order",
+    "load",
+    "memfree",
+    "names",
+    "nice",
+    "no-bar",
+    "output",
+    "prefix",
+    "report",
+    "results",
+    "resume",
+    "slowest",
+    "stdin",
+    "tag",
+    "trace",
+    "tty",
+];
+
 /// Words of other task files, and the key that means the same here.
-const ELSEWHERE: [(&str, &str); 38] = [
+const ELSEWHERE: [(&str, &str); 39] = [
     ("depends", "after"),
     ("depends-on", "after"),
     ("depends_on", "after"),
@@ -264,7 +308,24 @@ const ELSEWHERE: [(&str, &str); 38] = [
     ("teardown", "cleanup"),
     ("after-script", "cleanup"),
     ("timeout-minutes", "timeout"),
+    ("retries", "limit"),
 ];
+
+/// The key with this name, wherever it may stand.
+pub(super) fn named(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The table, itself a key, in which this key stands.
+pub(super) fn table_of(inner: &str) -> Option<&'static str> {
+    let (_, table) = INNER.iter().find(|(known, _)| *known == inner)?;
+    Some(table)
+}
+
+/// Whether the word is an option of `run`, and no key.
+pub(crate) fn is_option(word: &str) -> bool {
+    OPTIONS.contains(&word)
+}
 
 /// The key for what another program calls `word`.
 pub(super) fn from_elsewhere(word: &str) -> Option<&'static str> {
@@ -283,6 +344,16 @@ impl Of {
 
     pub(crate) fn file(self) -> bool {
         matches!(self, Of::Groups | Of::Both)
+    }
+
+    /// Where a key belongs, for the message about one that stands elsewhere.
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Of::Tasks => "a task, below `[tasks.NAME]`",
+            Of::Groups => "a group, below `[groups.NAME]`, or the file, above all tables",
+            Of::Both => "a task, a group, or the file, above all tables",
+            Of::BothNested => "a task, below `[tasks.NAME]`, or a group, below `[groups.NAME]`",
+        }
     }
 
     /// For the manual.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::de::DeValue;
 
 use super::expand::is_name;
-use super::fault::Fault;
+use super::fault::{Fault, nearest};
 use super::table::{Table, Value, invalid, text, wrong};
 
 /// More tasks than this come from a mistake.
@@ -35,6 +35,28 @@ impl Combination {
             rest = after;
         }
         filled + rest
+    }
+
+    /// The first `${name}` in the text that stands for nothing.
+    pub(super) fn missing<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let names = text.split("${").skip(1);
+        let mut names = names.filter_map(|rest| rest.split_once('}').map(|(name, _)| name));
+        names.find(|name| is_name(name) && self.value(name).is_none())
+    }
+
+    /// What to do about a `${name}` that stands for nothing.
+    pub(super) fn told_of(&self, name: &str) -> String {
+        let known = || self.values.iter().map(|(known, _)| &**known);
+        if self.values.is_empty() {
+            return format!("`${{{name}}}` would need a `matrix` with `{name}`");
+        }
+        match nearest(name, known()) {
+            Some(near) => format!("the matrix has no `{name}`; did you mean `${{{near}}}`?"),
+            None => {
+                let known: Vec<String> = known().map(|name| format!("`{name}`")).collect();
+                format!("the matrix has no `{name}`, only {}", known.join(", "))
+            }
+        }
     }
 
     fn value(&self, name: &str) -> Option<&str> {

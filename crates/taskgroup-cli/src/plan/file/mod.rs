@@ -195,8 +195,54 @@ fn not_toml(error: &toml::de::Error) -> Fault {
         let help = "groups can be nested 39 deep; longer names do the same with fewer groups";
         return Fault::new(span, "nested too deeply", "").help(Some(help.to_owned()));
     }
-    Fault::new(span, "not valid TOML", error.message())
+    let help = TOML.iter().find(|(part, _)| error.message().contains(part));
+    let help = help.map(|(_, help)| (*help).to_owned());
+    Fault::new(span, "not valid TOML", error.message()).help(help)
 }
+
+/// Parts of the messages about TOML, and what to do then.
+const TOML: [(&str, &str); 10] = [
+    (
+        "invalid key-value pair",
+        "a line is `key = value`, and a table begins with a line like `[tasks.lint]`",
+    ),
+    (
+        "missing comma",
+        "commas stand between values, and `}` or `]` after the last one",
+    ),
+    (
+        "unexpected key or value",
+        "nothing follows a value on its line; a string with `'` in it is written with `\"`",
+    ),
+    (
+        "duplicate key",
+        "remove one of the two, or give it another name: each key is there once",
+    ),
+    (
+        "key with no value",
+        "a line is `key = value`, and a string is in quotation marks: `run = \"make\"`",
+    ),
+    (
+        "values must be quoted",
+        "put it into quotation marks: `run = \"make\"`",
+    ),
+    (
+        "unquoted key",
+        "a name with other characters is in quotation marks: `[tasks.\"build:all\"]`",
+    ),
+    (
+        "unclosed table",
+        "a table is written as `[tasks.lint]`; a name with spaces is in quotation marks",
+    ),
+    (
+        "escaped value",
+        "in single quotation marks a backslash is nothing but a backslash: `'grep \\d'`",
+    ),
+    (
+        "basic string",
+        "a string ends with `\"` on the line where it begins; `\"\"\"` is for several lines",
+    ),
+];
 
 /// The tree of the plan in the text, or its errors as text.
 pub(crate) fn check(text: &str) -> String {

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use super::fault::{Fault, MOST, nearest};
 use super::schema::{Raw, Wait};
+use crate::output::and_more;
 use crate::plan::{Node, Plan, Policy};
+
+/// The most names in a message.
+const NAMED: usize = 10;
 
 pub(super) fn resolve(raw: Raw, faults: &mut Vec<Fault>) -> Plan {
     let Raw {
@@ -86,12 +90,19 @@ fn unknown(plan: &Plan, wait: &Wait) -> Fault {
             )
         }
         Some(path) => format!("did you mean `{path}`?"),
-        None => match nearest(&wait.name, &mut names) {
+        None => match nearest(&wait.name, names.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => "`taskgroup list` shows all names".to_owned(),
+            None => all_names(&mut names),
         },
     };
     Fault::new(wait.span.clone(), title, "no such task or group").help(Some(help))
+}
+
+/// The names in the file. `taskgroup list` shows none while the file has an error.
+fn all_names<'n>(names: &mut impl Iterator<Item = &'n str>) -> String {
+    let first: Vec<String> = names.take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = and_more(first.len() + names.count(), NAMED);
+    format!("the names are: {}{more}", first.join(", "))
 }
 
 fn number(plan: &Plan, node: Node) -> usize {

@@ -11,14 +11,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::expand::expand;
 use super::fault::Fault;
+use super::keys::{Form, named};
 use super::matrix::{Combination, combinations};
 use super::table::{
     Table, command, count, duration, flag, folder, invalid, jobs, line, longer_than_zero, one_of,
-    port, shell, text, timeout, url, words, wrong,
+    port, shell, shown, text, timeout, url, words, wrong,
 };
 use crate::plan::{
     Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
-    Retry, Service, Shell, TaskSpec, Timeout, Work,
+    Retry, Service, Shell, TaskSpec, Timeout, WhenOneEnds, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -45,6 +46,8 @@ struct Inherited {
     prefix: String,
     env: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
+    /// Where the innermost `cwd` is in the file.
+    cwd_span: Range<usize>,
     timeout: Option<Timeout>,
     grace: Duration,
     retry: Retry,
@@ -96,6 +99,7 @@ pub(super) fn read(
         prefix: String::new(),
         env: Vec::new(),
         cwd: None,
+        cwd_span: 0..0,
         timeout: None,
         grace: around.grace,
         retry: Retry::NEVER,
@@ -181,11 +185,16 @@ impl Reader<'_> {
             self.faults
                 .push(Fault::new(span.clone(), "not a valid name", label));
         }
+        if let Some(fault) = misplaced(key, name, &span, value.get_ref()) {
+            self.faults.push(fault);
+            return;
+        }
         let path = format!("{}{name}", inherited.prefix);
         if let Some(first) = self.raw.names.get(&path).map(|node| self.raw.span(*node)) {
             let title = format!("a task and a group are both named `{path}`");
-            self.faults
-                .push(Fault::new(span.clone(), title, "here again").and(first, "here first"));
+            let fault = Fault::new(span.clone(), title, "here again").and(first, "here first");
+            let help = "give one of them another name";
+            self.faults.push(fault.help(Some(help.to_owned())));
         }
         if key == "tasks" && value.get_ref().as_table().is_none() {
             self.brief_task(path, span, value, group, inherited);
@@ -212,6 +221,8 @@ impl Reader<'_> {
         group: usize,
         inherited: &Inherited,
     ) {
+        let mut inherited = inherited.clone();
+        self.fill_cwd(&mut inherited, &Combination::default());
         match command(value.get_ref()) {
             Ok(command) => {
                 let task = Written {
@@ -223,11 +234,14 @@ impl Reader<'_> {
                     service: None,
                     restart: None,
                 };
-                self.push_task(task, inherited.work(command), inherited);
+                self.push_task(task, inherited.work(command), &inherited);
             }
-            Err(_) => {
-                let expected = "a table with a key `run`, or a command";
-                self.faults.push(wrong(&name, value, expected));
+            Err(expected) => {
+                let expected = match value.get_ref().is_array() {
+                    true => expected,
+                    false => "a table with a key `run`, or a command".to_owned(),
+                };
+                self.faults.push(wrong(&name, value, &expected));
             }
         }
     }
@@ -308,9 +322,7 @@ impl Reader<'_> {
         let about_its_end = ["timeout", "retries", "backoff"];
         let about_its_end = about_its_end.map(|key| (key, table.span(key)));
         self.inheritable(&mut table, &mut inherited);
-        if let Some(cwd) = &mut inherited.cwd {
-            *cwd = combination.fill(&cwd.to_string_lossy()).into();
-        }
+        self.fill_cwd(&mut inherited, combination);
         let cleanup = self.cleanup(&mut table, &inherited);
         let command = match run {
             Some(Command::Direct(words)) if in_matrix => {
@@ -350,6 +362,23 @@ impl Reader<'_> {
             self.raw.waits.truncate(waits);
         }
         table.finish("a task", self.faults);
+    }
+
+    /// Puts the values of the matrix into the folder of a task.
+    fn fill_cwd(&mut self, inherited: &mut Inherited, combination: &Combination) {
+        let Some(cwd) = &mut inherited.cwd else {
+            return;
+        };
+        let written = cwd.to_string_lossy().into_owned();
+        if let Some(name) = combination.missing(&written) {
+            let label = combination.told_of(name);
+            let fault = invalid("cwd", inherited.cwd_span.clone(), label);
+            // The `cwd` of a group may be that of many tasks.
+            if self.faults.last() != Some(&fault) {
+                self.faults.push(fault);
+            }
+        }
+        *cwd = combination.fill(&written).into();
     }
 
     /// The keys of a service. Without `service = true` there must be none of them.
@@ -416,7 +445,9 @@ impl Reader<'_> {
     }
 
     fn ready(&mut self, value: &Spanned<DeValue<'_>>, inherited: &Inherited) -> Ready {
-        let Some(inner) = self.table("ready", value) else {
+        let Some(inner) = value.get_ref().as_table() else {
+            let expected = format!("a table, like {}", like_ready(value.get_ref()));
+            self.faults.push(wrong("ready", value, &expected));
             return Ready::Started;
         };
         let mut table = Table::new(inner);
@@ -437,7 +468,7 @@ impl Reader<'_> {
             (Some(ready), None) => return ready,
             _ if self.faults.len() > given => {}
             _ => {
-                let label = "expected one of `command`, `port`, `http` and `line`";
+                let label = "expected exactly one of `command`, `port`, `http` and `line`";
                 self.faults.push(invalid("ready", value.span(), label));
             }
         }
@@ -454,7 +485,8 @@ impl Reader<'_> {
             return match one_of(value.get_ref()) {
                 Ok(on) => Some(restart(on)),
                 Err(expected) => {
-                    let expected = format!("{expected} or a table");
+                    let table = "{ on = \"failure\", limit = 3 }";
+                    let expected = format!("{expected}, or a table, like {table}");
                     self.faults.push(wrong("restart", value, &expected));
                     None
                 }
@@ -553,7 +585,9 @@ impl Reader<'_> {
             to.cleanup_timeout = Some(limit);
         }
         to.obey(self.around.overrides);
+        let span = table.span("cwd");
         if let Some(cwd) = table.read("cwd", faults, folder) {
+            to.cwd_span = span.unwrap_or_default();
             to.cwd = Some(match &to.cwd {
                 Some(around) => around.join(cwd),
                 None => PathBuf::from(cwd),
@@ -604,8 +638,9 @@ impl Reader<'_> {
             return steps;
         };
         let Some(list) = value.get_ref().as_array() else {
-            self.faults
-                .push(wrong("cleanup", value, "a list of commands"));
+            let like = like_list(value.get_ref(), "make clean");
+            let expected = format!("a list of commands, {like}");
+            self.faults.push(wrong("cleanup", value, &expected));
             return steps;
         };
         for step in list.iter() {
@@ -628,8 +663,9 @@ impl Reader<'_> {
             .flat_map(|list| list.iter());
         let mut names = list.map(|name| (name.get_ref().as_str(), name.span()));
         if !value.get_ref().is_array() || names.clone().any(|(name, _)| name.is_none()) {
-            let expected = "a list of names, like [\"build\"]";
-            self.faults.push(wrong("after", value, expected));
+            let like = like_list(value.get_ref(), "build");
+            let expected = format!("a list of names, {like}");
+            self.faults.push(wrong("after", value, &expected));
             return;
         }
         while let Some((Some(name), span)) = names.next() {
@@ -641,9 +677,82 @@ impl Reader<'_> {
     fn table<'t>(&mut self, key: &str, value: &'t Spanned<DeValue<'t>>) -> Option<&'t DeTable<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.faults.push(wrong(key, value, "a table"));
+            let example = match key {
+                "env" => "{ LEVEL = \"debug\" }",
+                "tasks" => "{ lint = \"cargo clippy\" }",
+                "groups" => "{ test = { tasks = { unit = \"cargo test\" } } }",
+                _ => "{ tasks = { unit = \"cargo test\" } }",
+            };
+            let expected = format!("a table, like {example}");
+            self.faults.push(wrong(key, value, &expected));
         }
         table
+    }
+}
+
+/// The table `ready` that was meant by something else.
+fn like_ready(value: &DeValue<'_>) -> String {
+    let key = match value {
+        _ if port(value).is_ok() => "port",
+        _ if url(value).is_ok() => "http",
+        _ if command(value).is_ok() => "command",
+        _ => return "{ port = 5432 }".to_owned(),
+    };
+    format!("{{ {key} = {} }}", shown(value))
+}
+
+/// The list that was meant by a string, or one with `other`.
+fn like_list(value: &DeValue<'_>, other: &str) -> String {
+    match value.as_str() {
+        Some(text) if !text.trim().is_empty() => format!("like [{}]", shown(value)),
+        _ => format!("like [{other:?}]"),
+    }
+}
+
+/// A key among the names of tasks or groups, below `[tasks]` or `[groups]`. A task may have the
+/// name of a key if its value can be nothing but a task.
+fn misplaced(kind: &str, name: &str, span: &Range<usize>, value: &DeValue<'_>) -> Option<Fault> {
+    let key = named(name)?;
+    let has = |keys: &[&str]| {
+        let table = value.as_table();
+        table.is_some_and(|table| keys.iter().any(|key| table.contains_key(*key)))
+    };
+    let is_meant = match kind {
+        "tasks" => has(&["run"]) || (command(value).is_ok() && !is_of_form(key.form, value)),
+        _ => has(&["tasks", "groups"]),
+    };
+    if is_meant {
+        return None;
+    }
+    let title = format!("`{name}` is among the names of {kind}");
+    let label = format!("each key of `{kind}` is a name");
+    let help = format!("`{name}` belongs to {}", key.of.place());
+    Some(Fault::new(span.clone(), title, label).help(Some(help)))
+}
+
+/// Whether a command looks like a value of this form. What fits many commands decides nothing.
+fn is_of_form(form: Form, value: &DeValue<'_>) -> bool {
+    match form {
+        Form::Folder => true,
+        Form::Names => value.is_array(),
+        Form::Duration | Form::Span => duration(value).is_ok(),
+        Form::Timeout => timeout(value).is_ok(),
+        Form::Jobs => jobs(value).is_ok(),
+        Form::OnFailure => one_of::<OnFailure>(value).is_ok(),
+        Form::Policy => one_of::<Policy>(value).is_ok(),
+        Form::WhenOneEnds => one_of::<WhenOneEnds>(value).is_ok(),
+        Form::Restart => one_of::<RestartOn>(value).is_ok(),
+        Form::Command
+        | Form::Commands
+        | Form::Count
+        | Form::Text
+        | Form::Shell
+        | Form::Env
+        | Form::Matrix
+        | Form::Flag
+        | Form::Ready
+        | Form::Tasks
+        | Form::Groups => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads one table. Known keys are taken, each with its type; the rest is unknown.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::{IntErrorKind, NonZeroUsize};
 use std::ops::Range;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
-use super::keys::from_elsewhere;
-use crate::plan::{Command, Shell, Timeout, Url, is_host, of_processors};
+use super::keys::{from_elsewhere, is_option, named, table_of};
+use crate::plan::{Command, Shell, Timeout, Url, is_host, is_in_path, of_processors};
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -71,20 +71,42 @@ impl<'t> Table<'t> {
 
     /// Adds a fault for each key that was not taken.
     pub(super) fn finish(self, of: &str, faults: &mut Vec<Fault>) {
-        for (key, span, _) in self.left.into_values() {
-            let known = || self.known.iter().copied();
-            let elsewhere = from_elsewhere(key).filter(|here| known().any(|known| known == *here));
-            let help = match elsewhere.or_else(|| nearest(key, known())) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let known: Vec<String> = known().map(|key| format!("`{key}`")).collect();
-                    format!("valid keys of {of}: {}", known.join(", "))
-                }
+        for (key, span, value) in self.left.into_values() {
+            let title = match named(key) {
+                Some(_) => format!("`{key}` is no key of {of}"),
+                None => format!("unknown key `{}`", key.escape_debug()),
             };
-            let fault = Fault::new(span, format!("unknown key `{}`", key.escape_debug()), "");
-            faults.push(fault.help(Some(help)));
+            let help = way_out(key, value.get_ref(), of, &self.known);
+            faults.push(Fault::new(span, title, "").help(Some(help)));
         }
     }
+}
+
+/// What may be meant by a key that is none of the `known` ones.
+fn way_out(key: &str, value: &DeValue<'_>, of: &str, known: &[&str]) -> String {
+    let nearest = |key| nearest(key, known.iter().copied());
+    let elsewhere = from_elsewhere(key).filter(|here| known.contains(here));
+    if let Some(here) = elsewhere {
+        return format!("did you mean `{here}`?");
+    }
+    if let Some(key) = named(key) {
+        return format!("`{}` belongs to {}", key.name, key.of.place());
+    }
+    if let Some(table) = table_of(key).filter(|table| known.contains(table)) {
+        return format!("`{key}` belongs to `{table}`: `{table} = {{ {key} = … }}`");
+    }
+    if is_option(key) {
+        return format!("`{key}` is an option only: `taskgroup run --{key}`");
+    }
+    if let Some(near) = nearest(key) {
+        return format!("did you mean `{near}`?");
+    }
+    if value.is_table() && known.contains(&"tasks") {
+        let name = key.escape_debug();
+        return format!("a task is written as `[tasks.{name}]`, a group as `[groups.{name}]`");
+    }
+    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+    format!("valid keys of {of}: {}", known.join(", "))
 }
 
 /// The value of the key is something else than was expected.
@@ -114,16 +136,22 @@ fn describe(value: &DeValue<'_>) -> String {
         DeValue::Boolean(value) => format!("`{value}`"),
         DeValue::Datetime(_) => "a date".to_owned(),
         DeValue::Array(list) if list.is_empty() => "an empty list".to_owned(),
-        DeValue::Array(list) => {
-            let values = list.iter().take(SHOWN_OF_LIST);
-            let mut values: Vec<String> = values.map(|value| brief(value.get_ref())).collect();
-            if list.len() > SHOWN_OF_LIST {
-                values.push("…".to_owned());
-            }
-            format!("the list [{}]", values.join(", "))
-        }
+        DeValue::Array(_) => format!("the list {}", shown(value)),
         DeValue::Table(_) => "a table".to_owned(),
     }
+}
+
+/// As it is written, but not all of it, and of a list its values.
+pub(super) fn shown(value: &DeValue<'_>) -> String {
+    let Some(list) = value.as_array() else {
+        return brief(value);
+    };
+    let values = list.iter().take(SHOWN_OF_LIST);
+    let mut values: Vec<String> = values.map(|value| brief(value.get_ref())).collect();
+    if list.len() > SHOWN_OF_LIST {
+        values.push("…".to_owned());
+    }
+    format!("[{}]", values.join(", "))
 }
 
 /// As it is written, but not all of it.
@@ -198,8 +226,7 @@ fn from(least: u32, value: &DeValue<'_>) -> Result<u32, String> {
 pub(super) fn folder(value: &DeValue<'_>) -> Result<String, String> {
     match text(value) {
         Ok(text) if !text.is_empty() => Ok(text),
-        Ok(_) => Err("the path of a folder; \".\" is the one around".to_owned()),
-        expected => expected,
+        _ => Err("the path of a folder; \".\" is the one around".to_owned()),
     }
 }
 
@@ -219,7 +246,10 @@ pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
 
 /// A port of this machine, or an address with one.
 pub(super) fn port(value: &DeValue<'_>) -> Result<String, String> {
-    let expected = || r#"a port like 5432, or an address like "db.local:5432""#.to_owned();
+    let expected = || {
+        r#"a port from 1 to 65535, like 5432, or an address in quotation marks, like "db.local:5432""#
+            .to_owned()
+    };
     let port = |port: &u16| *port > 0;
     if value.is_integer() {
         let number = count(value)
@@ -303,6 +333,7 @@ pub(super) fn command(value: &DeValue<'_>) -> Result<Command, String> {
             .collect();
         let words = words.map_err(|_| expected())?;
         return match words.first() {
+            Some(program) if has_arguments(program) => Err(as_words(&words)),
             Some(program) if !program.is_empty() => Ok(Command::Direct(words)),
             _ => Err(expected()),
         };
@@ -310,5 +341,32 @@ pub(super) fn command(value: &DeValue<'_>) -> Result<Command, String> {
     match text(value) {
         Ok(text) if !text.trim().is_empty() => Ok(Command::Shell(text.into())),
         _ => Err(expected()),
+    }
+}
+
+/// Whether the first word of a list has spaces and is no program: it is a whole command in one
+/// word. A path may have spaces.
+fn has_arguments(program: &OsStr) -> bool {
+    let text = program.to_string_lossy();
+    let mut words = text.split_whitespace();
+    let first = words.next().unwrap_or_default();
+    words.next().is_some() && !first.contains('/') && !is_in_path(program)
+}
+
+/// How to write what stands in too few words.
+fn as_words(words: &[OsString]) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let all_have_arguments = words.iter().all(|word| word.contains(char::is_whitespace));
+    let for_shell = words.join(if all_have_arguments { " && " } else { " " });
+    let mut split: Vec<&str> = words[0].split_whitespace().collect();
+    split.extend(words[1..].iter().map(|word| &**word));
+    if for_shell.len() > SHOWN_OF_TEXT {
+        return "a word for each argument, or a string for the shell".to_owned();
+    }
+    match all_have_arguments && words.len() > 1 {
+        true => format!("one command, like {for_shell:?} for the shell"),
+        false => format!(
+            "a word for each argument, like {split:?}, or a string for the shell, like {for_shell:?}"
+        ),
     }
 }

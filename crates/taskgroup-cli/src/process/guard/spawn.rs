@@ -208,6 +208,10 @@ fn what_is_missing(start: &Start, program: &[u8]) -> Option<String> {
         return Some("there is no such folder".to_owned());
     }
     let Some(path) = found(start, program) else {
+        if program.contains(&b' ') && program.contains(&b'/') {
+            let text = "nothing has this name, which has a space; each argument is its own word";
+            return Some(text.to_owned());
+        }
         if program.contains(&b'/') {
             return None;
         }
