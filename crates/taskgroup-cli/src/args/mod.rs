@@ -1,5 +1,6 @@
 //! The command line as it was typed. [`crate::verbs`] checks whether it makes sense.
 
+mod explain;
 mod values;
 
 use std::ffi::OsString;
@@ -7,12 +8,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
-use crate::plan::file::nearest;
 use crate::plan::{
     FileSpec, Halt, OnFailure, Overrides, RestartOn, Room, Shell, Timeout, WhenOneEnds, Work,
 };
@@ -69,24 +68,9 @@ pub(crate) enum Verb {
 impl Args {
     /// What was typed. Ends the process if that makes no sense.
     pub(crate) fn of_this_process() -> Args {
-        Args::try_parse().unwrap_or_else(|mut error| {
-            suggest_verb(&mut error);
-            error.exit()
-        })
-    }
-}
-
-/// Clap itself finds `rnu` too far from `run`.
-fn suggest_verb(error: &mut clap::Error) {
-    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
-        return;
-    };
-    if error.get(ContextKind::SuggestedSubcommand).is_some() {
-        return;
-    }
-    if let Some(near) = nearest(typed, VERBS.into_iter()) {
-        let near = ContextValue::Strings(vec![near.to_owned()]);
-        error.insert(ContextKind::SuggestedSubcommand, near);
+        let matches = explain::command().try_get_matches();
+        let args = matches.and_then(|matches| Args::from_arg_matches(&matches));
+        args.unwrap_or_else(|error| explain::explained(error).exit())
     }
 }
 
@@ -112,12 +96,12 @@ pub(crate) struct RunArgs {
 
     /// Run the tasks of this file, or only those that are named, with what they need; `-` is
     /// standard input
-    #[arg(short, long, value_name = "FILE", conflicts_with = "names")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
     /// Run this task or group of the file, and what it needs; without --file, of the
     /// `taskgroup.toml` that is found
-    #[arg(short, long = "task", value_name = "NAME", conflicts_with = "names")]
+    #[arg(short, long = "task", value_name = "NAME")]
     pub(crate) tasks: Vec<OsString>,
 
     /// Names for the commands, in the same order, separated by commas
@@ -129,13 +113,7 @@ pub(crate) struct RunArgs {
     pub(crate) when_one_ends: Option<WhenOneEnds>,
 
     /// Run a command that has ended again, without a limit
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHEN",
-        conflicts_with = "file",
-        group = "again"
-    )]
+    #[arg(long, value_enum, value_name = "WHEN", group = "again")]
     #[arg(help_heading = FAILURES)]
     pub(crate) restart: Option<RestartOn>,
 
@@ -202,7 +180,7 @@ pub(crate) struct MapArgs {
     pub(crate) pipe: bool,
 
     /// How large a block is [default: 1M]
-    #[arg(long, value_name = "SIZE", value_parser = values::size, requires = "pipe")]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
     #[arg(conflicts_with = "max_args")]
     pub(crate) block: Option<u64>,
 
@@ -270,12 +248,14 @@ pub(crate) struct Common {
     pub(crate) grace: Option<Duration>,
 
     /// Run a failed command again, at most this many times
-    #[arg(long, value_name = "N", group = "again", help_heading = FAILURES)]
+    #[arg(long, value_name = "N", value_parser = values::whole, group = "again")]
+    #[arg(help_heading = FAILURES)]
     pub(crate) retries: Option<u32>,
 
-    /// Pause before the first retry; it doubles with each retry and is randomised [default: 1s]
+    /// Pause before the first retry, which doubles with each retry; a random time of up to the same
+    /// length is added [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    #[arg(requires = "again", help_heading = FAILURES)]
+    #[arg(help_heading = FAILURES)]
     pub(crate) backoff: Option<Duration>,
 
     /// The shell for commands, with its options; the command becomes the last argument
@@ -339,8 +319,8 @@ pub(crate) struct Common {
 
     /// Name the N slowest commands at the end
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    #[arg(help_heading = REPORTS)]
-    pub(crate) slowest: usize,
+    #[arg(value_parser = values::whole, help_heading = REPORTS)]
+    pub(crate) slowest: u32,
 
     /// Draw the progress line on a terminal even with --output=quiet
     #[arg(long, conflicts_with = "no_bar", help_heading = REPORTS)]
@@ -609,11 +589,25 @@ fn long_help(examples: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::file;
     use clap::CommandFactory;
 
     #[test]
     fn the_definition_holds_together() {
         Args::command().debug_assert();
+    }
+
+    /// A message about a key that is an option knows them all.
+    #[test]
+    fn an_option_of_run_is_a_key_or_known_to_be_none() {
+        let command = Args::command();
+        let run = command.find_subcommand("run").unwrap();
+        let longs = run.get_arguments().filter_map(clap::Arg::get_long);
+        let of_file = ["file", "task", "help"];
+        for long in longs.filter(|long| !of_file.contains(long)) {
+            let is_key = file::KEYS.iter().any(|key| key.name == long);
+            assert!(is_key != file::is_option(long), "{long}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Values of options. Each error says which form is right.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 use std::time::Duration;
 
 use crate::plan::{Shell, Timeout, of_processors, processors};
@@ -68,6 +68,15 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| wrong())
 }
 
+/// A number of times, or of commands.
+pub(super) fn whole(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => format!("expected a whole number from 0 to {}", u32::MAX),
+            _ => "expected a whole number, 0 or more".to_owned(),
+        })
+}
+
 /// What is added to the niceness.
 pub(super) fn niceness(text: &str) -> Result<i32, String> {
     let number = text.parse().ok();
@@ -119,6 +128,8 @@ mod tests {
         assert!(load("0").unwrap_err().contains("100%"));
         assert!(size("5X").unwrap_err().contains("500M"));
         assert!(size("99999999999T").is_err() && size("M").is_err());
+        assert!(whole("-1").unwrap_err().contains("0 or more"));
+        assert!(whole("4294967296").unwrap_err().contains("4294967295"));
         assert!(separator("").is_err());
     }
 

@@ -59,6 +59,17 @@ impl Shell {
         self.0.iter().any(is_posix)
     }
 
+    /// Whether its program is in PATH, or a file. What a relative path leads to depends on the
+    /// folder of a task.
+    pub(crate) fn may_be_there(&self) -> bool {
+        let program = Path::new(self.program());
+        let is_path = self.program().as_encoded_bytes().contains(&b'/');
+        match program.is_absolute() {
+            true => program.is_file(),
+            false => is_path || is_in_path(self.program()),
+        }
+    }
+
     /// In one line, for people.
     pub(crate) fn shown(&self) -> String {
         let words: Vec<_> = self.0.iter().map(|word| word.to_string_lossy()).collect();

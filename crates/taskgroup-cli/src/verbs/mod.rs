@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
@@ -22,8 +23,9 @@ use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
 use crate::plan::{
-    GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work, processors,
+    GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work, is_in_path, processors,
 };
+use crate::reason::reason;
 use crate::run::Run;
 use crate::typed::Reader;
 use crate::{man, process, report};
@@ -31,7 +33,11 @@ use crate::{man, process, report};
 pub(crate) fn carry_out(args: Args) -> Exit {
     if let Some(directory) = &args.directory {
         if let Err(error) = env::set_current_dir(directory) {
-            let text = format!("--directory: {}: {error}", directory.display());
+            let text = format!(
+                "--directory: {}: {}",
+                directory.display(),
+                reason(directory, &error)
+            );
             named(None).error(ErrorKind::ValueValidation, text).exit();
         }
     }
@@ -78,7 +84,10 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     let mut options = checked_options(&common).unwrap_or_else(|error| usage_error(verb, &error));
     let from_file = raw.file.is_some() || !raw.tasks.is_empty() || raw.commands.is_empty();
     let mut plan = if from_file && policy == Policy::All {
-        let place = place(verb, raw.file.clone());
+        let place = place(verb, raw.file.clone(), &raw.tasks);
+        if let Place::Stdin = place {
+            words::without_stdin(&mut options).unwrap_or_else(|error| usage_error(verb, &error));
+        }
         options.reads.extend(place.path().map(Path::to_owned));
         match of_file(verb, &raw, &place) {
             Ok(plan) => plan,
@@ -90,7 +99,9 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         }
         words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error))
     };
-    words::check_names(&mut options, &plan).unwrap_or_else(|error| usage_error(verb, &error));
+    words::check_names(&mut options, &plan)
+        .and_then(|()| words::check_shell(&common, Some(&plan)))
+        .unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.when_one_ends = when_one_ends.unwrap_or(root.when_one_ends);
     root.jobs = common.jobs.or(root.jobs);
@@ -113,19 +124,29 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
     )
 }
 
-/// Says so if a command is no program, but the name of a task in the file that would be found.
+/// Says so if a command is no program, but a file of tasks, or the name of a task in the file that
+/// would be found.
 fn point_at_tasks(raw: &RunArgs) {
+    for command in &raw.commands {
+        let path = Path::new(command);
+        let is_file = path.extension().is_some_and(|end| end == "toml") && path.is_file();
+        let may_run = || path.metadata().is_ok_and(|file| file.mode() & 0o111 != 0);
+        if is_file && !may_run() && !is_in_path(command) {
+            let path = path.display();
+            hint(&format!("{path} is a file of tasks; run it with -f {path}"));
+        }
+    }
     // Without a file, nothing is looked up for each command.
     let Ok(place) = Place::found() else { return };
-    let folders: Vec<PathBuf> =
-        env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
-    let is_program = |name: &str| folders.iter().any(|folder| folder.join(name).is_file());
     let commands = raw.commands.iter().filter_map(|command| command.to_str());
     let words: HashSet<&str> = commands
         .clone()
         .filter(|command| !command.contains(char::is_whitespace))
         .collect();
-    let unknown: HashSet<&str> = words.into_iter().filter(|word| !is_program(word)).collect();
+    let unknown: HashSet<&str> = words
+        .into_iter()
+        .filter(|word| !is_in_path(word.as_ref()))
+        .collect();
     if unknown.is_empty() {
         return;
     }
@@ -139,10 +160,13 @@ fn point_at_tasks(raw: &RunArgs) {
     let is_meant = |name: &&str| unknown.contains(name) && known.contains_key(name);
     for name in commands.filter(is_meant) {
         let path = path.display();
-        let text = format!("taskgroup: {path} has `{name}`; run it with -t {name}\n");
-        // If standard error is closed, there is no place left to report to.
-        let _ = io::stderr().write_all(text.as_bytes());
+        hint(&format!("{path} has `{name}`; run it with -t {name}"));
     }
+}
+
+fn hint(text: &str) {
+    // If standard error is closed, there is no place left to report to.
+    let _ = io::stderr().write_all(format!("taskgroup: {text}\n").as_bytes());
 }
 
 /// The plan of a file: all of it, or what is named. Without a file, the plan of the file that is
@@ -179,15 +203,16 @@ fn of_file(verb: &str, raw: &RunArgs, place: &Place) -> Result<Plan, Exit> {
 }
 
 /// The file that `--file` or the only argument names, or else the one that is found.
-fn place(verb: &str, file: Option<PathBuf>) -> Place {
+fn place(verb: &str, file: Option<PathBuf>, tasks: &[OsString]) -> Place {
     let found = file.map_or_else(Place::found, |path| Ok(Place::named(path)));
     found.unwrap_or_else(|here| {
-        let expected = match verb {
-            "run" => "no command and no --file",
-            _ => "no file",
+        let missing = match (verb, tasks.first()) {
+            (_, Some(task)) => format!("--task {}: no --file", task.to_string_lossy()),
+            ("run", None) => "no command and no --file".to_owned(),
+            (_, None) => "no file".to_owned(),
         };
         let text = format!(
-            "{expected} was given, and there is no {} in {} or above",
+            "{missing} was given, and there is no {} in {} or above",
             file::NAME,
             here.display()
         );
@@ -216,6 +241,7 @@ fn map(raw: &MapArgs) -> Exit {
     if !shell.takes_arguments() {
         usage_error("map", &words::UsageError::NoArguments { shell });
     }
+    words::check_shell(common, None).unwrap_or_else(|error| usage_error("map", &error));
     let items = words::items(raw).unwrap_or_else(|error| usage_error("map", &error));
     options.reads.extend(items.files().map(Path::to_owned));
     match &options.reader {
@@ -287,7 +313,7 @@ fn print_commands(source: Source) -> Exit {
 
 /// Shows the plan in a file.
 fn show(verb: &str, file: Option<PathBuf>, colour: Colour, text: fn(&Plan) -> String) -> Exit {
-    match read(&place(verb, file), &Overrides::default(), colour) {
+    match read(&place(verb, file, &[]), &Overrides::default(), colour) {
         Ok(plan) => print(text(&plan).as_bytes()),
         Err(exit) => exit,
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::args::{Common, MapArgs, RunArgs};
@@ -42,6 +42,14 @@ pub(super) enum UsageError {
         list: &'static str,
     },
     TwoStdins,
+    /// The file of tasks and a command would both read it.
+    SharedStdin,
+    /// No retry and no restart, so no pause before one.
+    BackoffAlone,
+    BlockAlone,
+    NoShell {
+        program: String,
+    },
     Unreadable {
         path: PathBuf,
         error: String,
@@ -93,6 +101,9 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
             position: blank + 1,
         });
     }
+    if raw.restart.is_none() {
+        check_backoff(&raw.common)?;
+    }
     let names = match raw.names {
         Some(names) => checked_names(names, raw.commands.len())?,
         None => names::derive(&raw.commands),
@@ -124,6 +135,10 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
 pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
     if let Some(List { word: list, .. }) = List::of(&raw.command) {
         return Err(UsageError::NoCommand { list });
+    }
+    check_backoff(&raw.common)?;
+    if raw.block.is_some() && !raw.pipe {
+        return Err(UsageError::BlockAlone);
     }
     let mut sources: Vec<Vec<From>> = Vec::new();
     let mut given = raw.arguments.iter().peekable();
@@ -176,6 +191,28 @@ pub(super) fn items(raw: &MapArgs) -> Result<Items, UsageError> {
             usize::try_from(size).unwrap_or(usize::MAX)
         }),
     })
+}
+
+/// In a file, tasks may have retries of their own.
+fn check_backoff(common: &Common) -> Result<(), UsageError> {
+    match common.backoff.is_some() && common.retries.is_none() {
+        true => Err(UsageError::BackoffAlone),
+        false => Ok(()),
+    }
+}
+
+/// Checks that the shell of the command line is there. A file may set another PATH.
+pub(super) fn check_shell(common: &Common, plan: Option<&Plan>) -> Result<(), UsageError> {
+    let Some(shell) = &common.shell else {
+        return Ok(());
+    };
+    let mut tasks = plan.into_iter().flat_map(|plan| &plan.tasks);
+    let has_path = tasks.any(|task| task.work.env.iter().any(|(name, _)| name == "PATH"));
+    if has_path || shell.may_be_there() {
+        return Ok(());
+    }
+    let program = shell.program().to_string_lossy().into_owned();
+    Err(UsageError::NoShell { program })
 }
 
 /// The size of a block of `--pipe`.
@@ -255,11 +292,22 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
         hide: common.hide.clone(),
         tty: common.tty(),
         reader: common.reader(),
-        slowest: common.slowest,
+        slowest: common.slowest as usize,
         results: common.results.clone(),
         files: common.written(),
         reads: Vec::new(),
     })
+}
+
+/// The file of tasks has been read from standard input, and nothing is left in it.
+pub(super) fn without_stdin(options: &mut RunOptions) -> Result<(), UsageError> {
+    match &options.reader {
+        Reader::Named(name) if name != "none" => Err(UsageError::SharedStdin),
+        _ => {
+            options.reader = Reader::Off;
+            Ok(())
+        }
+    }
 }
 
 /// Checks the names in `--hide`, `--tty` and `--stdin`, now that those of the commands are known.
@@ -382,6 +430,23 @@ impl fmt::Display for UsageError {
                 "'{list}' links its list with the one before it, and there is none: begin with \
                  ':::' or '::::'"
             ),
+            UsageError::SharedStdin => f.write_str(
+                "--file - and --stdin would both read standard input: name the file, or leave out \
+                 --stdin",
+            ),
+            UsageError::BackoffAlone => f.write_str(
+                "--backoff is the pause before a command runs again: add --retries, or --restart \
+                 of run",
+            ),
+            UsageError::BlockAlone => {
+                f.write_str("--block is the size of the blocks of --pipe: add --pipe")
+            }
+            UsageError::NoShell { program } => write!(
+                f,
+                "--shell: there is no program `{}`; write one that is there, with its options, \
+                 like \"bash -c\"",
+                program.escape_debug()
+            ),
             UsageError::TwoStdins => f.write_str("'::::' has standard input '-' twice"),
             UsageError::Unreadable { path, error } => {
                 write!(f, "'::::': cannot read {}: {error}", path.display())
@@ -443,7 +508,10 @@ pub(super) fn not_in_file(unknown: &Unknown, place: &Place) -> String {
         .map(|near| format!("`{near}`"))
         .collect();
     let help = match near.is_empty() {
-        true => "`taskgroup list` shows all names".to_owned(),
+        true => {
+            let file = place.path().unwrap_or(Path::new("-")).display();
+            format!("`taskgroup list {file}` shows all names")
+        }
         false => format!("did you mean {}?", near.join(" or ")),
     };
     format!(

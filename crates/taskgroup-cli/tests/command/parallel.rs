@@ -695,7 +695,7 @@ fn commands_can_read_blocks_of_the_input() {
     let wrong: [(&[&str], &str); 3] = [
         (&["--pipe", "wc {}"], "it reads its standard input"),
         (&["--pipe", "wc", ":::", "a"], "cannot be used with"),
-        (&["--block=1M", "wc"], "--pipe"),
+        (&["--block=1M", "wc"], "blocks of --pipe: add --pipe"),
     ];
     for (args, part) in wrong {
         sandbox.verb("map", args).code(2).says(part);

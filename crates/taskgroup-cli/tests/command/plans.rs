@@ -69,6 +69,10 @@ fn the_name_of_a_task_in_place_of_a_command_gets_a_hint() {
         .says("taskgroup: ../../taskgroup.toml has `lint`; run it with -t lint\n")
         .says("has `a/b`; run it with -t a/b\n")
         .says_not("has `other`");
+    let file = sandbox.word("taskgroup.toml");
+    deep(&sandbox, &["run", &file]).code(1).says(&format!(
+        "taskgroup: {file} is a file of tasks; run it with -f {file}\n"
+    ));
     // A program is meant, or a name is given as one.
     deep(&sandbox, &["run", "true"])
         .code(0)
@@ -150,7 +154,10 @@ fn a_name_that_is_not_there_is_told() {
     for (name, help) in [
         ("unit", "did you mean `test/unit`?"),
         ("lnit", "did you mean `lint`?"),
-        ("something-else", "`taskgroup list` shows all names"),
+        (
+            "something-else",
+            "`taskgroup list ../../taskgroup.toml` shows all names",
+        ),
     ] {
         deep(&sandbox, &["run", "-t", name])
             .code(2)
@@ -158,6 +165,18 @@ fn a_name_that_is_not_there_is_told() {
                 "../../taskgroup.toml has no task or group `{name}`"
             ))
             .says(help);
+    }
+    // Also a combination that a matrix does not have.
+    let file = sandbox.file(
+        "matrix.toml",
+        "[tasks.build]\nrun = 'x'\nmatrix.target = ['x86', 'arm']\n",
+    );
+    for (name, near) in [("build/x87", "build/x86"), ("arm", "build/arm")] {
+        deep(&sandbox, &["run", "-f", &file, name])
+            .code(2)
+            .says(&format!(
+                "no task or group `{name}`; did you mean `{near}`?"
+            ));
     }
     deep(&sandbox, &["run", "-t", "lint", "echo x"])
         .code(2)
@@ -362,7 +381,7 @@ fn another_folder_can_be_the_place_to_start() {
     assert_eq!(ended.out(), "basename | sub\n");
     deep(&sandbox, &["-C", "nowhere", "run", "true"])
         .code(2)
-        .says("--directory: nowhere: No such file");
+        .says("--directory: nowhere: there is no such file or folder in ");
 }
 
 /// A resumed run knows a task again, from wherever it is started.
@@ -422,9 +441,18 @@ tasks.pipe = "false | cat; echo reached"
     assert_eq!(deep(&sandbox, &["run", "-k", bash]).code(1).out(), "");
     deep(&sandbox, &["run", bash, "[[ a = a ]]"]).code(0);
     deep(&sandbox, &["map", bash, "[[ {} = 'b c' ]]", ":::", "b c"]).code(0);
-    deep(&sandbox, &["run", "--shell=/nowhere -c", "true"])
+    // A shell that is not there is told before anything runs, unless a task has another PATH.
+    for shell in ["--shell=/nowhere -c", "--shell=no-such-shell"] {
+        let program = &shell.split(['=', ' ']).nth(1).unwrap();
+        let told = format!("--shell: there is no program `{program}`; write one that is there");
+        deep(&sandbox, &["run", shell, "true"]).code(2).says(&told);
+        deep(&sandbox, &["run", shell]).code(2).says(&told);
+        deep(&sandbox, &["map", shell, "echo", ":::", "a"]).code(2);
+    }
+    let other = below("env = { PATH = '/opt/x' }\ntasks.a = 'true'\n");
+    deep(&other, &["run", "--shell=no-such-shell -c"])
         .code(1)
-        .says("could not be started: `/nowhere`");
+        .says("could not be started: `no-such-shell`");
 }
 
 /// The group that it makes is written nowhere.

@@ -821,7 +821,22 @@ fn what_does_not_go_with_a_file_is_told() {
     sandbox
         .run(&["-f", &path, "--names=a"])
         .code(2)
-        .says("cannot be used with");
+        .says("--names is for commands; tasks of a file have names");
+    sandbox
+        .run(&["-f", &path, "--restart=failure"])
+        .code(2)
+        .says("in a file, services have a key `restart`");
+    // Tasks may have retries of their own.
+    sandbox
+        .run(&["-f", &path, "--backoff=1s", "--dry-run"])
+        .code(0);
+    // Both would read standard input.
+    for reader in ["--stdin=first", "--stdin=lint"] {
+        sandbox
+            .run(&["-f", "-", reader])
+            .code(2)
+            .says("--file - and --stdin would both read standard input: name the file");
+    }
     sandbox
         .verb("race", &["-f", &path])
         .code(2)

@@ -136,6 +136,87 @@ fn what_has_to_be_text_is_told_when_it_is_none() {
     verb.code(2).says("Usage: taskgroup");
 }
 
+/// What clap itself suggests would lead astray.
+#[test]
+fn a_wrong_option_leads_to_the_right_one() {
+    let sandbox = Sandbox::new();
+    let cases: [(&[&str], &[&str]); 22] = [
+        (
+            &["run", "--retries", "-1", "x"],
+            &["'-1' for '--retries <N>'", "0 or more"],
+        ),
+        (
+            &["run", "--retries", "4294967296", "x"],
+            &["a whole number from 0 to 4294967295"],
+        ),
+        (&["run", "-j", "-1", "x"], &["'-1' for '--jobs <N>'", "50%"]),
+        (
+            &["run", "--timeout", "-1s", "x"],
+            &["'-1s' for '--timeout <DURATION>'", "90s"],
+        ),
+        (
+            &["run", "--timeout", "300%%", "x"],
+            &["above 100%", "like 300%"],
+        ),
+        (
+            &["run", "--memfree", "-1", "x"],
+            &["'-1' for '--memfree <SIZE>'", "2G"],
+        ),
+        (
+            &["run", "--slowest", "x", "x"],
+            &["'x' for '--slowest <N>'", "0 or more"],
+        ),
+        (
+            &["run", "--pipe", "x"],
+            &["'--pipe' is an option of 'taskgroup map'\n"],
+        ),
+        (
+            &["run", "-n2", "x"],
+            &["'-n' is an option of 'taskgroup map'\n"],
+        ),
+        (
+            &["check", "--tty"],
+            &["is an option of 'taskgroup run', 'taskgroup map' and 'taskgroup race'\n"],
+        ),
+        (
+            &["race", "--task=a", "x"],
+            &["'--task' is an option of 'taskgroup run'\n"],
+        ),
+        (
+            &["-k", "run", "x"],
+            &["'-k' is an option of 'taskgroup run' and 'taskgroup map'\n"],
+        ),
+        (&["run", "--cwd", "a", "x"], &["exists: '--directory'"]),
+        (&["run", "-P4", "x"], &["exists: '--jobs'"]),
+        (&["run", "--job=4", "x"], &["exists: '--jobs'"]),
+        (&["run", "-x", "y"], &["'-x'", "stands after '--'"]),
+        (&["run", "--shell"], &["--shell <WORDS>: The shell for"]),
+        (&["completions"], &["<SHELL> is one of bash, elvish"]),
+        (&["echo hi"], &["'taskgroup run' runs commands"]),
+        (
+            &["run", "-t", "a"],
+            &["--task a: no --file was given", "no taskgroup.toml in"],
+        ),
+        (
+            &["run", "--backoff=1s", "x"],
+            &["--backoff is the pause before", "add --retries"],
+        ),
+        (
+            &["run", "--shell=bash", "x"],
+            &["'bash' for '--shell", "-c"],
+        ),
+    ];
+    for (args, parts) in cases {
+        let mut command = sandbox.command();
+        command.current_dir(sandbox.path("")).args(args);
+        let ended = Running::of(&mut command).ended();
+        ended.code(2);
+        for part in parts {
+            ended.says(part);
+        }
+    }
+}
+
 /// File names are bytes: any name works, and errors show it readably.
 #[test]
 fn names_of_files_need_not_be_utf_8() {

@@ -31,6 +31,8 @@ pub(crate) use fault::nearest;
 pub(crate) use folders::missing;
 pub(crate) use json_schema::json_schema;
 pub(crate) use keys::KEYS;
+#[cfg(test)]
+pub(crate) use keys::is_option;
 pub(crate) use tree::{list, tree};
 
 /// People write files of tasks by hand, so none is larger.
