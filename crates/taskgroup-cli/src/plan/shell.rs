@@ -11,14 +11,9 @@ pub(crate) struct Shell(Arc<[OsString]>);
 
 static DEFAULT: LazyLock<Shell> = LazyLock::new(|| Shell(["sh".into(), "-c".into()].into()));
 
-/// Shells that give a script the words after it as `$1` and so on.
-const POSIX: [&str; 9] = [
-    "sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox", "yash",
-];
-
 fn is_posix(word: &OsString) -> bool {
     let name = Path::new(word).file_name().and_then(OsStr::to_str);
-    name.is_some_and(|name| POSIX.contains(&name))
+    name.is_some_and(|name| Shell::POSIX.contains(&name))
 }
 
 /// Whether a folder of PATH has a file of this name.
@@ -38,6 +33,11 @@ impl Default for Shell {
 }
 
 impl Shell {
+    /// Shells that give a script the words after it as `$1` and so on.
+    pub(crate) const POSIX: [&str; 9] = [
+        "sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "busybox", "yash",
+    ];
+
     /// None if there is no program, or a shell without `-c`, which would take the command for the
     /// name of a file.
     pub(crate) fn from_words(words: Vec<OsString>) -> Option<Shell> {

@@ -49,6 +49,9 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
                 "maximum" => value
                     .as_i64()
                     .is_none_or(|number| number <= of.as_i64().unwrap()),
+                "maxItems" => value
+                    .as_array()
+                    .is_none_or(|list| list.len() as u64 <= of.as_u64().unwrap()),
                 "minItems" => value
                     .as_array()
                     .is_none_or(|list| list.len() as u64 >= of.as_u64().unwrap()),
@@ -154,6 +157,23 @@ const FILES: &[(&str, bool)] = &[
          tasks.b = { run = 'x', timeout = '1000%' }\n",
         true,
     ),
+    // The name of a key may be the name of a task.
+    (
+        "tasks.cwd = { run = 'pwd' }\ntasks.timeout = 'x'\ntasks.after = 'x'\ntasks.run = 'x'\n\
+         tasks.policy = 'x'\ntasks.cleanup = 'x'\n",
+        true,
+    ),
+    ("tasks.cwd = 'x'\n", false),
+    ("tasks.timeout = '5m'\n", false),
+    ("tasks.timeout = '300%'\n", false),
+    ("tasks.backoff = '0s'\n", false),
+    ("tasks.after = ['x']\n", false),
+    ("tasks.policy = 'race'\n", false),
+    ("tasks.restart = 'always'\n", false),
+    ("shell = 'bash'\ntasks.a = 'x'\n", false),
+    ("shell = ['/bin/sh']\ntasks.a = 'x'\n", false),
+    ("shell = ['bash', '-c']\ntasks.a = 'x'\n", true),
+    ("shell = 'python3'\ntasks.a = 'x'\n", true),
     ("jobs = '0%'\ntasks.a = 'x'\n", false),
     ("jobs = '50'\ntasks.a = 'x'\n", false),
     ("timeout = '100%'\ntasks.a = 'x'\n", false),

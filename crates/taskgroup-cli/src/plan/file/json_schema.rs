@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Form, KEYS, Key};
-use crate::plan::{OnFailure, Policy, RestartOn, WhenOneEnds};
+use crate::plan::{OnFailure, Policy, RestartOn, Shell, WhenOneEnds};
 
 /// The schema as text. Draft 7, because editors of TOML files understand it.
 pub(crate) fn json_schema() -> String {
@@ -50,6 +50,24 @@ const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micr
 
 /// A share above 100%.
 const MORE_THAN_ALL: &str = "^0*([1-9][0-9]{3,}|[2-9][0-9][0-9]|1[1-9][0-9]|1[0-9][1-9])%$";
+
+/// A shell without options.
+fn bare_shell() -> String {
+    format!("^\\s*(\\S*/)?({})\\s*$", Shell::POSIX.join("|"))
+}
+
+/// Among the names of tasks, a key with its value is no task.
+fn no_keys() -> Value {
+    let keys = KEYS.iter().filter(|key| key.form.is_no_command());
+    let keys = keys.map(|key| {
+        let task = json!({
+            "allOf": [{ "$ref": "#/definitions/task" }],
+            "not": form(key.form),
+        });
+        (key.name.to_owned(), task)
+    });
+    Value::Object(keys.collect())
+}
 
 /// A duration longer than zero.
 fn span() -> Value {
@@ -103,7 +121,19 @@ fn form(form: Form) -> Value {
         }),
         Form::Text => json!({ "type": "string" }),
         Form::Folder => json!({ "type": "string", "pattern": "." }),
-        Form::Shell => json!({ "allOf": [{ "$ref": "#/definitions/command" }] }),
+        Form::Shell => json!({
+            "allOf": [{ "$ref": "#/definitions/command" }],
+            "not": {
+                "anyOf": [
+                    { "type": "string", "pattern": bare_shell() },
+                    {
+                        "type": "array",
+                        "maxItems": 1,
+                        "items": { "pattern": bare_shell() },
+                    },
+                ],
+            },
+        }),
         Form::Env => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[^=]+$" },
@@ -156,7 +186,11 @@ fn form(form: Form) -> Value {
                 },
             ],
         }),
-        Form::Tasks => by_name("task"),
+        Form::Tasks => {
+            let mut tasks = by_name("task");
+            tasks["properties"] = no_keys();
+            tasks
+        }
         Form::Groups => by_name("group"),
     }
 }

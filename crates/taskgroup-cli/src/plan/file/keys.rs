@@ -333,6 +333,36 @@ pub(super) fn from_elsewhere(word: &str) -> Option<&'static str> {
     Some(key)
 }
 
+impl Form {
+    /// Whether a value of this form, below `[tasks]`, is a key that stands at the wrong place and
+    /// not a task: no command looks like it.
+    pub(super) fn is_no_command(self) -> bool {
+        match self {
+            Form::Folder
+            | Form::Names
+            | Form::Duration
+            | Form::Span
+            | Form::Timeout
+            | Form::Jobs
+            | Form::OnFailure
+            | Form::Policy
+            | Form::WhenOneEnds
+            | Form::Restart => true,
+            Form::Command
+            | Form::Commands
+            | Form::Count
+            | Form::Text
+            | Form::Shell
+            | Form::Env
+            | Form::Matrix
+            | Form::Flag
+            | Form::Ready
+            | Form::Tasks
+            | Form::Groups => false,
+        }
+    }
+}
+
 impl Of {
     pub(crate) fn tasks(self) -> bool {
         matches!(self, Of::Tasks | Of::Both | Of::BothNested)

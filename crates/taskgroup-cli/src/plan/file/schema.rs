@@ -730,30 +730,21 @@ fn misplaced(kind: &str, name: &str, span: &Range<usize>, value: &DeValue<'_>) -
     Some(Fault::new(span.clone(), title, label).help(Some(help)))
 }
 
-/// Whether a command looks like a value of this form. What fits many commands decides nothing.
+/// Whether the value is of this form, of those that no command has.
 fn is_of_form(form: Form, value: &DeValue<'_>) -> bool {
-    match form {
-        Form::Folder => true,
-        Form::Names => value.is_array(),
-        Form::Duration | Form::Span => duration(value).is_ok(),
-        Form::Timeout => timeout(value).is_ok(),
-        Form::Jobs => jobs(value).is_ok(),
-        Form::OnFailure => one_of::<OnFailure>(value).is_ok(),
-        Form::Policy => one_of::<Policy>(value).is_ok(),
-        Form::WhenOneEnds => one_of::<WhenOneEnds>(value).is_ok(),
-        Form::Restart => one_of::<RestartOn>(value).is_ok(),
-        Form::Command
-        | Form::Commands
-        | Form::Count
-        | Form::Text
-        | Form::Shell
-        | Form::Env
-        | Form::Matrix
-        | Form::Flag
-        | Form::Ready
-        | Form::Tasks
-        | Form::Groups => false,
-    }
+    form.is_no_command()
+        && match form {
+            Form::Names => value.is_array(),
+            Form::Duration => duration(value).is_ok(),
+            Form::Span => longer_than_zero(value).is_ok(),
+            Form::Timeout => timeout(value).is_ok(),
+            Form::Jobs => jobs(value).is_ok(),
+            Form::OnFailure => one_of::<OnFailure>(value).is_ok(),
+            Form::Policy => one_of::<Policy>(value).is_ok(),
+            Form::WhenOneEnds => one_of::<WhenOneEnds>(value).is_ok(),
+            Form::Restart => one_of::<RestartOn>(value).is_ok(),
+            _ => folder(value).is_ok(),
+        }
 }
 
 /// More tasks than this, of all matrices together, come from a mistake.
