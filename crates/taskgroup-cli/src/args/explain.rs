@@ -148,6 +148,9 @@ fn missing(error: &mut clap::Error) {
             .map(|value| value.get_name().to_owned())
             .collect();
         if let Some(help) = arg.get_help() {
+            // The rest is about what else it could be.
+            let help = help.to_string();
+            let help = help.split(';').next().unwrap_or_default();
             tip(error, &format!("{of}: {help}"));
         }
         if !values.is_empty() && !has_values {

@@ -235,8 +235,8 @@ const INNER: [(&str, &str); 7] = [
     ("limit", "restart"),
 ];
 
-/// Options of `run` that no key stands for.
-const OPTIONS: [&str; 29] = [
+/// Options of `run` with a file that no key stands for.
+const OPTIONS: [&str; 28] = [
     "bar",
     "ci",
     "color",
@@ -253,7 +253,6 @@ const OPTIONS: [&str; 29] = [
     "keep-order",
     "load",
     "memfree",
-    "names",
     "nice",
     "no-bar",
     "output",
