@@ -14,9 +14,11 @@ use crate::exit::Exit;
 use crate::flag::Flag;
 use crate::input::{Input, Reading, Source};
 use crate::job::Surroundings;
-use crate::output::{self, Blocked, Ci, Labels, Order, Partials, Show, Sink, Stream, Writer};
+use crate::output::{
+    self, Blocked, Ci, Labels, Order, Partials, Redraw, Show, Sink, Stream, Writer,
+};
 use crate::plan::{FileSpec, Plan, ROOT, RunOptions, Total};
-use crate::process::{Guards, Level, is_under_job_control};
+use crate::process::{Guards, Level, is_under_job_control, restore_keyboard};
 use crate::reason::reason;
 use crate::record::{Cause, Summary};
 use crate::report;
@@ -45,7 +47,7 @@ impl Run {
     }
 
     async fn execute_and_report(self) -> io::Result<Exit> {
-        let mut signals = Signals::catch()?;
+        let mut signals = Signals::catch(restore_keyboard)?;
         let mut stops = Stops::new(&mut signals);
         let options = self.options.clone();
         let mut files = match self.open_files(&mut stops).await {
@@ -164,12 +166,18 @@ impl Run {
             mut writer,
             progress,
             partials,
+            redraw,
         } = start_output(&options, total, &stops.give_up)?;
         let ledger = Ledger::new(memory, options.slowest, past, records, progress);
         let ledger = Arc::new(ledger);
         let (order, conveyor) = Order::new(options.keep_order);
         let names = plan.tasks.iter().map(|task| task.name.clone()).collect();
-        let typed = Typed::new(options.tty, options.reader, names);
+        let typed = Typed::new(
+            options.tty,
+            options.reader,
+            names,
+            partials.clone().zip(redraw),
+        );
         let passed_on = tokio::spawn(typed.clone().pass_on());
         let around = Surroundings {
             guards: guards.clone(),
@@ -213,7 +221,7 @@ impl Run {
         }
 
         passed_on.abort();
-        typed.show(true);
+        typed.leave_keyboard();
         let elapsed = engine.elapsed();
         let (cause, internal) = (engine.cause(), engine.take_internal());
         let failed = engine.has_failed();
@@ -333,6 +341,8 @@ struct Started {
     writer: Writer,
     progress: Progress,
     partials: Option<Partials>,
+    /// Draws the progress.
+    redraw: Option<Redraw>,
 }
 
 /// Whether the progress is drawn on a terminal.
@@ -347,6 +357,7 @@ fn start_output(options: &RunOptions, total: Total, give_up: &Flag) -> io::Resul
         let (progress, bar) = Progress::bar(options.ci, total, coloured, partials.clone());
         let (sink, writer) = Sink::start(give_up, Some(bar))?;
         return Ok(Started {
+            redraw: Some(sink.redraw()),
             sink,
             writer,
             progress,
@@ -365,6 +376,7 @@ fn start_output(options: &RunOptions, total: Total, give_up: &Flag) -> io::Resul
         writer,
         progress,
         partials: None,
+        redraw: None,
     })
 }
 
@@ -399,7 +411,7 @@ async fn drive(
                 (Asked::Suspend, _) => {
                     let suspend = || {
                         guards.suspend();
-                        typed.show(true);
+                        typed.leave_keyboard();
                     };
                     stops.suspend(suspend, || guards.resume());
                 }

@@ -75,8 +75,9 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Starts to catch the signals. Needs a Tokio runtime.
-    pub(crate) fn catch() -> io::Result<Signals> {
+    /// Starts to catch the signals. Needs a Tokio runtime. `at_exit` is called if this process has
+    /// to end without its destructors.
+    pub(crate) fn catch(at_exit: fn()) -> io::Result<Signals> {
         let ignored = Ignored::now();
         let unless_ignored = |number| {
             (!ignored.contains(number))
@@ -97,7 +98,7 @@ impl Signals {
             beats: Arc::clone(&beats),
             beating: false,
         };
-        watch(ignored.stops_left(), beats)?;
+        watch(ignored.stops_left(), beats, at_exit)?;
         if !ignored.contains(SIGXFSZ) {
             // A write that would make a file too large fails then, and does not end this process.
             signal_hook::flag::register(SIGXFSZ, Arc::default())?;
@@ -253,7 +254,11 @@ mod suspension {
 }
 
 /// Starts the thread that ends a runner which does not act on the first of these signals.
-fn watch(signals: impl Iterator<Item = i32>, beats: Arc<AtomicUsize>) -> io::Result<()> {
+fn watch(
+    signals: impl Iterator<Item = i32>,
+    beats: Arc<AtomicUsize>,
+    at_exit: fn(),
+) -> io::Result<()> {
     let latest = Arc::new(AtomicUsize::new(0));
     let (mut wakes, by_handler) = UnixStream::pair()?;
     for number in signals {
@@ -282,6 +287,7 @@ fn watch(signals: impl Iterator<Item = i32>, beats: Arc<AtomicUsize>) -> io::Res
                 let _ = io::stderr().write_all(text.as_bytes());
             });
             thread::sleep(LOOK);
+            at_exit();
             let number = i32::try_from(latest.load(Ordering::Relaxed)).unwrap_or_default();
             std::process::exit(128 + number);
         })?;

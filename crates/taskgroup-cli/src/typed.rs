@@ -3,6 +3,11 @@
 //! On a terminal, each line goes to one command: `name: text` to the command with that name, any
 //! other line to the one that was chosen, or else to the first one that runs. From a pipe or a file
 //! every byte goes to one command, unchanged.
+//!
+//! Where the progress is drawn, what the terminal shows of a line would be erased with it. There
+//! `line` is the line, and it is drawn with the progress.
+
+mod line;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read};
@@ -13,7 +18,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
-use crate::process::{Feed, Keyboard, Size, Stdio, Terminal};
+use self::line::Line;
+use crate::output::{Partials, Redraw, Typed as Shown};
+use crate::process::{Feed, Keyboard, Size, Stdio, Terminal, Typing};
 
 const CHUNK: usize = 16 << 10;
 
@@ -57,6 +64,8 @@ struct Inner {
     /// A command has begun.
     begun: Notify,
     keyboard: Mutex<Option<Keyboard>>,
+    /// What shows the line that is typed, if the terminal does not.
+    screen: Option<(Partials, Redraw)>,
 }
 
 /// In the order of the plan; what is not in it, in the order of the starts.
@@ -143,7 +152,12 @@ impl Drop for Place {
 }
 
 impl Typed {
-    pub(crate) fn new(tty: Tty, reader: Reader, names: Vec<String>) -> Typed {
+    pub(crate) fn new(
+        tty: Tty,
+        reader: Reader,
+        names: Vec<String>,
+        screen: Option<(Partials, Redraw)>,
+    ) -> Typed {
         Typed(Arc::new(Inner {
             tty,
             reader,
@@ -152,6 +166,7 @@ impl Typed {
             state: Mutex::default(),
             begun: Notify::new(),
             keyboard: Mutex::default(),
+            screen,
         }))
     }
 
@@ -228,6 +243,9 @@ impl Typed {
         let Ok(mut pieces) = read_standard_input(self.0.is_typed) else {
             return std::future::pending().await;
         };
+        if let (Some(screen), Some(keys)) = (&self.0.screen, Keyboard::keys()) {
+            return self.edit(Line::new(keys), pieces, screen).await;
+        }
         loop {
             tokio::select! {
                 piece = pieces.recv() => match piece {
@@ -236,7 +254,10 @@ impl Typed {
                 },
                 () = sleep(LOOK), if self.0.is_typed => {}
             }
-            self.show(self.is_shown());
+            self.set_keyboard(match self.is_shown() {
+                true => Typing::Shown,
+                false => Typing::Hidden,
+            });
         }
         if !self.0.is_typed {
             self.lock().ended = true;
@@ -244,10 +265,51 @@ impl Typed {
         std::future::pending::<()>().await;
     }
 
-    /// Shows what is typed, or not. It is shown when no command can be asking for it.
-    pub(crate) fn show(&self, shown: bool) {
+    /// Passes on what is typed, and shows it meanwhile. Never resolves.
+    async fn edit(
+        &self,
+        mut line: Line,
+        mut keys: mpsc::Receiver<Vec<u8>>,
+        (partials, redraw): &(Partials, Redraw),
+    ) {
+        // A command that reads late must not keep the next line from being shown.
+        let (complete, mut lines) = mpsc::unbounded_channel();
+        let typing = async {
+            loop {
+                self.set_keyboard(Typing::Keys);
+                let to = self.chosen(|command| command.name.clone());
+                let text = match self.is_shown() {
+                    true => line.shown(),
+                    false => String::new(),
+                };
+                if partials.set_typed(Shown { to, text }) {
+                    redraw.ask();
+                }
+                tokio::select! {
+                    Some(keys) = keys.recv() => {
+                        let lines = keys.into_iter().filter_map(|key| line.push(key));
+                        lines.for_each(|line| drop(complete.send(line)));
+                    }
+                    () = sleep(LOOK) => {}
+                }
+            }
+        };
+        let routing = async {
+            while let Some(line) = lines.recv().await {
+                self.route(line).await;
+            }
+        };
+        tokio::join!(typing, routing);
+    }
+
+    /// Gives the terminal back as it was at the beginning.
+    pub(crate) fn leave_keyboard(&self) {
+        self.set_keyboard(Typing::Shown);
+    }
+
+    fn set_keyboard(&self, typing: Typing) {
         if let Some(keyboard) = &mut *self.keyboard() {
-            keyboard.echo(shown);
+            keyboard.set(typing);
         }
     }
 
@@ -278,7 +340,7 @@ impl Typed {
         }
         let to = loop {
             let begun = self.0.begun.notified();
-            if let Some(to) = self.chosen() {
+            if let Some(to) = self.chosen(|command| command.to.clone()).flatten() {
                 break to;
             }
             // What comes before the command has begun waits for it.
@@ -296,12 +358,11 @@ impl Typed {
         names.max_by_key(|(name, _)| name.len())
     }
 
-    /// The command that gets what is for no other one.
-    fn chosen(&self) -> Option<mpsc::Sender<Option<Vec<u8>>>> {
+    /// Asks the command that gets what is for no other one.
+    fn chosen<T>(&self, ask: impl FnOnce(&Command) -> T) -> Option<T> {
         let state = self.lock();
         let mut commands = state.commands.values();
-        let chosen = commands.find(|command| self.is_chosen(command))?;
-        chosen.to.clone()
+        commands.find(|command| self.is_chosen(command)).map(ask)
     }
 
     fn is_chosen(&self, command: &Command) -> bool {
@@ -314,11 +375,8 @@ impl Typed {
 
     /// Whether the command that gets what is typed wants it to be shown.
     fn is_shown(&self) -> bool {
-        let state = self.lock();
-        let mut commands = state.commands.values();
-        let chosen = commands.find(|command| self.is_chosen(command));
-        let terminal = chosen.and_then(|command| command.terminal.as_ref()?.upgrade());
-        terminal.is_none_or(|terminal| terminal.echoes())
+        let terminal = self.chosen(|command| command.terminal.as_ref()?.upgrade());
+        terminal.flatten().is_none_or(|terminal| terminal.echoes())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -379,6 +437,7 @@ mod tests {
             state: Mutex::default(),
             begun: Notify::new(),
             keyboard: Mutex::default(),
+            screen: None,
         }));
         let begin = || typed.begin("a", 0, true);
         let types = async |text: &str| typed.route(format!("a: {text}").into_bytes()).await;

@@ -21,10 +21,10 @@ mod tail;
 pub(crate) use label::{Label, Labels, task_style};
 pub(crate) use order::Order;
 pub(crate) use outlet::{Heading, Outlet, Trouble};
-pub(crate) use partial::Partials;
+pub(crate) use partial::{Partials, Typed};
 pub(crate) use prefix::Prefixed;
 pub(crate) use pump::{Pump, Pumped, Sought, pump};
-pub(crate) use sink::{Blocked, Sink, Stream, Ticker, Writer};
+pub(crate) use sink::{Blocked, Redraw, Sink, Stream, Ticker, Writer};
 pub(crate) use tail::{Tail, and_more, one_line, printable};
 
 use clap::ValueEnum;

@@ -23,6 +23,15 @@ pub(crate) struct Partials(Arc<Mutex<State>>);
 struct State {
     next: u64,
     lines: BTreeMap<u64, Partial>,
+    typed: Typed,
+}
+
+/// The line that is being typed, where the terminal does not show it itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Typed {
+    /// The name of the command that will get it, unless it names another one.
+    pub(crate) to: Option<String>,
+    pub(crate) text: String,
 }
 
 struct Partial {
@@ -78,18 +87,61 @@ impl Partials {
         }
     }
 
-    /// The lines that have waited long enough, each with its label, oldest command first.
+    /// The lines that have waited long enough, each with its label, oldest command first, apart
+    /// from the one behind which something is typed.
     pub(crate) fn lines(&self, now: Instant) -> Vec<String> {
         let state = self.lock();
-        let waits = |line: &&Partial| now.saturating_duration_since(line.since) >= PATIENCE;
-        let lines = state.lines.values().filter(waits).take(SHOWN);
+        let prompt = state.prompt(now).map(|(id, _)| id);
+        let lines = state
+            .lines
+            .iter()
+            .filter(|(id, line)| line.has_waited(now) && prompt != Some(**id));
         lines
-            .map(|line| format!("{} | {}", line.label, line.text))
+            .take(SHOWN)
+            .map(|(_, line)| format!("{} | {}", line.label, line.text))
             .collect()
+    }
+
+    /// The line behind which something is typed, with what was typed so far. It has to be drawn
+    /// last, so that the cursor stands at its end.
+    pub(crate) fn prompt(&self, now: Instant) -> Option<String> {
+        let state = self.lock();
+        let (label, line) = match (state.prompt(now), &state.typed.to) {
+            (Some((_, line)), _) => (&line.label, &*line.text),
+            (None, _) if state.typed.text.is_empty() => return None,
+            (None, Some(name)) => (name, ""),
+            (None, None) => return Some(state.typed.text.clone()),
+        };
+        Some(format!("{label} | {line}{}", state.typed.text))
+    }
+
+    /// Returns whether anything has changed.
+    pub(crate) fn set_typed(&self, typed: Typed) -> bool {
+        let mut state = self.lock();
+        let changes = state.typed != typed;
+        state.typed = typed;
+        changes
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The latest line of the command that gets what is typed.
+    fn prompt(&self, now: Instant) -> Option<(u64, &Partial)> {
+        let to = self.typed.to.as_ref()?;
+        let is_typed = !self.typed.text.is_empty();
+        let mut lines = self.lines.iter().rev();
+        let found = lines.find(|(_, line)| line.label == *to && (is_typed || line.has_waited(now)));
+        found.map(|(id, line)| (*id, line))
+    }
+}
+
+impl Partial {
+    fn has_waited(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= PATIENCE
     }
 }
 
@@ -137,6 +189,32 @@ mod tests {
         one.set(b"", 1);
         drop(two);
         assert!(partials.lines(later).is_empty());
+    }
+
+    #[test]
+    fn what_is_typed_stands_behind_the_prompt_and_below_all_else() {
+        let partials = Partials::default();
+        let (mut one, mut two) = (partials.place("one".into()), partials.place("two".into()));
+        let now = Instant::now();
+        let types = |to: Option<&str>, text: &str| {
+            partials.set_typed(Typed {
+                to: to.map(str::to_owned),
+                text: text.to_owned(),
+            })
+        };
+        assert_eq!(partials.prompt(now), None);
+        assert!(types(None, "a"));
+        assert_eq!(partials.prompt(now).unwrap(), "a");
+        assert!(types(Some("one"), "a"));
+        assert_eq!(partials.prompt(now).unwrap(), "one | a");
+        one.set(b"name? ", 6);
+        two.set(b" 1%", 3);
+        let later = Instant::now() + PATIENCE;
+        assert_eq!(partials.lines(later), ["two |  1%"]);
+        assert_eq!(partials.prompt(later).unwrap(), "one | name? a");
+        assert!(types(Some("one"), "") && !types(Some("one"), ""));
+        assert_eq!(partials.prompt(later).unwrap(), "one | name? ");
+        assert_eq!(partials.prompt(later - 2 * PATIENCE), None);
     }
 
     #[test]

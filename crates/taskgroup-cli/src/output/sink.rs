@@ -46,6 +46,19 @@ pub(crate) struct Ticker {
     queue: mpsc::Sender<(Stream, Vec<u8>)>,
 }
 
+/// Asks the writer to draw what stands below the output. It does not keep the writer from ending.
+#[derive(Clone)]
+pub(crate) struct Redraw(mpsc::WeakSender<(Stream, Vec<u8>)>);
+
+impl Redraw {
+    pub(crate) fn ask(&self) {
+        if let Some(queue) = self.0.upgrade() {
+            // If the queue is full, the writer will draw anyway.
+            let _ = queue.try_send((Stream::Err, Vec::new()));
+        }
+    }
+}
+
 /// The other end, which reports how the writing went.
 pub(crate) struct Writer {
     failure: watch::Receiver<Option<Arc<io::Error>>>,
@@ -144,6 +157,10 @@ impl Sink {
 }
 
 impl Sink {
+    pub(crate) fn redraw(&self) -> Redraw {
+        Redraw(self.queue.downgrade())
+    }
+
     pub(crate) fn ticker(&self) -> Ticker {
         Ticker {
             pending: Arc::clone(&self.pending),
@@ -234,9 +251,11 @@ fn write_all_pieces(
         let piece = pieces.blocking_recv();
         let ticked = std::mem::take(&mut *pending.lock().unwrap_or_else(PoisonError::into_inner));
         write(Stream::Err, &ticked);
-        match piece {
-            Some((stream, lines)) => write(stream, &lines),
-            None => break,
+        match (piece, bar) {
+            // Without this call it would be drawn a little later.
+            (Some((_, lines)), Some(bar)) if lines.is_empty() => bar.suspend(|| {}),
+            (Some((stream, lines)), _) => write(stream, &lines),
+            (None, _) => break,
         }
     }
     // Nothing follows that could change them again.

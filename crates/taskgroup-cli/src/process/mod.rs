@@ -64,7 +64,7 @@ pub(crate) use jobs::{is_in_front, is_under_job_control};
 pub(crate) use level::Level;
 pub(crate) use pool::Guards;
 pub(crate) use terminal::run_if_asked as become_command_if_asked;
-pub(crate) use terminal::{Feed, Keyboard, Size, Terminal};
+pub(crate) use terminal::{Feed, Keyboard, Keys, Size, Terminal, Typing, restore_keyboard};
 pub(crate) use wire::{Process, Start, Stdio, Stopped, StoppedBy};
 
 /// Lowers the priority of this process and of all that it starts, or raises it, as `nice` does.

@@ -9,14 +9,14 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr,
-    tcsetwinsize,
+    LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr,
+    tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -185,18 +185,57 @@ fn become_command(program: &OsString, arguments: impl Iterator<Item = OsString>)
 
 /// Our own terminal, if standard input is one. What is typed there goes to the commands.
 pub(crate) struct Keyboard {
-    /// Its settings from the beginning.
-    modes: rustix::termios::Termios,
-    is_silent: bool,
+    typing: Typing,
+}
+
+/// What happens to a line while it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Typing {
+    /// The terminal edits it and shows it, as at the beginning.
+    Shown,
+    /// The terminal edits it and does not show it.
+    Hidden,
+    /// Each key arrives at once, and the terminal shows nothing.
+    Keys,
+}
+
+/// The keys by which a line is edited, as the terminal has them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys {
+    pub(crate) erase: u8,
+    pub(crate) erase_word: u8,
+    pub(crate) erase_all: u8,
+    pub(crate) end: u8,
+}
+
+/// The settings of our terminal from the beginning.
+static ORIGINAL: OnceLock<Termios> = OnceLock::new();
+
+/// Brings the settings of our terminal back, if they were changed. For an end without destructors.
+pub(crate) fn restore_keyboard() {
+    if let (Some(modes), true) = (ORIGINAL.get(), Keyboard::is_in_front()) {
+        // There is no other way to bring them back.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, modes);
+    }
 }
 
 impl Keyboard {
     pub(crate) fn ours() -> Option<Keyboard> {
         let input = io::stdin();
         let modes = input.is_terminal().then(|| tcgetattr(&input).ok())??;
+        ORIGINAL.get_or_init(|| modes);
         Some(Keyboard {
-            modes,
-            is_silent: false,
+            typing: Typing::Shown,
+        })
+    }
+
+    pub(crate) fn keys() -> Option<Keys> {
+        let codes = &ORIGINAL.get()?.special_codes;
+        Some(Keys {
+            erase: codes[SpecialCodeIndex::VERASE],
+            erase_word: codes[SpecialCodeIndex::VWERASE],
+            erase_all: codes[SpecialCodeIndex::VKILL],
+            end: codes[SpecialCodeIndex::VEOF],
         })
     }
 
@@ -205,23 +244,32 @@ impl Keyboard {
         super::is_in_front(io::stdin()).unwrap_or(false)
     }
 
-    /// Shows what is typed, or not.
-    pub(crate) fn echo(&mut self, echo: bool) {
-        if echo != self.is_silent || !Keyboard::is_in_front() {
+    pub(crate) fn set(&mut self, typing: Typing) {
+        let Some(original) = ORIGINAL.get() else {
+            return;
+        };
+        if typing == self.typing || !Keyboard::is_in_front() {
             return;
         }
-        let mut modes = self.modes.clone();
-        if !echo {
-            modes.local_modes.remove(LocalModes::ECHO);
+        let mut modes = original.clone();
+        match typing {
+            Typing::Shown => {}
+            Typing::Hidden => modes.local_modes.remove(LocalModes::ECHO),
+            Typing::Keys => {
+                let edits = LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN;
+                modes.local_modes.remove(edits);
+                modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+                modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+            }
         }
         if tcsetattr(io::stdin(), OptionalActions::Now, &modes).is_ok() {
-            self.is_silent = !echo;
+            self.typing = typing;
         }
     }
 }
 
 impl Drop for Keyboard {
     fn drop(&mut self) {
-        self.echo(true);
+        self.set(Typing::Shown);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use console::truncate_str;
+use console::{measure_text_width, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, TermLike};
 
 use super::ci;
@@ -98,10 +98,14 @@ impl Progress {
         let width = || usize::from(Terminal::stderr().width()).saturating_sub(1);
         let draw = move |_: &ProgressState, text: &mut dyn Write| {
             let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            let lines = state.lines(Instant::now(), is_unicode());
+            let now = Instant::now();
+            let lines = state.lines(now, is_unicode());
             // A line that wraps would not be erased as a whole.
             let lines = lines.iter().map(|line| truncate_str(line, width(), "…"));
-            let lines: Vec<_> = lines.collect();
+            let mut lines: Vec<_> = lines.collect();
+            // The cursor stands behind the last line.
+            let prompt = state.partials.prompt(now);
+            lines.extend(prompt.map(|prompt| end_of(&prompt, width()).into()));
             let _ = text.write_str(&lines.join("\n"));
         };
         let style = ProgressStyle::with_template("{state}").expect("the template is right");
@@ -252,6 +256,17 @@ impl State {
     }
 }
 
+/// As much of the end of the line as fits.
+fn end_of(line: &str, width: usize) -> String {
+    if measure_text_width(line) <= width {
+        return line.to_owned();
+    }
+    let mut starts = line.char_indices().map(|(at, _)| at);
+    let fits = |at: &usize| measure_text_width(&line[*at..]) < width;
+    let start = starts.find(fits).unwrap_or(line.len());
+    format!("…{}", &line[start..])
+}
+
 fn bar(ended: u64, total: u64, unicode: bool) -> String {
     const WIDTH: usize = 20;
     let (full, empty) = match unicode {
@@ -322,6 +337,13 @@ mod tests {
         state.ended = 6;
         assert_eq!(state.rest(later), Some(Duration::from_secs(2)));
         assert_eq!(state.rest(now + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn the_end_of_a_long_line_is_shown() {
+        assert_eq!(end_of("name? Alice", 11), "name? Alice");
+        assert_eq!(end_of("name? Alice", 6), "…Alice");
+        assert_eq!(end_of("名前", 3), "…前");
     }
 
     #[test]

@@ -64,14 +64,13 @@ impl TermLike for Terminal {
     }
 
     fn write_str(&self, text: &str) -> io::Result<()> {
-        let shown = text.trim_end_matches(' ');
-        if shown.is_empty() {
+        if text.trim_end_matches(' ').is_empty() {
             self.filled.store(true, Ordering::Relaxed);
             return Ok(());
         }
         let begins = self.filled.swap(false, Ordering::Relaxed);
         let newline = if begins { "\r\n" } else { "" };
-        self.draw(|term| term.write_str(&format!("{newline}{shown}")))
+        self.draw(|term| term.write_str(&format!("{newline}{text}")))
     }
 
     fn clear_line(&self) -> io::Result<()> {

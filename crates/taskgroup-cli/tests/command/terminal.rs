@@ -24,13 +24,44 @@ const SIZE: Winsize = Winsize {
 
 impl Session {
     fn start(sandbox: &Sandbox, args: &[&str]) -> Session {
+        Session::on(sandbox, args, |_, _| {})
+    }
+
+    /// The output goes to the terminal, too, with the progress below it.
+    fn with_progress(sandbox: &Sandbox, args: &[&str]) -> Session {
+        Session::on(sandbox, args, |command, theirs| {
+            command.stdout(theirs.try_clone().unwrap());
+            command.stderr(theirs.try_clone().unwrap());
+            command.env("TERM", "xterm");
+        })
+    }
+
+    fn on(sandbox: &Sandbox, args: &[&str], with: impl FnOnce(&mut Command, &File)) -> Session {
         let (terminal, theirs) = terminal();
         tcsetwinsize(&terminal, SIZE).unwrap();
         let mut setsid = Command::new("setsid");
         setsid.args(["--wait", "--ctty", env!("CARGO_BIN_EXE_taskgroup"), "run"]);
         let mut command = sandbox.through(setsid);
+        with(&mut command, &theirs);
         let running = Running::of(command.args(args).stdin(theirs));
         Session { running, terminal }
+    }
+
+    /// Reads what is drawn until `text` is there, and returns all that came.
+    fn shows(&self, text: &'static str) -> String {
+        let mut terminal = self.terminal.try_clone().unwrap();
+        let mut shown = Vec::new();
+        guarded(text, move || {
+            loop {
+                let mut chunk = [0; 1024];
+                let count = terminal.read(&mut chunk).unwrap();
+                shown.extend_from_slice(&chunk[..count]);
+                let so_far = String::from_utf8_lossy(&shown);
+                if so_far.contains(text) {
+                    return so_far.into_owned();
+                }
+            }
+        })
     }
 
     fn types(&mut self, text: &str) {
@@ -170,6 +201,53 @@ fn a_prompt_is_answered_and_a_password_is_not_shown() {
         ended.out()
     );
     assert!(ended.out().ends_with("ask | and more\n"), "{}", ended.out());
+}
+
+#[test]
+fn what_is_typed_stays_visible_below_the_output_of_others() {
+    for way in ["--tty", "--stdin=ask"] {
+        let sandbox = Sandbox::new();
+        sandbox.fifo("go");
+        let mut session = Session::with_progress(
+            &sandbox,
+            &[
+                way,
+                "--names=ask,busy",
+                "--color=never",
+                "printf 'name? '; read x; echo \"got $x\"",
+                "read x < \"$DIR/go\"; echo done",
+            ],
+        );
+        session.shows("ask | name? ");
+        session.types("Bl\u{7f}o");
+        session.shows("ask | name? Bo");
+        // This erases all that stands below the output, and draws it again.
+        sandbox.tell("go");
+        session.shows("busy | done");
+        session.shows("ask | name? Bo");
+        session.types("b\n");
+        session.shows("got Bob");
+        session.shows_what_is_typed(true);
+        session.ended().code(0);
+    }
+}
+
+#[test]
+fn a_password_is_not_shown_behind_its_prompt() {
+    let sandbox = Sandbox::new();
+    let mut session = Session::with_progress(
+        &sandbox,
+        &[
+            "--tty",
+            "--names=ask",
+            "stty -echo; printf 'Password: '; read x; stty echo; echo; echo \"${#x} letters\"",
+        ],
+    );
+    session.shows("ask | Password: ");
+    session.types("secret\n");
+    let shown = session.shows("6 letters");
+    assert!(!shown.contains("secret"), "{shown}");
+    session.ended().code(0);
 }
 
 #[test]
