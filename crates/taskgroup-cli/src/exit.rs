@@ -216,6 +216,7 @@ mod tests {
             output_error: None,
             report_errors: Vec::new(),
             input_error: None,
+            open_end: false,
             internal: None,
             elapsed: Duration::ZERO,
             date: SystemTime::UNIX_EPOCH,

@@ -12,12 +12,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use memchr::memmem;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 use tokio::sync::mpsc;
 
 use self::template::Item;
@@ -30,8 +33,16 @@ const AHEAD: usize = 16;
 /// Longer lines cannot be arguments: the kernel accepts none above 128 KiB.
 const LONGEST: u64 = 128 << 10;
 
-/// The tasks that were read, in order.
-pub(crate) type Input = mpsc::Receiver<TaskSpec>;
+/// The tasks that were read, in order. Clones are the same input.
+#[derive(Clone)]
+pub(crate) struct Input(Arc<tokio::sync::Mutex<mpsc::Receiver<TaskSpec>>>);
+
+impl Input {
+    /// Cancel safe.
+    pub(crate) async fn next(&self) -> Option<TaskSpec> {
+        self.0.lock().await.recv().await
+    }
+}
 
 pub(crate) struct Source {
     /// The task without its argument and name.
@@ -71,8 +82,13 @@ pub(crate) enum From {
 /// Takes the next value. False when no more are wanted.
 type Take<'a, T> = &'a mut dyn FnMut(T) -> io::Result<bool>;
 
-/// Reports, after the run, whether the input was read to its end.
-pub(crate) struct Reading(Arc<Mutex<Option<io::Error>>>);
+/// What is known of the input after the run.
+pub(crate) struct Reading {
+    failure: Arc<Mutex<Option<io::Error>>>,
+    input: Input,
+    total: Total,
+    sources: Vec<OwnedFd>,
+}
 
 impl Reading {
     pub(crate) fn start(source: Source) -> io::Result<(Input, Reading)> {
@@ -82,22 +98,47 @@ impl Reading {
             None => AHEAD,
         };
         let (sender, input) = mpsc::channel(ahead);
+        let input = Input(Arc::new(tokio::sync::Mutex::new(input)));
         let failure = Arc::new(Mutex::new(None));
-        let reported = Arc::clone(&failure);
+        let reading = Reading {
+            failure: Arc::clone(&failure),
+            input: input.clone(),
+            total: Arc::clone(&source.total),
+            sources: source.items.descriptors()?,
+        };
         thread::Builder::new()
             .name("input".to_owned())
             .spawn(move || {
                 let fed = source.each(&mut |task| sender.blocking_send(task).is_ok());
                 if let Err(error) = fed {
-                    *reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             })?;
-        Ok((input, Reading(failure)))
+        Ok((input, reading))
     }
 
-    pub(crate) fn error(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What the run has left over, if all of it is there and nothing has to be waited for.
+    pub(crate) fn rest(&self) -> Option<Input> {
+        let is_there = self.total.get().is_some() || self.sources.iter().all(has_ended);
+        is_there.then(|| self.input.clone())
     }
+
+    /// Why the input was not read to its end.
+    pub(crate) fn error(&self) -> Option<io::Error> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take()
+    }
+}
+
+/// Whether no more will be written to what is read. An input that is not written any more can be
+/// read to its end without waiting.
+fn has_ended(source: &OwnedFd) -> bool {
+    if fstat(source).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file()) {
+        return true;
+    }
+    let mut source = [PollFd::new(source, PollFlags::empty())];
+    let looked = poll(&mut source, Some(&Timespec::default()));
+    looked.is_ok() && source[0].revents().contains(PollFlags::HUP)
 }
 
 /// The names of so many arguments are chosen together, so that they are as short as can be.
@@ -193,6 +234,20 @@ impl Items {
             From::File(path, _) => Some(&**path),
             From::Arguments(_) | From::Stdin => None,
         })
+    }
+
+    /// What is read.
+    fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        let descriptor = |source: &From| match source {
+            From::Arguments(_) => None,
+            From::File(_, file) => Some(file.as_fd().try_clone_to_owned()),
+            From::Stdin => Some(io::stdin().as_fd().try_clone_to_owned()),
+        };
+        let of_blocks = self.pipe.map(|_| &From::Stdin);
+        self.every()
+            .chain(of_blocks)
+            .filter_map(descriptor)
+            .collect()
     }
 
     /// How many arguments a command gets.

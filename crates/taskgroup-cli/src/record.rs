@@ -131,6 +131,7 @@ pub(crate) struct Counts {
     pub(crate) succeeded: u64,
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
+    #[serde(skip)]
     pub(crate) not_started: u64,
     pub(crate) done_before: u64,
     /// Of those that succeeded: not at the first attempt.
@@ -160,6 +161,8 @@ pub(crate) struct Summary {
     pub(crate) report_errors: Vec<String>,
     /// The input of `map` could not be read to its end.
     pub(crate) input_error: Option<io::Error>,
+    /// More of the input of `map` may have come, so what was not started has no number.
+    pub(crate) open_end: bool,
     /// A failure in the runner itself, for example a panic.
     pub(crate) internal: Option<ErrorGroup>,
     pub(crate) elapsed: Duration,
@@ -170,6 +173,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// How many tasks were not started, if that has a number.
+    pub(crate) fn not_started(&self) -> Option<u64> {
+        (!self.open_end).then_some(self.counts.not_started)
+    }
+
     /// What failed, and counts.
     pub(crate) fn failures(&self) -> impl Iterator<Item = &Entry> {
         self.entries
@@ -179,6 +187,10 @@ impl Summary {
 }
 
 impl Entry {
+    pub(crate) fn is_not_started(&self) -> bool {
+        matches!(self.record.ending, Ending::NotStarted)
+    }
+
     /// It failed, and the failure counts.
     fn counts_as_failure(&self) -> bool {
         self.record.is_failure() && !self.ignored

@@ -15,7 +15,7 @@ use crate::record::{Cause, Ending, Entry, Record, Summary};
 use crate::signals;
 
 /// The most names of commands that were not started.
-const NAMED: usize = 10;
+pub(crate) const NAMED: usize = 10;
 
 /// How many lines of a stream are repeated.
 pub(crate) const LINES: usize = 10;
@@ -80,11 +80,15 @@ pub(crate) fn in_short(summary: &Summary) -> String {
         true => "nothing was run".to_owned(),
         false => counts.join(", "),
     };
+    let rest = match summary.open_end {
+        true => ", the rest of the input not read",
+        false => "",
+    };
     let flaky = match summary.counts.flaky {
         0 => String::new(),
         flaky => format!(" ({flaky} not at the first attempt)"),
     };
-    format!("{counts}{flaky} in {}", Human(summary.elapsed))
+    format!("{counts}{flaky}{rest} in {}", Human(summary.elapsed))
 }
 
 /// The name, and for `map` the whole argument if the name is not just that.
@@ -385,7 +389,7 @@ impl Report<'_> {
         // Each task of a chain has a cause of its own, and a chain may be long.
         let mut places: HashMap<String, usize> = HashMap::new();
         for entry in &self.summary.entries {
-            if !matches!(entry.record.ending, Ending::NotStarted) {
+            if !entry.is_not_started() {
                 continue;
             }
             let because = because(entry.because.as_ref());
@@ -397,8 +401,16 @@ impl Report<'_> {
                 }
             }
         }
-        for (because, entries) in by_cause {
-            let more = and_more(entries.len(), NAMED);
+        let listed: usize = by_cause.iter().map(|(_, entries)| entries.len()).sum();
+        let not_started = usize::try_from(self.summary.counts.not_started).unwrap_or(usize::MAX);
+        let groups = by_cause.len();
+        for (place, (because, entries)) in by_cause.into_iter().enumerate() {
+            // The rest of an input, of which the first ones are listed, comes last.
+            let unlisted = match place + 1 == groups {
+                true => not_started.saturating_sub(listed),
+                false => 0,
+            };
+            let more = and_more(entries.len() + unlisted, NAMED);
             let name = |entry: &&Entry| self.paint(task_style(entry.id), &entry.name);
             let names = entries.iter().take(NAMED).map(name);
             let names = names.collect::<Vec<_>>().join(", ");
@@ -516,6 +528,7 @@ mod tests {
             output_error: None,
             report_errors: Vec::new(),
             input_error: None,
+            open_end: false,
             internal: None,
             elapsed: Duration::from_millis(1500),
             date: SystemTime::UNIX_EPOCH,

@@ -76,7 +76,7 @@ impl Run {
         };
         let code = exit(&summary).code();
         let journal = records.journal;
-        let journal = journal.end(summary.elapsed, code, summary.counts);
+        let journal = journal.end(code, &summary);
         finish_all(journal.into_iter().collect(), &mut summary, &mut stops).await;
         if options.ci == Ci::Github {
             write_step_summary(&summary);
@@ -220,19 +220,29 @@ impl Run {
             }
         }
 
+        let open_end = match &reading {
+            Some(reading) => take_the_rest(reading, &engine, stops).await.is_none(),
+            None => false,
+        };
         passed_on.abort();
         typed.leave_keyboard();
         let elapsed = engine.elapsed();
         let (cause, internal) = (engine.cause(), engine.take_internal());
         let failed = engine.has_failed();
         let Closed {
-            entries,
-            counts,
+            mut entries,
+            mut counts,
             slowest,
             files,
         } = ledger.close();
         let date = ledger.date();
         let input_error = reading.and_then(|reading| reading.error());
+        let open_end = open_end && input_error.is_none();
+        if open_end {
+            // Which ones there are depends on how far the input was read.
+            entries.retain(|entry| !entry.is_not_started());
+            counts.not_started = 0;
+        }
         // This drops the last way to the writer, which ends when it has written everything.
         drop((engine, ledger));
         guards.close().await;
@@ -253,6 +263,7 @@ impl Run {
             output_error: output_error.or(lost.map(Arc::new)),
             report_errors: Vec::new(),
             input_error,
+            open_end,
             internal,
             elapsed,
             date,
@@ -426,6 +437,32 @@ async fn drive(
     }
 }
 
+/// Notes what the run has left over of its input. None if more may come, or if there is no time to
+/// read it.
+async fn take_the_rest(
+    reading: &Reading,
+    engine: &Arc<Engine>,
+    stops: &mut Stops<'_>,
+) -> Option<()> {
+    let rest = reading.rest()?;
+    let is_stopped = stops.begun.is_set() || stops.first.is_some();
+    let patience = sleep(PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            spec = rest.next() => match spec {
+                Some(spec) => engine.was_left_over(spec),
+                None => return Some(()),
+            },
+            stop = stops.next() => {
+                stops.first.get_or_insert(stop);
+                return None;
+            }
+            () = &mut patience, if is_stopped => return None,
+        }
+    }
+}
+
 /// Writes the files that show the whole run.
 fn write_reports(summary: &Summary, files: &mut Files) -> Vec<Finishing> {
     type Render = fn(&Summary) -> io::Result<Vec<u8>>;
@@ -448,7 +485,7 @@ fn write_reports(summary: &Summary, files: &mut Files) -> Vec<Finishing> {
     finishing
 }
 
-/// After a signal, a reader of a file has this long.
+/// After a signal, the reader of a file has this long, and so has the rest of the input.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Waits until the files are written. A signal ends the wait: a reader may never read.

@@ -12,7 +12,7 @@ use taskgroup::{BoxError, Policy, TaskGroup, bracket};
 
 use super::{Engine, Running, Turn};
 use crate::input::Input;
-use crate::plan::{Node, OnFailure, ROOT, Task};
+use crate::plan::{Node, OnFailure, ROOT, Task, TaskSpec};
 use crate::record::Cause;
 use crate::verdict::Verdict;
 
@@ -305,19 +305,33 @@ impl Engine {
         }
     }
 
-    async fn spawn_input(self: &Arc<Self>, group: &TaskGroup, mut input: Input) {
-        for id in self.plan.tasks.len().. {
+    async fn spawn_input(self: &Arc<Self>, group: &TaskGroup, input: Input) {
+        loop {
             let Some(slot) = self.slot(ROOT).await else {
                 return;
             };
             // The input may never end.
-            let Some(Some(spec)) = self.unless_halted(input.recv()).await else {
+            let Some(Some(spec)) = self.unless_halted(input.next()).await else {
                 return;
             };
-            let turn = Turn::new(self, Task { id, spec });
+            let turn = Turn::new(self, self.of_input(spec));
             let name = turn.name().to_owned();
             group.task(name).spawn(turn.run(slot));
         }
+    }
+}
+
+impl Engine {
+    /// The next task of the input.
+    fn of_input(&self, spec: TaskSpec) -> Task {
+        // Relaxed: a number alone.
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Task { id, spec }
+    }
+
+    /// After the run: this task of the input was left over.
+    pub(crate) fn was_left_over(self: &Arc<Self>, spec: TaskSpec) {
+        Turn::new(self, self.of_input(spec)).was_left_over();
     }
 }
 

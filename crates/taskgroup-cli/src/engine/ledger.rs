@@ -32,6 +32,8 @@ struct State {
     counts: Counts,
     files: Records,
     slowest: Slowest,
+    /// How many tasks of the input were left over.
+    left_over: usize,
 }
 
 /// The files that are written as things happen.
@@ -76,6 +78,7 @@ impl Ledger {
                 entries: Vec::new(),
                 counts: Counts::default(),
                 files,
+                left_over: 0,
                 slowest: Slowest {
                     count: slowest,
                     longest: Vec::new(),
@@ -119,6 +122,17 @@ impl Ledger {
         state.slowest.add(&entry);
         self.progress.ended(&entry, &state.counts, headed);
         self.keep(&mut state, entry);
+    }
+
+    /// The rest of an input may be long, so only the first tasks of it are kept.
+    pub(super) fn left_over(&self, entry: Entry, work: &Work) {
+        let mut state = self.lock();
+        state.files.journal.ended(&entry, work);
+        state.counts.add(&entry.record.ending);
+        state.left_over += 1;
+        if self.memory == Memory::Everything || state.left_over <= report::NAMED {
+            state.entries.push(entry);
+        }
     }
 
     pub(super) fn cleaned_up(&self, entry: Entry, work: &Work, forgiven: bool) {

@@ -19,7 +19,7 @@ mod typical;
 
 use std::iter;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub(crate) struct Engine {
     gate: Gate,
     /// Nothing more is started, for `--halt`. What runs goes on to its end, unless it is cancelled.
     halted: Flag,
+    /// The id of the next task of the input.
+    next_id: AtomicUsize,
     /// The groups with a service in them, however deep.
     serve: Vec<bool>,
     /// Failures of the engine itself, not of commands.
@@ -124,6 +126,7 @@ impl Engine {
             room,
             gate: Gate::default(),
             halted: Flag::new(),
+            next_id: AtomicUsize::new(plan.tasks.len()),
             serve: plan.serve(),
             begin: around.begin,
             plan,

@@ -47,6 +47,8 @@ pub(super) struct Latest {
     earlier: Vec<(u32, Record)>,
     /// The output has had a heading.
     headed: bool,
+    /// The run had ended before its turn came.
+    left_over: bool,
     /// What the command sees as its slot.
     number: Option<Number>,
     began: Option<Duration>,
@@ -78,6 +80,11 @@ impl Turn {
 
     pub(super) fn id(&self) -> usize {
         self.0.task.id
+    }
+
+    /// The run has ended before the turn came.
+    pub(super) fn was_left_over(self) {
+        self.latest(|latest| latest.left_over = true);
     }
 
     fn spec(&self) -> &TaskSpec {
@@ -516,6 +523,9 @@ impl Drop for Inner {
             because,
             ignored: failed && engine.is_ignored(spec.group, on_failure),
         };
+        if latest.left_over {
+            return engine.ledger.left_over(entry, &spec.work);
+        }
         let headed = latest.headed;
         engine.ledger.ended(entry, &spec.work, headed, forgiven);
         engine.around.order.ended(self.task.id);

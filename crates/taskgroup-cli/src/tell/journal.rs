@@ -13,7 +13,7 @@ use super::{result, signal};
 use crate::output::Tail;
 use crate::plan::{Task, Work};
 use crate::process::{Level, StoppedBy};
-use crate::record::{Counts, Entry, Record};
+use crate::record::{Counts, Entry, Record, Summary};
 
 pub(crate) const VERSION: u32 = 1;
 
@@ -49,6 +49,7 @@ enum Line<'a> {
         code: u8,
         #[serde(flatten)]
         counts: Counts,
+        not_started: Option<u64>,
     },
 }
 
@@ -146,11 +147,12 @@ impl Journal {
     }
 
     /// Writes the last line.
-    pub(crate) fn end(mut self, at: Duration, code: u8, counts: Counts) -> Option<Finishing> {
+    pub(crate) fn end(mut self, code: u8, summary: &Summary) -> Option<Finishing> {
         self.write(&Line::End {
-            at: at.as_secs_f64(),
+            at: summary.elapsed.as_secs_f64(),
             code,
-            counts,
+            counts: summary.counts,
+            not_started: summary.not_started(),
         });
         self.target.map(Target::finish)
     }

@@ -36,6 +36,9 @@ fn build(summary: &Summary) -> Report {
         }
         suite.add_test_case(case(entry, &name));
     }
+    if summary.open_end {
+        suite.set_system_out("the rest of the input was not read, so it has no cases here");
+    }
     let mut report = Report::new(SUITE);
     report.set_time(summary.elapsed);
     report.add_test_suite(suite);

@@ -1,13 +1,14 @@
 //! One command for each line or argument.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Running, Sandbox};
+use crate::support::{Ended, Running, Sandbox};
 
 #[test]
 fn arguments_come_after_three_colons() {
@@ -98,6 +99,82 @@ fn a_signal_ends_it_though_the_input_stays_open() {
     running.signal(Signal::TERM);
     running.ended().code(143);
     drop(stdin);
+}
+
+/// Thirty lines, of which the second one fails, and all ways to end there.
+const LINES: usize = 30;
+const ENDINGS: [&[&str]; 3] = [&[], &["--halt=soon,fail=1"], &["--halt=now,fail=1"]];
+
+fn lines() -> Vec<String> {
+    (1..=LINES).map(|number| format!("line-{number}")).collect()
+}
+
+#[track_caller]
+fn counts_the_rest(sandbox: &Sandbox, ended: &Ended) {
+    ended
+        .code(1)
+        .says("1 failed, 28 not started, 1 succeeded in")
+        .says("NOT STARTED line-3, line-4, ")
+        .says(", line-12 and 18 more: because");
+    assert_eq!(sandbox.read("junit").matches("<skipped").count(), 28);
+    assert_eq!(sandbox.events_of("json", "ended").len(), LINES);
+    assert_eq!(sandbox.events_of("json", "end")[0]["not_started"], 28);
+}
+
+#[test]
+fn what_was_not_started_is_counted_if_all_of_the_input_is_there() {
+    let file = format!("{}\n", lines().join("\n"));
+    for ending in ENDINGS {
+        for input in ["arguments", "file", "stdin", "pipe"] {
+            let sandbox = Sandbox::new();
+            let path = sandbox.file("list", &file);
+            let (json, junit) = (sandbox.word("json"), sandbox.word("junit"));
+            let mut command = sandbox.command();
+            command.args(["map", "-j1", "--json", &json, "--junit", &junit]);
+            command.args(ending).arg("[ {} != line-2 ]");
+            match input {
+                "arguments" => drop(command.arg(":::").args(lines())),
+                "file" => drop(command.args(["::::", &path])),
+                "stdin" => drop(command.stdin(File::open(&path).unwrap())),
+                _ => {
+                    let (reader, mut writer) = std::io::pipe().unwrap();
+                    writer.write_all(file.as_bytes()).unwrap();
+                    command.stdin(reader);
+                }
+            }
+            let ended = Running::of(&mut command).ended();
+            counts_the_rest(&sandbox, &ended);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_an_input_that_is_open_has_no_number() {
+    let file = format!("{}\n", lines().join("\n"));
+    for ending in ENDINGS {
+        let sandbox = Sandbox::new();
+        let (json, junit) = (sandbox.word("json"), sandbox.word("junit"));
+        let mut command = sandbox.command();
+        command.args(["map", "-j1", "--json", &json, "--junit", &junit]);
+        command.args(ending).arg("[ {} != line-2 ]");
+        let mut running = Running::of(command.stdin(Stdio::piped()));
+        let mut stdin = running.child().stdin.take().unwrap();
+        stdin.write_all(file.as_bytes()).unwrap();
+        let ended = running.ended();
+        drop(stdin);
+        ended
+            .code(1)
+            .says("1 failed, 1 succeeded, the rest of the input not read in")
+            .says_not("NOT STARTED");
+        assert!(!sandbox.read("junit").contains("<skipped"));
+        assert!(sandbox.events_of("json", "end")[0]["not_started"].is_null());
+    }
+    let sandbox = Sandbox::new();
+    let mut endless = sandbox.by_shell("yes | \"$1\" map -j1 false");
+    let ended = Running::of(&mut endless).ended();
+    ended
+        .code(1)
+        .says("1 failed, the rest of the input not read in");
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn a_run_can_halt_after_failures() {
     let ended = sandbox.verb("map", &args);
     ended
         .code(1)
-        .says("1 failed, 1 succeeded")
+        .says("1 failed, 1 not started, 1 succeeded")
         .says_not("CANCELLED");
     assert_eq!(printed(&ended), ["end"]);
 }
