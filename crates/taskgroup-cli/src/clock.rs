@@ -1,4 +1,4 @@
-//! Time that stands still while the run is suspended, for timeouts and deadlines.
+//! Time that stands still while the run is suspended, for timeouts, deadlines and all durations.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,23 +12,50 @@ pub(crate) struct Clock {
     suspended: Arc<Mutex<Duration>>,
 }
 
-impl Clock {
-    /// Resolves when `limit` has passed, apart from the time in which the run was suspended. Never
-    /// resolves if that moment is beyond the system's clock. Cancel safe, but starts anew.
-    pub(crate) async fn after(&self, limit: Duration) {
-        let (begin, before) = (Instant::now(), self.suspended());
+/// How long something takes, apart from the time in which the run is suspended.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopwatch {
+    clock: Clock,
+    begin: Instant,
+    /// How long the run had been suspended by then.
+    before: Duration,
+}
+
+impl Stopwatch {
+    pub(crate) fn elapsed(&self) -> Duration {
+        let suspended = self.clock.suspended().saturating_sub(self.before);
+        self.begin.elapsed().saturating_sub(suspended)
+    }
+
+    /// Resolves when this much has elapsed. Never resolves if that moment is beyond the system's
+    /// clock. Cancel safe.
+    pub(crate) async fn until(&self, limit: Duration) {
         loop {
-            let suspended = self.suspended().saturating_sub(before);
-            let end = begin
-                .checked_add(limit)
-                .and_then(|end| end.checked_add(suspended));
-            match end {
+            let left = limit.saturating_sub(self.elapsed());
+            match Instant::now().checked_add(left) {
                 None => std::future::pending().await,
-                Some(end) if Instant::now() >= end => return,
+                Some(_) if left.is_zero() => return,
                 // The run may be suspended meanwhile, so this looks again.
                 Some(end) => sleep_until(end).await,
             }
         }
+    }
+}
+
+impl Clock {
+    /// Begins to measure.
+    pub(crate) fn start(&self) -> Stopwatch {
+        Stopwatch {
+            clock: self.clone(),
+            begin: Instant::now(),
+            before: self.suspended(),
+        }
+    }
+
+    /// Resolves when `limit` has passed, apart from the time in which the run was suspended. Never
+    /// resolves if that moment is beyond the system's clock. Cancel safe, but starts anew.
+    pub(crate) async fn after(&self, limit: Duration) {
+        self.start().until(limit).await;
     }
 
     /// As [`after`](Self::after). Without a limit it never resolves.
@@ -63,6 +90,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_suspension_does_not_count() {
         let clock = Clock::default();
+        let watch = clock.start();
         let after = clock.after(Duration::from_secs(10));
         tokio::pin!(after);
         assert!(timeout(Duration::from_secs(9), &mut after).await.is_err());
@@ -72,6 +100,7 @@ mod tests {
         let begin = Instant::now();
         after.await;
         assert_eq!(begin.elapsed(), Duration::from_secs(1));
+        assert_eq!(watch.elapsed(), Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]

@@ -200,6 +200,7 @@ mod tests {
             earlier: Vec::new(),
             known: Duration::ZERO,
             began: None,
+            date: None,
             ended: Duration::ZERO,
             because: None,
             ignored: false,

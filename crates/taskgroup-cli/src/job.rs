@@ -12,9 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::flag::Flag;
 pub(crate) use crate::output::Sought;
 use crate::output::{
@@ -45,8 +45,8 @@ pub(crate) struct Surroundings {
     /// Skip the grace.
     pub(crate) hurry: Flag,
     pub(crate) clock: Clock,
-    /// When the run began.
-    pub(crate) begin: Instant,
+    /// How long the run has taken.
+    pub(crate) begin: Stopwatch,
     pub(crate) typed: Typed,
     /// Variables for all commands.
     pub(crate) told: Vec<(&'static str, String)>,
@@ -92,10 +92,10 @@ impl With {
 pub(crate) struct Job {
     process: Contained,
     output: Output,
-    /// When this process learned that it had begun.
-    started: Instant,
-    /// When it began.
-    began: Instant,
+    /// From the start of the run until this process learned that it had begun.
+    started: Duration,
+    /// From the start of the run until it began.
+    began: Duration,
     timeout: Option<Duration>,
     grace: Duration,
     ending: Option<(Ending, Duration)>,
@@ -186,7 +186,7 @@ impl Job {
             around.order.show(place, outlet.clone(), heading).await;
         }
         let partials = around.partials.as_ref().filter(|_| !with.hidden);
-        let started = Instant::now();
+        let started = around.begin.elapsed();
         Ok(Job {
             process,
             output: Output::new(
@@ -216,19 +216,23 @@ impl Job {
     /// The command began before this process learned of it, and not later than its end allows. So
     /// what it causes by its end is never shown before that end.
     fn end(&mut self, ending: Ending, ran: Duration) {
-        let latest = Instant::now().checked_sub(ran);
+        let latest = self.around.begin.elapsed().checked_sub(ran);
         self.began = self.started.min(latest.unwrap_or(self.started));
         self.ending = Some((ending, ran));
     }
 
     /// How long it ran, or has run so far.
     fn ran(&self) -> Duration {
-        self.process.ran().unwrap_or_else(|| self.started.elapsed())
+        self.process.ran().unwrap_or_else(|| self.since_start())
+    }
+
+    fn since_start(&self) -> Duration {
+        self.around.begin.elapsed().saturating_sub(self.started)
     }
 
     /// Nothing more is waited for: [`Job::finish`] stops what is left.
     pub(crate) fn end_with(&mut self, ending: Ending) {
-        self.end(ending, self.started.elapsed());
+        self.end(ending, self.since_start());
     }
 
     /// The success of a command that was not to end.
@@ -272,17 +276,16 @@ impl Job {
                 self.end(Ending::Exited(status), self.ran());
             }
         }
+        let asked = self.since_start();
         let Job {
             mut process,
             mut output,
-            started,
             began,
             grace,
             ending,
             around,
             ..
         } = self;
-        let asked = started.elapsed();
         let (left_in_background, stopped) = output
             .meanwhile(async {
                 let ended_by_itself = matches!(
@@ -299,7 +302,7 @@ impl Job {
             Some(status) => (Ending::Exited(status), process.ran().unwrap_or(asked)),
             None => (Ending::Cancelled(process.leader_status()), asked),
         });
-        let gone = began.elapsed();
+        let gone = around.begin.elapsed().saturating_sub(began);
         let outlet = output.outlet.clone();
         let (mut out, mut err) = output.rest().await;
         let succeeded = ending.is_success();
@@ -308,7 +311,7 @@ impl Job {
         let copy_error = out.copy_error.or(err.copy_error);
         let record = Record {
             ending,
-            began: Some(began.saturating_duration_since(around.begin)),
+            began: Some(began),
             ran,
             gone,
             stopped,

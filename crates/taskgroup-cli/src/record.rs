@@ -1,4 +1,6 @@
 //! What happened: one [`Entry`] for each task, one [`Summary`] for the run.
+//!
+//! No duration here has the time in which the run was suspended.
 
 use std::fmt;
 use std::io;
@@ -37,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) known: Duration,
     /// From the start of the run to the first attempt; none if it was not started.
     pub(crate) began: Option<Duration>,
+    /// When that was.
+    pub(crate) date: Option<SystemTime>,
     /// From the start of the run until everything had ended, including cleanup.
     pub(crate) ended: Duration,
     /// Why it was cancelled or not started.

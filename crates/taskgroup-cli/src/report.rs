@@ -508,6 +508,7 @@ mod tests {
             earlier: Vec::new(),
             known: Duration::ZERO,
             began: None,
+            date: None,
             ended: Duration::ZERO,
             because,
             ignored: false,

@@ -190,7 +190,7 @@ impl Run {
             partials,
             hurry: stops.hurry.clone(),
             clock: stops.clock.clone(),
-            begin: tokio::time::Instant::now(),
+            begin: stops.clock.start(),
         };
         let deadline = plan.groups[ROOT].deadline;
         let labels = Labels::fitting(plan.labels(), options.colour, options.prefix);

@@ -115,7 +115,7 @@ impl Ledger {
     pub(super) fn ended(&self, entry: Entry, work: &Work, headed: bool, forgiven: bool) {
         let mut state = self.lock();
         state.files.journal.ended(&entry, work);
-        state.files.joblog.ended(&entry, self.date);
+        state.files.joblog.ended(&entry);
         state.counts.add(&entry.record.ending);
         state.counts.flaky += u64::from(entry.is_flaky());
         state.counts.forgiven += u64::from(forgiven);

@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use taskgroup::{BoxError, ErrorGroup, TaskGroup};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 
 use crate::flag::Flag;
 use crate::input::Input;
@@ -53,7 +52,6 @@ type Slot = OwnedSemaphorePermit;
 /// State that the children share.
 pub(crate) struct Engine {
     plan: Plan,
-    begin: Instant,
     labels: Labels,
     around: Surroundings,
     ledger: Arc<Ledger>,
@@ -128,7 +126,6 @@ impl Engine {
             halted: Flag::new(),
             next_id: AtomicUsize::new(plan.tasks.len()),
             serve: plan.serve(),
-            begin: around.begin,
             plan,
             labels,
             around,
@@ -166,7 +163,7 @@ impl Engine {
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        self.begin.elapsed()
+        self.around.begin.elapsed()
     }
 
     fn cancel_group(&self, id: usize, cause: Cause) {

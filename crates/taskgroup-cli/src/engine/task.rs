@@ -2,11 +2,11 @@
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use taskgroup::{BoxError, Retry, bracket, checkpoint, is_cancelled};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::group::Failed;
 use super::numbers::Number;
@@ -52,6 +52,8 @@ pub(super) struct Latest {
     /// What the command sees as its slot.
     number: Option<Number>,
     began: Option<Duration>,
+    /// When that was.
+    date: Option<SystemTime>,
     because: Option<Cause>,
 }
 
@@ -232,13 +234,13 @@ impl Turn {
         };
         let mut pause = endless();
         for number in 1.. {
-            let began = Instant::now();
+            let began = engine.elapsed();
             let ended = self.attempt(number).await;
             if !self.goes_on(number, Verdict::of_success(ended.is_ok())) {
                 return ended;
             }
             // What ran well for a time begins anew.
-            if began.elapsed() > LONGEST_PAUSE {
+            if engine.elapsed().saturating_sub(began) > LONGEST_PAUSE {
                 pause = endless();
             }
             let pause = pause.next().unwrap_or(LONGEST_PAUSE);
@@ -310,6 +312,7 @@ impl Turn {
         engine.ledger.started(&self.0.task, number, began);
         self.latest(|latest| {
             latest.began.get_or_insert(began);
+            latest.date.get_or_insert_with(SystemTime::now);
             let before = latest.record.take();
             latest
                 .earlier
@@ -458,14 +461,14 @@ impl Turn {
 
     /// Watches a command that must not take much longer than others.
     async fn watch_against_others(&self, job: &mut Job, percent: u32) -> Verdict {
-        let (typical, began) = (&self.engine().typical, Instant::now());
+        let (typical, watch) = (&self.engine().typical, self.engine().around.clock.start());
         let verdict = tokio::select! {
             biased;
             verdict = job.watch() => Some(verdict),
-            () = typical.overdue(began, percent) => None,
+            () = typical.overdue(&watch, percent) => None,
         };
         match verdict {
-            Some(Verdict::Succeeded) => typical.add(began.elapsed()),
+            Some(Verdict::Succeeded) => typical.add(watch.elapsed()),
             Some(Verdict::Failed) => {}
             None => job.end_with(Ending::TimedOut),
         }
@@ -519,6 +522,7 @@ impl Drop for Inner {
             earlier: latest.earlier,
             known: self.known,
             began: first.or(latest.began),
+            date: latest.date,
             ended: engine.elapsed(),
             because,
             ignored: failed && engine.is_ignored(spec.group, on_failure),
@@ -549,7 +553,7 @@ impl Engine {
     ) -> Verdict {
         let mut verdict = Verdict::Succeeded;
         for (index, work) in steps.iter().enumerate() {
-            let began = self.elapsed();
+            let (began, date) = (self.elapsed(), SystemTime::now());
             let name = cleanup_name(of, index);
             let with = With {
                 timeout: Some(work.cleanup_timeout),
@@ -588,6 +592,7 @@ impl Engine {
                 earlier: Vec::new(),
                 known: began,
                 began: Some(began),
+                date: Some(date),
                 ended: self.elapsed(),
                 // Nothing but a signal stops it.
                 because: self

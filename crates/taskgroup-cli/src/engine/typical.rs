@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+
+use crate::clock::Stopwatch;
 
 /// Fewer say nothing about the others.
 const FEWEST: usize = 3;
@@ -41,13 +42,13 @@ impl Typical {
         }
     }
 
-    /// Resolves when what began then takes longer than this share of the median. Cancel safe.
-    pub(super) async fn overdue(&self, began: Instant, percent: u32) {
+    /// Resolves when what is measured takes longer than this share of the median. Cancel safe.
+    pub(super) async fn overdue(&self, watch: &Stopwatch, percent: u32) {
         let mut median = self.median.subscribe();
         loop {
             let now = *median.borrow_and_update();
-            let limit = now.map(|median| began + median * percent / 100);
-            let overdue = async { sleep_until(limit.unwrap_or(began)).await };
+            let limit = now.map(|median| median * percent / 100);
+            let overdue = watch.until(limit.unwrap_or_default());
             tokio::select! {
                 // A longer median may have come at the same moment.
                 biased;
@@ -67,10 +68,10 @@ mod tests {
     async fn what_takes_longer_than_usual_is_overdue() {
         let seconds = Duration::from_secs;
         let typical = Typical::default();
-        let began = Instant::now();
+        let watch = crate::clock::Clock::default().start();
         let waits = async {
-            typical.overdue(began, 200).await;
-            began.elapsed()
+            typical.overdue(&watch, 200).await;
+            watch.elapsed()
         };
         let others = async {
             for took in [9, 1, 5] {

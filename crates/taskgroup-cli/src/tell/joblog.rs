@@ -1,7 +1,7 @@
 //! Writes a line for each command that has ended, with the columns of GNU parallel's `--joblog`.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use super::files::{Finishing, Target};
 use crate::output::one_line;
@@ -18,11 +18,11 @@ impl JobLog {
         log
     }
 
-    pub(crate) fn ended(&mut self, entry: &Entry, date: SystemTime) {
-        let (Some(began), None) = (entry.began, &entry.cleans_up) else {
+    pub(crate) fn ended(&mut self, entry: &Entry) {
+        let (Some(date), None) = (entry.date, &entry.cleans_up) else {
             return;
         };
-        let started = (date + began).duration_since(UNIX_EPOCH);
+        let started = date.duration_since(UNIX_EPOCH);
         let status = entry.record.ending.status();
         // GNU parallel has -1 for a command that could not be run or was killed by its timeout.
         let code = match &entry.record.ending {

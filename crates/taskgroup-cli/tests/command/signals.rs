@@ -201,7 +201,9 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
         env!("CARGO_BIN_EXE_taskgroup")
     );
     let mut command = sandbox.command();
-    command.args(["run", "--timeout=5s", "--deadline=5s", &inner]);
+    let (json, joblog) = (sandbox.word("json"), sandbox.word("joblog"));
+    command.args(["run", "--json", &json, "--joblog", &joblog]);
+    command.args(["--timeout=5s", "--deadline=5s", &inner]);
     // Otherwise there may be no process that could continue it.
     let mut running = Running::of(command.process_group(0));
     sandbox.hear("ready");
@@ -210,6 +212,19 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     running.signal(Signal::TSTP);
     wait_for("the runner is not suspended", move || state(runner) == 'T');
     wait_for("the command is not suspended", move || state(inner) == 'T');
+    // One that has the rest of its timeout after that.
+    let late = Sandbox::new();
+    late.fifo("ready");
+    let mut command = late.command();
+    let text = "echo x > \"$DIR/ready\"; exec sleep 100";
+    command.args(["run", "--json", &late.word("json"), "--timeout=1s", text]);
+    let mut times_out = Running::of(command.process_group(0));
+    late.hear("ready");
+    let runner = i32::try_from(times_out.child().id()).unwrap();
+    times_out.signal(Signal::TSTP);
+    wait_for("the other runner is not suspended", move || {
+        matches!(state(runner), 'T' | 'Z')
+    });
     // Longer than the timeout. Nothing else shows that its clock stands still.
     std::thread::sleep(std::time::Duration::from_secs(6));
     running.signal(Signal::CONT);
@@ -217,6 +232,20 @@ fn a_suspended_run_suspends_its_commands_and_its_clocks() {
     let ended = running.ended();
     ended.code(0);
     assert!(ended.out().ends_with("go\n"), "{}", ended.out());
+    // No duration has the time of the suspension.
+    times_out.signal(Signal::CONT);
+    times_out.ended().code(124).says("TIMED OUT");
+    for sandbox in [&sandbox, &late] {
+        let seconds = |event: &str, key: &str| {
+            let events = sandbox.events_of("json", event);
+            events[0][key].as_f64().unwrap()
+        };
+        assert!(seconds("ended", "ran") < 5.0);
+        assert!(seconds("end", "at") < 5.0);
+    }
+    let joblog = sandbox.read("joblog");
+    let runtime = joblog.lines().nth(1).unwrap().split('\t').nth(3).unwrap();
+    assert!(runtime.trim().parse::<f64>().unwrap() < 5.0, "{joblog}");
 }
 
 /// A script may do that, or a guard whose command acts late.
