@@ -88,8 +88,8 @@ pub(crate) enum Ending {
     Served(Option<ExitStatus>),
     /// A service that ended with success, though it was needed.
     EndedEarly(ExitStatus),
-    /// A service that was not ready in time.
-    NotReady,
+    /// A service that was not ready in time. Has the check and its last result.
+    NotReady(String),
     /// The command was stopped. Has the status of its leader.
     Cancelled(Option<ExitStatus>),
     /// Its outcome is unknown.
@@ -235,14 +235,14 @@ impl Ending {
             | Ending::TimedOut
             | Ending::WantsTerminal(_)
             | Ending::EndedEarly(_)
-            | Ending::NotReady
+            | Ending::NotReady(_)
             | Ending::Lost(_) => true,
             Ending::Exited(status) => !status.success(),
         }
     }
 
     pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Ending::TimedOut | Ending::NotReady)
+        matches!(self, Ending::TimedOut | Ending::NotReady(_))
     }
 
     pub(crate) fn is_success(&self) -> bool {

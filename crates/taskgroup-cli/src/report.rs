@@ -143,7 +143,7 @@ pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Caus
         | Ending::TimedOut
         | Ending::WantsTerminal(_)
         | Ending::EndedEarly(_)
-        | Ending::NotReady => {
+        | Ending::NotReady(_) => {
             format!("{}{attempt}", ended(record))
         }
     }
@@ -168,7 +168,9 @@ pub(crate) fn ended(record: &Record) -> String {
         Ending::EndedEarly(_) => {
             format!("a service ended by itself, after {ran}, while it was needed")
         }
-        Ending::NotReady => format!("not ready after {ran}, {how}"),
+        Ending::NotReady(check) => {
+            format!("not ready after {ran}: {check}; ready-timeout gives it more time; {how}")
+        }
         Ending::NotStarted | Ending::DoneBefore | Ending::Served(_) | Ending::Cancelled(_) => {
             format!("after {ran}")
         }
@@ -302,7 +304,7 @@ impl Report<'_> {
             Ending::NotStarted | Ending::DoneBefore => return,
             ending if ending.is_success() => (GOOD, "OK"),
             _ if entry.ignored => (STOPPED, "FAILED (ignored)"),
-            Ending::TimedOut | Ending::NotReady => (BAD, "TIMED OUT"),
+            Ending::TimedOut | Ending::NotReady(_) => (BAD, "TIMED OUT"),
             Ending::Cancelled(_) => (STOPPED, "CANCELLED"),
             _ => (BAD, "FAILED"),
         };

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::iter;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use taskgroup::{BoxError, CancelScope, TaskGroup, bracket};
@@ -13,11 +14,13 @@ use tokio::time::{sleep, timeout};
 use super::Engine;
 use super::group::Failed;
 use super::task::Turn;
+use crate::duration::Human;
 use crate::flag::Flag;
 use crate::job::{Job, Sought, Surroundings, With};
 use crate::output::Show;
 use crate::plan::{Node, Plan, Ready, Service, Url, Work};
-use crate::record::Ending;
+use crate::record::{Ending, Record};
+use crate::report;
 use crate::verdict::Verdict;
 
 /// The pauses between two looks at a service that is not ready grow from the first to the second.
@@ -80,11 +83,12 @@ impl Turn {
     ) -> Verdict {
         let (engine, node) = (self.engine(), Node::Task(self.id()));
         let waits_for_ready = !engine.nodes.is_settled(node);
+        let looked = Looked::default();
         let is_ready = async {
             if waits_for_ready {
                 tokio::select! {
                     biased;
-                    () = engine.ready(&service.ready, line_seen) => true,
+                    () = engine.ready(&service.ready, line_seen, &looked) => true,
                     () = engine.around.clock.after(service.ready_timeout) => false,
                 }
             } else {
@@ -109,7 +113,8 @@ impl Turn {
         };
         match verdict {
             None => {
-                job.end_with(Ending::NotReady);
+                let check = format!("{} {}", service.ready, looked.result());
+                job.end_with(Ending::NotReady(check));
                 Verdict::Failed
             }
             Some(Verdict::Succeeded) if !self.goes_on(number, Verdict::Succeeded) => {
@@ -122,6 +127,41 @@ impl Turn {
     }
 }
 
+/// What came of the last look at a service that was not ready. Clones share one text.
+#[derive(Clone, Default)]
+struct Looked(Arc<Mutex<Option<String>>>);
+
+impl Looked {
+    fn set(&self, result: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    fn result(&self) -> String {
+        let result = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        result
+            .clone()
+            .unwrap_or_else(|| "gave no result".to_owned())
+    }
+}
+
+/// Adds to the check of a service that was not ready what it wrote last.
+pub(super) fn with_last_line(record: &mut Record, service: &Service) {
+    let (Ready::Line(_), Ending::NotReady(check)) = (&service.ready, &mut record.ending) else {
+        return;
+    };
+    let streams = [("output", &record.stdout), ("error", &record.stderr)];
+    let lines = streams.into_iter().filter_map(|(stream, tail)| {
+        let last = tail.last(1).1.pop()?;
+        Some(format!("its standard {stream} ends with {last:?}"))
+    });
+    let lines: Vec<String> = lines.collect();
+    let wrote = match lines.is_empty() {
+        true => "it wrote nothing".to_owned(),
+        false => lines.join(", "),
+    };
+    *check = format!("{check}: {wrote}");
+}
+
 /// Fails if something else answers already. The service would be ready before it has begun, and
 /// often it could not have the port.
 pub(super) async fn is_free(service: &Service) -> io::Result<()> {
@@ -129,9 +169,9 @@ pub(super) async fn is_free(service: &Service) -> io::Result<()> {
         Ready::Started | Ready::Command(_) | Ready::Line(_) => return Ok(()),
         Ready::Port(address) => {
             let look = TcpStream::connect(&**address);
-            (address, answers(EARLY_LOOK, look).await)
+            (address, answers(EARLY_LOOK, look).await.is_ok())
         }
-        Ready::Http(url) => (&url.host, answers(EARLY_LOOK, get(url)).await),
+        Ready::Http(url) => (&url.host, answers(EARLY_LOOK, get(url)).await.is_ok()),
     };
     if !is_taken {
         return Ok(());
@@ -145,21 +185,27 @@ pub(super) async fn is_free(service: &Service) -> io::Result<()> {
 
 impl Engine {
     /// Resolves when the service is ready. Cancel safe: a look that was begun leaves no process.
-    async fn ready(&self, ready: &Ready, line_seen: &Flag) {
+    async fn ready(&self, ready: &Ready, line_seen: &Flag, looked: &Looked) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let is_ready = match ready {
-                Ready::Started => true,
+            let result = match ready {
+                Ready::Started => return,
                 Ready::Line(_) => {
-                    line_seen.wait().await;
-                    true
+                    looked.set("did not come".to_owned());
+                    return line_seen.wait().await;
                 }
-                Ready::Command(work) => self.succeeds(work).await,
-                Ready::Port(address) => answers(LOOK, TcpStream::connect(&**address)).await,
-                Ready::Http(url) => answers(LOOK, get(url)).await,
+                // It notes its result itself, when nothing is left of it.
+                Ready::Command(work) => match self.succeeds(work, looked).await {
+                    true => return,
+                    false => None,
+                },
+                Ready::Port(address) => answers(LOOK, TcpStream::connect(&**address)).await.err(),
+                Ready::Http(url) => answers(LOOK, get(url)).await.err(),
             };
-            if is_ready {
-                return;
+            match (ready, result) {
+                (Ready::Port(_) | Ready::Http(_), None) => return,
+                (_, Some(error)) => looked.set(format!("failed: {error}")),
+                (_, None) => {}
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -167,7 +213,7 @@ impl Engine {
     }
 
     /// Runs a command that looks whether a service is ready. Nothing of its output is shown.
-    async fn succeeds(&self, work: &Work) -> bool {
+    async fn succeeds(&self, work: &Work, looked: &Looked) -> bool {
         let around = Surroundings {
             show: Show::Quiet,
             ..self.around.clone()
@@ -179,7 +225,8 @@ impl Engine {
             };
             Ok::<_, BoxError>(Job::start(work, with, around, || false).await)
         };
-        let looked = bracket(
+        let looked = looked.clone();
+        let succeeded = bracket(
             start,
             async |job| {
                 let verdict = match job {
@@ -189,12 +236,20 @@ impl Engine {
                 Ok(verdict == Verdict::Succeeded)
             },
             |job| async move {
-                if let Ok(job) = job {
-                    job.finish().await;
+                let record = match job {
+                    Ok(job) => job.finish().await.0,
+                    Err(error) => Record::without_process(Ending::CouldNotStart(error)),
+                };
+                // A look that was cut off has no result.
+                if record.is_failure() {
+                    let last = [&record.stdout, &record.stderr].map(|tail| tail.last(1).1);
+                    let last = last.concat().pop().map(|line| format!(", {line:?}"));
+                    let last = last.unwrap_or_default();
+                    looked.set(format!("failed: {}{last}", report::ended(&record)));
                 }
             },
         );
-        looked.await.unwrap_or(false)
+        succeeded.await.unwrap_or(false)
     }
 
     /// Resolves when a service that is needed by these may end. A service that nothing needs runs
@@ -242,9 +297,15 @@ impl Engine {
     }
 }
 
-/// Whether `look` succeeds within that time.
-async fn answers<T>(limit: Duration, look: impl Future<Output = io::Result<T>>) -> bool {
-    matches!(timeout(limit, look).await, Ok(Ok(_)))
+/// Looks for at most that time.
+async fn answers<T>(limit: Duration, look: impl Future<Output = io::Result<T>>) -> io::Result<()> {
+    match timeout(limit, look).await {
+        Ok(answer) => answer.map(drop),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {}", Human(limit)),
+        )),
+    }
 }
 
 /// An HTTP request that is answered by success or by a redirection.
@@ -263,7 +324,10 @@ async fn get(url: &Url) -> io::Result<()> {
     let _ = timeout(REST, copy(&mut rest, &mut nowhere)).await;
     match (&answer[..7], answer[9]) {
         (b"HTTP/1.", b'2' | b'3') => Ok(()),
-        _ => Err(io::ErrorKind::InvalidData.into()),
+        _ => Err(io::Error::other(match &answer[..5] {
+            b"HTTP/" => format!("the answer is {:?}", String::from_utf8_lossy(&answer)),
+            _ => "the answer is not HTTP".to_owned(),
+        })),
     }
 }
 

@@ -396,6 +396,9 @@ impl Turn {
                 };
                 record.began.get_or_insert(began);
                 record.trouble = lost.or(record.trouble);
+                if let Some(service) = &turn.spec().service {
+                    service::with_last_line(&mut record, service);
+                }
                 if let Ending::Cancelled(status) = record.ending {
                     // If nothing has cancelled it, nothing needs it any longer.
                     let (engine, spec) = (turn.engine(), turn.spec());

@@ -1,5 +1,6 @@
 //! Services: commands that run until nothing needs them any longer.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -53,6 +54,19 @@ pub(crate) enum RestartOn {
     Failure,
     /// Run it again whenever it has ended
     Always,
+}
+
+/// The check, as a report names it.
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ready::Started => f.write_str("its start"),
+            Ready::Command(work) => write!(f, "the command `{}`", work.command.shown()),
+            Ready::Port(address) => write!(f, "the port {address}"),
+            Ready::Http(url) => write!(f, "http://{}{}", url.host, url.path),
+            Ready::Line(text) => write!(f, "a line with {text:?}"),
+        }
+    }
 }
 
 impl Service {

@@ -39,7 +39,7 @@ fn result(ending: &Ending) -> &'static str {
         Ending::TimedOut => "timed-out",
         Ending::Served(_) => "succeeded",
         Ending::EndedEarly(_) => "ended-early",
-        Ending::NotReady => "not-ready",
+        Ending::NotReady(_) => "not-ready",
         Ending::Cancelled(_) => "cancelled",
         Ending::Lost(_) => "lost",
     }

@@ -109,6 +109,73 @@ fn a_port_is_ready_when_it_accepts() {
         .says("NOT STARTED e2e: because db timed out");
 }
 
+/// The check, and what came of it last.
+#[test]
+fn a_service_that_is_not_ready_in_time_names_its_check() {
+    let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+    let _context = runtime.enter();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = socket.local_addr().unwrap();
+    // Answers only once the service runs. Before that the service would not be started.
+    let busy = TcpSocket::new_v4().unwrap();
+    busy.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = busy.local_addr().unwrap();
+    let file = |run: &str, ready: &str| {
+        format!(
+            "[tasks.db]\nrun = '{run}; exec sleep 100'\nservice = true\nready-timeout = '3s'\n\
+             ready = {{ {ready} }}\n[tasks.e2e]\nrun = 'true'\nafter = ['db']\n"
+        )
+    };
+    let sandbox = Sandbox::new();
+    sandbox.fifo("up");
+    let up = "echo x > \"$DIR/up\"";
+    let url = format!("http://{address}/health");
+    let over_http = start(&sandbox, &file(up, &format!("http = \"{url}\"")));
+    sandbox.hear("up");
+    let listener = busy.listen(8).unwrap().into_std().unwrap();
+    listener.set_nonblocking(false).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n");
+        }
+    });
+    let cases = [
+        (
+            file(":", &format!("port = \"{silent}\"")),
+            format!("the port {silent} failed: Connection refused"),
+        ),
+        (
+            file(":", "command = \"echo starting; exit 2\""),
+            "the command `echo starting; exit 2` failed: exit code 2, after ".to_owned(),
+        ),
+        (
+            file("echo one; echo two", "line = \"up\""),
+            "a line with \"up\" did not come: its standard output ends with \"two\"".to_owned(),
+        ),
+        (
+            file(":", "line = \"up\""),
+            "a line with \"up\" did not come: it wrote nothing".to_owned(),
+        ),
+    ];
+    let running = cases.map(|(text, says)| {
+        let sandbox = Sandbox::new();
+        (start(&sandbox, &text), sandbox, says)
+    });
+    for (running, _sandbox, says) in running {
+        running
+            .ended()
+            .code(124)
+            .says("TIMED OUT db: not ready after ")
+            .says(&says)
+            .says("; ready-timeout gives it more time; stopped by SIGTERM");
+    }
+    let says = format!("{url} failed: the answer is \"HTTP/1.1 503\"; ready-timeout gives");
+    over_http.ended().code(124).says(&says);
+}
+
 /// What comes after the service would have used the other program.
 #[test]
 fn a_port_that_another_program_has_is_told_before_the_start() {
