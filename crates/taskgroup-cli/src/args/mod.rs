@@ -392,7 +392,7 @@ pub(crate) struct Failure {
     keep_going: bool,
 
     /// Stop after this many failures, successes or ends, or a share of them: `now` stops the
-    /// others, `soon` starts no more; like soon,fail=3 or now,fail=10%
+    /// others, `soon` starts no more, no retries either; like soon,fail=3 or now,fail=10%
     #[arg(long, value_name = "WHEN", conflicts_with_all = ["on_failure", "keep_going"])]
     #[arg(help_heading = FAILURES)]
     pub(crate) halt: Option<Halt>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use taskgroup::{BoxError, Retry, bracket, checkpoint, is_cancelled};
+use taskgroup::{BoxError, bracket, checkpoint, is_cancelled};
 use tokio::time::sleep;
 
 use super::group::Failed;
@@ -204,22 +204,45 @@ impl Turn {
 
     pub(super) async fn attempts(&self) -> Result<(), BoxError> {
         let spec = self.spec();
-        if let Some(restart) = spec.restart {
-            Box::pin(self.restarts(restart)).await?;
-            self.engine().succeeded_in(spec.group, &spec.name);
-            return Ok(());
+        match spec.restart {
+            Some(restart) => Box::pin(self.restarts(restart)).await?,
+            None => self.retries().await?,
         }
-        let attempts = Retry::new(pauses(spec.retry));
-        // Nothing is borrowed here. Otherwise the compiler could not prove that this can move
-        // between threads.
-        let turn = self.clone();
-        let attempt = move |number| {
-            let turn = turn.clone();
-            Box::pin(async move { turn.attempt(number).await })
-        };
-        attempts.run(attempt).await.map_err(|_| Failed)?;
         self.engine().succeeded_in(spec.group, &spec.name);
         Ok(())
+    }
+
+    /// Attempts up to a success, or as many as the plan allows. An attempt is a start, and a run
+    /// that has halted starts nothing more.
+    async fn retries(&self) -> Result<(), BoxError> {
+        let mut pauses = pauses(self.spec().retry).build();
+        for number in 1.. {
+            let ended = Box::pin(self.attempt(number)).await;
+            let is_last = ended.is_ok() || self.latest(|latest| latest.gave_up);
+            let Some(pause) = pauses.next().filter(|_| !is_last) else {
+                return ended;
+            };
+            if !self.pauses(pause).await {
+                return ended;
+            }
+        }
+        Err(Failed.into())
+    }
+
+    /// Waits before another attempt. False if there is none after all, because the run has halted.
+    async fn pauses(&self, pause: Duration) -> bool {
+        if self.engine().unless_halted(sleep(pause)).await.is_some() {
+            return true;
+        }
+        let (failed, timed_out) = self.latest(|latest| {
+            let record = latest.record.as_ref();
+            let failed = record.is_some_and(Record::is_failure);
+            (failed, record.is_some_and(Record::timed_out))
+        });
+        if failed {
+            self.give_up(timed_out);
+        }
+        false
     }
 
     /// Attempts that begin again, as long as the plan says so.
@@ -248,12 +271,7 @@ impl Turn {
             if spec.service.is_some() {
                 // What needs it may still run.
                 sleep(pause).await;
-            } else if engine.unless_halted(sleep(pause)).await.is_none() {
-                if ended.is_err() {
-                    let timed_out =
-                        self.latest(|latest| latest.record.as_ref().is_some_and(Record::timed_out));
-                    self.give_up(timed_out);
-                }
+            } else if !self.pauses(pause).await {
                 return ended;
             }
         }
@@ -287,6 +305,7 @@ impl Turn {
             // Otherwise a run that has halted might never end.
             Some(_) if spec.service.is_none() && self.engine().halted.is_set() => false,
             Some(restart) => restart.again(number, ended),
+            None if self.engine().halted.is_set() => false,
             None => ended.is_failure() && number <= spec.retry.times,
         }
     }

@@ -360,6 +360,40 @@ fn a_command_is_not_restarted_after_the_halt() {
     ended.code(1).says("FAILED bad: exit code 5");
 }
 
+/// A retry is a start: it is cut off in its pause, and there is none after an attempt that goes on.
+#[test]
+fn a_command_is_not_retried_after_the_halt() {
+    let sandbox = Sandbox::new();
+    sandbox.fifo("tried");
+    let ended = sandbox.run(&[
+        "--retries=3",
+        "--backoff=1h",
+        "--halt=soon,success=1",
+        "--names=bad,good",
+        "echo x > \"$DIR/tried\"; exit 5",
+        "cat \"$DIR/tried\"",
+    ]);
+    ended
+        .code(1)
+        .says("1 failed, 1 succeeded")
+        .says("FAILED bad: exit code 5");
+    let sandbox = Sandbox::new();
+    let json = sandbox.word("json");
+    let ended = sandbox.run(&[
+        "--json",
+        &json,
+        "--retries=3",
+        "--backoff=1ms",
+        "--halt=soon,success=1",
+        "--names=bad,good",
+        "until grep -q '\"result\":\"succeeded\"' \"$DIR/json\"; do sleep 0.01; done; exit 5",
+        "true",
+    ]);
+    ended.code(1).says("FAILED bad: exit code 5, after");
+    let starts = sandbox.events_of("json", "started");
+    assert_eq!(starts.len(), 2, "{starts:?}");
+}
+
 #[test]
 fn a_race_that_halts_without_a_winner_has_failed() {
     let halted = |file: &str, halt: &str| {
