@@ -204,6 +204,7 @@ mod tests {
             ended: Duration::ZERO,
             because: None,
             ignored: false,
+            outrun: None,
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) because: Option<Cause>,
     /// It failed, but the failure does not count.
     pub(crate) ignored: bool,
+    /// It failed in a race that was won all the same, and this is how.
+    pub(crate) outrun: Option<Cause>,
 }
 
 /// One attempt.
@@ -191,6 +193,15 @@ impl Summary {
 }
 
 impl Entry {
+    /// Why a failure of it does not count, if it does not.
+    pub(crate) fn forgiven(&self) -> Option<String> {
+        match &self.outrun {
+            _ if self.ignored => Some("ignored".to_owned()),
+            Some(won) => Some(format!("does not count, {won}")),
+            None => None,
+        }
+    }
+
     pub(crate) fn is_not_started(&self) -> bool {
         matches!(self.record.ending, Ending::NotStarted)
     }

@@ -514,6 +514,7 @@ mod tests {
             ended: Duration::ZERO,
             because,
             ignored: false,
+            outrun: None,
         }
     }
 

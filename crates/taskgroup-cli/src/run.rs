@@ -235,6 +235,9 @@ impl Run {
             slowest,
             files,
         } = ledger.close();
+        for entry in &mut entries {
+            entry.outrun = engine.outrun(entry);
+        }
         let date = ledger.date();
         let input_error = reading.and_then(|reading| reading.error());
         let open_end = open_end && input_error.is_none();

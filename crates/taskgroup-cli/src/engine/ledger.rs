@@ -120,7 +120,8 @@ impl Ledger {
         state.counts.flaky += u64::from(entry.is_flaky());
         state.counts.forgiven += u64::from(forgiven);
         state.slowest.add(&entry);
-        self.progress.ended(&entry, &state.counts, headed);
+        let told = (headed, forgiven);
+        self.progress.ended(&entry, &state.counts, told);
         self.keep(&mut state, entry);
     }
 

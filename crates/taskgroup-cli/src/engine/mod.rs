@@ -31,7 +31,7 @@ use crate::input::Input;
 use crate::job::Surroundings;
 use crate::output::Labels;
 use crate::plan::{Node, OnFailure, Plan, ROOT, Room, Task, TaskSpec, WhenOneEnds};
-use crate::record::Cause;
+use crate::record::{Cause, Entry};
 use crate::results::Results;
 
 pub(crate) use ledger::{Closed, Ledger, Memory, Records};
@@ -336,6 +336,19 @@ impl Engine {
         if !parent.is_some_and(|parent| self.forgives(parent, on_failure(parent), losers)) {
             self.ledger.count_after_all(losers);
         }
+    }
+
+    /// After the run: how the race was won in which this task has failed, if there was one.
+    pub(crate) fn outrun(&self, entry: &Entry) -> Option<Cause> {
+        if !entry.record.is_failure() || entry.cleans_up.is_some() {
+            return None;
+        }
+        let task = self.plan.tasks.get(entry.id)?;
+        let races = self.from(task.group).filter(|&group| self.is_race(group));
+        let won = races.filter_map(|race| self.groups[race].cause.get());
+        won.into_iter()
+            .find(|cause| matches!(cause, Cause::Won { .. }))
+            .cloned()
     }
 
     /// A task has ended, and is counted.

@@ -548,6 +548,7 @@ impl Drop for Inner {
             ended: engine.elapsed(),
             because,
             ignored: failed && engine.is_ignored(spec.group, on_failure),
+            outrun: None,
         };
         if latest.left_over {
             return engine.ledger.left_over(entry, &spec.work);
@@ -621,6 +622,7 @@ impl Engine {
                     .cause()
                     .filter(|cause| matches!(cause, Cause::Signal(_))),
                 ignored,
+                outrun: None,
             };
             self.ledger.cleaned_up(entry, work, forgiven);
         }

@@ -47,17 +47,18 @@ fn build(summary: &Summary) -> Report {
 
 fn case(entry: &Entry, name: &str) -> TestCase {
     let record = &entry.record;
+    let forgiven = entry.forgiven();
     let mut status = match &record.ending {
         ending if ending.is_success() => TestCaseStatus::success(),
         // What reads the file would call the run a failure. A skipped case is shown, with its text.
-        _ if entry.ignored => TestCaseStatus::skipped(),
+        _ if forgiven.is_some() => TestCaseStatus::skipped(),
         ending if ending.is_failure() => TestCaseStatus::non_success(kind(ending)),
         _ => TestCaseStatus::skipped(),
     };
     if !record.ending.is_success() {
         status.set_type(result(&record.ending));
-        let ignored = if entry.ignored { " (ignored)" } else { "" };
-        status.set_message(text(&format!("{}{ignored}", report::what(entry))));
+        let forgiven = forgiven.map_or_else(String::new, |why| format!(" ({why})"));
+        status.set_message(text(&format!("{}{forgiven}", report::what(entry))));
     }
     if record.is_failure() {
         // What a reader sees first: many show nothing else of a case.

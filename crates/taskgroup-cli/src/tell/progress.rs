@@ -166,8 +166,9 @@ impl Progress {
         }
     }
 
-    /// `headed` says that the command has had its heading.
-    pub(crate) fn ended(&self, entry: &Entry, counts: &Counts, headed: bool) {
+    /// `headed` says that the command has had its heading, `forgiven` that a failure of it does not
+    /// count for now.
+    pub(crate) fn ended(&self, entry: &Entry, counts: &Counts, (headed, forgiven): (bool, bool)) {
         {
             let mut state = self.lock();
             state.running.remove(&entry.id);
@@ -187,7 +188,7 @@ impl Progress {
             ticker.send(line.as_bytes());
         }
         if self.ci == Ci::Teamcity {
-            ticker.send(ci::test(entry).as_bytes());
+            ticker.send(ci::test(entry, forgiven).as_bytes());
         }
     }
 

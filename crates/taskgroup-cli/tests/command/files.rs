@@ -133,6 +133,41 @@ backoff = "1ms"
     );
 }
 
+#[test]
+fn a_failure_in_a_race_fails_no_build_if_the_race_is_won() {
+    let sandbox = Sandbox::new();
+    let (json, junit) = (sandbox.word("json"), sandbox.word("junit"));
+    let race = |good: &str| {
+        let mut command = sandbox.command();
+        command.args(["race", "--json", &json, "--junit", &junit, "--ci=github"]);
+        command.args(["--names=bad,good", "echo why; exit 3", good]);
+        Running::of(&mut command).ended()
+    };
+    let late = "until grep -q '\"result\":\"failed\"' \"$DIR/json\"; do sleep 0.01; done";
+    race(late)
+        .code(0)
+        .says("::warning title=bad::")
+        .says_not("::error");
+    let text = sandbox.read("junit");
+    assert!(!text.contains("<failure"), "{text}");
+    let (_, skipped) = text.split_once("<skipped ").unwrap();
+    let (skipped, _) = skipped.split_once("</skipped>").unwrap();
+    assert!(skipped.contains("exit code 3, after"), "{skipped}");
+    assert!(
+        skipped.contains("(does not count, because good succeeded first)"),
+        "{skipped}"
+    );
+    assert!(skipped.contains("why"), "{skipped}");
+    let args = ["--ci=teamcity", "--names=bad,good", "-j1", "exit 3", "true"];
+    let ended = sandbox.verb("race", &args);
+    ended.code(0).says_not("testFailed");
+    ended.says("##teamcity[testIgnored name='bad' message='exit code 3, after");
+    // Without a winner each failure counts.
+    race("exit 4").code(1).says("::error title=bad::");
+    let text = sandbox.read("junit");
+    assert_eq!(text.matches("<failure").count(), 2, "{text}");
+}
+
 /// What reads the file calls a build with a failure a failed one, and the run has succeeded.
 #[test]
 fn an_ignored_failure_fails_no_build() {
