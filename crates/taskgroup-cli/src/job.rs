@@ -144,21 +144,28 @@ impl Job {
             .into_iter()
             .map(|(name, value)| (name.into(), Some(value.into_bytes())));
         start.env.splice(0..0, told);
+        let stdio = start.stdio;
         // They belong to the try that starts the command. Earlier tries may fail.
         let (mut terminal, mut feed) = (None, None);
         let mut typed: Option<Place> = None;
         // What is typed from now on reaches the command, even before it runs.
         let opened = |pipes: &mut Pipes| {
             (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
-            if work.input.is_some() || (terminal.is_none() && feed.is_none()) {
+            let has_input = stdio == Stdio::InputAndOutput || feed.is_some();
+            if work.input.is_some() || (terminal.is_none() && !has_input) {
                 return;
             }
             let name = name.unwrap_or_default();
-            let begin = || around.typed.begin(name, label, feed.is_some());
+            let begin = || around.typed.begin(name, label, has_input);
             typed.get_or_insert_with(begin).opened(terminal.as_ref());
         };
+        let input = match (start.stdio, &work.input, name) {
+            (Stdio::InputAndOutput, None, Some(name)) => Some(around.typed.input(name)?),
+            _ => None,
+        };
+        let streams = (size, input.as_deref());
         let (process, pipes) =
-            Contained::start(&around.guards, start, size, with.lasts, given_up, opened)
+            Contained::start(&around.guards, start, streams, with.lasts, given_up, opened)
                 .await
                 .map_err(|error| with_command(&error, work))?;
         let feeder = match (work.input.clone(), feed, typed) {

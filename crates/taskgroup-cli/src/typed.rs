@@ -9,7 +9,7 @@
 
 mod line;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, IsTerminal, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use self::line::Line;
 use crate::output::{Partials, Redraw, Typed as Shown};
-use crate::process::{Feed, Keyboard, Size, Stdio, Terminal, Typing};
+use crate::process::{Feed, InputPipe, Keyboard, Size, Stdio, Terminal, Typing};
 
 const CHUNK: usize = 16 << 10;
 
@@ -61,8 +61,8 @@ struct Inner {
     /// Of all commands that lines may be for.
     names: Vec<String>,
     state: Mutex<State>,
-    /// A command has begun.
-    begun: Notify,
+    /// A command has begun, or an input has changed.
+    changed: Notify,
     keyboard: Mutex<Option<Keyboard>>,
     /// What shows the line that is typed, if the terminal does not.
     screen: Option<(Partials, Redraw)>,
@@ -78,14 +78,22 @@ struct State {
     commands: BTreeMap<Key, Command>,
     /// The end of the input has come.
     ended: bool,
-    /// For commands that do not run yet, or not at the moment.
-    held: Vec<(String, Vec<u8>)>,
+    /// By the names of the commands, which may not run yet, or not at the moment.
+    inputs: HashMap<String, Input>,
+}
+
+/// What no process has read yet of the input of a command. The attempts share it.
+#[derive(Default)]
+struct Input {
+    /// Nothing for the end of the input. The first one may be written in part.
+    pieces: VecDeque<Option<Vec<u8>>>,
+    /// What was written and may not have been read.
+    pipe: Option<Arc<InputPipe>>,
 }
 
 struct Command {
     name: String,
-    /// Nothing for the end of the input.
-    to: Option<mpsc::Sender<Option<Vec<u8>>>>,
+    takes_input: bool,
     terminal: Option<Weak<Terminal>>,
     /// The columns of its label.
     label: usize,
@@ -95,12 +103,7 @@ struct Command {
 pub(crate) struct Place {
     typed: Typed,
     key: Key,
-    /// What was typed for it before.
-    held: Vec<Vec<u8>>,
-    input: mpsc::Receiver<Option<Vec<u8>>>,
-    /// The end of the input had come before.
-    ended: bool,
-    has_run: bool,
+    name: String,
 }
 
 impl Place {
@@ -118,36 +121,72 @@ impl Place {
         }
     }
 
-    /// The command runs. Writes what arrives for it. Never resolves.
+    /// The command runs. Writes what arrives for it. Never resolves. What is not written when this
+    /// is dropped is for the next attempt.
     pub(crate) async fn feed(&mut self, mut feed: Option<Feed>) {
-        self.has_run = true;
-        for piece in std::mem::take(&mut self.held) {
-            feed = write(feed, Some(piece)).await;
-        }
-        if self.ended {
-            feed = write(feed, None).await;
-        }
-        while let Some(piece) = self.input.recv().await {
-            feed = write(feed, piece).await;
+        let typed = self.typed.clone();
+        let mut has_ended = false;
+        while let Some(to) = &mut feed {
+            let changed = typed.0.changed.notified();
+            let piece = {
+                let state = typed.lock();
+                let input = state.inputs.get(&self.name);
+                let first = input.and_then(|input| input.pieces.front());
+                let at_end = (state.ended && !has_ended).then_some(None);
+                first.cloned().or(at_end)
+            };
+            match piece {
+                None => changed.await,
+                Some(Some(bytes)) => match to.write_some(&bytes).await {
+                    Ok(count) => self.wrote(count),
+                    // It reads no more.
+                    Err(_) => feed = None,
+                },
+                Some(None) => {
+                    has_ended = true;
+                    if let Some(pipe) = self.take_end() {
+                        pipe.end();
+                    }
+                    if let Some(to) = feed.take() {
+                        feed = to.end().await;
+                    }
+                }
+            }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// So many bytes of the first piece are written.
+    fn wrote(&self, count: usize) {
+        let mut state = self.typed.lock();
+        let Some(input) = state.inputs.get_mut(&self.name) else {
+            return;
+        };
+        if let Some(Some(bytes)) = input.pieces.front_mut() {
+            bytes.drain(..count);
+            if bytes.is_empty() {
+                input.pieces.pop_front();
+            }
+        }
+        drop(state);
+        self.typed.0.changed.notify_waiters();
+    }
+
+    /// Takes the end of the input. Returns the pipe that ends with it.
+    fn take_end(&self) -> Option<Arc<InputPipe>> {
+        let mut state = self.typed.lock();
+        let input = state.inputs.entry(self.name.clone()).or_default();
+        if let Some(None) = input.pieces.front() {
+            input.pieces.pop_front();
+        }
+        input.pipe.clone()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.typed.lock();
-        let Some(command) = state.commands.remove(&self.key) else {
-            return;
-        };
-        if self.has_run {
-            return;
-        }
-        // What no process could read is for the next attempt.
-        let later = std::iter::from_fn(|| self.input.try_recv().ok()).flatten();
-        let pieces = self.held.drain(..).chain(later);
-        let pieces = pieces.map(|piece| (command.name.clone(), piece));
-        state.held.extend(pieces);
+        self.typed.lock().commands.remove(&self.key);
+        self.typed.0.changed.notify_waiters();
     }
 }
 
@@ -164,7 +203,7 @@ impl Typed {
             is_typed: io::stdin().is_terminal(),
             names,
             state: Mutex::default(),
-            begun: Notify::new(),
+            changed: Notify::new(),
             keyboard: Mutex::default(),
             screen,
         }))
@@ -192,33 +231,39 @@ impl Typed {
         }
     }
 
+    /// What the command with this name reads, if it has no terminal. Its attempts share it.
+    pub(crate) fn input(&self, name: &str) -> io::Result<Arc<InputPipe>> {
+        let mut state = self.lock();
+        let input = state.inputs.entry(name.to_owned()).or_default();
+        // More may be typed after Ctrl-D.
+        let is_left = |pipe: &Arc<InputPipe>| !(self.0.is_typed && pipe.has_ended());
+        if let Some(pipe) = input.pipe.clone().filter(is_left) {
+            return Ok(pipe);
+        }
+        let pipe = Arc::new(InputPipe::open()?);
+        input.pipe = Some(Arc::clone(&pipe));
+        Ok(pipe)
+    }
+
     /// A command is being started. What is for it from now on waits for it.
     pub(crate) fn begin(&self, name: &str, label: usize, takes_input: bool) -> Place {
-        let (sender, input) = mpsc::channel(QUEUE);
         let mut state = self.lock();
         let index = self.0.names.iter().position(|known| known == name);
         let key = (index.unwrap_or(usize::MAX), state.next);
         state.next += 1;
-        let held = std::mem::take(&mut state.held);
-        let (now, later): (Vec<_>, _) = held.into_iter().partition(|(to, _)| to == name);
-        state.held = later;
         let command = Command {
             name: name.to_owned(),
-            to: takes_input.then_some(sender),
+            takes_input,
             terminal: None,
             label,
         };
-        let ended = state.ended;
         state.commands.insert(key, command);
         drop(state);
-        self.0.begun.notify_waiters();
+        self.0.changed.notify_waiters();
         Place {
             typed: self.clone(),
             key,
-            held: now.into_iter().map(|(_, piece)| piece).collect(),
-            input,
-            ended,
-            has_run: false,
+            name: name.to_owned(),
         }
     }
 
@@ -261,6 +306,7 @@ impl Typed {
         }
         if !self.0.is_typed {
             self.lock().ended = true;
+            self.0.changed.notify_waiters();
         }
         std::future::pending::<()>().await;
     }
@@ -321,32 +367,29 @@ impl Typed {
     /// An empty piece is the end of the input.
     async fn route(&self, piece: Vec<u8>) {
         if let (true, Some((name, text))) = (self.0.is_typed, self.addressed(&piece)) {
-            let text = text.to_vec();
-            let to = {
-                let mut state = self.lock();
-                let mut commands = state.commands.values();
-                let named = commands.find(|command| command.name == *name);
-                let to = named.map(|command| command.to.clone());
-                if to.is_none() {
-                    state.held.push((name.clone(), text.clone()));
-                }
-                to.flatten()
-            };
-            if let Some(to) = to {
-                // An error means that the command has ended meanwhile.
-                let _ = to.send(Some(text)).await;
-            }
-            return;
+            let text = Some(text.to_vec());
+            let mut state = self.lock();
+            let input = state.inputs.entry(name.clone()).or_default();
+            input.pieces.push_back(text);
+            drop(state);
+            return self.0.changed.notify_waiters();
         }
-        let to = loop {
-            let begun = self.0.begun.notified();
-            if let Some(to) = self.chosen(|command| command.to.clone()).flatten() {
-                break to;
-            }
+        let piece = (!piece.is_empty()).then_some(piece);
+        loop {
             // What comes before the command has begun waits for it.
-            begun.await;
-        };
-        let _ = to.send((!piece.is_empty()).then_some(piece)).await;
+            let changed = self.0.changed.notified();
+            let chosen = self.chosen(|command| command.takes_input.then(|| command.name.clone()));
+            if let Some(name) = chosen.flatten() {
+                let mut state = self.lock();
+                let input = state.inputs.entry(name).or_default();
+                if input.pieces.len() < QUEUE {
+                    input.pieces.push_back(piece);
+                    drop(state);
+                    return self.0.changed.notify_waiters();
+                }
+            }
+            changed.await;
+        }
     }
 
     /// The command that a line names, and what it gets. A longer name counts before a shorter one.
@@ -381,15 +424,6 @@ impl Typed {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes the piece, or the end of the input. None if the command reads no more.
-async fn write(feed: Option<Feed>, piece: Option<Vec<u8>>) -> Option<Feed> {
-    let mut feed = feed?;
-    match piece {
-        Some(bytes) => feed.write(&bytes).await.ok().map(|()| feed),
-        None => feed.end().await,
     }
 }
 
@@ -435,7 +469,7 @@ mod tests {
             is_typed: true,
             names: vec!["a".to_owned(), "b".to_owned()],
             state: Mutex::default(),
-            begun: Notify::new(),
+            changed: Notify::new(),
             keyboard: Mutex::default(),
             screen: None,
         }));
@@ -446,7 +480,10 @@ mod tests {
         types("at the start").await;
         drop(could_not_start);
         types("in a pause").await;
-        let place = begin();
-        assert_eq!(place.held, [&b"before"[..], b"at the start", b"in a pause"]);
+        let _place = begin();
+        let state = typed.lock();
+        let waiting = state.inputs["a"].pieces.iter().flatten();
+        let waiting: Vec<&[u8]> = waiting.map(Vec::as_slice).collect();
+        assert_eq!(waiting, [&b"before"[..], b"at the start", b"in a pause"]);
     }
 }

@@ -370,7 +370,8 @@ pub(crate) struct Common {
     tty: Option<Vec<String>>,
 
     /// Pass standard input to this command, to the `first` or to `none`; on a terminal, a line
-    /// `name: text` goes to the command with that name
+    /// `name: text` goes to the command with that name; a retry reads on where the attempt before
+    /// it has stopped
     #[arg(long, value_name = "NAME", help_heading = TERMINAL)]
     stdin: Option<String>,
 

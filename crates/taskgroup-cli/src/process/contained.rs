@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -28,9 +28,48 @@ pub(crate) struct Pipes {
     pub(crate) terminal: Option<Arc<Terminal>>,
 }
 
+/// A standard input that several attempts at a command have one after the other. Each one reads on
+/// where the one before it has stopped, as in a shell.
+pub(crate) struct InputPipe {
+    theirs: OwnedFd,
+    /// None at the end of the input.
+    ours: Mutex<Option<OwnedFd>>,
+}
+
+impl InputPipe {
+    pub(crate) fn open() -> io::Result<InputPipe> {
+        let (theirs, ours) = pipe()?;
+        Ok(InputPipe {
+            theirs,
+            ours: Mutex::new(Some(ours)),
+        })
+    }
+
+    /// Nothing more is written, apart from what a [`Feed`] still writes.
+    pub(crate) fn end(&self) {
+        *self.ours.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        ours.is_none()
+    }
+
+    /// What an attempt reads, and the way to it.
+    fn both(&self) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+        let ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = ours.as_ref().map(OwnedFd::try_clone).transpose()?;
+        Ok((self.theirs.try_clone()?, ours))
+    }
+}
+
 impl Pipes {
-    /// With the descriptors for the command. A terminal has this size.
-    fn open(stdio: Stdio, size: Size) -> io::Result<(Pipes, Vec<OwnedFd>)> {
+    /// With the descriptors for the command. A terminal has this size. Without `input`, it gets one
+    /// of its own.
+    fn open(
+        (stdio, size): (Stdio, Size),
+        input: Option<&InputPipe>,
+    ) -> io::Result<(Pipes, Vec<OwnedFd>)> {
         if let Stdio::Terminal { input } = stdio {
             let (terminal, theirs) = Terminal::open(size)?;
             let terminal = Arc::new(terminal);
@@ -52,12 +91,18 @@ impl Pipes {
         };
         let mut theirs = vec![stdout, stderr];
         if stdio == Stdio::InputAndOutput {
-            let (stdin, ours) = pipe()?;
-            pipes.stdin = Some(Feed {
-                to: Sender::from_owned_fd(ours)?,
-                terminal: None,
-                in_line: false,
-            });
+            let (stdin, ours) = match input {
+                Some(input) => input.both()?,
+                None => pipe().map(|(stdin, ours)| (stdin, Some(ours)))?,
+            };
+            let feed = |ours| {
+                Sender::from_owned_fd(ours).map(|to| Feed {
+                    to,
+                    terminal: None,
+                    in_line: false,
+                })
+            };
+            pipes.stdin = ours.map(feed).transpose()?;
             theirs.insert(0, stdin);
         }
         Ok((pipes, theirs))
@@ -98,22 +143,22 @@ struct End {
 }
 
 impl Contained {
-    /// Starts the command under a guard. Its terminal, if it gets one, has this size. Waits while a
-    /// limit of the machine keeps it from starting. A command that `lasts` does not end by itself,
-    /// so no other one waits for its end. When it is `given_up` meanwhile, the error is of the kind
-    /// `Interrupted`. Its streams are `opened` before anything of it runs. Not cancel
-    /// safe.
+    /// Starts the command under a guard. Its terminal, if it gets one, has this size, and its
+    /// input, if it gets any, is this one. Waits while a limit of the machine keeps it from
+    /// starting. A command that `lasts` does not end by itself, so no other one waits for its end.
+    /// When it is `given_up` meanwhile, the error is of the kind `Interrupted`. Its streams are
+    /// `opened` before anything of it runs. Not cancel safe.
     pub(crate) async fn start(
         guards: &Guards,
         start: Start,
-        size: Size,
+        (size, input): (Size, Option<&InputPipe>),
         lasts: bool,
         given_up: impl Fn() -> bool,
         mut opened: impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         let stdio = start.stdio;
         let request = Request::Start(start);
-        let how = (stdio, size, lasts);
+        let how = (stdio, size, input, lasts);
         match Contained::try_to_start(guards, &request, how, &mut opened).await {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
@@ -136,12 +181,12 @@ impl Contained {
     async fn try_to_start(
         guards: &Guards,
         request: &Request,
-        (stdio, size, lasts): (Stdio, Size, bool),
+        (stdio, size, input, lasts): (Stdio, Size, Option<&InputPipe>, bool),
         opened: &mut impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         loop {
             let mut guard = guards.get()?;
-            let (mut pipes, theirs) = match Pipes::open(stdio, size) {
+            let (mut pipes, theirs) = match Pipes::open((stdio, size), input) {
                 Ok(pipes) => pipes,
                 Err(error) => {
                     guards.give_back(guard);

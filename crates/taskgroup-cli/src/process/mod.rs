@@ -58,7 +58,7 @@ use elsewhere::{cgroup, children, namespace, sweep};
 #[cfg(target_os = "linux")]
 use linux::{adopt, set_name};
 
-pub(crate) use contained::{Contained, Leader, Pipes};
+pub(crate) use contained::{Contained, InputPipe, Leader, Pipes};
 pub(crate) use guard::run_if_asked as guard_if_asked;
 pub(crate) use jobs::{is_in_front, is_under_job_control};
 pub(crate) use level::Level;

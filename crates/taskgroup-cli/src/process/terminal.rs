@@ -139,11 +139,21 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Fails when the command does not read any more.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(last) = bytes.last() {
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = self.write_some(bytes).await?;
+            bytes = &bytes[count..];
+        }
+        Ok(())
+    }
+
+    /// Writes some of it, and returns how many bytes. Cancel safe: otherwise nothing is written.
+    pub(crate) async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.to.write(bytes).await?;
+        if let Some(last) = bytes[..count].last() {
             self.in_line = *last != b'\n';
         }
-        self.to.write_all(bytes).await
+        Ok(count)
     }
 
     /// The end of the input. A terminal may get more after it.

@@ -723,6 +723,11 @@ fn commands_can_read_blocks_of_the_input() {
     assert_eq!(printed(&ended), ["a.", "b."]);
     // What was done is known by what was read.
     let record = sandbox.word("record");
+    // Each attempt gets its whole block.
+    let text = "head -n1; [ $TASKGROUP_ATTEMPT = 3 ]";
+    let args = ["--pipe", "--retries=2", "--backoff=1ms", text];
+    let ended = sandbox.map(&args, b"one\ntwo\n");
+    assert_eq!(ended.code(0).out(), "1 | one\n".repeat(3));
     let args = ["-j1", "--pipe", "-n1", "--resume", &record, "cat"];
     assert_eq!(printed(&sandbox.map(&args, b"a\nb\n")), ["a", "b"]);
     assert_eq!(printed(&sandbox.map(&args, b"a\nc\nb\n")), ["c"]);

@@ -389,6 +389,21 @@ fn a_long_input_waits_for_its_reader() {
 }
 
 #[test]
+fn each_attempt_reads_on_where_the_one_before_has_stopped() {
+    let again = ["--retries=2", "--backoff=1ms", "--stdin=a", "--names=a"];
+    let text = "read x; echo \"$x\"; [ \"$x\" = 3 ] && cat";
+    let ended = with_input(&[&again[..], &[text]].concat(), b"1\n2\n3\n4\nend");
+    let lines = "a | 1\na | 2\na | 3\na | 4\na | end\n";
+    assert_eq!(ended.code(0).out(), lines);
+    // More than all buffers hold.
+    let input: &'static [u8] = vec![b'x'; 1 << 20].leak();
+    let text = "[ $TASKGROUP_ATTEMPT = 3 ] && exec wc -c; dd bs=10 count=1 2> /dev/null; exit 1";
+    let ended = with_input(&[&again[..], &[text]].concat(), input);
+    let ten = "a | xxxxxxxxxx\n";
+    assert_eq!(ended.code(0).out(), format!("{ten}{ten}a | 1048556\n"));
+}
+
+#[test]
 fn a_name_that_no_command_has_is_refused() {
     for flag in ["--tty=x", "--stdin=x"] {
         let what = flag.split('=').next().unwrap();
