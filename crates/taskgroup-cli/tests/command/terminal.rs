@@ -102,10 +102,12 @@ fn a_command_that_asks_the_terminal_fails_at_once_and_is_named() {
             skipped(level);
             continue;
         }
+        sandbox.fifo("go");
+        let asks = "cat \"$DIR/go\"; read x < /dev/tty";
         let args = ["--contain", level, "--names=ask,other", "--grace=1h"];
         let ended = on_a_terminal(
             &sandbox,
-            &[&args[..], &["read x < /dev/tty", "sleep 100"]].concat(),
+            &[&args[..], &[asks, "echo x > \"$DIR/go\"; exec sleep 100"]].concat(),
         );
         ended
             .code(1)
