@@ -4,9 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
+use futures_util::stream::{Stream, StreamExt};
 use pin_project_lite::pin_project;
 
+use super::several::Several;
 use crate::cancel::poll_cancel_point;
 
 /// Gives the outputs of several futures in order of completion, each with its index.
@@ -54,11 +55,8 @@ where
     I: IntoIterator<Item: IntoFuture>,
 {
     let futures = futures.into_iter().map(IntoFuture::into_future);
-    let indexed = futures
-        .enumerate()
-        .map(|(index, future)| Indexed { index, future });
     AsCompleted {
-        running: indexed.collect(),
+        running: Indexed::each(futures).collect(),
         waited: false,
     }
 }
@@ -80,7 +78,7 @@ where
 /// ```
 #[must_use = "it gives its outputs only when `next` is called"]
 pub struct AsCompleted<F: Future> {
-    running: FuturesUnordered<Indexed<F>>,
+    running: Several<Indexed<F>>,
     /// It has suspended since the last output, so it may come back (S37).
     waited: bool,
 }
@@ -115,7 +113,7 @@ impl<F: Future> Stream for AsCompleted<F> {
         if !self.waited {
             ready!(poll_cancel_point(cx));
         }
-        let polled = self.running.poll_next_unpin(cx);
+        let polled = self.running.poll_next(cx);
         self.waited = polled.is_pending();
         polled
     }
@@ -134,10 +132,18 @@ impl<F: Future> fmt::Debug for AsCompleted<F> {
 }
 
 pin_project! {
-    struct Indexed<F> {
+    /// A future whose output comes with its place among others.
+    pub(crate) struct Indexed<F> {
         index: usize,
         #[pin]
         future: F,
+    }
+}
+
+impl<F> Indexed<F> {
+    pub(crate) fn each(futures: impl IntoIterator<Item = F>) -> impl Iterator<Item = Self> {
+        let indexed = futures.into_iter().enumerate();
+        indexed.map(|(index, future)| Self { index, future })
     }
 }
 

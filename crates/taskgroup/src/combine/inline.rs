@@ -16,9 +16,9 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 
+use super::several::Several;
 use crate::cancel::{CancelReason, Cancelled};
 use crate::error::{BoxError, Interval, Member, TaskError, TaskId, TaskInfo};
 use crate::gate;
@@ -276,7 +276,7 @@ impl Inline<'_> {
     {
         let limit = self.limit.unwrap_or(usize::MAX);
         let mut waiting = futures.into_iter().enumerate();
-        let mut running = FuturesUnordered::new();
+        let mut running = Several::new();
         let mut all = false;
         loop {
             while !all && running.len() < limit && !self.group.is_cancelled() {

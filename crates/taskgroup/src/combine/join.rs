@@ -1,6 +1,8 @@
 //! All outputs, whatever they are.
 
+use super::as_completed::Indexed;
 use super::gather::{Each, Tuple, sealed::Sealed};
+use super::several::Several;
 use crate::cancel::cancel_point;
 
 /// Runs several futures side by side in the caller's task and gives their outputs in argument
@@ -100,7 +102,13 @@ impl<F: Future> SideBySide for Vec<F> {
 
     async fn join(self) -> Self::Outputs {
         cancel_point().await;
-        futures_util::future::join_all(self).await
+        let mut outputs: Vec<Option<F::Output>> = Vec::new();
+        outputs.resize_with(self.len(), || None);
+        let mut running: Several<_> = Indexed::each(self).collect();
+        while let Some((index, output)) = running.next().await {
+            outputs[index] = Some(output);
+        }
+        outputs.into_iter().flatten().collect()
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) mod race;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;
 pub(crate) mod settle;
+mod several;
 pub(crate) mod wait;
 
 pub use as_completed::AsCompleted;

@@ -4,7 +4,10 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use taskgroup::{Policy, defer, gather, shield, timeout, until_cancelled};
+use taskgroup::{
+    Policy, TaskGroup, as_completed, defer, gather, join, map, race, race_staggered, settle,
+    shield, timeout, until_cancelled,
+};
 
 use crate::support::{
     Log, Outcome, Steps, builder, everywhere, forever, group, messages, ms, turns,
@@ -436,5 +439,84 @@ fn a_panic_or_an_error_that_waits_for_cleanup_is_not_lost() {
         let mut failures = messages(&error.await.unwrap_err());
         failures.sort();
         assert_eq!(failures, ["inline", "panic: shielded"]);
+    });
+}
+
+/// Five futures with a child each, of which the third one has a destructor that panics.
+fn side_by_side(log: &Log) -> Vec<Pin<Box<dyn Future<Output = Outcome> + Send>>> {
+    let one = |number| -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        let (work, bomb) = (log.forever("gone"), (number == 2).then(|| Bomb("bomb")));
+        Box::pin(async move {
+            let _bomb = bomb;
+            let run = TaskGroup::run(async |group| {
+                group.spawn(work);
+                forever().await;
+                Ok(())
+            });
+            run.await?;
+            Ok(())
+        })
+    };
+    (0..5).map(one).collect()
+}
+
+// S2, S39: the destructor of one future panics when its helper is dropped. Its siblings are dropped
+// all the same, and the group around waits for what they had started.
+#[test]
+fn siblings_of_a_future_whose_destructor_panics() {
+    type Dropped = Pin<Box<dyn Future<Output = ()> + Send>>;
+    type Helper = fn(&Log) -> Dropped;
+    let helpers: [(&str, Helper); 7] = [
+        ("gather", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move { drop(gather(futures).await) })
+        }),
+        ("settle", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move { drop(settle(futures).await) })
+        }),
+        ("race", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move { drop(race(futures).await) })
+        }),
+        ("race_staggered", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move { drop(race_staggered(ms(0), futures).await) })
+        }),
+        ("map", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move { drop(map(5, futures, |future| future).await) })
+        }),
+        ("as_completed", |log| {
+            let futures = side_by_side(log);
+            Box::pin(async move {
+                let mut running = as_completed(futures);
+                while running.next().await.is_some() {}
+            })
+        }),
+        // More than futures-util drives by a plain list.
+        ("join", |log| {
+            let futures = (0..8).flat_map(|_| side_by_side(log)).collect::<Vec<_>>();
+            Box::pin(async move { drop(join(futures).await) })
+        }),
+    ];
+    everywhere(|| async {
+        for (name, helper) in helpers {
+            let log = Log::default();
+            let count = if name == "join" { 40 } else { 5 };
+            let run = group(async |_| {
+                let mut running = helper(&log);
+                let started = log.started(count);
+                tokio::select! {
+                    () = &mut running => {}
+                    () = started => {}
+                }
+                let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| drop(running)));
+                assert!(dropped.is_err(), "{name}");
+                Ok(())
+            });
+            run.await.unwrap();
+            assert_eq!(log.take().len(), count, "{name}");
+        }
     });
 }
