@@ -1785,6 +1785,39 @@ fn deadline_that_is_polled_in_two_runtimes() {
     });
 }
 
+// S40: cancelled code looks again at what it has put aside, also where no runtime has a clock: in a
+// runtime that was built without one, and in one that was shut down.
+#[test]
+fn put_aside_where_there_is_no_clock() {
+    let run = || {
+        TaskGroup::builder().run_cancellable(async |group| {
+            group.cancel();
+            let mut aside = Box::pin(shield(forever()));
+            let mut polls = 0;
+            std::future::poll_fn(|cx| {
+                polls += 1;
+                // It is in use when the code is asked, and is put aside after that.
+                if polls <= 2 {
+                    assert!(aside.as_mut().poll(cx).is_pending());
+                }
+                Poll::<Outcome>::Pending
+            })
+            .await
+        })
+    };
+    isolated(|| {
+        let without = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        assert!(without.block_on(run()).unwrap().is_none());
+        for living in [on_one_thread(), on_threads(1)] {
+            let dead = living.handle().clone();
+            drop(living);
+            assert!(dead.block_on(run()).unwrap().is_none());
+        }
+    });
+}
+
 // S3: each cleanup defers the next one, so each is one scope deeper than the one before it. To name
 // where it is takes a step, not a walk. By walks this test would take minutes.
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::stand_in;
 use super::timer::{Alarm, SetAlarm};
 use crate::scope::driver::Runtime;
 use crate::scope::tree::Scope;
@@ -24,9 +25,7 @@ impl Alarm {
             (_, None) => {}
             (Self::Deadline(..), Some(scope)) => scope.wake(),
             (alarm, Some(scope)) => {
-                if let Some(runtime) = Runtime::with_clock_for(&scope) {
-                    runtime.timers().arm(&runtime, at, alarm);
-                }
+                ring(&scope, at.saturating_duration_since(Instant::now()), alarm);
             }
         }
     }
@@ -106,10 +105,13 @@ fn still_waits(scope: &Arc<Scope>, since: Instant) {
     waiting::still_waiting(scope, since.elapsed());
 }
 
-/// Rings after `pause` where `scope` has a clock, and is not taken back.
+/// Rings after `pause` where `scope` has a clock, and is not taken back. What cancelled code needs
+/// to end rings without one as well.
 pub(in crate::scope) fn ring(scope: &Arc<Scope>, pause: Duration, alarm: Alarm) {
     if let Some(runtime) = Runtime::with_clock_for(scope) {
         ring_in(&runtime, pause, alarm);
+    } else if matches!(alarm, Alarm::Ask(..)) {
+        stand_in::ring(pause, alarm);
     }
 }
 

@@ -204,7 +204,7 @@ impl Asking {
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
         let next = Instant::now() + self.pause;
         self.next = Some(next);
-        // In a model time stands still, and without a clock it looks again when it is polled.
+        // In a model time stands still.
         if !cfg!(loom) {
             let alarm = Alarm::Ask(Arc::downgrade(scope), Scope::look_again);
             alarm::ring(scope, self.pause, alarm);
