@@ -70,6 +70,23 @@ pub(crate) fn exchange(world: &Arc<World>, random: &mut Random) {
                 world.put(Thing::Value(value));
             }
         }
+        Thing::Open(opened) => {
+            opened.exchange(world, random);
+            if !random.one_in(4) {
+                world.put(Thing::Open(opened));
+            }
+        }
+        Thing::Canceller(canceller) => match random.below(4) {
+            0 => canceller.cancel(),
+            1 => canceller.cancel_with("from the bag".to_owned()),
+            2 => {}
+            _ => world.put(Thing::Canceller(canceller)),
+        },
+        Thing::Token(token) => {
+            if random.one_in(2) {
+                token.cancel();
+            }
+        }
     }
 }
 
@@ -162,6 +179,15 @@ pub(crate) async fn wait(world: Arc<World>, mut random: Random, steady: bool) {
             }
         }
         Thing::Value(value) => drop(value),
+        Thing::Open(opened) => {
+            opened.wait(&mut random).await;
+            world.put(Thing::Open(opened));
+        }
+        Thing::Canceller(canceller) => canceller.cancel(),
+        Thing::Token(token) => {
+            patient(&mut random, token.cancelled()).await;
+            world.put(Thing::Token(token));
+        }
     }
 }
 

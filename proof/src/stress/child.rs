@@ -80,7 +80,7 @@ pub(crate) fn child(hand: Hand, mut random: Random, alive: Alive, endless: bool)
     let cargo = match cargo.flatten() {
         // It may be the future of the group that the child belongs to. Then nothing could poll or
         // drop that future any more.
-        Some(parked @ Thing::Parked(_)) => {
+        Some(parked @ (Thing::Parked(_) | Thing::Open(_))) => {
             hand.world.put(parked);
             None
         }

@@ -3,19 +3,22 @@
 use std::any::Any;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use taskgroup::{BoxError, ErrorGroup, GroupBuilder, Policy, Progress, TaskGroup, TaskHandle};
+use taskgroup::{
+    BoxError, ErrorGroup, GroupBuilder, Policy, Progress, TaskError, TaskGroup, TaskHandle,
+};
 
 use super::bag;
 use super::child;
 use super::foreign::{self, StressError, Value};
+use super::held;
 use super::mode::Mode;
-use super::record::{Alive, Ended, Record, Tells, Watch, panic_id};
+use super::record::{Alive, Ended, Record, Tells, Watch, panic_id, task_ids};
 use super::steps;
-use super::tally::{TALLY, count, text_of};
+use super::tally::{TALLY, count, lock, text_of};
 use super::world::{Boxed, Thing, World};
 use crate::random::Random;
 
@@ -84,28 +87,37 @@ impl Hand {
 }
 
 /// The settings of a random group.
-struct Plan {
+pub(crate) struct Plan {
     builder: GroupBuilder,
-    tells: Tells,
+    pub(crate) tells: Tells,
     progress: Option<Progress>,
     private: bool,
     /// It has endless children, and cancels itself.
-    doomed: bool,
-    children: u64,
+    pub(crate) doomed: bool,
+    pub(crate) children: u64,
+    policy: Policy,
 }
 
 impl Plan {
-    fn draw(hand: &Hand, random: &mut Random) -> Self {
+    pub(crate) fn draw(hand: &Hand, random: &mut Random) -> Self {
         let mode = hand.world.mode;
         let (policy, tells) = match random.below(10) {
             0 => (Policy::first_success(), Tells::UnlessSatisfied),
             1 => (Policy::quorum(2), Tells::UnlessSatisfied),
             2 => (Policy::quorum(2).or_stop_after(2), Tells::UnlessSatisfied),
             3 => (Policy::stop_after(2), Tells::Always),
-            4..7 => (Policy::collect(), Tells::Always),
+            4..6 => (Policy::collect(), Tells::Always),
+            6 => {
+                let seed = random.draw();
+                let fatal = move |failure: &TaskError| {
+                    bag::look(|text| write!(text, "{failure}"));
+                    seed % 2 == 0 && failure.is_panic()
+                };
+                (Policy::stop_if(fatal), Tells::Always)
+            }
             _ => (Policy::fail_fast(), Tells::Always),
         };
-        let mut builder = mode.driver(random).set(TaskGroup::builder().policy(policy));
+        let mut builder = mode.driver(random).set(TaskGroup::builder());
         if random.one_in(4) {
             builder = builder.limit(1 + usize::from(random.one_in(2)));
         } else if mode == Mode::B7 {
@@ -131,7 +143,31 @@ impl Plan {
             private: random.one_in(3),
             doomed: random.one_in(4) || mode == Mode::B7,
             children: 1 + random.below(5),
+            policy,
         }
+    }
+
+    /// The settings of a group with this record, with a hook that takes failures in some.
+    pub(crate) fn reporting_to(
+        self,
+        record: &Arc<Record>,
+        world: &Arc<World>,
+        random: &mut Random,
+    ) -> GroupBuilder {
+        // A child that panics counts as cut off, and this group would return `Ok` for it.
+        if self.private || !random.one_in(6) {
+            return self.builder.policy(self.policy);
+        }
+        let (record, world) = (record.clone(), world.clone());
+        let random = Mutex::new(Random::new(random.draw()));
+        let hook = move |failure: &TaskError| {
+            for id in task_ids(failure) {
+                record.handed_on(id);
+            }
+            let mut random = Random::new(lock(&random).draw());
+            bag::exchange(&world, &mut random);
+        };
+        self.builder.policy(self.policy.reporting(hook))
     }
 }
 
@@ -142,17 +178,14 @@ impl Plan {
 pub(crate) fn group(hand: Hand, mut random: Random, below: bool) -> Boxed<Option<ErrorGroup>> {
     Box::pin(async move {
         count(&TALLY.groups);
-        let Plan {
-            builder,
-            tells,
-            progress,
-            private,
-            doomed,
-            children,
-        } = Plan::draw(&hand, &mut random);
+        let plan = Plan::draw(&hand, &mut random);
+        let (tells, private, doomed, children) =
+            (plan.tells, plan.private, plan.doomed, plan.children);
+        let progress = plan.progress.clone();
         let around = hand.record.as_ref().filter(|_| below);
         let record = Record::new(around, tells, private);
         let watch = Watch(record.clone());
+        let builder = plan.reporting_to(&record, &hand.world, &mut random);
         let kind = random.below(3);
         // This shows afterwards whether the group was cancelled. A group that others cannot reach
         // may be kept a little longer.
@@ -261,6 +294,7 @@ async fn body(hand: Hand, mut random: Random, doomed: bool, children: u64) -> Re
     };
     if !record.is_private() {
         world.put(Thing::Group(group.clone(), record.clone()));
+        held::tie(&hand, &mut random, group);
     }
     let mut handles = Vec::new();
     for _ in 0..children {

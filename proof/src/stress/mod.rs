@@ -14,6 +14,8 @@ mod child;
 mod combine;
 mod foreign;
 mod group;
+mod held;
+mod local;
 mod mode;
 mod record;
 mod round;

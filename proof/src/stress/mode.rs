@@ -82,6 +82,16 @@ pub(crate) enum Step {
     Combine,
     /// Spawns a child that reports when it is ready.
     Start,
+    /// Opens a group without a body.
+    Open,
+    /// Runs a section that others can cancel.
+    CancelScope,
+    /// Futures and tokens of a cancellation or an end.
+    Watch,
+    /// Takes the outcomes of children as they come.
+    Outcomes,
+    /// Changes the limit of its own group, and tries for a place there.
+    Places,
     /// Waits with a waker that calls the library.
     Waker,
     /// Keeps a value whose destructor misbehaves until the child is dropped.
@@ -89,9 +99,9 @@ pub(crate) enum Step {
 }
 
 use Step::{
-    BlockInPlace, Blocking, Bracket, Checkpoint, Combine, Deadline, Defer, Exchange, GiveUp,
-    HalfRun, InnerRuntime, Local, Mischief, Nested, Park, Shield, Sibling, Sleep, Start,
-    UntilCancelled, Wait, Waker, Yield,
+    BlockInPlace, Blocking, Bracket, CancelScope, Checkpoint, Combine, Deadline, Defer, Exchange,
+    GiveUp, HalfRun, InnerRuntime, Local, Mischief, Nested, Open, Outcomes, Park, Places, Shield,
+    Sibling, Sleep, Start, UntilCancelled, Wait, Waker, Watch, Yield,
 };
 
 const TAME: &[(Step, u64)] = &[
@@ -116,6 +126,11 @@ const TAME: &[(Step, u64)] = &[
     (GiveUp, 4),
     (Combine, 3),
     (Start, 2),
+    (Open, 4),
+    (CancelScope, 4),
+    (Watch, 3),
+    (Outcomes, 3),
+    (Places, 3),
 ];
 
 const EVERYTHING: &[(Step, u64)] = &[
@@ -140,6 +155,11 @@ const EVERYTHING: &[(Step, u64)] = &[
     (GiveUp, 4),
     (Combine, 3),
     (Start, 2),
+    (Open, 4),
+    (CancelScope, 4),
+    (Watch, 3),
+    (Outcomes, 3),
+    (Places, 3),
     (Waker, 4),
     (Mischief, 5),
 ];
@@ -160,6 +180,10 @@ const EXCHANGE: &[(Step, u64)] = &[
     (Local, 3),
     (Blocking, 1),
     (GiveUp, 4),
+    (Open, 5),
+    (CancelScope, 3),
+    (Watch, 3),
+    (Places, 2),
 ];
 
 const A1: &[(Step, u64)] = &[

@@ -45,6 +45,8 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 struct Failures {
     known: Vec<u64>,
+    /// A hook of the group got these, perhaps before they were recorded here.
+    handed_on: HashSet<u64>,
     /// The group will not report any more. It has ended, or it was dropped and leaves that to the
     /// group around.
     over: bool,
@@ -89,6 +91,9 @@ impl Record {
 
     pub(crate) fn failed(&self, id: u64) {
         let mut failures = lock(&self.failures);
+        if failures.handed_on.contains(&id) {
+            return;
+        }
         if !failures.over {
             failures.known.push(id);
         } else if let Some(heir) = self.heir() {
@@ -104,6 +109,12 @@ impl Record {
             lock(&record.failures).known.retain(|&known| known != id);
             next = record.heir();
         }
+    }
+
+    /// A hook of the group got the failure.
+    pub(crate) fn handed_on(&self, id: u64) {
+        lock(&self.failures).handed_on.insert(id);
+        self.delivered(id);
     }
 
     /// The group reports nothing any more. Its failures go to the group around, or are returned.
@@ -221,6 +232,16 @@ fn id(task: &TaskError) -> Option<u64> {
         Some(error) => Some(error.id()),
         None => panic_id(task.panic_message()?),
     }
+}
+
+/// The program's own failures in one that a hook gets.
+pub(crate) fn task_ids(task: &TaskError) -> Vec<u64> {
+    if let Some(group) = task.downcast_ref::<ErrorGroup>() {
+        return ids(group);
+    }
+    let mut found = Vec::new();
+    guarded(|| found.extend(id(task)));
+    found
 }
 
 /// The number in the message of a deliberate panic.

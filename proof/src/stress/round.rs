@@ -12,6 +12,7 @@ use super::Options;
 use super::bag;
 use super::foreign::guarded;
 use super::group::{self, Hand};
+use super::local;
 use super::mode::Mode;
 use super::record::{Alive, Record, Tells};
 use super::tally::{TALLY, count};
@@ -71,7 +72,7 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Ru
         let kind = match mode {
             // Most groups end only when their runtime is shut down, so no thread may wait for one.
             Mode::B7 => 6 + random.below(5),
-            _ => random.below(12),
+            _ => random.below(14),
         };
         let mut inner = Random::new(random.draw());
         let hand = Hand::outside(world);
@@ -89,6 +90,8 @@ fn thread(world: &Arc<World>, mut random: Random, shuts_down: bool) -> Result<Ru
                 }
                 spawned.push(task);
             }
+            12 => guarded(|| slot.handle.block_on(local::local(hand, inner, 0))),
+            13 => guarded(|| own.block_on(local::local(hand, inner, 0))),
             9 if mode != Mode::B7 => {
                 guarded(|| own.block_on(bag::wait(world.clone(), inner, true)));
             }

@@ -12,6 +12,7 @@ use super::child;
 use super::combine;
 use super::foreign::{Mischief, Noisy, StressError, Value};
 use super::group::{self, Hand};
+use super::held;
 use super::mode::Step;
 use super::record::{Alive, Cleanup};
 use super::tally::lock;
@@ -94,6 +95,11 @@ async fn run(step: Step, hand: Hand, mut random: Random) {
         Step::GiveUp => give_up(&hand, &mut random).await,
         Step::Combine => combine::combine(hand, random).await,
         Step::Start => start(hand, random).await,
+        Step::Open => held::open(hand, random).await,
+        Step::CancelScope => held::cancel_scope(hand, random).await,
+        Step::Watch => held::watch(hand, random).await,
+        Step::Outcomes => held::outcomes(hand, random).await,
+        Step::Places => held::places(hand, random).await,
         Step::Waker => {
             let mut inside = self::step(hand.clone(), Random::new(random.draw()));
             std::future::poll_fn(|cx| {

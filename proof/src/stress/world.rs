@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use taskgroup::{TaskGroup, TaskHandle};
+use taskgroup::{Canceller, TaskGroup, TaskHandle};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::foreign::Value;
+use super::held::Opened;
 use super::mode::{Mode, Without};
 use super::record::Record;
 use super::tally::{TALLY, count, lock};
@@ -26,6 +28,9 @@ pub(crate) enum Thing {
     /// A group that has been polled once. The lock makes a value that contains it `Sync`.
     Parked(Mutex<Boxed<()>>),
     Value(Value),
+    Open(Arc<Opened>),
+    Canceller(Canceller),
+    Token(CancellationToken),
 }
 
 impl Thing {
@@ -118,7 +123,10 @@ impl World {
             Some(Thing::Handle(handle)) => {
                 let _ = (handle.is_finished(), handle.info());
             }
-            Some(Thing::Parked(_) | Thing::Value(_)) | None => {}
+            Some(Thing::Canceller(canceller)) => {
+                let _ = (canceller.is_cancelled(), canceller.clone());
+            }
+            Some(Thing::Parked(_) | Thing::Value(_) | Thing::Open(_) | Thing::Token(_)) | None => {}
         }
     }
 
