@@ -12,6 +12,7 @@
 
 mod expand;
 mod function;
+mod guide;
 mod nearest;
 mod options;
 
@@ -95,4 +96,14 @@ pub fn test(
     item: proc_macro::TokenStream,
 ) -> proc_macro::TokenStream {
     expand::expand(Attribute::Test, args.into(), item.into()).into()
+}
+
+/// The chapters of the guide as modules. For the documentation of `taskgroup` alone.
+#[doc(hidden)]
+#[proc_macro]
+pub fn guide(names: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let modules = guide::expand(names.into());
+    modules
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }

@@ -25,9 +25,16 @@
 //! [`until_cancelled`].
 //!
 //! The contract, `docs/contract.md` in the repository, says what that means: in numbered rules,
-//! each with tests that cite its number. The guide, `docs/guide`, begins with a first hour. It has
-//! a chapter each on policies, errors, cleanup, servers and testing, questions with answers, all
-//! examples by topic, and comparisons with other libraries.
+//! each with tests that cite its number.
+//!
+//! The guide begins with a first hour. It has a chapter each on policies, errors, cleanup, servers
+//! and testing, questions with answers, all examples by topic, and comparisons with other
+//! libraries. Its pages are in
+#![cfg_attr(all(doc, not(doctest), feature = "macros"), doc = "[`_guide`].")]
+#![cfg_attr(
+    not(all(doc, not(doctest), feature = "macros")),
+    doc = "`docs/guide` of the repository."
+)]
 //!
 //! # Which one do I use?
 //!
@@ -91,6 +98,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(all(doc, not(doctest), feature = "macros"))]
+pub mod _guide;
 mod ambient;
 mod blocking;
 mod bracket;
