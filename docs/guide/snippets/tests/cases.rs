@@ -1,12 +1,16 @@
-//! docs/proof/cases.md, command.md and documents.md name tests that exist.
+//! docs/proof/cases.md, command.md and documents.md name tests that exist, and models.md has all
+//! models.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
 
 fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../..")
-        .join(path);
+    let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -99,4 +103,45 @@ fn each_check_of_a_fault_of_the_documents_is_there() {
     }
     assert!(wrong.is_empty(), "there is no such check: {wrong:#?}");
     assert!(checks > 30, "only {checks} checks are named");
+}
+
+/// The models as the sources have them: name and bound.
+fn models() -> BTreeSet<(String, String)> {
+    let folder = "crates/taskgroup/src/scope/models";
+    let mut models = BTreeSet::new();
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let source = read(&format!("{folder}/{file}"));
+        for rest in source.split("    Model {\n        name: \"").skip(1) {
+            let (name, rest) = rest.split_once('"').unwrap();
+            let (_, bound) = rest.split_once("preemptions: ").unwrap();
+            let bound = match bound.split(',').next().unwrap() {
+                "None" => "–",
+                some => some.trim_start_matches("Some(").trim_end_matches(')'),
+            };
+            models.insert((name.to_owned(), bound.to_owned()));
+        }
+    }
+    models
+}
+
+/// The table has each model with its bound and its figures, and the sum is right.
+#[test]
+fn each_model_of_the_engine_is_in_its_table() {
+    let page = read("docs/proof/models.md");
+    let (mut listed, mut sum) = (BTreeSet::new(), 0);
+    for row in page.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, _, bound, interleavings, ..] = cells[..] else {
+            panic!("{row}")
+        };
+        listed.insert((name.to_owned(), bound.to_owned()));
+        sum += interleavings.replace(' ', "").parse::<usize>().expect(row);
+    }
+    assert_eq!(listed, models());
+    let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (before, _) = words.split_once(" interleavings of ").unwrap();
+    let (_, said) = before.rsplit_once(": ").unwrap();
+    assert_eq!(said.replace(' ', ""), sum.to_string());
+    assert!(words.contains(&format!(" interleavings of {} models", listed.len())));
 }
