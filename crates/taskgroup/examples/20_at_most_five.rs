@@ -2,7 +2,7 @@
 //!
 //! `limit` gives the group five places. `spawn` puts what finds no place into the queue of the
 //! group, and the handles are there at once. A task that fails or is cancelled gives its place
-//! back; `19_hundred_requests` tries that with a server that counts.
+//! back.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

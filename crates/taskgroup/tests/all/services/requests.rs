@@ -3,16 +3,20 @@
 //! The server gives out five permits and panics when a sixth request comes. Among the hundred are
 //! requests that fail, that are refused, that hang until they are cancelled, and that are cancelled
 //! while they still queue. None of them leaks its place: the last five requests are answered only
-//! when all five are there together, so a single lost place would stop the program for ever.
-
-mod common;
+//! when all five are there together, so a single lost place would stop the test for ever.
 
 use std::sync::Arc;
 
-use common::{Answer, Server, number, ok, serve};
+use http::{Answer, Server, number, ok, serve};
 use hyper::StatusCode;
-use taskgroup::{BoxError, Policy, TaskGroup, until_cancelled};
+use taskgroup::{BoxError, Policy, until_cancelled};
 use tokio::sync::{Barrier, Semaphore, mpsc};
+
+use crate::support::builder;
+
+/// The server and the client of the examples.
+#[path = "../../../examples/common/mod.rs"]
+mod http;
 
 const AT_ONCE: usize = 5;
 
@@ -60,8 +64,9 @@ impl Site {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+// S27
+#[tokio::test]
+async fn a_hundred_requests_five_at_once() {
     let (hanging, mut hangs) = mpsc::unbounded_channel();
     let site = Arc::new(Site {
         permits: Semaphore::new(AT_ONCE),
@@ -73,8 +78,7 @@ async fn main() -> Result<(), BoxError> {
         async move { site.answer(number(&path)).await }
     };
     serve(handler, async |server| {
-        let group = TaskGroup::builder();
-        let group = group.limit(AT_ONCE).policy(Policy::collect());
+        let group = builder().limit(AT_ONCE).policy(Policy::collect());
         let run = group.run_to_end(async |group| {
             let fetch = |page| group.spawn(fetch(server.clone(), page));
             let tasks: Vec<_> = (0..100).map(fetch).collect();
@@ -101,15 +105,11 @@ async fn main() -> Result<(), BoxError> {
         let (counts, errors) = run.await;
         let (done, cancelled) = counts.expect("the body came to its end");
         let failed = errors.map_or(0, |errors| errors.leaf_count());
-        println!("{done} done, {failed} failed, {cancelled} cancelled");
+        assert_eq!((done, failed, cancelled), (72, 19, 9));
         let seen = server.seen();
-        println!("the server saw {} at once at most", seen.most());
-        println!(
-            "it answered {}, {} hung up",
-            seen.answered(),
-            seen.hung_up()
-        );
+        assert_eq!((seen.most(), seen.answered(), seen.hung_up()), (5, 82, 5));
         Ok(())
     })
     .await
+    .unwrap();
 }
