@@ -36,8 +36,8 @@ pub enum WarningKind {
     /// A runtime was shut down while failures or deferred work were left outside any scope, and
     /// [`drain`](crate::drain) had not taken them.
     NotDrained,
-    /// A group with a grace was cancelled in a runtime without a clock, so its cleanup is not
-    /// bounded.
+    /// A group with a grace was cancelled in a runtime without a clock, or in one that was shut
+    /// down, so its cleanup is not bounded.
     NoClock,
     /// Each place of a group with a limit has been held for a while by a child that waits for a
     /// place of that group, or for a child in its queue.
@@ -195,8 +195,9 @@ pub(crate) fn not_drained(deferred: usize, failures: usize, first: Option<&str>)
 /// Reports that a cancelled group has a grace and its runtime no clock to measure it.
 pub(crate) fn no_clock(task: TaskInfo, grace: Duration) {
     let message = format!(
-        "group `{}` ({}): its runtime has no clock, so its cleanup may take longer than its grace of \
-         {grace:?}. Call `enable_time()` on the builder of the Tokio runtime",
+        "group `{}` ({}): its runtime has no clock or was shut down, so its cleanup may take longer \
+         than its grace of {grace:?}. Call `enable_time()` on the builder of the Tokio runtime, or \
+         drop that runtime later",
         task.path(),
         task.location()
     );

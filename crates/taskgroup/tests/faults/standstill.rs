@@ -998,6 +998,7 @@ fn fault_c8_no_clock_for_a_grace() {
                 group.cancel();
                 let message = told.try_recv()?;
                 assert!(message.contains("its runtime has no clock"), "{message}");
+                assert!(message.contains("or was shut down"), "{message}");
                 assert!(message.contains("shop"), "{message}");
                 let _ = open.send(());
                 Ok(())
