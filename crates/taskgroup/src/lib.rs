@@ -55,7 +55,7 @@
 //! | outcomes in order of completion | [`as_completed`] | `as_completed` |
 //! | outcomes as they come, while the group still spawns | [`TaskGroup::outcomes`] | `join_next`, `group.next()` |
 //! | to see which tasks have ended | [`wait`], [`wait_timeout`] | `wait` |
-//! | outputs that are no `Result` | [`join`] | `gather` |
+//! | outputs that are not `Result`s | [`join`] | `gather` |
 //! | to try again | `Retry` (feature `retry`) | a loop |
 //! | to show how far a group is | [`Progress`], [`GroupBuilder::progress`] | `tqdm` |
 //! | a time limit | [`timeout`], [`move_on_after`] | `timeout`, `fail_after`, `context.WithTimeout` |

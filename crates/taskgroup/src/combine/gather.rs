@@ -33,7 +33,7 @@ use crate::scope::task::TaskOutput;
 /// ```
 ///
 /// [`GroupBuilder::gather`] takes settings: a name, a limit, a grace, a policy.
-/// [`join`](crate::join) takes outputs that are no `Result`. [`settle`](crate::settle) gives all
+/// [`join`](crate::join) takes outputs that are not `Result`s. [`settle`](crate::settle) gives all
 /// outcomes, good and bad.
 ///
 /// # Errors
