@@ -498,6 +498,10 @@ fn faults_are_shown_where_they_are() {
             &["`retries` is no key of `restart`", "did you mean `limit`?"],
         ),
         (
+            "[tasks.a]\nrun='x'\nservice=true\nready={ tcp=5432 }",
+            &["unknown key `tcp`", "did you mean `port`?"],
+        ),
+        (
             "[tasks.a]\nrun='x'\nservice=true\nport=5432",
             &["`port` belongs to `ready`: `ready = { port = … }`"],
         ),

@@ -119,7 +119,8 @@ pub(crate) const KEYS: [Key; 24] = [
         Form::Restart,
         "When a service that has ended is started again: `{ on = \"failure\" }` or \
          `{ on = \"always\" }`, with a `backoff` before the first restart (one second; it doubles, \
-         and a random time of up to the same length is added) and a `limit` of restarts. The word alone stands for a table with nothing but `on`.",
+         and a random time of up to the same length is added) and a `limit` of restarts. The word \
+         alone stands for a table with nothing but `on`.",
     ),
     key(
         "timeout",
@@ -268,7 +269,7 @@ const OPTIONS: [&str; 28] = [
 ];
 
 /// Words of other task files, and the key that means the same here.
-const ELSEWHERE: [(&str, &str); 39] = [
+const ELSEWHERE: [(&str, &str); 45] = [
     ("depends", "after"),
     ("depends-on", "after"),
     ("depends_on", "after"),
@@ -308,6 +309,12 @@ const ELSEWHERE: [(&str, &str); 39] = [
     ("after-script", "cleanup"),
     ("timeout-minutes", "timeout"),
     ("retries", "limit"),
+    ("tcp", "port"),
+    ("address", "port"),
+    ("url", "http"),
+    ("https", "http"),
+    ("log", "line"),
+    ("output", "line"),
 ];
 
 /// The key with this name, wherever it may stand.
