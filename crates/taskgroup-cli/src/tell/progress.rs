@@ -262,9 +262,15 @@ fn end_of(line: &str, width: usize) -> String {
     if measure_text_width(line) <= width {
         return line.to_owned();
     }
-    let mut starts = line.char_indices().map(|(at, _)| at);
-    let fits = |at: &usize| measure_text_width(&line[*at..]) < width;
-    let start = starts.find(fits).unwrap_or(line.len());
+    // From the end: a line that is pasted may be very long, and it is drawn often.
+    let (mut start, mut used) = (line.len(), 0);
+    for (at, c) in line.char_indices().rev() {
+        used += measure_text_width(c.encode_utf8(&mut [0; 4]));
+        if used >= width {
+            break;
+        }
+        start = at;
+    }
     format!("…{}", &line[start..])
 }
 
@@ -345,6 +351,13 @@ mod tests {
         assert_eq!(end_of("name? Alice", 11), "name? Alice");
         assert_eq!(end_of("name? Alice", 6), "…Alice");
         assert_eq!(end_of("名前", 3), "…前");
+        assert_eq!(end_of("名前", 1), "…");
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_at_once() {
+        let line = format!("{}end", "x".repeat(1 << 20));
+        assert_eq!(end_of(&line, 4), "…end");
     }
 
     #[test]
