@@ -449,7 +449,7 @@ async fn take_the_rest(
 ) -> Option<()> {
     let rest = reading.rest()?;
     let is_stopped = stops.begun.is_set() || stops.first.is_some();
-    let patience = sleep(PATIENCE);
+    let patience = sleep(if is_stopped { PATIENCE } else { COUNTING });
     tokio::pin!(patience);
     loop {
         tokio::select! {
@@ -461,7 +461,7 @@ async fn take_the_rest(
                 stops.first.get_or_insert(stop);
                 return None;
             }
-            () = &mut patience, if is_stopped => return None,
+            () = &mut patience => return None,
         }
     }
 }
@@ -490,6 +490,10 @@ fn write_reports(summary: &Summary, files: &mut Files) -> Vec<Finishing> {
 
 /// After a signal, the reader of a file has this long, and so has the rest of the input.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Otherwise the rest of the input has this long. Combined lists may have more rows than can ever
+/// be counted.
+const COUNTING: Duration = Duration::from_secs(3);
 
 /// Waits until the files are written. A signal ends the wait: a reader may never read.
 async fn finish_all(files: Vec<Finishing>, summary: &mut Summary, stops: &mut Stops<'_>) {

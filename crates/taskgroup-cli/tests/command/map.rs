@@ -148,6 +148,16 @@ fn what_was_not_started_is_counted_if_all_of_the_input_is_there() {
     }
 }
 
+/// A thousand million rows are there, but not counted in any useful time.
+#[test]
+fn a_failure_ends_a_run_with_more_rows_than_can_be_counted() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.file("list", &"x\n".repeat(1000));
+    let lists = ["::::", &list, "::::", &list, "::::", &list];
+    let ended = sandbox.verb("map", &[&["exit 3"], &lists[..]].concat());
+    ended.code(1).says("the rest of the input not read");
+}
+
 #[test]
 fn the_rest_of_an_input_that_is_open_has_no_number() {
     let file = format!("{}\n", lines().join("\n"));
