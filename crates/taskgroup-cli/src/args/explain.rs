@@ -87,6 +87,8 @@ fn option(error: &mut clap::Error) {
     error.remove(ContextKind::Suggested);
     if !verbs.is_empty() {
         error.remove(ContextKind::SuggestedArg);
+        // It shows the option that was suggested.
+        error.remove(ContextKind::Usage);
         let text = format!("'{typed}' is an option of {}", listed(&verbs));
         tip(error, &text);
     } else if let Some((_, here)) = elsewhere {
