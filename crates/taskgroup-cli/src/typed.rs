@@ -288,64 +288,78 @@ impl Typed {
         let Ok(mut pieces) = read_standard_input(self.0.is_typed) else {
             return std::future::pending().await;
         };
-        if let (Some(screen), Some(keys)) = (&self.0.screen, Keyboard::keys()) {
-            return self.edit(Line::new(keys), pieces, screen).await;
+        if !self.0.is_typed {
+            while let Some(piece) = pieces.recv().await {
+                self.pass(piece).await;
+            }
+            self.lock().ended = true;
+            self.0.changed.notify_waiters();
+            return std::future::pending().await;
         }
+        // A line that waits for its command must not keep the next one from being shown, nor from
+        // another command.
+        let (unnamed, mut waiting) = mpsc::unbounded_channel();
+        let take = |line: Vec<u8>| {
+            if !self.pass_to_named(&line) {
+                // The receiver lives as long as this.
+                let _ = unnamed.send(line);
+            }
+        };
+        let passing = async {
+            while let Some(line) = waiting.recv().await {
+                self.pass(line).await;
+            }
+        };
+        let reading = async {
+            match (&self.0.screen, Keyboard::keys()) {
+                (Some(screen), Some(keys)) => {
+                    self.edit(Line::new(keys), pieces, screen, take).await;
+                }
+                _ => self.read_lines(pieces, take).await,
+            }
+        };
+        tokio::join!(reading, passing);
+    }
+
+    /// Takes the lines that the terminal edits and shows. Never resolves.
+    async fn read_lines(&self, mut lines: mpsc::Receiver<Vec<u8>>, take: impl Fn(Vec<u8>)) {
         loop {
             tokio::select! {
-                piece = pieces.recv() => match piece {
-                    Some(piece) => self.route(piece).await,
-                    None => break,
-                },
-                () = sleep(LOOK), if self.0.is_typed => {}
+                Some(line) = lines.recv() => take(line),
+                () = sleep(LOOK) => {}
             }
             self.set_keyboard(match self.is_shown() {
                 true => Typing::Shown,
                 false => Typing::Hidden,
             });
         }
-        if !self.0.is_typed {
-            self.lock().ended = true;
-            self.0.changed.notify_waiters();
-        }
-        std::future::pending::<()>().await;
     }
 
-    /// Passes on what is typed, and shows it meanwhile. Never resolves.
+    /// Takes the keys, and shows the line that they make. Never resolves.
     async fn edit(
         &self,
         mut line: Line,
         mut keys: mpsc::Receiver<Vec<u8>>,
         (partials, redraw): &(Partials, Redraw),
+        take: impl Fn(Vec<u8>),
     ) {
-        // A command that reads late must not keep the next line from being shown.
-        let (complete, mut lines) = mpsc::unbounded_channel();
-        let typing = async {
-            loop {
-                self.set_keyboard(Typing::Keys);
-                let to = self.chosen(|command| command.name.clone());
-                let text = match self.is_shown() {
-                    true => line.shown(),
-                    false => String::new(),
-                };
-                if partials.set_typed(Shown { to, text }) {
-                    redraw.ask();
-                }
-                tokio::select! {
-                    Some(keys) = keys.recv() => {
-                        let lines = keys.into_iter().filter_map(|key| line.push(key));
-                        lines.for_each(|line| drop(complete.send(line)));
-                    }
-                    () = sleep(LOOK) => {}
-                }
+        loop {
+            self.set_keyboard(Typing::Keys);
+            let to = self.chosen(|command| command.name.clone());
+            let text = match self.is_shown() {
+                true => line.shown(),
+                false => String::new(),
+            };
+            if partials.set_typed(Shown { to, text }) {
+                redraw.ask();
             }
-        };
-        let routing = async {
-            while let Some(line) = lines.recv().await {
-                self.route(line).await;
+            tokio::select! {
+                Some(keys) = keys.recv() => {
+                    keys.into_iter().filter_map(|key| line.push(key)).for_each(&take);
+                }
+                () = sleep(LOOK) => {}
             }
-        };
-        tokio::join!(typing, routing);
+        }
     }
 
     /// Gives the terminal back as it was at the beginning.
@@ -364,16 +378,22 @@ impl Typed {
         keyboard.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An empty piece is the end of the input.
-    async fn route(&self, piece: Vec<u8>) {
-        if let (true, Some((name, text))) = (self.0.is_typed, self.addressed(&piece)) {
-            let text = Some(text.to_vec());
-            let mut state = self.lock();
-            let input = state.inputs.entry(name.clone()).or_default();
-            input.pieces.push_back(text);
-            drop(state);
-            return self.0.changed.notify_waiters();
-        }
+    /// Passes a line that names a command to it. Returns whether it names one.
+    fn pass_to_named(&self, line: &[u8]) -> bool {
+        let Some((name, text)) = self.addressed(line) else {
+            return false;
+        };
+        let mut state = self.lock();
+        let input = state.inputs.entry(name.clone()).or_default();
+        input.pieces.push_back(Some(text.to_vec()));
+        drop(state);
+        self.0.changed.notify_waiters();
+        true
+    }
+
+    /// Passes a piece to the chosen command. Waits for one that takes it. An empty piece is the end
+    /// of the input.
+    async fn pass(&self, piece: Vec<u8>) {
         let piece = (!piece.is_empty()).then_some(piece);
         loop {
             // What comes before the command has begun waits for it.
@@ -382,7 +402,8 @@ impl Typed {
             if let Some(name) = chosen.flatten() {
                 let mut state = self.lock();
                 let input = state.inputs.entry(name).or_default();
-                if input.pieces.len() < QUEUE {
+                // What is typed must not be overtaken by a later line that names the command.
+                if self.0.is_typed || input.pieces.len() < QUEUE {
                     input.pieces.push_back(piece);
                     drop(state);
                     return self.0.changed.notify_waiters();
@@ -461,8 +482,8 @@ fn read_standard_input(is_typed: bool) -> io::Result<mpsc::Receiver<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_no_process_could_read_is_for_the_next_attempt() {
+    #[test]
+    fn what_no_process_could_read_is_for_the_next_attempt() {
         let typed = Typed(Arc::new(Inner {
             tty: Tty::Off,
             reader: Reader::Named("b".to_owned()),
@@ -474,12 +495,12 @@ mod tests {
             screen: None,
         }));
         let begin = || typed.begin("a", 0, true);
-        let types = async |text: &str| typed.route(format!("a: {text}").into_bytes()).await;
-        types("before").await;
+        let types = |text: &str| assert!(typed.pass_to_named(format!("a: {text}").as_bytes()));
+        types("before");
         let could_not_start = begin();
-        types("at the start").await;
+        types("at the start");
         drop(could_not_start);
-        types("in a pause").await;
+        types("in a pause");
         let _place = begin();
         let state = typed.lock();
         let waiting = state.inputs["a"].pieces.iter().flatten();

@@ -278,6 +278,25 @@ fn a_line_goes_to_the_command_that_it_names() {
     }
 }
 
+#[test]
+fn a_line_for_a_command_that_has_ended_keeps_none_from_another() {
+    for bar in ["--bar", "--no-bar"] {
+        let sandbox = Sandbox::new();
+        let json = sandbox.word("json");
+        let args = ["--stdin=a", bar, "--names=a,b", "--json", &json];
+        let commands = ["true", "read x; echo \"got $x\""];
+        let mut session = Session::start(&sandbox, &[&args[..], &commands].concat());
+        wait_for("a command does not end", move || {
+            let lines = std::fs::read_to_string(&json).unwrap_or_default();
+            lines.contains(r#""event":"ended""#)
+        });
+        session.types("lost\nb: two\n");
+        let ended = session.ended();
+        ended.code(0);
+        assert!(ended.out().contains("b | got two\n"), "{}", ended.out());
+    }
+}
+
 /// The first try of `b` is with the guard that `a` has left, which was killed meanwhile.
 #[test]
 fn what_is_typed_reaches_the_try_that_starts() {
