@@ -46,8 +46,9 @@ const MAX_COMPARED: usize = 100_000;
 /// behind a `#`.
 #[derive(Default)]
 pub(crate) struct Namer {
-    /// Hashes, because an input may go on for long.
-    seen: HashSet<u64>,
+    /// Short hashes, because an input may go on for long. Two names with the same one are taken for
+    /// alike, so the second gets a longer name.
+    seen: HashSet<u32>,
     /// How many arguments there were.
     number: u64,
 }
@@ -84,10 +85,14 @@ impl Namer {
     }
 }
 
-fn hash(name: &str) -> u64 {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "half of a hash is one, too"
+)]
+fn hash(name: &str) -> u32 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() as u32
 }
 
 /// The argument's number if nothing in the argument can be part of a name.
