@@ -68,7 +68,7 @@ pub(crate) struct Items {
     /// several lists or columns.
     pub(crate) batch: Option<NonZeroUsize>,
     pub(crate) shuffled: bool,
-    /// The lines are what commands read, in blocks of about so many bytes.
+    /// The lines are what commands read, in blocks of about this many bytes.
     pub(crate) pipe: Option<usize>,
 }
 
@@ -141,7 +141,7 @@ fn has_ended(source: &OwnedFd) -> bool {
     looked.is_ok() && source[0].revents().contains(PollFlags::HUP)
 }
 
-/// The names of so many arguments are chosen together, so that they are as short as can be.
+/// The names of up to this many arguments are chosen together, so that they are as short as can be.
 const NAMED_TOGETHER: usize = 100_000;
 
 impl Source {
@@ -431,7 +431,7 @@ fn combined(
     Ok(())
 }
 
-/// Whole lines, about so many bytes or exactly so many lines at a time.
+/// Whole lines, about this many bytes or exactly this many lines at a time.
 fn each_block(
     mut input: impl BufRead,
     items: &Items,

@@ -10,7 +10,7 @@ use crate::clock::Stopwatch;
 /// Fewer say nothing about the others.
 const FEWEST: usize = 3;
 
-/// After so many, others no longer change the picture.
+/// After this many, others no longer change the picture.
 const MOST: usize = 10_000;
 
 pub(super) struct Typical {
