@@ -345,8 +345,8 @@ impl Engine {
         }
         let task = self.plan.tasks.get(entry.id)?;
         let races = self.from(task.group).filter(|&group| self.is_race(group));
-        let won = races.filter_map(|race| self.groups[race].cause.get());
-        won.into_iter()
+        let mut causes = races.filter_map(|race| self.groups[race].cause.get());
+        causes
             .find(|cause| matches!(cause, Cause::Won { .. }))
             .cloned()
     }

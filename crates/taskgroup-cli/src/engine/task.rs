@@ -564,9 +564,10 @@ impl Drop for Inner {
 impl Engine {
     /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
-    /// The steps run one after the other, each within its time, even after a failure. One failure
-    /// is a failure of all. It `counts_in` this group, with this rule; that of the run counts in
-    /// none. Must not be cancelled: call it where no cancellation can arrive.
+    /// The steps run one after the other, each within its time, even after a failure. The cleanup
+    /// fails if one of them does. `counts_in` is the group in which a failure counts, and the rule
+    /// by which it does; it is `None` for the cleanup of the run. Must not be cancelled: call it
+    /// where no cancellation can arrive.
     pub(super) async fn clean_up(
         &self,
         of: &str,

@@ -247,7 +247,8 @@ pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
 /// A port of this machine, or an address with one.
 pub(super) fn port(value: &DeValue<'_>) -> Result<String, String> {
     let expected = || {
-        r#"a port from 1 to 65535, like 5432, or an address in quotation marks, like "db.local:5432""#
+        "a port from 1 to 65535, like 5432, or an address in quotation marks, like \
+         \"db.local:5432\""
             .to_owned()
     };
     let port = |port: &u16| *port > 0;
@@ -366,7 +367,8 @@ fn as_words(words: &[OsString]) -> String {
     match all_have_arguments && words.len() > 1 {
         true => format!("one command, like {for_shell:?} for the shell"),
         false => format!(
-            "a word for each argument, like {split:?}, or a string for the shell, like {for_shell:?}"
+            "a word for each argument, like {split:?}, or a string for the shell, like \
+             {for_shell:?}"
         ),
     }
 }
