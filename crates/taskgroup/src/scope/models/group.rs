@@ -123,6 +123,7 @@ fn close_versus_spawn(seen: &Seen) {
         let group = run.await.unwrap();
         (spawner.unwrap(), group)
     });
+    assert_eq!(group.live(), 0, "T3: nothing is left below");
     let ran_before_end = ran.get();
     let taken = spawner.join().unwrap();
     assert_eq!(

@@ -145,10 +145,14 @@ impl Scope {
         1 + self.group().map_or(0, GroupState::background)
     }
 
-    /// Tokens of others: tasks and scopes below that have not ended.
+    /// Tokens of others: tasks and scopes below that have not ended. There are none below a closed
+    /// scope (T3): a spawn that is refused there takes a token for a moment, and nothing runs.
     pub(crate) fn below(&self) -> usize {
         // SeqCst: T14: counts after `DRAINING` was set.
-        count(self.tokens.load(Ordering::SeqCst)).saturating_sub(1)
+        match self.tokens.load(Ordering::SeqCst) {
+            tokens if tokens & CLOSED != 0 => 0,
+            tokens => count(tokens).saturating_sub(1),
+        }
     }
 
     /// Only background children are left.
