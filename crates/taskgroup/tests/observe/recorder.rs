@@ -432,6 +432,78 @@ fn the_trace_is_one_that_viewers_open() {
     check_trace(&Recording::default());
 }
 
+/// Two tasks at once on one place, one on each of two others, and a wait before them.
+fn on_places() -> Recording {
+    let on = |place: &str, from, to| TaskRecord {
+        place: Some(place.into()),
+        ..bar(Some(0), from, to)
+    };
+    let wait = TaskRecord {
+        kind: "wait".into(),
+        ..bar(Some(0), 0, 100)
+    };
+    let tasks = vec![
+        bar(None, 0, 1000),
+        wait,
+        on("node n10", 100, 300),
+        on("node n2", 100, 400),
+        on("node n10", 200, 500),
+        on("node n10", 300, 600),
+        on("worker", 100, 1000),
+    ];
+    Recording {
+        tasks,
+        duration_ns: 1000,
+        ..Recording::default()
+    }
+}
+
+#[test]
+fn a_place_is_a_process_of_the_trace() {
+    let recording = on_places();
+    let events = check_trace(&recording);
+    let processes = events
+        .iter()
+        .filter(|event| event["name"] == "process_name");
+    let processes: Vec<(u64, &str)> = processes
+        .map(|event| {
+            let name = event["args"]["name"].as_str().unwrap();
+            (event["pid"].as_u64().unwrap(), name)
+        })
+        .collect();
+    let names: Vec<&str> = processes.iter().map(|(_, name)| *name).collect();
+    assert_eq!(
+        names,
+        ["process", "process 0-1000", "worker", "node n2", "node n10"]
+    );
+    let lane = |name: &str| {
+        let slice = |event: &&Value| event["name"] == name && event["cat"] != "phase";
+        let slice = events.iter().find(slice).unwrap();
+        let pid = slice["pid"].as_u64().unwrap();
+        let process = processes.iter().find(|(id, _)| *id == pid).unwrap();
+        (process.1, slice["tid"].as_u64().unwrap())
+    };
+    assert_eq!(lane("100-300"), ("node n10", 1));
+    assert_eq!(lane("200-500"), ("node n10", 2));
+    assert_eq!(lane("300-600"), ("node n10", 1));
+    assert_eq!(lane("100-400"), ("node n2", 1));
+    // A wait lasts, but nothing runs in it.
+    assert_eq!(lane("0-100"), ("process 0-1000", 1));
+    let inside = events.iter().filter(|event| event["cat"] == "phase");
+    assert_eq!(inside.count(), recording.tasks.len() - 1);
+}
+
+#[test]
+fn what_only_waits_is_queued() {
+    let recording = on_places();
+    let wait = record(&recording, "0-100");
+    assert_eq!(wait.phases(1000), [(Phase::Queued, 0, 100)]);
+    let (_, data) = page(&recording);
+    assert_eq!(data["rows"][1]["phases"][0][0], "queued");
+    assert_eq!(data["rows"][1].get("place"), None);
+    assert_eq!(data["rows"][2]["place"], "node n10");
+}
+
 /// The page and the data in it.
 fn page(recording: &Recording) -> (String, Value) {
     let mut page = Vec::new();
@@ -511,4 +583,133 @@ fn chromium_draws_the_page() {
             "{shown}"
         );
     }
+}
+
+/// A run in which a task was tried on two nodes, and another failed.
+fn on_nodes() -> Recording {
+    let on = |node: u32, parent, name: &str, (from, to)| TaskRecord {
+        kind: "task".into(),
+        name: name.into(),
+        place: Some(format!("node n{node}")),
+        ..bar(Some(parent), from, to)
+    };
+    let run = TaskRecord {
+        kind: "run".into(),
+        name: "run".into(),
+        ..bar(None, 0, 1000)
+    };
+    let wait = TaskRecord {
+        kind: "wait".into(),
+        name: "waiting for nodes".into(),
+        ..bar(Some(0), 0, 200)
+    };
+    let tried = TaskRecord {
+        place: None,
+        outcome: Some(Outcome::Failed),
+        ..on(0, 0, "tried", (200, 500))
+    };
+    let attempt = |node, number: u32, times| TaskRecord {
+        kind: "attempt".into(),
+        outcome: Some(Outcome::Failed),
+        ..on(node, 2, &format!("tried (attempt {number})"), times)
+    };
+    let never = TaskRecord {
+        place: None,
+        started_ns: None,
+        outcome: Some(Outcome::Cancelled),
+        ..on(0, 0, "never", (0, 600))
+    };
+    let mut tasks = vec![run, wait, tried];
+    tasks.extend([attempt(2, 1, (200, 300)), attempt(10, 2, (350, 500))]);
+    tasks.push(on(2, 0, "fine", (300, 900)));
+    tasks.push(never);
+    Recording {
+        tasks,
+        duration_ns: 1000,
+        ..Recording::default()
+    }
+}
+
+/// Turns to the places and back, and shows what came of it.
+const TURN: &str = r#"<script>
+const mark = document.documentElement.dataset;
+const press = key => document.dispatchEvent(new KeyboardEvent("keydown", { key }));
+const drawnRows = () => shown.map(at => "-".repeat(view.depth[at]) + view.label[at]).join();
+const opened = () => get("details").querySelector("h2")?.textContent + (window.inSight ? ", in sight" : ", hidden");
+mark.size = innerWidth + "x" + innerHeight;
+mark.sideways = document.documentElement.scrollWidth > innerWidth;
+const button = get("places").getBoundingClientRect();
+mark.button = button.width > 0 && button.right <= innerWidth;
+mark.groups = drawnRows(); mark.opened = opened();
+get("places").click(); mark.places = drawnRows(); mark.latest = opened();
+press("f"); mark.only = opened();
+press("ArrowUp"); mark.head = opened(); press("ArrowLeft"); mark.folded = drawnRows(); press("ArrowRight");
+get("filter").value = "N2"; get("filter").dispatchEvent(new Event("input")); mark.found = drawnRows();
+get("filter").value = ""; get("filter").dispatchEvent(new Event("input"));
+press("p"); mark.back = drawnRows();
+choose(2); press("p"); choose(2); mark.frame = opened() + ", " + get("places").getAttribute("aria-pressed");
+</script></body>"#;
+
+#[test]
+#[ignore = "needs Chromium; `.ci/run page` runs it where there is one"]
+fn chromium_groups_by_place() {
+    let folder = browser::Folder::new("places");
+    let (text, _) = page(&on_nodes());
+    let file = folder.path("page.html");
+    std::fs::write(&file, text.replace("</body>", TURN)).unwrap();
+    let groups = "run,-waiting for nodes,-tried,--(attempt 1),--(attempt 2),-fine,-never";
+    let places = "run,waiting for nodes,node n2,-tried (attempt 1),-fine,node n10,-tried (attempt \
+                  2),never started,-never";
+    let folded = places.replace(",-tried (attempt 2)", "");
+    for (wide, high) in [(1200, 900), (360, 640)] {
+        // A window has no size of one's choice, a frame has. It hands out what its page shows.
+        let frame = folder.path("frame.html");
+        let text = format!(
+            "<!doctype html><iframe src=page.html width={wide} height={high} style='border:0' \
+             onload='document.title = this.contentDocument.documentElement.outerHTML'>"
+        );
+        std::fs::write(&frame, text).unwrap();
+        let dom = browser::dom(&folder, &frame, "");
+        let root = dom.split_once("<title>").unwrap().1;
+        let root = root.split_once("&gt;").unwrap().0;
+        for part in [
+            ("size", &*format!("{wide}x{high}")),
+            ("sideways", "false"),
+            ("button", "true"),
+            ("groups", groups),
+            ("opened", "task tried, in sight"),
+            ("places", places),
+            ("latest", "attempt tried (attempt 2), in sight"),
+            ("only", "attempt tried (attempt 2), in sight"),
+            ("head", "node n10, in sight"),
+            ("folded", &*folded),
+            ("found", "node n2,-tried (attempt 1),-fine"),
+            ("back", groups),
+            ("frame", "task tried, in sight, false"),
+        ] {
+            let part = format!("data-{}=\"{}\"", part.0, part.1);
+            assert!(root.contains(&part), "no {part} in {root}");
+        }
+        assert!(dom.contains("3 tasks in 1 µs: 1 succeeded, 1 failed, 1 not started"));
+    }
+}
+
+/// Without places there is nothing to turn to.
+#[test]
+#[ignore = "needs Chromium; `.ci/run page` runs it where there is one"]
+fn chromium_offers_no_places_where_there_are_none() {
+    let folder = browser::Folder::new("no-places");
+    let recording = Recording {
+        tasks: vec![bar(None, 0, 10)],
+        duration_ns: 10,
+        ..Recording::default()
+    };
+    let (text, _) = page(&recording);
+    let file = folder.path("page.html");
+    let press = r#"<script>keys.p();
+document.documentElement.dataset.hidden = get("places").hidden + ", " + (view === byGroup);
+</script></body>"#;
+    std::fs::write(&file, text.replace("</body>", press)).unwrap();
+    let dom = browser::dom(&folder, &file, "");
+    assert!(dom.contains(r#"data-hidden="true, true""#), "{dom}");
 }

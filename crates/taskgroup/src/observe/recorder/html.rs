@@ -29,6 +29,8 @@ struct Row<'a> {
     name: &'a str,
     id: &'a str,
     at: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'a str>,
     spawned: u64,
     end: u64,
     /// From where to where in which phase.
@@ -55,7 +57,8 @@ impl Recording {
     /// part of.
     ///
     /// The colours tell queued, running, cancelling, cleanup and killed apart; who caused a
-    /// cancellation is marked. The page needs nothing from the network, follows the reader's light
+    /// cancellation is marked. If there are [places](super::TaskRecord::place), a button groups the
+    /// bars by them instead. The page needs nothing from the network, follows the reader's light
     /// or dark preference, and works with the keyboard.
     ///
     /// ```
@@ -113,6 +116,7 @@ impl Recording {
                     name: &task.name,
                     id: &task.id,
                     at: &task.location,
+                    place: task.place.as_deref(),
                     spawned: task.spawned_ns,
                     end,
                     phases: task

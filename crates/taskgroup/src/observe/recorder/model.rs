@@ -50,7 +50,8 @@ pub struct TaskRecord {
     /// The index of what it is part of, in [`Recording::tasks`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<usize>,
-    /// What it is: `task`, `group`, `run`, or a word of your own.
+    /// What it is: `task`, `group`, `run`, or a word of your own. What is of the kind `wait` only
+    /// waits, so it is queued from its beginning to its end.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -58,6 +59,32 @@ pub struct TaskRecord {
     pub id: String,
     /// Where it was spawned.
     pub location: String,
+    /// Where it ran, if it matters: `node n1`, `worker 3`. The trace has a process for each place,
+    /// and the page can group by them.
+    ///
+    /// ```
+    /// use taskgroup::observe::recorder::{Recording, TaskRecord};
+    ///
+    /// let bar = |name: &str, place: &str| TaskRecord {
+    ///     name: name.into(),
+    ///     place: Some(place.into()),
+    ///     started_ns: Some(0),
+    ///     ended_ns: Some(1_000),
+    ///     ..TaskRecord::default()
+    /// };
+    /// let recording = Recording {
+    ///     duration_ns: 1_000,
+    ///     tasks: vec![bar("build", "node n1"), bar("test", "node n2")],
+    ///     ..Recording::default()
+    /// };
+    /// let mut trace = Vec::new();
+    /// recording.write_trace(&mut trace)?;
+    /// let trace = String::from_utf8_lossy(&trace);
+    /// assert!(trace.contains(r#"{"name":"node n2"}"#));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// When it was spawned.
     pub spawned_ns: u64,
     /// When it was polled for the first time.
@@ -202,7 +229,7 @@ impl TaskRecord {
         let end = self.ended_ns.unwrap_or(end).max(self.spawned_ns);
         let begins = [
             (Phase::Queued, Some(self.spawned_ns)),
-            (Phase::Running, self.started_ns),
+            (Phase::Running, self.started_ns.filter(|_| !self.is_wait())),
             (
                 Phase::Cancelling,
                 self.cancelled_ns.filter(|_| self.started_ns.is_some()),
@@ -223,6 +250,10 @@ impl TaskRecord {
         }
         phases.retain(|(_, from, to)| from < to);
         phases
+    }
+
+    pub(super) fn is_wait(&self) -> bool {
+        self.kind == "wait"
     }
 
     /// How long cleanup took, if there was any.

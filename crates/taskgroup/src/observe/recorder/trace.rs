@@ -1,10 +1,10 @@
 //! The trace format that Perfetto and `chrome://tracing` open.
 //!
-//! A group is drawn as a process, whose threads are lanes: a task takes a lane that is free when it
-//! starts, so the slices of a lane never overlap, and there are as many lanes as tasks that ran at
-//! the same time. How long it was queued is one of its arguments. Inside the slice of a task stand
-//! those of its phases, and an arrow leads from who failed to who was cancelled because of it. What
-//! never started is a mark on lane 0.
+//! A group is drawn as a process, and so is a place. Its threads are lanes: a task takes a lane
+//! that is free when it starts, so the slices of a lane never overlap, and there are as many lanes
+//! as tasks that ran at the same time. How long it was queued is one of its arguments. Inside the
+//! slice of a task stand those of its phases, and an arrow leads from who failed to who was
+//! cancelled because of it. What never started is a mark on lane 0.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -90,8 +90,9 @@ impl Recording {
     fn lanes(&self) -> Vec<(usize, usize)> {
         // Per process, the lanes by when they are free.
         let mut free: HashMap<usize, BinaryHeap<Reverse<(u64, usize)>>> = HashMap::new();
+        let places = self.places();
         let mut lanes: Vec<_> = (0..self.tasks.len())
-            .map(|index| (self.process_of(index), 0))
+            .map(|index| (self.process_of(index, &places), 0))
             .collect();
         let slices = self.tasks.iter().map(|task| self.slice(task));
         let mut slices: Vec<_> = slices
@@ -114,11 +115,39 @@ impl Recording {
         lanes
     }
 
-    /// A task is drawn in the process of what it is part of; what is part of nothing in process 1.
-    fn process_of(&self, index: usize) -> usize {
-        match self.tasks[index].parent {
+    /// The places, in the order of their names: `n2` before `n10`.
+    fn places(&self) -> Vec<&str> {
+        let places = self.tasks.iter().filter_map(|task| task.place.as_deref());
+        let places = BTreeSet::from_iter(places.map(|place| (place.len(), place)));
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// A task is drawn in the process of its place, or else of what it is part of; what is part of
+    /// nothing in process 1. The processes of the places come last.
+    fn process_of(&self, index: usize, places: &[&str]) -> usize {
+        let task = &self.tasks[index];
+        if let Some(place) = &task.place {
+            let key = (place.len(), &**place);
+            let at = places.partition_point(|place| (place.len(), *place) < key);
+            return self.tasks.len() + 2 + at;
+        }
+        match task.parent {
             Some(parent) if parent < self.tasks.len() && parent != index => parent + 2,
             _ => 1,
+        }
+    }
+
+    fn name_of(&self, process: usize, places: &[&str]) -> String {
+        let Some(index) = process.checked_sub(2) else {
+            return match &*self.title {
+                "" => "process".to_owned(),
+                title => title.to_owned(),
+            };
+        };
+        match self.tasks.get(index) {
+            Some(parent) if parent.id.is_empty() => format!("{} {}", parent.kind, parent.name),
+            Some(parent) => format!("{} {} [{}]", parent.kind, parent.name, parent.id),
+            None => places[index - self.tasks.len()].to_owned(),
         }
     }
 
@@ -128,16 +157,10 @@ impl Recording {
         events: &mut Events<impl Write>,
     ) -> io::Result<()> {
         let mut named = None;
+        let places = self.places();
         for &(process, lane) in &BTreeSet::from_iter(lanes.iter().copied()) {
             if named.replace(process) != Some(process) {
-                let name = match process.checked_sub(2).map(|parent| &self.tasks[parent]) {
-                    Some(parent) if parent.id.is_empty() => {
-                        format!("{} {}", parent.kind, parent.name)
-                    }
-                    Some(parent) => format!("{} {} [{}]", parent.kind, parent.name, parent.id),
-                    None if self.title.is_empty() => "process".to_owned(),
-                    None => self.title.clone(),
-                };
+                let name = self.name_of(process, &places);
                 events.about(process, 0, "process_name", &json!({"name": name}))?;
                 events.about(
                     process,
@@ -211,6 +234,7 @@ impl Recording {
             ("outcome", outcome),
             ("error", task.error.clone()),
             ("cancelled because", task.reason.clone()),
+            ("place", task.place.clone()),
         ];
         let known = known
             .into_iter()
