@@ -621,7 +621,10 @@ fn on_nodes() -> Recording {
     };
     let mut tasks = vec![run, wait, tried];
     tasks.extend([attempt(2, 1, (200, 300)), attempt(10, 2, (350, 500))]);
-    tasks.push(on(2, 0, "fine", (300, 900)));
+    tasks.push(TaskRecord {
+        spawned_ns: 0,
+        ..on(2, 0, "fine", (300, 900))
+    });
     tasks.push(never);
     Recording {
         tasks,
@@ -640,8 +643,16 @@ mark.size = innerWidth + "x" + innerHeight;
 mark.sideways = document.documentElement.scrollWidth > innerWidth;
 const button = get("places").getBoundingClientRect();
 mark.button = button.width > 0 && button.right <= innerWidth;
+const dot = ns => {
+  paint();
+  const [px, py] = [x(ns), y(place.get(5)) + ROW / 2].map(at => Math.round(at * devicePixelRatio));
+  return pen.getImageData(px, py, 1, 1).data.join();
+};
+const isQueued = () => dot(137) !== dot(963);
+mark.queued = isQueued();
 mark.groups = drawnRows(); mark.opened = opened();
 get("places").click(); mark.places = drawnRows(); mark.latest = opened();
+mark.queued += ", " + isQueued();
 press("f"); mark.only = opened();
 press("ArrowUp"); mark.head = opened(); press("ArrowLeft"); mark.folded = drawnRows(); press("ArrowRight");
 get("filter").value = "N2"; get("filter").dispatchEvent(new Event("input")); mark.found = drawnRows();
@@ -679,6 +690,7 @@ fn chromium_groups_by_place() {
             ("groups", groups),
             ("opened", "task tried, in sight"),
             ("places", places),
+            ("queued", "true, false"),
             ("latest", "attempt tried (attempt 2), in sight"),
             ("only", "attempt tried (attempt 2), in sight"),
             ("head", "node n10, in sight"),
