@@ -223,6 +223,7 @@ mod tests {
             elapsed: Duration::ZERO,
             date: SystemTime::UNIX_EPOCH,
             slowest: Vec::new(),
+            job: None,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::output::{
     Heading, Label, Order, Outlet, Partials, Pump, Pumped, Show, Sink, Stream, Trouble, pump,
 };
 use crate::plan::Work;
-use crate::process::{Contained, Guards, Leader, Pipes, Process, Size, Stdio, Stopped};
+use crate::process::{Contained, Guards, Leader, Lease, Pipes, Process, Size, Stdio, Stopped};
 use crate::record::{Ending, Record};
 use crate::typed::{Place, Typed};
 use crate::verdict::Verdict;
@@ -70,6 +70,8 @@ pub(crate) struct With {
     pub(crate) place: Option<usize>,
     /// It does not end by itself.
     pub(crate) lasts: bool,
+    /// Where it runs, if that is not this machine.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl With {
@@ -85,6 +87,7 @@ impl With {
             sought: None,
             place: None,
             lasts: false,
+            lease: None,
         }
     }
 }
@@ -99,6 +102,7 @@ pub(crate) struct Job {
     timeout: Option<Duration>,
     grace: Duration,
     ending: Option<(Ending, Duration)>,
+    lease: Option<Lease>,
     around: Surroundings,
 }
 
@@ -140,6 +144,10 @@ impl Job {
             let width = width.filter(|(name, _)| !around.told.is_empty() && is_unset(name));
             told.splice(0..0, around.told.iter().cloned().chain(width));
         }
+        if let Some(lease) = &with.lease {
+            told.push(("TASKGROUP_NODE", lease.node().to_owned()));
+            told.push(("TASKGROUP_NODES", lease.nodes().join(",")));
+        }
         let told = told
             .into_iter()
             .map(|(name, value)| (name.into(), Some(value.into_bytes())));
@@ -149,7 +157,7 @@ impl Job {
         let (mut terminal, mut feed) = (None, None);
         let mut typed: Option<Place> = None;
         // What is typed from now on reaches the command, even before it runs.
-        let opened = |pipes: &mut Pipes| {
+        let mut opened = |pipes: &mut Pipes| {
             (terminal, feed) = (pipes.terminal.take(), pipes.stdin.take());
             let has_input = stdio == Stdio::InputAndOutput || feed.is_some();
             if work.input.is_some() || (terminal.is_none() && !has_input) {
@@ -164,10 +172,21 @@ impl Job {
             _ => None,
         };
         let streams = (size, input.as_deref());
-        let (process, pipes) =
-            Contained::start(&around.guards, start, streams, with.lasts, given_up, opened)
-                .await
-                .map_err(|error| with_command(&error, work))?;
+        let mut lease = with.lease;
+        let (process, pipes) = loop {
+            let places = (&around.guards, lease.as_ref());
+            let start = start.clone();
+            let started =
+                Contained::start(places, start, streams, with.lasts, &given_up, &mut opened).await;
+            match (started, &lease) {
+                (Ok(started), _) => break started,
+                // The node is lost. Nothing of the command has run.
+                (Err(error), Some(lost)) if error.kind() == io::ErrorKind::HostUnreachable => {
+                    lease = Some(lost.elsewhere(&given_up).await?);
+                }
+                (Err(error), _) => return Err(with_command(&error, work)),
+            }
+        };
         let feeder = match (work.input.clone(), feed, typed) {
             (Some(input), Some(mut feed), _) => Some(Box::pin(async move {
                 // A command need not read all of it.
@@ -210,6 +229,7 @@ impl Job {
             timeout: with.timeout,
             grace: work.grace,
             ending: None,
+            lease,
             around,
         })
     }
@@ -290,6 +310,7 @@ impl Job {
             began,
             grace,
             ending,
+            lease,
             around,
             ..
         } = self;
@@ -309,6 +330,15 @@ impl Job {
             Some(status) => (Ending::Exited(status), process.ran().unwrap_or(asked)),
             None => (Ending::Cancelled(process.leader_status()), asked),
         });
+        let ending = match (process.why(), ending) {
+            (Some(why), Ending::Exited(_) | Ending::EndedEarly(_)) => Ending::Lost(why),
+            (_, ending) => ending,
+        };
+        if let (Ending::Lost(error), Some(lease)) = (&ending, &lease) {
+            if error.kind() == io::ErrorKind::HostUnreachable {
+                lease.lose();
+            }
+        }
         let gone = around.begin.elapsed().saturating_sub(began);
         let outlet = output.outlet.clone();
         let (mut out, mut err) = output.rest().await;
@@ -324,6 +354,7 @@ impl Job {
             stopped,
             left_in_background,
             output_held: out.held_open || err.held_open,
+            node: lease.map(|lease| lease.node().to_owned()),
             trouble: copy_error.map(Trouble::Lost).or(outlet.take_trouble()),
             stdout: out.tail,
             stderr: err.tail,

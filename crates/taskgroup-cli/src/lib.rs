@@ -24,6 +24,7 @@ mod flag;
 mod input;
 mod job;
 mod man;
+mod needs;
 mod output;
 mod plan;
 mod process;
@@ -45,7 +46,9 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     // Of this process, and of the guard that it may be.
     signals::unblock_all();
-    let asked = process::guard_if_asked().or_else(process::become_command_if_asked);
+    let asked = process::guard_if_asked()
+        .or_else(process::become_command_if_asked)
+        .or_else(process::be_part_of_a_job_if_asked);
     match asked {
         Some(ended) => ended,
         None => verbs::carry_out(args::Args::of_this_process()).into(),

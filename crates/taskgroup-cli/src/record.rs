@@ -68,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) left_in_background: Vec<Process>,
     /// A process that is not among those of the command still held its output.
     pub(crate) output_held: bool,
+    /// The node on which it ran, if that was not this machine.
+    pub(crate) node: Option<String>,
     /// What went wrong with its output.
     pub(crate) trouble: Option<Trouble>,
     pub(crate) stdout: Tail,
@@ -176,12 +178,35 @@ pub(crate) struct Summary {
     pub(crate) date: SystemTime,
     /// The longest, if they are asked for, with their names.
     pub(crate) slowest: Vec<(Duration, String)>,
+    /// The job of Slurm, if the run had one.
+    pub(crate) job: Option<JobUsed>,
+}
+
+/// A job of Slurm in which commands of the run were steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobUsed {
+    pub(crate) id: String,
+    pub(crate) nodes: Vec<String>,
+    /// The run asked for it, and gave it back.
+    pub(crate) own: bool,
+    /// From the start of the run until the job was asked for.
+    pub(crate) asked: Duration,
+    /// From there until its nodes were there.
+    pub(crate) waited: Duration,
+    /// What went wrong when it was given back: a node that does not answer, for example.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Summary {
     /// How many tasks were not started, if that has a number.
     pub(crate) fn not_started(&self) -> Option<u64> {
         (!self.open_end).then_some(self.counts.not_started)
+    }
+
+    /// The id of the job, and what went wrong with it.
+    pub(crate) fn trouble_with_job(&self) -> Option<(&str, &str)> {
+        let job = self.job.as_ref()?;
+        Some((&job.id, job.trouble.as_deref()?))
     }
 
     /// What failed, and counts.
@@ -285,6 +310,7 @@ impl Record {
             stopped: None,
             left_in_background: Vec::new(),
             output_held: false,
+            node: None,
             trouble: None,
             stdout: Tail::default(),
             stderr: Tail::default(),

@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use crate::duration::Human;
 use crate::output::{Tail, Trouble, and_more, task_style};
 use crate::process::{Level, Process, Stopped, StoppedBy};
-use crate::record::{Cause, Ending, Entry, Record, Summary};
+use crate::record::{Cause, Ending, Entry, JobUsed, Record, Summary};
 use crate::signals;
 
 /// The most names of commands that were not started.
@@ -54,6 +54,7 @@ pub(crate) fn is_success(summary: &Summary) -> bool {
         && summary.internal.is_none()
         && summary.output_error.is_none()
         && summary.report_errors.is_empty()
+        && summary.trouble_with_job().is_none()
         && summary.entries.iter().all(is_plain)
 }
 
@@ -88,7 +89,23 @@ pub(crate) fn in_short(summary: &Summary) -> String {
         0 => String::new(),
         flaky => format!(" ({flaky} not at the first attempt)"),
     };
-    format!("{counts}{flaky}{rest} in {}", Human(summary.elapsed))
+    let job = summary.job.as_ref().map_or_else(String::new, in_job);
+    let elapsed = Human(summary.elapsed);
+    format!("{counts}{flaky}{rest} in {elapsed}{job}")
+}
+
+/// `, in job 65 on 2 nodes, waited 12.4s for it`.
+fn in_job(job: &JobUsed) -> String {
+    let nodes = match &job.nodes[..] {
+        [] => String::new(),
+        [node] => format!(" on {node}"),
+        nodes => format!(" on {} nodes", nodes.len()),
+    };
+    let waited = match job.own {
+        true => format!(", waited {} for it", Human(job.waited)),
+        false => String::new(),
+    };
+    format!(", in job {}{nodes}{waited}", job.id)
 }
 
 /// The name, and for `map` the whole argument if the name is not just that.
@@ -110,13 +127,24 @@ fn because(cause: Option<&Cause>) -> String {
     cause.map_or_else(|| "cause unknown".to_owned(), ToString::to_string)
 }
 
-/// In a few words, how a task ended.
+/// In a few words, how a task ended, and on which node.
 pub(crate) fn what(entry: &Entry) -> String {
     how_it_ended(&entry.record, entry.attempts, entry.because.as_ref())
 }
 
+/// `0.25s`, or `0.25s on n2`.
+fn ran(record: &Record) -> String {
+    format!("{}{}", Human(record.ran), on_node(record))
+}
+
+/// ` on n2`, and nothing for this machine.
+fn on_node(record: &Record) -> String {
+    let node = record.node.as_ref();
+    node.map_or_else(String::new, |node| format!(" on {node}"))
+}
+
 pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Cause>) -> String {
-    let ran = Human(record.ran);
+    let ran = ran(record);
     let how = record.stopped.as_ref().map_or("", how);
     let because = || self::because(because);
     let attempt = match attempts {
@@ -151,10 +179,12 @@ pub(crate) fn how_it_ended(record: &Record, attempts: u32, because: Option<&Caus
 
 /// In a few words, how an attempt ended by itself.
 pub(crate) fn ended(record: &Record) -> String {
-    let ran = Human(record.ran);
+    let ran = ran(record);
     let how = record.stopped.as_ref().map_or("", how);
     match &record.ending {
-        Ending::CouldNotStart(error) => format!("could not be started: {error}"),
+        Ending::CouldNotStart(error) => {
+            format!("could not be started{}: {error}", on_node(record))
+        }
         Ending::Lost(error) => format!("its outcome is unknown, after {ran}: {error}"),
         Ending::Exited(status) => format!("{}, after {ran}", ending(*status)),
         Ending::TimedOut => format!("after {ran}, {how}"),
@@ -238,6 +268,9 @@ impl Report<'_> {
         }
         for error in &self.summary.report_errors {
             self.note(&format!("could not be written: {error}"));
+        }
+        if let Some((id, trouble)) = self.summary.trouble_with_job() {
+            self.note(&format!("trouble with job {id}: {trouble}"));
         }
     }
 
@@ -537,6 +570,7 @@ mod tests {
             elapsed: Duration::from_millis(1500),
             date: SystemTime::UNIX_EPOCH,
             slowest: Vec::new(),
+            job: None,
         }
     }
 
@@ -589,6 +623,84 @@ mod tests {
              OK two: succeeded at attempt 2, after 0.00s\n    \
              attempt 1: exit code 3, after 0.00s\n\
              slowest:\n      1.00s one\n"
+        );
+    }
+
+    fn job() -> JobUsed {
+        JobUsed {
+            id: "65".to_owned(),
+            nodes: vec!["n1".to_owned(), "n2".to_owned()],
+            own: true,
+            asked: Duration::ZERO,
+            waited: Duration::from_millis(12_400),
+            trouble: None,
+        }
+    }
+
+    #[test]
+    fn a_run_on_other_machines_names_the_job_and_the_node_of_each_attempt() {
+        let code = |code: i32| Ending::Exited(ExitStatus::from_raw(code << 8));
+        let on = |node: &str, ending| Record {
+            node: Some(node.to_owned()),
+            ..Record::without_process(ending)
+        };
+        let because = Cause::Failed {
+            name: "bad".to_owned(),
+        };
+        let mut bad = entry(0, "bad", code(3), None);
+        bad.record = on("n2", code(3));
+        let mut lost = entry(1, "lost", Ending::NotStarted, None);
+        lost.record = on("n1", Ending::Lost(std::io::Error::other("NODE_FAIL")));
+        let mut asleep = entry(2, "asleep", Ending::NotStarted, Some(because.clone()));
+        asleep.record = on("n1", Ending::Cancelled(None));
+        asleep.record.stopped = Some(Stopped {
+            by: StoppedBy::Term,
+            survivors: Vec::new(),
+        });
+        let mut shaky = entry(3, "shaky", code(0), None);
+        shaky.record = on("n2", code(0));
+        shaky.attempts = 2;
+        shaky.earlier = vec![(1, on("n1", code(1)))];
+        let missing = std::io::Error::other("no such file");
+        let mut absent = entry(4, "absent", Ending::NotStarted, None);
+        absent.record = on("n2", Ending::CouldNotStart(missing));
+        let mut summary = summary(vec![bad, lost, asleep, shaky, absent], Some(because));
+        summary.job = Some(job());
+        let wrote_nothing = "    it wrote nothing\n";
+        assert_eq!(
+            render(&summary, Level::Guard, false).replace(wrote_nothing, ""),
+            "taskgroup: 3 failed, 1 cancelled, 1 succeeded in 1.50s, in job 65 on 2 nodes, waited \
+             12.4s for it, contained by guard processes\n\
+             FAILED bad: exit code 3, after 0.00s on n2\n\
+             FAILED lost: its outcome is unknown, after 0.00s on n1: NODE_FAIL\n\
+             FAILED absent: could not be started on n2: no such file\n\
+             CANCELLED asleep: after 0.00s on n1, stopped by SIGTERM, because bad failed\n\
+             OK shaky: succeeded at attempt 2, after 0.00s on n2\n    \
+             attempt 1: exit code 1, after 0.00s on n1\n"
+        );
+    }
+
+    #[test]
+    fn trouble_with_the_job_is_told_although_all_succeeded() {
+        let succeeded = Ending::Exited(ExitStatus::from_raw(0));
+        let mut summary = summary(vec![entry(0, "one", succeeded, None)], None);
+        let one_node = JobUsed {
+            nodes: vec!["n1".to_owned()],
+            own: false,
+            ..job()
+        };
+        summary.job = Some(one_node);
+        assert!(is_success(&summary));
+        assert_eq!(
+            render(&summary, Level::Guard, false),
+            "taskgroup: 1 succeeded in 1.50s, in job 65 on n1\n"
+        );
+        summary.job.as_mut().unwrap().trouble = Some("n2 does not answer".to_owned());
+        assert!(!is_success(&summary));
+        assert_eq!(
+            render(&summary, Level::Guard, false),
+            "taskgroup: 1 succeeded in 1.50s, in job 65 on n1, contained by guard processes\n    \
+             trouble with job 65: n2 does not answer\n"
         );
     }
 

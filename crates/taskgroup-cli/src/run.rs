@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime;
 use tokio::time::sleep;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::engine::{Closed, Engine, Ledger, Memory, Records};
 use crate::exit::Exit;
 use crate::flag::Flag;
@@ -18,9 +18,9 @@ use crate::output::{
     self, Blocked, Ci, Labels, Order, Partials, Redraw, Show, Sink, Stream, Writer,
 };
 use crate::plan::{FileSpec, Plan, ROOT, RunOptions, Total};
-use crate::process::{Guards, Level, is_under_job_control, restore_keyboard};
+use crate::process::{Guards, Level, Settings, Used, is_under_job_control, restore_keyboard};
 use crate::reason::reason;
-use crate::record::{Cause, Summary};
+use crate::record::{Cause, JobUsed, Summary};
 use crate::report;
 use crate::results::Results;
 use crate::signals::{Asked, Signals, Stop};
@@ -151,7 +151,13 @@ impl Run {
                 return Ok(None);
             }
         };
-        let guards = Guards::new(options.contain)?;
+        let settings = Settings {
+            job: options.job.clone(),
+            items_per_step: options.items_per_step,
+            grace: plan.longest_grace(),
+            hurry: stops.hurry.clone(),
+        };
+        let guards = Guards::new(options.contain, settings)?;
         if options.contain != Level::default() {
             guards.probe().await?;
         }
@@ -170,6 +176,12 @@ impl Run {
         } = start_output(&options, total, &stops.give_up)?;
         let ledger = Ledger::new(memory, options.slowest, past, records, progress);
         let ledger = Arc::new(ledger);
+        let told = Arc::downgrade(&ledger);
+        guards.on_wait(move |what| {
+            if let Some(ledger) = told.upgrade() {
+                ledger.progress().waits_for(what);
+            }
+        });
         let (order, conveyor) = Order::new(options.keep_order);
         let names = plan.tasks.iter().map(|task| task.name.clone()).collect();
         let typed = Typed::new(
@@ -179,6 +191,7 @@ impl Run {
             partials.clone().zip(redraw),
         );
         let passed_on = tokio::spawn(typed.clone().pass_on());
+        let begin = stops.clock.start();
         let around = Surroundings {
             guards: guards.clone(),
             typed: typed.clone(),
@@ -190,7 +203,7 @@ impl Run {
             partials,
             hurry: stops.hurry.clone(),
             clock: stops.clock.clone(),
-            begin: stops.clock.start(),
+            begin: begin.clone(),
         };
         let deadline = plan.groups[ROOT].deadline;
         let labels = Labels::fitting(plan.labels(), options.colour, options.prefix);
@@ -248,7 +261,8 @@ impl Run {
         }
         // This drops the last way to the writer, which ends when it has written everything.
         drop((engine, ledger));
-        guards.close().await;
+        let job = close(&guards, stops).await;
+        let job = job.map(|used| job_used(used, &begin));
         let rest = deadline.map(|deadline| deadline.saturating_sub(elapsed));
         let carried = async {
             match carried {
@@ -271,6 +285,7 @@ impl Run {
             elapsed,
             date,
             slowest,
+            job,
         };
         Ok(Some((summary, files)))
     }
@@ -380,8 +395,9 @@ fn start_output(options: &RunOptions, total: Total, give_up: &Flag) -> io::Resul
     }
     let (sink, writer) = Sink::start(give_up, None)?;
     let progress = match options.show {
-        Show::Stream | Show::Quiet if options.ci != Ci::Teamcity => {
-            Progress::nothing(options.ci, total)
+        Show::Quiet if options.ci != Ci::Teamcity => Progress::nothing(options.ci, total),
+        Show::Stream if options.ci != Ci::Teamcity => {
+            Progress::waits(sink.ticker(), options.ci, total)
         }
         _ => Progress::lines(sink.ticker(), options.ci, total),
     };
@@ -437,6 +453,34 @@ async fn drive(
             }
             () = loses_patience, if !stops.give_up.is_set() => stops.give_up.set(),
         }
+    }
+}
+
+/// Ends the guards, and gives the job back if there was one. A signal cuts short the wait for
+/// Slurm.
+async fn close(guards: &Guards, stops: &mut Stops<'_>) -> Option<Used> {
+    let closed = guards.close();
+    tokio::pin!(closed);
+    loop {
+        tokio::select! {
+            biased;
+            used = &mut closed => return used,
+            stop = stops.next() => {
+                stops.first.get_or_insert(stop);
+                stops.skip_everything();
+            }
+        }
+    }
+}
+
+fn job_used(used: Used, begin: &Stopwatch) -> JobUsed {
+    JobUsed {
+        asked: begin.elapsed().saturating_sub(used.asked.elapsed()),
+        id: used.id,
+        nodes: used.nodes,
+        own: used.own,
+        waited: used.waited,
+        trouble: used.trouble,
     }
 }
 

@@ -6,8 +6,9 @@ use clap::{Arg, Command, CommandFactory};
 use super::{Args, VERBS};
 use crate::plan::file::nearest;
 
-/// Options of xargs, GNU parallel, concurrently and make, and the one that does the same here.
-const ELSEWHERE: [(&str, &str); 15] = [
+/// Options of xargs, GNU parallel, concurrently, make and Slurm, and the one that does the same
+/// here.
+const ELSEWHERE: [(&str, &str); 25] = [
     ("--cwd", "--directory"),
     ("--chdir", "--directory"),
     ("--workdir", "--directory"),
@@ -23,6 +24,16 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("--bail", "--on-failure"),
     ("--keep-running", "--keep-going"),
     ("--max-time", "--timeout"),
+    ("--cpus-per-task", "--cpus"),
+    ("--mem", "--memory"),
+    ("--gres", "--gpus"),
+    ("--gpus-per-task", "--gpus"),
+    ("--queue", "--partition"),
+    ("--walltime", "--time"),
+    ("--time-limit", "--time"),
+    ("--qos", "--slurm"),
+    ("--reservation", "--slurm"),
+    ("--cluster", "--on"),
 ];
 
 /// The command. A value that measures something may begin with a dash: then the error is about the

@@ -4,8 +4,9 @@ mod explain;
 mod values;
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{FromArgMatches, Parser, Subcommand};
@@ -13,7 +14,8 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use crate::exit;
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::plan::{
-    FileSpec, Halt, OnFailure, Overrides, RestartOn, Room, Shell, Timeout, WhenOneEnds, Work,
+    FileSpec, Halt, JobOptions, Jobs, Needs, On, OnFailure, Overrides, RestartOn, Room, Shell,
+    Timeout, WhenOneEnds, Work,
 };
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
@@ -198,6 +200,11 @@ pub(crate) struct MapArgs {
 
     #[command(flatten)]
     pub(crate) common: Common,
+
+    /// Let up to this many commands share a step of the job, one after the other: the start of a
+    /// step takes longer than many commands do [default: 1]
+    #[arg(long, value_name = "N", value_parser = values::one_or_more, help_heading = CLUSTER)]
+    pub(crate) items_per_step: Option<NonZeroU32>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -225,14 +232,16 @@ impl ShowArgs {
 const FAILURES: &str = "Failure handling";
 const REPORTS: &str = "Output and reports";
 const TERMINAL: &str = "Terminal and input";
+const CLUSTER: &str = "On a cluster";
 
 /// The options of all verbs that run commands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
     /// Run at most this many commands at a time, started in the order given; `50%` is half of the
-    /// processors [default: all; for map, the number of processors]
+    /// processors [default: all; for map, the number of processors; on a cluster, as many as the
+    /// job holds]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
-    pub(crate) jobs: Option<NonZeroUsize>,
+    pub(crate) jobs: Option<Jobs>,
 
     /// Stop a command that runs longer than this, as a failure: 90s, 5m, 1h 30m; or 300% of the
     /// median of those that have succeeded
@@ -379,6 +388,99 @@ pub(crate) struct Common {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     #[arg(help_heading = REPORTS)]
     pub(crate) color: Colour,
+
+    #[command(flatten)]
+    pub(crate) cluster: Cluster,
+}
+
+/// Where commands run, and what is asked of a cluster.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Cluster {
+    /// Where commands run; where a task of a file, or a group around it, has a key `on = "local"`,
+    /// it stays so [default: local, or what the file says]
+    #[arg(long, value_enum, value_name = "WHERE", help_heading = CLUSTER)]
+    pub(crate) on: Option<On>,
+
+    /// How many processors of its node each command takes [default: 1]
+    #[arg(long, value_name = "N", value_parser = values::one_or_more, help_heading = CLUSTER)]
+    cpus: Option<NonZeroU32>,
+
+    /// How much memory of its node each command takes: 500M, 2G [default: commands share it]
+    #[arg(long, value_name = "SIZE", value_parser = values::memory, help_heading = CLUSTER)]
+    memory: Option<u64>,
+
+    /// How many GPUs of its node each command takes [default: 0]
+    #[arg(long, value_name = "N", value_parser = values::whole, help_heading = CLUSTER)]
+    gpus: Option<u32>,
+
+    /// Ask for a job with this many nodes [default: as many as the largest command takes]
+    #[arg(long, value_name = "N", value_parser = values::one_or_more, help_heading = CLUSTER)]
+    nodes: Option<NonZeroU32>,
+
+    /// Ask for a job in this partition
+    #[arg(long, value_name = "NAME", value_parser = values::name, help_heading = CLUSTER)]
+    partition: Option<String>,
+
+    /// Ask for a job on this account
+    #[arg(long, value_name = "NAME", value_parser = values::name, help_heading = CLUSTER)]
+    account: Option<String>,
+
+    /// Ask for nodes with these features, as Slurm writes them
+    #[arg(long, value_name = "TEXT", value_parser = values::name, help_heading = CLUSTER)]
+    constraint: Option<String>,
+
+    /// Ask for a job that Slurm ends after this time
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, help_heading = CLUSTER)]
+    pub(crate) time: Option<Duration>,
+
+    /// Ask for a job with another option of salloc, like --slurm=--qos=long; may be repeated
+    #[arg(long, value_name = "OPTION", value_parser = values::option, help_heading = CLUSTER)]
+    #[arg(allow_hyphen_values = true)]
+    slurm: Vec<OsString>,
+}
+
+impl Cluster {
+    /// The first option that was given and means nothing on this machine.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let all = [
+            ("--cpus", self.cpus.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--gpus", self.gpus.is_some()),
+            ("--nodes", self.nodes.is_some()),
+            ("--partition", self.partition.is_some()),
+            ("--account", self.account.is_some()),
+            ("--constraint", self.constraint.is_some()),
+            ("--time", self.time.is_some()),
+            ("--slurm", !self.slurm.is_empty()),
+        ];
+        let given = all.into_iter().find(|(_, is_given)| *is_given);
+        given.map(|(flag, _)| flag)
+    }
+
+    /// What a command of the command line takes, if it runs on a cluster.
+    pub(crate) fn needs(&self) -> Option<Arc<Needs>> {
+        let needs = Needs::default();
+        (self.on == Some(On::Slurm)).then(|| {
+            Arc::new(Needs {
+                cpus: self.cpus.unwrap_or(needs.cpus),
+                memory: self.memory,
+                gpus: self.gpus.unwrap_or(needs.gpus),
+                ..needs
+            })
+        })
+    }
+
+    pub(crate) fn job(&self) -> JobOptions {
+        JobOptions {
+            nodes: self.nodes,
+            partition: self.partition.clone(),
+            account: self.account.clone(),
+            time: self.time,
+            constraint: self.constraint.clone(),
+            extra: self.slurm.clone(),
+            ..JobOptions::default()
+        }
+    }
 }
 
 /// What a failure does. A race has no such flags: it continues until one command succeeds.
@@ -437,6 +539,11 @@ impl Common {
         }
     }
 
+    /// The most commands at a time, if that was said.
+    pub(crate) fn jobs(&self) -> Option<NonZeroUsize> {
+        self.jobs.map(|jobs| jobs.most)
+    }
+
     pub(crate) fn grace(&self) -> Duration {
         self.grace.unwrap_or(Work::GRACE)
     }
@@ -470,6 +577,11 @@ impl Common {
             retries: self.retries,
             backoff: self.backoff,
             shell: self.shell.clone(),
+            on: self.cluster.on,
+            cpus: self.cluster.cpus,
+            memory: self.cluster.memory,
+            gpus: self.cluster.gpus,
+            job: self.cluster.job(),
         }
     }
 }
@@ -495,6 +607,8 @@ Examples:
     taskgroup run -f tasks.toml -k lint test/unit
   The same of the taskgroup.toml in this folder or above:
     taskgroup run -k -t lint -t test/unit
+  The same file on a cluster, in a job of four nodes:
+    taskgroup run -f tasks.toml --on slurm --nodes 4 --time 2h
   Two servers; one that fails is started again, one that ends well stops the other:
     taskgroup run --restart failure --when-one-ends stop './api' './web'";
 
@@ -512,6 +626,8 @@ Examples:
     taskgroup map 'mv {1} {2}' ::: a.log b.log :::+ old.log older.log
   Parts of a large input, one for each command:
     taskgroup map --pipe --block 10M 'grep -c error' < a.log
+  On a cluster, each command with four processors of its node:
+    taskgroup map --on slurm --nodes 2 --cpus 4 './simulate {}' ::: *.conf
   Retry failures, and after an interruption continue where the run stopped:
     taskgroup map -k --retries 3 --resume done.jsonl 'curl -fsSO {}' < urls.txt";
 
@@ -607,8 +723,7 @@ mod tests {
         // What names a file or its tasks is no key, and no file has names for commands.
         let others = ["file", "task", "help", "names"];
         for long in longs.filter(|long| !others.contains(long)) {
-            let is_key = file::KEYS.iter().any(|key| key.name == long);
-            assert!(is_key != file::is_option(long), "{long}");
+            assert!(file::is_key(long) != file::is_option(long), "{long}");
         }
     }
 
@@ -661,6 +776,6 @@ mod tests {
                 count += 1;
             }
         }
-        assert_eq!(count, 3 + 6 + 7 + 3 + 2 + 2 + 1 + 3 + 3);
+        assert_eq!(count, 3 + 7 + 8 + 3 + 2 + 2 + 1 + 3 + 3);
     }
 }

@@ -1,10 +1,10 @@
 //! Values of options. Each error says which form is right.
 
 use std::ffi::OsString;
-use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
+use std::num::{IntErrorKind, NonZeroU32, NonZeroUsize, ParseIntError};
 use std::time::Duration;
 
-use crate::plan::{Shell, Timeout, of_processors, processors};
+use crate::plan::{Jobs, Shell, Timeout, is_dashed, memory as memory_of, processors};
 
 /// A duration with its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -85,9 +85,9 @@ pub(super) fn niceness(text: &str) -> Result<i32, String> {
 }
 
 /// A number of commands, or a share of the processors.
-pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+pub(super) fn jobs(text: &str) -> Result<Jobs, String> {
     let wrong = || "expected a number like 4, or a share of the processors like 50%".to_owned();
-    if let Some(jobs) = of_processors(text) {
+    if let Some(jobs) = Jobs::share(text) {
         return Ok(jobs);
     }
     let number: usize = text
@@ -96,7 +96,39 @@ pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
         .parse()
         .map_err(|_| wrong())?;
     let none = "nothing could ever run; a large number stands for no limit";
-    NonZeroUsize::new(number).ok_or_else(|| none.to_owned())
+    let number = NonZeroUsize::new(number).ok_or_else(|| none.to_owned())?;
+    Ok(Jobs::number(number))
+}
+
+/// A number of processors, of nodes, or of commands that share a step.
+pub(super) fn one_or_more(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => format!("expected a whole number from 1 to {}", u32::MAX),
+            _ => "expected a whole number, 1 or more".to_owned(),
+        })
+}
+
+/// How much memory a command takes.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    memory_of(text).ok_or_else(|| "expected a size with its unit, like 500M or 2G".to_owned())
+}
+
+/// A name in Slurm, or a constraint.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    match text {
+        text if text.trim().is_empty() => Err("it is empty".to_owned()),
+        text if text.chars().any(char::is_control) => Err("it has a control character".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// An option for another program, with its value.
+pub(super) fn option(text: &str) -> Result<OsString, String> {
+    match is_dashed(text) {
+        true => Ok(text.into()),
+        false => Err("expected an option with its value, like --qos=long".to_owned()),
+    }
 }
 
 /// A shell and its options, separated by spaces.
@@ -131,12 +163,28 @@ mod tests {
         assert!(whole("-1").unwrap_err().contains("0 or more"));
         assert!(whole("4294967296").unwrap_err().contains("4294967295"));
         assert!(separator("").is_err());
+        assert!(one_or_more("0").unwrap_err().contains("1 or more"));
+        assert!(
+            one_or_more("4294967296")
+                .unwrap_err()
+                .contains("4294967295")
+        );
+        assert!(memory("2").unwrap_err().contains("unit"));
+        assert!(name(" ").is_err() && name("a\n").is_err());
+        for text in ["qos=long", "", "-", "--"] {
+            assert!(option(text).unwrap_err().contains("--qos=long"), "{text}");
+        }
     }
 
     #[test]
     fn right_values_are_taken() {
-        assert_eq!(jobs("3").unwrap().get(), 3);
-        assert_eq!(jobs("100%"), Ok(processors()));
+        assert_eq!(jobs("3").unwrap().most.get(), 3);
+        let all = jobs("100%").unwrap();
+        assert_eq!((all.most, all.is_share), (processors(), true));
+        assert_eq!(one_or_more("2").unwrap().get(), 2);
+        assert_eq!(memory("2G"), Ok(2 << 30));
+        assert_eq!(name("a b"), Ok("a b".into()));
+        assert_eq!(option("--qos=long"), Ok("--qos=long".into()));
         assert_eq!(timeout("2s"), Ok(Timeout::After(Duration::from_secs(2))));
         assert_eq!(timeout("300%"), Ok(Timeout::Share(300)));
         assert_eq!(size("2G"), Ok(2 << 30));

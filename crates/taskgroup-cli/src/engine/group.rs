@@ -201,7 +201,7 @@ impl Engine {
                 let rule = engine.plan.groups[parent].on_failure;
                 (parent, rule)
             });
-            let cleaned_up = engine.clean_up(name, id, counts_in, &spec.cleanup);
+            let cleaned_up = engine.clean_up((name, id, None), counts_in, &spec.cleanup);
             let verdict = cleaned_up.await;
             if verdict.is_failure() {
                 engine.mark_failed(id);

@@ -1,6 +1,6 @@
 //! One task: its turn, its attempts, its cleanup, its entry.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,7 @@ use crate::flag::Flag;
 use crate::job::{Job, With};
 use crate::output::{Heading, Label, Outlet, Show, Stream, Trouble, one_line};
 use crate::plan::{self, Node, OnFailure, Task, TaskSpec, Timeout, Work, cleanup_name};
+use crate::process::{For, Lease};
 use crate::record::{Cause, Ending, Entry, Record};
 use crate::report;
 use crate::verdict::Verdict;
@@ -185,7 +186,10 @@ impl Turn {
                 return;
             }
             let counts_in = Some((spec.group, engine.on_failure(spec)));
-            let cleaned_up = engine.clean_up(&spec.name, spec.group, counts_in, steps);
+            let record = |latest: &mut Latest| latest.record.as_ref()?.node.clone();
+            let node = turn.latest(record);
+            let of = (&*spec.name, spec.group, node.as_deref());
+            let cleaned_up = engine.clean_up(of, counts_in, steps);
             let verdict = Box::pin(cleaned_up).await;
             if verdict.is_failure() {
                 engine.cleanup_failed(spec.group, engine.on_failure(spec));
@@ -323,6 +327,9 @@ impl Turn {
 
     async fn attempt(&self, number: u32) -> Result<(), BoxError> {
         let (engine, spec) = (self.engine(), self.spec());
+        let Some(lease) = engine.unless_halted(self.lease()).await else {
+            return engine.leave_out(spec.group);
+        };
         let sought = service::sought(spec.service.as_ref());
         let line_seen = sought
             .as_ref()
@@ -366,8 +373,11 @@ impl Turn {
                 }
                 _ => Ok(()),
             };
-            let job = match free {
-                Ok(()) => Job::start(&spec.work, with, engine.around.clone(), given_up).await,
+            let job = match free.and(lease) {
+                Ok(lease) => {
+                    let with = With { lease, ..with };
+                    Job::start(&spec.work, with, engine.around.clone(), given_up).await
+                }
                 Err(error) => Err(error),
             };
             Ok::<_, BoxError>((job, lost))
@@ -437,6 +447,19 @@ impl Turn {
             },
         )
         .await
+    }
+
+    /// A place on a node, if it runs on one. Waits for room. Cancel safe.
+    async fn lease(&self) -> io::Result<Option<Lease>> {
+        let (spec, guards) = (self.spec(), &self.engine().around.guards);
+        let what = match spec.service {
+            Some(_) => For::Service,
+            None => For::Task,
+        };
+        match &spec.work.needs {
+            Some(needs) => guards.lease(needs, what).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn label(&self) -> Label {
@@ -570,8 +593,7 @@ impl Engine {
     /// where no cancellation can arrive.
     pub(super) async fn clean_up(
         &self,
-        of: &str,
-        group: usize,
+        (of, group, node): (&str, usize, Option<&str>),
         counts_in: Option<(usize, OnFailure)>,
         steps: &[Work],
     ) -> Verdict {
@@ -579,12 +601,25 @@ impl Engine {
         for (index, work) in steps.iter().enumerate() {
             let (began, date) = (self.elapsed(), SystemTime::now());
             let name = cleanup_name(of, index);
-            let with = With {
-                timeout: Some(work.cleanup_timeout),
-                variables: vec![("TASKGROUP_NAME", name.clone())],
-                ..With::label(self.labels.of_task(group, &name, None))
+            let lease = async {
+                match &work.needs {
+                    Some(needs) => self.around.guards.beside(needs, node).await.map(Some),
+                    None => Ok(None),
+                }
             };
-            let mut record = match Job::start(work, with, self.around.clone(), || false).await {
+            let job = match lease.await {
+                Ok(lease) => {
+                    let with = With {
+                        timeout: Some(work.cleanup_timeout),
+                        variables: vec![("TASKGROUP_NAME", name.clone())],
+                        lease,
+                        ..With::label(self.labels.of_task(group, &name, None))
+                    };
+                    Job::start(work, with, self.around.clone(), || false).await
+                }
+                Err(error) => Err(error),
+            };
+            let mut record = match job {
                 Ok(mut job) => {
                     tokio::select! {
                         _ = job.watch() => {}

@@ -5,6 +5,7 @@
 
 pub(crate) mod file;
 mod halt;
+mod job;
 pub(crate) mod names;
 mod options;
 mod select;
@@ -21,13 +22,15 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+pub(crate) use crate::needs::{JobRequest, Needs, On};
 use crate::process::{Start, Stdio};
 
 pub(crate) use halt::Halt;
+pub(crate) use job::{JobOptions, counted, size};
 pub(crate) use options::{FileSpec, Overrides, Room, RunOptions};
 pub(crate) use select::Unknown;
 pub(crate) use service::{Ready, Restart, RestartOn, Service, Url, is_host};
-pub(crate) use share::{Timeout, of_processors, processors};
+pub(crate) use share::{Jobs, Timeout, is_dashed, memory, processors};
 pub(crate) use shell::{Shell, is_in_path};
 
 /// The work: a tree of groups with tasks as its leaves.
@@ -37,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) tasks: Vec<TaskSpec>,
     /// The first one is the root; parents come before their children.
     pub(crate) groups: Vec<GroupSpec>,
+    /// What is said about the job for the commands that run on Slurm.
+    pub(crate) job: JobOptions,
 }
 
 /// How many tasks a run has, once that is known. Clones share it.
@@ -108,6 +113,8 @@ pub(crate) struct Work {
     /// Below `base`, if that is given.
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) grace: Duration,
+    /// What it takes of the nodes of a job. None: it runs on this machine.
+    pub(crate) needs: Option<Arc<Needs>>,
     /// What it reads. Without it, standard input is empty, or ours.
     pub(crate) input: Option<Arc<[u8]>>,
     /// Run one after the other when this has ended, in whatever way. Cleanup itself has none.
@@ -200,6 +207,17 @@ impl Plan {
         std::iter::successors(innermost, |&group| self.groups[group].parent)
     }
 
+    /// The longest time that a command, with its cleanup, may take to end when it is stopped.
+    pub(crate) fn longest_grace(&self) -> Duration {
+        let of = |work: &Work| {
+            let steps = u32::try_from(work.cleanup.len()).unwrap_or(u32::MAX);
+            work.grace
+                .saturating_add(work.cleanup_timeout.saturating_mul(steps))
+        };
+        let tasks = self.tasks.iter().map(|task| of(&task.work));
+        tasks.max().unwrap_or(Work::GRACE)
+    }
+
     /// All names that may precede a line of output.
     pub(crate) fn labels(&self) -> impl Iterator<Item = String> {
         let tasks = self.tasks.iter();
@@ -269,6 +287,7 @@ impl Work {
             base: None,
             cwd: None,
             grace,
+            needs: None,
             input: None,
             cleanup: Vec::new(),
             cleanup_timeout: grace,

@@ -1,9 +1,10 @@
 //! How a plan is run: containment, output, and the files that are written.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{OnFailure, Shell, Timeout};
+use super::{JobOptions, JobRequest, On, OnFailure, Shell, Timeout};
 use crate::output::{Ci, Colour, Prefixed, Show};
 use crate::process::Level;
 use crate::typed::{Reader, Tty};
@@ -15,6 +16,10 @@ pub(crate) struct RunOptions {
     pub(crate) show: Show,
     pub(crate) colour: Colour,
     pub(crate) room: Room,
+    /// The job to ask for, if commands run on Slurm and the run is not inside a job.
+    pub(crate) job: JobRequest,
+    /// How many commands of `map` share a step of the job, one after the other.
+    pub(crate) items_per_step: NonZeroU32,
     /// The exit code is the number of failures.
     pub(crate) count_failures: bool,
     pub(crate) ci: Ci,
@@ -64,6 +69,11 @@ pub(crate) struct Overrides {
     pub(crate) retries: Option<u32>,
     pub(crate) backoff: Option<Duration>,
     pub(crate) shell: Option<Shell>,
+    pub(crate) on: Option<On>,
+    pub(crate) cpus: Option<NonZeroU32>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) gpus: Option<u32>,
+    pub(crate) job: JobOptions,
 }
 
 /// A file to write.

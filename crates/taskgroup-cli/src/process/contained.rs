@@ -11,6 +11,7 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::limits;
 use super::pool::{Guard, Guards, gone};
+use super::slurm::Lease;
 use super::terminal::{Feed, Size, Terminal};
 use super::wire::{Event, Process, Request, Start, Stdio, Stopped, StoppedBy, pipe};
 use crate::flag::Flag;
@@ -66,7 +67,7 @@ impl InputPipe {
 impl Pipes {
     /// With the descriptors for the command. A terminal has this size. Without `input`, it gets one
     /// of its own.
-    fn open(
+    pub(super) fn open(
         (stdio, size): (Stdio, Size),
         input: Option<&InputPipe>,
     ) -> io::Result<(Pipes, Vec<OwnedFd>)> {
@@ -120,6 +121,8 @@ pub(crate) struct Contained {
     wants_terminal: Option<String>,
     /// The guard has ended.
     lost: Option<(io::ErrorKind, String)>,
+    /// Why what the command ran in has ended it.
+    why: Option<(io::ErrorKind, String)>,
     end: Option<End>,
 }
 
@@ -147,9 +150,9 @@ impl Contained {
     /// input, if it gets any, is this one. Waits while a limit of the machine keeps it from
     /// starting. A command that `lasts` does not end by itself, so no other one waits for its end.
     /// When it is `given_up` meanwhile, the error is of the kind `Interrupted`. Its streams are
-    /// `opened` before anything of it runs. Not cancel safe.
+    /// `opened` before anything of it runs. With a `lease`, it runs at that place. Not cancel safe.
     pub(crate) async fn start(
-        guards: &Guards,
+        (guards, lease): (&Guards, Option<&Lease>),
         start: Start,
         (size, input): (Size, Option<&InputPipe>),
         lasts: bool,
@@ -159,7 +162,7 @@ impl Contained {
         let stdio = start.stdio;
         let request = Request::Start(start);
         let how = (stdio, size, input, lasts);
-        match Contained::try_to_start(guards, &request, how, &mut opened).await {
+        match Contained::try_to_start((guards, lease), &request, how, &mut opened).await {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
         }
@@ -167,7 +170,7 @@ impl Contained {
         let _turn = guards.turn().await;
         let mut tries = 0;
         while !given_up() {
-            match Contained::try_to_start(guards, &request, how, &mut opened).await {
+            match Contained::try_to_start((guards, lease), &request, how, &mut opened).await {
                 Err(error) if limits::is_reached(&error) && tries < TRIES => {}
                 result => return result,
             }
@@ -179,13 +182,13 @@ impl Contained {
     }
 
     async fn try_to_start(
-        guards: &Guards,
+        (guards, lease): (&Guards, Option<&Lease>),
         request: &Request,
         (stdio, size, input, lasts): (Stdio, Size, Option<&InputPipe>, bool),
         opened: &mut impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         loop {
-            let mut guard = guards.get()?;
+            let mut guard = guards.get(lease)?;
             let (mut pipes, theirs) = match Pipes::open((stdio, size), input) {
                 Ok(pipes) => pipes,
                 Err(error) => {
@@ -224,6 +227,10 @@ impl Contained {
                     guards.retire(guard);
                     Err(io::Error::other(text))
                 }
+                Ok(Event::NotBegun { text, elsewhere }) => {
+                    guards.retire(guard);
+                    Err(io::Error::new(kind(elsewhere), text))
+                }
                 Ok(event) => {
                     guards.retire(guard);
                     Err(io::Error::other(format!(
@@ -245,8 +252,16 @@ impl Contained {
             leader: None,
             wants_terminal: None,
             lost: None,
+            why: None,
             end: None,
         }
+    }
+
+    /// Why what the command ran in has ended it, if it has. An error of the kind `HostUnreachable`
+    /// says that the command may succeed elsewhere.
+    pub(crate) fn why(&self) -> Option<io::Error> {
+        let (kind, text) = self.why.as_ref()?;
+        Some(io::Error::new(*kind, text.clone()))
     }
 
     /// Resolves when the leader has ended, or cannot go on. Cancel safe; may be called again.
@@ -377,8 +392,10 @@ impl Contained {
             }
             Event::WantsTerminal(name) => self.wants_terminal = Some(name),
             Event::Empty(by) => {
-                if let Some(guard) = self.guard.take() {
-                    self.guards.give_back(guard);
+                match self.guard.take() {
+                    Some(guard) if self.why.is_some() => self.guards.retire(guard),
+                    Some(guard) => self.guards.give_back(guard),
+                    None => {}
                 }
                 self.end = Some(End {
                     by,
@@ -394,9 +411,15 @@ impl Contained {
                     survivors,
                 });
             }
+            Event::Why { text, elsewhere } => self.why = Some((kind(elsewhere), text)),
+            Event::Lost { text, elsewhere } => self.lost = Some((kind(elsewhere), text)),
             // An answer that no caller waits for any more.
             Event::Living(_) => {}
-            Event::Ready | Event::Refused(_) | Event::Started(_) | Event::NotStarted { .. } => {
+            Event::Ready
+            | Event::Refused(_)
+            | Event::Started(_)
+            | Event::NotStarted { .. }
+            | Event::NotBegun { .. } => {
                 debug_assert!(false, "unexpected message from a guard: {event:?}");
             }
         }
@@ -404,6 +427,13 @@ impl Contained {
 
     fn lose(&mut self, error: &io::Error) {
         self.lost = Some((error.kind(), error.to_string()));
+    }
+}
+
+fn kind(elsewhere: bool) -> io::ErrorKind {
+    match elsewhere {
+        true => io::ErrorKind::HostUnreachable,
+        false => io::ErrorKind::Other,
     }
 }
 

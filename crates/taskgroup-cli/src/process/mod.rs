@@ -46,6 +46,7 @@ mod linux;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod pool;
+mod slurm;
 #[cfg(target_os = "linux")]
 mod sweep;
 mod terminal;
@@ -63,6 +64,8 @@ pub(crate) use guard::run_if_asked as guard_if_asked;
 pub(crate) use jobs::{is_in_front, is_under_job_control};
 pub(crate) use level::Level;
 pub(crate) use pool::Guards;
+pub(crate) use slurm::run_if_asked as be_part_of_a_job_if_asked;
+pub(crate) use slurm::{For, Lease, Settings, Used};
 pub(crate) use terminal::run_if_asked as become_command_if_asked;
 pub(crate) use terminal::{Feed, Keyboard, Keys, Size, Terminal, Typing, restore_keyboard};
 pub(crate) use wire::{Process, Start, Stdio, Stopped, StoppedBy};

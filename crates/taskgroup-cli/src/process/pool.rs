@@ -13,13 +13,15 @@ use std::time::Duration;
 use rustix::process::Pid;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio::time::timeout;
 
 use super::level::Level;
 use super::limits::{self, Descriptors};
+use super::slurm::{Cluster, For, Lease, Settings, Used};
 use super::wire::{Event, Inbox, Process, Request, frame, send};
 use super::{adopt, cgroup, children, group, guard, sweep};
+use crate::needs::Needs;
 
 /// How long a command that a limit keeps from starting waits for the next try, at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +37,39 @@ pub(crate) struct Guards {
     /// A command has ended.
     freed: Arc<Notify>,
     turn: Arc<tokio::sync::Mutex<()>>,
+    children: Children,
+    /// Where commands run that do not run on this machine.
+    cluster: Cluster,
+}
+
+/// The children of the runner that are not strays: guards, other programs that it has started, and
+/// children from before it was this program. Clones are the same set.
+#[derive(Clone, Default)]
+pub(super) struct Children {
+    ours: Arc<Mutex<HashSet<Pid>>>,
+    /// Steps that are about to end share it.
+    ending: Arc<RwLock<()>>,
+}
+
+impl Children {
+    /// Starts it under the lock: otherwise a sweep could take it for a stray.
+    pub(super) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let mut ours = self.lock();
+        let process = command.spawn()?;
+        ours.insert(Pid::from_child(&process));
+        Ok(process)
+    }
+
+    /// Waits for its end.
+    pub(super) fn reap(&self, process: &mut Child) {
+        // It fails only if SIGCHLD is ignored, and then there is nothing to reap.
+        let _ = process.wait();
+        self.lock().remove(&Pid::from_child(process));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Pid>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The right to run one command. Dropping it frees the place.
@@ -46,9 +81,6 @@ struct State {
     active: HashMap<u32, Active>,
     /// Guards that are about to end and are not reaped yet.
     leaving: Vec<Child>,
-    /// Children that are not strays: guards that are not reaped, and children from before this
-    /// program.
-    ours: HashSet<Pid>,
     /// Guards that were killed. The sweep of what they left may come after they are reaped.
     buried: Vec<u32>,
 }
@@ -67,11 +99,16 @@ pub(super) struct Guard {
     inbox: Inbox,
     /// The process group of its command, at a level at which the runner has to kill it itself.
     group: Option<Pid>,
+    children: Children,
+    /// The place of its step, if its commands run on a node.
+    pub(super) lease: Option<Lease>,
+    /// How many commands the step has had.
+    served: u32,
 }
 
 impl Guards {
     /// Makes the runner the subreaper of its guards. Needs a Tokio runtime.
-    pub(crate) fn new(level: Level) -> io::Result<Guards> {
+    pub(crate) fn new(level: Level, settings: Settings) -> io::Result<Guards> {
         if level != Level::Group {
             if cfg!(not(target_os = "linux")) {
                 let text = format!(
@@ -86,12 +123,13 @@ impl Guards {
             idle: Vec::new(),
             active: HashMap::new(),
             leaving: Vec::new(),
-            ours: match level {
-                Level::Group => HashSet::new(),
-                _ => children::own()?.into_iter().collect(),
-            },
             buried: Vec::new(),
         };
+        let children = Children::default();
+        if level != Level::Group {
+            children.lock().extend(children::own()?);
+        }
+        let cluster = Cluster::new(settings, level, children.clone());
         let descriptors = Descriptors::raise();
         let places = descriptors.commands.min(Semaphore::MAX_PERMITS);
         let guards = Guards {
@@ -101,13 +139,15 @@ impl Guards {
             places: Arc::new(Semaphore::new(places)),
             freed: Arc::default(),
             turn: Arc::default(),
+            children,
+            cluster,
         };
         Ok(guards)
     }
 
     /// Starts a first guard and waits for its message: an error if the level is unavailable.
     pub(crate) async fn probe(&self) -> io::Result<()> {
-        let mut guard = self.start()?;
+        let mut guard = self.start(None)?;
         match guard.event().await {
             Ok(Event::Ready) => {
                 self.lock().idle.push(guard);
@@ -171,22 +211,46 @@ impl Guards {
         let _ = timeout(pause, self.freed.notified()).await;
     }
 
-    /// A guard without a command.
-    pub(super) fn get(&self) -> io::Result<Guard> {
-        let idle = self.lock().idle.pop();
+    /// A place on a node for a command. Waits until there is room. Cancel safe.
+    pub(crate) async fn lease(&self, needs: &Arc<Needs>, what: For) -> io::Result<Lease> {
+        self.cluster.lease(needs, what).await
+    }
+
+    /// A place for a step of cleanup, which takes nothing, on this node if it answers. Cancel safe.
+    pub(crate) async fn beside(&self, needs: &Arc<Needs>, node: Option<&str>) -> io::Result<Lease> {
+        self.cluster.beside(needs, node).await
+    }
+
+    /// Learns what the run waits for before commands can start on nodes. None: nothing any longer.
+    pub(crate) fn on_wait(&self, notice: impl Fn(Option<String>) + Send + Sync + 'static) {
+        self.cluster.on_wait(Box::new(notice));
+    }
+
+    /// A guard without a command, here or at this place.
+    pub(super) fn get(&self, lease: Option<&Lease>) -> io::Result<Guard> {
+        let idle = match lease {
+            Some(lease) => lease.take_step(),
+            None => self.lock().idle.pop(),
+        };
         match idle {
-            Some(guard) => Ok(guard),
-            None => self.start(),
+            Some(mut guard) => {
+                guard.lease = lease.cloned();
+                Ok(guard)
+            }
+            None => self.start(lease),
         }
     }
 
     /// Takes back a guard whose command has ended.
     pub(super) fn give_back(&self, mut guard: Guard) {
         guard.group = None;
-        let mut state = self.lock();
-        state.active.remove(&guard.process.id());
-        state.idle.push(guard);
-        drop(state);
+        self.lock().active.remove(&guard.process.id());
+        guard.served += 1;
+        match &guard.lease {
+            None => self.lock().idle.push(guard),
+            Some(lease) if lease.shares_step(guard.served) => self.cluster.idle(guard),
+            Some(_) => guard.end_step(),
+        }
         self.freed.notify_waiters();
     }
 
@@ -218,10 +282,11 @@ impl Guards {
 
     /// Retires a guard: at the end of its socket it stops its command and ends.
     pub(super) fn retire(&self, guard: Guard) {
-        let mut state = self.lock();
-        state.active.remove(&guard.process.id());
-        state.leaving.push(guard.process);
-        drop(state);
+        self.lock().active.remove(&guard.process.id());
+        match guard.lease {
+            None => self.lock().leaving.push(guard.process),
+            Some(_) => guard.end_step(),
+        }
         self.freed.notify_waiters();
     }
 
@@ -232,19 +297,30 @@ impl Guards {
         // Whatever went wrong with the socket, there is no guard any longer.
         let _ = guard.process.kill();
         self.lock().active.remove(&guard.process.id());
-        self.reap(&mut guard.process);
+        self.children.reap(&mut guard.process);
         if let Some(group) = guard.group.take() {
             group::kill(group);
+        }
+        if let Some(lease) = &guard.lease {
+            // What a killed step process leaves ends by itself, and may clean up before.
+            self.wait_for_strays(lease.patience()).await;
         }
         let left = self.sweep().await;
         self.forget(guard.process.id());
         self.lock().buried.push(guard.process.id());
+        guard.lease = None;
         left
     }
 
-    /// Ends the guards, which are idle by now. Kills any remaining child of the runner, although
-    /// there should be none.
-    pub(crate) async fn close(&self) {
+    /// Ends the guards, which are idle by now, and gives the job back, if there was one. Kills any
+    /// remaining child of the runner, although there should be none.
+    pub(crate) async fn close(&self) -> Option<Used> {
+        self.cluster
+            .take_idle()
+            .into_iter()
+            .for_each(Guard::end_step);
+        drop(self.children.ending.write().await);
+        let used = self.cluster.close().await;
         let (idle, mut leaving) = {
             let mut state = self.lock();
             (
@@ -255,7 +331,7 @@ impl Guards {
         // All sockets first, so that the guards end at the same time.
         leaving.extend(idle.into_iter().map(|guard| guard.process));
         for process in &mut leaving {
-            self.reap(process);
+            self.children.reap(process);
         }
         self.sweep().await;
         let buried = std::mem::take(&mut self.lock().buried);
@@ -264,43 +340,50 @@ impl Guards {
             .into_iter()
             .chain(leaving)
             .for_each(|guard| self.forget(guard));
+        used
     }
 
     async fn sweep(&self) -> Vec<Process> {
         if self.level == Level::Group {
             return Vec::new();
         }
-        sweep::sweep(|| self.lock().ours.clone()).await
+        sweep::sweep(|| self.children.lock().clone()).await
     }
 
-    fn start(&self) -> io::Result<Guard> {
+    async fn wait_for_strays(&self, limit: Duration) {
+        if self.level != Level::Group {
+            sweep::wait(|| self.children.lock().clone(), limit).await;
+        }
+    }
+
+    fn start(&self, lease: Option<&Lease>) -> io::Result<Guard> {
         let (socket, theirs) = std::os::unix::net::UnixStream::pair()?;
         socket.set_nonblocking(true)?;
-        let mut command = Command::new(this_program()?);
+        let before = self.descriptors.before();
+        let mut command = match lease {
+            Some(lease) => lease.guard(&before)?,
+            None => {
+                let mut command = Command::new(this_program()?);
+                command.args(guard::arguments(self.level, before));
+                command
+            }
+        };
         command
             .arg0("taskgroup-guard")
-            .args(guard::arguments(self.level, self.descriptors.before()))
             .stdin(OwnedFd::from(theirs))
             .stdout(dev_null()?)
             .stderr(dev_null()?)
             .process_group(0);
-        // Under the lock: otherwise a sweep could take it for a stray.
-        let mut state = self.lock();
-        let process = command.spawn().map_err(no_guard)?;
-        state.ours.insert(Pid::from_child(&process));
-        drop(state);
+        let process = self.children.spawn(&mut command).map_err(no_guard)?;
         Ok(Guard {
             process,
             socket: Arc::new(UnixStream::from_std(socket)?),
             inbox: Inbox::default(),
             group: None,
+            children: self.children.clone(),
+            lease: lease.cloned(),
+            served: 0,
         })
-    }
-
-    fn reap(&self, process: &mut Child) {
-        // It fails only if SIGCHLD is ignored, and then there is nothing to reap.
-        let _ = process.wait();
-        self.lock().ours.remove(&Pid::from_child(process));
     }
 
     /// Removes what a killed guard could not remove. Call it after the sweep: a cgroup with a
@@ -317,6 +400,19 @@ impl Guards {
 }
 
 impl Guard {
+    /// Ends a step, with its command if it has one. Its place is free after that.
+    pub(super) fn end_step(mut self) {
+        let ending = Arc::clone(&self.children.ending).try_read_owned();
+        let end = async move {
+            let _ending = ending;
+            let _ = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Write);
+            while self.event().await.is_ok() {}
+            self.children.reap(&mut self.process);
+            drop(self);
+        };
+        tokio::spawn(end);
+    }
+
     /// The next event, or an error if the guard has ended. Cancel safe.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         let (socket, inbox) = (&self.socket, &mut self.inbox);
@@ -387,6 +483,11 @@ pub(super) fn this_program() -> io::Result<PathBuf> {
     } else {
         std::env::current_exe()
     }
+}
+
+/// The path of this program for other machines, and for programs that are started later.
+pub(super) fn lasting_path() -> io::Result<PathBuf> {
+    std::env::current_exe()
 }
 
 fn no_guard(error: io::Error) -> io::Error {

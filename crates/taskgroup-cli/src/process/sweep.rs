@@ -33,13 +33,29 @@ pub(super) async fn sweep(ours: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         matches!(waitid(WaitId::Pid(child), options), Ok(None))
     };
-    children::describe(&until_none(strangers, remains).await)
+    children::describe(&until_none(strangers, remains, LIMIT).await)
+}
+
+/// Reaps strangers that end by themselves, until there are none or the limit has passed.
+pub(super) async fn wait(ours: impl Fn() -> HashSet<Pid>, limit: Duration) {
+    let strangers = || {
+        let children = children::own().unwrap_or_default();
+        let ours = ours();
+        let strangers = children.into_iter().filter(|child| !ours.contains(child));
+        strangers.collect()
+    };
+    let remains = |child| {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        matches!(waitid(WaitId::Pid(child), options), Ok(None))
+    };
+    until_none(strangers, remains, limit).await;
 }
 
 /// Ends what is found until nothing is. Returns what remains when the limit expires.
 async fn until_none(
     mut find: impl FnMut() -> Vec<Pid>,
     mut remains: impl FnMut(Pid) -> bool,
+    limit: Duration,
 ) -> Vec<Pid> {
     let begin = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -49,7 +65,7 @@ async fn until_none(
             return found;
         }
         let left: Vec<Pid> = found.into_iter().filter(|&child| remains(child)).collect();
-        if begin.elapsed() > LIMIT {
+        if begin.elapsed() > limit {
             return left;
         }
         // Even if all are gone: their children are among ours only now.
@@ -72,7 +88,7 @@ mod tests {
             ended.push(child);
             false
         };
-        let left = until_none(|| looks.next().unwrap(), remains).await;
+        let left = until_none(|| looks.next().unwrap(), remains, LIMIT).await;
         assert_eq!((ended, left), (vec![pid(2), pid(3)], Vec::new()));
     }
 }

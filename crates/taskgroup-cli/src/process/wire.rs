@@ -102,6 +102,21 @@ pub(super) enum Event {
     Empty(Option<StoppedBy>),
     /// These processes are still there, despite SIGKILL. No event follows.
     Survived(StoppedBy, Vec<Process>),
+    /// The command could not be started where it was to run. `elsewhere` it may be possible.
+    NotBegun {
+        text: String,
+        elsewhere: bool,
+    },
+    /// What the command ran in has ended it, and this is why. Comes before [`Event::Empty`].
+    Why {
+        text: String,
+        elsewhere: bool,
+    },
+    /// What the command ran in has ended, and the command with it. No event follows.
+    Lost {
+        text: String,
+        elsewhere: bool,
+    },
 }
 
 /// A living process, as the report names it.
@@ -199,6 +214,11 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Bytes from something that is no socket, and can have no descriptors with it.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Takes the bytes that are there now, without waiting. Returns false at the end of the stream.
     pub(super) fn receive(&mut self, socket: impl AsFd) -> io::Result<bool> {
         let mut chunk = [0; 16 << 10];

@@ -120,8 +120,12 @@ pub(crate) fn table(summary: &Summary, headline: &str) -> String {
     };
     let mut entries: Vec<&Entry> = summary.entries.iter().collect();
     entries.sort_by_key(rank);
+    let has_nodes = summary.job.is_some();
     if !entries.is_empty() {
-        text.push_str("| | task | took | |\n|---|---|---:|---|\n");
+        text.push_str(match has_nodes {
+            true => "| | task | node | took | |\n|---|---|---|---:|---|\n",
+            false => "| | task | took | |\n|---|---|---:|---|\n",
+        });
     }
     for entry in entries.iter().take(ROWS) {
         let mark = match &entry.record.ending {
@@ -131,9 +135,14 @@ pub(crate) fn table(summary: &Summary, headline: &str) -> String {
             Ending::NotStarted => "⏭️",
             _ => "⏹️",
         };
+        let node = entry.record.node.as_deref().unwrap_or_default();
+        let node = match has_nodes {
+            true => format!(" {} |", markdown(node)),
+            false => String::new(),
+        };
         let _ = writeln!(
             text,
-            "| {mark} | {} | {} | {} |",
+            "| {mark} | {} |{node} {} | {} |",
             markdown(&report::named(entry)),
             Human(entry.took()),
             markdown(&report::what(entry)),
@@ -191,6 +200,33 @@ fn markdown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tell::sample;
+
+    #[test]
+    fn the_table_has_a_column_of_nodes_if_there_is_a_job() {
+        let mut summary = sample::on_two_nodes();
+        let table = |summary: &Summary| table(summary, &report::in_short(summary));
+        let text = table(&summary);
+        for line in [
+            "### 1 failed, 3 cancelled, 9 not started, 17 succeeded (1 not at the first attempt) \
+             in 7.60s, in job 65 on 2 nodes, waited 5.00s for it",
+            "| | task | node | took | |",
+            "|---|---|---|---:|---|",
+            "| ❌ | item-20 | n2 | 0.30s | exit code 3, after 0.30s on n2 |",
+            "| ✅ | prepare |  | 0.90s | after 0.90s |",
+        ] {
+            assert!(
+                text.lines().any(|other| other == line),
+                "no {line} in {text}"
+            );
+        }
+        summary.job = None;
+        let text = table(&summary);
+        assert!(
+            text.contains("\n| ✅ | prepare | 0.90s | after 0.90s |\n"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn foreign_text_ends_no_line_and_is_no_markup() {

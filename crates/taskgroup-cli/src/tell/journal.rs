@@ -13,7 +13,7 @@ use super::{result, signal};
 use crate::output::Tail;
 use crate::plan::{Task, Work};
 use crate::process::{Level, StoppedBy};
-use crate::record::{Counts, Entry, Record, Summary};
+use crate::record::{Counts, Entry, JobUsed, Record, Summary};
 
 pub(crate) const VERSION: u32 = 1;
 
@@ -50,7 +50,21 @@ enum Line<'a> {
         #[serde(flatten)]
         counts: Counts,
         not_started: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        job: Option<Job<'a>>,
     },
+}
+
+/// The job of Slurm in which commands ran.
+#[derive(Serialize)]
+struct Job<'a> {
+    id: &'a str,
+    nodes: &'a [String],
+    own: bool,
+    asked: f64,
+    waited: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +81,8 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
     ran: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_by: Option<&'a str>,
@@ -79,7 +95,7 @@ struct Ended<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stderr: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    earlier: Vec<Earlier>,
+    earlier: Vec<Earlier<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     argument: Option<&'a str>,
     command: &'a str,
@@ -88,7 +104,7 @@ struct Ended<'a> {
 
 /// An attempt before the last one.
 #[derive(Serialize)]
-struct Earlier {
+struct Earlier<'a> {
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     began: Option<f64>,
@@ -98,6 +114,8 @@ struct Earlier {
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<String>,
     ran: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stdout: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -148,12 +166,7 @@ impl Journal {
 
     /// Writes the last line.
     pub(crate) fn end(mut self, code: u8, summary: &Summary) -> Option<Finishing> {
-        self.write(&Line::End {
-            at: summary.elapsed.as_secs_f64(),
-            code,
-            counts: summary.counts,
-            not_started: summary.not_started(),
-        });
+        self.write(&Line::end(code, summary));
         self.target.map(Target::finish)
     }
 
@@ -164,6 +177,18 @@ impl Journal {
         let mut text = serde_json::to_vec(line).expect("strings and numbers");
         text.push(b'\n');
         target.write(text);
+    }
+}
+
+impl<'a> Line<'a> {
+    fn end(code: u8, summary: &'a Summary) -> Line<'a> {
+        Line::End {
+            at: summary.elapsed.as_secs_f64(),
+            code,
+            counts: summary.counts,
+            not_started: summary.not_started(),
+            job: summary.job.as_ref().map(Job::of),
+        }
     }
 }
 
@@ -182,6 +207,7 @@ impl<'a> Ended<'a> {
             signal: signal(&record.ending),
             because: entry.because.as_ref().map(ToString::to_string),
             ran: record.ran.as_secs_f64(),
+            node: record.node.as_deref(),
             attempts: entry.attempts,
             stopped_by: record.stopped.as_ref().map(|stopped| match stopped.by {
                 StoppedBy::Term => "SIGTERM",
@@ -199,8 +225,8 @@ impl<'a> Ended<'a> {
     }
 }
 
-impl Earlier {
-    fn of((attempt, record): &(u32, Record)) -> Earlier {
+impl<'a> Earlier<'a> {
+    fn of((attempt, record): &'a (u32, Record)) -> Earlier<'a> {
         Earlier {
             attempt: *attempt,
             began: record.began.map(|began| began.as_secs_f64()),
@@ -208,8 +234,22 @@ impl Earlier {
             code: record.ending.status().and_then(|status| status.code()),
             signal: signal(&record.ending),
             ran: record.ran.as_secs_f64(),
+            node: record.node.as_deref(),
             stdout: said(record, &record.stdout),
             stderr: said(record, &record.stderr),
+        }
+    }
+}
+
+impl<'a> Job<'a> {
+    fn of(job: &'a JobUsed) -> Job<'a> {
+        Job {
+            id: &job.id,
+            nodes: &job.nodes,
+            own: job.own,
+            asked: job.asked.as_secs_f64(),
+            waited: job.waited.as_secs_f64(),
+            trouble: job.trouble.as_deref(),
         }
     }
 }
@@ -219,5 +259,40 @@ fn said(record: &Record, tail: &Tail) -> Vec<String> {
     match record.is_failure() {
         true => tail.lines().1,
         false => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tell::sample;
+
+    #[test]
+    fn each_attempt_has_its_node_and_the_end_the_job() {
+        let mut summary = sample::on_two_nodes();
+        let ended = |id| {
+            let ended = Ended::of(sample::task(&summary, id), "k".to_owned());
+            serde_json::to_value(Line::Ended(ended)).unwrap()
+        };
+        assert_eq!(ended(0).get("node"), None);
+        assert_eq!(ended(20)["node"], "n2");
+        assert_eq!(ended(29).get("node"), None);
+        let tried = ended(7);
+        let nodes = tried["earlier"].as_array().unwrap().iter();
+        let nodes: Vec<&Value> = nodes.map(|earlier| &earlier["node"]).collect();
+        assert_eq!(nodes, ["n2", "n1"]);
+        assert_eq!(tried["node"], "n2");
+        let end = |summary: &Summary| serde_json::to_value(Line::end(1, summary)).unwrap();
+        assert_eq!(
+            end(&summary)["job"],
+            json!({"id": "65", "nodes": ["n1", "n2"], "own": true, "asked": 0.1, "waited": 5.0})
+        );
+        let job = summary.job.as_mut().unwrap();
+        job.trouble = Some("n2 does not answer".to_owned());
+        assert_eq!(end(&summary)["job"]["trouble"], "n2 does not answer");
+        summary.job = None;
+        assert_eq!(end(&summary).get("job"), None);
     }
 }

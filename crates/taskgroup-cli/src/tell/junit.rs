@@ -23,6 +23,10 @@ pub(crate) fn junit(summary: &Summary) -> io::Result<Vec<u8>> {
 fn build(summary: &Summary) -> Report {
     let mut suite = TestSuite::new(SUITE);
     suite.set_time(summary.elapsed);
+    if let Some(job) = &summary.job {
+        suite.add_property(property("job", &job.id));
+        suite.add_property(property("nodes", &job.nodes.join(",")));
+    }
     // A step of cleanup is a separate case only if there is something to report.
     let is_case = |entry: &&Entry| entry.cleans_up.is_none() || !entry.record.is_plain();
     // Importers merge cases of the same name.
@@ -74,11 +78,13 @@ fn case(entry: &Entry, name: &str) -> TestCase {
         group => text(&group.replace('/', ".")),
     });
     case.set_time(entry.took());
-    let property = |name, value: &str| Property::new(name, text(value));
     case.add_property(property("name", &entry.name));
     case.add_property(property("command", &entry.command));
     if let Some(argument) = &entry.argument {
         case.add_property(property("argument", argument));
+    }
+    if let Some(node) = &record.node {
+        case.add_property(property("node", node));
     }
     if entry.attempts > 1 {
         case.add_property(property("attempts", &entry.attempts.to_string()));
@@ -90,6 +96,10 @@ fn case(entry: &Entry, name: &str) -> TestCase {
         case.set_system_err(err);
     }
     case
+}
+
+fn property(name: &str, value: &str) -> Property {
+    Property::new(name, text(value))
 }
 
 fn rerun((number, record): &(u32, Record)) -> TestRerun {
@@ -134,6 +144,40 @@ fn text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tell::sample;
+
+    #[test]
+    fn a_case_has_its_node_and_the_suite_the_job() {
+        let mut summary = sample::on_two_nodes();
+        let written = |summary: &Summary| String::from_utf8(junit(summary).unwrap()).unwrap();
+        let text = written(&summary);
+        let (suite, cases) = text.split_once("<testcase ").unwrap();
+        for part in [
+            r#"<property name="job" value="65"/>"#,
+            r#"<property name="nodes" value="n1,n2"/>"#,
+        ] {
+            assert!(suite.contains(part), "no {part} in {suite}");
+        }
+        let case = |name: &str| {
+            let start = format!("name=\"{name}\" classname");
+            let (_, rest) = cases.split_once(&start).unwrap();
+            rest.split_once("</testcase>").unwrap().0
+        };
+        let on = |node: &str| format!(r#"<property name="node" value="{node}"/>"#);
+        assert!(!case("prepare").contains(r#"name="node""#));
+        assert!(case("item-1").contains(&on("n1")));
+        assert!(case("item-20").contains(&on("n2")));
+        let tried = case("item-7");
+        for part in [
+            &*on("n2"),
+            r#"message="attempt 1: exit code 1, after 0.12s on n2""#,
+            r#"message="attempt 2: exit code 1, after 0.12s on n1""#,
+        ] {
+            assert!(tried.contains(part), "no {part} in {tried}");
+        }
+        summary.job = None;
+        assert!(!written(&summary).contains(r#"name="job""#));
+    }
 
     #[test]
     fn no_character_is_written_that_xml_has_not() {

@@ -11,6 +11,8 @@ mod journal;
 mod junit;
 mod past;
 mod progress;
+#[cfg(test)]
+mod sample;
 mod terminal;
 mod timeline;
 

@@ -120,6 +120,21 @@ mod tests {
         assert!(past.take(None, "1") && past.take(Some("a"), "1") && !past.take(None, "1"));
     }
 
+    /// What was done counts wherever it was done.
+    #[test]
+    fn a_journal_with_nodes_and_one_without_are_the_same() {
+        let text = r#"{"event":"start","version":1}
+{"event":"ended","task":"a","key":"1","result":"succeeded"}
+{"event":"ended","task":"b","key":"2","result":"succeeded","node":"n1","attempts":2,
+"earlier":[{"attempt":1,"result":"lost","node":"n2"}]}
+{"event":"ended","task":"c","key":"3","result":"lost","node":"n2"}
+{"event":"end","job":{"id":"65","nodes":["n1","n2"],"own":true,"waited":1.5}}
+"#;
+        let mut past = read(&text.replace(",\n", ",")).unwrap();
+        let mut take = |name, key| past.take(Some(name), key);
+        assert!(take("a", "1") && take("b", "2") && !take("c", "3"));
+    }
+
     #[test]
     fn a_first_line_that_was_cut_off_is_no_record() {
         for text in ["{\"ev", r#"{"event":"start","version":1,"ti"#] {

@@ -20,6 +20,8 @@ use crate::report::{self, BAD};
 const SAMPLES: u32 = 3;
 /// How many commands are named while they are being stopped.
 const NAMED: usize = 3;
+/// The least time between two lines about what the run waits for.
+const PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Progress {
     shown: Shown,
@@ -34,6 +36,8 @@ enum Shown {
     Bar(ProgressBar),
     /// Used if the output itself does not show the progress.
     Lines(Ticker),
+    /// Only what the run waits for: the output itself shows the rest.
+    Waits(Ticker),
     Nothing,
 }
 
@@ -47,6 +51,10 @@ struct State {
     samples: (u32, Duration),
     total: Total,
     stopping: bool,
+    /// What the whole run waits for.
+    waits_for: Option<String>,
+    /// The last line about that, and when it was written.
+    told_wait: Option<(String, Instant)>,
     coloured: bool,
     partials: Partials,
 }
@@ -63,6 +71,8 @@ impl Progress {
                 samples: (0, Duration::ZERO),
                 total,
                 stopping: false,
+                waits_for: None,
+                told_wait: None,
                 coloured: false,
                 partials: Partials::default(),
             })),
@@ -72,6 +82,10 @@ impl Progress {
 
     pub(crate) fn nothing(ci: Ci, total: Total) -> Progress {
         Progress::new(Shown::Nothing, ci, total)
+    }
+
+    pub(crate) fn waits(ticker: Ticker, ci: Ci, total: Total) -> Progress {
+        Progress::new(Shown::Waits(ticker), ci, total)
     }
 
     pub(crate) fn lines(ticker: Ticker, ci: Ci, total: Total) -> Progress {
@@ -121,6 +135,26 @@ impl Progress {
             let since = Instant::now();
             self.lock().running.insert(id, (name.to_owned(), since));
             self.redraw();
+        }
+    }
+
+    /// What the whole run waits for, for example `job 65: Priority, 3rd in line`, or nothing any
+    /// longer. It may be called as often as the state is looked at: a line is written only if the
+    /// text has changed, and not sooner than ten seconds after the last one.
+    pub(crate) fn waits_for(&self, text: Option<String>) {
+        let line = {
+            let mut state = self.lock();
+            state.waits_for = text;
+            state.line_of_wait(Instant::now())
+        };
+        match &self.shown {
+            Shown::Bar(bar) => bar.tick(),
+            Shown::Lines(ticker) | Shown::Waits(ticker) => {
+                if let Some(line) = line {
+                    ticker.send(format!("taskgroup: {line}\n").as_bytes());
+                }
+            }
+            Shown::Nothing => {}
         }
     }
 
@@ -204,15 +238,35 @@ impl Progress {
 }
 
 impl State {
+    /// A line about what the run waits for, if it is time for one.
+    fn line_of_wait(&mut self, now: Instant) -> Option<String> {
+        let text = self.waits_for.as_ref()?;
+        let is_due = match &self.told_wait {
+            Some((told, at)) => told != text && now.duration_since(*at) >= PAUSE,
+            None => true,
+        };
+        if !is_due || self.stopping {
+            return None;
+        }
+        self.told_wait = Some((text.clone(), now));
+        Some(format!("waiting for {text}"))
+    }
+
     /// The line of the progress, and the lines that have no end yet.
     fn lines(&self, now: Instant, unicode: bool) -> Vec<String> {
         let running = self.running.len();
+        let now_it = match &self.waits_for {
+            // Commands on this machine need no nodes, and may run.
+            Some(text) if running > 0 => format!("{running} running, waiting for {text}"),
+            Some(text) => format!("waiting for {text}"),
+            None => format!("{running} running"),
+        };
         let mut line = match self.total.get() {
             Some(&total) => {
                 let bar = bar(self.ended, total, unicode);
-                format!("{bar} {}/{total}, {running} running", self.ended)
+                format!("{bar} {}/{total}, {now_it}", self.ended)
             }
-            None => format!("{} done, {running} running", self.ended),
+            None => format!("{} done, {now_it}", self.ended),
         };
         match (self.failed, self.coloured) {
             (0, _) => {}
@@ -227,7 +281,7 @@ impl State {
                 0 => "stopping".to_owned(),
                 _ => format!("stopping, waiting for {names}{more}; Ctrl-C again kills"),
             };
-        } else if let Some(rest) = self.rest(now) {
+        } else if let (Some(rest), None) = (self.rest(now), &self.waits_for) {
             line.push_str(&format!(", about {} left", short(rest)));
         }
         let mut lines = vec![line];
@@ -344,6 +398,48 @@ mod tests {
         state.ended = 6;
         assert_eq!(state.rest(later), Some(Duration::from_secs(2)));
         assert_eq!(state.rest(now + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn what_the_run_waits_for_takes_the_place_of_what_runs() {
+        let now = Instant::now();
+        let mut state = state(Some(4));
+        state.waits_for = Some("job 65: Priority, 3rd in line".into());
+        assert_eq!(
+            line(&state, now),
+            "-------------------- 0/4, waiting for job 65: Priority, 3rd in line"
+        );
+        state.running.insert(1, ("here".into(), now));
+        (state.ended, state.samples) = (3, (3, Duration::from_secs(30)));
+        assert_eq!(
+            line(&state, now),
+            "###############----- 3/4, 1 running, waiting for job 65: Priority, 3rd in line"
+        );
+        state.waits_for = None;
+        assert_eq!(
+            line(&state, now),
+            "###############----- 3/4, 1 running, about 11s left"
+        );
+    }
+
+    #[test]
+    fn a_wait_has_a_line_if_it_changes_and_not_too_often() {
+        let start = Instant::now();
+        let mut state = state(Some(4));
+        let mut at = |seconds, text: Option<&str>| {
+            state.waits_for = text.map(str::to_owned);
+            state.line_of_wait(start + Duration::from_secs(seconds))
+        };
+        let line = |text: &str| Some(format!("waiting for {text}"));
+        assert_eq!(at(0, Some("job 65")), line("job 65"));
+        assert_eq!(at(9, Some("job 65: Priority")), None, "too soon");
+        assert_eq!(at(10, Some("job 65: Priority")), line("job 65: Priority"));
+        assert_eq!(at(100, Some("job 65: Priority")), None, "the same");
+        assert_eq!(at(101, None), None);
+        assert_eq!(at(102, Some("job 66")), line("job 66"));
+        state.stopping = true;
+        state.waits_for = Some("job 67".into());
+        assert_eq!(state.line_of_wait(start + Duration::from_secs(200)), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use taskgroup::observe::recorder::{Outcome, Recording, TaskRecord};
 
 use crate::output::Tail;
 use crate::process::StoppedBy;
-use crate::record::{Cause, Ending, Entry, Record, Summary};
+use crate::record::{Cause, Ending, Entry, JobUsed, Record, Summary};
 use crate::report;
 
 pub(crate) fn trace(summary: &Summary) -> io::Result<Vec<u8>> {
@@ -36,9 +36,13 @@ fn recording(summary: &Summary) -> Recording {
         ..TaskRecord::default()
     };
     let mut drawing = Drawing {
+        has_nodes: summary.job.is_some(),
         tasks: vec![run],
         groups: HashMap::from([(String::new(), RUN)]),
     };
+    // Nothing is waited for inside of a job.
+    let asked_for = summary.job.iter().filter(|job| job.own);
+    drawing.tasks.extend(asked_for.map(wait));
     let mut indices = HashMap::new();
     let (tasks, cleanup): (Vec<&Entry>, Vec<&Entry>) = {
         let entries = summary.entries.iter();
@@ -82,10 +86,15 @@ fn where_and_when(summary: &Summary) -> Vec<(String, String)> {
     let date = humantime::format_rfc3339_seconds(summary.date).to_string();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let folder = std::env::current_dir().unwrap_or_default();
+    let job = summary.job.as_ref();
+    let job = job.map_or_else(String::new, |job| {
+        format!("{} on {}", job.id, job.nodes.join(", "))
+    });
     let details = [
         ("date", date),
         ("host", host.trim().to_owned()),
         ("folder", folder.display().to_string()),
+        ("job", job),
     ];
     let known = details.into_iter().filter(|(_, text)| !text.is_empty());
     known.map(|(name, text)| (name.to_owned(), text)).collect()
@@ -123,6 +132,8 @@ fn typed() -> String {
 }
 
 struct Drawing {
+    /// Places are told apart.
+    has_nodes: bool,
     tasks: Vec<TaskRecord>,
     /// By path.
     groups: HashMap<String, usize>,
@@ -140,6 +151,8 @@ impl Drawing {
             id: entry.id.to_string(),
             started_ns: entry.began.map(nanos),
             ended_ns: Some(gone(entry).unwrap_or_else(|| nanos(entry.ended))),
+            // The attempts may have run in several places.
+            place: self.place(&entry.record).filter(|_| entry.attempts <= 1),
             ..described(entry)
         });
         let index = self.tasks.len() - 1;
@@ -156,10 +169,22 @@ impl Drawing {
                 .iter()
                 .map(|(number, record)| (*number, record));
             for (number, record) in earlier.chain(last) {
-                self.tasks.push(attempt(entry, index, number, record));
+                self.tasks.push(TaskRecord {
+                    place: self.place(record),
+                    ..attempt(entry, index, number, record)
+                });
             }
         }
         index
+    }
+
+    /// Where it ran, if the run had a job.
+    fn place(&self, record: &Record) -> Option<String> {
+        let _ = record.began.filter(|_| self.has_nodes)?;
+        Some(match &record.node {
+            Some(node) => format!("node {node}"),
+            None => "this machine".to_owned(),
+        })
     }
 
     /// A step of cleanup has its own row, and the row of its task or group ends with it.
@@ -172,6 +197,7 @@ impl Drawing {
             cleanup_ns: began,
             ended_ns: gone(entry).or(began),
             cancelled_ns: None,
+            place: self.place(&entry.record),
             ..described(entry)
         });
         let step = self.tasks.len() - 1;
@@ -230,6 +256,30 @@ impl Drawing {
             }
             group = widened.parent.unwrap_or(RUN);
         }
+    }
+}
+
+/// The wait for the nodes of the job.
+fn wait(job: &JobUsed) -> TaskRecord {
+    let (asked, there) = (nanos(job.asked), nanos(job.asked + job.waited));
+    let nodes = (!job.nodes.is_empty()).then(|| ("nodes".to_owned(), job.nodes.join(", ")));
+    let trouble = job.trouble.clone();
+    TaskRecord {
+        parent: Some(RUN),
+        kind: "wait".to_owned(),
+        name: format!("waiting for job {}", job.id),
+        spawned_ns: asked,
+        started_ns: Some(asked),
+        ended_ns: Some(there),
+        outcome: Some(match nodes {
+            Some(_) => Outcome::Succeeded,
+            None => Outcome::Cancelled,
+        }),
+        details: nodes
+            .into_iter()
+            .chain(trouble.map(|trouble| ("trouble".to_owned(), trouble)))
+            .collect(),
+        ..TaskRecord::default()
     }
 }
 
@@ -330,7 +380,48 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use taskgroup::observe::recorder::Phase;
+
     use super::*;
+    use crate::tell::sample;
+
+    #[test]
+    fn each_attempt_is_in_the_place_of_its_node() {
+        let recording = recording(&sample::on_two_nodes());
+        let found = |name: &str| {
+            let mut tasks = recording.tasks.iter();
+            tasks.find(|task| task.name == name).unwrap()
+        };
+        let place = |name: &str| found(name).place.as_deref();
+        assert_eq!(place("run"), None);
+        assert_eq!(place("prepare"), Some("this machine"));
+        assert_eq!(place("item-1"), Some("node n1"));
+        assert_eq!(place("item-7"), None);
+        assert_eq!(place("item-7 (attempt 1)"), Some("node n2"));
+        assert_eq!(place("item-7 (attempt 2)"), Some("node n1"));
+        assert_eq!(place("item-7 (attempt 3)"), Some("node n2"));
+        assert_eq!(place("item-29"), None, "it did not run");
+        let wait = found("waiting for job 65");
+        assert_eq!(
+            wait.phases(0),
+            [(Phase::Queued, 100_000_000, 5_100_000_000)]
+        );
+        let by = found("item-17").caused_by.unwrap();
+        assert_eq!(recording.tasks[by].name, "item-20");
+    }
+
+    #[test]
+    fn without_a_job_of_its_own_there_is_no_wait_and_without_any_no_place() {
+        let mut summary = sample::on_two_nodes();
+        let waits = |recording: &Recording| recording.tasks.iter().any(|task| task.kind == "wait");
+        summary.job.as_mut().unwrap().own = false;
+        assert!(!waits(&recording(&summary)));
+        summary.job = None;
+        let recording = recording(&summary);
+        assert!(!waits(&recording));
+        let of = |name: &str| recording.tasks.iter().find(|task| task.name == name);
+        assert_eq!(of("prepare").unwrap().place, None);
+    }
 
     #[test]
     fn a_title_is_what_one_would_type() {

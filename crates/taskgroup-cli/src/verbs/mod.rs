@@ -23,11 +23,11 @@ use crate::input::{Script, Source};
 use crate::output::{self, Colour, Stream};
 use crate::plan::file::{self, Place};
 use crate::plan::{
-    GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work, is_in_path, processors,
+    GroupSpec, Halt, Overrides, Plan, Policy, ROOT, TaskSpec, Total, Work, is_in_path,
 };
 use crate::reason::reason;
 use crate::run::Run;
-use crate::typed::Reader;
+use crate::typed::{Reader, Tty};
 use crate::{man, process, report};
 
 pub(crate) fn carry_out(args: Args) -> Exit {
@@ -99,15 +99,19 @@ fn together(verb: &str, raw: RunArgs, policy: Policy) -> Exit {
         }
         words::plan(raw, policy).unwrap_or_else(|error| usage_error(verb, &error))
     };
+    let flag = common.cluster.given();
     words::check_names(&mut options, &plan)
         .and_then(|()| words::check_shell(&common, Some(&plan)))
+        .and_then(|()| words::check_place(&common, flag, plan.is_on_slurm()))
+        .and_then(|()| words::check_terminals(&options.tty, &plan))
         .unwrap_or_else(|error| usage_error(verb, &error));
     let root = &mut plan.groups[ROOT];
     root.when_one_ends = when_one_ends.unwrap_or(root.when_one_ends);
-    root.jobs = common.jobs.or(root.jobs);
+    root.jobs = common.jobs().or(root.jobs);
     root.deadline = common.deadline.or(root.deadline);
     let total = Some(plan.tasks.len() as u64);
     root.halt = halt.map(|halt| Halt { total, ..halt });
+    options.job = plan.job.request(&plan);
     if common.dry_run {
         return print(&match from_file {
             true => file::tree(&plan).into_bytes(),
@@ -257,10 +261,22 @@ fn map(raw: &MapArgs) -> Exit {
     }
     let script = Script::from_template(&raw.command, items.columns())
         .unwrap_or_else(|error| usage_error("map", &error));
+    let needs = common.cluster.needs();
+    let one_step = raw.items_per_step.map(|_| "--items-per-step");
+    words::check_place(common, one_step.or(common.cluster.given()), needs.is_some())
+        .unwrap_or_else(|error| usage_error("map", &error));
+    if needs.is_some() && !matches!(options.tty, Tty::Off) {
+        usage_error("map", &words::UsageError::NoTerminal { name: None });
+    }
+    options.job = common
+        .cluster
+        .job()
+        .request_for(needs.as_deref().into_iter());
+    options.items_per_step = raw.items_per_step.unwrap_or(options.items_per_step);
     let mut root = GroupSpec {
         halt: raw.failure.halt,
         on_failure: raw.failure.on_failure(),
-        jobs: common.jobs.or_else(|| Some(processors())),
+        jobs: words::jobs_of_map(common),
         deadline: common.deadline,
         ..GroupSpec::root()
     };
@@ -284,6 +300,7 @@ fn map(raw: &MapArgs) -> Exit {
     let plan = Plan {
         tasks: Vec::new(),
         groups: vec![root],
+        job: common.cluster.job(),
     };
     execute(
         Run {

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::input::{From, Items};
 use crate::output::{Ci, Prefixed, Show};
 use crate::plan::file::Place;
 use crate::plan::{
-    GroupSpec, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec, Timeout, Unknown,
-    Work, names,
+    GroupSpec, JobRequest, Plan, Policy, ROOT, Restart, Retry, RunOptions, Shell, TaskSpec,
+    Timeout, Unknown, Work, names, processors,
 };
 use crate::reason::reason;
 use crate::typed::{Reader, Tty};
@@ -68,6 +69,20 @@ pub(super) enum UsageError {
     /// The system does not tell how much room there is.
     NoMeasure {
         error: String,
+    },
+    /// Every command runs on this machine.
+    ClusterOnly {
+        flag: &'static str,
+    },
+    /// A command runs on a cluster, and this option is about this machine.
+    ThisMachine {
+        flag: &'static str,
+    },
+    /// A share of the processors of this machine, for commands on a cluster.
+    ShareOfProcessors,
+    /// A command on a node has no terminal. Those of `map` have no names yet.
+    NoTerminal {
+        name: Option<String>,
     },
     NameCount {
         names: usize,
@@ -122,12 +137,13 @@ pub(super) fn plan(raw: RunArgs, policy: Policy) -> Result<Plan, UsageError> {
     let root = GroupSpec {
         policy,
         on_failure: raw.failure.on_failure(),
-        jobs: common.jobs,
+        jobs: common.jobs(),
         ..GroupSpec::root()
     };
     Ok(Plan {
         tasks: tasks.collect(),
         groups: vec![root],
+        job: common.cluster.job(),
     })
 }
 
@@ -252,12 +268,21 @@ fn opened(path: PathBuf) -> Result<From, UsageError> {
 /// A task with one command of the command line.
 pub(super) fn task(name: String, command: OsString, common: &Common) -> TaskSpec {
     let shell = common.shell.clone().unwrap_or_default();
-    let work = Work::shell(command, shell, common.grace());
+    let work = Work {
+        needs: common.cluster.needs(),
+        ..Work::shell(command, shell, common.grace())
+    };
     TaskSpec {
         timeout: common.timeout,
         retry: retry(common),
         ..TaskSpec::new(name, ROOT, work)
     }
+}
+
+/// How many commands of `map` run at a time. On a cluster it is the job that holds only some.
+pub(super) fn jobs_of_map(common: &Common) -> Option<NonZeroUsize> {
+    let otherwise = common.cluster.needs().is_none().then(processors);
+    common.jobs().or(otherwise)
 }
 
 fn retry(common: &Common) -> Retry {
@@ -281,6 +306,8 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
         show,
         colour: common.color,
         room: common.room(),
+        job: JobRequest::default(),
+        items_per_step: NonZeroU32::MIN,
         count_failures: common.count_failures,
         ci,
         bar: !common.no_bar && (show != Show::Quiet || common.bar),
@@ -346,6 +373,7 @@ fn check(common: &Common) -> Result<(), UsageError> {
     for (flag, value) in [
         ("--timeout", common.timeout.and_then(Timeout::fixed)),
         ("--deadline", common.deadline),
+        ("--time", common.cluster.time),
     ] {
         if value == Some(Duration::ZERO) {
             return Err(UsageError::ZeroTime { flag });
@@ -368,6 +396,35 @@ fn check(common: &Common) -> Result<(), UsageError> {
         }
     }
     Ok(())
+}
+
+/// Whether the options go together with where the commands run. `flag` is the first option that is
+/// for commands on a cluster only.
+pub(super) fn check_place(
+    common: &Common,
+    flag: Option<&'static str>,
+    is_on_slurm: bool,
+) -> Result<(), UsageError> {
+    let room = common.room();
+    match flag {
+        _ if !is_on_slurm => flag.map_or(Ok(()), |flag| Err(UsageError::ClusterOnly { flag })),
+        _ if common.jobs.is_some_and(|jobs| jobs.is_share) => Err(UsageError::ShareOfProcessors),
+        _ if room.load.is_some() => Err(UsageError::ThisMachine { flag: "--load" }),
+        _ if room.memory.is_some() => Err(UsageError::ThisMachine { flag: "--memfree" }),
+        _ => Ok(()),
+    }
+}
+
+/// A command that runs on a node has no terminal.
+pub(super) fn check_terminals(tty: &Tty, plan: &Plan) -> Result<(), UsageError> {
+    let mut remote = plan.tasks.iter().filter(|task| task.work.needs.is_some());
+    let found = match tty {
+        Tty::Off => None,
+        Tty::All => remote.next(),
+        Tty::Named(names) => remote.find(|task| names.contains(&task.name)),
+    };
+    let name = found.map(|task| Some(task.name.clone()));
+    name.map_or(Ok(()), |name| Err(UsageError::NoTerminal { name }))
 }
 
 pub(super) fn is_blank(command: &OsStr) -> bool {
@@ -470,6 +527,29 @@ impl fmt::Display for UsageError {
                     "--load and --memfree cannot be used on this system: {error}"
                 )
             }
+            UsageError::ClusterOnly { flag } => {
+                write!(f, "{flag} is for commands on a cluster: add --on slurm")
+            }
+            UsageError::ThisMachine { flag } => write!(
+                f,
+                "{flag} looks at this machine, and commands run on a cluster: leave it out, as \
+                 Slurm starts no more than a node holds, or run everything here with --on local"
+            ),
+            UsageError::ShareOfProcessors => f.write_str(
+                "--jobs: a share of the processors of this machine means nothing on a cluster: \
+                 write a number, or leave it out for as many as the job holds",
+            ),
+            UsageError::NoTerminal { name } => {
+                let name = name.as_deref().map_or_else(
+                    || "the command".to_owned(),
+                    |name| format!("`{}`", name.escape_debug()),
+                );
+                write!(
+                    f,
+                    "--tty: {name} runs on a node of the cluster, where it can have no terminal: \
+                     name others with --tty=NAMES, or run it here with --on local"
+                )
+            }
             UsageError::NameCount { names, commands } => write!(
                 f,
                 "--names must have one name for each command: {names} given for {commands}"
@@ -552,6 +632,26 @@ mod tests {
         assert_eq!(plan.groups[ROOT].on_failure, OnFailure::Cancel);
         assert_eq!(plan.tasks[0].retry, Retry::NEVER);
         assert_eq!(plan.tasks[1].name, "false");
+    }
+
+    #[test]
+    fn a_command_on_a_cluster_takes_what_is_said() {
+        let plan = checked(&["--cpus", "2", "--on", "slurm", "--memory=1G", "true"]).unwrap();
+        let needs = plan.tasks[0].work.needs.as_deref().unwrap();
+        assert_eq!((needs.cpus.get(), needs.gpus), (2, 0));
+        assert_eq!(needs.memory, Some(1 << 30));
+        assert!(plan.is_on_slurm());
+        let plan = checked(&["true"]).unwrap();
+        assert_eq!(plan.tasks[0].work.needs, None);
+    }
+
+    #[test]
+    fn map_runs_as_many_as_there_are_processors_or_as_the_job_holds() {
+        let jobs = |args: &[&str]| jobs_of_map(&parsed(args).common);
+        assert_eq!(jobs(&["x"]), Some(processors()));
+        assert_eq!(jobs(&["--on=local", "x"]), Some(processors()));
+        assert_eq!(jobs(&["--on=slurm", "x"]), None);
+        assert_eq!(jobs(&["--on=slurm", "-j3", "x"]), NonZeroUsize::new(3));
     }
 
     #[test]

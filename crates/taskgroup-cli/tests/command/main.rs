@@ -15,6 +15,7 @@ mod limits;
 mod map;
 mod outcome;
 mod parallel;
+mod place;
 mod plans;
 mod policies;
 mod schema;

@@ -157,6 +157,46 @@ const FILES: &[(&str, bool)] = &[
          tasks.b = { run = 'x', timeout = '1000%' }\n",
         true,
     ),
+    (
+        "on = 'slurm'\nmemory = '500M'\njobs = '50%'\n\
+         [slurm]\nnodes = 2\ncpus = 8\nmemory = '2GiB'\ngpus = 1\npartition = 'p'\n\
+         account = 'a'\ntime = '1h 30m'\nconstraint = 'a|b'\nextra = ['--qos=x', '-v']\n\
+         [tasks.a]\nrun = 'x'\non = 'local'\n\
+         [groups.g]\non = 'slurm'\ncpus = 4\nmemory = '1G'\ngpus = 0\nnodes = 2\n\
+         constraint = 'c'\nextra = []\ntasks.b = { run = 'x', gpus = 1, extra = ['--x=1 2'] }\n",
+        true,
+    ),
+    ("slurm = {}\ntasks.a = 'x'\n", true),
+    ("on = 'cluster'\ntasks.a = 'x'\n", false),
+    ("cpus = 0\ntasks.a = 'x'\n", false),
+    ("nodes = 0\ntasks.a = 'x'\n", false),
+    ("gpus = -1\ntasks.a = 'x'\n", false),
+    ("memory = 2\ntasks.a = 'x'\n", false),
+    ("memory = '2'\ntasks.a = 'x'\n", false),
+    ("memory = '0G'\ntasks.a = 'x'\n", false),
+    ("memory = '2K'\ntasks.a = 'x'\n", false),
+    ("constraint = ' '\ntasks.a = 'x'\n", false),
+    ("extra = '--qos=x'\ntasks.a = 'x'\n", false),
+    ("extra = ['--qos', 'x']\ntasks.a = 'x'\n", false),
+    ("extra = ['--']\ntasks.a = 'x'\n", false),
+    ("slurm = 'x'\ntasks.a = 'x'\n", false),
+    ("slurm.nodes = 0\ntasks.a = 'x'\n", false),
+    ("slurm.gpus = 0\ntasks.a = 'x'\n", false),
+    ("slurm.partition = ''\ntasks.a = 'x'\n", false),
+    ("slurm.time = '0s'\ntasks.a = 'x'\n", false),
+    ("slurm.timeout = '1s'\ntasks.a = 'x'\n", false),
+    ("tasks.a = { run = 'x', partition = 'p' }\n", false),
+    ("tasks.a = { run = 'x', slurm = {} }\n", false),
+    ("groups.g = { slurm = {}, tasks.a = 'x' }\n", false),
+    ("tasks.on = 'slurm'\n", false),
+    ("tasks.memory = '2G'\n", false),
+    ("tasks.extra = ['--x']\n", false),
+    ("tasks.slurm = { nodes = 2 }\n", false),
+    (
+        "tasks.nodes = 'x'\ntasks.slurm = 'x'\ntasks.on = 'x'\ntasks.partition = 'x'\n\
+         tasks.memory = { run = 'free' }\n",
+        true,
+    ),
     // The name of a key may be the name of a task.
     (
         "tasks.cwd = { run = 'pwd' }\ntasks.timeout = 'x'\ntasks.after = 'x'\ntasks.run = 'x'\n\

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::keys::{Form, KEYS, Key};
-use crate::plan::{OnFailure, Policy, RestartOn, Shell, WhenOneEnds};
+use crate::plan::{On, OnFailure, Policy, RestartOn, Shell, WhenOneEnds};
 
 /// The schema as text. Draft 7, because editors of TOML files understand it.
 pub(crate) fn json_schema() -> String {
@@ -50,6 +50,12 @@ const DURATION: &str = "^\\s*([0-9]+(\\.[0-9]+)?\\s*(nanos?|nsec|ns|usec|us|micr
 
 /// A share above 100%.
 const MORE_THAN_ALL: &str = "^0*([1-9][0-9]{3,}|[2-9][0-9][0-9]|1[1-9][0-9]|1[0-9][1-9])%$";
+
+/// A line that is not blank.
+const LINE: &str = "^[^\\x00-\\x1f]*[^\\s\\x00-\\x1f][^\\x00-\\x1f]*$";
+
+/// An option, and not a word that ends the options.
+const OPTION: &str = "^-([^-\\x00-\\x1f]|-[^\\x00-\\x1f])[^\\x00-\\x1f]*$";
 
 /// A shell without options.
 fn bare_shell() -> String {
@@ -113,6 +119,17 @@ fn form(form: Form) -> Value {
             "anyOf": [span(), { "type": "string", "pattern": MORE_THAN_ALL }],
         }),
         Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
+        Form::Number => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        Form::Size => json!({
+            "type": "string",
+            "pattern": "^0*[1-9][0-9]*[mMgGtT]([iI]?[bB])?$",
+        }),
+        Form::Name => json!({ "type": "string", "pattern": LINE }),
+        Form::Options => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": OPTION },
+        }),
+        Form::On => json!({ "enum": words::<On>() }),
         Form::Jobs => json!({
             "anyOf": [
                 { "type": "integer", "minimum": 1, "maximum": u32::MAX },
@@ -185,6 +202,21 @@ fn form(form: Form) -> Value {
                     "additionalProperties": false,
                 },
             ],
+        }),
+        Form::Slurm => json!({
+            "type": "object",
+            "properties": {
+                "nodes": self::form(Form::Number),
+                "cpus": self::form(Form::Number),
+                "memory": self::form(Form::Size),
+                "gpus": self::form(Form::Number),
+                "partition": self::form(Form::Name),
+                "account": self::form(Form::Name),
+                "time": span(),
+                "constraint": self::form(Form::Name),
+                "extra": self::form(Form::Options),
+            },
+            "additionalProperties": false,
         }),
         Form::Tasks => {
             let mut tasks = by_name("task");

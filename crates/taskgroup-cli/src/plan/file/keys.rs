@@ -11,6 +11,7 @@ pub(crate) enum Of {
     Both,
     /// Tasks and groups, but not the file.
     BothNested,
+    File,
 }
 
 /// What a value looks like.
@@ -26,9 +27,17 @@ pub(crate) enum Form {
     Timeout,
     /// Zero or more.
     Count,
+    /// One or more.
+    Number,
     /// One or more, or a share of the processors.
     Jobs,
+    /// How much memory.
+    Size,
     Text,
+    /// One line that is not empty.
+    Name,
+    /// Options for another program.
+    Options,
     /// A path that is not empty.
     Folder,
     Shell,
@@ -40,6 +49,8 @@ pub(crate) enum Form {
     Flag,
     Ready,
     Restart,
+    On,
+    Slurm,
     Tasks,
     Groups,
 }
@@ -62,7 +73,7 @@ const fn key(name: &'static str, of: Of, form: Form, about: &'static str) -> Key
     }
 }
 
-pub(crate) const KEYS: [Key; 24] = [
+pub(crate) const KEYS: [Key; 32] = [
     key(
         "run",
         Of::Tasks,
@@ -195,7 +206,8 @@ pub(crate) const KEYS: [Key; 24] = [
         "jobs",
         Of::Groups,
         Form::Jobs,
-        "At most this many commands of the group run at a time; `50%` is half of the processors.",
+        "At most this many commands of the group run at a time; `50%` is half of the processors \
+         of this machine, and no limit for commands on a cluster.",
     ),
     key(
         "deadline",
@@ -217,6 +229,63 @@ pub(crate) const KEYS: [Key; 24] = [
          not. `wait` is how it is without this key.",
     ),
     key(
+        "on",
+        Of::Both,
+        Form::On,
+        "Where commands run: `local` on this machine, `slurm` on the nodes of a Slurm job. \
+         `--on local` counts before it, and `--on slurm` where neither the task nor a group \
+         around it has this key. Passed down.",
+    ),
+    key(
+        "cpus",
+        Of::Both,
+        Form::Number,
+        "How many processors of its node a command takes. One if it is not given. This key and \
+         those up to `extra` count on a cluster only. Passed down.",
+    ),
+    key(
+        "memory",
+        Of::Both,
+        Form::Size,
+        "How much memory of its node a command takes, like `2G`. Without it, commands share the \
+         memory of the node. Passed down.",
+    ),
+    key(
+        "gpus",
+        Of::Both,
+        Form::Count,
+        "How many GPUs of its node a command takes. Passed down.",
+    ),
+    key(
+        "nodes",
+        Of::Both,
+        Form::Number,
+        "How many nodes a command takes. It runs on the first one, and the rest is on each of \
+         them. One if it is not given. Passed down.",
+    ),
+    key(
+        "constraint",
+        Of::Both,
+        Form::Name,
+        "Features that the nodes of a command must have, as Slurm writes them. Passed down.",
+    ),
+    key(
+        "extra",
+        Of::Both,
+        Form::Options,
+        "More options for `srun`, like `[\"--hint=nomultithread\"]`, in place of those of the \
+         group around. Passed down.",
+    ),
+    key(
+        "slurm",
+        Of::File,
+        Form::Slurm,
+        "The job that is asked for if the run is not inside one: `nodes`; on each of them `cpus`, \
+         `memory` and `gpus`; `partition`, `account`, `time`, `constraint`, and `extra` with more \
+         options for `salloc`. Without `cpus`, the job has whole nodes. Without `nodes` or `gpus`, \
+         it has as many as the largest command takes.",
+    ),
+    key(
         "tasks",
         Of::Groups,
         Form::Tasks,
@@ -225,15 +294,16 @@ pub(crate) const KEYS: [Key; 24] = [
     key("groups", Of::Groups, Form::Groups, "Groups by name."),
 ];
 
-/// The keys in the tables `ready` and `restart`.
-const INNER: [(&str, &str); 7] = [
+/// The keys in the tables `ready`, `restart` and `slurm` that are keys nowhere else.
+const INNER: [(&str, &str); 8] = [
     ("command", "ready"),
     ("port", "ready"),
     ("http", "ready"),
     ("line", "ready"),
-    ("on", "restart"),
-    ("backoff", "restart"),
     ("limit", "restart"),
+    ("partition", "slurm"),
+    ("account", "slurm"),
+    ("time", "slurm"),
 ];
 
 /// Options of `run` with a file that no key stands for.
@@ -269,7 +339,7 @@ const OPTIONS: [&str; 28] = [
 ];
 
 /// Words of other task files, and the key that means the same here.
-const ELSEWHERE: [(&str, &str); 45] = [
+const ELSEWHERE: [(&str, &str); 62] = [
     ("depends", "after"),
     ("depends-on", "after"),
     ("depends_on", "after"),
@@ -315,6 +385,23 @@ const ELSEWHERE: [(&str, &str); 45] = [
     ("https", "http"),
     ("log", "line"),
     ("output", "line"),
+    ("executor", "on"),
+    ("where", "on"),
+    ("cores", "cpus"),
+    ("threads", "cpus"),
+    ("processors", "cpus"),
+    ("cpus-per-task", "cpus"),
+    ("mem", "memory"),
+    ("gpu", "gpus"),
+    ("gres", "gpus"),
+    ("gpus-per-node", "gpus"),
+    ("queue", "partition"),
+    ("project", "account"),
+    ("walltime", "time"),
+    ("time-limit", "time"),
+    ("features", "constraint"),
+    ("options", "extra"),
+    ("qos", "extra"),
 ];
 
 /// The key with this name, wherever it may stand.
@@ -326,6 +413,12 @@ pub(super) fn named(name: &str) -> Option<&'static Key> {
 pub(super) fn table_of(inner: &str) -> Option<&'static str> {
     let (_, table) = INNER.iter().find(|(known, _)| *known == inner)?;
     Some(table)
+}
+
+/// Whether it is a key, of a file or of one of the tables in it.
+#[cfg(test)]
+pub(crate) fn is_key(name: &str) -> bool {
+    named(name).is_some() || table_of(name).is_some()
 }
 
 /// Whether the word is an option of `run`, and no key.
@@ -353,16 +446,22 @@ impl Form {
             | Form::OnFailure
             | Form::Policy
             | Form::WhenOneEnds
-            | Form::Restart => true,
+            | Form::Restart
+            | Form::Size
+            | Form::Options
+            | Form::On => true,
             Form::Command
             | Form::Commands
             | Form::Count
+            | Form::Number
             | Form::Text
+            | Form::Name
             | Form::Shell
             | Form::Env
             | Form::Matrix
             | Form::Flag
             | Form::Ready
+            | Form::Slurm
             | Form::Tasks
             | Form::Groups => false,
         }
@@ -375,11 +474,11 @@ impl Of {
     }
 
     pub(crate) fn groups(self) -> bool {
-        self != Of::Tasks
+        !matches!(self, Of::Tasks | Of::File)
     }
 
     pub(crate) fn file(self) -> bool {
-        matches!(self, Of::Groups | Of::Both)
+        matches!(self, Of::Groups | Of::Both | Of::File)
     }
 
     /// Where a key belongs, for the message about one that stands elsewhere.
@@ -389,6 +488,7 @@ impl Of {
             Of::Groups => "a group, below `[groups.NAME]`, or the file, above all tables",
             Of::Both => "a task, a group, or the file, above all tables",
             Of::BothNested => "a task, below `[tasks.NAME]`, or a group, below `[groups.NAME]`",
+            Of::File => "the file, as a table of its own",
         }
     }
 
@@ -399,6 +499,7 @@ impl Of {
             Of::Groups => "groups, the file",
             Of::Both => "tasks, groups, the file",
             Of::BothNested => "tasks, groups",
+            Of::File => "the file",
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A plan from a TOML file.
 //!
 //! `table` reads values and reports what it expected instead, `schema` reads the keys that `keys`
-//! lists, `expand` and `matrix` fill in variables, `order` resolves dependencies, `fault` points at
-//! the place in the file, `folders` looks for what is missing, `tree` draws, `json_schema`
-//! describes files to other programs.
+//! lists, `cluster` those for a cluster, `expand` and `matrix` fill in variables, `order` resolves
+//! dependencies, `fault` points at the place in the file, `folders` looks for what is missing,
+//! `tree` draws, `json_schema` describes files to other programs.
 
+mod cluster;
 mod expand;
 mod fault;
 mod folders;
@@ -32,7 +33,7 @@ pub(crate) use folders::missing;
 pub(crate) use json_schema::json_schema;
 pub(crate) use keys::KEYS;
 #[cfg(test)]
-pub(crate) use keys::is_option;
+pub(crate) use keys::{is_key, is_option};
 pub(crate) use tree::{list, tree};
 
 /// People write files of tasks by hand, so none is larger.
@@ -258,6 +259,7 @@ pub(crate) fn check(text: &str) -> String {
 mod tests {
     use super::keys::Key;
     use super::*;
+    use crate::plan::{Needs, Ready, Work};
 
     fn faults(text: &str) -> String {
         let faults = parse(text, Duration::ZERO, &Overrides::default()).unwrap_err();
@@ -301,6 +303,53 @@ mod tests {
             told(&format!("{odd}tasks.a='x'\n")),
             table(|key| key.of.file())
         );
+    }
+
+    #[test]
+    fn cleanup_takes_what_is_around_it_and_a_check_takes_nothing_of_it() {
+        let text = "on = 'slurm'\ncpus = 2\ncleanup = ['x']\n[tasks.a]\nrun = 'x'\ncpus = 4\n\
+                    memory = '1G'\nservice = true\nready = { command = 'x' }\ncleanup = ['x']\n\
+                    [groups.g]\ngpus = 1\ncleanup = ['x']\ntasks.b = { run = 'x', on = 'local', \
+                    cleanup = ['x'] }\n";
+        let plan = parse(text, Duration::ZERO, &Overrides::default()).unwrap();
+        let needs = |work: &Work| {
+            let needs = work.needs.as_deref()?;
+            Some((needs.cpus.get(), needs.memory, needs.gpus))
+        };
+        let [service, local] = &plan.tasks[..] else {
+            panic!("{plan:?}")
+        };
+        let all = Some((4, Some(1 << 30), 0));
+        assert_eq!(needs(&service.work), all);
+        assert_eq!(needs(&service.work.cleanup[0]), all);
+        let Some(Ready::Command(look)) = service.service.as_ref().map(|service| &service.ready)
+        else {
+            panic!("{service:?}")
+        };
+        assert_eq!(look.needs.as_deref(), Some(&Needs::default()));
+        assert_eq!(needs(&local.work), None);
+        assert_eq!(needs(&local.work.cleanup[0]), None);
+        assert_eq!(needs(&plan.groups[0].cleanup[0]), Some((2, None, 0)));
+        assert_eq!(needs(&plan.groups[1].cleanup[0]), Some((2, None, 1)));
+    }
+
+    #[test]
+    fn a_share_of_the_processors_is_a_limit_on_this_machine_only() {
+        let jobs = |text: &str| {
+            let plan = parse(text, Duration::ZERO, &Overrides::default()).unwrap();
+            plan.groups
+                .iter()
+                .map(|group| group.jobs.is_some())
+                .collect::<Vec<bool>>()
+        };
+        let group = "jobs = '50%'\non = 'slurm'\n[groups.g]\njobs = '50%'\ntasks.a = 'x'\n";
+        assert_eq!(jobs(group), [false, false]);
+        assert_eq!(
+            jobs(&group.replace("[groups.g]", "[groups.g]\non = 'local'")),
+            [false, true]
+        );
+        assert_eq!(jobs(&group.replace("slurm", "local")), [true, true]);
+        assert_eq!(jobs(&group.replace("'50%'", "2")), [true, true]);
     }
 
     #[test]

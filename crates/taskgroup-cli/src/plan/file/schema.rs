@@ -4,22 +4,24 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::cluster::{checked_here, read_job, read_needs};
 use super::expand::expand;
 use super::fault::Fault;
 use super::keys::{Form, named};
 use super::matrix::{Combination, combinations};
 use super::table::{
-    Table, command, count, duration, flag, folder, invalid, jobs, line, longer_than_zero, one_of,
-    port, shell, shown, text, timeout, url, words, wrong,
+    Table, command, count, duration, flag, folder, invalid, jobs, line, longer_than_zero, memory,
+    on, one_of, options, port, shell, shown, text, timeout, url, words, wrong,
 };
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Overrides, Plan, Policy, ROOT, Ready, Restart, RestartOn,
-    Retry, Service, Shell, TaskSpec, Timeout, WhenOneEnds, Work,
+    Command, GroupSpec, JobOptions, Needs, Node, On, OnFailure, Overrides, Plan, Policy, ROOT,
+    Ready, Restart, RestartOn, Retry, Service, Shell, TaskSpec, Timeout, WhenOneEnds, Work,
 };
 
 /// A plan whose names are not resolved yet.
@@ -54,6 +56,9 @@ struct Inherited {
     cleanup_timeout: Option<Duration>,
     shell: Shell,
     base: Option<PathBuf>,
+    on: On,
+    /// On a cluster.
+    needs: Arc<Needs>,
 }
 
 /// What a file is read with.
@@ -85,6 +90,7 @@ pub(super) fn read(
             plan: Plan {
                 tasks: Vec::new(),
                 groups: Vec::new(),
+                job: JobOptions::default(),
             },
             waits: Vec::new(),
             task_spans: Vec::new(),
@@ -106,6 +112,8 @@ pub(super) fn read(
         cleanup_timeout: None,
         shell: Shell::default(),
         base: around.base.clone(),
+        on: On::Local,
+        needs: Arc::default(),
     };
     reader.group("", document.span(), document.get_ref(), None, inherited);
     if reader.raw.plan.tasks.is_empty() && reader.faults.is_empty() {
@@ -128,6 +136,14 @@ impl Reader<'_> {
     ) {
         let mut table = Table::new(table);
         self.inheritable(&mut table, &mut inherited);
+        if parent.is_none() {
+            self.raw.plan.job = self.job(&mut table);
+            // What the file says as a whole is replaced. A task or group may say something else.
+            inherited.on = self.around.overrides.on.unwrap_or(inherited.on);
+        }
+        let jobs = table.read("jobs", self.faults, jobs);
+        // A share of this machine's processors means nothing on another.
+        let jobs = jobs.filter(|jobs| !jobs.is_share || inherited.on == On::Local);
         let spec = GroupSpec {
             name: name.to_owned(),
             parent,
@@ -136,7 +152,7 @@ impl Reader<'_> {
                 .unwrap_or_default(),
             on_failure: self.on_failure_of_group(&mut table),
             halt: None,
-            jobs: table.read("jobs", self.faults, jobs),
+            jobs: jobs.map(|jobs| jobs.most),
             when_one_ends: table
                 .read("when-one-ends", self.faults, one_of)
                 .unwrap_or_default(),
@@ -147,6 +163,13 @@ impl Reader<'_> {
             cleanup: self.cleanup(&mut table, &inherited),
         };
         let is_race = spec.policy == Policy::Race;
+        if let Some(step) = spec.cleanup.first() {
+            let what = match parent {
+                Some(_) => format!("the cleanup of the group `{name}`"),
+                None => "the cleanup of the run".to_owned(),
+            };
+            self.fits(&what, step, &span);
+        }
         let id = self.push_group(spec, span.clone(), &mut table);
         let (faults, tasks) = (self.faults.len(), self.raw.plan.tasks.len());
         for (key, value) in [
@@ -323,6 +346,9 @@ impl Reader<'_> {
         let about_its_end = about_its_end.map(|key| (key, table.span(key)));
         self.inheritable(&mut table, &mut inherited);
         self.fill_cwd(&mut inherited, combination);
+        if in_matrix {
+            inherited.fill_needs(combination);
+        }
         let cleanup = self.cleanup(&mut table, &inherited);
         let command = match run {
             Some(Command::Direct(words)) if in_matrix => {
@@ -337,9 +363,13 @@ impl Reader<'_> {
         let on_failure = table.read("on-failure", self.faults, one_of);
         let on_failure = on_failure.map(|written| self.obeyed(written));
         let description: Option<String> = table.read("description", self.faults, line);
+        let ready = table.span("ready");
         let (service, restart) = self.service(&mut table, &inherited);
-        if service.is_some() {
+        if let Some(service) = &service {
             self.not_of_services(about_its_end);
+            if inherited.on == On::Slurm {
+                self.not_of_this_machine(&name, service, ready);
+            }
         }
         let work = Work {
             cleanup,
@@ -444,6 +474,41 @@ impl Reader<'_> {
         }
     }
 
+    /// Refuses a check that looks at this machine for a service that runs on a node.
+    fn not_of_this_machine(&mut self, name: &str, service: &Service, span: Option<Range<usize>>) {
+        let Some(what) = checked_here(service) else {
+            return;
+        };
+        let title = format!("the service `{name}` runs on a node of the cluster");
+        let label = format!("this {what} is of this machine");
+        let help = "use `ready = { line = \"…\" }` or `ready = { command = \"…\" }`, or run the \
+                    service here with `on = \"local\"`";
+        let fault = Fault::new(span.unwrap_or_default(), title, label);
+        self.faults.push(fault.help(Some(help.to_owned())));
+    }
+
+    /// Refuses a command that takes more than the job can ever have.
+    fn fits(&mut self, what: &str, work: &Work, span: &Range<usize>) {
+        let needs = work.needs.as_deref();
+        let lack = needs.and_then(|needs| self.raw.plan.job.lack(needs));
+        if let Some(lack) = lack {
+            let fault = Fault::new(span.clone(), format!("{what} {lack}"), "could never start");
+            let help = "let it take less, or ask for more in `[slurm]`";
+            self.faults.push(fault.help(Some(help.to_owned())));
+        }
+    }
+
+    /// What the file says about the job. The command line counts before it.
+    fn job(&mut self, table: &mut Table<'_>) -> JobOptions {
+        let asked = self.around.overrides.job.clone();
+        let value = table.take("slurm");
+        let Some(inner) = value.and_then(|value| self.table("slurm", value)) else {
+            return asked;
+        };
+        let written = read_job(Table::new(inner), self.faults);
+        asked.over(written)
+    }
+
     fn ready(&mut self, value: &Spanned<DeValue<'_>>, inherited: &Inherited) -> Ready {
         let Some(inner) = value.get_ref().as_table() else {
             let expected = format!("a table, like {}", like_ready(value.get_ref()));
@@ -455,7 +520,7 @@ impl Reader<'_> {
         let faults = &mut *self.faults;
         let by_command = table.read("command", faults, command);
         let by_command =
-            by_command.map(|command| Ready::Command(Box::new(inherited.work(command))));
+            by_command.map(|command| Ready::Command(Box::new(inherited.look(command))));
         let all = [
             by_command,
             table.read("port", faults, port).map(Ready::Port),
@@ -522,6 +587,8 @@ impl Reader<'_> {
     }
 
     fn push_task(&mut self, task: Written, work: Work, inherited: &Inherited) -> Node {
+        let what = format!("the task `{}`", task.name);
+        self.fits(&what, &work, &task.span);
         let node = Node::Task(self.raw.plan.tasks.len());
         self.raw.names.entry(task.name.clone()).or_insert(node);
         // A service is not to end, so what is passed down about its end is for others.
@@ -584,6 +651,10 @@ impl Reader<'_> {
         if let Some(limit) = table.read("cleanup-timeout", faults, longer_than_zero) {
             to.cleanup_timeout = Some(limit);
         }
+        if let Some(on) = table.read("on", faults, on) {
+            to.on = on;
+        }
+        read_needs(table, Arc::make_mut(&mut to.needs), faults);
         to.obey(self.around.overrides);
         let span = table.span("cwd");
         if let Some(cwd) = table.read("cwd", faults, folder) {
@@ -678,6 +749,7 @@ impl Reader<'_> {
         let table = value.get_ref().as_table();
         if table.is_none() {
             let example = match key {
+                "slurm" => "{ nodes = 2 }",
                 "env" => "{ LEVEL = \"debug\" }",
                 "tasks" => "{ lint = \"cargo clippy\" }",
                 "groups" => "{ test = { tasks = { unit = \"cargo test\" } } }",
@@ -743,6 +815,9 @@ fn is_of_form(form: Form, value: &DeValue<'_>) -> bool {
             Form::Policy => one_of::<Policy>(value).is_ok(),
             Form::WhenOneEnds => one_of::<WhenOneEnds>(value).is_ok(),
             Form::Restart => one_of::<RestartOn>(value).is_ok(),
+            Form::On => one_of::<On>(value).is_ok(),
+            Form::Size => memory(value).is_ok(),
+            Form::Options => options(value).is_ok(),
             _ => folder(value).is_ok(),
         }
 }
@@ -785,6 +860,33 @@ impl Inherited {
         if let Some(shell) = &overrides.shell {
             self.shell = shell.clone();
         }
+        if overrides.on == Some(On::Local) {
+            self.on = On::Local;
+        }
+        let needs = Arc::make_mut(&mut self.needs);
+        needs.cpus = overrides.cpus.unwrap_or(needs.cpus);
+        needs.memory = overrides.memory.or(needs.memory);
+        needs.gpus = overrides.gpus.unwrap_or(needs.gpus);
+    }
+
+    /// Puts the values of the matrix into what Slurm reads.
+    fn fill_needs(&mut self, combination: &Combination) {
+        let needs = Arc::make_mut(&mut self.needs);
+        if let Some(constraint) = &mut needs.constraint {
+            *constraint = combination.fill(constraint);
+        }
+        for option in &mut needs.extra {
+            *option = combination.fill(&option.to_string_lossy()).into();
+        }
+    }
+
+    /// A command that looks whether a service is ready. It takes nothing of the service's room.
+    fn look(&self, command: Command) -> Work {
+        let work = self.work(command);
+        Work {
+            needs: work.needs.map(|_| Arc::default()),
+            ..work
+        }
     }
 
     fn work(&self, command: Command) -> Work {
@@ -795,6 +897,7 @@ impl Inherited {
             env: self.env.clone(),
             cwd: self.cwd.clone(),
             grace: self.grace,
+            needs: (self.on == On::Slurm).then(|| self.needs.clone()),
             input: None,
             cleanup: Vec::new(),
             cleanup_timeout: self.cleanup_timeout.unwrap_or(self.grace),

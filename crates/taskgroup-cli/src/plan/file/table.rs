@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::num::{IntErrorKind, NonZeroUsize};
+use std::num::{IntErrorKind, NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest};
 use super::keys::{from_elsewhere, is_option, named, table_of};
-use crate::plan::{Command, Shell, Timeout, Url, is_host, is_in_path, of_processors};
+use crate::plan::{
+    self, Command, Jobs, On, RestartOn, Shell, Timeout, Url, is_dashed, is_host, is_in_path,
+};
 
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -94,6 +96,13 @@ fn way_out(key: &str, value: &DeValue<'_>, of: &str, known: &[&str]) -> String {
     }
     if let Some(table) = table_of(key).filter(|table| known.contains(table)) {
         return format!("`{key}` belongs to `{table}`: `{table} = {{ {key} = … }}`");
+    }
+    if table_of(key) == Some("slurm") && known.contains(&"cpus") {
+        let limit = match key {
+            "time" => "; a limit for one command is `timeout`",
+            _ => "",
+        };
+        return format!("`{key}` is about the job as a whole: write it in `[slurm]`{limit}");
     }
     if is_option(key) {
         return format!("`{key}` is an option only: `taskgroup run --{key}`");
@@ -200,13 +209,44 @@ pub(super) fn timeout(value: &DeValue<'_>) -> Result<Timeout, String> {
 }
 
 /// A number of commands, or a share of the processors.
-pub(super) fn jobs(value: &DeValue<'_>) -> Result<NonZeroUsize, String> {
-    if let Some(jobs) = value.as_str().and_then(of_processors) {
+pub(super) fn jobs(value: &DeValue<'_>) -> Result<Jobs, String> {
+    if let Some(jobs) = value.as_str().and_then(Jobs::share) {
         return Ok(jobs);
     }
     let or = |expected| format!(r#"{expected}, or a share of the processors like "50%""#);
     let number = from(1, value).map_err(or)?;
-    Ok(NonZeroUsize::new(number as usize).unwrap_or(NonZeroUsize::MIN))
+    let number = NonZeroUsize::new(number as usize).unwrap_or(NonZeroUsize::MIN);
+    Ok(Jobs::number(number))
+}
+
+/// A number of processors or nodes.
+pub(super) fn number(value: &DeValue<'_>) -> Result<NonZeroU32, String> {
+    from(1, value).map(|number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
+}
+
+/// How much memory.
+pub(super) fn memory(value: &DeValue<'_>) -> Result<u64, String> {
+    let bytes = value.as_str().and_then(plan::memory);
+    bytes.ok_or_else(|| r#"a size with its unit, like "500M" or "2G""#.to_owned())
+}
+
+/// Options for another program, each with its value in the same word.
+pub(super) fn options(value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let expected = || r#"a list of options with their values, like ["--qos=long"]"#.to_owned();
+    let list = value.as_array().ok_or_else(expected)?;
+    let options = list.iter().map(|option| {
+        let option = option.get_ref().as_str().filter(|text| is_dashed(text));
+        option.map(OsString::from).ok_or_else(expected)
+    });
+    options.collect()
+}
+
+/// Where commands run. The same word is in the table `restart`.
+pub(super) fn on(value: &DeValue<'_>) -> Result<On, String> {
+    one_of(value).map_err(|expected| match one_of::<RestartOn>(value) {
+        Ok(_) => format!("{expected}, or `restart = {{ on = {} }}`", shown(value)),
+        Err(_) => expected,
+    })
 }
 
 /// A whole number from this one on.
@@ -279,6 +319,14 @@ pub(super) fn words(value: &DeValue<'_>) -> Result<String, String> {
     match line(value) {
         Ok(text) if !text.is_empty() => Ok(text),
         _ => Err("a text in one line".to_owned()),
+    }
+}
+
+/// A name in Slurm, or a constraint.
+pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
+    match line(value) {
+        Ok(text) if !text.trim().is_empty() => Ok(text),
+        _ => Err("a name in one line".to_owned()),
     }
 }
 

@@ -1,13 +1,14 @@
 //! The tree of a plan, as `check` shows it.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 
 use humantime::format_duration;
 
 use crate::output::one_line;
 use crate::plan::{
-    Command, GroupSpec, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, Timeout, WhenOneEnds,
-    Work,
+    Command, GroupSpec, Needs, Node, OnFailure, Plan, Policy, ROOT, Shell, TaskSpec, Timeout,
+    WhenOneEnds, Work, counted, size,
 };
 
 pub(crate) fn tree(plan: &Plan) -> String {
@@ -103,6 +104,9 @@ fn of_group(plan: &Plan, group: &GroupSpec) -> String {
     }
     words.extend(after(plan, &group.after));
     words.extend(cleanup(&group.cleanup));
+    if group.parent.is_none() && plan.is_on_slurm() {
+        words.push(job(plan));
+    }
     bracketed(&words)
 }
 
@@ -132,6 +136,9 @@ fn of_task(plan: &Plan, task: &TaskSpec) -> String {
     if let Some(cwd) = &task.work.cwd {
         words.push(format!("in {}", one_line(&cwd.to_string_lossy())));
     }
+    if let Some(needs) = &task.work.needs {
+        words.push(on_slurm(needs));
+    }
     words.extend(cleanup(&task.work.cleanup));
     let name = short(&task.name);
     format!("{name}: {}{}", command(task), bracketed(&words))
@@ -145,6 +152,51 @@ fn command(task: &TaskSpec) -> String {
 fn after(plan: &Plan, after: &[Node]) -> Option<String> {
     let names: Vec<&str> = after.iter().map(|&node| plan.name(node)).collect();
     (!names.is_empty()).then(|| format!("after {}", names.join(", ")))
+}
+
+/// What the command takes.
+fn on_slurm(needs: &Needs) -> String {
+    let mut parts = vec![counted(needs.cpus.get(), "cpu")];
+    parts.extend(needs.memory.map(size));
+    if needs.gpus > 0 {
+        parts.push(counted(needs.gpus, "gpu"));
+    }
+    if needs.nodes.get() > 1 {
+        parts.push(format!("each of {} nodes", needs.nodes));
+    }
+    parts.extend(needs.constraint.as_deref().map(one_line));
+    parts.extend(shown(&needs.extra));
+    format!("on slurm: {}", parts.join(", "))
+}
+
+/// The job that is asked for if the run is not inside one.
+fn job(plan: &Plan) -> String {
+    let job = plan.job.request(plan);
+    let nodes = counted(job.nodes.get(), "node");
+    let mut parts = vec![match job.cpus {
+        None => nodes.replace(" node", " whole node"),
+        Some(cpus) => format!("{nodes} with {}", counted(cpus.get(), "cpu")),
+    }];
+    parts.extend(job.memory.map(size));
+    parts.extend(job.gpus.map(|gpus| counted(gpus.get(), "gpu")));
+    for (key, value) in [
+        ("partition", job.partition),
+        ("account", job.account),
+        (
+            "time",
+            job.time.map(|time| format_duration(time).to_string()),
+        ),
+        ("constraint", job.constraint),
+    ] {
+        parts.extend(value.map(|value| format!("{key} {}", one_line(&value))));
+    }
+    parts.extend(shown(&job.extra));
+    format!("job of {}", parts.join(", "))
+}
+
+fn shown(options: &[OsString]) -> impl Iterator<Item = String> {
+    let options = options.iter().map(|option| option.to_string_lossy());
+    options.map(|option| one_line(&option))
 }
 
 fn cleanup(steps: &[Work]) -> Option<String> {

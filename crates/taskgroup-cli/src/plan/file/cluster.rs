@@ -1,0 +1,62 @@
+//! The keys for a cluster: what a command takes, and the job that is asked for.
+
+use std::net::IpAddr;
+
+use super::fault::Fault;
+use super::table::{Table, count, longer_than_zero, memory, name, number, options};
+use crate::plan::{JobOptions, Needs, Ready, Service};
+
+/// Reads what a command takes. What the table does not have stays as it is.
+pub(super) fn read_needs(table: &mut Table<'_>, needs: &mut Needs, faults: &mut Vec<Fault>) {
+    if let Some(cpus) = table.read("cpus", faults, number) {
+        needs.cpus = cpus;
+    }
+    if let Some(memory) = table.read("memory", faults, memory) {
+        needs.memory = Some(memory);
+    }
+    if let Some(gpus) = table.read("gpus", faults, count) {
+        needs.gpus = gpus;
+    }
+    if let Some(nodes) = table.read("nodes", faults, number) {
+        needs.nodes = nodes;
+    }
+    if let Some(constraint) = table.read("constraint", faults, name) {
+        needs.constraint = Some(constraint);
+    }
+    if let Some(extra) = table.read("extra", faults, options) {
+        needs.extra = extra;
+    }
+}
+
+/// Reads the table `slurm`.
+pub(super) fn read_job(mut table: Table<'_>, faults: &mut Vec<Fault>) -> JobOptions {
+    let job = JobOptions {
+        nodes: table.read("nodes", faults, number),
+        cpus: table.read("cpus", faults, number),
+        memory: table.read("memory", faults, memory),
+        gpus: table.read("gpus", faults, number),
+        partition: table.read("partition", faults, name),
+        account: table.read("account", faults, name),
+        time: table.read("time", faults, longer_than_zero),
+        constraint: table.read("constraint", faults, name),
+        extra: table.read("extra", faults, options).unwrap_or_default(),
+    };
+    table.finish("`slurm`", faults);
+    job
+}
+
+/// What the check of the service looks at, if that is on the machine that looks.
+pub(super) fn checked_here(service: &Service) -> Option<&'static str> {
+    let (address, what) = match &service.ready {
+        Ready::Port(address) => (address, "port"),
+        Ready::Http(url) => (&url.host, "URL"),
+        Ready::Started | Ready::Command(_) | Ready::Line(_) => return None,
+    };
+    let host = address
+        .rsplit_once(':')
+        .map_or(&**address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_own = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let is_here = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_own);
+    is_here.then_some(what)
+}

@@ -1,0 +1,394 @@
+//! The process of a step, on a node: it runs one command after the other under a guard of that
+//! node, and passes everything on.
+//!
+//! Slurm signals all processes of a step when it ends one. This process does not end by that: the
+//! command gets the same signal, and what the command does then is still reported.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::future::pending;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use clap::ValueEnum;
+use signal_hook::flag;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::lease::Settings;
+use super::link::{BEGIN, CHUNK, FromNode, SILENCE, ToNode};
+use crate::process::contained::Pipes;
+use crate::process::level::Level;
+use crate::process::pool::{Guard, Guards};
+use crate::process::set_name;
+use crate::process::terminal::{Feed, Size};
+use crate::process::wire::{Event, Inbox, Request, Start, frame};
+use crate::signals::Ignored;
+
+/// The first argument of the process of a step. No user types it by accident.
+pub(super) const MARK: &str = "--taskgroup-node-process";
+
+/// How many frames may wait to be written.
+const QUEUE: usize = 4;
+
+/// If this process was started as that of a step, runs until the end of the step.
+pub(super) fn run_if_asked(mut args: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let (level, folder) = (args.next(), args.next());
+    let ended = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            let ended = runtime.block_on(run(level.as_deref(), folder.as_deref()));
+            // A thread that reads the standard input may wait for ever.
+            runtime.shutdown_background();
+            ended
+        });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // It becomes the message of `srun`.
+            let _ = writeln!(io::stderr(), "taskgroup: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
+    set_name();
+    for signal in Ignored::now().stops_left() {
+        flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    }
+    let level = level.and_then(OsStr::to_str);
+    let level = level.and_then(|word| Level::from_str(word, false).ok());
+    let guards = Guards::new(level.unwrap_or_default(), Settings::default())?;
+    let mut link = Link::open();
+    match folder.map(std::env::set_current_dir).transpose() {
+        Ok(_) => link.send(&FromNode::Event(Event::Ready)),
+        Err(error) => {
+            let folder = std::path::Path::new(folder.unwrap_or_default()).display();
+            let text = format!("{folder}: {error}; is it on a file system that all nodes share?");
+            link.send(&FromNode::Event(Event::Refused(text)));
+        }
+    }
+    loop {
+        match link.turn().await {
+            Turn::Message(ToNode::Request(Request::Start(start))) => {
+                serve(&guards, start, &mut link).await;
+            }
+            // A request may cross with the end of the command.
+            Turn::Message(ToNode::Request(Request::Census)) => {
+                link.send(&FromNode::Event(Event::Living(Vec::new())));
+            }
+            Turn::Message(_) | Turn::Wrote => {}
+            Turn::End => break,
+        }
+        if link.end_is_known {
+            break;
+        }
+    }
+    link.flush().await;
+    guards.close().await;
+    Ok(())
+}
+
+/// One command, from its start until nothing is left of it.
+async fn serve(guards: &Guards, start: Start, link: &mut Link) {
+    let begun = begin(guards, start).await;
+    let mut command = match begun {
+        Ok(command) => command,
+        Err(error) => {
+            let code = error.raw_os_error();
+            let text = error.to_string();
+            return link.send(&FromNode::Event(Event::NotStarted { code, text }));
+        }
+    };
+    loop {
+        let takes_output = link.queue.len() < QUEUE;
+        tokio::select! {
+            biased;
+            turn = link.turn() => match turn {
+                Turn::Message(ToNode::Request(request)) => command.ask(&request).await,
+                Turn::Message(ToNode::Input(bytes)) => command.input.bytes.extend(bytes),
+                Turn::Message(ToNode::EndOfInput) => command.input.has_ended = true,
+                Turn::Message(ToNode::Alive) | Turn::Wrote => {}
+                Turn::End => command.lose_runner().await,
+            },
+            event = command.guard.event() => {
+                let event = event.unwrap_or_else(|error| Event::Lost {
+                    text: error.to_string(),
+                    elsewhere: false,
+                });
+                command.drain(link);
+                let has_ended = matches!(
+                    event,
+                    Event::Empty(_) | Event::Survived(..) | Event::NotStarted { .. }
+                        | Event::Refused(_) | Event::Lost { .. }
+                );
+                let is_lost = matches!(event, Event::Lost { .. } | Event::Survived(..));
+                if !matches!(event, Event::Ready) {
+                    link.send(&FromNode::Event(event));
+                }
+                if has_ended {
+                    command.end(guards, is_lost).await;
+                    break;
+                }
+            }
+            chunk = read(&mut command.out), if takes_output && command.out.is_some() => {
+                output(link, false, chunk);
+            }
+            chunk = read(&mut command.err), if takes_output && command.err.is_some() => {
+                output(link, true, chunk);
+            }
+            count = command.input.pass_on() => match count {
+                Some(count) => link.send(&FromNode::Took(count)),
+                None => link.send(&FromNode::InputClosed),
+            },
+        }
+    }
+}
+
+fn output(link: &mut Link, error: bool, bytes: Vec<u8>) {
+    if !bytes.is_empty() {
+        link.send(&FromNode::Output { error, bytes });
+    }
+}
+
+/// What there is to read. Nothing at the end, and then the stream is gone.
+async fn read(from: &mut Option<Receiver>) -> Vec<u8> {
+    let mut bytes = vec![0; CHUNK];
+    let count = match from {
+        Some(stream) => stream.read(&mut bytes).await.unwrap_or(0),
+        None => pending().await,
+    };
+    if count == 0 {
+        *from = None;
+    }
+    bytes.truncate(count);
+    bytes
+}
+
+struct Command {
+    guard: Guard,
+    grace: std::time::Duration,
+    out: Option<Receiver>,
+    err: Option<Receiver>,
+    input: Input,
+}
+
+struct Input {
+    /// None if the command takes no input, or no more.
+    to: Option<Feed>,
+    bytes: VecDeque<u8>,
+    has_ended: bool,
+}
+
+async fn begin(guards: &Guards, start: Start) -> io::Result<Command> {
+    let guard = guards.get(None)?;
+    let opened = Pipes::open((start.stdio, Size::default()), None);
+    let (pipes, theirs): (Pipes, Vec<OwnedFd>) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            guards.give_back(guard);
+            return Err(error);
+        }
+    };
+    let grace = start.grace;
+    guard.ask_with(&Request::Start(start), theirs).await?;
+    Ok(Command {
+        guard,
+        grace,
+        out: Some(pipes.stdout),
+        err: pipes.stderr,
+        input: Input {
+            to: pipes.stdin,
+            bytes: VecDeque::new(),
+            has_ended: false,
+        },
+    })
+}
+
+impl Command {
+    /// If the guard has ended, its events show that.
+    async fn ask(&mut self, request: &Request) {
+        let _ = self.guard.ask(request).await;
+    }
+
+    async fn lose_runner(&mut self) {
+        let grace = self.grace;
+        self.ask(&Request::Stop { grace }).await;
+    }
+
+    /// Passes on what its streams hold now.
+    fn drain(&mut self, link: &mut Link) {
+        for (stream, error) in [(&mut self.out, false), (&mut self.err, true)] {
+            while let Some(from) = stream {
+                let mut bytes = vec![0; CHUNK];
+                match from.try_read(&mut bytes) {
+                    Ok(0) => *stream = None,
+                    Ok(count) => {
+                        bytes.truncate(count);
+                        link.send(&FromNode::Output { error, bytes });
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    async fn end(self, guards: &Guards, is_lost: bool) {
+        let mut guard = self.guard;
+        match is_lost {
+            true => {
+                guards.bury(&mut guard).await;
+            }
+            false => guards.give_back(guard),
+        }
+    }
+}
+
+impl Input {
+    /// Gives the command some of it. Returns how much it took, or None when it takes no more.
+    /// Cancel safe.
+    async fn pass_on(&mut self) -> Option<u64> {
+        let Some(to) = &mut self.to else {
+            return pending().await;
+        };
+        let (first, _) = self.bytes.as_slices();
+        if first.is_empty() && !self.has_ended {
+            return pending().await;
+        }
+        let written = match first.is_empty() {
+            true => None,
+            false => to.write_some(first).await.ok(),
+        };
+        match written {
+            Some(count) => {
+                self.bytes.drain(..count);
+                Some(count as u64)
+            }
+            None => {
+                self.to = None;
+                self.bytes.clear();
+                None
+            }
+        }
+    }
+}
+
+/// The standard streams of this process. They may be anything, so a thread serves each.
+struct Link {
+    messages: mpsc::Receiver<Vec<u8>>,
+    inbox: Inbox,
+    out: mpsc::Sender<Vec<u8>>,
+    queue: VecDeque<Vec<u8>>,
+    heard: Instant,
+    /// Nothing more comes, or nothing has come for too long.
+    is_over: bool,
+    end_is_known: bool,
+    written: thread::JoinHandle<()>,
+}
+
+impl Link {
+    fn open() -> Link {
+        let (to_us, messages) = mpsc::channel(16);
+        thread::spawn(move || {
+            let mut input = io::stdin().lock();
+            let mut bytes = vec![0; CHUNK];
+            while let Ok(count @ 1..) = input.read(&mut bytes) {
+                if to_us.blocking_send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let (out, mut from_us) = mpsc::channel::<Vec<u8>>(1);
+        let written = thread::spawn(move || {
+            let mut output = io::stdout().lock();
+            while let Some(frame) = from_us.blocking_recv() {
+                if output
+                    .write_all(&frame)
+                    .and_then(|()| output.flush())
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Link {
+            messages,
+            inbox: Inbox::default(),
+            out,
+            queue: VecDeque::from([BEGIN.to_vec()]),
+            heard: Instant::now(),
+            is_over: false,
+            end_is_known: false,
+            written,
+        }
+    }
+
+    fn send(&mut self, message: &FromNode) {
+        self.queue.push_back(frame(message));
+    }
+
+    /// Waits for the next message, and writes what is queued meanwhile. Cancel safe.
+    async fn turn(&mut self) -> Turn {
+        loop {
+            match self.inbox.next() {
+                Ok(Some(message)) => return Turn::Message(message),
+                Ok(None) => {}
+                Err(_) => self.is_over = true,
+            }
+            if self.is_over && !self.end_is_known {
+                self.end_is_known = true;
+                return Turn::End;
+            }
+            let silent = sleep_until(self.heard + SILENCE);
+            tokio::select! {
+                biased;
+                bytes = self.messages.recv(), if !self.is_over => match bytes {
+                    Some(bytes) => {
+                        self.heard = Instant::now();
+                        self.inbox.push(&bytes);
+                    }
+                    None => self.is_over = true,
+                },
+                permit = self.out.reserve(), if !self.queue.is_empty() => {
+                    match (permit, self.queue.pop_front()) {
+                        (Ok(permit), Some(frame)) => permit.send(frame),
+                        // Nothing reads it any more.
+                        _ => self.queue.clear(),
+                    }
+                    return Turn::Wrote;
+                }
+                () = silent, if !self.is_over => self.is_over = true,
+                else => pending().await,
+            }
+        }
+    }
+
+    /// Writes the rest of the queue.
+    async fn flush(mut self) {
+        while let Some(frame) = self.queue.pop_front() {
+            if self.out.send(frame).await.is_err() {
+                break;
+            }
+        }
+        drop(self.out);
+        // It has written everything, or nothing reads it any more.
+        let _ = self.written.join();
+    }
+}
+
+/// What has happened at the link.
+enum Turn {
+    Message(ToNode),
+    Wrote,
+    /// Nothing more comes, or nothing has come for too long. That happens once.
+    End,
+}
