@@ -234,6 +234,12 @@ impl Job {
         })
     }
 
+    /// The node on which it runs, if that is not this machine.
+    pub(crate) fn node(&self) -> Option<String> {
+        let lease = self.lease.as_ref();
+        lease.map(|lease| lease.node().to_owned())
+    }
+
     pub(crate) fn timed_out(&self) -> bool {
         self.ending
             .as_ref()

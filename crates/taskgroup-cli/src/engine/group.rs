@@ -315,6 +315,9 @@ impl Engine {
                 return;
             };
             let turn = Turn::new(self, self.of_input(spec));
+            if !turn.reserve().await {
+                return turn.was_left_over();
+            }
             let name = turn.name().to_owned();
             group.task(name).spawn(turn.run(slot));
         }

@@ -84,11 +84,13 @@ impl Turn {
         let (engine, node) = (self.engine(), Node::Task(self.id()));
         let waits_for_ready = !engine.nodes.is_settled(node);
         let looked = Looked::default();
+        let runs_on = job.node();
         let is_ready = async {
             if waits_for_ready {
+                let ready = (&service.ready, runs_on.as_deref());
                 tokio::select! {
                     biased;
-                    () = engine.ready(&service.ready, line_seen, &looked) => true,
+                    () = engine.ready(ready, line_seen, &looked) => true,
                     () = engine.around.clock.after(service.ready_timeout) => false,
                 }
             } else {
@@ -185,7 +187,12 @@ pub(super) async fn is_free(service: &Service) -> io::Result<()> {
 
 impl Engine {
     /// Resolves when the service is ready. Cancel safe: a look that was begun leaves no process.
-    async fn ready(&self, ready: &Ready, line_seen: &Flag, looked: &Looked) {
+    async fn ready(
+        &self,
+        (ready, node): (&Ready, Option<&str>),
+        line_seen: &Flag,
+        looked: &Looked,
+    ) {
         let mut pause = FIRST_PAUSE;
         loop {
             let result = match ready {
@@ -195,7 +202,7 @@ impl Engine {
                     return line_seen.wait().await;
                 }
                 // It notes its result itself, when nothing is left of it.
-                Ready::Command(work) => match self.succeeds(work, looked).await {
+                Ready::Command(work) => match self.succeeds((work, node), looked).await {
                     true => return,
                     false => None,
                 },
@@ -212,18 +219,26 @@ impl Engine {
         }
     }
 
-    /// Runs a command that looks whether a service is ready. Nothing of its output is shown.
-    async fn succeeds(&self, work: &Work, looked: &Looked) -> bool {
+    /// Runs a command that looks whether a service is ready, on the node of the service if it is
+    /// on one. Nothing of its output is shown.
+    async fn succeeds(&self, (work, node): (&Work, Option<&str>), looked: &Looked) -> bool {
         let around = Surroundings {
             show: Show::Quiet,
             ..self.around.clone()
         };
         let start = async {
-            let with = With {
-                timeout: Some(LOOK),
-                ..With::label(self.labels.of_task(0, "", None))
+            let job = match self.beside(work, node).await {
+                Ok(lease) => {
+                    let with = With {
+                        timeout: Some(LOOK),
+                        lease,
+                        ..With::label(self.labels.of_task(0, "", None))
+                    };
+                    Job::start(work, with, around, || false).await
+                }
+                Err(error) => Err(error),
             };
-            Ok::<_, BoxError>(Job::start(work, with, around, || false).await)
+            Ok::<_, BoxError>(job)
         };
         let looked = looked.clone();
         let succeeded = bracket(

@@ -52,6 +52,10 @@ pub(super) struct Latest {
     left_over: bool,
     /// What the command sees as its slot.
     number: Option<Number>,
+    /// Whether an earlier run did it, once that is known.
+    was_done: Option<bool>,
+    /// The place of the first attempt.
+    lease: Option<Lease>,
     began: Option<Duration>,
     /// When that was.
     date: Option<SystemTime>,
@@ -160,9 +164,7 @@ impl Turn {
             checkpoint().await;
         }
         let spec = self.spec();
-        let is_planned = self.0.task.id < engine.plan.tasks.len();
-        let name = is_planned.then_some(&*spec.name);
-        if !serves && engine.ledger.was_done(name, &spec.work) {
+        if !serves && self.was_done() {
             let record = Record::without_process(Ending::DoneBefore);
             self.latest(|latest| latest.record = Some(record));
             engine.succeeded_in(spec.group, &spec.name);
@@ -327,8 +329,13 @@ impl Turn {
 
     async fn attempt(&self, number: u32) -> Result<(), BoxError> {
         let (engine, spec) = (self.engine(), self.spec());
-        let Some(lease) = engine.unless_halted(self.lease()).await else {
-            return engine.leave_out(spec.group);
+        let reserved = self.latest(|latest| latest.lease.take());
+        let lease = match reserved {
+            Some(lease) => Ok(Some(lease)),
+            None => match engine.unless_halted(self.lease()).await {
+                Some(lease) => lease,
+                None => return engine.leave_out(spec.group),
+            },
         };
         let sought = service::sought(spec.service.as_ref());
         let line_seen = sought
@@ -447,6 +454,34 @@ impl Turn {
             },
         )
         .await
+    }
+
+    /// Takes a place for the first attempt, if it runs on a node. So of an input without end, no
+    /// more is read than there is room for. False if nothing more is started. Cancel safe.
+    pub(super) async fn reserve(&self) -> bool {
+        if self.spec().work.needs.is_none() || self.was_done() {
+            return true;
+        }
+        match self.engine().unless_halted(self.lease()).await {
+            Some(Ok(lease)) => self.latest(|latest| latest.lease = lease),
+            // The attempt has the same error.
+            Some(Err(_)) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// Whether an earlier run did it. Each success there counts once, and so does this.
+    fn was_done(&self) -> bool {
+        if let Some(was_done) = self.latest(|latest| latest.was_done) {
+            return was_done;
+        }
+        let engine = self.engine();
+        let is_planned = self.id() < engine.plan.tasks.len();
+        let name = is_planned.then_some(self.name());
+        let was_done = engine.ledger.was_done(name, &self.spec().work);
+        self.latest(|latest| latest.was_done = Some(was_done));
+        was_done
     }
 
     /// A place on a node, if it runs on one. Waits for room. Cancel safe.
@@ -585,6 +620,19 @@ impl Drop for Inner {
 }
 
 impl Engine {
+    /// A place for a command that runs beside others, on this node if it can, if it runs on one.
+    /// Cancel safe.
+    pub(super) async fn beside(
+        &self,
+        work: &Work,
+        node: Option<&str>,
+    ) -> io::Result<Option<Lease>> {
+        match &work.needs {
+            Some(needs) => self.around.guards.beside(needs, node).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Runs the cleanup of the task or group with that name; of the run if the name is empty.
     ///
     /// The steps run one after the other, each within its time, even after a failure. The cleanup
@@ -601,13 +649,7 @@ impl Engine {
         for (index, work) in steps.iter().enumerate() {
             let (began, date) = (self.elapsed(), SystemTime::now());
             let name = cleanup_name(of, index);
-            let lease = async {
-                match &work.needs {
-                    Some(needs) => self.around.guards.beside(needs, node).await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            let job = match lease.await {
+            let job = match self.beside(work, node).await {
                 Ok(lease) => {
                     let with = With {
                         timeout: Some(work.cleanup_timeout),

@@ -27,7 +27,8 @@
 //! `terminal` is the pseudo-terminal of a command, `children` lists the children of a process,
 //! `jobs` asks about job control, `limits` are those of the machine, `sweep` handles what a killed
 //! guard leaves, `level`, `namespace` and `cgroup` are the stronger levels, `group` is the weaker
-//! one. `linux` and `elsewhere` are the differences between the systems.
+//! one. `slurm` runs commands on the nodes of a job: its guards speak the same protocol. `linux`
+//! and `elsewhere` are the differences between the systems.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
