@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -245,9 +245,11 @@ impl Cluster {
         command
     }
 
-    /// What a program of Slurm prints. If it fails, what it prints on standard error.
+    /// What a program of Slurm prints. If it fails or hangs, what it prints on standard error.
     pub(crate) fn ask(&self, words: &[&str]) -> Result<String, String> {
-        let output = self.program(words[0]).args(&words[1..]).output().unwrap();
+        let mut program = self.program("timeout");
+        let program = program.arg(HANG.as_secs().to_string()).args(words);
+        let output = program.output().unwrap();
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).unwrap())
         } else {
@@ -292,7 +294,17 @@ impl Cluster {
         }
     }
 
-    /// The same, but fails when a daemon ends.
+    /// Waits for a program of this cluster, and returns what it printed: not much, or it would wait
+    /// for a reader.
+    #[track_caller]
+    pub(crate) fn ended(&mut self, mut program: Child) -> Output {
+        self.wait_until("the program ends", |_| {
+            program.try_wait().unwrap().is_some()
+        });
+        program.wait_with_output().unwrap()
+    }
+
+    /// The same as `wait_until`, but fails when a daemon ends.
     #[track_caller]
     fn await_that(
         &mut self,
@@ -301,7 +313,7 @@ impl Cluster {
     ) -> Result<(), String> {
         let begin = Instant::now();
         while !holds(self) {
-            let ended = self.ended();
+            let ended = self.daemons_that_ended();
             if !ended.is_empty() {
                 let logs = self.logs();
                 return Err(format!("before {what}, these ended: {ended:?}\n{logs}"));
@@ -313,7 +325,7 @@ impl Cluster {
     }
 
     /// The daemons that ended although no test ended them.
-    fn ended(&mut self) -> Vec<String> {
+    fn daemons_that_ended(&mut self) -> Vec<String> {
         let named = ["munge", "controller"].into_iter().chain(NODES);
         let [first, second] = &mut self.nodes;
         let daemons = [&mut self.munge, &mut self.controller, first, second];
