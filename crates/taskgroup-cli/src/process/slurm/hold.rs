@@ -41,7 +41,14 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Holds the job until the runner ends. The argument is how many seconds its commands may take to
 /// end after that.
 pub(super) fn hold_if_asked(mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    ExitCode::from(u8::from(hold(seconds(args.next())).is_err()))
+    match hold(seconds(args.next())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The runner reads it among the messages of `salloc`.
+            let _ = writeln!(io::stderr(), "error: the job could not be held: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Cancels the job when the holder shows no life. The argument is the same.

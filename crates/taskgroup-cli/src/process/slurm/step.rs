@@ -39,12 +39,16 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long `srun` may take to tell the controller of that end.
 const ITS_END: Duration = Duration::from_secs(30);
 
+/// How long a node may take to answer that a command is stopped, beyond the time that the command
+/// has for it.
+const NO_ANSWER: Duration = Duration::from_secs(10);
+
 /// How much of what `srun` writes to its standard error is kept.
 const KEPT: usize = 16 << 10;
 
 /// The options of every `srun`: a step with one process, whose streams pass everything on as it
 /// is.
-pub(super) fn options(job: &str) -> [String; 7] {
+pub(super) fn options(job: &str) -> [String; 8] {
     [
         format!("--jobid={job}"),
         "--nodes=1".to_owned(),
@@ -53,6 +57,7 @@ pub(super) fn options(job: &str) -> [String; 7] {
         "--unbuffered".to_owned(),
         "--mpi=none".to_owned(),
         "--exact".to_owned(),
+        "--export=ALL".to_owned(),
     ]
 }
 
@@ -133,6 +138,7 @@ async fn run(node: String, srun: Vec<OsString>) -> io::Result<()> {
         command: None,
         queue: VecDeque::new(),
         held: None,
+        give_up: None,
     };
     guard.report(&Event::Ready).await;
     guard.run().await;
@@ -264,6 +270,7 @@ struct Charge {
     output: Output,
     input: Input,
     started: bool,
+    grace: Duration,
     /// A signal has ended its leader, and nothing has asked for that: Slurm may have done it.
     was_killed: bool,
 }
@@ -301,6 +308,7 @@ impl Charge {
                 window: WINDOW,
             },
             started: false,
+            grace: start.grace,
             was_killed: false,
         })
     }
@@ -358,6 +366,8 @@ struct StepGuard {
     queue: VecDeque<FromNode>,
     /// The end of the command. It is reported when the step has ended and Slurm has said why.
     held: Option<Event>,
+    /// The command is to be stopped, and the node is taken for lost at this moment.
+    give_up: Option<Instant>,
 }
 
 /// What has happened.
@@ -371,8 +381,13 @@ enum Turn {
     /// So many bytes of messages, or their end.
     Messages(usize),
     Input(Vec<u8>),
-    Moved,
+    /// Some output to its reader.
+    PassedOn,
+    /// Something to the node.
+    Said,
     Beat,
+    /// The node does not answer.
+    NoAnswer,
 }
 
 impl StepGuard {
@@ -386,6 +401,7 @@ impl StepGuard {
                 Turn::Requests { more: false } => self.lose_runner(),
                 Turn::FromNode(0) => return self.lose_step().await,
                 Turn::FromNode(count) => {
+                    self.node_answers();
                     self.step.take(&bytes[..count]);
                     while let Some(message) = self.step.next() {
                         self.queue.push_back(message);
@@ -395,8 +411,10 @@ impl StepGuard {
                 Turn::Messages(count) => self.step.keep(&messages[..count]),
                 Turn::Input(input) if input.is_empty() => self.step.tell(&ToNode::EndOfInput),
                 Turn::Input(input) => self.step.tell(&ToNode::Input(input)),
-                Turn::Moved => {}
+                Turn::PassedOn => self.node_answers(),
+                Turn::Said => {}
                 Turn::Beat => self.step.tell(&ToNode::Alive),
+                Turn::NoAnswer => return self.lose_node().await,
             }
         }
     }
@@ -415,11 +433,12 @@ impl StepGuard {
             more = receive(&self.socket, &mut self.inbox), if !self.runner_gone => {
                 Turn::Requests { more }
             }
-            () = write(&mut step.to, &mut step.outgoing), if has_outgoing => Turn::Moved,
+            () = write(&mut step.to, &mut step.outgoing), if has_outgoing => Turn::Said,
             () = sleep_until(step.beat), if step.to.is_some() => Turn::Beat,
+            () = or_never(self.give_up.map(sleep_until)), if !is_blocked => Turn::NoAnswer,
             count = read(&mut step.errors, messages) => Turn::Messages(count),
             () = or_never(output.as_mut().map(|output| output.pass_on())), if is_blocked => {
-                Turn::Moved
+                Turn::PassedOn
             }
             count = step.from.read(bytes), if !is_blocked => {
                 Turn::FromNode(count.unwrap_or(0))
@@ -437,15 +456,21 @@ impl StepGuard {
                 Ok(None) => return,
                 Err(_) => return self.lose_runner(),
             };
-            if let Request::Start(start) = &request {
-                match Charge::new(start, &mut self.inbox) {
-                    Ok(charge) => self.command = Some(charge),
+            match &request {
+                Request::Start(start) => match Charge::new(start, &mut self.inbox) {
+                    Ok(charge) => {
+                        self.command = Some(charge);
+                        self.give_up = None;
+                    }
                     Err(error) => {
                         let (code, text) = (error.raw_os_error(), error.to_string());
                         self.report(&Event::NotStarted { code, text }).await;
                         continue;
                     }
-                }
+                },
+                Request::Stop { grace } => self.stops_within(*grace),
+                Request::Kill => self.stops_within(Duration::ZERO),
+                Request::Census | Request::Suspend | Request::Resume => {}
             }
             self.step.tell(&ToNode::Request(request));
         }
@@ -455,6 +480,32 @@ impl StepGuard {
     fn lose_runner(&mut self) {
         self.runner_gone = true;
         self.step.end_input();
+        let grace = self.command.as_ref().map(|command| command.grace);
+        self.stops_within(grace.unwrap_or_default());
+    }
+
+    /// Beyond the clock: no end.
+    fn stops_within(&mut self, grace: Duration) {
+        self.give_up = Instant::now().checked_add(grace.saturating_add(NO_ANSWER));
+    }
+
+    /// The reader of the output may be slow. That is no fault of the node.
+    fn node_answers(&mut self) {
+        if let Some(give_up) = &mut self.give_up {
+            *give_up = (*give_up).max(Instant::now() + NO_ANSWER);
+        }
+    }
+
+    /// The node has not answered. Slurm cancels the step when `srun` is killed, if it can.
+    async fn lose_node(&mut self) {
+        let _ = self.step.srun.kill();
+        let text = format!(
+            "node {} does not answer, so what is left of it there is unknown",
+            self.node
+        );
+        let elsewhere = true;
+        self.report(&Event::Lost { text, elsewhere }).await;
+        let _ = self.step.srun.wait();
     }
 
     async fn work_off_queue(&mut self) {
@@ -515,6 +566,9 @@ impl StepGuard {
             }
             Event::Empty(_) | Event::Survived(..) | Event::Lost { .. } => {
                 self.command = None;
+                if !self.runner_gone {
+                    self.give_up = None;
+                }
                 self.report(&event).await;
             }
             _ => self.report(&event).await,
