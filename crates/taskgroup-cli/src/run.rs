@@ -154,7 +154,8 @@ impl Run {
         let settings = Settings {
             job: options.job.clone(),
             items_per_step: options.items_per_step,
-            grace: plan.longest_grace(),
+            // The commands of an input are not in the plan.
+            grace: plan.longest_grace().max(options.grace),
             hurry: stops.hurry.clone(),
         };
         let guards = Guards::new(options.contain, settings)?;

@@ -215,7 +215,7 @@ impl Plan {
                 .saturating_add(work.cleanup_timeout.saturating_mul(steps))
         };
         let tasks = self.tasks.iter().map(|task| of(&task.work));
-        tasks.max().unwrap_or(Work::GRACE)
+        tasks.max().unwrap_or_default()
     }
 
     /// All names that may precede a line of output.

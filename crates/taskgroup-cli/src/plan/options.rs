@@ -16,6 +16,8 @@ pub(crate) struct RunOptions {
     pub(crate) show: Show,
     pub(crate) colour: Colour,
     pub(crate) room: Room,
+    /// The grace of commands that have none of their own.
+    pub(crate) grace: Duration,
     /// The job to ask for, if commands run on Slurm and the run is not inside a job.
     pub(crate) job: JobRequest,
     /// How many commands of `map` share a step of the job, one after the other.

@@ -306,6 +306,7 @@ pub(super) fn checked_options(common: &Common) -> Result<RunOptions, UsageError>
         show,
         colour: common.color,
         room: common.room(),
+        grace: common.grace(),
         job: JobRequest::default(),
         items_per_step: NonZeroU32::MIN,
         count_failures: common.count_failures,
