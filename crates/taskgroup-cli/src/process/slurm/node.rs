@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::future::pending;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -131,7 +130,10 @@ async fn serve(guards: &Guards, start: Start, link: &mut Link) {
                     Event::Empty(_) | Event::Survived(..) | Event::NotStarted { .. }
                         | Event::Refused(_) | Event::Lost { .. }
                 );
-                let is_lost = matches!(event, Event::Lost { .. } | Event::Survived(..));
+                let is_lost = matches!(
+                    event,
+                    Event::Lost { .. } | Event::Survived(..) | Event::Refused(_)
+                );
                 if !matches!(event, Event::Ready) {
                     link.send(&FromNode::Event(event));
                 }
@@ -190,17 +192,24 @@ struct Input {
 }
 
 async fn begin(guards: &Guards, start: Start) -> io::Result<Command> {
-    let guard = guards.get(None)?;
-    let opened = Pipes::open((start.stdio, Size::default()), None);
-    let (pipes, theirs): (Pipes, Vec<OwnedFd>) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            guards.give_back(guard);
-            return Err(error);
+    let grace = start.grace;
+    let stdio = start.stdio;
+    let request = Request::Start(start);
+    let (guard, pipes) = loop {
+        let mut guard = guards.get(None)?;
+        let (pipes, theirs) = match Pipes::open((stdio, Size::default()), None) {
+            Ok(opened) => opened,
+            Err(error) => {
+                guards.give_back(guard);
+                return Err(error);
+            }
+        };
+        // The guard may have been killed while it was idle. Then try another one.
+        match guard.ask_with(&request, theirs).await {
+            Ok(()) => break (guard, pipes),
+            Err(_) => drop(guards.bury(&mut guard).await),
         }
     };
-    let grace = start.grace;
-    guard.ask_with(&Request::Start(start), theirs).await?;
     Ok(Command {
         guard,
         grace,
