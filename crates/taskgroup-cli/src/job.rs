@@ -144,10 +144,7 @@ impl Job {
             let width = width.filter(|(name, _)| !around.told.is_empty() && is_unset(name));
             told.splice(0..0, around.told.iter().cloned().chain(width));
         }
-        if let Some(lease) = &with.lease {
-            told.push(("TASKGROUP_NODE", lease.node().to_owned()));
-            told.push(("TASKGROUP_NODES", lease.nodes().join(",")));
-        }
+        told.extend(with.lease.iter().flat_map(Lease::variables));
         let told = told
             .into_iter()
             .map(|(name, value)| (name.into(), Some(value.into_bytes())));

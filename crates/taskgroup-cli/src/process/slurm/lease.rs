@@ -330,9 +330,32 @@ impl Lease {
         self.0.nodes.first().map_or("", String::as_str)
     }
 
-    /// The names of all its nodes.
-    pub(crate) fn nodes(&self) -> &[String] {
-        &self.0.nodes
+    /// Variables that tell the command where it is.
+    ///
+    /// The step is on one node, and Slurm describes that one. A command that takes more of them
+    /// needs them described, for a `srun` or an `mpirun` in it: these fit into what it has taken,
+    /// beside the step.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let Place { nodes, needs, .. } = &*self.0;
+        let list = nodes.join(",");
+        let mut variables = vec![
+            ("TASKGROUP_NODE", self.node().to_owned()),
+            ("TASKGROUP_NODES", list.clone()),
+        ];
+        if nodes.len() > 1 {
+            let (count, cpus) = (nodes.len(), needs.cpus);
+            variables.extend([
+                ("SLURM_JOB_NODELIST", list.clone()),
+                ("SLURM_NODELIST", list),
+                ("SLURM_JOB_NUM_NODES", count.to_string()),
+                ("SLURM_NNODES", count.to_string()),
+                ("SLURM_JOB_CPUS_PER_NODE", format!("{cpus}(x{count})")),
+                ("SLURM_TASKS_PER_NODE", format!("{cpus}(x{count})")),
+                ("SLURM_OVERLAP", "1".to_owned()),
+                ("SLURM_MEM_PER_NODE", "0".to_owned()),
+            ]);
+        }
+        variables
     }
 
     /// The same on another node, because this one does not answer. Waits for room. When it is
