@@ -78,6 +78,9 @@ mod command {}
 #[doc = include_str!("../../src/command-from.md")]
 mod command_from {}
 
+#[doc = include_str!("../../src/cluster.md")]
+mod cluster {}
+
 #[doc = include_str!("../../src/faq.md")]
 mod faq {}
 
