@@ -109,7 +109,8 @@ async fn serve(guards: &Guards, start: Start, link: &mut Link) {
         }
     };
     loop {
-        let takes_output = link.queue.len() < QUEUE;
+        // The runner reads output when it knows that the command has started.
+        let takes_output = command.started && link.queue.len() < QUEUE;
         tokio::select! {
             biased;
             turn = link.turn() => match turn {
@@ -124,7 +125,7 @@ async fn serve(guards: &Guards, start: Start, link: &mut Link) {
                     text: error.to_string(),
                     elsewhere: false,
                 });
-                command.drain(link);
+                command.started |= matches!(event, Event::Started(_));
                 let has_ended = matches!(
                     event,
                     Event::Empty(_) | Event::Survived(..) | Event::NotStarted { .. }
@@ -134,6 +135,9 @@ async fn serve(guards: &Guards, start: Start, link: &mut Link) {
                     event,
                     Event::Lost { .. } | Event::Survived(..) | Event::Refused(_)
                 );
+                if has_ended {
+                    command.drain(link);
+                }
                 if !matches!(event, Event::Ready) {
                     link.send(&FromNode::Event(event));
                 }
@@ -178,6 +182,7 @@ async fn read(from: &mut Option<Receiver>) -> Vec<u8> {
 
 struct Command {
     guard: Guard,
+    started: bool,
     grace: std::time::Duration,
     out: Option<Receiver>,
     err: Option<Receiver>,
@@ -212,6 +217,7 @@ async fn begin(guards: &Guards, start: Start) -> io::Result<Command> {
     };
     Ok(Command {
         guard,
+        started: false,
         grace,
         out: Some(pipes.stdout),
         err: pipes.stderr,
@@ -234,12 +240,13 @@ impl Command {
         self.ask(&Request::Stop { grace }).await;
     }
 
-    /// Passes on what its streams hold now.
+    /// Passes on what its streams hold now. It asks the kernel: the runtime may not know yet that
+    /// there is something.
     fn drain(&mut self, link: &mut Link) {
         for (stream, error) in [(&mut self.out, false), (&mut self.err, true)] {
             while let Some(from) = stream {
                 let mut bytes = vec![0; CHUNK];
-                match from.try_read(&mut bytes) {
+                match rustix::io::read(from, &mut bytes) {
                     Ok(0) => *stream = None,
                     Ok(count) => {
                         bytes.truncate(count);
