@@ -438,7 +438,11 @@ impl Lease {
                 Some(memory) => format!("--mem={}K", memory.div_ceil(1 << 10)),
                 None => "--mem=0".to_owned(),
             });
-            command.args((needs.gpus > 0).then(|| format!("--gres=gpu:{}", needs.gpus)));
+            // Without a word about them, a step takes all GPUs that the job has on the node.
+            command.arg(match needs.gpus {
+                0 => "--gres=none".to_owned(),
+                gpus => format!("--gres=gpu:{gpus}"),
+            });
         }
         command.args(&needs.extra);
         let folder = std::env::current_dir()
