@@ -10,7 +10,7 @@ pub(super) struct Why {
 
 /// What stands in the messages of `srun` and of the daemon on the node, and what it means. The
 /// first one that is found counts.
-const MEANINGS: [(&str, &str, bool); 17] = [
+const MEANINGS: [(&str, &str, bool); 18] = [
     (
         "DUE TO TIME LIMIT",
         "the time limit of the job was reached",
@@ -23,6 +23,8 @@ const MEANINGS: [(&str, &str, bool); 17] = [
     ("oom-kill", "out of memory", false),
     ("oom_kill", "out of memory", false),
     ("Out Of Memory", "out of memory", false),
+    // Slurm itself watches the memory, and cancels the step.
+    ("exceeded memory limit", "out of memory", false),
     (
         "CANCELLED AT",
         "cancelled by scancel, or because its job ended",
