@@ -393,6 +393,15 @@ impl Cluster {
         signal_until_none(Signal::CONT, waits);
     }
 
+    /// Ends these processes of the cluster by SIGKILL. None runs while others end.
+    pub(crate) fn kill_all(&self, chosen: impl Fn(&Process) -> bool) {
+        let chosen = |process: &Process| process.names(self.marker()) && chosen(process);
+        signal_until_none(Signal::STOP, |process| {
+            chosen(process) && !process.is_stopped()
+        });
+        signal_until_none(Signal::KILL, chosen);
+    }
+
     /// Ends the controller by SIGKILL. Nodes and steps run on. The controller saves its state every
     /// five seconds at most, so it may lose jobs that are younger.
     pub(crate) fn kill_controller(&mut self) {
@@ -543,6 +552,21 @@ impl Process {
         let mut variables = self.environment.split(|byte| *byte == 0);
         let is_task = variables.any(|variable| variable == named.as_bytes()) && self.names(folder);
         is_task || self.is_in(&folder.join(format!("{node}.log")))
+    }
+
+    /// The name of its program.
+    pub(crate) fn program(&self) -> String {
+        let path = self.command.split(|byte| *byte == 0).next().unwrap();
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap();
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Whether it is a part of Slurm itself, which runs on when jobs have ended.
+    pub(crate) fn is_daemon(&self) -> bool {
+        let program = self.program();
+        // A part of the controller gives itself another name, behind a colon.
+        let is_part = memchr::memmem::find(&self.command, b"slurmscriptd").is_some();
+        is_part || program == "munged" || program.starts_with("slurm")
     }
 
     fn is_stopped(&self) -> bool {

@@ -4,4 +4,9 @@
 //! by `.ci/run slurm` only. A time limit only guards against a hang.
 
 mod cluster;
+mod ends;
 mod ground;
+mod runs;
+mod steps;
+mod stopping;
+mod waiting;
