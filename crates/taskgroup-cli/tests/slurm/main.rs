@@ -6,6 +6,7 @@
 mod cluster;
 mod ends;
 mod ground;
+mod reports;
 mod runs;
 mod steps;
 mod stopping;
