@@ -606,10 +606,15 @@ impl StepGuard {
                 text: self.ended(&text),
                 elsewhere,
             },
-            false => {
-                let text = format!("Slurm did not start a step on node {}: {text}", self.node);
-                Event::NotBegun { text, elsewhere }
-            }
+            // It may have begun, so it must not be started elsewhere.
+            false if begun => Event::NotBegun {
+                text: format!("{}; whether it had begun is unknown", self.ended(&text)),
+                elsewhere: false,
+            },
+            false => Event::NotBegun {
+                text: format!("Slurm did not start a step on node {}: {text}", self.node),
+                elsewhere,
+            },
         };
         self.report(&event).await;
     }
