@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -101,13 +102,17 @@ pub(super) mod namespace {
 }
 
 pub(super) mod sweep {
-    use super::{HashSet, Pid, Process};
+    use super::{Duration, HashSet, Pid, Process};
 
     /// Nothing becomes a child of the runner that it did not start.
     #[expect(clippy::unused_async, reason = "on Linux it waits")]
     pub(in crate::process) async fn sweep(_: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
         Vec::new()
     }
+
+    /// There is nothing to wait for.
+    #[expect(clippy::unused_async, reason = "on Linux it waits")]
+    pub(in crate::process) async fn wait(_: impl Fn() -> HashSet<Pid>, _: Duration) {}
 }
 
 /// No process adopts those of others.
