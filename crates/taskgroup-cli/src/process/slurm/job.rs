@@ -116,27 +116,29 @@ impl Job {
     /// Gives the job back, if it was asked for. Returns what went wrong. In a `hurry`, it does not
     /// wait until that is done.
     pub(super) async fn give_back(self, children: &Children, hurry: &Flag) -> Option<String> {
-        let (id, own) = (self.id, self.own?);
+        let (id, mut own) = (self.id, self.own?);
         tokio::select! {
             biased;
-            trouble = own.give_back(children, &id) => trouble,
-            () = hurry.wait() => Some(format!("whether job {id} is gone was not waited for")),
+            trouble = own.give_back(children, &id) => return trouble,
+            () = hurry.wait() => {}
         }
+        // It gives the job back after the end of this process, too.
+        own.salloc.leave();
+        Some(format!("whether job {id} is gone was not waited for"))
     }
 }
 
 impl Own {
-    async fn give_back(self, children: &Children, id: &str) -> Option<String> {
-        let Own { mut salloc, holder } = self;
-        if let Some(mut holder) = holder {
+    /// Cancel safe: then `salloc` goes on.
+    async fn give_back(&mut self, children: &Children, id: &str) -> Option<String> {
+        if let Some(mut holder) = self.holder.take() {
             let _ = holder.write_all(&[END]).await;
         }
         let mut rest = Vec::new();
-        let ended = timeout(RELEASE, salloc.out.read_to_end(&mut rest)).await;
+        let ended = timeout(RELEASE, self.salloc.out.read_to_end(&mut rest)).await;
         if ended.is_err() {
             let _ = timeout(RELEASE, ask(children, "scancel", &[id])).await;
         }
-        drop(salloc);
         is_gone(children, id).await
     }
 

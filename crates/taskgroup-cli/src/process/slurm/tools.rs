@@ -72,12 +72,14 @@ pub(super) async fn ask(
     })
 }
 
-/// A program of Slurm that runs. When this is dropped, it is killed.
+/// A program of Slurm that runs. When this is dropped, it is killed, unless it was left.
 pub(super) struct Tool {
     pub(super) child: Child,
     pub(super) out: Receiver,
     pub(super) errors: Receiver,
     children: Children,
+    /// It goes on when this is dropped.
+    is_left: bool,
 }
 
 impl Tool {
@@ -94,12 +96,21 @@ impl Tool {
             out: Receiver::from_owned_fd(out)?,
             errors: Receiver::from_owned_fd(errors)?,
             children: children.clone(),
+            is_left: false,
         })
+    }
+
+    /// Lets it go on by itself.
+    pub(super) fn leave(&mut self) {
+        self.is_left = true;
     }
 }
 
 impl Drop for Tool {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Nothing happens if it has ended and was waited for.
         let _ = self.child.kill();
         self.children.reap(&mut self.child);
@@ -117,4 +128,34 @@ pub(super) fn not_there(program: &OsStr, error: io::Error) -> io::Error {
         program.to_string_lossy()
     );
     io::Error::new(io::ErrorKind::NotFound, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_tool_that_is_left_goes_on() {
+        let start = |children: &Children| {
+            let mut command = Command::new("sh");
+            let script = "read line; echo \"$line\"";
+            command.args(["-c", script]).stdin(Stdio::piped());
+            Tool::start(children, command).unwrap()
+        };
+        let children = Children::default();
+        for (is_left, wanted) in [(true, "on\n"), (false, "")] {
+            let mut tool = start(&children);
+            let mut input = tool.child.stdin.take().unwrap();
+            let (_, another) = tokio::net::unix::pipe::pipe().unwrap();
+            let mut out = std::mem::replace(&mut tool.out, another);
+            if is_left {
+                tool.leave();
+            }
+            drop(tool);
+            let _ = std::io::Write::write_all(&mut input, b"on\n");
+            let mut text = String::new();
+            out.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, wanted);
+        }
+    }
 }
