@@ -75,7 +75,9 @@ pub(super) fn last_line(messages: &str) -> Option<String> {
     let lines = messages
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty());
+        .filter(|line| !line.is_empty())
+        // The line before it names the option.
+        .filter(|line| !line.starts_with("Try \""));
     let lines: Vec<&str> = lines.collect();
     let errors = lines.iter().rev().find(|line| line.contains("error:"));
     let line = errors.or_else(|| lines.last())?;
@@ -112,6 +114,10 @@ mod tests {
             quoted,
             "Job submit/allocate failed: Invalid partition name specified"
         );
+        let text =
+            "salloc: unrecognized option '--no'\nTry \"salloc --help\" for more information\n";
+        let quoted = last_line(text).unwrap();
+        assert_eq!(quoted, "salloc: unrecognized option '--no'");
         assert_eq!(last_line("\n \n"), None);
     }
 }
