@@ -174,7 +174,6 @@ fn has_steps(id: &str) -> bool {
     let asked = Command::new("squeue")
         .args(["-h", "-s", "-j", id, "-o", "%j"])
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
         .output();
     match asked {
         Ok(answer) if answer.status.success() => {
@@ -182,7 +181,8 @@ fn has_steps(id: &str) -> bool {
             let mut names = names.lines().map(str::trim);
             names.any(|name| name == super::STEP)
         }
-        Ok(_) => false,
+        // The job is unknown, or the controller does not answer.
+        Ok(answer) => !String::from_utf8_lossy(&answer.stderr).contains("Invalid job id"),
         Err(_) => true,
     }
 }
