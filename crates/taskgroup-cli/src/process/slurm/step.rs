@@ -63,23 +63,29 @@ pub(super) fn options(job: &str) -> [String; 8] {
 
 /// Variables by which users set options of `srun` that do not fit these steps. Inside a job, some
 /// are set for the script of the job.
-const SETTINGS: [&str; 30] = [
+const SETTINGS: [&str; 42] = [
+    "SLURM_BCAST",
     "SLURM_CPUS_PER_GPU",
     "SLURM_CPUS_PER_TASK",
+    "SLURM_CONSTRAINT",
     "SLURM_DISTRIBUTION",
+    "SLURM_EPILOG",
     "SLURM_EXCLUSIVE",
     "SLURM_GPUS",
     "SLURM_GPUS_PER_NODE",
     "SLURM_GPUS_PER_SOCKET",
     "SLURM_GPUS_PER_TASK",
     "SLURM_GRES",
+    "SLURM_HOSTFILE",
     "SLURM_IMMEDIATE",
     "SLURM_KILL_BAD_EXIT",
     "SLURM_LABELIO",
     "SLURM_MEM_PER_CPU",
     "SLURM_MEM_PER_GPU",
     "SLURM_MEM_PER_NODE",
+    "SLURM_MULTI_PROG",
     "SLURM_NNODES",
+    "SLURM_NO_KILL",
     "SLURM_NPROCS",
     "SLURM_NTASKS",
     "SLURM_NTASKS_PER_CORE",
@@ -87,13 +93,19 @@ const SETTINGS: [&str; 30] = [
     "SLURM_NTASKS_PER_NODE",
     "SLURM_NTASKS_PER_SOCKET",
     "SLURM_OVERLAP",
+    "SLURM_PROLOG",
+    "SLURM_RELATIVE",
+    "SLURM_REMOTE_CWD",
+    "SLURM_RESV_PORTS",
     "SLURM_STDERRMODE",
     "SLURM_STDINMODE",
     "SLURM_STDOUTMODE",
     "SLURM_TASK_EPILOG",
     "SLURM_TASK_PROLOG",
+    "SLURM_TIMELIMIT",
     "SLURM_TRES_PER_TASK",
     "SLURM_UNBUFFEREDIO",
+    "SLURM_WAIT",
 ];
 
 /// The program without these settings.
