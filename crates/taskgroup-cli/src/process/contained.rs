@@ -210,6 +210,11 @@ impl Contained {
                 }
             };
             return match answer {
+                // The step ended while it was idle. Nothing of the command has run.
+                Ok(Event::NotBegun { .. }) if guard.has_served() => {
+                    guards.retire(guard);
+                    continue;
+                }
                 Ok(Event::Started(leader)) => {
                     guards.began(&mut guard, leader);
                     Ok((Contained::new(guard, guards.clone()), pipes))

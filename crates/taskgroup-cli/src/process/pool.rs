@@ -413,6 +413,11 @@ impl Guard {
         tokio::spawn(end);
     }
 
+    /// Whether it has had a command before.
+    pub(super) fn has_served(&self) -> bool {
+        self.served > 0
+    }
+
     /// The next event, or an error if the guard has ended. Cancel safe.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         let (socket, inbox) = (&self.socket, &mut self.inbox);

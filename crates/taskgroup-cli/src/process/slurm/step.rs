@@ -598,9 +598,22 @@ impl StepGuard {
                 false => self.lose_runner(),
             }
         }
-        let Some(command) = self.command.take() else {
-            return;
-        };
+        if begun {
+            // From now on the runner sees that this step takes no command.
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+        }
+        // This closes its streams. Otherwise the runner could see its end before theirs.
+        let started = self.command.take().map(|command| command.started);
+        if let Some(started) = started {
+            self.report_end(started).await;
+        }
+        if begun {
+            self.turn_away().await;
+        }
+    }
+
+    /// The command has ended with its step.
+    async fn report_end(&mut self, started: bool) {
         let why = self.step.why();
         if let Some(end) = self.held.take() {
             if let Some(why) = why {
@@ -613,7 +626,7 @@ impl StepGuard {
         let elsewhere = why.as_ref().is_some_and(|why| why.node);
         let text = why.map(|why| why.text).or_else(|| self.step.last_line());
         let text = text.unwrap_or_else(|| "srun has ended without a message".to_owned());
-        let event = match command.started {
+        let event = match started {
             true => Event::Lost {
                 text: self.ended(&text),
                 elsewhere,
@@ -629,6 +642,19 @@ impl StepGuard {
             },
         };
         self.report(&event).await;
+    }
+
+    /// The runner may have sent a command before it saw the end of the step. Nothing of it has run.
+    async fn turn_away(&mut self) {
+        while !self.runner_gone && receive(&self.socket, &mut self.inbox).await {
+            self.carry_out_requests().await;
+        }
+        if self.command.take().is_some() {
+            let text = self.step.why().map(|why| why.text);
+            let text = self.ended(text.as_deref().unwrap_or("no message says why"));
+            let elsewhere = false;
+            self.report(&Event::NotBegun { text, elsewhere }).await;
+        }
     }
 
     fn ended(&self, why: &str) -> String {
