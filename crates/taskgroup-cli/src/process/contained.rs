@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::time::sleep;
 
 use super::limits;
 use super::pool::{Guard, Guards, gone};
@@ -18,6 +19,9 @@ use crate::flag::Flag;
 
 /// How often a command is tried that a limit keeps from starting although no other one will end.
 const TRIES: u32 = 30;
+
+/// How often a command that Slurm has not started yet looks whether it is given up.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The runner's ends of what the command has as its standard streams.
 pub(crate) struct Pipes {
@@ -162,7 +166,8 @@ impl Contained {
         let stdio = start.stdio;
         let request = Request::Start(start);
         let how = (stdio, size, input, lasts);
-        match Contained::try_to_start((guards, lease), &request, how, &mut opened).await {
+        match Contained::try_to_start((guards, lease), &request, how, &given_up, &mut opened).await
+        {
             Err(error) if limits::is_reached(&error) => {}
             result => return result,
         }
@@ -170,7 +175,9 @@ impl Contained {
         let _turn = guards.turn().await;
         let mut tries = 0;
         while !given_up() {
-            match Contained::try_to_start((guards, lease), &request, how, &mut opened).await {
+            match Contained::try_to_start((guards, lease), &request, how, &given_up, &mut opened)
+                .await
+            {
                 Err(error) if limits::is_reached(&error) && tries < TRIES => {}
                 result => return result,
             }
@@ -185,6 +192,7 @@ impl Contained {
         (guards, lease): (&Guards, Option<&Lease>),
         request: &Request,
         (stdio, size, input, lasts): (Stdio, Size, Option<&InputPipe>, bool),
+        given_up: &impl Fn() -> bool,
         opened: &mut impl FnMut(&mut Pipes),
     ) -> io::Result<(Contained, Pipes)> {
         loop {
@@ -203,13 +211,28 @@ impl Contained {
                 continue;
             }
             guards.has_command(&guard, lasts);
+            let mut is_withdrawn = false;
             let answer = loop {
-                match guard.event().await {
-                    Ok(Event::Ready) => {}
-                    answer => break answer,
+                tokio::select! {
+                    biased;
+                    answer = guard.event() => match answer {
+                        Ok(Event::Ready) => {}
+                        answer => break answer,
+                    },
+                    () = sleep(LOOK), if lease.is_some() && !is_withdrawn => {
+                        if given_up() {
+                            is_withdrawn = true;
+                            // If the guard has ended, its events show that.
+                            let _ = guard.ask(&Request::Withdraw).await;
+                        }
+                    }
                 }
             };
             return match answer {
+                Ok(Event::NotBegun { .. }) if is_withdrawn => {
+                    guards.retire(guard);
+                    Err(io::ErrorKind::Interrupted.into())
+                }
                 // The step ended while it was idle. Nothing of the command has run.
                 Ok(Event::NotBegun { .. }) if guard.has_served() => {
                     guards.retire(guard);

@@ -66,6 +66,9 @@ pub(super) enum Request {
     },
     /// No more grace.
     Kill,
+    /// The command is not needed any more, if it has not been started yet. Only a guard that
+    /// waits for a place on another machine heeds it.
+    Withdraw,
     /// Asks for [`Event::Living`].
     Census,
     /// Stop all processes of the command, as Ctrl-Z does, until [`Request::Resume`].

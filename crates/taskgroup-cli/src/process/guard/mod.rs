@@ -207,6 +207,7 @@ impl Guard {
             (Request::Suspend, Some(charge)) => charge.suspend(Instant::now()),
             (Request::Resume, Some(charge)) => charge.resume(Instant::now()),
             (Request::Stop { .. } | Request::Kill | Request::Suspend | Request::Resume, None) => {}
+            (Request::Withdraw, _) => {}
         }
     }
 

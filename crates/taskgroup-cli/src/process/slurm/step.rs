@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::flag;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
@@ -482,6 +483,10 @@ impl StepGuard {
                 },
                 Request::Stop { grace } => self.stops_within(*grace),
                 Request::Kill => self.stops_within(Duration::ZERO),
+                Request::Withdraw => {
+                    self.withdraw();
+                    continue;
+                }
                 Request::Census | Request::Suspend | Request::Resume => {}
             }
             self.step.tell(&ToNode::Request(request));
@@ -494,6 +499,21 @@ impl StepGuard {
         self.step.end_input();
         let grace = self.command.as_ref().map(|command| command.grace);
         self.stops_within(grace.unwrap_or_default());
+    }
+
+    /// If the step has not begun, `srun` may wait for it without end. It gives the step up at
+    /// SIGTERM. If the step begins just now, its process finds the end of its input.
+    fn withdraw(&mut self) {
+        if self.step.has_begun {
+            return;
+        }
+        self.step.end_input();
+        // What was waited for may have given its number to another process.
+        let is_there = matches!(self.step.srun.try_wait(), Ok(None));
+        let srun = i32::try_from(self.step.srun.id()).ok();
+        if let Some(srun) = srun.and_then(Pid::from_raw).filter(|_| is_there) {
+            let _ = kill_process(srun, Signal::TERM);
+        }
     }
 
     /// Beyond the clock: no end.
