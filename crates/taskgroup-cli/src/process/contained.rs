@@ -255,6 +255,10 @@ impl Contained {
                     guards.retire(guard);
                     Err(io::Error::other(text))
                 }
+                Ok(Event::Lost { text, .. }) => {
+                    guards.retire(guard);
+                    Err(io::Error::other(text))
+                }
                 Ok(Event::NotBegun { text, elsewhere }) => {
                     guards.retire(guard);
                     Err(io::Error::new(kind(elsewhere), text))

@@ -651,10 +651,10 @@ impl StepGuard {
                 text: self.ended(&text),
                 elsewhere,
             },
-            // It may have begun, so it must not be started elsewhere.
-            false if begun => Event::NotBegun {
+            // It may have begun, so it must not be started again by itself.
+            false if self.step.has_begun => Event::Lost {
                 text: format!("{}; whether it had begun is unknown", self.ended(&text)),
-                elsewhere: false,
+                elsewhere,
             },
             false => Event::NotBegun {
                 text: format!("Slurm did not start a step on node {}: {text}", self.node),
