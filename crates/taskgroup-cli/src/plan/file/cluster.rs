@@ -1,6 +1,9 @@
 //! The keys for a cluster: what a command takes, and the job that is asked for.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
+
+use toml::de::DeValue;
 
 use super::fault::Fault;
 use super::table::{Table, count, longer_than_zero, memory, name, number, options};
@@ -23,8 +26,47 @@ pub(super) fn read_needs(table: &mut Table<'_>, needs: &mut Needs, faults: &mut 
     if let Some(constraint) = table.read("constraint", faults, name) {
         needs.constraint = Some(constraint);
     }
-    if let Some(extra) = table.read("extra", faults, options) {
+    if let Some(extra) = table.read("extra", faults, options_of_a_step) {
         needs.extra = extra;
+    }
+}
+
+/// Options of `srun` that would change what the step is or where its streams go.
+const OF_THE_RUN: [&str; 22] = [
+    "--jobid",
+    "--nodes",
+    "-N",
+    "--ntasks",
+    "-n",
+    "--nodelist",
+    "-w",
+    "--multi-prog",
+    "--pty",
+    "--label",
+    "-l",
+    "--input",
+    "-i",
+    "--output",
+    "-o",
+    "--error",
+    "-e",
+    "--unbuffered",
+    "-u",
+    "--export",
+    "--chdir",
+    "-D",
+];
+
+/// Options for `srun` that do not concern what the run decides.
+fn options_of_a_step(value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    let found = options(value)?;
+    let taken = found.iter().find_map(|option| {
+        let name = option.to_str()?.split('=').next()?;
+        OF_THE_RUN.into_iter().find(|taken| *taken == name)
+    });
+    match taken {
+        Some(taken) => Err(format!("no {taken}, which the run itself decides")),
+        None => Ok(found),
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Why {
 
 /// What stands in the messages of `srun` and of the daemon on the node, and what it means. The
 /// first one that is found counts.
-const MEANINGS: [(&str, &str, bool); 18] = [
+const MEANINGS: [(&str, &str, bool); 19] = [
     (
         "DUE TO TIME LIMIT",
         "the time limit of the job was reached",
@@ -57,6 +57,12 @@ const MEANINGS: [(&str, &str, bool); 18] = [
         "Zero Bytes were transmitted or received",
         "the node has cut the connection",
         true,
+    ),
+    // All that there is if the daemon of the step is gone too soon.
+    (
+        "task 0: Killed",
+        "its process there was killed, as by scancel",
+        false,
     ),
 ];
 
