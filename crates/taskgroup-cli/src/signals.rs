@@ -20,7 +20,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGXFSZ};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXFSZ,
+};
 use signal_hook::low_level::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -324,6 +326,14 @@ impl Ignored {
         received.chain([SIGTERM])
     }
 
+    /// The signals that a process which watches over a command outlives: those that end a run, and
+    /// those that are for the command. Slurm sends them to all processes of a step.
+    pub(crate) fn outlived(&self) -> impl Iterator<Item = i32> + use<'_> {
+        let for_commands = [SIGUSR1, SIGUSR2, SIGALRM].into_iter();
+        self.stops_left()
+            .chain(for_commands.filter(|&signal| !self.contains(signal)))
+    }
+
     pub(crate) fn contains(&self, signal: i32) -> bool {
         self.0 & (1 << (signal - 1)) != 0
     }
@@ -340,6 +350,18 @@ fn mask(status: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_watches_over_a_command_outlives_the_signals_that_are_for_the_command() {
+        let outlived = |status: &str| Ignored(mask(status)).outlived().collect::<Vec<_>>();
+        let all = outlived("");
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM] {
+            assert!(all.contains(&signal), "{signal} of {all:?}");
+        }
+        // Ignored signals stay so, for the commands.
+        let ignored = outlived(&format!("SigIgn:\t{:x}\n", 1 << (SIGUSR1 - 1)));
+        assert!(!ignored.contains(&SIGUSR1), "{ignored:?}");
+    }
 
     #[test]
     fn the_mask_counts_from_one() {

@@ -103,7 +103,7 @@ fn wakes_on_signals(reach: Reach) -> io::Result<UnixStream> {
     }
     let (wakes, by_handler) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
-    for signal in Ignored::now().stops_left().chain([SIGCHLD]) {
+    for signal in Ignored::now().outlived().chain([SIGCHLD]) {
         pipe::register(signal, by_handler.try_clone()?)?;
     }
     Ok(wakes)

@@ -133,7 +133,7 @@ fn keep(limit: Duration) -> io::Result<()> {
 fn prepare() -> io::Result<()> {
     set_name();
     // Caught, not ignored: `srun` would inherit that.
-    for signal in Ignored::now().stops_left() {
+    for signal in Ignored::now().outlived() {
         flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     Ok(())

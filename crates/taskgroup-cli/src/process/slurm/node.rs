@@ -61,7 +61,7 @@ pub(super) fn run_if_asked(mut args: impl Iterator<Item = std::ffi::OsString>) -
 
 async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
     set_name();
-    for signal in Ignored::now().stops_left() {
+    for signal in Ignored::now().outlived() {
         flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     let level = level.and_then(OsStr::to_str);

@@ -136,7 +136,7 @@ pub(super) fn run_if_asked(mut args: impl Iterator<Item = OsString>) -> ExitCode
 async fn run(node: String, srun: Vec<OsString>) -> io::Result<()> {
     set_name();
     // Caught, not ignored: `srun` would inherit that.
-    for signal in Ignored::now().stops_left() {
+    for signal in Ignored::now().outlived() {
         flag::register(signal, Arc::new(AtomicBool::new(false)))?;
     }
     let socket = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
