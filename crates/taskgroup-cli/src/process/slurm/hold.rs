@@ -22,6 +22,7 @@ use signal_hook::flag;
 
 use super::link::{BEAT, SILENCE};
 use super::step;
+use super::tools::without_preferences;
 use crate::process::pool::lasting_path;
 use crate::process::set_name;
 use crate::signals::Ignored;
@@ -37,6 +38,10 @@ const ALIVE: u8 = b'.';
 
 /// How often the holder asks for the steps that are left.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the keeper may take to end, and how often the holder looks.
+const KEEPER_END: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(5);
 
 /// Holds the job until the runner ends. The argument is how many seconds its commands may take to
 /// end after that.
@@ -90,8 +95,14 @@ fn hold(limit: Duration) -> io::Result<()> {
     if getppid() != salloc {
         cancel(&id);
     }
-    // Otherwise `salloc` would have a step to kill.
-    let _ = keeper.wait();
+    // Otherwise `salloc` would have a step to kill. But a keeper that never began does not end.
+    let end = Instant::now() + KEEPER_END;
+    while matches!(keeper.try_wait(), Ok(None)) {
+        if Instant::now() > end {
+            let _ = keeper.kill();
+        }
+        thread::sleep(SHORT);
+    }
     Ok(())
 }
 
@@ -171,7 +182,7 @@ fn next_byte(limit: Duration) -> io::Result<Next> {
 
 /// Whether a command is left in the job. If Slurm does not answer, there may be one.
 fn has_steps(id: &str) -> bool {
-    let asked = Command::new("squeue")
+    let asked = without_preferences(&mut Command::new("squeue"))
         .args(["-h", "-s", "-j", id, "-o", "%j"])
         .stdin(Stdio::null())
         .output();
@@ -188,7 +199,7 @@ fn has_steps(id: &str) -> bool {
 }
 
 fn cancel(id: &str) {
-    let _ = Command::new("scancel")
+    let _ = without_preferences(&mut Command::new("scancel"))
         .arg(id)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -72,6 +72,23 @@ pub(super) async fn ask(
     })
 }
 
+/// The beginnings of the variables by which users set what these programs show or touch. They
+/// would change an answer, and could keep a job from being cancelled.
+const PREFERENCES: [&str; 3] = ["SCANCEL_", "SCONTROL_", "SQUEUE_"];
+
+/// The program without them.
+pub(super) fn without_preferences(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if PREFERENCES
+            .iter()
+            .any(|start| name.as_encoded_bytes().starts_with(start.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// A program of Slurm that runs. When this is dropped, it is killed, unless it was left.
 pub(super) struct Tool {
     pub(super) child: Child,
@@ -84,7 +101,9 @@ pub(super) struct Tool {
 
 impl Tool {
     pub(super) fn start(children: &Children, mut command: Command) -> io::Result<Tool> {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        without_preferences(&mut command)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let program = command.get_program().to_owned();
         let started = children.spawn(&mut command);
         let mut child = started.map_err(|error| not_there(&program, error))?;
