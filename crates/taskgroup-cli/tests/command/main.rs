@@ -5,6 +5,7 @@
 //! A command with a trap waits by `while :; do sleep 0.01; done` and not by one long `sleep`. A
 //! signal between fork and exec reaches the handler that the forked shell still has, and is lost.
 
+mod asking;
 #[path = "../../../taskgroup/tests/observe/browser.rs"]
 mod browser;
 mod bytes;

@@ -22,7 +22,7 @@ use signal_hook::flag;
 
 use super::link::{BEAT, SILENCE};
 use super::step;
-use super::tools::without_preferences;
+use super::tools::{not_there, without_preferences};
 use crate::process::pool::lasting_path;
 use crate::process::set_name;
 use crate::signals::Ignored;
@@ -31,6 +31,12 @@ use crate::signals::Ignored;
 pub(super) const MARK: &str = "--taskgroup-hold-process";
 /// That of the keeper.
 pub(super) const KEEP: &str = "--taskgroup-keep-process";
+
+/// That of the process that becomes `salloc`.
+pub(super) const ASK: &str = "--taskgroup-ask-process";
+
+/// The exit code of that process if it does not become `salloc`.
+pub(super) const NOT_THERE: i32 = 127;
 
 /// What the runner writes when it needs the job no longer, and the holder to the keeper.
 pub(super) const END: u8 = b'e';
@@ -54,6 +60,29 @@ pub(super) fn hold_if_asked(mut args: impl Iterator<Item = OsString>) -> ExitCod
             ExitCode::FAILURE
         }
     }
+}
+
+/// Becomes the program in the arguments, which asks for the job. The first argument is the pid of
+/// the runner.
+///
+/// When the runner ends, `salloc` gets SIGINT. That withdraws a request which waits. Once there is
+/// a job, `salloc` takes no notice of the signal, and the holder ends the job in its own way.
+pub(super) fn ask_if_asked(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let runner = args.next().and_then(|text| text.into_string().ok());
+    let program = args.next().unwrap_or_default();
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        let _ = set_parent_process_death_signal(Some(Signal::INT));
+    }
+    // It may have ended before.
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    if parent != runner {
+        return ExitCode::FAILURE;
+    }
+    let error = not_there(&program, Command::new(&program).args(args).exec());
+    let _ = writeln!(io::stderr(), "{error}");
+    ExitCode::from(NOT_THERE as u8)
 }
 
 /// Cancels the job when the holder shows no life. The argument is the same.
@@ -118,7 +147,8 @@ fn start_keeper(id: &str, limit: Duration) -> io::Result<(Child, ChildStdin)> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
-    let mut keeper = command.spawn()?;
+    let started = command.spawn();
+    let mut keeper = started.map_err(|error| not_there("srun".as_ref(), error))?;
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let to_keeper = keeper.stdin.take().ok_or_else(missing)?;
     Ok((keeper, to_keeper))

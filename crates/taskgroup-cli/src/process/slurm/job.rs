@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Sender;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::hold::{END, MARK};
+use super::hold::{ASK, END, MARK, NOT_THERE};
 use super::nodes::{Amounts, Node};
 use super::tools::{Tool, ask};
 use super::words;
@@ -149,8 +149,10 @@ impl Own {
         notice: &Notice,
         given_up: &Flag,
     ) -> io::Result<(String, Own)> {
-        let mut command = Command::new("salloc");
-        command.args(options(request)).arg(lasting_path()?);
+        let program = lasting_path()?;
+        let mut command = Command::new(&program);
+        command.args([ASK, &std::process::id().to_string(), "salloc"]);
+        command.args(options(request)).arg(program);
         command.args([MARK, &limit.as_secs().to_string()]);
         command.stdin(Stdio::piped()).process_group(0);
         let mut salloc = Tool::start(children, command)?;
@@ -272,6 +274,11 @@ async fn refused(salloc: &mut Tool, messages: &[u8]) -> io::Error {
     let unreachable = ["Unable to contact", "Socket timed out", "connect failure"];
     let why = words::last_line(&messages);
     let why = why.unwrap_or_else(|| "salloc has ended without a message".to_owned());
+    // It has ended, or is about to be killed anyway.
+    let _ = salloc.child.kill();
+    if matches!(salloc.child.wait(), Ok(status) if status.code() == Some(NOT_THERE)) {
+        return io::Error::new(io::ErrorKind::NotFound, why);
+    }
     if unreachable.iter().any(|sign| messages.contains(sign)) {
         let text = format!("the controller of Slurm does not answer ({why})");
         return io::Error::new(io::ErrorKind::TimedOut, text);
@@ -282,7 +289,8 @@ async fn refused(salloc: &mut Tool, messages: &[u8]) -> io::Error {
 /// What the job waits for, and how many of its partition are before it.
 async fn reason(children: &Children, id: &str, request: &JobRequest) -> String {
     let of = |text: Answered| text.ok().map(|text| text.trim().to_owned());
-    let why = of(told(children, &["-h", "-j", id, "-o", "%r"]).await).filter(|why| !why.is_empty());
+    let why = of(told(children, &["-h", "-j", id, "-o", "%r"]).await);
+    let why = why.filter(|why| is_reason(why));
     let mut waiting = vec!["-h", "-t", "PD", "--sort=-p,i", "-o", "%i"];
     if let Some(partition) = &request.partition {
         waiting.extend(["-p", partition]);
@@ -294,6 +302,11 @@ async fn reason(children: &Children, id: &str, request: &JobRequest) -> String {
         Some(place) => format!("job {id}{why}, number {} in the queue", place + 1),
         None => format!("job {id}{why}"),
     }
+}
+
+/// Slurm writes `None` until it has looked at the job.
+fn is_reason(why: &str) -> bool {
+    !why.is_empty() && why != "None"
 }
 
 type Answered = io::Result<String>;

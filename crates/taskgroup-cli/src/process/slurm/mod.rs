@@ -59,6 +59,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
         step::MARK => step::run_if_asked(args),
         node::MARK => node::run_if_asked(args),
         hold::MARK => hold::hold_if_asked(args),
+        hold::ASK => hold::ask_if_asked(args),
         hold::KEEP => hold::keep_if_asked(args),
         _ => return None,
     })

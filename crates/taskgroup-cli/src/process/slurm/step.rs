@@ -26,6 +26,7 @@ use tokio::runtime;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::link::{BEAT, BEGIN, CHUNK, FromNode, ToNode, WINDOW};
+use super::tools::not_there;
 use super::words::{self, Why};
 use crate::process::wire::{self, Event, Inbox, Request, Start, frame, send};
 use crate::process::{limits, set_name};
@@ -174,11 +175,20 @@ async fn run(node: String, srun: Vec<OsString>) -> io::Result<()> {
     let socket = std::os::unix::net::UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     socket.set_nonblocking(true)?;
     let socket = UnixStream::from_std(socket)?;
+    let step = match Step::begin(&srun) {
+        Ok(step) => step,
+        Err(error) => {
+            let refused = frame(&Event::Refused(error.to_string()));
+            socket.writable().await?;
+            send(&socket, &refused, &[])?;
+            return Err(error);
+        }
+    };
     let mut guard = StepGuard {
         socket,
         inbox: Inbox::default(),
         runner_gone: false,
-        step: Step::begin(&srun)?,
+        step,
         node,
         command: None,
         queue: VecDeque::new(),
@@ -218,7 +228,8 @@ impl Step {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| not_there(program, error))?;
         let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
         let to = OwnedFd::from(srun.stdin.take().ok_or_else(missing)?);
         let from = OwnedFd::from(srun.stdout.take().ok_or_else(missing)?);
@@ -688,10 +699,16 @@ impl StepGuard {
                 text: format!("{}; whether it had begun is unknown", self.ended(&text)),
                 elsewhere,
             },
-            false => Event::NotBegun {
-                text: format!("Slurm did not start a step on node {}: {text}", self.node),
-                elsewhere,
-            },
+            false => {
+                let is_missing = text.contains("execve()") && text.contains("No such file");
+                let hint = match is_missing {
+                    true => "; is it on a file system that all nodes share?",
+                    false => "",
+                };
+                let node = &self.node;
+                let text = format!("Slurm did not start a step on node {node}: {text}{hint}");
+                Event::NotBegun { text, elsewhere }
+            }
         };
         self.report(&event).await;
     }

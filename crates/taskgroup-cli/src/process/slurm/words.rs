@@ -10,7 +10,7 @@ pub(super) struct Why {
 
 /// What stands in the messages of `srun` and of the daemon on the node, and what it means. The
 /// first one that is found counts.
-const MEANINGS: [(&str, &str, bool); 19] = [
+const MEANINGS: [(&str, &str, bool); 20] = [
     (
         "DUE TO TIME LIMIT",
         "the time limit of the job was reached",
@@ -36,6 +36,8 @@ const MEANINGS: [(&str, &str, bool); 19] = [
         false,
     ),
     ("Invalid job id", "its job has ended", false),
+    // `Slurm job 7 has expired`, when a step is asked for.
+    (" has expired", "its job has ended", false),
     ("Job has been revoked", "its job has ended", false),
     (
         "Communication connection failure",
@@ -81,13 +83,16 @@ pub(super) fn last_line(messages: &str) -> Option<String> {
     let lines = messages
         .lines()
         .map(str::trim)
-        .filter(|line| !line.is_empty())
-        // The line before it names the option.
-        .filter(|line| !line.starts_with("Try \""));
+        .filter(|line| !line.is_empty() && !line.starts_with("Try \""));
     let lines: Vec<&str> = lines.collect();
     let errors = lines.iter().rev().find(|line| line.contains("error:"));
     let line = errors.or_else(|| lines.last())?;
     let text = line.rsplit_once("error: ").map_or(*line, |(_, text)| text);
+    let by = ["srun: ", "salloc: "];
+    let text = by
+        .iter()
+        .find_map(|by| text.strip_prefix(by))
+        .unwrap_or(text);
     Some(text.trim_end_matches('.').to_owned())
 }
 
@@ -103,6 +108,8 @@ mod tests {
             why(limit).unwrap().text,
             "the time limit of the job was reached"
         );
+        let ended = why("srun: error: Slurm job 98 has expired\n").unwrap();
+        assert_eq!(ended.text, "its job has ended");
         let node = why("srun: error: Node failure on n2\n").unwrap();
         assert!(node.node, "{node:?}");
         assert_eq!(
@@ -120,10 +127,9 @@ mod tests {
             quoted,
             "Job submit/allocate failed: Invalid partition name specified"
         );
-        let text =
-            "salloc: unrecognized option '--no'\nTry \"salloc --help\" for more information\n";
-        let quoted = last_line(text).unwrap();
-        assert_eq!(quoted, "salloc: unrecognized option '--no'");
+        let unknown = "srun: unrecognized option '--bad'\n\
+                       Try \"srun --help\" for more information\n";
+        assert_eq!(last_line(unknown).unwrap(), "unrecognized option '--bad'");
         assert_eq!(last_line("\n \n"), None);
     }
 }
