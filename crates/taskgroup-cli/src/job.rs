@@ -334,7 +334,9 @@ impl Job {
             None => (Ending::Cancelled(process.leader_status()), asked),
         });
         let ending = match (process.why(), ending) {
-            (Some(why), Ending::Exited(_) | Ending::EndedEarly(_)) => Ending::Lost(why),
+            (Some(why), Ending::Exited(_) | Ending::EndedEarly(_) | Ending::Cancelled(None)) => {
+                Ending::Lost(why)
+            }
             (_, ending) => ending,
         };
         if let (Ending::Lost(error), Some(lease)) = (&ending, &lease) {

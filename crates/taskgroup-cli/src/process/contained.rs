@@ -444,7 +444,10 @@ impl Contained {
                 });
             }
             Event::Why { text, elsewhere } => self.why = Some((kind(elsewhere), text)),
-            Event::Lost { text, elsewhere } => self.lost = Some((kind(elsewhere), text)),
+            Event::Lost { text, elsewhere } => {
+                self.why = Some((kind(elsewhere), text.clone()));
+                self.lost = Some((kind(elsewhere), text));
+            }
             // An answer that no caller waits for any more.
             Event::Living(_) => {}
             Event::Ready

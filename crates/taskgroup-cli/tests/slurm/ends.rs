@@ -1,6 +1,8 @@
 //! What Slurm does by itself: the report has its word and the node, and a retry runs on another
 //! node.
 
+use rustix::process::Signal;
+
 use crate::cluster::Cluster;
 use crate::runs::Running;
 
@@ -90,4 +92,22 @@ fn a_run_goes_on_when_the_controller_is_restarted() {
     cluster.write("go", "");
     cluster.end_of(running).code(0);
     cluster.left_nothing();
+}
+
+/// A node that is frozen answers nothing. The run does not wait for it without end.
+#[test]
+#[ignore = "needs Slurm: .ci/run slurm"]
+fn a_frozen_node_is_given_up() {
+    let mut cluster = Cluster::start();
+    let words = ["run", "--grace=1s", "touch begun; sleep 100"];
+    let running = cluster.begin(&words);
+    cluster.await_files(&["begun"]);
+    cluster.freeze_node("n1");
+    running.signal(Signal::TERM);
+    let ended = cluster.end_of(running);
+    ended
+        .code(143)
+        .says("node n1 does not answer, so what is left of it there is unknown");
+    cluster.thaw_node("n1");
+    cluster.await_nothing_left();
 }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod ends;
+mod files;
 mod ground;
 mod reports;
 mod runs;
