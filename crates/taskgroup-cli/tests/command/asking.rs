@@ -3,8 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use rustix::process::Signal;
-
 use crate::support::{Running, Sandbox};
 
 /// `taskgroup run --on=slurm true` with these programs before, or instead of, those of the system.
@@ -29,23 +27,6 @@ fn command(sandbox: &Sandbox, programs: &[(&str, &str)], alone: bool) -> Command
 }
 
 #[test]
-#[cfg(target_os = "linux")]
-fn a_request_that_waits_ends_with_a_runner_that_is_killed() {
-    let sandbox = Sandbox::new();
-    sandbox.fifo("asked");
-    sandbox.fifo("withdrawn");
-    let salloc = "trap 'echo done > \"$DIR/withdrawn\"; exit 1' INT
-        echo 'salloc: Pending job allocation 7' >&2
-        echo yes > \"$DIR/asked\"
-        while :; do sleep 0.01; done";
-    let running = Running::of(&mut command(&sandbox, &[("salloc", salloc)], false));
-    assert_eq!(sandbox.hear("asked"), "yes");
-    running.signal(Signal::KILL);
-    assert_eq!(sandbox.hear("withdrawn"), "done");
-    assert_eq!(running.ended().signal, Some(9));
-}
-
-#[test]
 fn a_program_of_slurm_that_is_missing_is_named() {
     let sandbox = Sandbox::new();
     let ended = Running::of(&mut command(&sandbox, &[], true)).ended();
@@ -63,20 +44,4 @@ fn an_option_that_slurm_does_not_know_is_quoted() {
     ended
         .code(1)
         .says("refused the job: unrecognized option '--bad'");
-}
-
-#[test]
-fn what_users_want_squeue_to_show_changes_no_answer() {
-    let sandbox = Sandbox::new();
-    sandbox.fifo("asked");
-    let salloc = "trap 'exit 1' TERM
-        echo 'salloc: Pending job allocation 7' >&2
-        while :; do sleep 0.01; done";
-    let squeue = "echo \"states: $SQUEUE_STATES\" > \"$DIR/asked\"";
-    let programs = [("salloc", salloc), ("squeue", squeue)];
-    let mut command = command(&sandbox, &programs, false);
-    let running = Running::of(command.env("SQUEUE_STATES", "all"));
-    assert_eq!(sandbox.hear("asked"), "states:");
-    running.signal(Signal::TERM);
-    running.ended().says("because of SIGTERM");
 }
