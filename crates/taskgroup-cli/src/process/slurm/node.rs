@@ -1,8 +1,9 @@
 //! The process of a step, on a node: it runs one command after the other under a guard of that
 //! node, and passes everything on.
 //!
-//! Slurm signals all processes of a step when it ends one. This process does not end by that: the
-//! command gets the same signal, and what the command does then is still reported.
+//! Slurm signals all processes of a step when it ends one, and kills them one by one some time
+//! later. This process does not end by SIGTERM. It stops its command, as when the runner asks for
+//! that, so that nothing is left by then which starts a process while Slurm kills the others.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -12,12 +13,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use signal_hook::flag;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -33,6 +36,10 @@ use crate::signals::Ignored;
 
 /// The first argument of the process of a step. No user types it by accident.
 pub(super) const MARK: &str = "--taskgroup-node-process";
+
+/// The most that a command gets of its grace when Slurm ends its step. Slurm kills it after 30 s,
+/// if the cluster has no other `KillWait`.
+const GRACE: Duration = Duration::from_secs(25);
 
 /// How many frames may wait to be written.
 const QUEUE: usize = 4;
@@ -61,9 +68,10 @@ pub(super) fn run_if_asked(mut args: impl Iterator<Item = std::ffi::OsString>) -
 
 async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
     set_name();
-    for signal in Ignored::now().outlived() {
-        flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+    for number in Ignored::now().outlived() {
+        flag::register(number, Arc::new(AtomicBool::new(false)))?;
     }
+    let mut term = signal(SignalKind::terminate())?;
     let level = level.and_then(OsStr::to_str);
     let level = level.and_then(|word| Level::from_str(word, false).ok());
     let guards = Guards::new(level.unwrap_or_default(), Settings::default())?;
@@ -76,10 +84,15 @@ async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
             link.send(&FromNode::Event(Event::Refused(text)));
         }
     }
-    loop {
-        match link.turn().await {
+    while !link.end_is_known {
+        let turn = tokio::select! {
+            turn = link.turn() => turn,
+            // The step ends, and there is no command.
+            _ = term.recv() => Turn::End,
+        };
+        match turn {
             Turn::Message(ToNode::Request(Request::Start(start))) => {
-                serve(&guards, start, &mut link).await;
+                serve(&guards, start, &mut link, &mut term).await;
             }
             // A request may cross with the end of the command.
             Turn::Message(ToNode::Request(Request::Census)) => {
@@ -88,9 +101,6 @@ async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
             Turn::Message(_) | Turn::Wrote => {}
             Turn::End => break,
         }
-        if link.end_is_known {
-            break;
-        }
     }
     link.flush().await;
     guards.close().await;
@@ -98,7 +108,7 @@ async fn run(level: Option<&OsStr>, folder: Option<&OsStr>) -> io::Result<()> {
 }
 
 /// One command, from its start until nothing is left of it.
-async fn serve(guards: &Guards, start: Start, link: &mut Link) {
+async fn serve(guards: &Guards, start: Start, link: &mut Link, term: &mut Signal) {
     let begun = begin(guards, start).await;
     let mut command = match begun {
         Ok(command) => command,
@@ -120,6 +130,7 @@ async fn serve(guards: &Guards, start: Start, link: &mut Link) {
                 Turn::Message(ToNode::Alive) | Turn::Wrote => {}
                 Turn::End => command.lose_runner().await,
             },
+            _ = term.recv() => command.stop_with_step().await,
             event = command.guard.event() => {
                 let event = event.unwrap_or_else(|error| Event::Lost {
                     text: error.to_string(),
@@ -183,7 +194,7 @@ async fn read(from: &mut Option<Receiver>) -> Vec<u8> {
 struct Command {
     guard: Guard,
     started: bool,
-    grace: std::time::Duration,
+    grace: Duration,
     out: Option<Receiver>,
     err: Option<Receiver>,
     input: Input,
@@ -233,6 +244,11 @@ impl Command {
     /// If the guard has ended, its events show that.
     async fn ask(&mut self, request: &Request) {
         let _ = self.guard.ask(request).await;
+    }
+
+    async fn stop_with_step(&mut self) {
+        let grace = self.grace.min(GRACE);
+        self.ask(&Request::Stop { grace }).await;
     }
 
     async fn lose_runner(&mut self) {

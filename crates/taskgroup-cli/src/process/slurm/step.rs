@@ -326,6 +326,8 @@ struct Charge {
     output: Output,
     input: Input,
     started: bool,
+    /// The runner has asked it to end.
+    is_asked: bool,
     grace: Duration,
     /// A signal has ended its leader, and nothing has asked for that: Slurm may have done it.
     was_killed: bool,
@@ -364,6 +366,7 @@ impl Charge {
                 window: WINDOW,
             },
             started: false,
+            is_asked: false,
             grace: start.grace,
             was_killed: false,
         })
@@ -561,6 +564,9 @@ impl StepGuard {
 
     /// Beyond the clock: no end.
     fn stops_within(&mut self, grace: Duration) {
+        if let Some(command) = &mut self.command {
+            command.is_asked = true;
+        }
         self.give_up = Instant::now().checked_add(grace.saturating_add(NO_ANSWER));
     }
 
@@ -627,7 +633,9 @@ impl StepGuard {
                 let text = format!("on node {}: {text}", self.node);
                 self.report(&Event::NotStarted { code, text }).await;
             }
-            Event::LeaderEnded { status, asked, ran } => {
+            Event::LeaderEnded { status, ran, .. } => {
+                // The node asks it, too, if Slurm ends the step. Then it has ended by itself.
+                let asked = self.command.as_ref().is_none_or(|it| it.is_asked);
                 if let Some(command) = &mut self.command {
                     let signal = ExitStatus::from_raw(status).signal();
                     command.was_killed = !asked && signal.is_some();
