@@ -8,6 +8,7 @@ mod ends;
 mod files;
 mod ground;
 mod reports;
+mod room;
 mod runs;
 mod steps;
 mod stopping;

@@ -319,6 +319,10 @@ impl Cluster {
         std::mem::take(&mut self.lock().idle)
     }
 
+    fn has_lost_node(&self) -> bool {
+        self.lock().nodes.0.iter().any(|node| node.is_lost)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -433,6 +437,9 @@ impl Lease {
         if *is_beside {
             command.args(["--overlap", "--mem=0"]);
         } else {
+            // When a job loses a node, Slurm 22.05 does not free what steps have that run on the
+            // other nodes at that moment. The run gives the places, so a step need not wait.
+            command.args(cluster.has_lost_node().then_some("--overlap"));
             command.arg(format!("--cpus-per-task={}", needs.cpus));
             command.arg(match needs.memory {
                 Some(memory) => format!("--mem={}K", memory.div_ceil(1 << 10)),
