@@ -21,13 +21,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Kills and reaps until no stranger is among the children. Returns those that are left when the
 /// limit expires. Calls `ours` again every time.
 pub(super) async fn sweep(ours: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
-    let strangers = || {
-        // Read the list first: a guard that starts later is not in it.
-        let children = children::own().unwrap_or_default();
-        let ours = ours();
-        let strangers = children.into_iter().filter(|child| !ours.contains(child));
-        strangers.collect()
-    };
+    let strangers = || strangers(&ours);
     let remains = |child| {
         let _ = kill_process(child, Signal::KILL);
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
@@ -36,14 +30,18 @@ pub(super) async fn sweep(ours: impl Fn() -> HashSet<Pid>) -> Vec<Process> {
     children::describe(&until_none(strangers, remains, LIMIT).await)
 }
 
+/// The children of the runner that it did not start.
+fn strangers(ours: impl Fn() -> HashSet<Pid>) -> Vec<Pid> {
+    // Read the list first: a guard that starts later is not in it.
+    let children = children::own().unwrap_or_default();
+    let ours = ours();
+    let strangers = children.into_iter().filter(|child| !ours.contains(child));
+    strangers.collect()
+}
+
 /// Reaps strangers that end by themselves, until there are none or the limit has passed.
 pub(super) async fn wait(ours: impl Fn() -> HashSet<Pid>, limit: Duration) {
-    let strangers = || {
-        let children = children::own().unwrap_or_default();
-        let ours = ours();
-        let strangers = children.into_iter().filter(|child| !ours.contains(child));
-        strangers.collect()
-    };
+    let strangers = || strangers(&ours);
     let remains = |child| {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         matches!(waitid(WaitId::Pid(child), options), Ok(None))

@@ -139,8 +139,8 @@ impl Cluster {
             PrologFlags=Alloc
             KillWait=5
             InactiveLimit=0
-            # A node that does not answer is down after some ten seconds, and not sooner on a machine
-            # that has much to do.
+            # A node that does not answer is down after some ten seconds. Less would be too
+            # little on a busy machine.
             SlurmdTimeout=5
             MessageTimeout=5
             ReturnToService=2\n"

@@ -33,7 +33,8 @@ fn services_run_on_nodes() {
     cluster.left_nothing();
 }
 
-/// The cleanup of a task runs on its node, beside what fills the job. That of the run comes last.
+/// The cleanup of a task runs on the node of the task, even if the job is full. The cleanup of the
+/// run comes last.
 #[test]
 #[ignore = "needs Slurm: .ci/run slurm"]
 fn cleanup_runs_on_nodes() {

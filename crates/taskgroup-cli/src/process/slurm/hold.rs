@@ -29,10 +29,10 @@ use crate::signals::Ignored;
 
 /// The first argument of the holder. No user types it by accident.
 pub(super) const MARK: &str = "--taskgroup-hold-process";
-/// That of the keeper.
+/// The first argument of the keeper.
 pub(super) const KEEP: &str = "--taskgroup-keep-process";
 
-/// That of the process that becomes `salloc`.
+/// The first argument of the process that becomes `salloc`.
 pub(super) const ASK: &str = "--taskgroup-ask-process";
 
 /// The exit code of that process if it does not become `salloc`.

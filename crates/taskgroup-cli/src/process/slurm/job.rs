@@ -174,11 +174,7 @@ impl Own {
         }
         // A request that waits is withdrawn, and a job that was granted just now is given back.
         own.holder = None;
-        if let Ok(pid) = i32::try_from(own.salloc.child.id()) {
-            if let Some(pid) = Pid::from_raw(pid) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
-        }
+        let _ = kill_process(Pid::from_child(&own.salloc.child), Signal::TERM);
         let mut rest = Vec::new();
         let _ = timeout(RELEASE, own.salloc.out.read_to_end(&mut rest)).await;
         Err(io::ErrorKind::Interrupted.into())

@@ -555,10 +555,8 @@ impl StepGuard {
         }
         self.step.end_input();
         // What was waited for may have given its number to another process.
-        let is_there = matches!(self.step.srun.try_wait(), Ok(None));
-        let srun = i32::try_from(self.step.srun.id()).ok();
-        if let Some(srun) = srun.and_then(Pid::from_raw).filter(|_| is_there) {
-            let _ = kill_process(srun, Signal::TERM);
+        if matches!(self.step.srun.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.step.srun), Signal::TERM);
         }
     }
 
@@ -627,7 +625,8 @@ impl StepGuard {
             }
             Event::NotStarted { code, text } => {
                 self.command = None;
-                // The number of the error is that of the node. Only its text is of use here.
+                // The runner waits and tries again if a limit is reached. Other numbers describe
+                // files of the node, so only the text goes on.
                 let code =
                     code.filter(|&code| limits::is_reached(&io::Error::from_raw_os_error(code)));
                 let text = format!("on node {}: {text}", self.node);
